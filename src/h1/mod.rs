@@ -1,0 +1,21 @@
+//! HTTP/1.1 on the wire (RFC 9112), sans-IO: bytes in, decisions out.
+//!
+//! Nothing in here knows of sockets, tasks, clocks, files or logs, so the same code runs under the
+//! drivers, in unit tests and under a fuzzer. Time enters as an argument.
+//!
+//! Bottom-up: [`token`] and [`field`] are the alphabet; [`target`] and [`authority`] say where a
+//! request wants to go; [`head`] finds and parses heads; [`framing`] decides how long a body is;
+//! [`chunked`] and [`body`] walk through it; [`exchange`] is the state of a request and its
+//! response; [`forward`] is what a gateway changes; [`encode`] writes.
+
+pub mod authority;
+pub mod body;
+pub mod chunked;
+pub mod encode;
+pub mod exchange;
+pub mod field;
+pub mod forward;
+pub mod framing;
+pub mod head;
+pub mod target;
+pub mod token;

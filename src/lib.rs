@@ -1,0 +1,36 @@
+//! narrows: a small, fast, TLS-aware passage to an HTTPS API.
+//!
+//! # The map
+//!
+//! The rules of HTTP/1.1 are pure functions and small state machines over bytes, in [`h1`]: no
+//! socket, clock or task is reachable from there. All waiting is straight-line async code in
+//! [`proxy`], which decides nothing about HTTP. Each worker thread owns its listeners, pools and
+//! buffers, so the data path has no lock.
+//!
+//! Suggested order of reading, which is also the order of the layers (a module uses only what
+//! stands above it; `tests/tidy.rs` enforces this):
+//!
+//! 1. [`limits`]: every fixed bound with its reason.
+//! 2. [`h1`]: heads, fields, targets, framing, the chunked coding, the exchange, what a gateway
+//!    changes. [`route`]: path to route.
+//! 3. [`error`] and [`deadline`]: who is guilty and what it means; what may take how long.
+//! 4. [`net`], [`tls`], [`ops`]: sockets and buffers, handshakes, log lines and signals.
+//! 5. [`config`] and [`cli`]: what the operator said, checked, with files loaded.
+//! 6. [`upstream`]: names, connections, the pool.
+//! 7. [`proxy`]: one client connection, one exchange, both directions of its bytes.
+//! 8. [`worker`] and [`server`]: one thread, and all of them.
+
+pub mod cli;
+pub mod config;
+pub mod deadline;
+pub mod error;
+pub mod h1;
+pub mod limits;
+pub mod net;
+pub mod ops;
+pub mod proxy;
+pub mod route;
+pub mod server;
+pub mod tls;
+pub mod upstream;
+pub mod worker;

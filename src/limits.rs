@@ -1,0 +1,99 @@
+//! Every fixed bound, with its reason; what an operator may choose is in `config`.
+//!
+//! Relations between bounds are compile-time assertions, so that a change which breaks one does
+//! not build.
+
+use std::time::Duration;
+
+/// Longest message head by default; `limits.head_bytes` changes it. More is 431 (or 414 while
+/// still inside the request line) from a client and 502 from an upstream.
+///
+/// Cloudflare lets 128 KiB of response fields through and nginx 32 KiB of request fields; 64 KiB
+/// holds every head that the APIs' own clients send, several times over.
+pub const HEAD_BYTES_DEFAULT: usize = 64 * 1024;
+/// Range that `limits.head_bytes` may be set to. Field positions are kept in 32 bits, and a head
+/// of a megabyte is somebody's mistake.
+pub const HEAD_BYTES_RANGE: std::ops::RangeInclusive<usize> = 1024..=1024 * 1024;
+
+/// Most field lines in one head by default; `limits.header_fields` changes it.
+pub const HEADER_FIELDS_DEFAULT: usize = 256;
+/// Most field lines that `limits.header_fields` may allow: they are parsed into a table on the
+/// stack, 32 bytes a line.
+pub const HEADER_FIELDS_MAX: usize = 1024;
+
+/// Longest chunk-size line we accept, chunk extensions included, CRLF excluded.
+///
+/// The size itself is at most 16 hex digits. Extensions are legal (RFC 9112, section 7.1.1) but
+/// rare, and an unbounded line lets a peer spend our time on bytes that carry no content. 256
+/// leaves room for a signature in an extension, and for little else.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Longest trailer section we accept. Trailers hold checksums and timings, a few lines.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+
+/// Most field lines in one trailer section.
+pub const TRAILER_FIELDS_MAX: usize = 64;
+
+/// Most interim (1xx) responses before a final one. Real servers send one or two; each costs the
+/// client a write, so an endless row of them is an attack.
+pub const INTERIM_RESPONSES_MAX: usize = 32;
+
+/// Most empty lines skipped in front of a request line. RFC 9112, section 2.2 asks for "at least
+/// one", for the sake of clients that end a body with a stray CRLF.
+pub const LEADING_EMPTY_LINES_MAX: usize = 4;
+
+/// Size of a worker's scratch buffer, and so of the largest single read.
+///
+/// Four TLS records; reads larger than that gain nothing measurable.
+pub const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Initial capacity of a pooled buffer: most heads fit, with the first bytes of their body.
+pub const BUFFER_BYTES: usize = 8 * 1024;
+/// A buffer that grew beyond this is freed when it comes back, not kept.
+pub const BUFFER_KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Most free buffers that one worker keeps: 512 KiB when none of them has grown.
+pub const BUFFERS_KEPT_MAX: usize = 64;
+
+/// Most content ranges that one vectored write carries. Chunks beyond that in one read go out in
+/// a further write. Linux allows 1024 (`IOV_MAX`); the slices live on the stack.
+pub const CONTENT_RANGES_MAX: usize = 62;
+
+/// Most bytes of pipelined requests that are read ahead while an exchange runs. Reading goes on
+/// that far only to notice a client that leaves.
+pub const PIPELINED_BYTES_MAX: usize = 64 * 1024;
+
+/// Idle upstream connections are closed at this age. Cloudflare closes at 400 s, and many NATs
+/// forget a flow after 300 s or so.
+pub const POOL_IDLE_MAX: Duration = Duration::from_secs(240);
+/// Most idle connections per upstream and worker. One warm connection serves a kept-alive
+/// exchange at a time; more than this many idle ones were a burst.
+pub const POOL_CONNECTIONS_MAX: usize = 64;
+
+/// How long running exchanges may go on after the first SIGTERM or SIGINT.
+pub const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// Pause after an accept that failed for want of descriptors or memory: retrying at once would
+/// spin, because the connection stays in the queue.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// Length of a listener's queue of connections not yet accepted; the kernel caps it at
+/// `net.core.somaxconn`.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// Idle time before the first TCP keepalive probe, and between probes. Below every NAT timeout
+/// that users reported (home routers 60-300 s, GCP 120 s).
+pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// Unanswered probes after which the kernel gives the connection up.
+pub const TCP_KEEPALIVE_PROBES: u32 = 3;
+/// Unacknowledged data older than this ends the connection (TCP_USER_TIMEOUT): a peer that
+/// vanished without FIN is noticed while we write to it, too.
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most connections over `limits.connections` that are being told so at one time; the others are
+/// closed without a word.
+pub const REFUSALS_MAX: usize = 64;
+
+const _: () = assert!(*HEAD_BYTES_RANGE.end() <= u32::MAX as usize);
+const _: () = assert!(HEADER_FIELDS_DEFAULT <= HEADER_FIELDS_MAX);
+const _: () = assert!(HEAD_BYTES_DEFAULT <= *HEAD_BYTES_RANGE.end());
+const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES);
+const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);
