@@ -3,10 +3,10 @@
 //! Nothing in here knows of sockets, tasks, clocks, files or logs, so the same code runs under the
 //! drivers, in unit tests and under a fuzzer. Time enters as an argument.
 //!
-//! Bottom-up: [`token`] and [`field`] are the alphabet; [`target`] and [`authority`] say where a
-//! request wants to go; [`head`] finds and parses heads; [`framing`] decides how long a body is;
-//! [`chunked`] and [`body`] walk through it; [`exchange`] is the state of a request and its
-//! response; [`forward`] is what a gateway changes; [`encode`] writes.
+//! Bottom-up: [`token`], [`lines`] and [`field`] are the alphabet; [`target`] and [`authority`] say
+//! where a request wants to go; [`head`] finds and parses heads; [`framing`] decides how long a
+//! body is; [`chunked`] and [`body`] walk through it; [`exchange`] is the state of a request and
+//! its response; [`forward`] is what a gateway changes; [`encode`] writes.
 
 pub mod authority;
 pub mod body;
@@ -17,5 +17,6 @@ pub mod field;
 pub mod forward;
 pub mod framing;
 pub mod head;
+pub mod lines;
 pub mod target;
 pub mod token;

@@ -1,1 +1,401 @@
-//! Placeholder.
+//! The request-target: its four forms (RFC 9112, section 3.2), and dot segments in its path.
+//!
+//! [`RequestTarget::parse`] says where a request wants to go, without copying or decoding: a path
+//! is forwarded byte for byte, so `%2F`, `//`, `;` and the case of `%xx` mean here what they mean
+//! to the upstream. Dot segments alone are resolved, because a route must not match one path while
+//! the upstream serves another.
+//!
+//! It is strict about bytes: a target is visible ASCII without `#`. It is lenient about the ones
+//! that RFC 3986 wants encoded, such as `|` or `"`: clients do send them, and they delimit nothing.
+//!
+//! Not here: which upstream serves a path (`route`).
+
+use super::authority::Authority;
+use memchr::{memchr, memrchr};
+
+/// Where a request wants to go, in one of the four forms of RFC 9112, section 3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestTarget<'b> {
+    /// Origin-form: a path that begins with `/`, and perhaps a query. `//a/b` is such a path.
+    Origin(&'b [u8]),
+    /// Absolute-form, as for a proxy; servers must take it too.
+    Absolute {
+        /// Whether the scheme is `https`. The only other one we know is `http`.
+        https: bool,
+        /// Host and port, which outrank the Host field (RFC 9112, section 3.2.2).
+        authority: Authority<'b>,
+        /// Begins with `/` or `?`, or is empty.
+        path_and_query: &'b [u8],
+    },
+    /// Authority-form, for CONNECT alone. The port is there.
+    Authority(Authority<'b>),
+    /// Asterisk-form, for OPTIONS alone.
+    Asterisk,
+}
+
+/// Why a request-target is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// A byte that is not visible ASCII, or `#`: fragments stay with the client (RFC 9110,
+    /// section 4.2.5).
+    BadByte,
+    /// None of the four forms, a scheme but `http` and `https`, or a form for another method.
+    WrongForm,
+    /// The authority is not `host [ ":" port ]`, or authority-form lacks the port.
+    BadAuthority,
+    /// `..` climbs above the root. RFC 3986, section 5.2.4 would stay at the root; a client that
+    /// needs this is probing.
+    AboveRoot,
+    /// `..` beside an encoded or backward separator, or in front of parameters: `..%2f`, `%5c..`,
+    /// `..;x`. We forward these bytes as they are, and some servers climb when they decode them.
+    HiddenDotSegment,
+}
+
+impl<'b> RequestTarget<'b> {
+    /// Reads the target of a request with this method.
+    pub fn parse(method: &[u8], target: &'b [u8]) -> Result<Self, TargetError> {
+        if target.iter().any(|&byte| !byte.is_ascii_graphic() || byte == b'#') {
+            return Err(TargetError::BadByte);
+        }
+        match (method, target) {
+            (b"CONNECT", authority) => match Authority::parse(authority) {
+                Some(authority) if authority.port.is_some() => Ok(Self::Authority(authority)),
+                _ => Err(TargetError::BadAuthority),
+            },
+            (b"OPTIONS", b"*") => Ok(Self::Asterisk),
+            (_, [b'/', ..]) => Ok(Self::Origin(target)),
+            _ => parse_absolute(target),
+        }
+    }
+
+    /// The path and query, where the form has them. Absolute-form may leave the path empty.
+    pub fn path_and_query(&self) -> Option<&'b [u8]> {
+        match *self {
+            Self::Origin(path_and_query) | Self::Absolute { path_and_query, .. } => {
+                Some(path_and_query)
+            }
+            Self::Authority(_) | Self::Asterisk => None,
+        }
+    }
+}
+
+/// Cuts at the first `?`. The query keeps it, so that both halves concatenate to the whole.
+pub fn split_query(path_and_query: &[u8]) -> (&[u8], &[u8]) {
+    path_and_query.split_at(memchr(b'?', path_and_query).unwrap_or(path_and_query.len()))
+}
+
+/// Whether [`resolve_dot_segments`] would do anything but copy `path`, which has no query.
+///
+/// True for `.` and `..` in any encoding, and also where a `..` hides and that function refuses.
+pub fn has_dot_segments(path: &[u8]) -> bool {
+    // Without a dot and an escape there is none; most paths have neither.
+    memchr::memchr2(b'.', b'%', path).is_some()
+        && path.split(|&byte| byte == b'/').any(|segment| Segment::of(segment) != Segment::Plain)
+}
+
+/// Appends `path`, which has no query, to `out` without its dot segments.
+///
+/// RFC 3986, section 5.2.4 on the bytes as they are, with `%2e` for any dot; empty segments count,
+/// and nothing else changes. Fails with [`TargetError::AboveRoot`] and
+/// [`TargetError::HiddenDotSegment`], and with [`TargetError::WrongForm`] when `path` is neither
+/// empty nor begins with `/`; then what has been appended means nothing.
+pub fn resolve_dot_segments(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError> {
+    let root = out.len();
+    let mut rest = match path {
+        [] => return Ok(()),
+        [b'/', rest @ ..] => Some(rest),
+        _ => return Err(TargetError::WrongForm),
+    };
+    while let Some(segments) = rest {
+        let end = memchr(b'/', segments);
+        let segment = &segments[..end.unwrap_or(segments.len())];
+        rest = end.map(|end| &segments[end + 1..]);
+        match Segment::of(segment) {
+            Segment::Plain => {
+                out.push(b'/');
+                out.extend_from_slice(segment);
+                continue;
+            }
+            Segment::Current => {}
+            Segment::Parent => {
+                let parent = memrchr(b'/', &out[root..]).ok_or(TargetError::AboveRoot)?;
+                out.truncate(root + parent);
+            }
+            Segment::Hidden => return Err(TargetError::HiddenDotSegment),
+        }
+        // A dot segment names a directory: at the end of the path its slash stays.
+        if rest.is_none() {
+            out.push(b'/');
+        }
+    }
+    Ok(())
+}
+
+/// What lies between two slashes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Segment {
+    Plain,
+    /// `.`
+    Current,
+    /// `..`
+    Parent,
+    /// Something that is `..` to those who decode before they split.
+    Hidden,
+}
+
+impl Segment {
+    fn of(segment: &[u8]) -> Self {
+        match dots(segment) {
+            Some(1) => Self::Current,
+            Some(2) => Self::Parent,
+            _ if hides_parent(segment) => Self::Hidden,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// How many dots `piece` is, plain or encoded, or `None` if it is anything else.
+fn dots(mut piece: &[u8]) -> Option<usize> {
+    let mut count = 0;
+    loop {
+        piece = match piece {
+            [] => return Some(count),
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
+            _ => return None,
+        };
+        count += 1;
+    }
+}
+
+/// Whether `..` stands between the separators that a decoder might find in `segment`.
+fn hides_parent(segment: &[u8]) -> bool {
+    let mut piece_start = 0;
+    let mut at = 0;
+    loop {
+        let width = match &segment[at..] {
+            [b'%', b'2', b'f' | b'F', ..] | [b'%', b'5', b'c' | b'C', ..] => 3,
+            [b'\\', ..] => 1,
+            [] => return is_parent(&segment[piece_start..]),
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        if is_parent(&segment[piece_start..at]) {
+            return true;
+        }
+        at += width;
+        piece_start = at;
+    }
+}
+
+/// Whether `piece` is `..`, with or without parameters (RFC 3986, section 3.3).
+fn is_parent(piece: &[u8]) -> bool {
+    let parameters = memchr(b';', piece).unwrap_or(piece.len());
+    dots(&piece[..parameters]) == Some(2)
+}
+
+fn parse_absolute(target: &[u8]) -> Result<RequestTarget<'_>, TargetError> {
+    let colon = memchr(b':', target).ok_or(TargetError::WrongForm)?;
+    let (scheme, rest) = target.split_at(colon);
+    let https = match scheme {
+        _ if scheme.eq_ignore_ascii_case(b"https") => true,
+        _ if scheme.eq_ignore_ascii_case(b"http") => false,
+        _ => return Err(TargetError::WrongForm),
+    };
+    let rest = rest.strip_prefix(b"://").ok_or(TargetError::WrongForm)?;
+    let authority_end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+    let (authority, path_and_query) = rest.split_at(authority_end);
+    let authority = Authority::parse(authority).ok_or(TargetError::BadAuthority)?;
+    Ok(RequestTarget::Absolute { https, authority, path_and_query })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origin_form_begins_with_a_slash() {
+        for target in ["/", "/v1/chat?a=b", "//a/b", "/http://a/", "/*", "/a:1", "/?", "/%zz|\"<>"]
+        {
+            let want = Ok(RequestTarget::Origin(target.as_bytes()));
+            assert_eq!(RequestTarget::parse(b"GET", target.as_bytes()), want, "{target}");
+        }
+    }
+
+    #[test]
+    fn absolute_form_is_for_http_and_https() {
+        let absolute = |https, host: &'static str, port, path: &'static str| {
+            Ok(RequestTarget::Absolute {
+                https,
+                authority: Authority { host: host.as_bytes(), port },
+                path_and_query: path.as_bytes(),
+            })
+        };
+        check("GET", "http://a/b?c", absolute(false, "a", None, "/b?c"));
+        check("GET", "HTTPS://a:1", absolute(true, "a", Some(1), ""));
+        check("OPTIONS", "https://[::1]:443?x=/", absolute(true, "[::1]", Some(443), "?x=/"));
+        check("GET", "http://a//b", absolute(false, "a", None, "//b"));
+        for refused in
+            ["ftp://a/", "file:///a", "http:a", "http:/a", "https", "a/b", "?a", "a:80", "://a/"]
+        {
+            check("GET", refused, Err(TargetError::WrongForm));
+        }
+        for refused in ["http://", "http:///a", "http://u@a/", "http://a:b/", "http://a\\b/"] {
+            check("GET", refused, Err(TargetError::BadAuthority));
+        }
+    }
+
+    #[test]
+    fn authority_form_is_for_connect_alone_and_has_a_port() {
+        let authority = Authority { host: b"a", port: Some(443) };
+        check("CONNECT", "a:443", Ok(RequestTarget::Authority(authority)));
+        for refused in ["a", "a:", "/", "*", "http://a:1/", "a:443/"] {
+            check("CONNECT", refused, Err(TargetError::BadAuthority));
+        }
+        check("GET", "a:443", Err(TargetError::WrongForm));
+        check("connect", "a:443", Err(TargetError::WrongForm));
+    }
+
+    #[test]
+    fn asterisk_form_is_for_options_alone() {
+        check("OPTIONS", "*", Ok(RequestTarget::Asterisk));
+        check("GET", "*", Err(TargetError::WrongForm));
+        check("OPTIONS", "*a", Err(TargetError::WrongForm));
+        check("GET", "", Err(TargetError::WrongForm));
+    }
+
+    #[test]
+    fn every_byte_of_a_target_is_visible_ascii_and_no_fragment() {
+        for byte in 0..=u8::MAX {
+            let allowed = (0x21..=0x7e).contains(&byte) && byte != b'#';
+            for target in [vec![b'/', byte], vec![b'/', b'?', byte, b'a']] {
+                let want = if allowed {
+                    Ok(RequestTarget::Origin(&target))
+                } else {
+                    Err(TargetError::BadByte)
+                };
+                assert_eq!(RequestTarget::parse(b"GET", &target), want, "{byte:#04x}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_query_begins_at_the_first_question_mark_and_keeps_it() {
+        assert_eq!(split_query(b"/a?b?c"), (b"/a".as_slice(), b"?b?c".as_slice()));
+        assert_eq!(split_query(b"/a?"), (b"/a".as_slice(), b"?".as_slice()));
+        assert_eq!(split_query(b"/a"), (b"/a".as_slice(), b"".as_slice()));
+    }
+
+    #[test]
+    fn dot_segments_are_resolved_in_any_encoding() {
+        // The example of RFC 3986, section 5.2.4, and the ends of section 5.4.
+        resolve("/a/b/c/./../../g", Ok("/a/g"));
+        resolve("/a/b/..", Ok("/a/"));
+        resolve("/a/b/../", Ok("/a/"));
+        resolve("/a/.", Ok("/a/"));
+        resolve("/a/./", Ok("/a/"));
+        resolve("/.", Ok("/"));
+        resolve("/a/..", Ok("/"));
+        resolve("/./a", Ok("/a"));
+        resolve("/a/%2e%2E/b/%2e/c", Ok("/b/c"));
+        resolve("/a/.%2e/b/%2E.", Ok("/"));
+    }
+
+    #[test]
+    fn empty_segments_count_as_segments() {
+        resolve("/a//../b", Ok("/a/b"));
+        resolve("//..", Ok("/"));
+        resolve("//../..", Err(TargetError::AboveRoot));
+        resolve("//./a", Ok("//a"));
+    }
+
+    #[test]
+    fn climbing_above_the_root_is_an_error() {
+        for path in ["/..", "/../a", "/a/../..", "/%2e%2e/a", "/./..", "/a/../../a"] {
+            resolve(path, Err(TargetError::AboveRoot));
+        }
+    }
+
+    #[test]
+    fn all_other_paths_stay_as_they_are() {
+        for path in [
+            "",
+            "/",
+            "//",
+            "/a%2Fb//c;d=1/%c3%A9/",
+            "/...",
+            "/.a",
+            "/a.",
+            "/..a",
+            "/a..",
+            "/a..b%2fc",
+            "/%2e%2e%2e",
+            "/a%2f.%2fb",
+            "/%252e%252e/",
+            "/%2",
+            "/%",
+            "/.;a",
+            "/a;..",
+            "/gpt-4.1",
+            "/a%2f...%5c",
+            "/%2e%2",
+            "/.%2",
+        ] {
+            assert!(!has_dot_segments(path.as_bytes()), "{path}");
+            resolve(path, Ok(path));
+        }
+    }
+
+    #[test]
+    fn a_dot_dot_beside_a_hidden_separator_is_refused() {
+        for segment in [
+            "..%2f",
+            "..%2F",
+            "%2f..",
+            "a%2f..%2fb",
+            "a%2F%2e%2E",
+            "..\\",
+            "\\..",
+            "a\\..\\b",
+            "%2e%2e%5c",
+            "..%5Ca",
+            "%5c.%2e",
+            "..;",
+            "..;a=b",
+            "%2e.;a",
+            "a%2f..;b",
+            "..%2f..",
+        ] {
+            for path in [format!("/{segment}"), format!("/a/b/{segment}/c")] {
+                resolve(&path, Err(TargetError::HiddenDotSegment));
+            }
+        }
+    }
+
+    #[test]
+    fn resolving_appends_and_never_climbs_into_what_was_there() {
+        let mut out = b"/base".to_vec();
+        resolve_dot_segments(b"/a/../b", &mut out).unwrap();
+        assert_eq!(out, b"/base/b");
+        assert_eq!(resolve_dot_segments(b"/..", &mut out), Err(TargetError::AboveRoot));
+        assert_eq!(resolve_dot_segments(b"a", &mut out), Err(TargetError::WrongForm));
+    }
+
+    #[track_caller]
+    fn check(method: &str, target: &str, want: Result<RequestTarget<'_>, TargetError>) {
+        let parsed = RequestTarget::parse(method.as_bytes(), target.as_bytes());
+        assert_eq!(parsed, want, "{method} {target}");
+    }
+
+    /// Resolves `path`; what comes out has nothing left to resolve, and only a copy goes unnoticed.
+    #[track_caller]
+    fn resolve(path: &str, want: Result<&str, TargetError>) {
+        let mut out = Vec::new();
+        let got = resolve_dot_segments(path.as_bytes(), &mut out).map(|()| out);
+        assert_eq!(got, want.map(|path| path.as_bytes().to_vec()), "{path}");
+        assert_eq!(has_dot_segments(path.as_bytes()), want != Ok(path), "{path}");
+        assert!(got.is_err() || !has_dot_segments(&got.unwrap_or_default()), "{path}");
+    }
+}
