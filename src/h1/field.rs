@@ -1,1 +1,302 @@
-//! Placeholder.
+//! Field lines and field sections (RFC 9110, section 5; RFC 9112, section 5), as ranges of bytes.
+//!
+//! A [`FieldSection`] borrows the bytes of a head or a trailer section and knows where each line,
+//! name and value stands in them. Nothing is copied, lowercased or reordered, so a forwarder can
+//! pass on runs of lines exactly as they came. Names that mean something to a gateway carry a
+//! [`FieldId`], found once while parsing; all others are just bytes.
+//!
+//! Not here: splitting bytes into lines (`h1::head`), and what happens to which field
+//! (`h1::framing`, `h1::exchange`, `h1::forward`).
+
+use super::token::list_elements;
+
+/// A field name that some rule of ours asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldId {
+    /// `Host` (RFC 9110, section 7.2).
+    Host,
+    /// `Content-Length` (RFC 9110, section 8.6).
+    ContentLength,
+    /// `Transfer-Encoding` (RFC 9112, section 6.1).
+    TransferEncoding,
+    /// `Connection` (RFC 9110, section 7.6.1).
+    Connection,
+    /// `Keep-Alive`: hop-by-hop since RFC 2068, section 19.7.1.
+    KeepAlive,
+    /// `Proxy-Connection`: never standard, hop-by-hop in practice (RFC 9110, section 7.6.1).
+    ProxyConnection,
+    /// `Proxy-Authorization` (RFC 9110, section 11.7.2).
+    ProxyAuthorization,
+    /// `TE` (RFC 9110, section 10.1.4).
+    Te,
+    /// `Trailer` (RFC 9110, section 6.6.2).
+    Trailer,
+    /// `Upgrade` (RFC 9110, section 7.8).
+    Upgrade,
+    /// `HTTP2-Settings` (RFC 7540, section 3.2.1), obsolete.
+    Http2Settings,
+    /// `Expect` (RFC 9110, section 10.1.1).
+    Expect,
+    /// `Max-Forwards` (RFC 9110, section 7.6.2).
+    MaxForwards,
+    /// `Via` (RFC 9110, section 7.6.3).
+    Via,
+    /// A name that tells an upstream about the client: `X-Forwarded*`, `Forwarded` (RFC 7239),
+    /// `X-Real-IP`, `True-Client-IP`, `CF-*`.
+    ClientInfo,
+    /// `Content-Type` (RFC 9110, section 8.3).
+    ContentType,
+    /// `Date` (RFC 9110, section 6.6.1).
+    Date,
+    /// `Alt-Svc` (RFC 7838, section 3).
+    AltSvc,
+    /// `X-Accel-Buffering`: nginx's switch for response buffering.
+    XAccelBuffering,
+    /// `Idempotency-Key`: the APIs' promise that a request may be repeated.
+    IdempotencyKey,
+}
+
+impl FieldId {
+    /// The id of `name`, in any case, or `None` for a name that means nothing to us.
+    ///
+    /// Asked for every field line: the length picks at most four names to compare with.
+    pub fn of(name: &[u8]) -> Option<Self> {
+        let candidates: &[(&str, Self)] = match name.len() {
+            2 => &[("te", Self::Te)],
+            3 => &[("via", Self::Via)],
+            4 => &[("host", Self::Host), ("date", Self::Date)],
+            6 => &[("expect", Self::Expect)],
+            7 => {
+                &[("upgrade", Self::Upgrade), ("trailer", Self::Trailer), ("alt-svc", Self::AltSvc)]
+            }
+            9 => &[("forwarded", Self::ClientInfo), ("x-real-ip", Self::ClientInfo)],
+            10 => &[("connection", Self::Connection), ("keep-alive", Self::KeepAlive)],
+            12 => &[("content-type", Self::ContentType), ("max-forwards", Self::MaxForwards)],
+            14 => &[
+                ("content-length", Self::ContentLength),
+                ("http2-settings", Self::Http2Settings),
+                ("true-client-ip", Self::ClientInfo),
+            ],
+            15 => &[("idempotency-key", Self::IdempotencyKey)],
+            16 => &[("proxy-connection", Self::ProxyConnection)],
+            17 => &[
+                ("transfer-encoding", Self::TransferEncoding),
+                ("x-accel-buffering", Self::XAccelBuffering),
+            ],
+            19 => &[("proxy-authorization", Self::ProxyAuthorization)],
+            _ => &[],
+        };
+        candidates
+            .iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
+            .map(|&(_, id)| id)
+            .or_else(|| has_client_prefix(name).then_some(Self::ClientInfo))
+    }
+}
+
+/// Where one field line stands in the bytes of its [`FieldSection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldLine {
+    /// What the name means to us, if anything.
+    pub id: Option<FieldId>,
+    /// Position of the name, and so of the line, in [`FieldSection::bytes`].
+    pub start: u32,
+    pub(super) name_end: u32,
+    pub(super) value_start: u32,
+    pub(super) value_end: u32,
+    /// Position behind the line's CRLF. The next line starts here.
+    pub end: u32,
+}
+
+/// The field lines of one head or trailer section, in the order they came.
+#[derive(Clone, Debug)]
+pub struct FieldSection<'b> {
+    bytes: &'b [u8],
+    lines: Vec<FieldLine>,
+}
+
+/// A field that may come once came more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeated;
+
+impl<'b> FieldSection<'b> {
+    /// `lines` must be positions in `bytes`, without gap or overlap.
+    pub(super) fn new(bytes: &'b [u8], lines: Vec<FieldLine>) -> Self {
+        debug_assert!(lines.is_sorted_by(|one, next| one.end == next.start));
+        debug_assert_eq!(lines.last().map_or(0, |last| last.end as usize), bytes.len());
+        Self { bytes, lines }
+    }
+
+    /// The lines, in the order they came.
+    pub fn lines(&self) -> &[FieldLine] {
+        &self.lines
+    }
+
+    /// The name of one of these lines, in the case it came in.
+    pub fn name(&self, line: &FieldLine) -> &'b [u8] {
+        &self.bytes[line.start as usize..line.name_end as usize]
+    }
+
+    /// The value of one of these lines, without whitespace around it. It may hold bytes over 127.
+    pub fn value(&self, line: &FieldLine) -> &'b [u8] {
+        &self.bytes[line.value_start as usize..line.value_end as usize]
+    }
+
+    /// One of these lines exactly as it came, with its CRLF.
+    pub fn raw(&self, line: &FieldLine) -> &'b [u8] {
+        &self.bytes[line.start as usize..line.end as usize]
+    }
+
+    /// All lines exactly as they came, each with its CRLF, without the empty line behind them.
+    ///
+    /// A run of consecutive lines is `bytes()[first.start as usize..last.end as usize]`.
+    pub fn bytes(&self) -> &'b [u8] {
+        self.bytes
+    }
+
+    /// The values of all lines with this name, in the order they came.
+    pub fn values(&self, id: FieldId) -> impl Iterator<Item = &'b [u8]> {
+        self.lines.iter().filter(move |line| line.id == Some(id)).map(|line| self.value(line))
+    }
+
+    /// The value of the only line with this name, `None` without one.
+    ///
+    /// Two lines are an error even when they agree: for the fields that are asked for like this
+    /// (Host, the two lengths), the next recipient may pick the other one.
+    pub fn single(&self, id: FieldId) -> Result<Option<&'b [u8]>, Repeated> {
+        let mut values = self.values(id);
+        let first = values.next();
+        if values.next().is_some() { Err(Repeated) } else { Ok(first) }
+    }
+
+    /// Whether `token`, in any case, is a list element of any line with this name.
+    pub fn lists(&self, id: FieldId, token: &[u8]) -> bool {
+        self.values(id).flat_map(list_elements).any(|element| element.eq_ignore_ascii_case(token))
+    }
+}
+
+/// Whether the name belongs to one of the two families of client information.
+fn has_client_prefix(name: &[u8]) -> bool {
+    let begins_with = |prefix: &[u8]| {
+        name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix))
+    };
+    match name.first() {
+        Some(b'c' | b'C') => begins_with(b"cf-"),
+        Some(b'x' | b'X') => begins_with(b"x-forwarded"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::head::parse_trailers;
+
+    const KNOWN: &[(&str, FieldId)] = &[
+        ("Host", FieldId::Host),
+        ("Content-Length", FieldId::ContentLength),
+        ("Transfer-Encoding", FieldId::TransferEncoding),
+        ("Connection", FieldId::Connection),
+        ("Keep-Alive", FieldId::KeepAlive),
+        ("Proxy-Connection", FieldId::ProxyConnection),
+        ("Proxy-Authorization", FieldId::ProxyAuthorization),
+        ("TE", FieldId::Te),
+        ("Trailer", FieldId::Trailer),
+        ("Upgrade", FieldId::Upgrade),
+        ("HTTP2-Settings", FieldId::Http2Settings),
+        ("Expect", FieldId::Expect),
+        ("Max-Forwards", FieldId::MaxForwards),
+        ("Via", FieldId::Via),
+        ("Content-Type", FieldId::ContentType),
+        ("Date", FieldId::Date),
+        ("Alt-Svc", FieldId::AltSvc),
+        ("X-Accel-Buffering", FieldId::XAccelBuffering),
+        ("Idempotency-Key", FieldId::IdempotencyKey),
+        ("Forwarded", FieldId::ClientInfo),
+        ("X-Forwarded", FieldId::ClientInfo),
+        ("X-Forwarded-For", FieldId::ClientInfo),
+        ("X-Forwarded-Client-Cert", FieldId::ClientInfo),
+        ("X-Real-IP", FieldId::ClientInfo),
+        ("True-Client-IP", FieldId::ClientInfo),
+        ("CF-Ray", FieldId::ClientInfo),
+        ("CF-Connecting-IP", FieldId::ClientInfo),
+    ];
+
+    #[test]
+    fn known_names_are_known_in_any_case() {
+        for (name, id) in KNOWN {
+            for spelt in [name.to_string(), name.to_lowercase(), name.to_uppercase()] {
+                assert_eq!(FieldId::of(spelt.as_bytes()), Some(*id), "{spelt}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_with_one_other_byte_is_another_name() {
+        for (name, _) in KNOWN.iter().filter(|(_, id)| *id != FieldId::ClientInfo) {
+            for at in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                other[at] = b'~';
+                assert_eq!(FieldId::of(&other), None, "{:?}", String::from_utf8_lossy(&other));
+            }
+            assert_eq!(FieldId::of(&name.as_bytes()[1..]), None, "{name}");
+            assert_eq!(FieldId::of(format!("{name}s").as_bytes()), None, "{name}s");
+        }
+    }
+
+    #[test]
+    fn names_of_the_apis_mean_nothing_to_us() {
+        for name in [
+            "",
+            "Authorization",
+            "Accept",
+            "User-Agent",
+            "Content-Encoding",
+            "content_length",
+            "X-Request-Id",
+            "X-Stainless-Retry-Count",
+            "OpenAI-Organization",
+            "Sec-WebSocket-Key",
+            "X-Forward",
+            "CF",
+            "Cookie",
+        ] {
+            assert_eq!(FieldId::of(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn lines_keep_their_order_case_and_bytes() {
+        let bytes = b"b:1\r\nA-b: \t x \xff y\t \r\nTE:\r\n\r\n";
+        let section = parse_trailers(bytes, 8).unwrap();
+        let lines = section.lines();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(section.name(&lines[1]), b"A-b");
+        assert_eq!(section.value(&lines[1]), b"x \xff y");
+        assert_eq!(section.raw(&lines[1]), b"A-b: \t x \xff y\t \r\n");
+        assert_eq!(section.value(&lines[2]), b"");
+        assert_eq!(lines[2].id, Some(FieldId::Te));
+        assert_eq!(section.bytes(), &bytes[..bytes.len() - 2]);
+        let run = lines[0].start as usize..lines[1].end as usize;
+        assert_eq!(&section.bytes()[run], b"b:1\r\nA-b: \t x \xff y\t \r\n");
+    }
+
+    #[test]
+    fn a_repeated_line_is_not_single_even_when_both_agree() {
+        let section = parse_trailers(b"host: a\r\nTE: x\r\nHost: a\r\n\r\n", 8).unwrap();
+        assert_eq!(section.single(FieldId::Host), Err(Repeated));
+        assert_eq!(section.single(FieldId::Te), Ok(Some(b"x".as_slice())));
+        assert_eq!(section.single(FieldId::Via), Ok(None));
+        assert_eq!(section.values(FieldId::Host).count(), 2);
+    }
+
+    #[test]
+    fn list_elements_are_found_in_any_line_and_case() {
+        let bytes = b"Connection: keep-alive\r\nconnection: a ,\tUpgrade\r\n\r\n";
+        let section = parse_trailers(bytes, 8).unwrap();
+        assert!(section.lists(FieldId::Connection, b"upgrade"));
+        assert!(section.lists(FieldId::Connection, b"Keep-Alive"));
+        assert!(!section.lists(FieldId::Connection, b"keep"));
+        assert!(!section.lists(FieldId::Upgrade, b"upgrade"));
+    }
+}

@@ -17,6 +17,7 @@ pub mod field;
 pub mod forward;
 pub mod framing;
 pub mod head;
+mod head_error;
 pub mod lines;
 pub mod target;
 pub mod token;

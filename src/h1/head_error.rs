@@ -1,0 +1,135 @@
+//! Why a head is refused, and how httparse's word for it becomes ours.
+//!
+//! httparse reports the first byte that did not fit. [`HeadError`] says what is wrong with the
+//! message instead, so the explaining functions look at the bytes once more. They run only when a
+//! head has been refused already.
+//!
+//! Not here: deciding that it is refused (`h1::head`).
+
+use super::lines::{LineError, SectionScanner};
+
+/// Why a head or a trailer section is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// LF without CR before it, which RFC 9112, section 2.2 would let us take for a line end.
+    BareLf,
+    /// CR without LF behind it (RFC 9112, section 2.2).
+    BareCr,
+    /// A NUL byte (RFC 9110, section 5.5).
+    Nul,
+    /// The first byte begins no head: perhaps a TLS handshake, or a body longer than announced.
+    NotHttp,
+    /// The request line alone is over the limit.
+    TargetTooLong,
+    /// The head, or the trailer section, is over its limit of bytes.
+    HeadTooLarge,
+    /// More field lines than the limit.
+    TooManyFields,
+    /// Not `method SP request-target SP HTTP-version`, each SP a single one (RFC 9112, section 3).
+    BadRequestLine,
+    /// Not `HTTP-version SP 3DIGIT [ SP reason-phrase ]`, or a status outside 100 to 599
+    /// (RFC 9112, section 4).
+    BadStatusLine,
+    /// A well-formed version that is neither 1.0 nor 1.1.
+    UnsupportedVersion,
+    /// A field line without colon, with an empty name, or with a byte in its name that is no
+    /// `tchar`; whitespace before the colon is such a byte (RFC 9112, section 5.1).
+    BadFieldName,
+    /// A control byte but HTAB in a value (RFC 9110, section 5.5).
+    BadFieldValue,
+    /// A line that begins with whitespace: obs-fold, or a blank in front of the first field
+    /// (RFC 9112, sections 2.2 and 5.2).
+    FoldedField,
+    /// The bytes are not exactly one head: a mistake of the caller, never of a peer, when the
+    /// bytes are what [`HeadReader`](super::head::HeadReader) found.
+    NotOneHead,
+}
+
+impl From<LineError> for HeadError {
+    fn from(error: LineError) -> Self {
+        match error {
+            LineError::BareLf => Self::BareLf,
+            LineError::BareCr => Self::BareCr,
+            LineError::Nul => Self::Nul,
+        }
+    }
+}
+
+/// Which of the two start lines a head has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Message {
+    Request,
+    Response,
+}
+
+/// Our name for what httparse found. Not on the fast path.
+pub(super) fn explain(
+    error: Option<httparse::Error>,
+    message: Message,
+    head: &[u8],
+    line: &[u8],
+) -> HeadError {
+    // httparse calls a control byte after what it expected there; the byte itself says more.
+    if let Err(error) = SectionScanner::default().find_end(head) {
+        return error.into();
+    }
+    let Some(error) = error else { return HeadError::NotOneHead };
+    match (error, message) {
+        (httparse::Error::Version, _) if has_other_version(line, message) => {
+            HeadError::UnsupportedVersion
+        }
+        (
+            httparse::Error::HeaderName
+            | httparse::Error::HeaderValue
+            | httparse::Error::TooManyHeaders,
+            _,
+        ) => explain_field(error, head),
+        (
+            httparse::Error::Version
+            | httparse::Error::NewLine
+            | httparse::Error::Status
+            | httparse::Error::Token,
+            Message::Request,
+        ) => HeadError::BadRequestLine,
+        (
+            httparse::Error::Version
+            | httparse::Error::NewLine
+            | httparse::Error::Status
+            | httparse::Error::Token,
+            Message::Response,
+        ) => HeadError::BadStatusLine,
+    }
+}
+
+/// The same for the field lines alone; `bytes` may have a start line in front of them.
+pub(super) fn explain_field(error: httparse::Error, bytes: &[u8]) -> HeadError {
+    if let Err(error) = SectionScanner::default().find_end(bytes) {
+        return error.into();
+    }
+    let is_folded = matches!(bytes, [b' ' | b'\t', ..])
+        || bytes.windows(3).any(|bytes| matches!(bytes, b"\r\n " | b"\r\n\t"));
+    match error {
+        httparse::Error::HeaderName if is_folded => HeadError::FoldedField,
+        httparse::Error::TooManyHeaders => HeadError::TooManyFields,
+        httparse::Error::HeaderValue => HeadError::BadFieldValue,
+        httparse::Error::HeaderName
+        | httparse::Error::NewLine
+        | httparse::Error::Status
+        | httparse::Error::Token
+        | httparse::Error::Version => HeadError::BadFieldName,
+    }
+}
+
+/// Whether the start line is in order but for a version, well-formed, that we do not speak.
+fn has_other_version(line: &[u8], message: Message) -> bool {
+    let mut words = line.split(|&byte| byte == b' ');
+    let version = match message {
+        // httparse has accepted the two words in front of the version.
+        Message::Request => words.nth(2).filter(|_| words.next().is_none()),
+        Message::Response => words.next(),
+    };
+    let Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]) = version else { return false };
+    let is_ours = *major == b'1' && matches!(minor, b'0' | b'1');
+    major.is_ascii_digit() && minor.is_ascii_digit() && !is_ours
+}
