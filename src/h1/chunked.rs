@@ -1,1 +1,434 @@
-//! Placeholder.
+//! The chunked transfer coding (RFC 9112, section 7.1), one step at a time.
+//!
+//! [`ChunkedDecoder`] walks over bytes the caller already holds and says which of them are content.
+//! It never copies, allocates, reads a clock or touches a socket, so the same value runs under
+//! tokio, under a fuzzer and in a unit test.
+//!
+//! It is strict where leniency has led to request smuggling: a size line ends in CRLF and in
+//! nothing else, holds 1 to 16 hex digits without any blank, and is at most
+//! [`CHUNK_LINE_BYTES_MAX`] long. Extensions are skipped and dropped; a trailer section is
+//! measured, not interpreted.
+//!
+//! Not here: writing chunks (`h1::encode`), reading trailer sections (`h1::head`), and deciding
+//! *whether* a message is chunked (`h1::framing`).
+
+use super::lines::{LineError, SectionScanner};
+use super::token::hex_value;
+use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
+
+/// What lies at the front of the input. Every number counts bytes for the caller to skip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Undecided: append more bytes and ask again from the same place.
+    ///
+    /// Never for content. What the caller keeps is at most an unfinished size line or trailer
+    /// section: less than [`CHUNK_LINE_BYTES_MAX`] plus 2, or [`TRAILER_BYTES_MAX`], bytes.
+    NeedMore,
+    /// A size line or the CRLF behind a chunk's content. Never forwarded.
+    Framing(usize),
+    /// Content octets, at least one, to forward as they are.
+    Content(usize),
+    /// The whole trailer section, the empty line included, for `parse_trailers`. Only when there
+    /// is at least one line in it; [`Step::End`] follows.
+    Trailer(usize),
+    /// The coding ended; the bytes after these belong to the next message.
+    End(usize),
+}
+
+/// Why a chunked body is refused (RFC 9112, section 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChunkError {
+    /// The size is not `1*HEXDIG` with `;` or CRLF right behind it: a sign, a blank, nothing. The
+    /// RFC's grammar lets a recipient take blanks in front of `;`; parsers differ about them.
+    BadSize,
+    /// The size has more than 16 digits, leading zeros included, and so perhaps more than 64 bits.
+    SizeTooLarge,
+    /// The size line is over [`CHUNK_LINE_BYTES_MAX`].
+    LineTooLong,
+    /// A bare CR or LF in a size line, an extension or the trailer section.
+    BadLineEnd,
+    /// A control byte but HTAB in an extension, or NUL in the trailer section.
+    ControlByte,
+    /// No CRLF behind the content: the chunk is not as long as it said.
+    ContentNotEnded,
+    /// The trailer section is over [`TRAILER_BYTES_MAX`].
+    TrailersTooLarge,
+}
+
+/// Where one chunked body has got to.
+#[derive(Clone, Debug, Default)]
+pub struct ChunkedDecoder {
+    state: State,
+}
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    /// In front of a size line.
+    #[default]
+    Size,
+    /// Inside of a chunk, with this many bytes to come, at least one.
+    Content(u64),
+    /// In front of the CRLF behind a chunk's content.
+    ContentEnd,
+    /// Behind the last chunk's size line.
+    Trailers(SectionScanner),
+    Finished,
+}
+
+impl ChunkedDecoder {
+    /// Looks at the front of `input` and moves by at most one step.
+    ///
+    /// After an error the body is lost: there is no place to go on from.
+    pub fn step(&mut self, input: &[u8]) -> Result<Step, ChunkError> {
+        match &mut self.state {
+            State::Size => self.step_size(input),
+            State::Content(_) if input.is_empty() => Ok(Step::NeedMore),
+            State::Content(left) => {
+                let here = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
+                *left -= here as u64;
+                if *left == 0 {
+                    self.state = State::ContentEnd;
+                }
+                Ok(Step::Content(here))
+            }
+            State::ContentEnd => match input {
+                [] | [b'\r'] => Ok(Step::NeedMore),
+                [b'\r', b'\n', ..] => {
+                    self.state = State::Size;
+                    Ok(Step::Framing(b"\r\n".len()))
+                }
+                [_, ..] => Err(ChunkError::ContentNotEnded),
+            },
+            State::Trailers(scanner) => {
+                // Bytes beyond the limit are not looked at: arrival must not change the verdict.
+                let window = input.get(..TRAILER_BYTES_MAX).unwrap_or(input);
+                match scanner.find_end(window)? {
+                    Some(end) if scanner.has_line() => {
+                        self.state = State::Finished;
+                        Ok(Step::Trailer(end))
+                    }
+                    Some(end) => {
+                        self.state = State::Finished;
+                        Ok(Step::End(end))
+                    }
+                    None if window.len() < TRAILER_BYTES_MAX => Ok(Step::NeedMore),
+                    None => Err(ChunkError::TrailersTooLarge),
+                }
+            }
+            State::Finished => Ok(Step::End(0)),
+        }
+    }
+
+    /// Whether the whole body has been stepped over, trailer section included.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished)
+    }
+
+    fn step_size(&mut self, input: &[u8]) -> Result<Step, ChunkError> {
+        let Some(line) = read_size_line(input)? else { return Ok(Step::NeedMore) };
+        self.state = match line.size {
+            0 => State::Trailers(SectionScanner::default()),
+            size => State::Content(size),
+        };
+        Ok(Step::Framing(line.bytes))
+    }
+}
+
+impl From<LineError> for ChunkError {
+    fn from(error: LineError) -> Self {
+        match error {
+            LineError::BareLf | LineError::BareCr => Self::BadLineEnd,
+            LineError::Nul => Self::ControlByte,
+        }
+    }
+}
+
+/// Most digits of a size: 64 bits. With this many the arithmetic cannot overflow.
+const SIZE_DIGITS_MAX: usize = 16;
+
+/// `chunk-size [ chunk-ext ] CRLF`.
+struct SizeLine {
+    size: u64,
+    /// Length of the line with its CRLF.
+    bytes: usize,
+}
+
+/// Reads a size line from its beginning, or gives `None` while it is incomplete but sound.
+///
+/// Asked anew for the whole line when it comes in pieces: a line is short, or refused.
+fn read_size_line(input: &[u8]) -> Result<Option<SizeLine>, ChunkError> {
+    let mut size = 0;
+    let mut digits = 0;
+    while let Some(value) = input.get(digits).and_then(|&byte| hex_value(byte)) {
+        if digits == SIZE_DIGITS_MAX {
+            return Err(ChunkError::SizeTooLarge);
+        }
+        size = size << 4 | u64::from(value);
+        digits += 1;
+    }
+    let line_end = match input.get(digits) {
+        None => return Ok(None),
+        // Said as what it is, also where the size is missing.
+        Some(b'\n') => return Err(ChunkError::BadLineEnd),
+        Some(_) if digits == 0 => return Err(ChunkError::BadSize),
+        Some(b'\r') => digits,
+        Some(b';') => match find_extension_end(input, digits)? {
+            None => return Ok(None),
+            Some(end) => end,
+        },
+        Some(_) => return Err(ChunkError::BadSize),
+    };
+    match input.get(line_end + 1) {
+        None => Ok(None),
+        Some(b'\n') => Ok(Some(SizeLine { size, bytes: line_end + b"\r\n".len() })),
+        Some(_) => Err(ChunkError::BadLineEnd),
+    }
+}
+
+/// The position of the CR that ends the extensions which begin at `from`.
+fn find_extension_end(input: &[u8], from: usize) -> Result<Option<usize>, ChunkError> {
+    for (at, &byte) in input.iter().enumerate().skip(from) {
+        match byte {
+            b'\r' => return Ok(Some(at)),
+            _ if at == CHUNK_LINE_BYTES_MAX => return Err(ChunkError::LineTooLong),
+            b'\n' => return Err(ChunkError::BadLineEnd),
+            b'\t' | b' '..=b'~' | 0x80.. => {}
+            _ => return Err(ChunkError::ControlByte),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_what_the_sizes_say() {
+        check("5\r\nhello\r\n0\r\n\r\n", Ok("hello||"));
+        check("1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", Ok("abc||"));
+        check("0\r\n\r\n", Ok("||"));
+        check("000a\r\n0123456789\r\n00\r\n\r\n", Ok("0123456789||"));
+        check("7\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n", Ok("\r\n0\r\n\r\n||"));
+    }
+
+    #[test]
+    fn bytes_behind_the_end_belong_to_the_next_message() {
+        check("1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n", Ok("a||GET / HTTP/1.1\r\n"));
+        check("0\r\n\r\n\r\n", Ok("||\r\n"));
+        check("0\r\na: b\r\n\r\n0\r\n\r\n", Ok("|a: b\r\n\r\n|0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_body_that_ends_early_is_not_finished() {
+        for body in ["", "5", "5\r", "5\r\n", "5\r\nhell", "5\r\nhello", "5\r\nhello\r\n"] {
+            assert_eq!(decode(&[body.as_bytes()]), Err(None), "{body:?}");
+        }
+        for body in ["0\r\n", "0\r\n\r", "0\r\na: b\r\n", "0\r\na: b\r\n\r", "5;a", "0"] {
+            assert_eq!(decode(&[body.as_bytes()]), Err(None), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_hex_digits_without_sign_or_blank() {
+        for size in [
+            "", " ", " 1", "1 ", "\t1", "1\t", "+1", "-1", "0x1", "x", "1g", "1,", "1.0", "_",
+            "1 ;a", "1\t;a", ";a", "\u{ff11}", "\0", "1\0",
+        ] {
+            check(&format!("{size}\r\na\r\n0\r\n\r\n"), Err(ChunkError::BadSize));
+        }
+    }
+
+    #[test]
+    fn every_byte_behind_a_size_is_a_digit_or_ends_it() {
+        for byte in 0..=u8::MAX {
+            let step = ChunkedDecoder::default().step(&[b'1', byte, b'\r', b'\n']);
+            let want = match byte {
+                b'\r' | b'\n' => Err(ChunkError::BadLineEnd),
+                b';' => Ok(Step::Framing(4)),
+                _ if byte.is_ascii_hexdigit() => Ok(Step::Framing(4)),
+                _ => Err(ChunkError::BadSize),
+            };
+            assert_eq!(step, want, "{byte:#04x}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_at_most_64_bits_and_16_digits() {
+        let mut decoder = ChunkedDecoder::default();
+        assert_eq!(decoder.step(b"ffffffffffffffff\r\n"), Ok(Step::Framing(18)));
+        assert!(matches!(decoder.state, State::Content(u64::MAX)));
+        check("10000000000000000\r\n", Err(ChunkError::SizeTooLarge));
+        check("00000000000000001\r\na\r\n0\r\n\r\n", Err(ChunkError::SizeTooLarge));
+        check("0000000000000001\r\na\r\n0000000000000000\r\n\r\n", Ok("a||"));
+        assert_eq!(
+            ChunkedDecoder::default().step(&[b'f'; 17]),
+            Err(ChunkError::SizeTooLarge),
+            "at once, not at the end of the line"
+        );
+    }
+
+    #[test]
+    fn extensions_are_skipped() {
+        check("5;a=b\r\nhello\r\n0;c=\"d;e\";f\r\n\r\n", Ok("hello||"));
+        check("1;\r\na\r\n0; \t x\u{e9}\r\n\r\n", Ok("a||"));
+    }
+
+    #[test]
+    fn a_bare_lf_inside_a_chunk_extension_is_refused() {
+        check("5;a\nb\r\nhello\r\n0\r\n\r\n", Err(ChunkError::BadLineEnd));
+    }
+
+    #[test]
+    fn every_byte_of_an_extension_is_htab_sp_visible_or_obs_text() {
+        for byte in 0..=u8::MAX {
+            let step = ChunkedDecoder::default().step(&[b'1', b';', byte, b'a', b'\r', b'\n']);
+            let want = match byte {
+                b'\r' | b'\n' => Err(ChunkError::BadLineEnd),
+                b'\t' | 0x20..=0x7e | 0x80..=0xff => Ok(Step::Framing(6)),
+                _ => Err(ChunkError::ControlByte),
+            };
+            assert_eq!(step, want, "{byte:#04x}");
+        }
+    }
+
+    #[test]
+    fn lines_end_in_crlf_and_in_nothing_else() {
+        for body in [
+            "1\na\r\n0\r\n\r\n",
+            "\n1\r\na\r\n0\r\n\r\n",
+            "1\r\ra\r\n0\r\n\r\n",
+            "1\ra\r\n0\r\n\r\n",
+            "1;a\rb\r\na\r\n0\r\n\r\n",
+            "1\r\na\r\n0\n\r\n",
+            "1\r\na\r\n0\r\n\n",
+            "1\r\na\r\n0\r\n\rx",
+            "0\r\na: b\n\r\n",
+            "0\r\na: b\r\n\n",
+            "0\r\na: b\rc\r\n\r\n",
+        ] {
+            check(body, Err(ChunkError::BadLineEnd));
+        }
+        check("0\r\na: b\0\r\n\r\n", Err(ChunkError::ControlByte));
+    }
+
+    #[test]
+    fn content_is_followed_by_crlf() {
+        for body in
+            ["1\r\nab\r\n0\r\n\r\n", "1\r\na\n0\r\n\r\n", "1\r\na0\r\n\r\n", "1\r\na\r0\r\n"]
+        {
+            check(body, Err(ChunkError::ContentNotEnded));
+        }
+    }
+
+    #[test]
+    fn a_size_line_at_its_limit_is_read_and_one_byte_more_is_refused() {
+        let line = |length: usize| format!("1;{}", "x".repeat(length - 2));
+        let most = line(CHUNK_LINE_BYTES_MAX);
+        check(&format!("{most}\r\na\r\n0\r\n\r\n"), Ok("a||"));
+        let more = line(CHUNK_LINE_BYTES_MAX + 1);
+        check(&format!("{more}\r\na\r\n0\r\n\r\n"), Err(ChunkError::LineTooLong));
+        let step = ChunkedDecoder::default().step(more.as_bytes());
+        assert_eq!(step, Err(ChunkError::LineTooLong), "before the line ends");
+    }
+
+    #[test]
+    fn a_trailer_section_comes_in_one_piece_with_its_empty_line() {
+        check("0\r\nSum: 1\r\n\r\n", Ok("|Sum: 1\r\n\r\n|"));
+        check("1\r\na\r\n0;x\r\na: b\r\nc: d\r\n\r\n", Ok("a|a: b\r\nc: d\r\n\r\n|"));
+        let mut decoder = ChunkedDecoder::default();
+        assert_eq!(decoder.step(b"0\r\n"), Ok(Step::Framing(3)));
+        assert_eq!(decoder.step(b"a: b\r\n\r"), Ok(Step::NeedMore));
+        assert!(!decoder.is_finished());
+        assert_eq!(decoder.step(b"a: b\r\n\r\nnext"), Ok(Step::Trailer(8)));
+        assert!(decoder.is_finished());
+        assert_eq!(decoder.step(b"next"), Ok(Step::End(0)));
+        assert_eq!(decoder.step(b""), Ok(Step::End(0)));
+    }
+
+    #[test]
+    fn a_trailer_section_at_its_limit_is_read_and_one_byte_more_is_refused() {
+        let section = |length: usize| format!("a: {}\r\n\r\n", "x".repeat(length - 7));
+        for (length, want) in [
+            (TRAILER_BYTES_MAX, Ok(Step::Trailer(TRAILER_BYTES_MAX))),
+            (TRAILER_BYTES_MAX + 1, Err(ChunkError::TrailersTooLarge)),
+        ] {
+            let section = section(length);
+            // Whole, and with each of the last bytes arriving alone.
+            for cut in TRAILER_BYTES_MAX - 6..=section.len() {
+                let mut decoder = ChunkedDecoder::default();
+                assert_eq!(decoder.step(b"0\r\n"), Ok(Step::Framing(3)));
+                let first = decoder.step(&section.as_bytes()[..cut]);
+                let got = match first {
+                    Ok(Step::NeedMore) => decoder.step(section.as_bytes()),
+                    decided => decided,
+                };
+                assert_eq!(got, want, "{length} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn content_is_never_kept_back() {
+        let mut decoder = ChunkedDecoder::default();
+        assert_eq!(decoder.step(b"10\r\nab"), Ok(Step::Framing(4)));
+        assert_eq!(decoder.step(b"ab"), Ok(Step::Content(2)));
+        assert_eq!(decoder.step(b""), Ok(Step::NeedMore));
+        assert_eq!(decoder.step(&[b'x'; 20]), Ok(Step::Content(14)));
+        assert_eq!(decoder.step(b"\r"), Ok(Step::NeedMore));
+        assert_eq!(decoder.step(b"\r\n"), Ok(Step::Framing(2)));
+        assert!(!decoder.is_finished());
+    }
+
+    /// Decodes `body` whole, then cut in two at every offset, then byte by byte: arrival must not
+    /// change the meaning. The wanted text is the content, the trailer section and what lies
+    /// behind, with `|` in between.
+    #[track_caller]
+    fn check(body: &str, want: Result<&str, ChunkError>) {
+        let want = want.map(|text| text.as_bytes().to_vec()).map_err(Some);
+        let bytes = body.as_bytes();
+        for cut in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(cut);
+            assert_eq!(decode(&[first, second]), want, "cut at {cut}: {body:?}");
+        }
+        let single: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(decode(&single), want, "byte by byte: {body:?}");
+    }
+
+    /// Decodes a body that arrives in `parts`. `Err(None)`: it has not ended.
+    fn decode(parts: &[&[u8]]) -> Result<Vec<u8>, Option<ChunkError>> {
+        let mut decoder = ChunkedDecoder::default();
+        let mut parts = parts.iter();
+        let (mut input, mut content, mut trailers) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let skipped = match decoder.step(&input).map_err(Some)? {
+                Step::NeedMore => {
+                    let Some(part) = parts.next() else {
+                        assert!(!decoder.is_finished());
+                        return Err(None);
+                    };
+                    input.extend_from_slice(part);
+                    0
+                }
+                Step::Framing(bytes) => bytes,
+                Step::Content(bytes) => {
+                    assert_ne!(bytes, 0);
+                    content.extend_from_slice(&input[..bytes]);
+                    bytes
+                }
+                Step::Trailer(bytes) => {
+                    trailers.extend_from_slice(&input[..bytes]);
+                    bytes
+                }
+                Step::End(bytes) => {
+                    assert!(decoder.is_finished());
+                    input.drain(..bytes);
+                    parts.for_each(|part| input.extend_from_slice(part));
+                    return Ok([content, trailers, input].join(&b'|'));
+                }
+            };
+            input.drain(..skipped);
+        }
+    }
+}
