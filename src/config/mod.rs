@@ -1,1 +1,209 @@
-//! Placeholder.
+//! What the operator said, checked and completed with defaults: [`Config`].
+//!
+//! Plain values: nothing is loaded, looked up or opened yet, so a configuration can be built by
+//! hand in a test. It comes from the file ([`Config::read`]) or from the command line (`cli`);
+//! [`snapshot`] then loads what it names.
+//!
+//! Not here: the syntax of single values ([`value`], [`url`]), the walk over the file (`file`), the clock's
+//! defaults (`deadline`), the bounds that nobody may choose (`limits`).
+
+mod file;
+pub mod problem;
+pub mod snapshot;
+mod table;
+pub mod url;
+pub mod value;
+
+use crate::deadline::Timeouts;
+use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
+use problem::{Origin, Problems, quoted};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use url::{Endpoint, Host, HostField, Scheme, UpstreamUrl};
+use value::RoutePath;
+
+/// Range of `workers` and `--workers`: one thread each, and no machine this is for has more cores.
+pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
+/// Client connections at one time by default; `limits.connections` changes it.
+///
+/// At the 17.5 KB that a TLS connection with a held stream costs on both sides, 175 MB: a third
+/// of the smallest machine this is for.
+pub const CONNECTIONS_DEFAULT: usize = 10_000;
+/// Range that `limits.connections` may be set to; the descriptors end long before it does.
+pub const CONNECTIONS_RANGE: RangeInclusive<usize> = 1..=1_000_000;
+/// Where the command line listens when it names no address: this machine only.
+pub const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Longest configuration file, in bytes: thousands of routes. More is some other file.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Worker threads; `None`: as many as there are cores.
+    pub workers: Option<NonZeroUsize>,
+    /// Where clients connect; at least one.
+    pub listeners: Vec<ListenerConfig>,
+    /// What they can reach; at least one, no two with the same path.
+    pub routes: Vec<RouteConfig>,
+    /// What may take how long.
+    pub timeouts: Timeouts,
+    /// What may grow how large.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Reads and checks a configuration file. Files that it names are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the file, or that it cannot be read.
+    pub fn read(path: &Path) -> Result<Self, Problems> {
+        file::read(path)
+    }
+}
+
+/// A `[[listener]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Address and port to bind; port 0 lets the kernel choose.
+    pub address: SocketAddr,
+    /// With them: HTTPS. Without: plain HTTP.
+    pub credentials: Option<CredentialFiles>,
+    /// Where the address was said.
+    pub origin: Origin,
+}
+
+/// The two files of a TLS listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialFiles {
+    /// PEM: the certificate, then its intermediates.
+    pub certificate: NamedFile,
+    /// PEM: the private key of the first certificate.
+    pub key: NamedFile,
+}
+
+/// A file to load, and who named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Path, already relative to the folder of the configuration file.
+    pub path: PathBuf,
+    /// Where it was named: problems with the file are told there.
+    pub origin: Origin,
+}
+
+/// A `[[route]]`, its defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteConfig {
+    /// Prefix of the request paths that go this way.
+    pub path: RoutePath,
+    /// The upstream; its path replaces the prefix.
+    pub upstream: UpstreamUrl,
+    /// Value of the Host field to send.
+    pub host: HostField,
+    /// Name to verify and to send as SNI; unused for `http`.
+    pub tls_name: Host,
+    /// What to dial.
+    pub connect: Endpoint,
+    /// Roots to trust instead of the built-in ones.
+    pub ca: Option<NamedFile>,
+    /// Where the path was said.
+    pub origin: Origin,
+}
+
+/// What a route may say beyond its path and upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteOptions {
+    /// Default: the upstream's authority.
+    pub host: Option<HostField>,
+    /// Default: the upstream's host.
+    pub tls_name: Option<Host>,
+    /// Default: the upstream's host and port.
+    pub connect: Option<Endpoint>,
+    /// Default: the built-in roots.
+    pub ca: Option<NamedFile>,
+}
+
+impl RouteConfig {
+    /// A route with the defaults for everything that `options` leaves open.
+    pub fn new(
+        path: RoutePath,
+        upstream: UpstreamUrl,
+        options: RouteOptions,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            path,
+            host: options.host.unwrap_or_else(|| HostField::of(&upstream)),
+            tls_name: options.tls_name.unwrap_or_else(|| upstream.endpoint.host.clone()),
+            connect: options.connect.unwrap_or_else(|| upstream.endpoint.clone()),
+            ca: options.ca,
+            upstream,
+            origin,
+        }
+    }
+
+    /// Whether the upstream is spoken to over TLS.
+    pub fn is_tls(&self) -> bool {
+        match self.upstream.scheme {
+            Scheme::Http => false,
+            Scheme::Https => true,
+        }
+    }
+}
+
+/// The `[limits]` table. Fixed bounds are in `limits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections at one time, all workers together. Beyond it: 503 with Retry-After, or
+    /// a close before TLS.
+    pub connections: usize,
+    /// Of every message head, from clients and upstreams alike.
+    pub head: HeadLimits,
+}
+
+/// How large a message head may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes, start line and final empty line included.
+    pub bytes: usize,
+    /// Field lines.
+    pub fields: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let head = HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: HEADER_FIELDS_DEFAULT };
+        Self { connections: CONNECTIONS_DEFAULT, head }
+    }
+}
+
+/// Two routes with one path, or two listeners with one address: only one of them could serve.
+pub(crate) fn check_duplicates(config: &Config, problems: &mut Problems) {
+    let mut paths = BTreeMap::new();
+    for route in &config.routes {
+        if let Some(first) = paths.insert(route.path.as_str(), &route.origin) {
+            let what = format!("{} is routed twice", quoted(route.path.as_str()));
+            problems.add(&route.origin, format!("{what}{}", also_at(first)));
+        }
+    }
+    let mut addresses = BTreeMap::new();
+    // Port 0 is another port each time.
+    for listener in config.listeners.iter().filter(|listener| listener.address.port() != 0) {
+        if let Some(first) = addresses.insert(listener.address, &listener.origin) {
+            let what = format!("{} is listened on twice{}", listener.address, also_at(first));
+            problems.add(&listener.origin, what);
+        }
+    }
+}
+
+/// Points to the other place, when there is something to point to.
+fn also_at(first: &Origin) -> String {
+    match first {
+        Origin::File { line, .. } => format!("; the first is in line {line}"),
+        Origin::Argument(_) => String::new(),
+    }
+}

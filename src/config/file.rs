@@ -1,0 +1,540 @@
+//! The configuration file: its keys, their defaults, and the walk that turns it into a [`Config`].
+//!
+//! The walk names each key once, in the order of docs/configuration.md, and never stops at a
+//! problem. A test reads that manual and compares it with the `Key` tables here.
+
+use super::problem::{Origin, Problems, nearest, quoted};
+use super::table::Default::{Required, Value as Is, Words};
+use super::table::{Found, Key, Reader, Table};
+use super::value::{Invalid, ListenAddress, Period, Value};
+use super::{
+    CONNECTIONS_RANGE, Config, CredentialFiles, FILE_BYTES_MAX, HeadLimits, Limits, ListenerConfig,
+    NamedFile, RouteConfig, RouteOptions, WORKERS_RANGE, check_duplicates,
+};
+use crate::deadline::Timeouts;
+use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
+use std::fs::File;
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+const TOP: &[Key] = &[
+    Key { name: "workers", default: Words("the number of cores") },
+    Key { name: "listener", default: Required },
+    Key { name: "route", default: Required },
+    Key { name: "forward", default: Words("not yet supported") },
+    Key { name: "timeouts", default: Words("its keys' defaults") },
+    Key { name: "limits", default: Words("its keys' defaults") },
+];
+const LISTENER: &[Key] = &[
+    Key { name: "address", default: Required },
+    Key { name: "certificate", default: Words("none: plain HTTP") },
+    Key { name: "key", default: Words("none: plain HTTP") },
+    Key { name: "mode", default: Is("\"http\"") },
+    Key { name: "proxy_protocol", default: Words("not yet supported") },
+];
+const ROUTE: &[Key] = &[
+    Key { name: "path", default: Required },
+    Key { name: "upstream", default: Required },
+    Key { name: "host", default: Words("the upstream's host and port") },
+    Key { name: "tls_name", default: Words("the upstream's host") },
+    Key { name: "connect", default: Words("the upstream's host and port") },
+    Key { name: "ca", default: Words("the built-in roots") },
+];
+const TIMEOUTS: &[Key] = &[
+    Key { name: "handshake", default: Is("\"10s\"") },
+    Key { name: "request_head", default: Is("\"10s\"") },
+    Key { name: "keep_alive", default: Is("\"75s\"") },
+    Key { name: "connect", default: Is("\"5s\"") },
+    Key { name: "upstream_handshake", default: Is("\"10s\"") },
+    Key { name: "response_head", default: Is("\"10m\"") },
+    Key { name: "tunnel", default: Is("\"10m\"") },
+    Key { name: "linger", default: Is("\"2s\"") },
+    Key { name: "to_upstream", default: Is("{ read = \"60s\", write = \"10m\" }") },
+    Key { name: "to_client", default: Is("{ read = \"10m\", write = \"60s\" }") },
+];
+const TO_UPSTREAM: &[Key] =
+    &[Key { name: "read", default: Is("\"60s\"") }, Key { name: "write", default: Is("\"10m\"") }];
+const TO_CLIENT: &[Key] =
+    &[Key { name: "read", default: Is("\"10m\"") }, Key { name: "write", default: Is("\"60s\"") }];
+const LIMITS: &[Key] = &[
+    Key { name: "connections", default: Is("10000") },
+    Key { name: "head_bytes", default: Is("65536") },
+    Key { name: "header_fields", default: Is("256") },
+];
+
+/// Reads the file at `path`; see [`Config::read`].
+pub(super) fn read(path: &Path) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    let text = read_text(path).map_err(|what| {
+        let mut problems = Problems::default();
+        let line = 1;
+        problems.add(&Origin::File { name: name.as_str().into(), line, key: "".into() }, what);
+        problems
+    })?;
+    parse(&name, path.parent().unwrap_or(Path::new("")), &text)
+}
+
+/// Parses the text of a file called `name`, whose relative paths begin at `folder`.
+fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Problems> {
+    let (mut reader, mut top) = Reader::open(name, text, TOP)?;
+    let reader = &mut reader;
+    reader.require(&top);
+    let workers = reader.number(&mut top, "workers", WORKERS_RANGE);
+    let listeners = reader.tables(&mut top, "listener", LISTENER);
+    let routes = reader.tables(&mut top, "route", ROUTE);
+    reader.refuse(&mut top, "forward", "this table is not yet supported; remove it");
+    let mut timeouts = reader.table(&mut top, "timeouts", "timeouts", TIMEOUTS);
+    let mut limits = reader.table(&mut top, "limits", "limits", LIMITS);
+    reader.finish(top);
+
+    let config = Config {
+        workers: workers.and_then(NonZeroUsize::new),
+        listeners: listeners.into_iter().filter_map(|it| listener(reader, it, folder)).collect(),
+        routes: routes.into_iter().filter_map(|it| route(reader, it, folder)).collect(),
+        timeouts: read_timeouts(reader, &mut timeouts),
+        limits: read_limits(reader, &mut limits),
+    };
+    reader.finish(timeouts);
+    reader.finish(limits);
+    check_duplicates(&config, &mut reader.problems);
+    std::mem::take(&mut reader.problems).or(config)
+}
+
+fn listener(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<ListenerConfig> {
+    reader.require(&table);
+    let address = reader.value::<ListenAddress>(&mut table, "address");
+    let certificate = file(reader, &mut table, "certificate", folder);
+    let key = file(reader, &mut table, "key", folder);
+    reader.value::<Mode>(&mut table, "mode");
+    reader.refuse(&mut table, "proxy_protocol", "this key is not yet supported; remove it");
+    reader.finish(table);
+    let credentials = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(CredentialFiles { certificate, key }),
+        (Some(NamedFile { origin, .. }), None) => {
+            reader.problems.add(&origin, "a certificate needs its `key`; both or neither");
+            None
+        }
+        (None, Some(NamedFile { origin, .. })) => {
+            reader.problems.add(&origin, "a key needs its `certificate`; both or neither");
+            None
+        }
+        (None, None) => None,
+    };
+    let Found { value: ListenAddress(address), origin } = address?;
+    Some(ListenerConfig { address, credentials, origin })
+}
+
+fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<RouteConfig> {
+    reader.require(&table);
+    let path = reader.value(&mut table, "path");
+    let upstream = reader.value(&mut table, "upstream");
+    let host = reader.value(&mut table, "host");
+    let tls_name = reader.value(&mut table, "tls_name");
+    let connect = reader.value(&mut table, "connect");
+    let ca = file(reader, &mut table, "ca", folder);
+    reader.finish(table);
+    let tls_origins = [tls_name.as_ref().map(|it| &it.origin), ca.as_ref().map(|it| &it.origin)];
+    let tls_origins: Vec<Origin> = tls_origins.into_iter().flatten().cloned().collect();
+    let options = RouteOptions {
+        host: host.map(|it| it.value),
+        tls_name: tls_name.map(|it| it.value),
+        connect: connect.map(|it| it.value),
+        ca,
+    };
+    let (Found { value: path, origin }, Found { value: upstream, .. }) = (path?, upstream?);
+    let route = RouteConfig::new(path, upstream, options, origin);
+    for origin in tls_origins.iter().filter(|_| !route.is_tls()) {
+        reader.problems.add(origin, "the upstream is http://; only https:// has use for this key");
+    }
+    Some(route)
+}
+
+fn read_timeouts(reader: &mut Reader, table: &mut Table<'_>) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    let rows: [(&'static str, &mut Duration); 8] = [
+        ("handshake", &mut timeouts.handshake),
+        ("request_head", &mut timeouts.request_head),
+        ("keep_alive", &mut timeouts.keep_alive),
+        ("connect", &mut timeouts.connect),
+        ("upstream_handshake", &mut timeouts.upstream_handshake),
+        ("response_head", &mut timeouts.response_head),
+        ("tunnel", &mut timeouts.tunnel),
+        ("linger", &mut timeouts.linger),
+    ];
+    for (key, period) in rows {
+        read_period(reader, table, key, period);
+    }
+    let mut gaps = reader.table(table, "to_upstream", "timeouts.to_upstream", TO_UPSTREAM);
+    read_period(reader, &mut gaps, "read", &mut timeouts.to_upstream_read);
+    read_period(reader, &mut gaps, "write", &mut timeouts.to_upstream_write);
+    reader.finish(gaps);
+    let mut gaps = reader.table(table, "to_client", "timeouts.to_client", TO_CLIENT);
+    read_period(reader, &mut gaps, "read", &mut timeouts.to_client_read);
+    read_period(reader, &mut gaps, "write", &mut timeouts.to_client_write);
+    reader.finish(gaps);
+    timeouts
+}
+
+/// Replaces the default in `period` by what `key` says.
+fn read_period(
+    reader: &mut Reader,
+    table: &mut Table<'_>,
+    key: &'static str,
+    period: &mut Duration,
+) {
+    if let Some(Found { value: Period(said), .. }) = reader.value(table, key) {
+        *period = said;
+    }
+}
+
+fn read_limits(reader: &mut Reader, table: &mut Table<'_>) -> Limits {
+    let Limits { connections, head: HeadLimits { bytes, fields } } = Limits::default();
+    let head = HeadLimits {
+        bytes: reader.number(table, "head_bytes", HEAD_BYTES_RANGE).unwrap_or(bytes),
+        fields: reader.number(table, "header_fields", 1..=HEADER_FIELDS_MAX).unwrap_or(fields),
+    };
+    let said = reader.number(table, "connections", CONNECTIONS_RANGE);
+    Limits { connections: said.unwrap_or(connections), head }
+}
+
+/// The name of a file, relative to the configuration's folder.
+fn file(
+    reader: &mut Reader,
+    table: &mut Table<'_>,
+    key: &'static str,
+    folder: &Path,
+) -> Option<NamedFile> {
+    let Found { value, origin } = reader.file_name(table, key)?;
+    Some(NamedFile { path: folder.join(value), origin })
+}
+
+/// The whole file, or why it cannot be one.
+fn read_text(path: &Path) -> Result<String, String> {
+    let unreadable = |error: io::Error| format!("the file cannot be read: {error}");
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("the file is longer than {FILE_BYTES_MAX} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        format!("the file is not UTF-8; byte {} is wrong", error.utf8_error().valid_up_to())
+    })
+}
+
+/// What a listener speaks.
+enum Mode {
+    Http,
+}
+
+impl Value for Mode {
+    const ALLOWED: &'static str = "\"http\" is allowed";
+}
+
+impl FromStr for Mode {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "http" => Ok(Self::Http),
+            "tcp" => Err(Invalid::new("mode \"tcp\" is not yet supported")),
+            _ => Err(Invalid {
+                what: format!("{} is not a mode", quoted(text)),
+                meant: nearest(text, ["http"]).map(str::to_owned),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::test_pem::Folder;
+    use std::time::Instant;
+
+    const MINIMAL: &str = r#"
+        [[listener]]
+        address = "127.0.0.1:8080"
+
+        [[route]]
+        path = "/gpt/"
+        upstream = "https://api.openai.com/"
+    "#;
+
+    /// All tables with their keys, and the headings of docs/configuration.md that describe them.
+    const TABLES: &[(&str, &[Key])] = &[
+        ("## Top level", TOP),
+        ("## `[[listener]]`", LISTENER),
+        ("## `[[route]]`", ROUTE),
+        ("## `[timeouts]`", TIMEOUTS),
+        ("### `to_upstream`", TO_UPSTREAM),
+        ("### `to_client`", TO_CLIENT),
+        ("## `[limits]`", LIMITS),
+    ];
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let config = read(MINIMAL).unwrap();
+        assert_eq!(config.workers, None);
+        assert_eq!(config.timeouts, Timeouts::default());
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.listeners[0].credentials, None);
+        assert_eq!(config.routes[0].host.as_str(), "api.openai.com");
+        assert_eq!(config.routes[0].tls_name.to_string(), "api.openai.com");
+        assert_eq!(config.routes[0].connect.to_string(), "api.openai.com:443");
+        assert_eq!(config.routes[0].ca, None);
+    }
+
+    #[test]
+    fn what_is_said_holds() {
+        let config = read(
+            r#"
+            workers = 2
+            timeouts.keep_alive = "1m"
+            timeouts.to_client = { write = "90s" }
+            limits = { connections = 7, head_bytes = 1024, header_fields = 1 }
+            listener = [{ address = "[::1]:1", certificate = "c.pem", key = "/k.pem", mode = "http" }]
+            [[route]]
+            path = "/"
+            upstream = "https://[::1]:8443/v1/"
+            host = "h.example"
+            tls_name = "t.example"
+            connect = "127.0.0.1:9443"
+            ca = "ca.pem"
+            "#,
+        );
+        let config = config.unwrap();
+        assert_eq!(config.workers, NonZeroUsize::new(2));
+        assert_eq!(config.timeouts.keep_alive, Duration::from_secs(60));
+        assert_eq!(config.timeouts.to_client_write, Duration::from_secs(90));
+        assert_eq!(config.timeouts.to_client_read, Duration::from_secs(600));
+        let head = HeadLimits { bytes: 1024, fields: 1 };
+        assert_eq!(config.limits, Limits { connections: 7, head });
+        let files = config.listeners[0].credentials.as_ref().unwrap();
+        assert_eq!(files.certificate.path, Path::new("folder/c.pem"));
+        assert_eq!(files.key.path, Path::new("/k.pem"));
+        let route = &config.routes[0];
+        assert_eq!(route.host.as_str(), "h.example");
+        assert_eq!(route.tls_name.to_string(), "t.example");
+        assert_eq!(route.connect.to_string(), "127.0.0.1:9443");
+        assert_eq!(route.ca.as_ref().unwrap().path, Path::new("folder/ca.pem"));
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_each_with_its_line() {
+        let text = r#"worker = 2
+[[listener]]
+adress = "127.0.0.1:8080"
+[[route]]
+path = "/gpt"
+upstream = "https://api.openai.com/v1"
+[timeouts]
+connect = 5
+linger = "0s"
+[limits]
+connections = 0
+"#;
+        let problems = [
+            "f:1: unknown key \"worker\"; did you mean \"workers\"?",
+            "f:2: listener.address: this key is missing; it has no default",
+            "f:3: listener: unknown key \"adress\"; did you mean \"address\"?",
+            "f:5: route.path: the path \"/gpt\" does not end in \"/\"; a path that begins and ends \
+             with \"/\" is allowed; did you mean \"/gpt/\"?",
+            "f:6: route.upstream: the path \"/v1\" does not end in \"/\"; http:// or https://, a \
+             host, an optional port and a path that ends in \"/\" are allowed; did you mean \
+             \"/v1/\"?",
+            "f:8: timeouts.connect: invalid type: integer `5`, expected a string; a whole number of \
+             ms, s, m or h is allowed, from \"1ms\" to \"24h\"",
+            "f:9: timeouts.linger: \"0s\" is no time at all; a whole number of ms, s, m or h is \
+             allowed, from \"1ms\" to \"24h\"",
+            "f:11: limits.connections: 0 is out of range; 1 to 1000000 is allowed",
+        ];
+        assert_eq!(read(text).unwrap_err().to_string(), problems.join("\n"));
+    }
+
+    #[test]
+    fn an_empty_file_lacks_a_listener_and_a_route() {
+        let want = "f:1: listener: this key is missing; it has no default\n\
+                    f:1: route: this key is missing; it has no default";
+        assert_eq!(read("").unwrap_err().to_string(), want);
+        refuse("listener = []\nroute = []", "f:1: listener: there is none; at least one");
+    }
+
+    #[test]
+    fn what_is_not_toml_is_told_with_its_line() {
+        refuse("a = 1\nb = \n", "f:2: this is not TOML: ");
+        refuse("a = 1\na = 2\n", "f:2: this is not TOML: duplicate key");
+        refuse("workers = 1\n[limits]\n[limits]\n", "f:3: this is not TOML: duplicate key");
+        refuse("\0", "f:1: this is not TOML: ");
+        let many = read(&"= = \n".repeat(100)).unwrap_err();
+        assert!(many.iter().len() <= 3);
+    }
+
+    #[test]
+    fn wrong_types_are_told() {
+        let with = |text: &str| format!("{text}\n{MINIMAL}");
+        refuse(&with("workers = \"2\""), "workers: this is a TOML string; 1 to 256 is allowed");
+        refuse(&with("workers = 2.0"), "workers: this is a TOML float; 1 to 256");
+        refuse(&with("workers = -1"), "workers: -1 is out of range; 1 to 256 is allowed");
+        refuse(
+            &with("workers = 99999999999999999999"),
+            "workers: 99999999999999999999 is out of range",
+        );
+        refuse(&with("timeouts = 5"), "timeouts: this is a TOML integer; a table [timeouts]");
+        refuse(
+            "[listener]\naddress = \"127.0.0.1:1\"",
+            "f:1: listener: this is a TOML table; tables [[listener]]",
+        );
+        refuse("route = [1]", "f:1: route: this is a TOML integer; tables [[route]]");
+        refuse(&with("timeouts.to_client = \"5s\""), "timeouts.to_client: this is a TOML string");
+    }
+
+    #[test]
+    fn numbers_outside_their_range_are_refused() {
+        let limits = |text: &str| format!("{MINIMAL}\n[limits]\n{text}");
+        refuse(
+            &limits("head_bytes = 1023"),
+            "limits.head_bytes: 1023 is out of range; 1024 to 1048576",
+        );
+        refuse(&limits("head_bytes = 1048577"), "limits.head_bytes: 1048577 is out of range");
+        refuse(&limits("header_fields = 0"), "limits.header_fields: 0 is out of range; 1 to 1024");
+        refuse(&limits("header_fields = 1025"), "limits.header_fields: 1025 is out of range");
+        refuse(&limits("connections = 1000001"), "limits.connections: 1000001 is out of range");
+        refuse(&format!("workers = 257\n{MINIMAL}"), "workers: 257 is out of range; 1 to 256");
+    }
+
+    #[test]
+    fn what_is_not_supported_yet_says_so() {
+        let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"tcp://10.0.0.5:443\"\n";
+        let listener = "mode = \"tcp\"\nproxy_protocol = [\"10.0.0.0/8\"]\n";
+        let text = format!("{forward}[[listener]]\naddress = \"0.0.0.0:443\"\n{listener}");
+        refuse(&text, "f:1: forward: this table is not yet supported");
+        refuse(&text, "f:6: listener.mode: mode \"tcp\" is not yet supported");
+        refuse(&text, "f:7: listener.proxy_protocol: this key is not yet supported");
+        assert!(!read(&text).unwrap_err().to_string().contains("server_name"));
+    }
+
+    #[test]
+    fn a_certificate_and_a_key_come_together() {
+        let listener = |text: &str| format!("[[listener]]\naddress = \"127.0.0.1:1\"\n{text}");
+        refuse(&listener("certificate = \"c\""), "f:3: listener.certificate: a certificate needs");
+        refuse(&listener("key = \"k\""), "f:3: listener.key: a key needs its `certificate`");
+    }
+
+    #[test]
+    fn tls_settings_of_a_plain_upstream_are_refused() {
+        let route = "[[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:1/\"\n";
+        let text = format!("{route}tls_name = \"a\"\nca = \"c\"\n");
+        refuse(&text, "f:4: route.tls_name: the upstream is http://");
+        refuse(&text, "f:5: route.ca: the upstream is http://");
+    }
+
+    #[test]
+    fn a_path_or_an_address_said_twice_is_refused_at_the_second() {
+        let text = format!("{MINIMAL}\n{}", MINIMAL.trim_start());
+        refuse(
+            &text,
+            "f:10: listener.address: 127.0.0.1:8080 is listened on twice; the first is in line 3",
+        );
+        refuse(&text, "f:13: route.path: \"/gpt/\" is routed twice; the first is in line 6");
+        assert!(read(&text.replace(":8080", ":0").replacen("gpt", "a", 1)).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_one_is_refused() {
+        let read = |path: &str| super::read(Path::new(path)).unwrap_err().to_string();
+        assert!(read("/nonexistent.toml").starts_with("/nonexistent.toml:1: the file cannot be"));
+        assert!(read("/").starts_with("/:1: the file cannot be read: "));
+        assert_eq!(read("/dev/zero"), "/dev/zero:1: the file is longer than 1048576 bytes");
+        let folder = Folder::new();
+        let message = read(folder.write("latin", b"# caf\xe9").to_str().unwrap());
+        assert!(message.ends_with("latin:1: the file is not UTF-8; byte 5 is wrong"), "{message}");
+    }
+
+    #[test]
+    fn hostile_text_is_refused_in_bounded_time() {
+        let started = Instant::now();
+        for piece in ["a", "[", "[[", "{", "a.", "[a]\n", "a={a=", "\"\\u", "é\n", "[[route]]\n"] {
+            assert!(read(&piece.repeat(20_000)).is_err());
+        }
+        let many_keys: String = (0..20_000).map(|number| format!("a{number} = 1\n")).collect();
+        assert_eq!(read(&many_keys).unwrap_err().iter().len(), 20_002);
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_default_that_is_said_changes_nothing() {
+        // Room for each key below its header, so that the lines of the others stay.
+        let text = |table: &str, line: &str| {
+            let top = if table == "## Top level" { line } else { "" };
+            let said = [
+                ("## `[timeouts]`", "timeouts."),
+                ("### `to_upstream`", "timeouts.to_upstream."),
+                ("### `to_client`", "timeouts.to_client."),
+                ("## `[limits]`", "limits."),
+            ];
+            let dotted = said.iter().find(|(name, _)| *name == table);
+            let dotted = dotted.filter(|_| !line.is_empty());
+            let dotted = dotted.map(|(_, prefix)| format!("{prefix}{line}")).unwrap_or_default();
+            let listener = if table == "## `[[listener]]`" { line } else { "" };
+            format!(
+                "{top}{dotted}{}",
+                MINIMAL.replacen("8080\"\n", &format!("8080\"\n{listener}"), 1)
+            )
+        };
+        for (table, keys) in TABLES {
+            for Key { name, default } in *keys {
+                let Is(value) = default else { continue };
+                let said = read(&text(table, &format!("{name} = {value}"))).unwrap();
+                assert_eq!(said, read(&text(table, "")).unwrap(), "{table} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_manual_explains_every_key_and_gives_its_default() {
+        let manual = include_str!("../../docs/configuration.md");
+        for (heading, keys) in TABLES {
+            let section = manual.split_once(&format!("\n{heading}\n"));
+            let (_, section) = section.unwrap_or_else(|| panic!("no heading {heading}"));
+            let section = section.split("\n#").next().unwrap();
+            let rows = section.lines().filter(|line| line.starts_with("| `"));
+            assert_eq!(rows.count(), keys.len(), "{heading}: a row for each key, and no other");
+            for Key { name, default } in *keys {
+                let row = section.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+                let row = row.unwrap_or_else(|| panic!("{heading}: no row for {name}"));
+                let said = row.trim_end_matches('|').rsplit('|').next().unwrap().trim();
+                let want = match default {
+                    Required => "required".to_owned(),
+                    Is(value) => format!("`{value}`"),
+                    Words(words) => (*words).to_owned(),
+                };
+                assert_eq!(said, want, "{heading}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_manual_are_valid() {
+        let manual = include_str!("../../docs/configuration.md");
+        let examples: Vec<_> = manual.split("```toml\n").skip(1).collect();
+        assert!(!examples.is_empty());
+        for example in examples {
+            let example = example.split("```").next().unwrap();
+            assert_eq!(read(example).map(|_| ()), Ok(()), "{example}");
+        }
+    }
+
+    fn read(text: &str) -> Result<Config, Problems> {
+        parse("f", Path::new("folder"), text)
+    }
+
+    #[track_caller]
+    fn refuse(text: &str, why: &str) {
+        let problems = read(text).unwrap_err().to_string();
+        assert!(problems.lines().any(|line| line.contains(why)), "{problems}");
+    }
+}

@@ -1,0 +1,174 @@
+//! What is wrong with what the operator said: [`Problem`], where it stands ([`Origin`]), and the
+//! collection of all of them.
+//!
+//! Every problem is one line, `FILE:LINE: key: what is wrong; what is allowed`, and all of them
+//! are told in one go: an operator who repairs a file does not want to run `check` ten times.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Most characters of an operator's own text that a message repeats.
+const QUOTED_CHARS_MAX: usize = 80;
+
+/// Where a value was said; messages begin with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A key in the configuration file.
+    File {
+        /// Name of the file, as it was given.
+        name: Arc<str>,
+        /// Line, counted from 1.
+        line: usize,
+        /// Dotted name of the key, such as `route.path`; empty when no key is to blame.
+        key: Box<str>,
+    },
+    /// An argument on the command line: `--listen`, or `ROUTE`.
+    Argument(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { name, line, key } if key.is_empty() => write!(f, "{name}:{line}"),
+            Self::File { name, line, key } => write!(f, "{name}:{line}: {key}"),
+            Self::Argument(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing to repair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where to repair it.
+    pub origin: Origin,
+    /// What is wrong, what is allowed, and perhaps what was meant. One line.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.what)
+    }
+}
+
+/// All that is wrong; displays as one line each, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes one more.
+    pub fn add(&mut self, origin: &Origin, what: impl Into<String>) {
+        self.0.push(Problem { origin: origin.clone(), what: what.into() });
+    }
+
+    /// `value` when nothing was wrong, else all that was, sorted by line.
+    ///
+    /// # Errors
+    ///
+    /// Problems were noted.
+    pub fn or<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self.sorted()) }
+    }
+
+    /// The same problems in the order of the file.
+    fn sorted(mut self) -> Self {
+        self.0.sort_by_key(|problem| match problem.origin {
+            Origin::File { line, .. } => line,
+            Origin::Argument(_) => 0,
+        });
+        self
+    }
+
+    /// The problems noted so far.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// `text` in quotes, escaped and cut to a length that a message bears.
+pub fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(QUOTED_CHARS_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// The known word that `word` is most likely a slip of, if any is near enough: at most a third
+/// of its letters differ.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let near_enough = |(distance, known): &(usize, &str)| *distance <= known.len().div_ceil(3);
+    known
+        .into_iter()
+        .map(|known| (edit_distance(word, known), known))
+        .filter(near_enough)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// Levenshtein's distance in bytes: insertions, deletions and substitutions from `a` to `b`.
+fn edit_distance(a: &str, b: &str) -> usize {
+    // `row[j]` is the distance from the part of `a` seen so far to the first `j` bytes of `b`.
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, to) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_counts_insertions_deletions_and_substitutions() {
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("abc", ""), 3);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("same", "same"), 0);
+    }
+
+    #[test]
+    fn a_slip_finds_its_word_and_nonsense_finds_none() {
+        let known = ["certificate", "key", "address", "mode"];
+        assert_eq!(nearest("certifcate", known), Some("certificate"));
+        assert_eq!(nearest("adress", known), Some("address"));
+        assert_eq!(nearest("keys", known), Some("key"));
+        assert_eq!(nearest("banana", known), None);
+        assert_eq!(nearest("", known), None);
+    }
+
+    #[test]
+    fn a_quoted_text_stays_on_one_line_and_short() {
+        assert_eq!(quoted("a\nb\"c"), r#""a\nb\"c""#);
+        let long = "é".repeat(QUOTED_CHARS_MAX + 1);
+        assert_eq!(quoted(&long).chars().count(), QUOTED_CHARS_MAX + 3);
+    }
+
+    #[test]
+    fn problems_come_in_the_order_of_the_file() {
+        let at = |line| Origin::File { name: "f".into(), line, key: "k".into() };
+        let mut problems = Problems::default();
+        problems.add(&at(7), "late");
+        problems.add(&at(2), "early");
+        assert_eq!(problems.sorted().to_string(), "f:2: k: early\nf:7: k: late");
+    }
+}

@@ -1,0 +1,350 @@
+//! Upstream URLs and their parts: [`UpstreamUrl`], [`Host`], [`Endpoint`], [`HostField`].
+//!
+//! A subset of RFC 3986: `http` and `https`, a host, a port, a path. User information, query and
+//! fragment are refused with the reason, not ignored, because they would have no effect.
+//!
+//! Not here: request-targets and Host fields of clients (`h1`), looking names up (`upstream`).
+
+use super::problem::quoted;
+use super::value::{Invalid, Value, check_path};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+use tokio_rustls::rustls::pki_types::{DnsName, ServerName};
+
+/// Whether an upstream is spoken to over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain TCP, for a model server on this machine.
+    Http,
+    /// TLS, always verified.
+    Https,
+}
+
+impl Scheme {
+    /// The port that a URL without one means (RFC 9110, section 4.2).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// An absolute `http` or `https` URL without user information, query or fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamUrl {
+    /// Plain or TLS.
+    pub scheme: Scheme,
+    /// Host and port as the Host field wants them: as written, without the scheme's default port.
+    pub authority: Box<str>,
+    /// Host and port, the default port filled in.
+    pub endpoint: Endpoint,
+    /// Path; begins and ends with `/`.
+    pub path: Box<str>,
+}
+
+impl Value for UpstreamUrl {
+    const ALLOWED: &'static str =
+        "http:// or https://, a host, an optional port and a path that ends in \"/\" are allowed";
+}
+
+impl FromStr for UpstreamUrl {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(Invalid {
+                what: format!("{} has no scheme", quoted(text)),
+                meant: Some(format!("https://{text}")).filter(|url| Self::from_str(url).is_ok()),
+            });
+        };
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return Err(Invalid::new(format!("the scheme is {}", quoted(scheme)))),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if authority.contains('@') {
+            // Not repeated in the message: it may hold a password.
+            return Err(Invalid::new("the URL holds user information before \"@\""));
+        }
+        let (host_text, host, port) = split_authority(authority)?;
+        let path = if path.is_empty() { "/" } else { path };
+        check_path(path)?;
+        let port_said = port.filter(|port| *port != scheme.default_port());
+        let authority = match port_said {
+            Some(port) => format!("{host_text}:{port}"),
+            None => host_text.to_owned(),
+        };
+        let port = port.unwrap_or_else(|| scheme.default_port());
+        let endpoint = Endpoint { host, port };
+        Ok(Self { scheme, authority: authority.into(), endpoint, path: path.into() })
+    }
+}
+
+/// A name to look up or an address to use as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A DNS name; comparison ignores case.
+    Name(DnsName<'static>),
+    /// An address.
+    Ip(IpAddr),
+}
+
+impl Host {
+    /// The name to verify a certificate against; a DNS name is also what SNI says (RFC 6066,
+    /// section 3, forbids addresses there).
+    pub fn server_name(&self) -> ServerName<'static> {
+        match self {
+            Self::Name(name) => ServerName::DnsName(name.clone()),
+            Self::Ip(address) => ServerName::from(*address),
+        }
+    }
+}
+
+impl Value for Host {
+    const ALLOWED: &'static str = "a host name or an IP address, without a port, is allowed";
+}
+
+impl FromStr for Host {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.parse() {
+            Ok(address) => Ok(Self::Ip(address)),
+            Err(_) => parse_name(text),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name.as_ref()),
+            Self::Ip(IpAddr::V4(address)) => address.fmt(f),
+            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// What to dial: a host and a TCP port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Name to look up, or address.
+    pub host: Host,
+    /// TCP port, 1 to 65535.
+    pub port: u16,
+}
+
+impl Value for Endpoint {
+    const ALLOWED: &'static str =
+        "host:port is allowed, such as \"127.0.0.1:9443\" or \"[::1]:9443\"";
+}
+
+impl FromStr for Endpoint {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match split_authority(text)? {
+            (_, host, Some(port)) => Ok(Self { host, port }),
+            (_, _, None) => Err(Invalid::new(format!("{} has no port", quoted(text)))),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// The value of a Host field: `uri-host [ ":" port ]` (RFC 9110, section 7.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostField(Box<str>);
+
+impl HostField {
+    /// The value, as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host and port of a URL, as it was written.
+    pub fn of(url: &UpstreamUrl) -> Self {
+        Self(url.authority.clone())
+    }
+}
+
+impl Value for HostField {
+    const ALLOWED: &'static str = "a host and an optional port are allowed";
+}
+
+impl FromStr for HostField {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        split_authority(text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// Splits `host[:port]`: the host as written, as parsed, and the port if there is one.
+fn split_authority(text: &str) -> Result<(&str, Host, Option<u16>), Invalid> {
+    if text.is_empty() {
+        return Err(Invalid::new("the host is missing"));
+    }
+    let host_end = match text.find(']') {
+        Some(bracket) if text.starts_with('[') => bracket + 1,
+        Some(_) | None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host_text, rest) = text.split_at(host_end);
+    let host = match host_text.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(inner) => match inner.parse::<Ipv6Addr>() {
+            Ok(address) => Host::Ip(address.into()),
+            Err(_) => {
+                return Err(Invalid::new(format!("{} is not an IPv6 address", quoted(inner))));
+            }
+        },
+        None if text.parse::<Ipv6Addr>().is_ok() => {
+            return Err(Invalid {
+                what: format!("the IPv6 address {} has no brackets", quoted(text)),
+                meant: Some(format!("[{text}]")),
+            });
+        }
+        None => match host_text.parse::<Ipv4Addr>() {
+            Ok(address) => Host::Ip(address.into()),
+            Err(_) => parse_name(host_text)?,
+        },
+    };
+    let port = match rest.strip_prefix(':') {
+        Some(port) => Some(parse_port(port)?),
+        None if rest.is_empty() => None,
+        None => return Err(Invalid::new(format!("{} stands after the host", quoted(rest)))),
+    };
+    Ok((host_text, host, port))
+}
+
+/// A DNS name of the shape that rustls verifies: labels of letters, digits, `-` and `_`, the last
+/// of them not a number.
+fn parse_name(text: &str) -> Result<Host, Invalid> {
+    if let Some(relative) = text.strip_suffix('.') {
+        // Legal in DNS, but no certificate and no virtual host has it.
+        let what = format!("the host {} ends in a dot", quoted(text));
+        return Err(Invalid { what, meant: Some(relative.to_owned()) });
+    }
+    if text.is_empty() {
+        return Err(Invalid::new("the host is missing"));
+    }
+    match DnsName::try_from(text) {
+        Ok(name) => Ok(Host::Name(name.to_owned())),
+        Err(_) if !text.is_ascii() => {
+            let what = format!("the host {} is not ASCII; write it as xn--…", quoted(text));
+            Err(Invalid::new(what))
+        }
+        Err(_) => Err(Invalid::new(format!("{} is not a host", quoted(text)))),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, Invalid> {
+    // `u16::from_str` would take a sign, too.
+    match text.parse() {
+        Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
+        Ok(_) | Err(_) => {
+            let what = format!("the port {} is not a number from 1 to 65535", quoted(text));
+            Err(Invalid::new(what))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart_and_its_defaults_filled_in() {
+        url("https://api.openai.com/", "api.openai.com", "api.openai.com:443", "/");
+        url("https://api.openai.com", "api.openai.com", "api.openai.com:443", "/");
+        url("HTTPS://Api.OpenAI.com:443/v1/", "Api.OpenAI.com", "Api.OpenAI.com:443", "/v1/");
+        url("http://localhost:11434/a%2Fb/", "localhost:11434", "localhost:11434", "/a%2Fb/");
+        url("http://model_server/", "model_server", "model_server:80", "/");
+        url("http://h:443/", "h:443", "h:443", "/");
+        url("https://[::1]:8443/", "[::1]:8443", "[::1]:8443", "/");
+        url("https://10.0.0.1/", "10.0.0.1", "10.0.0.1:443", "/");
+    }
+
+    #[test]
+    fn a_url_that_says_too_much_or_too_little_is_refused_with_the_reason() {
+        refuse::<UpstreamUrl>("https://u:p@h/", "user information");
+        refuse::<UpstreamUrl>("https://h/?a", "query");
+        refuse::<UpstreamUrl>("https://h?a", "query");
+        refuse::<UpstreamUrl>("https://h/#a", "fragment");
+        refuse::<UpstreamUrl>("wss://h/", "scheme is \"wss\"");
+        refuse::<UpstreamUrl>("h/", "no scheme; ");
+        refuse::<UpstreamUrl>("api.openai.com/", "did you mean \"https://api.openai.com/\"?");
+        refuse::<UpstreamUrl>("https:///", "host is missing");
+        refuse::<UpstreamUrl>("https://:443/", "host is missing");
+        refuse::<UpstreamUrl>("https://h:0/", "1 to 65535");
+        refuse::<UpstreamUrl>("https://h:+80/", "1 to 65535");
+        refuse::<UpstreamUrl>("https://h:65536/", "1 to 65535");
+        refuse::<UpstreamUrl>("https://h:/", "1 to 65535");
+        refuse::<UpstreamUrl>("https://1.2.3/", "not a host");
+        refuse::<UpstreamUrl>("https://::1/", "has no brackets");
+        refuse::<UpstreamUrl>("https://[::1/", "is not a host");
+        refuse::<UpstreamUrl>("https://[::1]x/", "after the host");
+        refuse::<UpstreamUrl>("https://[nonsense]/", "IPv6");
+        refuse::<UpstreamUrl>("https://h.example./", "did you mean \"h.example\"?");
+        refuse::<UpstreamUrl>("https://bücher.example/", "xn--");
+        refuse::<UpstreamUrl>("https://h ost/", "not a host");
+        refuse::<UpstreamUrl>("https://h/a b/", "percent-encode");
+        refuse::<UpstreamUrl>("https://h/v1", "did you mean \"/v1/\"?");
+        refuse::<UpstreamUrl>("", "scheme");
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_repeated() {
+        let message = UpstreamUrl::from_str("https://u:secret@h/").unwrap_err();
+        assert!(!message.explain(UpstreamUrl::ALLOWED).contains("secret"));
+    }
+
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port() {
+        for text in ["127.0.0.1:9443", "[::1]:9443", "upstream.internal:1"] {
+            assert_eq!(Endpoint::from_str(text).unwrap().to_string(), text);
+        }
+        refuse::<Endpoint>("127.0.0.1", "no port");
+        refuse::<Endpoint>("::1", "brackets");
+        refuse::<Endpoint>("a:b:1", "1 to 65535");
+    }
+
+    #[test]
+    fn a_bare_host_is_a_name_or_an_address_without_brackets() {
+        assert!(matches!(Host::from_str("::1"), Ok(Host::Ip(_))));
+        assert!(matches!(Host::from_str("10.0.0.1"), Ok(Host::Ip(_))));
+        assert!(matches!(Host::from_str("a.example"), Ok(Host::Name(_))));
+        assert_eq!(Host::from_str("A.example"), Host::from_str("a.EXAMPLE"));
+        refuse::<Host>("a.example:443", "not a host");
+    }
+
+    #[test]
+    fn a_host_field_may_have_a_port() {
+        assert_eq!(HostField::from_str("Example.com:81").unwrap().as_str(), "Example.com:81");
+        refuse::<HostField>("a\r\nb", "not a host");
+        refuse::<HostField>("a, b", "not a host");
+    }
+
+    #[track_caller]
+    fn url(text: &str, authority: &str, endpoint: &str, path: &str) {
+        let url = UpstreamUrl::from_str(text).unwrap();
+        assert_eq!(&*url.authority, authority);
+        assert_eq!(url.endpoint.to_string(), endpoint);
+        assert_eq!(&*url.path, path);
+    }
+
+    #[track_caller]
+    fn refuse<T: Value + fmt::Debug>(text: &str, why: &str) {
+        let message = T::from_str(text).unwrap_err().explain(T::ALLOWED);
+        assert!(message.contains(why), "{text:?}: {message}");
+        assert!(!message.contains('\n'), "{text:?}: {message}");
+    }
+}

@@ -1,0 +1,222 @@
+//! The values an operator writes, parsed: paths, addresses to listen on, periods of time.
+//!
+//! Each type implements [`Value`]: `FromStr` says what is wrong with a text, [`Value::ALLOWED`]
+//! says what would be right. The file and the command line share them, so both refuse alike.
+//!
+//! Not here: upstream URLs and their parts (`url`).
+
+use super::problem::quoted;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Longest [`Period`]. Beyond a day a limit bounds nothing, and far beyond it the arithmetic on
+/// instants would overflow.
+pub const PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A value that is written as a string.
+pub trait Value: FromStr<Err = Invalid> {
+    /// What is allowed, as the end of a message: `"10s"`, a number of …
+    const ALLOWED: &'static str;
+}
+
+/// Why a text is not the value it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// What is wrong, without what is allowed.
+    pub what: String,
+    /// What was probably meant.
+    pub meant: Option<String>,
+}
+
+impl Invalid {
+    /// Says what is wrong, with no guess at what was meant.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), meant: None }
+    }
+
+    /// The whole message: what is wrong, what is allowed, what was probably meant.
+    pub fn explain(&self, allowed: &str) -> String {
+        let meant = self.meant.as_ref().map(|meant| format!("; did you mean {}?", quoted(meant)));
+        format!("{}; {allowed}{}", self.what, meant.unwrap_or_default())
+    }
+}
+
+/// The path of a route: the prefix of request paths that it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutePath(Box<str>);
+
+impl RoutePath {
+    /// The path; begins and ends with `/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for RoutePath {
+    const ALLOWED: &'static str = "a path that begins and ends with \"/\" is allowed";
+}
+
+impl FromStr for RoutePath {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        check_path(text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// An address to listen on: IP and TCP port; port 0 lets the kernel choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAddress(pub SocketAddr);
+
+impl Value for ListenAddress {
+    const ALLOWED: &'static str = "IP:port is allowed, such as \"0.0.0.0:443\" or \"[::]:443\"";
+}
+
+impl FromStr for ListenAddress {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.parse() {
+            Ok(address) => Ok(Self(address)),
+            Err(_) => Err(Invalid::new(format!("{} is not an address", quoted(text)))),
+        }
+    }
+}
+
+/// A period of time: a row of `[timeouts]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl Value for Period {
+    const ALLOWED: &'static str =
+        "a whole number of ms, s, m or h is allowed, from \"1ms\" to \"24h\"";
+}
+
+impl FromStr for Period {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(unit_at);
+        if digits.is_empty() {
+            return Err(Invalid::new(format!("{} does not begin with a digit", quoted(text))));
+        }
+        let milliseconds_each: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60 * 1000,
+            "h" => 60 * 60 * 1000,
+            "" => return Err(Invalid::new(format!("{} has no unit", quoted(text)))),
+            _ => return Err(Invalid::new(format!("{} is not a unit of time", quoted(unit)))),
+        };
+        // A number that does not fit is far beyond the longest period, whatever its unit.
+        let number = digits.parse().unwrap_or(u64::MAX);
+        let period = Duration::from_millis(number.saturating_mul(milliseconds_each));
+        match period {
+            Duration::ZERO => Err(Invalid::new(format!("{} is no time at all", quoted(text)))),
+            _ if period > PERIOD_MAX => Err(Invalid::new(format!("{} is too long", quoted(text)))),
+            _ => Ok(Self(period)),
+        }
+    }
+}
+
+/// Refuses a path that could not be a prefix of a request's path.
+///
+/// Strict because it ends up on the wire: a route's path and the upstream's path are joined byte
+/// for byte with what a client sends, so neither may hold a byte that a request-target could not,
+/// nor a segment that would be resolved away.
+pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
+    if let Some(bad) = path.chars().find(|c| !c.is_ascii_graphic()) {
+        let what = format!("the path {} holds {bad:?}; percent-encode it", quoted(path));
+        return Err(Invalid::new(what));
+    }
+    for (mark, name) in [('?', "query"), ('#', "fragment")] {
+        if path.contains(mark) {
+            return Err(Invalid::new(format!("{} holds a {name}", quoted(path))));
+        }
+    }
+    if path.split('/').any(is_dot_segment) {
+        return Err(Invalid::new(format!("the path {} holds a dot segment", quoted(path))));
+    }
+    let slash_before = if path.starts_with('/') { "" } else { "/" };
+    let slash_after = if path.ends_with('/') { "" } else { "/" };
+    let what = match (slash_before, slash_after) {
+        ("", "") => return Ok(()),
+        ("", _) => "does not end in \"/\"",
+        (_, _) => "does not begin with \"/\"",
+    };
+    let meant = Some(format!("{slash_before}{path}{slash_after}")).filter(|_| !path.is_empty());
+    Err(Invalid { what: format!("the path {} {what}", quoted(path)), meant })
+}
+
+/// `.` or `..`, percent-encoded or not (RFC 3986, section 3.3): it would be resolved away before
+/// a route is looked up.
+fn is_dot_segment(segment: &str) -> bool {
+    let segment = segment.to_ascii_lowercase().replace("%2e", ".");
+    segment == "." || segment == ".."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt;
+
+    #[test]
+    fn a_route_path_is_a_prefix_of_whole_segments() {
+        for path in ["/", "/gpt/", "/a/b/", "//", "/a=b/", "/a%2F/", "/.../", "/.well-known/"] {
+            assert_eq!(RoutePath::from_str(path).unwrap().as_str(), path);
+        }
+        refuse::<RoutePath>("/gpt", "did you mean \"/gpt/\"?");
+        refuse::<RoutePath>("gpt/", "did you mean \"/gpt/\"?");
+        refuse::<RoutePath>("gpt", "did you mean \"/gpt/\"?");
+        refuse::<RoutePath>("", "does not begin with");
+        refuse::<RoutePath>("/a?b/", "query");
+        refuse::<RoutePath>("/a#b/", "fragment");
+        refuse::<RoutePath>("/é/", "percent-encode");
+        refuse::<RoutePath>("/a\n/", "percent-encode");
+        for path in ["/./", "/../", "/a/../b/", "/%2e/", "/.%2E/", "/%2E%2e/"] {
+            refuse::<RoutePath>(path, "dot segment");
+        }
+    }
+
+    #[test]
+    fn a_period_is_a_whole_number_and_a_unit() {
+        let check = |text, want| assert_eq!(Period::from_str(text), Ok(Period(want)), "{text}");
+        check("1ms", Duration::from_millis(1));
+        check("10s", Duration::from_secs(10));
+        check("10m", Duration::from_secs(600));
+        check("24h", PERIOD_MAX);
+        refuse::<Period>("0s", "no time at all");
+        refuse::<Period>("000ms", "no time at all");
+        refuse::<Period>("25h", "too long");
+        refuse::<Period>("99999999999999999999999h", "too long");
+        refuse::<Period>("18446744073709551615h", "too long");
+        refuse::<Period>("10", "no unit");
+        refuse::<Period>("10 s", "not a unit");
+        refuse::<Period>("10sec", "not a unit");
+        refuse::<Period>("1.5s", "not a unit");
+        refuse::<Period>("-1s", "digit");
+        refuse::<Period>("+1s", "digit");
+        refuse::<Period>("", "digit");
+        refuse::<Period>("1d", "not a unit");
+    }
+
+    #[test]
+    fn an_address_to_listen_on_is_an_ip_and_a_port() {
+        for text in ["0.0.0.0:443", "[::]:443", "127.0.0.1:0"] {
+            assert_eq!(ListenAddress::from_str(text).unwrap().0.to_string(), text);
+        }
+        for text in ["443", ":443", "localhost:443", "0.0.0.0", "0.0.0.0:65536", "::1:443"] {
+            refuse::<ListenAddress>(text, "is not an address; IP:port is allowed");
+        }
+    }
+
+    #[track_caller]
+    fn refuse<T: Value + fmt::Debug>(text: &str, why: &str) {
+        let message = T::from_str(text).unwrap_err().explain(T::ALLOWED);
+        assert!(message.contains(why), "{text:?}: {message}");
+        assert!(!message.contains('\n'), "{text:?}: {message}");
+    }
+}
