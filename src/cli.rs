@@ -1,1 +1,331 @@
-//! Placeholder.
+//! The command line: `narrows run` and `narrows check`.
+//!
+//! [`Cli`] is what clap parses; [`RunArguments::config`] makes a [`Config`] of it, either by
+//! reading the file or from the arguments alone. Values are parsed by the same code as the file's
+//! (`config::value`), and refused with the same words. What clap refuses ends with exit code 2.
+
+use crate::config::problem::{Origin, Problems};
+use crate::config::url::{Endpoint, UpstreamUrl};
+use crate::config::value::{ListenAddress, RoutePath, Value};
+use crate::config::{
+    Config, CredentialFiles, LISTEN_DEFAULT, Limits, ListenerConfig, NamedFile, RouteConfig,
+    RouteOptions, WORKERS_RANGE, check_duplicates,
+};
+use crate::deadline::Timeouts;
+use crate::ops::LogFormat;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use tracing::Level;
+
+/// Without the marks that the documentation needs.
+const ROUTE_HELP: &str = "/path/=https://host[:port]/path/: requests below the first go to the URL";
+
+/// A small, fast, TLS-aware passage to an HTTPS API.
+#[derive(Debug, Parser)]
+#[command(name = "narrows", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until SIGTERM or SIGINT.
+    Run(RunArguments),
+    /// Say whether a configuration is valid, the files it names included.
+    Check(CheckArguments),
+}
+
+/// Arguments of `narrows run`.
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// Configuration file; or say it all here, beginning with a ROUTE.
+    #[arg(long, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["routes", "listen", "certificate", "key", "connect", "ca"])]
+    pub config: Option<PathBuf>,
+    /// `/path/=https://host[:port]/path/`: requests below the first path go to the URL.
+    #[arg(value_name = "ROUTE", required_unless_present = "config", help = ROUTE_HELP)]
+    #[arg(value_parser = RouteArgument::parse)]
+    pub routes: Vec<RouteArgument>,
+    /// Listen on this IP:port; may repeat [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR", value_parser = parse_value::<ListenAddress>)]
+    pub listen: Vec<ListenAddress>,
+    /// Speak HTTPS on every listener: certificate and intermediates, PEM.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// Private key of the certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
+    /// Worker threads, 1 to 256 [default: the number of cores].
+    #[arg(long, value_name = "N", value_parser = parse_workers)]
+    pub workers: Option<NonZeroUsize>,
+    /// Dial this host:port instead of the upstreams' own.
+    #[arg(long, value_name = "ADDR", value_parser = parse_value::<Endpoint>)]
+    pub connect: Option<Endpoint>,
+    /// Trust the roots in this PEM file instead of the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// How log lines look.
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = log_formats())]
+    pub log_format: LogFormat,
+    /// Which log lines are written.
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_levels())]
+    pub log_level: Level,
+}
+
+/// Arguments of `narrows check`.
+#[derive(Args, Debug)]
+pub struct CheckArguments {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// A ROUTE of the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteArgument {
+    path: RoutePath,
+    upstream: UpstreamUrl,
+}
+
+impl RouteArgument {
+    /// Parses `/path/=URL`. The message of a refusal says what is allowed.
+    fn parse(text: &str) -> Result<Self, String> {
+        // A path may hold "=", but ends in "/"; the second split is for a path that does not.
+        let split = text.find("/=").map(|slash| (&text[..=slash], &text[slash + 2..]));
+        let Some((path, upstream)) = split.or_else(|| text.split_once('=')) else {
+            return Err("there is no \"=\"; /path/=https://host/ is allowed".to_owned());
+        };
+        Ok(Self { path: parse_value(path)?, upstream: parse_value(upstream)? })
+    }
+}
+
+impl RunArguments {
+    /// The configuration that the arguments give or name.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, or with the arguments taken together.
+    pub fn config(&self) -> Result<Config, Problems> {
+        let mut config = match &self.config {
+            Some(file) => Config::read(file)?,
+            None => self.config_of_arguments()?,
+        };
+        config.workers = self.workers.or(config.workers);
+        Ok(config)
+    }
+
+    fn config_of_arguments(&self) -> Result<Config, Problems> {
+        let named = |path: &Option<PathBuf>, argument| {
+            let origin = Origin::Argument(argument);
+            path.clone().map(|path| NamedFile { path, origin })
+        };
+        let credentials = named(&self.certificate, "--certificate")
+            .zip(named(&self.key, "--key"))
+            .map(|(certificate, key)| CredentialFiles { certificate, key });
+        let addresses = match self.listen.as_slice() {
+            [] => &[ListenAddress(LISTEN_DEFAULT)],
+            some => some,
+        };
+        let listeners = addresses.iter().map(|ListenAddress(address)| ListenerConfig {
+            address: *address,
+            credentials: credentials.clone(),
+            origin: Origin::Argument("--listen"),
+        });
+        let routes = self.routes.iter().map(|route| {
+            let (connect, ca) = (self.connect.clone(), named(&self.ca, "--ca"));
+            let options = RouteOptions { connect, ca, ..RouteOptions::default() };
+            let origin = Origin::Argument("ROUTE");
+            RouteConfig::new(route.path.clone(), route.upstream.clone(), options, origin)
+        });
+        let config = Config {
+            workers: None,
+            listeners: listeners.collect(),
+            routes: routes.collect(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        };
+        let mut problems = Problems::default();
+        check_duplicates(&config, &mut problems);
+        if let Some(ca) =
+            named(&self.ca, "--ca").filter(|_| !config.routes.iter().any(RouteConfig::is_tls))
+        {
+            problems.add(&ca.origin, "every upstream is http://; only https:// has use for it");
+        }
+        problems.or(config)
+    }
+}
+
+/// Any [`Value`], with the words that the file would be refused with.
+fn parse_value<T: Value>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|invalid: T::Err| invalid.explain(T::ALLOWED))
+}
+
+fn parse_workers(text: &str) -> Result<NonZeroUsize, String> {
+    match NonZeroUsize::from_str(text) {
+        Ok(workers) if WORKERS_RANGE.contains(&workers.get()) => Ok(workers),
+        Ok(_) | Err(_) => {
+            Err(format!("{} to {} is allowed", WORKERS_RANGE.start(), WORKERS_RANGE.end()))
+        }
+    }
+}
+
+fn log_formats() -> impl TypedValueParser<Value = LogFormat> {
+    PossibleValuesParser::new(["text", "json"]).map(|name| match name.as_str() {
+        "json" => LogFormat::Json,
+        _ => LogFormat::Text,
+    })
+}
+
+fn log_levels() -> impl TypedValueParser<Value = Level> {
+    PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"])
+        .try_map(|name| Level::from_str(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    const OPENAI: &str = "/gpt/=https://api.openai.com/";
+
+    #[test]
+    fn one_route_is_enough() {
+        let config = config(&[OPENAI]).unwrap();
+        let addresses: Vec<_> = config.listeners.iter().map(|it| it.address.to_string()).collect();
+        assert_eq!(addresses, ["127.0.0.1:8080"]);
+        assert_eq!(config.listeners[0].credentials, None);
+        assert_eq!(config.routes[0].path.as_str(), "/gpt/");
+        assert_eq!(config.routes[0].host.as_str(), "api.openai.com");
+        assert_eq!(config.routes[0].connect.to_string(), "api.openai.com:443");
+        assert_eq!(config.workers, None);
+        assert_eq!(config.timeouts, Timeouts::default());
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn a_certificate_applies_to_every_listener_and_a_ca_to_every_route() {
+        let config = config(&[
+            "--listen",
+            "0.0.0.0:443",
+            "--listen",
+            "[::]:443",
+            "--certificate",
+            "c.pem",
+            "--key",
+            "k.pem",
+            "--connect",
+            "127.0.0.1:9443",
+            "--ca",
+            "ca.pem",
+            "--workers",
+            "3",
+            OPENAI,
+            "/b/=https://b.example/v1/",
+        ])
+        .unwrap();
+        assert_eq!(config.listeners.len(), 2);
+        for listener in &config.listeners {
+            let files = listener.credentials.as_ref().unwrap();
+            assert_eq!(files.certificate.path.to_str(), Some("c.pem"));
+            assert_eq!(files.key.path.to_str(), Some("k.pem"));
+        }
+        for route in &config.routes {
+            assert_eq!(route.connect.to_string(), "127.0.0.1:9443");
+            assert_eq!(route.ca.as_ref().unwrap().path.to_str(), Some("ca.pem"));
+        }
+        assert_eq!(config.workers, NonZeroUsize::new(3));
+    }
+
+    #[test]
+    fn a_route_is_split_behind_its_path() {
+        let split = |text| RouteArgument::parse(text).map(|it| it.path.as_str().to_owned());
+        assert_eq!(split("/a=b/=http://h/").as_deref(), Ok("/a=b/"));
+        assert_eq!(split("/=http://h/").as_deref(), Ok("/"));
+        assert!(split("/gpt=http://h/").unwrap_err().contains("did you mean \"/gpt/\"?"));
+        assert!(split("/gpt/=http://h/v1").unwrap_err().contains("did you mean \"/v1/\"?"));
+        assert!(split("/gpt/").unwrap_err().contains("no \"=\""));
+    }
+
+    #[test]
+    fn arguments_that_contradict_each_other_are_refused() {
+        let with_config = |more: &[&str]| refuse(&[&["--config", "f"], more].concat());
+        with_config(&[OPENAI]);
+        with_config(&["--listen", "127.0.0.1:1"]);
+        with_config(&["--certificate", "c", "--key", "k"]);
+        with_config(&["--connect", "127.0.0.1:1"]);
+        with_config(&["--ca", "c"]);
+        refuse(&[OPENAI, "--certificate", "c"]);
+        refuse(&[OPENAI, "--key", "k"]);
+        refuse(&[]);
+    }
+
+    #[test]
+    fn arguments_out_of_range_are_refused() {
+        for workers in ["0", "257", "x", "-1", ""] {
+            refuse(&[OPENAI, "--workers", workers]);
+        }
+        refuse(&[OPENAI, "--listen", "localhost:80"]);
+        refuse(&[OPENAI, "--log-level", "loud"]);
+        refuse(&[OPENAI, "--log-format", "xml"]);
+    }
+
+    #[test]
+    fn problems_between_arguments_are_told_by_name() {
+        let check = |arguments: &[&str], want: &str| {
+            assert_eq!(config(arguments).unwrap_err().to_string(), want);
+        };
+        check(&[OPENAI, OPENAI], "ROUTE: \"/gpt/\" is routed twice");
+        check(
+            &[OPENAI, "--listen", "127.0.0.1:1", "--listen", "127.0.0.1:1"],
+            "--listen: 127.0.0.1:1 is listened on twice",
+        );
+        check(
+            &["/=http://h/", "--ca", "ca.pem"],
+            "--ca: every upstream is http://; only https:// has use for it",
+        );
+    }
+
+    #[test]
+    fn logging_and_workers_go_with_a_file() {
+        let arguments = ["--config", "f", "--workers", "2", "--log-format", "json"];
+        let arguments = parse(&[&arguments[..], &["--log-level", "debug"]].concat()).unwrap();
+        assert_eq!(arguments.workers, NonZeroUsize::new(2));
+        assert_eq!(arguments.log_format, LogFormat::Json);
+        assert_eq!(arguments.log_level, Level::DEBUG);
+    }
+
+    #[test]
+    fn the_manual_names_every_argument() {
+        let manual = include_str!("../docs/configuration.md");
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            assert!(manual.contains(&format!("narrows {}", command.get_name())));
+            for argument in command.get_arguments() {
+                let Some(long) = argument.get_long() else { continue };
+                assert!(manual.contains(&format!("| `--{long}")), "--{long}");
+            }
+        }
+    }
+
+    fn config(arguments: &[&str]) -> Result<Config, Problems> {
+        parse(arguments).unwrap().config()
+    }
+
+    #[track_caller]
+    fn refuse(arguments: &[&str]) {
+        assert_eq!(parse(arguments).err().map(|error| error.exit_code()), Some(2));
+    }
+
+    fn parse(arguments: &[&str]) -> Result<RunArguments, clap::Error> {
+        match Cli::try_parse_from([&["narrows", "run"], arguments].concat())?.command {
+            Command::Run(arguments) => Ok(arguments),
+            Command::Check(_) => unreachable!("the arguments began with run"),
+        }
+    }
+}
