@@ -1,14 +1,14 @@
-//! Placeholder.
+//! What the operator sees and the process needs: the log, the access log, signals, descriptors.
+//!
+//! Nothing here knows how bytes travel. A line of the log never holds what a client or an upstream
+//! wrote: no field value, query or body, and of a method only its name when we know it.
 
-/// Shape of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines.
-    Json,
-}
+pub mod access_log;
+mod descriptors;
+mod log;
+mod signals;
 
-/// Sends log lines to stderr.
-pub fn init_log(_format: LogFormat, _level: tracing::Level) {}
+pub use access_log::{ExchangeRecord, Fault, MethodName, Outcome};
+pub use descriptors::raise_descriptor_limit;
+pub use log::{LogFormat, init_log};
+pub use signals::StopSignals;

@@ -1,0 +1,253 @@
+//! The access log: one [`ExchangeRecord`] an exchange, one line a record.
+//!
+//! The line is an event of target `narrows::access` at level `info`, message `exchange`. Its fields
+//! are fixed names; a value that is not known is left out rather than printed empty. Nothing that a
+//! client or an upstream wrote appears in it, so keys, prompts and forged lines cannot.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is known of one exchange at its end. Durations run from the first byte of the request.
+#[derive(Clone, Debug)]
+pub struct ExchangeRecord {
+    /// The client's address; behind a PROXY header, the announced one.
+    pub client: SocketAddr,
+    /// The route's path as configured (not the request's), or `None` when none matched.
+    pub route: Option<Arc<str>>,
+    /// The request's method, if we know it.
+    pub method: MethodName,
+    /// Status of the final response that went to the client, ours or the upstream's.
+    pub status: Option<u16>,
+    /// Whether the upstream connection had carried an exchange before; `None` without one.
+    pub reused: Option<bool>,
+    /// Duration of name, TCP and TLS together; `None` when no connection was made.
+    pub connect: Option<Duration>,
+    /// Until the upstream's final response head was complete.
+    pub head: Option<Duration>,
+    /// Until the first byte of response content went to the client: the time to first token.
+    pub first_byte: Option<Duration>,
+    /// Until the exchange had ended.
+    pub total: Duration,
+    /// Bytes of request content forwarded, framing not counted.
+    pub to_upstream: u64,
+    /// Bytes of response content forwarded, framing not counted.
+    pub to_client: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream's response reached its end.
+    Completed,
+    /// We answered ourselves; the `code` of our error body says why.
+    Answered(&'static str),
+    /// One side was cut off.
+    Aborted {
+        /// On whose account.
+        fault: Fault,
+        /// What happened, as a fixed word of ours.
+        cause: &'static str,
+    },
+    /// The exchange became a tunnel, and the tunnel ended in order.
+    Switched,
+}
+
+/// Who made an exchange fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client left, was too slow, or broke the protocol.
+    Client,
+    /// The upstream did.
+    Upstream,
+    /// We did: a limit, a shutdown, a broken invariant.
+    Narrows,
+}
+
+/// A method's name for the log: one of a fixed list, or `other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodName(&'static str);
+
+impl ExchangeRecord {
+    /// Writes the line.
+    pub fn emit(&self) {
+        let (end, fault, cause) = self.outcome.words();
+        tracing::info!(
+            target: "narrows::access",
+            route = self.route.as_deref(),
+            client = %self.client,
+            method = self.method.as_str(),
+            status = self.status,
+            connect_ms = self.connect.map(milliseconds),
+            reused = self.reused,
+            head_ms = self.head.map(milliseconds),
+            first_byte_ms = self.first_byte.map(milliseconds),
+            total_ms = milliseconds(self.total),
+            to_upstream = self.to_upstream,
+            to_client = self.to_client,
+            end,
+            fault,
+            cause,
+            "exchange"
+        );
+    }
+}
+
+impl Outcome {
+    /// The fields `end`, `fault` and `cause`.
+    fn words(self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
+        match self {
+            Self::Completed => ("completed", None, None),
+            Self::Answered(code) => ("answered", None, Some(code)),
+            Self::Aborted { fault, cause } => ("aborted", Some(fault.as_str()), Some(cause)),
+            Self::Switched => ("switched", None, None),
+        }
+    }
+}
+
+impl Fault {
+    /// The word in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Narrows => "narrows",
+        }
+    }
+}
+
+impl MethodName {
+    /// A method that is not in the list, or a request that never showed one.
+    pub const OTHER: Self = Self("other");
+
+    /// Finds `method` in the list. Methods are case-sensitive (RFC 9110, section 9.1).
+    pub fn of(method: &[u8]) -> Self {
+        let known = KNOWN_METHODS.iter().find(|name| name.as_bytes() == method);
+        known.map_or(Self::OTHER, |name| Self(name))
+    }
+
+    /// The word in the log.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// The methods of RFC 9110, section 9.3, and PATCH (RFC 5789).
+const KNOWN_METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// Milliseconds with three decimals, so that they print without a tail of binary noise.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::{LogFormat, capture::logged};
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn a_completed_exchange_is_one_json_object_with_every_number() {
+        check_json(
+            full(),
+            r#""message":"exchange","route":"/gpt/","client":"192.0.2.7:4711","method":"POST","#,
+            r#""status":200,"connect_ms":12.345,"reused":false,"head_ms":250.0,"#,
+            r#""first_byte_ms":250.001,"total_ms":60000.0,"to_upstream":17,"to_client":4096,"#,
+            r#""end":"completed","target":"narrows::access"}"#,
+        );
+    }
+
+    #[test]
+    fn a_completed_exchange_is_one_readable_text_line() {
+        let text = logged(LogFormat::Text, Level::INFO, || full().emit());
+        let want = "INFO narrows::access: exchange route=\"/gpt/\" client=192.0.2.7:4711 \
+            method=\"POST\" status=200 connect_ms=12.345 reused=false head_ms=250.0 \
+            first_byte_ms=250.001 total_ms=60000.0 to_upstream=17 to_client=4096 \
+            end=\"completed\"\n";
+        assert!(text.ends_with(want), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let record = ExchangeRecord { outcome: Outcome::Answered("no_route"), ..empty() };
+        check_json(
+            record,
+            r#""message":"exchange","client":"192.0.2.7:4711","method":"other","#,
+            r#""total_ms":0.0,"to_upstream":0,"to_client":0,"#,
+            r#""end":"answered","cause":"no_route","#,
+            r#""target":"narrows::access"}"#,
+        );
+    }
+
+    #[test]
+    fn an_abort_names_the_guilty_side_and_the_cause() {
+        for (fault, word) in
+            [(Fault::Client, "client"), (Fault::Upstream, "upstream"), (Fault::Narrows, "narrows")]
+        {
+            let outcome = Outcome::Aborted { fault, cause: "closed_early" };
+            let record = ExchangeRecord { outcome, ..empty() };
+            let text = logged(LogFormat::Text, Level::INFO, || record.emit());
+            let want = format!("end=\"aborted\" fault=\"{word}\" cause=\"closed_early\"\n");
+            assert!(text.ends_with(&want), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_that_ended_in_order_has_no_cause() {
+        let record = ExchangeRecord { outcome: Outcome::Switched, ..empty() };
+        let text = logged(LogFormat::Text, Level::INFO, || record.emit());
+        assert!(text.ends_with("end=\"switched\"\n"), "{text}");
+    }
+
+    #[test]
+    fn a_method_we_do_not_know_never_reaches_the_log() {
+        assert_eq!(MethodName::of(b"POST").as_str(), "POST");
+        for unknown in [&b"post"[..], b"PROPFIND", b"", b"GET\r\n", b"\xff"] {
+            assert_eq!(MethodName::of(unknown), MethodName::OTHER, "{unknown:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_json(record: ExchangeRecord, one: &str, two: &str, three: &str, four: &str) {
+        let text = logged(LogFormat::Json, Level::INFO, || record.emit());
+        let want = format!("{one}{two}{three}{four}\n");
+        assert!(text.ends_with(&want), "{text}\nshould end with\n{want}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    fn full() -> ExchangeRecord {
+        ExchangeRecord {
+            route: Some("/gpt/".into()),
+            method: MethodName::of(b"POST"),
+            status: Some(200),
+            reused: Some(false),
+            connect: Some(Duration::from_nanos(12_345_678)),
+            head: Some(Duration::from_millis(250)),
+            first_byte: Some(Duration::from_micros(250_001)),
+            total: Duration::from_secs(60),
+            to_upstream: 17,
+            to_client: 4096,
+            ..empty()
+        }
+    }
+
+    fn empty() -> ExchangeRecord {
+        ExchangeRecord {
+            client: SocketAddr::from(([192, 0, 2, 7], 4711)),
+            route: None,
+            method: MethodName::OTHER,
+            status: None,
+            reused: None,
+            connect: None,
+            head: None,
+            first_byte: None,
+            total: Duration::ZERO,
+            to_upstream: 0,
+            to_client: 0,
+            outcome: Outcome::Completed,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The limit of open files: every connection is one descriptor, an exchange needs two.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+
+/// Raises the soft limit of open files to the hard one, and returns the soft limit then in force.
+/// `u64::MAX` stands for no limit.
+///
+/// The soft limit is 1024 on most systems for the sake of programs that use `select(2)`, which we
+/// are not. Fails when the kernel refuses (the hard limit lies above `fs.nr_open`); the old limit
+/// stays in force then.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    }
+    Ok(maximum.unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let raised = raise_descriptor_limit().unwrap();
+        let now = getrlimit(Resource::Nofile);
+        assert_eq!(now.current, now.maximum);
+        assert_eq!(raised, now.current.unwrap_or(u64::MAX));
+    }
+}
