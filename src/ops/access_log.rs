@@ -145,8 +145,8 @@ fn milliseconds(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::{LogFormat, capture::logged};
     use super::*;
+    use crate::ops::log::{LogFormat, capture::logged};
     use tracing::Level;
 
     #[test]
