@@ -1,0 +1,41 @@
+//! Connections as a client makes them.
+
+use super::peer::{Peer, Wire};
+use super::{certificate_file, within};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::{TlsConnector, TlsStream};
+
+/// Connects without TLS.
+pub async fn connect_plain(address: SocketAddr) -> Peer {
+    Peer::new("client", Wire::Plain(connect(address).await.expect("a connection")))
+}
+
+/// Connects with TLS to the name `localhost`, trusting `certs/ca.pem`, offering `http/1.1`.
+pub async fn connect_tls(address: SocketAddr) -> Peer {
+    connect_tls_as("localhost", address).await.expect("the handshake of the client")
+}
+
+/// As [`connect_tls`] to another name, for tests in which the handshake may fail.
+pub async fn connect_tls_as(name: &'static str, address: SocketAddr) -> io::Result<Peer> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate_file("ca.pem")).unwrap()).unwrap();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+
+    let name = ServerName::try_from(name).unwrap();
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, connect(address).await?);
+    let stream = within("the handshake of the client", handshake).await?;
+    Ok(Peer::new("client", Wire::Tls(Box::new(TlsStream::Client(stream)))))
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let tcp = within("a connection", TcpStream::connect(address)).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}

@@ -1,0 +1,94 @@
+//! The server at the far end: a listener that hands out raw connections.
+
+use super::peer::{Peer, Wire};
+use super::{certificate_file, within};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+/// A server on 127.0.0.1 that answers nothing by itself.
+pub struct Origin {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Origin {
+    /// HTTPS as `localhost` and `api.openai.test`, by a certificate of `certs/ca.pem`.
+    pub async fn tls() -> Self {
+        Self::tls_with("server").await
+    }
+
+    /// HTTPS with `certs/{name}.pem` and its key: `server`, `expired`, `wrong-name`, `foreign`.
+    pub async fn tls_with(name: &str) -> Self {
+        let chain = CertificateDer::from_pem_file(certificate_file(&format!("{name}.pem")));
+        let key = PrivateKeyDer::from_pem_file(certificate_file(&format!("{name}.key")));
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![chain.unwrap()], key.unwrap())
+            .unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { listener: listen().await, tls: Some(Arc::new(config).into()) }
+    }
+
+    /// HTTP without TLS.
+    pub async fn plain() -> Self {
+        Self { listener: listen().await, tls: None }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The next connection, its handshake done.
+    pub async fn accept(&self) -> Peer {
+        self.try_accept().await.expect("the handshake at the origin")
+    }
+
+    /// As `accept`, for tests in which the other side gives up during the handshake.
+    pub async fn try_accept(&self) -> io::Result<Peer> {
+        let (tcp, _) = within("a connection at the origin", self.listener.accept()).await?;
+        tcp.set_nodelay(true)?;
+        let wire = match &self.tls {
+            None => Wire::Plain(tcp),
+            Some(acceptor) => {
+                let stream = within("the handshake at the origin", acceptor.accept(tcp)).await?;
+                Wire::Tls(Box::new(TlsStream::Server(stream)))
+            }
+        };
+        Ok(Peer::new("origin", wire))
+    }
+
+    /// Asserts that nobody has connected. As with [`Peer::assert_silent`], what another process is
+    /// about to do is not seen.
+    pub async fn assert_untouched(&self) {
+        for _ in 0..super::peer::ROUNDS {
+            tokio::task::yield_now().await;
+        }
+        let accepted = polled_once(self.listener.accept()).await;
+        assert!(accepted.is_none(), "somebody connected to the origin");
+    }
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+/// Polls `step` once.
+async fn polled_once<T>(step: impl Future<Output = T>) -> Option<T> {
+    let mut step = std::pin::pin!(step);
+    std::future::poll_fn(|context| match step.as_mut().poll(context) {
+        std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
