@@ -112,3 +112,154 @@ impl Timeouts {
         }
     }
 }
+
+/// The end of one phase, by name. One deadline may bound many steps: it does not restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// When the phase must be over.
+    pub at: Instant,
+    /// Which limit that is.
+    pub timer: Timer,
+}
+
+impl Deadline {
+    /// Starts the clock that `timer` names.
+    pub fn start(timer: Timer, timeouts: &Timeouts) -> Self {
+        Self { at: Instant::now() + timeouts.of(timer), timer }
+    }
+
+    /// The nearer of two ends.
+    pub fn earlier(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if other.at < self.at => other,
+            Some(_) | None => self,
+        }
+    }
+}
+
+/// Why a bounded step did not succeed.
+#[derive(Debug)]
+pub enum Halt {
+    /// The step itself failed.
+    Io(io::Error),
+    /// The named limit ran out first.
+    Expired(Timer),
+}
+
+/// When one direction last moved. The limit that applies depends on what it waits for now.
+#[derive(Clone, Copy, Debug)]
+pub struct IdleClock {
+    since: Instant,
+}
+
+impl IdleClock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self { since: Instant::now() }
+    }
+
+    /// Bytes moved: the gap starts anew.
+    pub fn stamp(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// When the gap that `timer` limits will have lasted too long.
+    pub fn deadline(self, timer: Timer, timeouts: &Timeouts) -> Deadline {
+        Deadline { at: self.since + timeouts.of(timer), timer }
+    }
+}
+
+/// One timer of the runtime for all the deadlines of one connection, armed as seldom as possible.
+#[derive(Debug, Default)]
+pub struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    /// Ready once `at` has passed. Until then the calling task is woken at `at` or earlier.
+    pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if at < sleep.deadline() {
+            sleep.as_mut().reset(at);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            // It was armed for something sooner, long settled: now is the time to move it.
+            sleep.as_mut().reset(at);
+        }
+    }
+
+    /// Runs one I/O step, or fails by name. On expiry the step is dropped: it must be cancel-safe.
+    ///
+    /// # Errors
+    /// [`Halt::Io`] when the step fails, [`Halt::Expired`] when the deadline passes first.
+    pub async fn bound<T>(
+        &mut self,
+        deadline: Deadline,
+        step: impl Future<Output = io::Result<T>>,
+    ) -> Result<T, Halt> {
+        let mut step = pin!(step);
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = step.as_mut().poll(cx) {
+                return Poll::Ready(result.map_err(Halt::Io));
+            }
+            self.poll(cx, deadline.at).map(|()| Err(Halt::Expired(deadline.timer)))
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_never_ends_fails_by_the_name_of_its_limit() {
+        let timeouts = Timeouts::default();
+        let started = Instant::now();
+        let deadline = Deadline::start(Timer::RequestHead, &timeouts);
+        let result = Alarm::default().bound(deadline, pending::<io::Result<()>>()).await;
+        assert!(matches!(result, Err(Halt::Expired(Timer::RequestHead))));
+        assert_eq!(started.elapsed(), timeouts.request_head);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_deadline_bounds_many_steps_without_starting_again() {
+        let deadline = Deadline::start(Timer::RequestHead, &Timeouts::default());
+        let mut alarm = Alarm::default();
+        for _ in 0..9 {
+            let step = takes(Duration::from_secs(1));
+            alarm.bound(deadline, step).await.unwrap();
+        }
+        let step = takes(Duration::from_secs(2));
+        let expired = alarm.bound(deadline, step).await;
+        assert!(matches!(expired, Err(Halt::Expired(Timer::RequestHead))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_serves_a_later_deadline_after_an_earlier_one_and_an_earlier_after_a_later() {
+        let mut alarm = Alarm::default();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        assert!(poll_once(&mut alarm, at(5)).await.is_pending());
+        poll_fn(|cx| alarm.poll(cx, at(60))).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(60));
+        assert!(poll_once(&mut alarm, at(600)).await.is_pending());
+        poll_fn(|cx| alarm.poll(cx, at(61))).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(61));
+    }
+
+    async fn takes(time: Duration) -> io::Result<()> {
+        sleep(time).await;
+        Ok(())
+    }
+
+    async fn poll_once(alarm: &mut Alarm, at: Instant) -> Poll<()> {
+        poll_fn(|cx| Poll::Ready(alarm.poll(cx, at))).await
+    }
+}

@@ -21,6 +21,10 @@ pub const HEADER_FIELDS_DEFAULT: usize = 256;
 /// stack, 32 bytes a line.
 pub const HEADER_FIELDS_MAX: usize = 1024;
 
+/// Most connection options in one head. Clients send one or two; each is compared with each field
+/// name, so the product of both is what is bounded here.
+pub const CONNECTION_OPTIONS_MAX: usize = 16;
+
 /// Longest chunk-size line we accept, chunk extensions included, CRLF excluded.
 ///
 /// The size itself is at most 16 hex digits. Extensions are legal (RFC 9112, section 7.1.1) but
@@ -84,9 +88,13 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// Unanswered probes after which the kernel gives the connection up.
 pub const TCP_KEEPALIVE_PROBES: u32 = 3;
-/// Unacknowledged data older than this ends the connection (TCP_USER_TIMEOUT): a peer that
+/// Unacknowledged data older than this ends the connection (`TCP_USER_TIMEOUT`): a peer that
 /// vanished without FIN is noticed while we write to it, too.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Descriptors beside those of connections: listeners, the runtimes' own, pooled connections of a
+/// quiet moment, a name being looked up.
+pub const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// Most connections over `limits.connections` that are being told so at one time; the others are
 /// closed without a word.
