@@ -1,1 +1,199 @@
-//! Placeholder.
+//! Writing: decimal numbers, chunk headers, and the responses that are our own.
+//!
+//! Not here: heads that are passed on with changes (`h1::forward`).
+
+use bytes::{BufMut, BytesMut};
+
+/// Longest chunk header: 16 hexadecimal digits and CRLF.
+const CHUNK_HEADER_BYTES_MAX: usize = 18;
+/// Digits of `u64::MAX`.
+const DECIMAL_DIGITS_MAX: usize = 20;
+
+/// The size line of one chunk, without extensions. Empty by default, for bodies without chunks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChunkHeader {
+    bytes: [u8; CHUNK_HEADER_BYTES_MAX],
+    start: u8,
+    end: u8,
+}
+
+impl ChunkHeader {
+    /// The line for a chunk of `len` octets. A length of 0 would end the body: it is refused by
+    /// giving the empty line, because only `BodyWriter::behind` ends bodies.
+    pub fn new(len: usize) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut header = Self::default();
+        if len == 0 {
+            return header;
+        }
+        let mut at = CHUNK_HEADER_BYTES_MAX - 2;
+        header.bytes[at..].copy_from_slice(b"\r\n");
+        let mut rest = len;
+        while rest > 0 {
+            at -= 1;
+            header.bytes[at] = DIGITS[rest % 16];
+            rest /= 16;
+        }
+        header.start = at as u8;
+        header.end = CHUNK_HEADER_BYTES_MAX as u8;
+        header
+    }
+
+    /// The bytes to send.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[usize::from(self.start)..usize::from(self.end)]
+    }
+}
+
+/// Appends `number` in decimal digits.
+pub fn put_decimal(out: &mut BytesMut, number: u64) {
+    let mut digits = [0; DECIMAL_DIGITS_MAX];
+    let mut at = DECIMAL_DIGITS_MAX;
+    let mut rest = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.put_slice(&digits[at..]);
+}
+
+/// A response of our own. Every part is a constant of the program or a date, so nothing that a
+/// peer sent can appear in it.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnResponse<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase.
+    pub reason: &'a str,
+    /// Further field lines, each with its CRLF.
+    pub fields: &'a str,
+    /// What happened, as a word for programs: `error.code` of the body. Empty: no body at all.
+    pub code: &'a str,
+    /// What happened, as a sentence for people.
+    pub message: &'a str,
+    /// IMF-fixdate (RFC 9110, section 6.6.1).
+    pub date: &'a str,
+    /// Whether the connection ends with this response.
+    pub close: bool,
+    /// The request was HEAD: the length is told and the content left out.
+    pub head_only: bool,
+    /// The client speaks HTTP/1.0 and has to be told that the connection stays.
+    pub keep_alive: bool,
+}
+
+/// Appends an own response, its body in the shape of error that the OpenAI SDKs read.
+pub fn put_own_response(out: &mut BytesMut, response: &OwnResponse<'_>) {
+    let parts: [&str; 5] = if response.code.is_empty() {
+        [""; 5]
+    } else {
+        const OPEN: &str = r#"{"error":{"message":""#;
+        const MIDDLE: &str = r#"","type":"narrows","code":""#;
+        const CLOSE: &str = r#"","param":null}}"#;
+        [OPEN, response.message, MIDDLE, response.code, CLOSE]
+    };
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    out.put_slice(b"HTTP/1.1 ");
+    put_decimal(out, u64::from(response.status));
+    out.put_u8(b' ');
+    out.put_slice(response.reason.as_bytes());
+    out.put_slice(b"\r\nDate: ");
+    out.put_slice(response.date.as_bytes());
+    if length > 0 {
+        out.put_slice(b"\r\nContent-Type: application/json");
+    }
+    // RFC 9110, section 8.6: no Content-Length in a 204, which says it all by itself.
+    if response.status != 204 {
+        out.put_slice(b"\r\nContent-Length: ");
+        put_decimal(out, length as u64);
+    }
+    if response.close {
+        out.put_slice(b"\r\nConnection: close");
+    } else if response.keep_alive {
+        out.put_slice(b"\r\nConnection: keep-alive");
+    }
+    out.put_slice(b"\r\n");
+    out.put_slice(response.fields.as_bytes());
+    out.put_slice(b"\r\n");
+    if !response.head_only {
+        parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_headers_are_hexadecimal_without_leading_zeros() {
+        for (len, want) in [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (65536, "10000\r\n")] {
+            assert_eq!(ChunkHeader::new(len).as_bytes(), want.as_bytes());
+        }
+        assert_eq!(ChunkHeader::new(usize::MAX).as_bytes(), b"ffffffffffffffff\r\n");
+    }
+
+    #[test]
+    fn a_chunk_header_never_ends_a_body() {
+        assert_eq!(ChunkHeader::new(0).as_bytes(), b"");
+        assert_eq!(ChunkHeader::default().as_bytes(), b"");
+    }
+
+    #[test]
+    fn decimals_are_exact_at_both_ends() {
+        for number in [0, 9, 10, 4096, u64::MAX] {
+            let mut out = BytesMut::new();
+            put_decimal(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+
+    const OWN: OwnResponse<'_> = OwnResponse {
+        status: 404,
+        reason: "Not Found",
+        fields: "",
+        code: "route_not_found",
+        message: "No route.",
+        date: "Sun, 06 Nov 1994 08:49:37 GMT",
+        close: true,
+        head_only: false,
+        keep_alive: false,
+    };
+
+    fn text(response: &OwnResponse<'_>) -> String {
+        let mut out = BytesMut::new();
+        put_own_response(&mut out, response);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_own_error_has_the_shape_that_the_sdks_read() {
+        let body = concat!(
+            r#"{"error":{"message":"No route.","type":"narrows","#,
+            r#""code":"route_not_found","param":null}}"#
+        );
+        let want = format!(
+            "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        assert_eq!(text(&OWN), want);
+    }
+
+    #[test]
+    fn the_answer_to_head_tells_the_length_and_sends_nothing() {
+        let full = text(&OWN);
+        let head = text(&OwnResponse { head_only: true, ..OWN });
+        assert_eq!(head, full[..full.find("\r\n\r\n").unwrap() + 4]);
+    }
+
+    #[test]
+    fn a_204_has_no_length_and_no_body() {
+        let own =
+            OwnResponse { status: 204, code: "", fields: "Allow: GET\r\n", close: false, ..OWN };
+        let text = text(&own);
+        assert!(text.ends_with("\r\nAllow: GET\r\n\r\n") && !text.contains("Content"), "{text}");
+    }
+}

@@ -1,1 +1,400 @@
-//! Placeholder.
+//! One exchange: a request, its interim responses and its final response, as a gateway between
+//! two connections sees them (RFC 9110, sections 7.6, 7.8 and 15.2; RFC 9112, section 9).
+//!
+//! [`Exchange`] is told what happened on either side and answers what follows: whether a response
+//! is passed on, how its body is framed on both sides, and which connections may be used again.
+//!
+//! Not here: bytes of heads (`h1::head`, `h1::forward`), bodies (`h1::body`), time.
+
+use crate::h1::body::BodyWriter;
+use crate::h1::field::FieldId;
+use crate::h1::framing::{BodyLength, FramingError, ResponseTo, response_body_length};
+use crate::h1::head::{HeadError, ResponseHead, Version};
+use crate::h1::request::{Method, Request};
+use crate::h1::token::list_elements;
+use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
+
+/// The state of one exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    request: Request,
+    request_ended: bool,
+    interim_responses: usize,
+    upstream_persists: bool,
+    response_ended: bool,
+    close: Option<CloseReason>,
+}
+
+/// Why the client's connection ends with this exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client said `close`, or speaks HTTP/1.0 and did not say `keep-alive`.
+    ClientAsked,
+    /// The response ends with the connection: HTTP/1.0 has no chunks.
+    EndsTheBody,
+    /// The final response came before the request was read to its end.
+    RequestUnread,
+    /// We are asked to stop.
+    Draining,
+}
+
+/// What to do about a response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// An interim response that this client would not understand: drop it.
+    DropInterim,
+    /// Pass the interim response on, and expect another response.
+    Interim,
+    /// The upstream switched protocols: pass the head on; what follows is a tunnel.
+    Switch,
+    /// The final response.
+    Final(FinalResponse),
+}
+
+/// How the final response travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FinalResponse {
+    /// How the upstream frames the body.
+    pub body: BodyLength,
+    /// How we frame it for the client.
+    pub writer: BodyWriter,
+    /// Length fields of the head describe a body that is not sent (HEAD, 304): keep them.
+    pub describes_absent_body: bool,
+    /// The client's connection ends with this response.
+    pub close: bool,
+    /// The client speaks HTTP/1.0 and has to be told that the connection stays.
+    pub tell_keep_alive: bool,
+    /// A 426: `Upgrade` says what the client should have asked for (RFC 9110, section 15.5.22).
+    pub keep_upgrade: bool,
+}
+
+/// Why a response cannot be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// The head is malformed or too large.
+    Head(HeadError),
+    /// The length of the body cannot be decided.
+    Framing(FramingError),
+    /// A 101 that nobody asked for, or to another protocol than was offered.
+    UnaskedSwitch,
+    /// More than [`INTERIM_RESPONSES_MAX`] interim responses.
+    TooManyInterim,
+    /// More connection options than [`CONNECTION_OPTIONS_MAX`].
+    TooManyConnectionOptions,
+}
+
+impl From<HeadError> for ResponseError {
+    fn from(error: HeadError) -> Self {
+        Self::Head(error)
+    }
+}
+
+impl From<FramingError> for ResponseError {
+    fn from(error: FramingError) -> Self {
+        Self::Framing(error)
+    }
+}
+
+/// What becomes of a connection after the exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It may carry another exchange.
+    Keep,
+    /// It ends here.
+    Close,
+}
+
+impl Exchange {
+    /// Starts with the facts of a request whose head is about to be forwarded.
+    pub fn new(request: Request) -> Self {
+        Self {
+            request,
+            request_ended: false,
+            interim_responses: 0,
+            upstream_persists: false,
+            response_ended: false,
+            close: (!request.persistent).then_some(CloseReason::ClientAsked),
+        }
+    }
+
+    /// The facts of the request.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The request was forwarded to its last octet.
+    pub fn end_request(&mut self) {
+        self.request_ended = true;
+    }
+
+    /// Whether the request was forwarded to its last octet.
+    pub fn request_ended(&self) -> bool {
+        self.request_ended
+    }
+
+    /// Decides about a response head. `draining`: we are asked to stop.
+    ///
+    /// # Errors
+    /// The response breaks a rule; nothing of it may be passed on.
+    pub fn response_head(
+        &mut self,
+        head: &ResponseHead<'_>,
+        draining: bool,
+    ) -> Result<Verdict, ResponseError> {
+        let options = head.fields.values(FieldId::Connection).flat_map(list_elements).count();
+        if options > CONNECTION_OPTIONS_MAX {
+            return Err(ResponseError::TooManyConnectionOptions);
+        }
+        let to = match self.request.method {
+            Method::Head => ResponseTo::Head,
+            Method::OtherIdempotent | Method::Other => ResponseTo::Other,
+        };
+        let body = response_body_length(head, to)?;
+        match head.status {
+            101 => self.switch(head),
+            100..=199 => self.interim(),
+            _ => Ok(Verdict::Final(self.final_response(head, body, draining))),
+        }
+    }
+
+    fn switch(&self, head: &ResponseHead<'_>) -> Result<Verdict, ResponseError> {
+        let agreed = self.request.offers_websocket
+            && head.fields.lists(FieldId::Connection, b"upgrade")
+            && head.fields.values(FieldId::Upgrade).flat_map(list_elements).count() == 1
+            && head.fields.lists(FieldId::Upgrade, b"websocket");
+        if agreed { Ok(Verdict::Switch) } else { Err(ResponseError::UnaskedSwitch) }
+    }
+
+    fn interim(&mut self) -> Result<Verdict, ResponseError> {
+        self.interim_responses += 1;
+        if self.interim_responses > INTERIM_RESPONSES_MAX {
+            return Err(ResponseError::TooManyInterim);
+        }
+        Ok(match self.request.version {
+            Version::Http10 => Verdict::DropInterim,
+            Version::Http11 => Verdict::Interim,
+        })
+    }
+
+    fn final_response(
+        &mut self,
+        head: &ResponseHead<'_>,
+        body: BodyLength,
+        draining: bool,
+    ) -> FinalResponse {
+        self.upstream_persists = upstream_persists(head) && body != BodyLength::UntilClose;
+        let writer = match (body, self.request.version) {
+            (BodyLength::None | BodyLength::Exact(_), _) => BodyWriter::Bare,
+            (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11) => BodyWriter::Chunked,
+            (BodyLength::Chunked | BodyLength::UntilClose, Version::Http10) => {
+                BodyWriter::UntilClose
+            }
+        };
+        if writer == BodyWriter::UntilClose {
+            self.close.get_or_insert(CloseReason::EndsTheBody);
+        }
+        if !self.request_ended {
+            // The rest of the request may never be read, and the client has to know before it
+            // sends another one behind it.
+            self.close.get_or_insert(CloseReason::RequestUnread);
+        }
+        if draining {
+            self.close.get_or_insert(CloseReason::Draining);
+        }
+        FinalResponse {
+            body,
+            writer,
+            describes_absent_body: self.request.method == Method::Head || head.status == 304,
+            close: self.close.is_some(),
+            tell_keep_alive: self.close.is_none() && self.request.version == Version::Http10,
+            keep_upgrade: head.status == 426,
+        }
+    }
+
+    /// The final response was read to its last octet.
+    pub fn end_response(&mut self) {
+        self.response_ended = true;
+    }
+
+    /// What becomes of the upstream connection, now that the exchange is over. `surplus`: bytes
+    /// followed the response, which answer nothing that was asked.
+    pub fn upstream_fate(&self, surplus: bool) -> Fate {
+        let clean = self.request_ended && self.response_ended && !surplus;
+        if clean && self.upstream_persists { Fate::Keep } else { Fate::Close }
+    }
+
+    /// What becomes of the client's connection after a complete response.
+    pub fn client_fate(&self) -> Fate {
+        if self.close.is_none() && self.request_ended { Fate::Keep } else { Fate::Close }
+    }
+
+    /// Why the client's connection ends, if it does.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.close
+    }
+}
+
+/// RFC 9112, section 9.3, for a response.
+fn upstream_persists(head: &ResponseHead<'_>) -> bool {
+    if head.fields.lists(FieldId::Connection, b"close") {
+        return false;
+    }
+    match head.version {
+        Version::Http11 => true,
+        Version::Http10 => head.fields.lists(FieldId::Connection, b"keep-alive"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::head::HeadLimits;
+    use crate::h1::head::RequestHead;
+    use crate::h1::request::decide;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
+    const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const GET_10: &str = "GET / HTTP/1.0\r\n\r\n";
+    const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const SOCKET: &str =
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+    fn exchange(request: &str) -> Exchange {
+        let head = RequestHead::parse(request.as_bytes(), &LIMITS).unwrap();
+        Exchange::new(decide(&head).unwrap().request)
+    }
+
+    fn tell(exchange: &mut Exchange, response: &str) -> Result<Verdict, ResponseError> {
+        let head = ResponseHead::parse(response.as_bytes(), &LIMITS)?;
+        exchange.response_head(&head, false)
+    }
+
+    #[track_caller]
+    fn answer(request: &str, response: &str) -> (Exchange, FinalResponse) {
+        let mut exchange = exchange(request);
+        exchange.end_request();
+        match tell(&mut exchange, response).unwrap() {
+            Verdict::Final(response) => (exchange, response),
+            other => panic!("not final: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_complete_exchange_leaves_both_connections_usable() {
+        let (mut exchange, response) = answer(GET, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        assert_eq!((response.body, response.writer), (BodyLength::Exact(2), BodyWriter::Bare));
+        assert_eq!(exchange.upstream_fate(false), Fate::Close, "the response is not read yet");
+        exchange.end_response();
+        assert_eq!(exchange.upstream_fate(false), Fate::Keep);
+        assert_eq!(exchange.client_fate(), Fate::Keep);
+    }
+
+    #[test]
+    fn surplus_behind_a_response_condemns_the_upstream_connection() {
+        let (mut exchange, _) = answer(GET, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        exchange.end_response();
+        assert_eq!(exchange.upstream_fate(true), Fate::Close);
+        assert_eq!(exchange.client_fate(), Fate::Keep);
+    }
+
+    #[test]
+    fn a_close_delimited_response_is_chunked_for_http_11_and_ends_http_10() {
+        let text = "HTTP/1.1 200 OK\r\n\r\n";
+        let (exchange, response) = answer(GET, text);
+        assert_eq!((response.writer, response.close), (BodyWriter::Chunked, false));
+        assert_eq!(exchange.upstream_fate(false), Fate::Close);
+        let (exchange, response) = answer(GET_10, text);
+        assert_eq!((response.writer, response.close), (BodyWriter::UntilClose, true));
+        assert_eq!(exchange.close_reason(), Some(CloseReason::ClientAsked));
+    }
+
+    #[test]
+    fn http_10_gets_no_chunks_even_when_it_wants_to_stay() {
+        let request = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+        let (exchange, response) =
+            answer(request, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!((response.writer, response.close), (BodyWriter::UntilClose, true));
+        assert_eq!(exchange.close_reason(), Some(CloseReason::EndsTheBody));
+        let (_, response) = answer(request, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert!(response.tell_keep_alive && !response.close);
+    }
+
+    #[test]
+    fn an_early_final_response_announces_the_close() {
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+        let mut exchange = exchange(post);
+        let verdict = tell(&mut exchange, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+        assert!(matches!(verdict, Ok(Verdict::Final(FinalResponse { close: true, .. }))));
+        exchange.end_response();
+        assert_eq!(exchange.client_fate(), Fate::Close);
+        assert_eq!(exchange.upstream_fate(false), Fate::Close);
+        assert_eq!(exchange.close_reason(), Some(CloseReason::RequestUnread));
+    }
+
+    #[test]
+    fn interim_responses_pass_to_http_11_and_are_dropped_for_http_10() {
+        let text = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+        assert_eq!(tell(&mut exchange(GET), text), Ok(Verdict::Interim));
+        assert_eq!(tell(&mut exchange(GET_10), text), Ok(Verdict::DropInterim));
+    }
+
+    #[test]
+    fn an_endless_row_of_interim_responses_is_an_error() {
+        let mut exchange = exchange(GET);
+        for _ in 0..INTERIM_RESPONSES_MAX {
+            assert_eq!(tell(&mut exchange, "HTTP/1.1 100 C\r\n\r\n"), Ok(Verdict::Interim));
+        }
+        let over = tell(&mut exchange, "HTTP/1.1 100 C\r\n\r\n");
+        assert_eq!(over, Err(ResponseError::TooManyInterim));
+    }
+
+    #[test]
+    fn a_switch_needs_an_offer_and_the_protocol_that_was_offered() {
+        let to = |protocol: &str| {
+            format!("HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n")
+        };
+        assert_eq!(tell(&mut exchange(SOCKET), &to("websocket")), Ok(Verdict::Switch));
+        for (request, protocol) in [(GET, "websocket"), (SOCKET, "h2c"), (SOCKET, "websocket, x")] {
+            let verdict = tell(&mut exchange(request), &to(protocol));
+            assert_eq!(verdict, Err(ResponseError::UnaskedSwitch));
+        }
+        let bare = tell(&mut exchange(SOCKET), "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n");
+        assert_eq!(bare, Err(ResponseError::UnaskedSwitch));
+    }
+
+    #[test]
+    fn head_204_and_304_have_no_body_whatever_they_say() {
+        let head = |request, status| {
+            answer(request, &format!("HTTP/1.1 {status} X\r\nContent-Length: 5\r\n\r\n")).1
+        };
+        assert_eq!(head(HEAD, 200).body, BodyLength::None);
+        assert!(head(HEAD, 200).describes_absent_body);
+        assert_eq!(head(GET, 204).body, BodyLength::None);
+        assert!(!head(GET, 204).describes_absent_body);
+        assert_eq!(head(GET, 304).body, BodyLength::None);
+        assert!(head(GET, 304).describes_absent_body);
+    }
+
+    #[test]
+    fn the_upstream_connection_persists_by_version_and_option() {
+        let fate = |response: &str| {
+            let (mut exchange, _) = answer(GET, response);
+            exchange.end_response();
+            exchange.upstream_fate(false)
+        };
+        assert_eq!(fate("HTTP/1.1 204 N\r\nConnection: close\r\n\r\n"), Fate::Close);
+        assert_eq!(fate("HTTP/1.0 204 N\r\n\r\n"), Fate::Close);
+        assert_eq!(fate("HTTP/1.0 204 N\r\nConnection: keep-alive\r\n\r\n"), Fate::Keep);
+    }
+
+    #[test]
+    fn a_drain_closes_after_the_response() {
+        let mut exchange = exchange(GET);
+        exchange.end_request();
+        let head = ResponseHead::parse(b"HTTP/1.1 204 N\r\n\r\n", &LIMITS).unwrap();
+        let verdict = exchange.response_head(&head, true).unwrap();
+        assert!(matches!(verdict, Verdict::Final(FinalResponse { close: true, .. })));
+        assert_eq!(exchange.close_reason(), Some(CloseReason::Draining));
+    }
+}

@@ -5,8 +5,9 @@
 //!
 //! Bottom-up: [`token`], [`lines`] and [`field`] are the alphabet; [`target`] and [`authority`] say
 //! where a request wants to go; [`head`] finds and parses heads; [`framing`] decides how long a
-//! body is; [`chunked`] and [`body`] walk through it; [`exchange`] is the state of a request and
-//! its response; [`forward`] is what a gateway changes; [`encode`] writes.
+//! body is; [`request`] is what a request asks for; [`chunked`] and [`body`] walk through bodies;
+//! [`exchange`] is the state of a request and its response; [`forward`] is what a gateway changes;
+//! [`encode`] writes.
 
 pub mod authority;
 pub mod body;
@@ -19,5 +20,6 @@ pub mod framing;
 pub mod head;
 mod head_error;
 pub mod lines;
+pub mod request;
 pub mod target;
 pub mod token;

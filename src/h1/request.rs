@@ -1,0 +1,334 @@
+//! What a request asks for, decided once from its head: RFC 9112, sections 3 and 6, and what
+//! RFC 9110 makes every server check before it acts.
+//!
+//! A refusal here has touched no upstream and needs none. [`Request`] is small and owns nothing,
+//! so it outlives the bytes of the head.
+//!
+//! Not here: which status a refusal gets (`error`), and what is forwarded (`h1::forward`).
+
+use crate::h1::authority::Authority;
+use crate::h1::field::FieldId;
+use crate::h1::framing::{BodyLength, FramingError, request_body_length};
+use crate::h1::head::{HeadError, RequestHead, Version};
+use crate::h1::target::{RequestTarget, TargetError, split_query};
+use crate::h1::token::{list_elements, parse_decimal};
+use crate::limits::CONNECTION_OPTIONS_MAX;
+
+/// The method, as far as it matters to a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The response has no body, whatever its head says.
+    Head,
+    /// May be sent again when the connection failed (RFC 9110, section 9.2.2).
+    OtherIdempotent,
+    /// Must not be sent twice.
+    Other,
+}
+
+/// The facts about one request that outlive its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What the method means for the response and for a retry.
+    pub method: Method,
+    /// What the client speaks.
+    pub version: Version,
+    /// How the body is framed.
+    pub body: BodyLength,
+    /// The client waits for a 100 before it sends the body.
+    pub expects_continue: bool,
+    /// The client offers to switch to the WebSocket protocol.
+    pub offers_websocket: bool,
+    /// The client lets the connection go on (RFC 9112, section 9.3).
+    pub persistent: bool,
+    /// Max-Forwards of an OPTIONS request (RFC 9110, section 7.6.2); 0 is for us to answer.
+    pub max_forwards: Option<u64>,
+}
+
+/// A request that may be forwarded, and where it wants to go.
+#[derive(Debug)]
+pub struct Decided<'b> {
+    /// The facts.
+    pub request: Request,
+    /// The path as it came, dot segments and all; never empty.
+    pub path: &'b [u8],
+    /// The query with its `?`, or nothing.
+    pub query: &'b [u8],
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The head is malformed or too large.
+    Head(HeadError),
+    /// The request-target is malformed, or climbs out of its route.
+    Target(TargetError),
+    /// The length of the body cannot be decided.
+    Framing(FramingError),
+    /// No Host in an HTTP/1.1 request (RFC 9112, section 3.2).
+    MissingHost,
+    /// More than one Host line.
+    RepeatedHost,
+    /// Host is not `uri-host [":" port]`, or names nothing.
+    BadHost,
+    /// CONNECT or TRACE. The first makes an open proxy; the second sends the client's
+    /// credentials back to whoever made it ask.
+    MethodNotAllowed,
+    /// An expectation other than `100-continue` (RFC 9110, section 10.1.1).
+    UnknownExpectation,
+    /// More connection options than [`CONNECTION_OPTIONS_MAX`].
+    TooManyConnectionOptions,
+    /// Max-Forwards that is no number.
+    BadMaxForwards,
+}
+
+impl From<HeadError> for RequestError {
+    fn from(error: HeadError) -> Self {
+        Self::Head(error)
+    }
+}
+
+impl From<TargetError> for RequestError {
+    fn from(error: TargetError) -> Self {
+        Self::Target(error)
+    }
+}
+
+impl From<FramingError> for RequestError {
+    fn from(error: FramingError) -> Self {
+        Self::Framing(error)
+    }
+}
+
+/// Decides what `head` asks for.
+///
+/// # Errors
+/// The first rule that the head breaks, in the order of the code.
+pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
+    check_connection_options(head)?;
+    check_host(head)?;
+    let body = request_body_length(head)?;
+    if matches!(head.method, b"CONNECT" | b"TRACE") {
+        return Err(RequestError::MethodNotAllowed);
+    }
+    let (path, query) = path_and_query(head)?;
+    let is_http11 = head.version == Version::Http11;
+    let request = Request {
+        method: method_kind(head.method),
+        version: head.version,
+        body,
+        expects_continue: expects_continue(head)?,
+        offers_websocket: is_http11 && body == BodyLength::None && offers_websocket(head),
+        persistent: is_persistent(head),
+        max_forwards: max_forwards(head)?,
+    };
+    Ok(Decided { request, path, query })
+}
+
+/// Methods that repeat safely (RFC 9110, section 9.2.2). TRACE is refused before this.
+fn method_kind(method: &[u8]) -> Method {
+    match method {
+        b"HEAD" => Method::Head,
+        b"GET" | b"OPTIONS" | b"PUT" | b"DELETE" => Method::OtherIdempotent,
+        _ => Method::Other,
+    }
+}
+
+/// Each option names a field to drop, and each field is compared with each option: without a
+/// bound on options, one head of 64 KiB would cost millions of comparisons.
+fn check_connection_options(head: &RequestHead<'_>) -> Result<(), RequestError> {
+    let options = head.fields.values(FieldId::Connection).flat_map(list_elements).count();
+    if options > CONNECTION_OPTIONS_MAX {
+        return Err(RequestError::TooManyConnectionOptions);
+    }
+    Ok(())
+}
+
+fn check_host(head: &RequestHead<'_>) -> Result<(), RequestError> {
+    match head.fields.single(FieldId::Host) {
+        Err(_) => Err(RequestError::RepeatedHost),
+        Ok(None) if head.version == Version::Http11 => Err(RequestError::MissingHost),
+        Ok(None) => Ok(()),
+        Ok(Some(value)) if Authority::parse(value).is_some() => Ok(()),
+        Ok(Some(_)) => Err(RequestError::BadHost),
+    }
+}
+
+/// The path to route by. Of an absolute-form only the path matters: routes are paths, and the
+/// authority that a client believes in is replaced in any case (RFC 9112, section 3.2.2).
+fn path_and_query<'b>(head: &RequestHead<'b>) -> Result<(&'b [u8], &'b [u8]), RequestError> {
+    let target = match RequestTarget::parse(head.method, head.target)? {
+        RequestTarget::Origin(target) => target,
+        RequestTarget::Absolute { path_and_query, .. } => path_and_query,
+        RequestTarget::Asterisk => b"*",
+        RequestTarget::Authority(_) => return Err(RequestError::MethodNotAllowed),
+    };
+    let (path, query) = split_query(target);
+    // RFC 9110, section 4.2.3: an empty path component is equivalent to "/".
+    Ok((if path.is_empty() { b"/" } else { path }, query))
+}
+
+/// HTTP/1.0 has no 100, and a server ignores the expectation there (RFC 9110, section 10.1.1).
+fn expects_continue(head: &RequestHead<'_>) -> Result<bool, RequestError> {
+    let mut expectations = head.fields.values(FieldId::Expect).flat_map(list_elements).peekable();
+    if head.version == Version::Http10 || expectations.peek().is_none() {
+        return Ok(false);
+    }
+    if expectations.all(|expectation| expectation.eq_ignore_ascii_case(b"100-continue")) {
+        return Ok(true);
+    }
+    Err(RequestError::UnknownExpectation)
+}
+
+/// A WebSocket handshake is a GET without a body (RFC 6455, section 4.1).
+fn offers_websocket(head: &RequestHead<'_>) -> bool {
+    head.method == b"GET"
+        && head.fields.lists(FieldId::Connection, b"upgrade")
+        && head.fields.lists(FieldId::Upgrade, b"websocket")
+}
+
+/// RFC 9112, section 9.3, its rules in order. HTTP/1.0 persistence is honoured as nginx and
+/// HAProxy do: our client sees a server, not a proxy, and old load tools ask for it.
+fn is_persistent(head: &RequestHead<'_>) -> bool {
+    if head.fields.lists(FieldId::Connection, b"close") {
+        return false;
+    }
+    match head.version {
+        Version::Http11 => true,
+        Version::Http10 => head.fields.lists(FieldId::Connection, b"keep-alive"),
+    }
+}
+
+fn max_forwards(head: &RequestHead<'_>) -> Result<Option<u64>, RequestError> {
+    if head.method != b"OPTIONS" {
+        return Ok(None);
+    }
+    match head.fields.single(FieldId::MaxForwards) {
+        Ok(None) => Ok(None),
+        Ok(Some(value)) => match parse_decimal(value) {
+            Some(number) => Ok(Some(number)),
+            None => Err(RequestError::BadMaxForwards),
+        },
+        Err(_) => Err(RequestError::BadMaxForwards),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::head::HeadLimits;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
+
+    fn decided(text: &str) -> Result<Request, RequestError> {
+        let head = RequestHead::parse(text.as_bytes(), &LIMITS)?;
+        decide(&head).map(|decided| decided.request)
+    }
+
+    #[track_caller]
+    fn accepted(text: &str) -> Request {
+        decided(text).unwrap()
+    }
+
+    #[track_caller]
+    fn path_of(text: &str, path: &str, query: &str) {
+        let head = RequestHead::parse(text.as_bytes(), &LIMITS).unwrap();
+        let decided = decide(&head).unwrap();
+        assert_eq!((decided.path, decided.query), (path.as_bytes(), query.as_bytes()));
+    }
+
+    #[test]
+    fn http_11_without_host_is_refused_and_http_10_is_not() {
+        assert_eq!(decided("GET / HTTP/1.1\r\n\r\n"), Err(RequestError::MissingHost));
+        assert!(decided("GET / HTTP/1.0\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn more_than_one_host_is_refused_even_when_they_agree() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n";
+        assert_eq!(decided(text), Err(RequestError::RepeatedHost));
+    }
+
+    #[test]
+    fn a_host_that_is_no_host_is_refused() {
+        for host in ["", "a b", "a, b", "user@a", "a:port", "a:99999", "[::1", "a/b", "http://a"] {
+            let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(decided(&text), Err(RequestError::BadHost), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn connect_and_trace_are_not_allowed() {
+        for line in ["CONNECT a:443", "TRACE /"] {
+            let text = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(decided(&text), Err(RequestError::MethodNotAllowed), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_an_absolute_form_is_what_counts() {
+        path_of("GET HTTP://a/b?c HTTP/1.1\r\nHost: x\r\n\r\n", "/b", "?c");
+        path_of("GET http://a?c HTTP/1.1\r\nHost: a\r\n\r\n", "/", "?c");
+        path_of("GET /b?c?d HTTP/1.1\r\nHost: a\r\n\r\n", "/b", "?c?d");
+        path_of("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "*", "");
+    }
+
+    #[test]
+    fn only_100_continue_may_be_expected_and_only_by_http_11() {
+        let with = |version, value| {
+            decided(&format!(
+                "POST / HTTP/{version}\r\nHost: a\r\nExpect: {value}\r\nContent-Length: 1\r\n\r\n"
+            ))
+        };
+        assert!(with("1.1", "100-Continue").unwrap().expects_continue);
+        assert!(!with("1.0", "100-continue").unwrap().expects_continue);
+        assert_eq!(with("1.1", "200-ok"), Err(RequestError::UnknownExpectation));
+        assert_eq!(with("1.1", "100-continue, x"), Err(RequestError::UnknownExpectation));
+    }
+
+    #[test]
+    fn websocket_is_the_only_upgrade_and_needs_a_get_without_a_body() {
+        let with = |line: &str, fields: &str| {
+            accepted(&format!("{line}\r\nHost: a\r\n{fields}\r\n")).offers_websocket
+        };
+        let both = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n";
+        assert!(with("GET / HTTP/1.1", both));
+        assert!(with("GET / HTTP/1.1", "Connection: upgrade\r\nUpgrade: h2c, websocket\r\n"));
+        assert!(!with("GET / HTTP/1.1", "Connection: upgrade\r\nUpgrade: h2c\r\n"));
+        assert!(!with("GET / HTTP/1.1", "Upgrade: websocket\r\n"));
+        assert!(!with("GET / HTTP/1.0", both));
+        assert!(!with("POST / HTTP/1.1", both));
+        assert!(!with("GET / HTTP/1.1", &format!("{both}Content-Length: 3\r\n")));
+    }
+
+    #[test]
+    fn persistence_follows_the_version_and_the_connection_options() {
+        let with = |version: &str, option: &str| {
+            accepted(&format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: {option}\r\n\r\n"))
+                .persistent
+        };
+        assert!(with("1.1", "x") && with("1.1", "keep-alive") && with("1.0", "Keep-Alive"));
+        assert!(!with("1.1", "Close") && !with("1.0", "x") && !with("1.0", "keep-alive, close"));
+    }
+
+    #[test]
+    fn connection_options_are_bounded() {
+        let with = |count: usize| {
+            let options = vec!["a"; count].join(",");
+            decided(&format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {options}\r\n\r\n"))
+        };
+        assert!(with(CONNECTION_OPTIONS_MAX).is_ok());
+        let over = with(CONNECTION_OPTIONS_MAX + 1);
+        assert_eq!(over, Err(RequestError::TooManyConnectionOptions));
+    }
+
+    #[test]
+    fn max_forwards_counts_for_options_alone() {
+        let with = |method: &str, value: &str| {
+            decided(&format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {value}\r\n\r\n"))
+        };
+        assert_eq!(with("OPTIONS", "0").unwrap().max_forwards, Some(0));
+        assert_eq!(with("GET", "0").unwrap().max_forwards, None);
+        assert_eq!(with("OPTIONS", "x"), Err(RequestError::BadMaxForwards));
+    }
+}
