@@ -7,6 +7,8 @@
 //! Not here: what becomes of the request-target (`h1::target`), and the checks on what the
 //! operator wrote (`config`).
 
+use std::sync::Arc;
+
 /// What happens to requests below one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -19,7 +21,7 @@ pub struct Route {
     /// Whom to ask: an index into `Snapshot::upstreams`.
     pub upstream: usize,
     /// The path as text, for log lines.
-    pub name: Box<str>,
+    pub name: Arc<str>,
 }
 
 /// All routes, in the order in which they are tried.

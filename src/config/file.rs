@@ -8,10 +8,11 @@ use super::table::Default::{Required, Value as Is, Words};
 use super::table::{Found, Key, Reader, Table};
 use super::value::{Invalid, ListenAddress, Period, Value};
 use super::{
-    CONNECTIONS_RANGE, Config, CredentialFiles, FILE_BYTES_MAX, HeadLimits, Limits, ListenerConfig,
-    NamedFile, RouteConfig, RouteOptions, WORKERS_RANGE, check_duplicates,
+    CONNECTIONS_RANGE, Config, CredentialFiles, FILE_BYTES_MAX, Limits, ListenerConfig, NamedFile,
+    RouteConfig, RouteOptions, WORKERS_RANGE, check_duplicates,
 };
 use crate::deadline::Timeouts;
+use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use std::fs::File;
 use std::io::{self, Read};
@@ -296,7 +297,11 @@ mod tests {
             timeouts.keep_alive = "1m"
             timeouts.to_client = { write = "90s" }
             limits = { connections = 7, head_bytes = 1024, header_fields = 1 }
-            listener = [{ address = "[::1]:1", certificate = "c.pem", key = "/k.pem", mode = "http" }]
+            [[listener]]
+            address = "[::1]:1"
+            certificate = "c.pem"
+            key = "/k.pem"
+            mode = "http"
             [[route]]
             path = "/"
             upstream = "https://[::1]:8443/v1/"
@@ -346,8 +351,8 @@ connections = 0
             "f:6: route.upstream: the path \"/v1\" does not end in \"/\"; http:// or https://, a \
              host, an optional port and a path that ends in \"/\" are allowed; did you mean \
              \"/v1/\"?",
-            "f:8: timeouts.connect: invalid type: integer `5`, expected a string; a whole number of \
-             ms, s, m or h is allowed, from \"1ms\" to \"24h\"",
+            "f:8: timeouts.connect: invalid type: integer `5`, expected a string; a whole number \
+             of ms, s, m or h is allowed, from \"1ms\" to \"24h\"",
             "f:9: timeouts.linger: \"0s\" is no time at all; a whole number of ms, s, m or h is \
              allowed, from \"1ms\" to \"24h\"",
             "f:11: limits.connections: 0 is out of range; 1 to 1000000 is allowed",

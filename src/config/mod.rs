@@ -4,8 +4,8 @@
 //! hand in a test. It comes from the file ([`Config::read`]) or from the command line (`cli`);
 //! [`snapshot`] then loads what it names.
 //!
-//! Not here: the syntax of single values ([`value`], [`url`]), the walk over the file (`file`), the clock's
-//! defaults (`deadline`), the bounds that nobody may choose (`limits`).
+//! Not here: the syntax of single values ([`value`], [`url`]), the walk over the file (`file`), the
+//! clock's defaults (`deadline`), the bounds that nobody may choose (`limits`).
 
 mod file;
 pub mod problem;
@@ -15,6 +15,7 @@ pub mod url;
 pub mod value;
 
 use crate::deadline::Timeouts;
+use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
 use problem::{Origin, Problems, quoted};
 use std::collections::BTreeMap;
@@ -163,15 +164,6 @@ pub struct Limits {
     pub connections: usize,
     /// Of every message head, from clients and upstreams alike.
     pub head: HeadLimits,
-}
-
-/// How large a message head may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadLimits {
-    /// Bytes, start line and final empty line included.
-    pub bytes: usize,
-    /// Field lines.
-    pub fields: usize,
 }
 
 impl Default for Limits {

@@ -4,6 +4,7 @@
 //! are fixed names; a value that is not known is left out rather than printed empty. Nothing that a
 //! client or an upstream wrote appears in it, so keys, prompts and forged lines cannot.
 
+use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,28 +43,22 @@ pub struct ExchangeRecord {
 pub enum Outcome {
     /// The upstream's response reached its end.
     Completed,
-    /// We answered ourselves; the `code` of our error body says why.
-    Answered(&'static str),
+    /// We answered ourselves.
+    Answered {
+        /// On whose account.
+        fault: Peer,
+        /// The `code` of our error body.
+        code: &'static str,
+    },
     /// One side was cut off.
     Aborted {
         /// On whose account.
-        fault: Fault,
+        fault: Peer,
         /// What happened, as a fixed word of ours.
         cause: &'static str,
     },
     /// The exchange became a tunnel, and the tunnel ended in order.
     Switched,
-}
-
-/// Who made an exchange fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The client left, was too slow, or broke the protocol.
-    Client,
-    /// The upstream did.
-    Upstream,
-    /// We did: a limit, a shutdown, a broken invariant.
-    Narrows,
 }
 
 /// A method's name for the log: one of a fixed list, or `other`.
@@ -100,20 +95,9 @@ impl Outcome {
     fn words(self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
         match self {
             Self::Completed => ("completed", None, None),
-            Self::Answered(code) => ("answered", None, Some(code)),
-            Self::Aborted { fault, cause } => ("aborted", Some(fault.as_str()), Some(cause)),
+            Self::Answered { fault, code } => ("answered", Some(fault.name()), Some(code)),
+            Self::Aborted { fault, cause } => ("aborted", Some(fault.name()), Some(cause)),
             Self::Switched => ("switched", None, None),
-        }
-    }
-}
-
-impl Fault {
-    /// The word in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Upstream => "upstream",
-            Self::Narrows => "narrows",
         }
     }
 }
@@ -172,12 +156,15 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let record = ExchangeRecord { outcome: Outcome::Answered("no_route"), ..empty() };
+        let record = ExchangeRecord {
+            outcome: Outcome::Answered { fault: Peer::Client, code: "no_route" },
+            ..empty()
+        };
         check_json(
             record,
             r#""message":"exchange","client":"192.0.2.7:4711","method":"other","#,
             r#""total_ms":0.0,"to_upstream":0,"to_client":0,"#,
-            r#""end":"answered","cause":"no_route","#,
+            r#""end":"answered","fault":"client","cause":"no_route","#,
             r#""target":"narrows::access"}"#,
         );
     }
@@ -185,7 +172,7 @@ mod tests {
     #[test]
     fn an_abort_names_the_guilty_side_and_the_cause() {
         for (fault, word) in
-            [(Fault::Client, "client"), (Fault::Upstream, "upstream"), (Fault::Narrows, "narrows")]
+            [(Peer::Client, "client"), (Peer::Upstream, "upstream"), (Peer::Narrows, "narrows")]
         {
             let outcome = Outcome::Aborted { fault, cause: "closed_early" };
             let record = ExchangeRecord { outcome, ..empty() };

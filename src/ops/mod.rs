@@ -4,11 +4,12 @@
 //! wrote: no field value, query or body, and of a method only its name when we know it.
 
 pub mod access_log;
+pub mod date;
 mod descriptors;
 mod log;
 mod signals;
 
-pub use access_log::{ExchangeRecord, Fault, MethodName, Outcome};
+pub use access_log::{ExchangeRecord, MethodName, Outcome};
 pub use descriptors::raise_descriptor_limit;
 pub use log::{LogFormat, init_log};
 pub use signals::StopSignals;
