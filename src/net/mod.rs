@@ -1,1 +1,11 @@
-//! Placeholder.
+//! Sockets and the bytes in front of them: listeners, transports, buffers.
+//!
+//! Nothing in here knows of HTTP, and nothing knows that an exchange has two connections.
+
+pub mod buffer;
+pub mod inbox;
+pub mod listen;
+pub mod memory;
+pub mod outbox;
+pub mod tcp;
+pub mod transport;

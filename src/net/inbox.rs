@@ -1,0 +1,127 @@
+//! What one side has sent and nobody has consumed yet, and the only place that reads.
+//!
+//! A read goes into the worker's scratch buffer, behind what was left over; the caller consumes
+//! what it can there and then, and only the rest is kept.
+
+use crate::net::buffer::{Buffer, with_scratch};
+use crate::net::transport::Transport;
+use bytes::Buf;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+/// Bytes that came from one side.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    held: Option<Buffer>,
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Bytes.
+    Bytes,
+    /// The proper end of that direction.
+    End,
+}
+
+impl Inbox {
+    /// What is held and not consumed.
+    pub fn bytes(&self) -> &[u8] {
+        self.held.as_deref().map_or(&[], |held| held)
+    }
+
+    /// Forgets the first `len` bytes.
+    pub fn consume(&mut self, len: usize) {
+        if let Some(held) = &mut self.held {
+            held.advance(len);
+            if held.is_empty() {
+                self.held = None;
+            }
+        }
+    }
+
+    /// Reads once and keeps everything.
+    ///
+    /// # Errors
+    /// Those of [`Transport::poll_read`].
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Transport,
+    ) -> Poll<io::Result<Fill>> {
+        with_scratch(|scratch| {
+            let len = ready!(from.poll_read(cx, scratch))?;
+            if len == 0 {
+                return Poll::Ready(Ok(Fill::End));
+            }
+            match &mut self.held {
+                None => self.held = Some(Buffer::copy_of(&scratch[..len])),
+                Some(held) => held.extend_from_slice(&scratch[..len]),
+            }
+            Poll::Ready(Ok(Fill::Bytes))
+        })
+    }
+
+    /// Reads once and shows what is there, left-overs first, to `consume`, which says how many
+    /// bytes it has dealt with; the rest is kept.
+    ///
+    /// # Errors
+    /// Those of [`Transport::poll_read`].
+    pub fn poll_pass<E>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Transport,
+        consume: impl FnOnce(&mut Context<'_>, &[u8]) -> Result<usize, E>,
+    ) -> Poll<io::Result<Result<Fill, E>>> {
+        with_scratch(|scratch| {
+            // Left-overs are incomplete chunk lines or trailers: far smaller than the scratch.
+            let kept = self.bytes().len();
+            let Some(room) = scratch.get_mut(kept..).filter(|room| !room.is_empty()) else {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            };
+            let len = ready!(from.poll_read(cx, room))?;
+            if len == 0 {
+                return Poll::Ready(Ok(Ok(Fill::End)));
+            }
+            scratch[..kept].copy_from_slice(self.bytes());
+            self.held = None;
+            let all = &scratch[..kept + len];
+            Poll::Ready(Ok(consume(cx, all).map(|consumed| {
+                if consumed < all.len() {
+                    self.held = Some(Buffer::copy_of(&all[consumed..]));
+                }
+                Fill::Bytes
+            })))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::memory::MemoryStream;
+    use std::io::IoSlice;
+    use std::task::Waker;
+
+    #[test]
+    fn left_overs_stand_before_what_is_read_next() {
+        let (near, mut far) = MemoryStream::pair(64);
+        let mut from = Transport::Memory(near);
+        let mut inbox = Inbox::default();
+        let cx = &mut Context::from_waker(Waker::noop());
+        for part in [b"hel".as_slice(), b"lo", b" world"] {
+            assert!(far.poll_write(cx, &[IoSlice::new(part)]).is_ready());
+        }
+        assert!(inbox.poll_fill(cx, &mut from).is_ready());
+        let mut seen = Vec::new();
+        for consumed in [2, 3] {
+            let passed = inbox.poll_pass(cx, &mut from, |_, bytes| {
+                seen.push(bytes.to_vec());
+                Ok::<_, ()>(consumed)
+            });
+            assert!(matches!(passed, Poll::Ready(Ok(Ok(Fill::Bytes)))));
+        }
+        assert_eq!(seen, [b"hello".to_vec(), b"llo world".to_vec()]);
+        assert_eq!(inbox.bytes(), b" world");
+    }
+}

@@ -1,0 +1,91 @@
+//! Listening sockets: one per worker on the same address (SO_REUSEPORT), so that the kernel
+//! spreads connections and no two workers share an accept queue.
+
+use crate::limits::{LISTEN_BACKLOG, TCP_KEEPALIVE, TCP_KEEPALIVE_PROBES};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+/// Opens `count` listeners on `address`. With port 0 the kernel chooses one, for all of them.
+///
+/// Accepted connections inherit TCP_NODELAY, keepalive and `user_timeout` from the listener,
+/// which saves four system calls for each.
+///
+/// # Errors
+/// Those of the sockets. An address that another program listens on is `AddrInUse`, even when
+/// that program is a second narrows: two that share a port by accident are hard to notice.
+pub fn listen(
+    address: SocketAddr,
+    count: usize,
+    user_timeout: Duration,
+) -> io::Result<Vec<TcpListener>> {
+    if address.port() != 0 {
+        // SO_REUSEPORT would let us in beside any program of the same user that has set it, too.
+        socket(address, user_timeout)?.bind(&address.into())?;
+    }
+    let first = bound(address, user_timeout)?;
+    let chosen = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        sockets.push(bound(chosen, user_timeout)?);
+    }
+    sockets
+        .into_iter()
+        .map(|socket| {
+            socket.listen(LISTEN_BACKLOG)?;
+            Ok(socket.into())
+        })
+        .collect()
+}
+
+fn bound(address: SocketAddr, user_timeout: Duration) -> io::Result<Socket> {
+    let socket = socket(address, user_timeout)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn socket(address: SocketAddr, user_timeout: Duration) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    // Connections of a predecessor in TIME_WAIT must not keep us out.
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&keepalive())?;
+    socket.set_tcp_user_timeout(Some(user_timeout))?;
+    Ok(socket)
+}
+
+/// The keepalive probes of every socket: they keep NAT entries alive while a model thinks, and
+/// find peers that vanished.
+pub fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(TCP_KEEPALIVE)
+        .with_interval(TCP_KEEPALIVE)
+        .with_retries(TCP_KEEPALIVE_PROBES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loopback() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[test]
+    fn port_zero_gives_all_listeners_one_real_port() {
+        let listeners = listen(loopback(), 3, Duration::from_secs(60)).unwrap();
+        let ports: Vec<_> = listeners.iter().map(|one| one.local_addr().unwrap().port()).collect();
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn an_address_in_use_is_an_error_even_when_its_user_shares_ports() {
+        let first = listen(loopback(), 1, Duration::from_secs(60)).unwrap();
+        let address = first[0].local_addr().unwrap();
+        let error = listen(address, 1, Duration::from_secs(60)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

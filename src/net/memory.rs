@@ -1,0 +1,217 @@
+//! A connection in memory, for drivers under test and under the fuzzer: two ends, bounded pipes,
+//! and all the ways in which a real connection ends.
+//!
+//! It keeps the writes apart (`reads` of the other end give at most one write each), so that a
+//! test can count them and see what was merged.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// How one direction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// On purpose: a FIN, and for TLS a close_notify before it.
+    Clean,
+    /// The connection went away without a word, as TLS without close_notify does.
+    Cut,
+    /// A reset.
+    Reset,
+}
+
+/// One end of a connection in memory.
+#[derive(Debug)]
+pub struct MemoryStream {
+    incoming: Rc<RefCell<Pipe>>,
+    outgoing: Rc<RefCell<Pipe>>,
+    written: u64,
+}
+
+#[derive(Debug)]
+struct Pipe {
+    writes: VecDeque<VecDeque<u8>>,
+    held: usize,
+    capacity: usize,
+    end: Option<End>,
+    reader_gone: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl MemoryStream {
+    /// Two connected ends; each direction holds `capacity` bytes before its writer has to wait.
+    pub fn pair(capacity: usize) -> (Self, Self) {
+        let pipe = || {
+            Rc::new(RefCell::new(Pipe {
+                writes: VecDeque::new(),
+                held: 0,
+                capacity,
+                end: None,
+                reader_gone: false,
+                reader: None,
+                writer: None,
+            }))
+        };
+        let (there, back) = (pipe(), pipe());
+        let one = Self { incoming: Rc::clone(&back), outgoing: Rc::clone(&there), written: 0 };
+        (one, Self { incoming: there, outgoing: back, written: 0 })
+    }
+
+    /// Reads from one write of the other end. 0 is a clean end.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` after a cut, `ConnectionReset` after a reset.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = self.incoming.borrow_mut();
+        if pipe.end == Some(End::Reset) {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        let Some(first) = pipe.writes.front_mut() else {
+            return match pipe.end {
+                Some(End::Clean) => Poll::Ready(Ok(0)),
+                Some(End::Cut) => Poll::Ready(Err(ErrorKind::UnexpectedEof.into())),
+                Some(End::Reset) => Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
+                None => {
+                    pipe.reader = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            };
+        };
+        let len = into.len().min(first.len());
+        for (to, from) in into.iter_mut().zip(first.drain(..len)) {
+            *to = from;
+        }
+        if first.is_empty() {
+            pipe.writes.pop_front();
+        }
+        pipe.held -= len;
+        wake(&mut pipe.writer);
+        Poll::Ready(Ok(len))
+    }
+
+    /// Writes as much of `slices` as there is room for, as one write.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when nobody reads any more, `ConnectionReset` after a reset.
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut pipe = self.outgoing.borrow_mut();
+        if pipe.end == Some(End::Reset) {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        if pipe.reader_gone || pipe.end.is_some() {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        let room = pipe.capacity - pipe.held;
+        if room == 0 {
+            pipe.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let write: VecDeque<u8> =
+            slices.iter().flat_map(|slice| slice.iter().copied()).take(room).collect();
+        let len = write.len();
+        if len > 0 {
+            pipe.held += len;
+            pipe.writes.push_back(write);
+            wake(&mut pipe.reader);
+            self.written += len as u64;
+        }
+        Poll::Ready(Ok(len))
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Ends the outgoing direction. What was written before can still be read.
+    pub fn end(&mut self, end: End) {
+        let mut pipe = self.outgoing.borrow_mut();
+        if pipe.end.is_none() {
+            pipe.end = Some(end);
+            wake(&mut pipe.reader);
+        }
+    }
+
+    /// Ends both directions at once; what the other end has not read is lost.
+    pub fn reset(&mut self) {
+        for pipe in [&self.incoming, &self.outgoing] {
+            let mut pipe = pipe.borrow_mut();
+            pipe.end = Some(End::Reset);
+            wake(&mut pipe.reader);
+            wake(&mut pipe.writer);
+        }
+    }
+}
+
+impl Drop for MemoryStream {
+    fn drop(&mut self) {
+        self.end(End::Cut);
+        let mut pipe = self.incoming.borrow_mut();
+        pipe.reader_gone = true;
+        wake(&mut pipe.writer);
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(stream: &mut MemoryStream) -> Poll<io::Result<Vec<u8>>> {
+        let mut into = [0; 64];
+        let mut cx = Context::from_waker(Waker::noop());
+        stream.poll_read(&mut cx, &mut into).map_ok(|len| into[..len].to_vec())
+    }
+
+    fn write(stream: &mut MemoryStream, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        stream.poll_write(&mut Context::from_waker(Waker::noop()), &[IoSlice::new(bytes)])
+    }
+
+    #[test]
+    fn writes_arrive_one_by_one_and_no_more_than_fit() {
+        let (mut a, mut b) = MemoryStream::pair(5);
+        assert!(matches!(write(&mut a, b"abc"), Poll::Ready(Ok(3))));
+        assert!(matches!(write(&mut a, b"def"), Poll::Ready(Ok(2))));
+        assert!(write(&mut a, b"f").is_pending());
+        assert!(matches!(read(&mut b), Poll::Ready(Ok(bytes)) if bytes == b"abc"));
+        assert!(matches!(read(&mut b), Poll::Ready(Ok(bytes)) if bytes == b"de"));
+        assert!(read(&mut b).is_pending());
+    }
+
+    #[test]
+    fn the_three_ends_can_be_told_apart() {
+        for (end, kind) in [
+            (End::Clean, None),
+            (End::Cut, Some(ErrorKind::UnexpectedEof)),
+            (End::Reset, Some(ErrorKind::ConnectionReset)),
+        ] {
+            let (mut a, mut b) = MemoryStream::pair(5);
+            a.end(end);
+            let Poll::Ready(result) = read(&mut b) else { panic!("no end") };
+            assert_eq!(result.err().map(|error| error.kind()), kind);
+        }
+    }
+
+    #[test]
+    fn nobody_to_read_is_a_broken_pipe() {
+        let (mut a, b) = MemoryStream::pair(5);
+        drop(b);
+        assert!(
+            matches!(write(&mut a, b"x"), Poll::Ready(Err(e)) if e.kind() == ErrorKind::BrokenPipe)
+        );
+        assert!(
+            matches!(read(&mut a), Poll::Ready(Err(e)) if e.kind() == ErrorKind::UnexpectedEof)
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! One end of a connection, whatever carries it: TCP, TLS as server or as client, or memory.
+//!
+//! All operations are polls without buffers of their own. The three ways to end a connection are
+//! kept apart, because what the peer may conclude differs: [`Transport::poll_shutdown`] says that
+//! all is well, [`Transport::abort`] that it is not, and dropping says nothing (TLS without
+//! close_notify; for TCP a FIN).
+
+use crate::limits::TCP_USER_TIMEOUT;
+use crate::net::memory::{End, MemoryStream};
+use crate::net::tcp::MeteredTcp;
+use socket2::SockRef;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
+
+/// A connected byte stream.
+#[derive(Debug)]
+pub enum Transport {
+    /// Plain TCP.
+    Tcp(MeteredTcp),
+    /// TLS with a client of ours. Boxed, as the other TLS state: over a kilobyte each.
+    TlsServer(Box<server::TlsStream<MeteredTcp>>),
+    /// TLS with an upstream.
+    TlsClient(Box<client::TlsStream<MeteredTcp>>),
+    /// Memory, for tests and fuzzing.
+    Memory(MemoryStream),
+}
+
+impl Transport {
+    /// Reads what is there. 0 is a proper end: a FIN, or close_notify for TLS.
+    ///
+    /// # Errors
+    /// Those of the socket; `UnexpectedEof` when TLS ends without close_notify.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut read = ReadBuf::new(into);
+        let result = match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut read),
+            Self::TlsServer(tls) => Pin::new(tls).poll_read(cx, &mut read),
+            Self::TlsClient(tls) => Pin::new(tls).poll_read(cx, &mut read),
+            Self::Memory(memory) => return memory.poll_read(cx, into),
+        };
+        result.map_ok(|()| read.filled().len())
+    }
+
+    /// Writes some of `slices`, in one call to the socket where it can.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::TlsServer(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+            Self::TlsClient(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+            Self::Memory(memory) => memory.poll_write(cx, slices),
+        }
+    }
+
+    /// Moves what TLS has accepted but not yet handed to the socket.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Memory(_) => Poll::Ready(Ok(())),
+            Self::TlsServer(tls) => Pin::new(tls).poll_flush(cx),
+            Self::TlsClient(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    /// Ends our direction properly: close_notify where there is TLS, then FIN.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::TlsServer(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::TlsClient(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::Memory(memory) => {
+                memory.end(End::Clean);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// Ends the connection so that the peer cannot take what it got for complete.
+    ///
+    /// Plain TCP and upstream connections are reset. A TLS client gets a FIN without
+    /// close_notify: that says the same, and what was sent before still arrives.
+    pub fn abort(mut self) {
+        match &mut self {
+            Self::Tcp(tcp) => reset_on_close(tcp.socket()),
+            Self::TlsClient(tls) => reset_on_close(tls.get_ref().0.socket()),
+            Self::TlsServer(_) => {}
+            Self::Memory(memory) => memory.reset(),
+        }
+    }
+
+    /// Whether an idle connection can still be used: open, and no byte waiting to be read.
+    ///
+    /// Asks the kernel, not the runtime, which learns of a close only in its next round.
+    pub fn is_quiet(&self) -> bool {
+        // Memory has no runtime in between: the keeper's poll has seen everything.
+        let Some(tcp) = self.tcp() else { return true };
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = SockRef::from(tcp.socket()).peek(&mut byte);
+        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Lets the peer leave our bytes unacknowledged, or its window shut, for as long as `time`,
+    /// and never for less than [`TCP_USER_TIMEOUT`].
+    pub fn tolerate_silence(&self, time: Duration) {
+        let Some(tcp) = self.tcp() else { return };
+        // Best effort: without it the kernel's own limits hold, some 15 minutes.
+        let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(Some(time.max(TCP_USER_TIMEOUT)));
+    }
+
+    /// Bytes that the socket has taken: what the peer's kernel accepts shows here, and nowhere
+    /// else once TLS is in between.
+    pub fn written(&self) -> u64 {
+        match self {
+            Self::Memory(memory) => memory.written(),
+            Self::Tcp(_) | Self::TlsServer(_) | Self::TlsClient(_) => {
+                self.tcp().map_or(0, MeteredTcp::written)
+            }
+        }
+    }
+
+    fn tcp(&self) -> Option<&MeteredTcp> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::TlsServer(tls) => Some(tls.get_ref().0),
+            Self::TlsClient(tls) => Some(tls.get_ref().0),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// Reads and forgets until the peer is done. For the end of a connection.
+    ///
+    /// # Errors
+    /// Those of the socket: the peer is gone, which is just as well.
+    pub fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<()>> {
+        while ready!(self.poll_read(cx, scratch))? > 0 {}
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn reset_on_close(tcp: &TcpStream) {
+    // Best effort: without it the close is a FIN, and framing or TLS has to tell.
+    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+}
