@@ -1,24 +1,174 @@
-//! Placeholder.
+//! All workers: starting them, waiting for a signal, stopping them.
 
 use crate::config::snapshot::Snapshot;
+use crate::limits::{DESCRIPTORS_RESERVED, TCP_USER_TIMEOUT};
+use crate::net::listen::listen;
+use crate::ops::{StopSignals, raise_descriptor_limit};
+use crate::worker::{self, Setup};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, watch};
 
-/// Why the server stopped other than by request.
+/// Why the server could not start, or stopped by itself.
 #[derive(Debug)]
-pub struct RunError;
+pub enum RunError {
+    /// An address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// A thread, a runtime or a signal handler cannot be had.
+    Start(io::Error),
+    /// A worker ended without being asked to.
+    WorkerEnded,
+}
 
-impl std::fmt::Display for RunError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("not yet built")
+impl fmt::Display for RunError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) => write!(out, "cannot listen on {address}: {error}"),
+            Self::Start(error) => write!(out, "cannot start: {error}"),
+            Self::WorkerEnded => write!(out, "a worker ended unexpectedly"),
+        }
     }
 }
 
 impl std::error::Error for RunError {}
 
-/// Serves until a signal asks to stop.
+/// Serves until SIGTERM or SIGINT, then lets running exchanges end; a second signal ends at once.
 ///
 /// # Errors
-///
-/// Something failed for good.
-pub fn run(_snapshot: Snapshot) -> Result<(), RunError> {
-    Err(RunError)
+/// Something the server needs at start cannot be had, or a worker ended by itself.
+pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
+    check_descriptors(&snapshot);
+    let listeners = open_listeners(&snapshot)?;
+    let addresses = addresses(&snapshot, &listeners);
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
+    runtime.block_on(async {
+        let mut signals = StopSignals::new().map_err(RunError::Start)?;
+        let mut workers = Workers::start(snapshot, listeners)?;
+        loop {
+            tokio::select! {
+                report = workers.reports.recv() => match report {
+                    Some(Report::Ready) => workers.waiting -= 1,
+                    Some(Report::Ended) | None => return Err(RunError::WorkerEnded),
+                },
+                signal = signals.recv() => {
+                    tracing::info!(signal, "stopping; running exchanges may end");
+                    break;
+                }
+            }
+            if workers.waiting == 0 {
+                tracing::info!(addresses, "ready");
+            }
+        }
+        workers.stop.send_replace(true);
+        tokio::select! {
+            () = workers.ended() => tracing::info!("stopped"),
+            signal = signals.recv() => tracing::warn!(signal, "stopped at once"),
+        }
+        Ok(())
+    })
+}
+
+/// The threads, as the main thread sees them.
+struct Workers {
+    reports: mpsc::UnboundedReceiver<Report>,
+    stop: watch::Sender<bool>,
+    /// How many have not said yet that they are ready.
+    waiting: usize,
+}
+
+enum Report {
+    Ready,
+    Ended,
+}
+
+impl Workers {
+    fn start(snapshot: Snapshot, listeners: Listeners) -> Result<Self, RunError> {
+        let waiting = listeners.len();
+        let snapshot = Arc::new(snapshot);
+        let connections = Arc::new(AtomicUsize::new(0));
+        // At most two reports a worker: no bound is needed.
+        let (sender, reports) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        for (number, listeners) in listeners.into_iter().enumerate() {
+            let snapshot = Arc::clone(&snapshot);
+            let connections = Arc::clone(&connections);
+            let setup = Setup { snapshot, listeners, connections, stop: stopped.clone() };
+            let sender = sender.clone();
+            let body = move || run_worker(setup, &sender);
+            let named = thread::Builder::new().name(format!("narrows-{number}"));
+            named.spawn(body).map_err(RunError::Start)?;
+        }
+        Ok(Self { reports, stop, waiting })
+    }
+
+    /// Waits until every worker has ended.
+    async fn ended(&mut self) {
+        while self.reports.recv().await.is_some() {}
+    }
+}
+
+fn run_worker(setup: Setup, reports: &mpsc::UnboundedSender<Report>) {
+    // Nobody listens any more only when the process is about to end.
+    let ready = || drop(reports.send(Report::Ready));
+    // A panic outside of a connection's task must not leave the others to serve alone unnoticed.
+    let ended = catch_unwind(AssertUnwindSafe(|| worker::run(setup, ready)));
+    if let Ok(Err(error)) = ended {
+        tracing::error!(%error, "a worker failed");
+    }
+    drop(reports.send(Report::Ended));
+}
+
+/// For each worker, a listener for each configured address.
+type Listeners = Vec<Vec<TcpListener>>;
+
+fn open_listeners(snapshot: &Snapshot) -> Result<Listeners, RunError> {
+    let mut workers: Listeners = (0..snapshot.workers).map(|_| Vec::new()).collect();
+    // A client that takes nothing is given up by our own limit first, by the kernel's second.
+    let user_timeout = snapshot.timeouts.to_client_write.max(TCP_USER_TIMEOUT);
+    for listener in &snapshot.listeners {
+        let opened = listen(listener.address, snapshot.workers, user_timeout)
+            .map_err(|error| RunError::Listen(listener.address, error))?;
+        for (worker, listener) in workers.iter_mut().zip(opened) {
+            worker.push(listener);
+        }
+    }
+    Ok(workers)
+}
+
+/// What is listened on, with the ports that the kernel chose, as URLs.
+fn addresses(snapshot: &Snapshot, listeners: &Listeners) -> String {
+    let opened = listeners.first().into_iter().flatten();
+    let urls = snapshot.listeners.iter().zip(opened).map(|(configured, opened)| {
+        let scheme = if configured.tls.is_some() { "https" } else { "http" };
+        let address = opened.local_addr().unwrap_or(configured.address);
+        format!("{scheme}://{address}")
+    });
+    urls.collect::<Vec<_>>().join(" ")
+}
+
+/// An exchange takes two descriptors. Says so at start when that many cannot be had, because it
+/// shows only under load.
+fn check_descriptors(snapshot: &Snapshot) {
+    let available = match raise_descriptor_limit() {
+        Ok(available) => available,
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the limit of open files");
+            return;
+        }
+    };
+    let connections = snapshot.limits.connections as u64;
+    let needed = connections.saturating_mul(2).saturating_add(DESCRIPTORS_RESERVED);
+    if available < needed {
+        tracing::warn!(
+            available,
+            needed,
+            "the limit of open files is too low for limits.connections = {connections}"
+        );
+    }
 }

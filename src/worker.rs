@@ -1,1 +1,238 @@
-//! Placeholder.
+//! One worker thread: a local runtime, its own listeners, its own upstreams, and a task for each
+//! connection. Nothing of the data path is shared with another worker.
+
+use crate::config::snapshot::Snapshot;
+use crate::deadline::{Deadline, Timer};
+use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX};
+use crate::net::tcp::MeteredTcp;
+use crate::net::transport::Transport;
+use crate::proxy::context::Drain;
+use crate::proxy::{Context, Session};
+use crate::tls::acceptor;
+use crate::upstream::Upstream;
+use crate::upstream::connect::NetworkDialer;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout, timeout_at};
+use tokio_rustls::rustls::ServerConfig;
+
+/// What a worker starts with.
+pub struct Setup {
+    /// What the operator configured.
+    pub snapshot: Arc<Snapshot>,
+    /// This worker's listeners, in the order of `snapshot.listeners`.
+    pub listeners: Vec<std::net::TcpListener>,
+    /// Client connections of all workers, against `limits.connections`.
+    pub connections: Arc<AtomicUsize>,
+    /// Becomes true when the worker is to stop.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Runs a worker on the calling thread until it is told to stop and its exchanges have ended, or
+/// [`DRAIN_MAX`] has passed. Calls `ready` once all listeners accept.
+///
+/// # Errors
+/// The runtime cannot be built, or a listener cannot be registered with it.
+pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let Setup { snapshot, listeners, connections, mut stop } = setup;
+        let worker = Rc::new(Worker::new(Arc::clone(&snapshot), connections));
+        for (listener, config) in listeners.into_iter().zip(&snapshot.listeners) {
+            let listener = TcpListener::from_std(listener)?;
+            spawn_local(Rc::clone(&worker).accept(listener, config.tls.clone()));
+        }
+        ready();
+        // An error means that nobody is left to tell us anything: stop as well.
+        let _ = stop.wait_for(|stop| *stop).await;
+        worker.context.drain.begin();
+        let _ = timeout(DRAIN_MAX, worker.live.none()).await;
+        Ok(())
+    })
+}
+
+struct Worker {
+    context: Rc<Context>,
+    connections: Arc<AtomicUsize>,
+    /// Connections over the limit that are being told so.
+    refusals: Cell<usize>,
+    /// The operator knows that a limit is reached. Reset by the next success.
+    told: Cell<bool>,
+    live: Live,
+}
+
+impl Worker {
+    fn new(snapshot: Arc<Snapshot>, connections: Arc<AtomicUsize>) -> Self {
+        let timeouts = Arc::new(snapshot.timeouts.clone());
+        let upstreams = snapshot.upstreams.iter().map(|upstream| {
+            let dialer = NetworkDialer::new(Arc::new(upstream.clone()), Arc::clone(&timeouts));
+            Upstream::new(Box::new(dialer))
+        });
+        let upstreams = upstreams.collect();
+        let context = Rc::new(Context { snapshot, upstreams, drain: Drain::default() });
+        let (refusals, told, live) = (Cell::new(0), Cell::new(false), Live::default());
+        Self { context, connections, refusals, told, live }
+    }
+
+    /// Accepts until told to stop, and what is in the queue then: to close it would reset them.
+    async fn accept(self: Rc<Self>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
+        let _accepting = self.live.enter();
+        let mut drained = pin!(self.context.drain.begun());
+        loop {
+            let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+                Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+                Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
+            });
+            match accepted.await {
+                Some(Ok((tcp, address))) => self.admit(tcp, address, tls.clone()),
+                Some(Err(error)) => self.accept_failed(&error).await,
+                None => return,
+            }
+        }
+    }
+
+    async fn accept_failed(&self, error: &io::Error) {
+        if is_about_one_connection(error) {
+            return;
+        }
+        if !self.told.replace(true) {
+            tracing::error!(%error, "cannot accept connections; trying on");
+        }
+        sleep(ACCEPT_BACKOFF).await;
+    }
+
+    fn admit(self: &Rc<Self>, tcp: TcpStream, address: SocketAddr, tls: Option<Arc<ServerConfig>>) {
+        let limit = self.context.snapshot.limits.connections;
+        let Some(slot) = Slot::take(&self.connections, limit) else {
+            return self.turn_away(tcp, address, tls.is_some());
+        };
+        self.told.set(false);
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            let _slot = slot;
+            let _live = worker.live.enter();
+            let Some(transport) = worker.secure(tcp, tls).await else { return };
+            Session::new(Rc::clone(&worker.context), transport, address).run().await;
+        });
+    }
+
+    async fn secure(&self, tcp: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<Transport> {
+        let Some(config) = tls else { return Some(Transport::Tcp(MeteredTcp::new(tcp))) };
+        let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
+        match timeout_at(deadline.at, acceptor::accept(&config, tcp)).await {
+            Ok(Ok(transport)) => Some(transport),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "TLS handshake with a client failed");
+                None
+            }
+            Err(_elapsed) => {
+                tracing::debug!("TLS handshake with a client took too long");
+                None
+            }
+        }
+    }
+
+    /// Over the limit: a word about it where it costs little, which behind TLS it does not.
+    fn turn_away(self: &Rc<Self>, tcp: TcpStream, address: SocketAddr, tls: bool) {
+        if !self.told.replace(true) {
+            tracing::warn!("limits.connections is reached; turning connections away");
+        }
+        if tls || self.refusals.get() >= REFUSALS_MAX {
+            return;
+        }
+        self.refusals.set(self.refusals.get() + 1);
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            let transport = Transport::Tcp(MeteredTcp::new(tcp));
+            Session::new(Rc::clone(&worker.context), transport, address).turn_away().await;
+            worker.refusals.set(worker.refusals.get() - 1);
+        });
+    }
+}
+
+/// Errors of accept(2) that belong to the connection, not to us; the next one may be fine.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
+        NetworkDown, NetworkUnreachable, PermissionDenied,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+    )
+}
+
+/// One of the connections that `limits.connections` allows, given back when dropped.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn take(connections: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        // Relaxed: the count orders nothing but itself.
+        let before = connections.fetch_add(1, Ordering::Relaxed);
+        let slot = Self(Arc::clone(connections));
+        (before < limit).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many tasks a stop has to wait for.
+#[derive(Debug, Default)]
+struct Live {
+    count: Rc<Cell<usize>>,
+    none: Rc<Notify>,
+}
+
+impl Live {
+    fn enter(&self) -> LiveGuard {
+        self.count.set(self.count.get() + 1);
+        LiveGuard { count: Rc::clone(&self.count), none: Rc::clone(&self.none) }
+    }
+
+    async fn none(&self) {
+        loop {
+            let changed = self.none.notified();
+            if self.count.get() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+struct LiveGuard {
+    count: Rc<Cell<usize>>,
+    none: Rc<Notify>,
+}
+
+impl Drop for LiveGuard {
+    fn drop(&mut self) {
+        self.count.set(self.count.get() - 1);
+        if self.count.get() == 0 {
+            self.none.notify_waiters();
+        }
+    }
+}

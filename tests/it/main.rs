@@ -12,4 +12,5 @@
 #![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
 
 mod kit;
+mod smoke;
 mod support;

@@ -1,0 +1,248 @@
+//! The way down: interim responses, the final response head, its body.
+
+use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
+use crate::error::{Cause, ExchangeError};
+use crate::h1::body::BodyReader;
+use crate::h1::exchange::{Exchange, ResponseError, Verdict};
+use crate::h1::forward::{put_final_head, put_interim_head, put_switch_head};
+use crate::h1::head::{HeadLimits, HeadReader, ResponseHead};
+use crate::net::inbox::Fill;
+use crate::ops::date::with_date;
+use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
+use crate::proxy::pump::Pumped;
+use crate::proxy::record::Recorder;
+use crate::proxy::side::{GONE, Side};
+use std::task::{Context, Poll};
+
+/// The state of the way down.
+#[derive(Debug)]
+pub(super) struct Download {
+    state: State,
+    clock: IdleClock,
+    /// Bytes that the client's socket had taken at the last look.
+    taken: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A response head is expected, interim or final.
+    Head(HeadReader),
+    /// The final response's body is on its way.
+    Body(Flow),
+    /// The final response is read, and its end queued for the client.
+    Ended { content_bytes: u64 },
+    /// The upstream switched protocols.
+    Switched,
+}
+
+/// What the way down needs besides the two sides.
+pub(super) struct Guide<'a> {
+    pub(super) exchange: &'a mut Exchange,
+    pub(super) recorder: &'a mut Recorder,
+    pub(super) head_limits: &'a HeadLimits,
+    pub(super) draining: bool,
+}
+
+impl Download {
+    pub(super) fn new(client: &Side) -> Self {
+        Self {
+            state: State::Head(HeadReader::for_response()),
+            clock: IdleClock::start(),
+            taken: client.transport.written(),
+        }
+    }
+
+    /// Whether the status is spent: a final response head was queued for the client.
+    pub(super) fn has_head(&self) -> bool {
+        !matches!(self.state, State::Head(_))
+    }
+
+    /// Octets of content that came down.
+    pub(super) fn content_bytes(&self) -> u64 {
+        match &self.state {
+            State::Head(_) | State::Switched => 0,
+            State::Body(flow) => flow.content_bytes(),
+            State::Ended { content_bytes } => *content_bytes,
+        }
+    }
+
+    /// Moves what can be moved. Ready when there is nothing left to move.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Side,
+        upstream: &mut Side,
+        guide: &mut Guide<'_>,
+    ) -> Poll<Result<Pumped, ExchangeError>> {
+        for _ in 0..READS_PER_TURN {
+            if matches!(self.state, State::Switched) {
+                return Poll::Ready(Ok(Pumped::Switched));
+            }
+            if self.poll_room(cx, client)?.is_pending() {
+                return Poll::Pending;
+            }
+            let step = match &mut self.state {
+                State::Head(_) => self.poll_head(cx, client, upstream, guide)?,
+                State::Body(_) => self.poll_body(cx, client, upstream, guide)?,
+                State::Ended { .. } => return Poll::Ready(Ok(Pumped::Answered)),
+                State::Switched => Poll::Ready(()),
+            };
+            if step.is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ready when the client has taken everything.
+    fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Side,
+    ) -> Result<Poll<()>, ExchangeError> {
+        let drained = client.poll_drain(cx);
+        let taken = client.transport.written();
+        if taken != self.taken {
+            self.taken = taken;
+            self.clock.stamp();
+        }
+        match drained {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Ready(Err(_)) => Err(GONE),
+        }
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Side,
+        upstream: &mut Side,
+        guide: &mut Guide<'_>,
+    ) -> Result<Poll<()>, ExchangeError> {
+        let State::Head(reader) = &mut self.state else { return Ok(Poll::Ready(())) };
+        let bytes = upstream.inbox.bytes();
+        let Some(span) = reader.find(bytes, guide.head_limits).map_err(malformed)? else {
+            return match upstream.inbox.poll_fill(cx, &mut upstream.transport) {
+                Poll::Pending => Ok(Poll::Pending),
+                Poll::Ready(Ok(Fill::Bytes)) => Ok(Poll::Ready(())),
+                Poll::Ready(Ok(Fill::End)) => Err(ExchangeError::upstream(Cause::ClosedEarly)),
+                Poll::Ready(Err(error)) => Err(ExchangeError::upstream(Cause::Io(error.kind()))),
+            };
+        };
+        let head = ResponseHead::parse(&bytes[span.start..span.end], guide.head_limits)
+            .map_err(malformed)?;
+        let verdict = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
+        match verdict {
+            Verdict::DropInterim => *reader = HeadReader::for_response(),
+            Verdict::Interim => {
+                put_interim_head(client.outbox.queue(), &head);
+                *reader = HeadReader::for_response();
+            }
+            Verdict::Switch => {
+                guide.recorder.response_head(head.status);
+                put_switch_head(client.outbox.queue(), &head);
+                self.state = State::Switched;
+            }
+            Verdict::Final(response) => {
+                guide.recorder.response_head(head.status);
+                let out = client.outbox.queue();
+                with_date(|date| put_final_head(out, &head, &response, date));
+                self.state =
+                    State::Body(Flow::new(BodyReader::new(response.body), response.writer));
+            }
+        }
+        upstream.inbox.consume(span.end);
+        self.clock.stamp();
+        self.pass_held(cx, client, upstream, guide)?;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Sends the head and the body bytes that came with it in one write.
+    fn pass_held(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Side,
+        upstream: &mut Side,
+        guide: &mut Guide<'_>,
+    ) -> Result<(), ExchangeError> {
+        let State::Body(flow) = &mut self.state else { return Ok(()) };
+        let Side { transport, outbox, .. } = client;
+        let consumed = flow.pass(cx, upstream.inbox.bytes(), outbox, transport).map_err(broken)?;
+        upstream.inbox.consume(consumed);
+        self.settle(guide);
+        Ok(())
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Side,
+        upstream: &mut Side,
+        guide: &mut Guide<'_>,
+    ) -> Result<Poll<()>, ExchangeError> {
+        let State::Body(flow) = &mut self.state else { return Ok(Poll::Ready(())) };
+        let Side { transport, outbox, .. } = client;
+        let passed = upstream.inbox.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
+            flow.pass(cx, bytes, outbox, transport)
+        });
+        match passed {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(Ok(Fill::Bytes))) => self.clock.stamp(),
+            Poll::Ready(Ok(Ok(Fill::End))) => {
+                if !flow.end_by_close(cx, outbox, transport).map_err(broken)? {
+                    return Err(ExchangeError::upstream(Cause::ClosedEarly));
+                }
+            }
+            Poll::Ready(Ok(Err(error))) => return Err(broken(error)),
+            Poll::Ready(Err(error)) => {
+                return Err(ExchangeError::upstream(Cause::Io(error.kind())));
+            }
+        }
+        self.settle(guide);
+        Ok(Poll::Ready(()))
+    }
+
+    /// Notes what a pass has changed.
+    fn settle(&mut self, guide: &mut Guide<'_>) {
+        let State::Body(flow) = &self.state else { return };
+        let content_bytes = flow.content_bytes();
+        if content_bytes > 0 {
+            guide.recorder.first_byte();
+        }
+        if flow.is_finished() {
+            guide.exchange.end_response();
+            self.state = State::Ended { content_bytes };
+        }
+    }
+
+    /// The limit that the way down is under now.
+    pub(super) fn deadline(
+        &self,
+        client: &Side,
+        answer_by: Option<Deadline>,
+        timeouts: &Timeouts,
+    ) -> Option<Deadline> {
+        if !client.outbox.is_empty() {
+            return Some(self.clock.deadline(Timer::ToClientWrite, timeouts));
+        }
+        match &self.state {
+            State::Head(_) => answer_by,
+            State::Body(_) => Some(self.clock.deadline(Timer::ToClientRead, timeouts)),
+            State::Ended { .. } | State::Switched => None,
+        }
+    }
+}
+
+fn malformed(error: impl Into<ResponseError>) -> ExchangeError {
+    ExchangeError::upstream(Cause::Response(error.into()))
+}
+
+fn broken(error: FlowError) -> ExchangeError {
+    match error {
+        FlowError::Chunk(error) => ExchangeError::upstream(Cause::Chunk(error)),
+        FlowError::Trailers(error) => ExchangeError::upstream(Cause::Trailers(error)),
+        FlowError::Write => GONE,
+    }
+}

@@ -1,0 +1,145 @@
+//! The body of one direction, from the bytes of one read to one write.
+
+use crate::h1::body::{After, BodyReader, BodyWriter};
+use crate::h1::chunked::ChunkError;
+use crate::h1::forward::put_trailers;
+use crate::h1::head::{HeadError, parse_trailers};
+use crate::limits::TRAILER_FIELDS_MAX;
+use crate::net::buffer::Buffer;
+use crate::net::outbox::{Outbox, PIECES_MAX};
+use crate::net::transport::Transport;
+use std::task::Context;
+
+/// Reads of one direction in one turn, before the other direction has its own.
+pub(super) const READS_PER_TURN: usize = 16;
+
+/// One body on its way through.
+#[derive(Debug)]
+pub(super) struct Flow {
+    reader: BodyReader,
+    writer: BodyWriter,
+    finished: bool,
+    content_bytes: u64,
+}
+
+/// Why a body cannot go on.
+#[derive(Debug)]
+pub(super) enum FlowError {
+    /// The sender broke the chunked coding.
+    Chunk(ChunkError),
+    /// The sender broke the trailer section.
+    Trailers(HeadError),
+    /// The receiver's socket failed.
+    Write,
+}
+
+impl From<ChunkError> for FlowError {
+    fn from(error: ChunkError) -> Self {
+        Self::Chunk(error)
+    }
+}
+
+impl Flow {
+    pub(super) fn new(reader: BodyReader, writer: BodyWriter) -> Self {
+        let finished = reader.is_finished();
+        Self { reader, writer, finished, content_bytes: 0 }
+    }
+
+    /// Whether the body was read to its end, and its end was sent or queued.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Octets of content that came through.
+    pub(super) fn content_bytes(&self) -> u64 {
+        self.content_bytes
+    }
+
+    /// Sends on what `input` holds of the body; gives how many bytes of it are dealt with.
+    pub(super) fn pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &[u8],
+        outbox: &mut Outbox,
+        to: &mut Transport,
+    ) -> Result<usize, FlowError> {
+        let mut consumed = 0;
+        while consumed < input.len() && !self.finished {
+            let len = self.pass_once(cx, &input[consumed..], outbox, to)?;
+            if len == 0 {
+                break;
+            }
+            consumed += len;
+        }
+        Ok(consumed)
+    }
+
+    fn pass_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &[u8],
+        outbox: &mut Outbox,
+        to: &mut Transport,
+    ) -> Result<usize, FlowError> {
+        let walk = self.reader.walk(input)?;
+        let content = walk.content_len();
+        let trailers = match &walk.trailers {
+            Some(range) => self.trailers(&input[range.clone()])?,
+            None => None,
+        };
+        let after = match (walk.finished, &trailers) {
+            (false, _) => After::More,
+            (true, None) => After::End,
+            (true, Some(_)) => After::Trailers,
+        };
+        let before = self.writer.before(content);
+        let mut pieces: [&[u8]; PIECES_MAX] = [&[]; PIECES_MAX];
+        pieces[0] = before.as_bytes();
+        let mut count = 1;
+        for range in walk.content(input) {
+            pieces[count] = range;
+            count += 1;
+        }
+        let behind = self.writer.behind(content, after);
+        pieces[count] = behind;
+        count += 1;
+        if let Some(trailers) = trailers {
+            // Rare and small: it may as well be queued behind the content by a second send.
+            outbox.send(cx, to, &pieces[..count]).map_err(|_| FlowError::Write)?;
+            outbox.send(cx, to, &[&trailers]).map_err(|_| FlowError::Write)?;
+        } else if content > 0 || !behind.is_empty() || (walk.finished && outbox.holds_bytes()) {
+            outbox.send(cx, to, &pieces[..count]).map_err(|_| FlowError::Write)?;
+        }
+        self.content_bytes += content as u64;
+        self.finished = walk.finished;
+        Ok(walk.consumed)
+    }
+
+    /// The trailer section to send, filtered, when the receiver gets one at all.
+    fn trailers(&self, section: &[u8]) -> Result<Option<Buffer>, FlowError> {
+        let fields = parse_trailers(section, TRAILER_FIELDS_MAX).map_err(FlowError::Trailers)?;
+        if self.writer != BodyWriter::Chunked {
+            return Ok(None);
+        }
+        let mut out = Buffer::take();
+        put_trailers(&mut out, &fields);
+        Ok(Some(out))
+    }
+
+    /// The sender ended its direction. Ends the body if that is how it ends; otherwise the
+    /// message is incomplete, which is the answer `false`.
+    pub(super) fn end_by_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        outbox: &mut Outbox,
+        to: &mut Transport,
+    ) -> Result<bool, FlowError> {
+        if !self.reader.may_end_by_close() {
+            return Ok(false);
+        }
+        self.finished = true;
+        let end = self.writer.behind(0, After::End);
+        outbox.send(cx, to, &[end]).map_err(|_| FlowError::Write)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,72 @@
+//! Both directions of one exchange at once: the request's body up, the responses down.
+//!
+//! One task polls both directions. Each read is followed by its write; what the receiver does
+//! not take stops the reads of that direction until it does. Every gap is under a limit of time,
+//! and all limits share one alarm. What the bytes mean is decided in `h1`.
+//!
+//! The client is watched all the while: once its request is read, only silence or a pipelined
+//! request is in order, and an end means that nobody waits for the answer any more.
+
+use crate::deadline::{Alarm, Deadline};
+use crate::error::ExchangeError;
+use crate::h1::exchange::Exchange;
+use crate::proxy::context;
+use crate::proxy::download::{Download, Guide};
+use crate::proxy::record::Recorder;
+use crate::proxy::side::Side;
+use crate::proxy::upload::Upload;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+/// How the pump stopped without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// The final response is with the client, to its last octet.
+    Answered,
+    /// The upstream switched protocols; its head waits in the client's outbox.
+    Switched,
+}
+
+/// Why and where the pump stopped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PumpError {
+    /// What is wrong.
+    pub(super) error: ExchangeError,
+    /// A final response head is with the client, so that the status is spent.
+    pub(super) status_spent: bool,
+}
+
+/// Moves bytes until the response is complete, or something is wrong. The request's head is
+/// queued for the upstream.
+pub(super) async fn pump(
+    context: &context::Context,
+    client: &mut Side,
+    upstream: &mut Side,
+    exchange: &mut Exchange,
+    recorder: &mut Recorder,
+    alarm: &mut Alarm,
+) -> Result<Pumped, PumpError> {
+    let mut upload = Upload::new(exchange.request().body);
+    let mut download = Download::new(client);
+    let timeouts = &context.snapshot.timeouts;
+    let head_limits = &context.snapshot.limits.head;
+    let result = poll_fn(|cx: &mut Context<'_>| {
+        upload.poll(cx, client, upstream, exchange, timeouts)?;
+        let draining = context.drain.has_begun();
+        let mut guide = Guide { exchange, recorder, head_limits, draining };
+        if let Poll::Ready(pumped) = download.poll(cx, client, upstream, &mut guide)? {
+            return Poll::Ready(Ok(pumped));
+        }
+        let up = upload.deadline(upstream, timeouts);
+        let down = download.deadline(client, upload.answer_by(), timeouts);
+        let Some(deadline) = earliest(up, down) else { return Poll::Pending };
+        alarm.poll(cx, deadline.at).map(|()| Err(ExchangeError::expired(deadline.timer)))
+    })
+    .await;
+    recorder.bytes(upload.content_bytes(), download.content_bytes());
+    result.map_err(|error| PumpError { error, status_spent: download.has_head() })
+}
+
+fn earliest(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {
+    one.map_or(other, |one| Some(one.earlier(other)))
+}

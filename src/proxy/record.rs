@@ -1,0 +1,88 @@
+//! What is remembered of an exchange for its access-log line.
+
+use crate::error::ExchangeError;
+use crate::ops::{ExchangeRecord, MethodName, Outcome};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A record that is being filled in.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    started: Instant,
+    record: ExchangeRecord,
+}
+
+impl Recorder {
+    /// Starts the clock: the first byte of the request is here.
+    pub(super) fn start(client: SocketAddr) -> Self {
+        Self {
+            started: Instant::now(),
+            record: ExchangeRecord {
+                client,
+                route: None,
+                method: MethodName::OTHER,
+                status: None,
+                reused: None,
+                connect: None,
+                head: None,
+                first_byte: None,
+                total: Duration::ZERO,
+                to_upstream: 0,
+                to_client: 0,
+                outcome: Outcome::Completed,
+            },
+        }
+    }
+
+    pub(super) fn method(&mut self, method: &[u8]) {
+        self.record.method = MethodName::of(method);
+    }
+
+    pub(super) fn route(&mut self, name: &Arc<str>) {
+        self.record.route = Some(Arc::clone(name));
+    }
+
+    pub(super) fn connected(&mut self, reused: bool) {
+        self.record.connect = Some(self.started.elapsed());
+        self.record.reused = Some(reused);
+    }
+
+    pub(super) fn response_head(&mut self, status: u16) {
+        self.record.head = Some(self.started.elapsed());
+        self.record.status = Some(status);
+    }
+
+    pub(super) fn answered(&mut self, status: u16) {
+        self.record.status = Some(status);
+    }
+
+    pub(super) fn first_byte(&mut self) {
+        if self.record.first_byte.is_none() {
+            self.record.first_byte = Some(self.started.elapsed());
+        }
+    }
+
+    pub(super) fn bytes(&mut self, to_upstream: u64, to_client: u64) {
+        self.record.to_upstream = to_upstream;
+        self.record.to_client = to_client;
+    }
+
+    /// Writes the line of an exchange that ended as it should.
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.record.total = self.started.elapsed();
+        self.record.outcome = outcome;
+        self.record.emit();
+    }
+
+    /// Writes the line of an exchange that did not. `answered`: the client was told.
+    pub(super) fn fail(self, error: &ExchangeError, answered: bool) {
+        let outcome = if answered {
+            Outcome::Answered { fault: error.peer, code: error.name() }
+        } else {
+            Outcome::Aborted { fault: error.peer, cause: error.name() }
+        };
+        self.end(outcome);
+    }
+}

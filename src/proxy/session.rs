@@ -1,0 +1,155 @@
+//! One client connection: a request, its response, and again.
+
+use crate::deadline::{Alarm, Deadline, Halt, Timer};
+use crate::error::{Cause, ExchangeError, Peer};
+use crate::h1::head::{HeadReader, HeadSpan};
+use crate::h1::request::RequestError;
+use crate::net::inbox::Fill;
+use crate::net::transport::Transport;
+use crate::proxy::context::Context;
+use crate::proxy::record::Recorder;
+use crate::proxy::respond::Manner;
+use crate::proxy::side::Side;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+/// One client connection, after its TLS handshake if it has one.
+pub struct Session {
+    pub(super) context: Rc<Context>,
+    pub(super) client: Side,
+    pub(super) address: SocketAddr,
+    pub(super) alarm: Alarm,
+}
+
+/// What becomes of the connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another request may follow.
+    Request,
+    /// The last response is sent: end in order.
+    End,
+    /// The response is not complete: nobody may take it for complete.
+    Abort,
+}
+
+/// A request head that has arrived whole.
+pub(super) struct Arrived {
+    /// Where it stands in the client's inbox.
+    pub(super) span: HeadSpan,
+    /// The record of its exchange.
+    pub(super) recorder: Recorder,
+}
+
+impl Session {
+    /// A session for `transport`; `address` is the client's, for the log.
+    pub fn new(context: Rc<Context>, transport: Transport, address: SocketAddr) -> Self {
+        Self { context, client: Side::new(transport), address, alarm: Alarm::default() }
+    }
+
+    /// Serves requests until the connection ends.
+    pub async fn run(mut self) {
+        loop {
+            let next = match self.next_request().await {
+                Ok(Some(arrived)) => self.serve(arrived).await,
+                Ok(None) => Next::End,
+                Err((recorder, error)) => self.refuse_head(recorder, error).await,
+            };
+            match next {
+                Next::Request => {}
+                Next::End => return self.end().await,
+                Next::Abort => return self.client.transport.abort(),
+            }
+        }
+    }
+
+    /// Waits for a whole request head. `None` is a clean end: silence or a close between requests.
+    async fn next_request(&mut self) -> Result<Option<Arrived>, (Recorder, ExchangeError)> {
+        if self.client.inbox.bytes().is_empty() && !self.first_byte_arrives().await {
+            return Ok(None);
+        }
+        let recorder = Recorder::start(self.address);
+        match self.whole_head().await {
+            Ok(span) => Ok(Some(Arrived { span, recorder })),
+            Err(error) => Err((recorder, error)),
+        }
+    }
+
+    async fn first_byte_arrives(&mut self) -> bool {
+        if self.context.drain.has_begun() {
+            return false;
+        }
+        let deadline = Deadline::start(Timer::KeepAlive, &self.context.snapshot.timeouts);
+        let mut drained = pin!(self.context.drain.begun());
+        let client = &mut self.client;
+        let step = poll_fn(|cx| match client.inbox.poll_fill(cx, &mut client.transport) {
+            Poll::Pending => drained.as_mut().poll(cx).map(|()| Ok(Fill::End)),
+            Poll::Ready(fill) => Poll::Ready(fill),
+        });
+        matches!(self.alarm.bound(deadline, step).await, Ok(Fill::Bytes))
+    }
+
+    async fn whole_head(&mut self) -> Result<HeadSpan, ExchangeError> {
+        let snapshot = &self.context.snapshot;
+        let mut reader = HeadReader::default();
+        let mut deadline = None;
+        loop {
+            let found = reader.find(self.client.inbox.bytes(), &snapshot.limits.head);
+            if let Some(span) = found.map_err(|error| refused(error.into()))? {
+                return Ok(span);
+            }
+            // A head that is here at once, as most are, needs no clock.
+            let deadline = *deadline
+                .get_or_insert_with(|| Deadline::start(Timer::RequestHead, &snapshot.timeouts));
+            let client = &mut self.client;
+            let step = poll_fn(|cx| client.inbox.poll_fill(cx, &mut client.transport));
+            match self.alarm.bound(deadline, step).await {
+                Ok(Fill::Bytes) => {}
+                Ok(Fill::End) => return Err(ExchangeError::client(Cause::ClosedEarly)),
+                Err(halt) => return Err(ExchangeError::halted(Peer::Client, &halt)),
+            }
+        }
+    }
+
+    /// The head did not arrive, or is none: an answer if one makes sense, and the end, because
+    /// nobody knows where another request would begin.
+    async fn refuse_head(&mut self, recorder: Recorder, error: ExchangeError) -> Next {
+        let manner = Manner { close: true, head_only: false, tell_keep_alive: false };
+        self.answer_error(recorder, error, manner).await
+    }
+
+    /// Answers `error` and writes the line of its exchange.
+    pub(super) async fn answer_error(
+        &mut self,
+        mut recorder: Recorder,
+        error: ExchangeError,
+        manner: Manner,
+    ) -> Next {
+        let Some(answer) = error.answer() else {
+            recorder.fail(&error, false);
+            return Next::Abort;
+        };
+        recorder.answered(answer.status);
+        match self.respond(&answer, manner).await {
+            Ok(()) => {
+                recorder.fail(&error, true);
+                if manner.close { Next::End } else { Next::Request }
+            }
+            Err(Halt::Io(_)) => {
+                recorder.fail(&ExchangeError::client(Cause::Gone), false);
+                Next::Abort
+            }
+            Err(Halt::Expired(timer)) => {
+                recorder.fail(&ExchangeError::expired(timer), false);
+                Next::Abort
+            }
+        }
+    }
+}
+
+/// A request that is refused for what its head says.
+pub(super) fn refused(error: RequestError) -> ExchangeError {
+    ExchangeError::client(Cause::Request(error))
+}

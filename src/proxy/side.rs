@@ -1,0 +1,50 @@
+//! One side of an exchange: the connection, what came from it, what goes to it.
+
+use crate::error::{Cause, ExchangeError};
+use crate::limits::PIPELINED_BYTES_MAX;
+use crate::net::inbox::{Fill, Inbox};
+use crate::net::outbox::Outbox;
+use crate::net::transport::Transport;
+use std::task::{Context, Poll};
+
+/// The client's or the upstream's side.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) transport: Transport,
+    pub(super) inbox: Inbox,
+    pub(super) outbox: Outbox,
+}
+
+impl Side {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self { transport, inbox: Inbox::default(), outbox: Outbox::default() }
+    }
+
+    /// Watches a client that has nothing to say: pipelined requests are kept, a limited number of
+    /// bytes of them, and an end means that nobody waits for an answer any more.
+    ///
+    /// A half-close cannot be told from a departure. Most clients that end their direction are
+    /// gone, and a model's tokens cost money; nginx takes it for one, too.
+    pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), ExchangeError> {
+        while self.inbox.bytes().len() < PIPELINED_BYTES_MAX {
+            match self.inbox.poll_fill(cx, &mut self.transport) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(Fill::Bytes)) => {}
+                Poll::Ready(Ok(Fill::End) | Err(_)) => return Err(GONE),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ready when the other end has taken all that was sent to it.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.outbox.poll_drain(cx, &mut self.transport)
+    }
+}
+
+/// The client left before it had its answer: by FIN, by close_notify, by a reset; it is all one.
+pub(super) const GONE: ExchangeError =
+    ExchangeError { peer: crate::error::Peer::Client, cause: Cause::Gone };

@@ -1,0 +1,208 @@
+//! The way up: the request's body to the upstream, and the watch over a client that waits.
+
+use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
+use crate::error::{Cause, ExchangeError};
+use crate::h1::body::{BodyReader, BodyWriter};
+use crate::h1::exchange::Exchange;
+use crate::h1::framing::BodyLength;
+use crate::net::buffer::with_scratch;
+use crate::net::inbox::Fill;
+use crate::net::outbox::Outbox;
+use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
+use crate::proxy::side::{GONE, Side};
+use std::task::{Context, Poll};
+
+/// The state of the way up.
+#[derive(Debug)]
+pub(super) struct Upload {
+    flow: Flow,
+    state: State,
+    clock: IdleClock,
+    /// Bytes that the upstream's socket had taken at the last look.
+    taken: u64,
+    /// The upstream once did not take what we had for it.
+    was_blocked: bool,
+    /// From when on, and until when, the final response head is waited for.
+    answer_by: Option<Deadline>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The head is queued, and the first bytes of the body may already be here.
+    Fresh,
+    /// The body is on its way.
+    Body,
+    /// The request is with the upstream.
+    Sent,
+    /// The upstream's socket takes nothing any more. It may have answered before it closed, so
+    /// this alone is no error.
+    Deaf,
+}
+
+impl Upload {
+    pub(super) fn new(body: BodyLength) -> Self {
+        let writer = match body {
+            BodyLength::Chunked => BodyWriter::Chunked,
+            BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => BodyWriter::Bare,
+        };
+        Self {
+            flow: Flow::new(BodyReader::new(body), writer),
+            state: State::Fresh,
+            clock: IdleClock::start(),
+            taken: 0,
+            was_blocked: false,
+            answer_by: None,
+        }
+    }
+
+    /// Octets of content that went up.
+    pub(super) fn content_bytes(&self) -> u64 {
+        self.flow.content_bytes()
+    }
+
+    /// Moves what can be moved. An error is the end of the exchange.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Side,
+        upstream: &mut Side,
+        exchange: &mut Exchange,
+        timeouts: &Timeouts,
+    ) -> Result<(), ExchangeError> {
+        if self.state == State::Fresh {
+            self.begin(cx, client, upstream)?;
+        }
+        for _ in 0..READS_PER_TURN {
+            if self.poll_room(cx, upstream, timeouts).is_pending() {
+                return Ok(());
+            }
+            if self.state == State::Body && self.flow.is_finished() {
+                self.state = State::Sent;
+                self.answer_by = Some(Deadline::start(Timer::ResponseHead, timeouts));
+                exchange.end_request();
+            }
+            match self.state {
+                State::Fresh | State::Body => {
+                    if self.poll_body(cx, client, upstream, timeouts)?.is_pending() {
+                        return Ok(());
+                    }
+                }
+                State::Sent => return client.watch(cx),
+                State::Deaf => return discard(cx, client),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Sends the head and the body bytes that came with it in one write.
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Side,
+        upstream: &mut Side,
+    ) -> Result<(), ExchangeError> {
+        self.state = State::Body;
+        let Side { transport, outbox, .. } = upstream;
+        match self.flow.pass(cx, client.inbox.bytes(), outbox, transport) {
+            Ok(consumed) => client.inbox.consume(consumed),
+            Err(error) => return self.fail(error, upstream),
+        }
+        Ok(())
+    }
+
+    /// Ready when the upstream has taken everything, or takes nothing any more.
+    fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        upstream: &mut Side,
+        timeouts: &Timeouts,
+    ) -> Poll<()> {
+        let drained = upstream.poll_drain(cx);
+        let taken = upstream.transport.written();
+        if taken != self.taken {
+            self.taken = taken;
+            self.clock.stamp();
+        }
+        match drained {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(_)) => {
+                self.go_deaf(upstream, timeouts);
+                Poll::Ready(())
+            }
+            Poll::Pending => {
+                if !self.was_blocked {
+                    // From now on its window may be shut for as long as its limit says.
+                    self.was_blocked = true;
+                    upstream.transport.tolerate_silence(timeouts.to_upstream_write);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Side,
+        upstream: &mut Side,
+        timeouts: &Timeouts,
+    ) -> Result<Poll<()>, ExchangeError> {
+        let Side { transport, outbox, .. } = upstream;
+        let flow = &mut self.flow;
+        let passed = client.inbox.poll_pass(cx, &mut client.transport, |cx, bytes| {
+            flow.pass(cx, bytes, outbox, transport)
+        });
+        match passed {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(Ok(Fill::Bytes))) => self.clock.stamp(),
+            Poll::Ready(Ok(Ok(Fill::End)) | Err(_)) => return Err(GONE),
+            Poll::Ready(Ok(Err(FlowError::Write))) => self.go_deaf(upstream, timeouts),
+            Poll::Ready(Ok(Err(error))) => self.fail(error, upstream)?,
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn fail(&mut self, error: FlowError, upstream: &mut Side) -> Result<(), ExchangeError> {
+        match error {
+            FlowError::Chunk(error) => Err(ExchangeError::client(Cause::Chunk(error))),
+            FlowError::Trailers(error) => Err(ExchangeError::client(Cause::Trailers(error))),
+            FlowError::Write => {
+                self.state = State::Deaf;
+                upstream.outbox = Outbox::default();
+                Ok(())
+            }
+        }
+    }
+
+    fn go_deaf(&mut self, upstream: &mut Side, timeouts: &Timeouts) {
+        self.state = State::Deaf;
+        self.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts));
+        upstream.outbox = Outbox::default();
+    }
+
+    /// The limit that the way up is under now.
+    pub(super) fn deadline(&self, upstream: &Side, timeouts: &Timeouts) -> Option<Deadline> {
+        if !upstream.outbox.is_empty() {
+            return Some(self.clock.deadline(Timer::ToUpstreamWrite, timeouts));
+        }
+        match self.state {
+            State::Fresh | State::Body => {
+                Some(self.clock.deadline(Timer::ToUpstreamRead, timeouts))
+            }
+            State::Sent | State::Deaf => None,
+        }
+    }
+
+    /// Until when the final response head has to be here; none while the request is on its way.
+    pub(super) fn answer_by(&self) -> Option<Deadline> {
+        self.answer_by
+    }
+}
+
+/// Throws away what a client goes on sending to an upstream that does not listen. To stop reading
+/// would hold back a client that writes all of its body before it reads the answer.
+fn discard(cx: &mut Context<'_>, client: &mut Side) -> Result<(), ExchangeError> {
+    let discarded = with_scratch(|scratch| client.transport.poll_discard(cx, scratch));
+    if discarded.is_ready() { Err(GONE) } else { Ok(()) }
+}
