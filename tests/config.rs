@@ -37,8 +37,8 @@ fn check_says_ok_on_stdout_and_exits_0() {
 fn check_tells_what_is_wrong_on_stderr_and_exits_2() {
     let text = VALID.replace("path", "paht").replace("8080", "808080");
     let want = "\
-narrows.toml:8: listener.address: \"127.0.0.1:808080\" is not an address; IP:port is allowed, such as \
-\"0.0.0.0:443\" or \"[::]:443\"
+narrows.toml:8: listener.address: \"127.0.0.1:808080\" is not an address; IP:port is allowed, \
+such as \"0.0.0.0:443\" or \"[::]:443\"
 narrows.toml:10: route.path: this key is missing; it has no default
 narrows.toml:11: route: unknown key \"paht\"; did you mean \"path\"?
 ";
