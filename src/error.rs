@@ -111,12 +111,12 @@ pub struct Answer {
 
 impl ExchangeError {
     /// The client is guilty of `cause`.
-    pub fn client(cause: Cause) -> Self {
+    pub const fn client(cause: Cause) -> Self {
         Self { peer: Peer::Client, cause }
     }
 
     /// The upstream is guilty of `cause`.
-    pub fn upstream(cause: Cause) -> Self {
+    pub const fn upstream(cause: Cause) -> Self {
         Self { peer: Peer::Upstream, cause }
     }
 

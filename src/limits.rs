@@ -62,6 +62,10 @@ pub const BUFFERS_KEPT_MAX: usize = 64;
 /// a further write. Linux allows 1024 (`IOV_MAX`); the slices live on the stack.
 pub const CONTENT_RANGES_MAX: usize = 62;
 
+/// Most bytes of a request that are kept in case it has to be sent again. Bodies without images
+/// fit; what does not fit is not repeated.
+pub const REPLAY_BYTES_MAX: usize = 256 * 1024;
+
 /// Most bytes of pipelined requests that are read ahead while an exchange runs. Reading goes on
 /// that far only to notice a client that leaves.
 pub const PIPELINED_BYTES_MAX: usize = 64 * 1024;
@@ -72,6 +76,32 @@ pub const POOL_IDLE_MAX: Duration = Duration::from_secs(240);
 /// Most idle connections per upstream and worker. One warm connection serves a kept-alive
 /// exchange at a time; more than this many idle ones were a burst.
 pub const POOL_CONNECTIONS_MAX: usize = 64;
+
+/// Closes of idle connections by the upstream are remembered for so long. Long enough to keep
+/// below its limit, short enough that a restart of it is not taken for one for ever.
+pub const CLOSING_AGE_REMEMBERED: Duration = Duration::from_secs(3600);
+/// An idle connection closed sooner than this tells of a restart, not of an idle limit.
+pub const CLOSING_AGE_MIN: Duration = Duration::from_secs(1);
+/// Lines are kept warm for so long after an upstream's last use, or after the start.
+pub const WARM_FOR: Duration = Duration::from_secs(600);
+/// A warm line with less than this to live is replaced before it ends.
+pub const WARM_RENEWAL: Duration = Duration::from_millis(500);
+/// First pause after a warm line could not be opened; it doubles with each further failure.
+pub const WARM_BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// Longest such pause.
+pub const WARM_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Most connections that one worker opens at one time to an upstream for clients that have not
+/// asked for anything yet: a flood of clients must not become a flood of dials.
+pub const SPECULATIVE_DIALS_MAX: usize = 8;
+
+/// Age at which the addresses of a name in use are looked up again, behind the data path.
+pub const NAME_REFRESH: Duration = Duration::from_secs(30);
+/// Age beyond which they are not relied on before another lookup was tried.
+pub const NAME_STALE: Duration = Duration::from_secs(300);
+/// Most addresses of a name that one dial tries.
+pub const ADDRESSES_MAX: usize = 8;
+/// Between the starts of two attempts of one dial (RFC 8305, section 5).
+pub const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
 
 /// How long running exchanges may go on after the first SIGTERM or SIGINT.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);

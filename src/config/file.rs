@@ -9,7 +9,7 @@ use super::table::{Found, Key, Reader, Table};
 use super::value::{Invalid, ListenAddress, Period, Value};
 use super::{
     CONNECTIONS_RANGE, Config, CredentialFiles, FILE_BYTES_MAX, Limits, ListenerConfig, NamedFile,
-    RouteConfig, RouteOptions, WORKERS_RANGE, check_duplicates,
+    RouteConfig, RouteOptions, WARM_RANGE, WORKERS_RANGE, check_duplicates,
 };
 use crate::deadline::Timeouts;
 use crate::h1::head::HeadLimits;
@@ -43,6 +43,8 @@ const ROUTE: &[Key] = &[
     Key { name: "tls_name", default: Words("the upstream's host") },
     Key { name: "connect", default: Words("the upstream's host and port") },
     Key { name: "ca", default: Words("the built-in roots") },
+    Key { name: "family", default: Is("\"auto\"") },
+    Key { name: "warm", default: Is("1") },
 ];
 const TIMEOUTS: &[Key] = &[
     Key { name: "handshake", default: Is("\"10s\"") },
@@ -136,6 +138,8 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
     let tls_name = reader.value(&mut table, "tls_name");
     let connect = reader.value(&mut table, "connect");
     let ca = file(reader, &mut table, "ca", folder);
+    let family = reader.value(&mut table, "family");
+    let warm = reader.number(&mut table, "warm", WARM_RANGE);
     reader.finish(table);
     let tls_origins = [tls_name.as_ref().map(|it| &it.origin), ca.as_ref().map(|it| &it.origin)];
     let tls_origins: Vec<Origin> = tls_origins.into_iter().flatten().cloned().collect();
@@ -144,6 +148,8 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
         tls_name: tls_name.map(|it| it.value),
         connect: connect.map(|it| it.value),
         ca,
+        family: family.map(|it| it.value),
+        warm,
     };
     let (Found { value: path, origin }, Found { value: upstream, .. }) = (path?, upstream?);
     let route = RouteConfig::new(path, upstream, options, origin);

@@ -16,7 +16,7 @@ pub mod value;
 
 use crate::deadline::Timeouts;
 use crate::h1::head::HeadLimits;
-use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
+use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT, POOL_CONNECTIONS_MAX};
 use problem::{Origin, Problems, quoted};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,10 +24,15 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use url::{Endpoint, Host, HostField, Scheme, UpstreamUrl};
-use value::RoutePath;
+use value::{Family, RoutePath};
 
 /// Range of `workers` and `--workers`: one thread each, and no machine this is for has more cores.
 pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
+/// Connections that each worker keeps ready for an upstream by default; `route.warm` changes it.
+pub const WARM_DEFAULT: usize = 1;
+/// Range that `route.warm` may be set to: a pool holds no more idle connections than that.
+pub const WARM_RANGE: RangeInclusive<usize> = 0..=POOL_CONNECTIONS_MAX;
+
 /// Client connections at one time by default; `limits.connections` changes it.
 ///
 /// At the 17.5 KB that a TLS connection with a held stream costs on both sides, 175 MB: a third
@@ -111,6 +116,10 @@ pub struct RouteConfig {
     pub connect: Endpoint,
     /// Roots to trust instead of the built-in ones.
     pub ca: Option<NamedFile>,
+    /// Which of the upstream's addresses are used.
+    pub family: Family,
+    /// Connections that each worker keeps ready.
+    pub warm: usize,
     /// Where the path was said.
     pub origin: Origin,
 }
@@ -126,6 +135,10 @@ pub struct RouteOptions {
     pub connect: Option<Endpoint>,
     /// Default: the built-in roots.
     pub ca: Option<NamedFile>,
+    /// Default: both families.
+    pub family: Option<Family>,
+    /// Default: [`WARM_DEFAULT`].
+    pub warm: Option<usize>,
 }
 
 impl RouteConfig {
@@ -142,6 +155,8 @@ impl RouteConfig {
             tls_name: options.tls_name.unwrap_or_else(|| upstream.endpoint.host.clone()),
             connect: options.connect.unwrap_or_else(|| upstream.endpoint.clone()),
             ca: options.ca,
+            family: options.family.unwrap_or_default(),
+            warm: options.warm.unwrap_or(WARM_DEFAULT),
             upstream,
             origin,
         }

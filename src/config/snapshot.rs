@@ -8,6 +8,7 @@
 
 use super::problem::{Origin, Problems};
 use super::url::{Endpoint, Scheme};
+use super::value::Family;
 use super::{Config, CredentialFiles, Limits, NamedFile, RouteConfig, WORKERS_RANGE};
 use crate::deadline::Timeouts;
 use crate::route::{Route, RouteTable};
@@ -52,6 +53,10 @@ pub struct Listener {
 pub struct UpstreamConfig {
     /// What to dial.
     pub address: Endpoint,
+    /// Which of its addresses are used.
+    pub family: Family,
+    /// Connections that each worker keeps ready; 0: none is opened before a request needs it.
+    pub warm: usize,
     /// With it: TLS, verified. Without: plain TCP.
     pub tls: Option<UpstreamTls>,
     /// `host:port` of the URL, for log lines.
@@ -150,6 +155,8 @@ impl<'c> Loader<'c> {
     fn upstream(&mut self, route: &'c RouteConfig) -> usize {
         let known = self.upstreams.iter().position(|(first, _)| same_upstream(first, route));
         if let Some(index) = known {
+            let (_, upstream) = &mut self.upstreams[index];
+            upstream.warm = upstream.warm.max(route.warm);
             return index;
         }
         let tls = match route.upstream.scheme {
@@ -160,7 +167,8 @@ impl<'c> Loader<'c> {
         };
         let address = route.connect.clone();
         let label = route.upstream.endpoint.to_string().into();
-        self.upstreams.push((route, UpstreamConfig { address, tls, label }));
+        let (family, warm) = (route.family, route.warm);
+        self.upstreams.push((route, UpstreamConfig { address, family, warm, tls, label }));
         self.upstreams.len() - 1
     }
 }
@@ -170,6 +178,7 @@ fn same_upstream(a: &RouteConfig, b: &RouteConfig) -> bool {
     a.upstream.scheme == b.upstream.scheme
         && a.upstream.endpoint == b.upstream.endpoint
         && a.connect == b.connect
+        && a.family == b.family
         && a.tls_name == b.tls_name
         && a.ca.as_ref().map(|ca| &ca.path) == b.ca.as_ref().map(|ca| &ca.path)
 }

@@ -85,6 +85,46 @@ impl FromStr for ListenAddress {
     }
 }
 
+/// Which of an upstream's addresses are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4 and IPv6, whichever answers first.
+    #[default]
+    Auto,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
+impl Family {
+    /// Whether `address` is used.
+    pub fn includes(self, address: SocketAddr) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+impl Value for Family {
+    const ALLOWED: &'static str = "\"auto\", \"4\" or \"6\" is allowed";
+}
+
+impl FromStr for Family {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "4" => Ok(Self::V4),
+            "6" => Ok(Self::V6),
+            _ => Err(Invalid::new(format!("{} is not a family of addresses", quoted(text)))),
+        }
+    }
+}
+
 /// A period of time: a row of `[timeouts]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
