@@ -9,8 +9,8 @@ use crate::net::transport::Transport;
 use crate::proxy::context::Drain;
 use crate::proxy::{Context, Session};
 use crate::tls::acceptor;
-use crate::upstream::Upstream;
 use crate::upstream::connect::NetworkDialer;
+use crate::upstream::{Expectation, Upstream};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -77,8 +77,8 @@ impl Worker {
     fn new(snapshot: Arc<Snapshot>, connections: Arc<AtomicUsize>) -> Self {
         let timeouts = Arc::new(snapshot.timeouts.clone());
         let upstreams = snapshot.upstreams.iter().map(|upstream| {
-            let dialer = NetworkDialer::new(Arc::new(upstream.clone()), Arc::clone(&timeouts));
-            Upstream::new(Box::new(dialer))
+            let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts));
+            Upstream::new(Box::new(dialer), upstream.warm)
         });
         let upstreams = upstreams.collect();
         let context = Rc::new(Context { snapshot, upstreams, drain: Drain::default() });
@@ -123,9 +123,20 @@ impl Worker {
         spawn_local(async move {
             let _slot = slot;
             let _live = worker.live.enter();
+            // While the client shakes hands, so do we.
+            let expectation = worker.expectation();
             let Some(transport) = worker.secure(tcp, tls).await else { return };
-            Session::new(Rc::clone(&worker.context), transport, address).run().await;
+            let session = Session::new(Rc::clone(&worker.context), transport, address);
+            session.expecting(expectation).run().await;
         });
+    }
+
+    /// Of a connection to the upstream, where there is only one that it can be.
+    fn expectation(&self) -> Option<Expectation> {
+        match self.context.upstreams.as_slice() {
+            [only] => only.expect(),
+            _ => None,
+        }
     }
 
     async fn secure(&self, tcp: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<Transport> {

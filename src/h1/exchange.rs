@@ -11,7 +11,7 @@ use crate::h1::field::FieldId;
 use crate::h1::framing::{BodyLength, FramingError, ResponseTo, response_body_length};
 use crate::h1::head::{HeadError, ResponseHead, Version};
 use crate::h1::request::{Method, Request};
-use crate::h1::token::list_elements;
+use crate::h1::token::{list_elements, parse_decimal};
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
 /// The state of one exchange.
@@ -22,6 +22,7 @@ pub struct Exchange {
     interim_responses: usize,
     upstream_persists: bool,
     response_ended: bool,
+    upstream_keep_alive: Option<u64>,
     close: Option<CloseReason>,
 }
 
@@ -114,6 +115,7 @@ impl Exchange {
             interim_responses: 0,
             upstream_persists: false,
             response_ended: false,
+            upstream_keep_alive: None,
             close: (!request.persistent).then_some(CloseReason::ClientAsked),
         }
     }
@@ -184,6 +186,7 @@ impl Exchange {
         draining: bool,
     ) -> FinalResponse {
         self.upstream_persists = upstream_persists(head) && body != BodyLength::UntilClose;
+        self.upstream_keep_alive = keep_alive_timeout(head);
         let writer = match (body, self.request.version) {
             (BodyLength::None | BodyLength::Exact(_), _) => BodyWriter::Bare,
             (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11) => BodyWriter::Chunked,
@@ -224,6 +227,11 @@ impl Exchange {
         if clean && self.upstream_persists { Fate::Keep } else { Fate::Close }
     }
 
+    /// For how many seconds the upstream said it keeps the idle connection.
+    pub fn upstream_keep_alive(&self) -> Option<u64> {
+        self.upstream_keep_alive
+    }
+
     /// What becomes of the client's connection after a complete response.
     pub fn client_fate(&self) -> Fate {
         if self.close.is_none() && self.request_ended { Fate::Keep } else { Fate::Close }
@@ -244,6 +252,15 @@ fn upstream_persists(head: &ResponseHead<'_>) -> bool {
         Version::Http11 => true,
         Version::Http10 => head.fields.lists(FieldId::Connection, b"keep-alive"),
     }
+}
+
+/// `timeout` of the Keep-Alive field: not in any RFC since 2068, and sent by most servers.
+fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<u64> {
+    let mut parameters = head.fields.values(FieldId::KeepAlive).flat_map(list_elements);
+    parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_at_checked(b"timeout=".len())?;
+        if name.eq_ignore_ascii_case(b"timeout=") { parse_decimal(value) } else { None }
+    })
 }
 
 #[cfg(test)]
@@ -386,6 +403,18 @@ mod tests {
         assert_eq!(fate("HTTP/1.1 204 N\r\nConnection: close\r\n\r\n"), Fate::Close);
         assert_eq!(fate("HTTP/1.0 204 N\r\n\r\n"), Fate::Close);
         assert_eq!(fate("HTTP/1.0 204 N\r\nConnection: keep-alive\r\n\r\n"), Fate::Keep);
+    }
+
+    #[test]
+    fn the_upstreams_keep_alive_timeout_is_read_where_it_is_a_number() {
+        let told = |value: &str| {
+            let text = format!("HTTP/1.1 204 N\r\nKeep-Alive: {value}\r\n\r\n");
+            answer(GET, &text).0.upstream_keep_alive()
+        };
+        assert_eq!(told("timeout=5"), Some(5));
+        assert_eq!(told("max=100, Timeout=72"), Some(72));
+        assert_eq!(told("timeout=x"), None);
+        assert_eq!(told("max"), None);
     }
 
     #[test]

@@ -9,3 +9,4 @@ pub mod memory;
 pub mod outbox;
 pub mod tcp;
 pub mod transport;
+pub mod unacked;

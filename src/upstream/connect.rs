@@ -1,81 +1,128 @@
-//! Opening a connection to an upstream: its name, TCP to one of its addresses, TLS with its name
-//! verified. Each step has its own limit of time and its own error.
+//! Opening a connection to an upstream: TCP to one of its addresses, TLS with its name verified.
+//!
+//! Happy eyeballs (RFC 8305), with one difference: an attempt has succeeded when TLS is done, not
+//! when TCP is. A path that lets TCP connect and then swallows the handshake is a real report, and
+//! races that stop at TCP never leave it.
 
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
-use crate::config::url::Host;
 use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError};
-use crate::limits::TCP_USER_TIMEOUT;
+use crate::limits::{ATTEMPT_STAGGER, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::tls::connector;
+use crate::upstream::resolve::Names;
 use crate::upstream::{Dial, Dialing};
 use socket2::SockRef;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout_at;
+use std::task::{Context, Poll};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Dials over the network.
 #[derive(Clone, Debug)]
 pub struct NetworkDialer {
-    upstream: Arc<UpstreamConfig>,
+    tls: Option<UpstreamTls>,
+    names: Rc<Names>,
     timeouts: Arc<Timeouts>,
 }
 
 impl NetworkDialer {
     /// A dialer for one upstream.
-    pub fn new(upstream: Arc<UpstreamConfig>, timeouts: Arc<Timeouts>) -> Self {
-        Self { upstream, timeouts }
+    pub fn new(upstream: &UpstreamConfig, timeouts: Arc<Timeouts>) -> Self {
+        let UpstreamConfig { address, family, tls, .. } = upstream;
+        let names = Rc::new(Names::new(address.clone(), *family, Arc::clone(&timeouts)));
+        Self { tls: tls.clone(), names, timeouts }
     }
 }
 
 impl Dial for NetworkDialer {
     fn dial(&self) -> Dialing {
-        let Self { upstream, timeouts } = self.clone();
+        let dialer = self.clone();
         Box::pin(async move {
-            let tcp = connect(&upstream, &timeouts).await?;
-            tune(&tcp);
-            match &upstream.tls {
-                None => Ok(Transport::Tcp(MeteredTcp::new(tcp))),
-                Some(tls) => secure(tcp, tls, &timeouts).await,
-            }
+            let addresses = dialer.names.addresses().await?;
+            race(addresses.iter().map(|address| attempt(dialer.clone(), *address))).await
         })
     }
 }
 
-/// Tries the addresses in the resolver's order (RFC 6724), each under `timeouts.connect`.
-async fn connect(
-    upstream: &UpstreamConfig,
-    timeouts: &Timeouts,
-) -> Result<TcpStream, ExchangeError> {
-    let mut last = ExchangeError::upstream(Cause::NameNotResolved);
-    for address in resolve(upstream, timeouts).await? {
-        let deadline = Deadline::start(Timer::Connect, timeouts);
-        last = match timeout_at(deadline.at, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return Ok(tcp),
-            Ok(Err(error)) => ExchangeError::upstream(Cause::Unreachable(error.kind())),
-            Err(_elapsed) => ExchangeError::expired(Timer::Connect),
-        };
-    }
-    Err(last)
+/// Starts the attempts one after the other, a moment apart or as soon as one has failed, and gives
+/// the first that succeeds; the others are dropped. When all fail, the first attempt's error is
+/// given: its address is the one that the resolver put first.
+async fn race<T, F>(attempts: impl Iterator<Item = F>) -> Result<T, ExchangeError>
+where
+    F: Future<Output = Result<T, ExchangeError>>,
+{
+    let mut waiting = attempts;
+    let mut running: Vec<Option<Pin<Box<F>>>> = Vec::new();
+    let mut first_error = None;
+    let mut next_start = pin!(sleep(ATTEMPT_STAGGER));
+    poll_fn(|cx| {
+        loop {
+            if let Some(done) = poll_running(cx, &mut running, &mut first_error) {
+                return Poll::Ready(Ok(done));
+            }
+            let idle = running.iter().all(Option::is_none);
+            let due = running.is_empty() || idle || next_start.as_mut().poll(cx).is_ready();
+            if !due {
+                return Poll::Pending;
+            }
+            match waiting.next() {
+                Some(attempt) => {
+                    running.push(Some(Box::pin(attempt)));
+                    next_start.as_mut().reset(Instant::now() + ATTEMPT_STAGGER);
+                }
+                None if idle => {
+                    let none = ExchangeError::upstream(Cause::NameNotResolved);
+                    return Poll::Ready(Err(first_error.unwrap_or(none)));
+                }
+                None => return Poll::Pending,
+            }
+        }
+    })
+    .await
 }
 
-async fn resolve(
-    upstream: &UpstreamConfig,
-    timeouts: &Timeouts,
-) -> Result<Vec<SocketAddr>, ExchangeError> {
-    let port = upstream.address.port;
-    let name = match &upstream.address.host {
-        Host::Ip(address) => return Ok(vec![SocketAddr::new(*address, port)]),
-        Host::Name(name) => name,
-    };
+fn poll_running<T, F>(
+    cx: &mut Context<'_>,
+    running: &mut [Option<Pin<Box<F>>>],
+    first_error: &mut Option<ExchangeError>,
+) -> Option<T>
+where
+    F: Future<Output = Result<T, ExchangeError>>,
+{
+    for place in running {
+        let Some(attempt) = place else { continue };
+        match attempt.as_mut().poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(done)) => return Some(done),
+            Poll::Ready(Err(error)) => {
+                first_error.get_or_insert(error);
+                *place = None;
+            }
+        }
+    }
+    None
+}
+
+/// One address, from TCP to TLS done.
+async fn attempt(dialer: NetworkDialer, address: SocketAddr) -> Result<Transport, ExchangeError> {
+    let timeouts = &dialer.timeouts;
     let deadline = Deadline::start(Timer::Connect, timeouts);
-    match timeout_at(deadline.at, lookup_host((name.as_ref(), port))).await {
-        Ok(Ok(addresses)) => Ok(addresses.collect()),
-        Ok(Err(_)) => Err(ExchangeError::upstream(Cause::NameNotResolved)),
-        Err(_elapsed) => Err(ExchangeError::expired(Timer::Connect)),
+    let tcp = match timeout_at(deadline.at, TcpStream::connect(address)).await {
+        Ok(Ok(tcp)) => tcp,
+        Ok(Err(error)) => return Err(ExchangeError::upstream(Cause::Unreachable(error.kind()))),
+        Err(_elapsed) => return Err(ExchangeError::expired(Timer::Connect)),
+    };
+    tune(&tcp);
+    match &dialer.tls {
+        None => Ok(Transport::Tcp(MeteredTcp::new(tcp))),
+        Some(tls) => secure(tcp, tls, timeouts).await,
     }
 }
 
@@ -97,5 +144,56 @@ async fn secure(
         Ok(Ok(transport)) => Ok(transport),
         Ok(Err(fault)) => Err(ExchangeError::upstream(Cause::Tls(fault))),
         Err(_elapsed) => Err(ExchangeError::expired(Timer::UpstreamHandshake)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const REFUSED: ExchangeError =
+        ExchangeError::upstream(Cause::Unreachable(std::io::ErrorKind::ConnectionRefused));
+
+    /// Races attempts that end after so many milliseconds; gives what won and when.
+    async fn check(
+        attempts: &[(u64, Result<u8, ExchangeError>)],
+    ) -> (Result<u8, ExchangeError>, u64) {
+        let begun = Instant::now();
+        let attempts = attempts.iter().map(|&(milliseconds, result)| async move {
+            sleep(Duration::from_millis(milliseconds)).await;
+            result
+        });
+        let result = race(attempts).await;
+        (result, begun.elapsed().as_millis() as u64)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_address_wins_when_it_is_quick() {
+        assert_eq!(check(&[(100, Ok(1)), (1, Ok(2))]).await, (Ok(1), 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_address_is_overtaken_after_the_stagger() {
+        assert_eq!(check(&[(5000, Ok(1)), (10, Ok(2))]).await, (Ok(2), 260));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_address_makes_the_next_one_start_at_once() {
+        assert_eq!(check(&[(10, Err(REFUSED)), (10, Ok(2))]).await, (Ok(2), 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overtaken_address_may_still_win() {
+        assert_eq!(check(&[(300, Ok(1)), (100, Ok(2))]).await, (Ok(1), 300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_fail_the_first_failure_is_told() {
+        let slow = ExchangeError::expired(Timer::UpstreamHandshake);
+        assert_eq!(check(&[(10, Err(REFUSED)), (5, Err(slow))]).await, (Err(REFUSED), 15));
+        assert_eq!(check(&[(900, Err(slow)), (5, Err(REFUSED))]).await, (Err(REFUSED), 900));
+        let none = ExchangeError::upstream(Cause::NameNotResolved);
+        assert_eq!(check(&[]).await, (Err(none), 0));
     }
 }

@@ -1,15 +1,29 @@
 //! One upstream as one worker sees it: how to reach it, and the connections that are open.
 //!
+//! Whoever needs a connection gets the first that becomes available: an idle one, one that
+//! another exchange gives back, or one being opened. Connections are opened by tasks of their
+//! own, so that a handshake is not lost when the client that caused it leaves.
+//!
 //! Nothing in here knows of clients or exchanges.
 
 pub mod connect;
+mod keeper;
 pub mod pool;
+pub mod resolve;
+pub mod retry;
 
 use crate::error::ExchangeError;
+use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::net::transport::Transport;
-use crate::upstream::pool::Pool;
+use crate::upstream::keeper::Backoff;
+use crate::upstream::pool::{Line, Pool};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 /// A way to open connections. The network is one; tests bring their own.
 pub trait Dial {
@@ -23,33 +37,186 @@ pub trait Dial {
 pub type Dialing = Pin<Box<dyn Future<Output = Result<Transport, ExchangeError>>>>;
 
 /// One upstream of one worker.
-pub struct Upstream {
+#[derive(Clone)]
+pub struct Upstream(Rc<Shared>);
+
+/// What the upstream's users, its attempts and its keeper share.
+struct Shared {
     dialer: Box<dyn Dial>,
-    pool: Rc<Pool>,
+    pool: Pool,
+    /// Lines to keep ready.
+    warm: usize,
+    backoff: Backoff,
+    last_use: Cell<Instant>,
+    /// Who waits for a line, the longest wait first.
+    waiting: RefCell<VecDeque<Weak<Waiter>>>,
+    /// Connections being opened. Never fewer than are waited for.
+    attempts: Cell<usize>,
+    /// Clients that have connected and will probably need a line soon.
+    expected: Cell<usize>,
+    keeper: RefCell<Waker>,
+    /// The keeper will look again by itself.
+    keeper_alarmed: Cell<bool>,
 }
 
 impl Upstream {
-    /// An upstream without open connections. Must be called inside a local runtime, because the
-    /// keeper of the idle connections starts here.
-    pub fn new(dialer: Box<dyn Dial>) -> Self {
-        let pool = Rc::new(Pool::default());
-        let kept = Rc::downgrade(&pool);
-        tokio::task::spawn_local(pool::keep(kept));
-        Self { dialer, pool }
+    /// An upstream that keeps `warm` connections ready; with 0, none is opened before a request
+    /// needs it. Must be called inside a local runtime, because its keeper starts here.
+    pub fn new(dialer: Box<dyn Dial>, warm: usize) -> Self {
+        let now = Instant::now();
+        let shared = Rc::new(Shared {
+            dialer,
+            pool: Pool::default(),
+            warm,
+            backoff: Backoff::new(now),
+            last_use: Cell::new(now),
+            waiting: RefCell::default(),
+            attempts: Cell::new(0),
+            expected: Cell::new(0),
+            keeper: RefCell::new(Waker::noop().clone()),
+            keeper_alarmed: Cell::new(false),
+        });
+        spawn_local(keeper::keep(Rc::downgrade(&shared)));
+        Self(shared)
     }
 
     /// An idle connection that is known to be open, the most recently used first.
-    pub fn checkout(&self) -> Option<Transport> {
-        self.pool.take()
+    pub fn checkout(&self) -> Option<Line> {
+        let shared = &self.0;
+        shared.last_use.set(Instant::now());
+        let line = shared.pool.take();
+        if shared.pool.len() < shared.warm {
+            shared.keeper.borrow().wake_by_ref();
+        }
+        line
     }
 
-    /// Opens a new connection.
+    /// Waits for a connection, and opens one unless enough are being opened already.
+    pub fn obtain(&self) -> Obtain {
+        let waiter = Rc::new(Waiter::default());
+        let mut waiting = self.0.waiting.borrow_mut();
+        waiting.push_back(Rc::downgrade(&waiter));
+        if waiting.len() > self.0.attempts.get() {
+            Shared::start_attempt(&self.0);
+        }
+        Obtain { shared: Rc::clone(&self.0), waiter }
+    }
+
+    /// Opens a connection for one purpose alone; it does not come from the pool.
     pub fn dial(&self) -> Dialing {
-        self.dialer.dial()
+        self.0.dialer.dial()
     }
 
-    /// Keeps a connection whose exchange ended cleanly for the next one.
-    pub fn give_back(&self, connection: Transport) {
-        self.pool.put(connection);
+    /// Hands on a connection whose exchange ended cleanly.
+    pub fn give_back(&self, line: Line) {
+        self.0.deliver(line);
+    }
+
+    /// Tells that a client has connected that will probably need a connection: one is opened when
+    /// none is free, while the client still shakes hands and writes its request.
+    pub fn expect(&self) -> Option<Expectation> {
+        let shared = &self.0;
+        if shared.warm == 0 {
+            return None;
+        }
+        shared.expected.set(shared.expected.get() + 1);
+        let needed = shared.expected.get() + shared.waiting.borrow().len();
+        let attempts = shared.attempts.get();
+        if shared.pool.len() + attempts < needed && attempts < SPECULATIVE_DIALS_MAX {
+            Shared::start_attempt(shared);
+        }
+        Some(Expectation(Rc::clone(shared)))
+    }
+}
+
+/// A client that is expected to need a connection, until this is dropped.
+pub struct Expectation(Rc<Shared>);
+
+impl Drop for Expectation {
+    fn drop(&mut self) {
+        self.0.expected.set(self.0.expected.get() - 1);
+    }
+}
+
+/// The wait for a connection.
+pub struct Obtain {
+    shared: Rc<Shared>,
+    waiter: Rc<Waiter>,
+}
+
+#[derive(Default)]
+struct Waiter {
+    outcome: RefCell<Option<Result<Line, ExchangeError>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Future for Obtain {
+    type Output = Result<Line, ExchangeError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outcome) = self.waiter.outcome.take() {
+            return Poll::Ready(outcome);
+        }
+        self.waiter.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Obtain {
+    fn drop(&mut self) {
+        let own = Rc::downgrade(&self.waiter);
+        self.shared.waiting.borrow_mut().retain(|waiter| !waiter.ptr_eq(&own));
+        // A line that came while its taker left is for the next one.
+        if let Some(Ok(line)) = self.waiter.outcome.take() {
+            self.shared.deliver(line);
+        }
+    }
+}
+
+impl Shared {
+    /// Opens a connection in a task of its own, for whoever waits longest then.
+    fn start_attempt(shared: &Rc<Self>) {
+        shared.attempts.set(shared.attempts.get() + 1);
+        let dialing = shared.dialer.dial();
+        let shared = Rc::clone(shared);
+        spawn_local(async move {
+            let result = dialing.await;
+            shared.attempts.set(shared.attempts.get() - 1);
+            match result {
+                Ok(transport) => {
+                    shared.backoff.succeeded();
+                    shared.deliver(Line { transport, used: false, keep_alive: None });
+                }
+                Err(error) => {
+                    shared.backoff.failed();
+                    shared.settle(Err(error));
+                }
+            }
+            shared.keeper.borrow().wake_by_ref();
+        });
+    }
+
+    /// Gives a line to whoever waits longest, or to the pool.
+    fn deliver(&self, line: Line) {
+        if let Some(Ok(line)) = self.settle(Ok(line)) {
+            let keeper = self.keeper.borrow();
+            self.pool.put(line, &keeper);
+            if !self.keeper_alarmed.get() {
+                keeper.wake_by_ref();
+            }
+        }
+    }
+
+    /// Gives an outcome to whoever waits longest; gives it back when nobody does.
+    fn settle(&self, outcome: Result<Line, ExchangeError>) -> Option<Result<Line, ExchangeError>> {
+        while let Some(waiter) = self.waiting.borrow_mut().pop_front() {
+            let Some(waiter) = waiter.upgrade() else { continue };
+            waiter.outcome.replace(Some(outcome));
+            if let Some(waker) = waiter.waker.take() {
+                waker.wake();
+            }
+            return None;
+        }
+        Some(outcome)
     }
 }

@@ -2,62 +2,81 @@
 //! number and age.
 //!
 //! The most recently used connection goes out first, so that the surplus of a burst ages and is
-//! closed. One task, the keeper, watches all idle connections: a close by the upstream, or a byte
-//! that nobody asked for, removes the connection when it happens and not at its next use.
+//! closed. The age at which the upstream closes idle connections is learned from its closes and
+//! from what its Keep-Alive fields say, and ours end before: a request on a connection that is
+//! just being closed is the one failure that a client can do nothing about.
+//!
+//! Not here: who looks at the idle connections when something happens to them (`keeper`).
 
-use crate::limits::{POOL_CONNECTIONS_MAX, POOL_IDLE_MAX};
+use crate::limits::{
+    CLOSING_AGE_MIN, CLOSING_AGE_REMEMBERED, POOL_CONNECTIONS_MAX, POOL_IDLE_MAX, WARM_RENEWAL,
+};
 use crate::net::transport::Transport;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::rc::Weak;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
+use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::deadline::Alarm;
+/// An open connection to an upstream.
+#[derive(Debug)]
+pub struct Line {
+    /// The connection, after its handshake.
+    pub transport: Transport,
+    /// It has carried an exchange before.
+    pub used: bool,
+    /// For how long the upstream said it keeps the connection idle.
+    pub keep_alive: Option<Duration>,
+}
 
 /// The idle connections of one upstream and worker.
 #[derive(Debug, Default)]
 pub struct Pool {
     idle: RefCell<Vec<Idle>>,
-    keeper: RefCell<Option<Waker>>,
-    /// The keeper's alarm is set, so that it will look at the ages by itself.
-    alarmed: Cell<bool>,
+    /// Closing ages of connections without and with an exchange behind them: servers have two
+    /// limits, one for the first request and one between requests.
+    learned: [Cell<Option<ClosingAge>>; 2],
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Transport,
+    line: Line,
     since: Instant,
+    /// When we close it.
+    until: Instant,
+}
+
+/// At which idle age the upstream has closed a connection, and when we saw it.
+#[derive(Clone, Copy, Debug)]
+struct ClosingAge {
+    age: Duration,
+    seen: Instant,
 }
 
 impl Pool {
     /// The most recently used connection that is still open and silent.
-    pub fn take(&self) -> Option<Transport> {
-        let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { connection, .. }) = idle.pop() {
+    pub fn take(&self) -> Option<Line> {
+        loop {
+            let idle = self.idle.borrow_mut().pop()?;
             // Even a young one: the upstream's FIN may have come since the last round of the
             // runtime (RFC 9112, section 9.5).
-            if connection.is_quiet() {
-                return Some(connection);
+            if Instant::now() < idle.until && idle.line.transport.is_quiet() {
+                return Some(idle.line);
             }
+            self.learn(&idle);
         }
-        None
     }
 
-    /// Keeps `connection`, unless the upstream has already closed it. The oldest one makes room.
-    pub fn put(&self, connection: Transport) {
-        let mut idle = self.idle.borrow_mut();
-        let mut added = Idle { connection, since: Instant::now() };
-        let keeper = self.keeper.borrow();
-        if let Some(waker) = &*keeper {
-            // From now on its readiness wakes the keeper, not the session it served last.
-            if added.is_over(&mut Context::from_waker(waker)) {
-                return;
-            }
-            if !self.alarmed.replace(true) {
-                waker.wake_by_ref();
-            }
+    /// Keeps `line`, unless the upstream has already closed it. The oldest one makes room.
+    /// `keeper` is woken when something happens to the line.
+    pub fn put(&self, line: Line, keeper: &Waker) {
+        let since = Instant::now();
+        let until = since + self.idle_limit(&line);
+        let mut added = Idle { line, since, until };
+        // From now on its readiness wakes the keeper, not the session it served last.
+        if until == since || added.is_over(&mut Context::from_waker(keeper)) {
+            return;
         }
+        let mut idle = self.idle.borrow_mut();
         if idle.len() == POOL_CONNECTIONS_MAX {
             idle.remove(0);
         }
@@ -74,14 +93,46 @@ impl Pool {
         self.len() == 0
     }
 
-    /// Removes what is over, and tells when to look again at the latest.
-    fn sweep(&self, cx: &mut Context<'_>) -> Option<Instant> {
-        let mut idle = self.idle.borrow_mut();
+    /// How many idle connections have more than [`WARM_RENEWAL`] to live.
+    pub fn ready(&self, now: Instant) -> usize {
+        self.idle.borrow().iter().filter(|idle| now + WARM_RENEWAL < idle.until).count()
+    }
+
+    /// Removes what is over, and learns from it. Gives the end of the connection that ends first.
+    pub fn sweep(&self, cx: &mut Context<'_>) -> Option<Instant> {
         let now = Instant::now();
-        idle.retain_mut(|idle| now < idle.since + POOL_IDLE_MAX && !idle.is_over(cx));
-        let next = idle.iter().map(|idle| idle.since + POOL_IDLE_MAX).min();
-        self.alarmed.set(next.is_some());
-        next
+        let mut idle = self.idle.borrow_mut();
+        idle.retain_mut(|idle| {
+            if idle.is_over(cx) {
+                self.learn(idle);
+                return false;
+            }
+            now < idle.until
+        });
+        idle.iter().map(|idle| idle.until).min()
+    }
+
+    /// How long `line` may stay idle.
+    fn idle_limit(&self, line: &Line) -> Duration {
+        let learned = self.closing_age(line.used).map(below);
+        let told = line.keep_alive.map(below);
+        [learned, told].into_iter().flatten().fold(POOL_IDLE_MAX, Duration::min)
+    }
+
+    fn closing_age(&self, used: bool) -> Option<Duration> {
+        let remembered = self.learned[usize::from(used)].get()?;
+        (remembered.seen.elapsed() < CLOSING_AGE_REMEMBERED).then_some(remembered.age)
+    }
+
+    fn learn(&self, closed: &Idle) {
+        let now = Instant::now();
+        let age = now - closed.since;
+        if age < CLOSING_AGE_MIN || now >= closed.until {
+            return;
+        }
+        let used = closed.line.used;
+        let age = self.closing_age(used).map_or(age, |known| known.min(age));
+        self.learned[usize::from(used)].set(Some(ClosingAge { age, seen: now }));
     }
 }
 
@@ -90,24 +141,15 @@ impl Idle {
     /// them in and has nothing to show.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let mut byte = [0];
-        self.connection.poll_read(cx, &mut byte).is_ready()
+        self.line.transport.poll_read(cx, &mut byte).is_ready()
     }
 }
 
-/// Watches the idle connections of `pool` for as long as it exists.
-pub async fn keep(pool: Weak<Pool>) {
-    let mut alarm = Alarm::default();
-    poll_fn(|cx| {
-        let Some(pool) = pool.upgrade() else { return Poll::Ready(()) };
-        pool.keeper.replace(Some(cx.waker().clone()));
-        while let Some(at) = pool.sweep(cx) {
-            if alarm.poll(cx, at).is_pending() {
-                break;
-            }
-        }
-        Poll::Pending
-    })
-    .await;
+/// An age that is safely below the upstream's: a tenth, and never less than half a second, for
+/// the way there and for clocks that tick in whole seconds.
+fn below(limit: Duration) -> Duration {
+    const MARGIN_MIN: Duration = Duration::from_millis(500);
+    limit.saturating_sub((limit / 10).max(MARGIN_MIN))
 }
 
 #[cfg(test)]
@@ -115,102 +157,113 @@ mod tests {
     use super::*;
     use crate::net::memory::{End, MemoryStream};
     use std::io::IoSlice;
-    use std::rc::Rc;
-    use std::time::Duration;
-    use tokio::runtime::{Builder, LocalOptions};
-    use tokio::task::{spawn_local, yield_now};
     use tokio::time::sleep;
 
-    fn run(test: impl Future<Output = ()>) {
-        let mut builder = Builder::new_current_thread();
-        let options = LocalOptions::default();
-        builder.enable_all().start_paused(true).build_local(options).unwrap().block_on(test);
-    }
-
-    async fn kept_pool() -> Rc<Pool> {
-        let pool = Rc::new(Pool::default());
-        spawn_local(keep(Rc::downgrade(&pool)));
-        yield_now().await;
-        pool
-    }
-
-    fn connection() -> (Transport, MemoryStream) {
+    fn line(used: bool) -> (Line, MemoryStream) {
         let (near, far) = MemoryStream::pair(64);
-        (Transport::Memory(near), far)
+        (Line { transport: Transport::Memory(near), used, keep_alive: None }, far)
     }
 
-    #[test]
-    fn the_connection_used_last_goes_out_first() {
-        run(async {
-            let pool = kept_pool().await;
-            let (first, _far_first) = connection();
-            let (second, mut far_second) = connection();
-            pool.put(first);
-            pool.put(second);
-            let mut taken = pool.take().unwrap();
-            let cx = &mut Context::from_waker(Waker::noop());
-            assert!(taken.poll_write(cx, &[IoSlice::new(b"x")]).is_ready());
-            assert!(far_second.poll_read(cx, &mut [0; 8]).is_ready());
-            assert_eq!(pool.len(), 1);
-        });
+    fn sweep(pool: &Pool) {
+        pool.sweep(&mut Context::from_waker(Waker::noop()));
     }
 
-    #[test]
-    fn a_close_by_the_upstream_is_noticed_when_it_happens() {
-        run(async {
-            let pool = kept_pool().await;
-            let (near, mut far) = connection();
-            pool.put(near);
-            far.end(End::Clean);
-            yield_now().await;
-            assert!(pool.is_empty());
-        });
+    fn put(pool: &Pool, line: Line) {
+        pool.put(line, Waker::noop());
     }
 
-    #[test]
-    fn a_byte_that_nobody_asked_for_condemns_an_idle_connection() {
-        run(async {
-            let pool = kept_pool().await;
-            let (near, mut far) = connection();
-            pool.put(near);
-            let cx = &mut Context::from_waker(Waker::noop());
-            assert!(far.poll_write(cx, &[IoSlice::new(b"x")]).is_ready());
-            yield_now().await;
-            assert!(pool.take().is_none());
-        });
+    #[tokio::test(start_paused = true)]
+    async fn the_connection_used_last_goes_out_first() {
+        let pool = Pool::default();
+        let ((first, _far_first), (second, mut far_second)) = (line(true), line(true));
+        put(&pool, first);
+        put(&pool, second);
+        let mut taken = pool.take().unwrap();
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(taken.transport.poll_write(cx, &[IoSlice::new(b"x")]).is_ready());
+        assert!(far_second.poll_read(cx, &mut [0; 8]).is_ready());
+        assert_eq!(pool.len(), 1);
     }
 
-    #[test]
-    fn idle_connections_end_at_their_age_whatever_came_in_between() {
-        run(async {
-            let pool = kept_pool().await;
-            let (old, _far_old) = connection();
-            pool.put(old);
-            sleep(POOL_IDLE_MAX - Duration::from_secs(1)).await;
-            let (young, _far_young) = connection();
-            pool.put(young);
-            sleep(Duration::from_secs(2)).await;
-            assert_eq!(pool.len(), 1);
-            sleep(POOL_IDLE_MAX).await;
-            assert!(pool.is_empty());
-        });
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_that_nobody_asked_for_condemns_an_idle_connection() {
+        let pool = Pool::default();
+        let (near, mut far) = line(true);
+        put(&pool, near);
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(far.poll_write(cx, &[IoSlice::new(b"x")]).is_ready());
+        sweep(&pool);
+        assert!(pool.take().is_none());
     }
 
-    #[test]
-    fn the_oldest_connection_makes_room_when_the_pool_is_full() {
-        run(async {
-            let pool = kept_pool().await;
-            let mut ends: Vec<_> = (0..POOL_CONNECTIONS_MAX + 1)
-                .map(|_| {
-                    let (near, far) = connection();
-                    pool.put(near);
-                    far
-                })
-                .collect();
-            assert_eq!(pool.len(), POOL_CONNECTIONS_MAX);
-            let cx = &mut Context::from_waker(Waker::noop());
-            assert!(ends[0].poll_read(cx, &mut [0]).is_ready(), "the oldest was closed");
-            assert!(ends[1].poll_read(cx, &mut [0]).is_pending());
-        });
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_end_at_their_age() {
+        let pool = Pool::default();
+        let (old, _far_old) = line(true);
+        put(&pool, old);
+        sleep(POOL_IDLE_MAX - Duration::from_secs(1)).await;
+        let (young, _far_young) = line(true);
+        put(&pool, young);
+        sleep(Duration::from_secs(1)).await;
+        sweep(&pool);
+        assert_eq!(pool.len(), 1);
+        sleep(POOL_IDLE_MAX).await;
+        assert!(pool.take().is_none(), "even before a sweep");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_connection_makes_room_when_the_pool_is_full() {
+        let pool = Pool::default();
+        let mut ends: Vec<_> = (0..POOL_CONNECTIONS_MAX + 1)
+            .map(|_| {
+                let (near, far) = line(true);
+                put(&pool, near);
+                far
+            })
+            .collect();
+        assert_eq!(pool.len(), POOL_CONNECTIONS_MAX);
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(ends[0].poll_read(cx, &mut [0]).is_ready(), "the oldest was closed");
+        assert!(ends[1].poll_read(cx, &mut [0]).is_pending());
+    }
+
+    /// Lets the upstream close a line at `age`, and gives how long the next one may stay.
+    async fn after_close_at(pool: &Pool, age: Duration, used: bool) -> Duration {
+        let (near, mut far) = line(used);
+        put(pool, near);
+        sleep(age).await;
+        far.end(End::Clean);
+        sweep(pool);
+        pool.idle_limit(&line(used).0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_age_at_which_the_upstream_closes_is_kept_below_from_then_on() {
+        let pool = Pool::default();
+        let limit = after_close_at(&pool, Duration::from_secs(5), true).await;
+        assert_eq!(limit, Duration::from_millis(4500));
+        let limit = after_close_at(&pool, Duration::from_secs(3), true).await;
+        assert_eq!(limit, Duration::from_millis(2500), "the shortest counts");
+        assert_eq!(pool.idle_limit(&line(false).0), POOL_IDLE_MAX, "another limit, not seen yet");
+        sleep(CLOSING_AGE_REMEMBERED).await;
+        assert_eq!(pool.idle_limit(&line(true).0), POOL_IDLE_MAX, "not for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_right_after_use_is_no_idle_limit() {
+        let limit = after_close_at(&Pool::default(), Duration::from_millis(100), true).await;
+        assert_eq!(limit, POOL_IDLE_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_upstream_says_of_its_keep_alive_is_kept_below() {
+        let limit = |seconds| {
+            let keep_alive = Some(Duration::from_secs(seconds));
+            Pool::default().idle_limit(&Line { keep_alive, ..line(true).0 })
+        };
+        assert_eq!(limit(5), Duration::from_millis(4500));
+        assert_eq!(limit(100), Duration::from_secs(90));
+        assert_eq!(limit(4000), POOL_IDLE_MAX);
+        assert_eq!(limit(0), Duration::ZERO);
     }
 }

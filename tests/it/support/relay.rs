@@ -124,7 +124,14 @@ impl Setup {
     async fn spawn(self) -> Relay {
         // One worker, unless the test says otherwise: then what a worker keeps is seen by all.
         let workers = if self.toml.contains("workers = ") { "" } else { "workers = 1\n" };
-        let configuration = write_configuration(&format!("{workers}{}", self.toml));
+        // No connection before a request needs it, unless the test says otherwise: then an origin
+        // sees just what a test makes happen.
+        let toml = if self.toml.contains("warm = ") {
+            self.toml.clone()
+        } else {
+            self.toml.replace("[[route]]\n", "[[route]]\nwarm = 0\n")
+        };
+        let configuration = write_configuration(&format!("{workers}{toml}"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
             .args(["run", "--config"])
             .arg(&configuration)

@@ -1,0 +1,82 @@
+//! Whether a request may be sent once more, on a fresh connection, after the connection that it
+//! was sent on ended without a byte of a response (RFC 9110, section 9.2.2; RFC 9112, 9.3.1).
+//!
+//! A pure decision. A chat completion is a POST, and sent twice it is paid for twice; so a method
+//! that does not repeat safely is repeated only when the upstream provably never saw the request.
+
+/// What is known about a request that got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// The connection had carried an exchange before. One that fails freshly opened fails for a
+    /// reason, and would again.
+    pub reused: bool,
+    /// The method repeats safely, or the client gave an Idempotency-Key.
+    pub repeatable: bool,
+    /// How the connection ended.
+    pub ended: Ended,
+    /// Whether the upstream's kernel acknowledged any byte of the request.
+    pub acknowledged: Acknowledged,
+}
+
+/// How the connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By a FIN; for TLS, with or without close_notify.
+    Clean,
+    /// By a reset or another failure.
+    Failed,
+}
+
+/// What TCP knows about the bytes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// Not one was acknowledged.
+    Nothing,
+    /// Some were, or nobody can tell.
+    SomethingOrUnknown,
+}
+
+impl Unanswered {
+    /// Whether the request may be sent once more.
+    ///
+    /// A reset proves nothing, whatever the counters say: a server that reads a request and resets
+    /// at once may leave them as they were.
+    pub fn may_be_repeated(self) -> bool {
+        let unseen = self.ended == Ended::Clean && self.acknowledged == Acknowledged::Nothing;
+        self.reused && (self.repeatable || unseen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNSEEN_POST: Unanswered = Unanswered {
+        reused: true,
+        repeatable: false,
+        ended: Ended::Clean,
+        acknowledged: Acknowledged::Nothing,
+    };
+    const SEEN: Acknowledged = Acknowledged::SomethingOrUnknown;
+
+    #[test]
+    fn a_post_is_repeated_only_when_it_was_provably_not_seen() {
+        assert!(UNSEEN_POST.may_be_repeated());
+        assert!(!Unanswered { acknowledged: SEEN, ..UNSEEN_POST }.may_be_repeated());
+        assert!(!Unanswered { ended: Ended::Failed, ..UNSEEN_POST }.may_be_repeated());
+    }
+
+    #[test]
+    fn what_repeats_safely_is_repeated_however_the_connection_ended() {
+        for ended in [Ended::Clean, Ended::Failed] {
+            let get = Unanswered { repeatable: true, ended, acknowledged: SEEN, ..UNSEEN_POST };
+            assert!(get.may_be_repeated());
+        }
+    }
+
+    #[test]
+    fn nothing_is_repeated_after_a_fresh_connection() {
+        let fresh = Unanswered { reused: false, repeatable: true, ..UNSEEN_POST };
+        assert!(!fresh.may_be_repeated());
+    }
+}
