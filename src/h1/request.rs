@@ -40,6 +40,8 @@ pub struct Request {
     pub offers_websocket: bool,
     /// The client lets the connection go on (RFC 9112, section 9.3).
     pub persistent: bool,
+    /// The client gave an Idempotency-Key: the upstream recognises a repeated request.
+    pub has_idempotency_key: bool,
     /// Max-Forwards of an OPTIONS request (RFC 9110, section 7.6.2); 0 is for us to answer.
     pub max_forwards: Option<u64>,
 }
@@ -100,6 +102,16 @@ impl From<FramingError> for RequestError {
     }
 }
 
+impl Request {
+    /// Whether it does no harm to send the request twice.
+    pub fn is_repeatable(&self) -> bool {
+        match self.method {
+            Method::Head | Method::OtherIdempotent => true,
+            Method::Other => self.has_idempotency_key,
+        }
+    }
+}
+
 /// Decides what `head` asks for.
 ///
 /// # Errors
@@ -120,6 +132,7 @@ pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
         expects_continue: expects_continue(head)?,
         offers_websocket: is_http11 && body == BodyLength::None && offers_websocket(head),
         persistent: is_persistent(head),
+        has_idempotency_key: head.fields.values(FieldId::IdempotencyKey).next().is_some(),
         max_forwards: max_forwards(head)?,
     };
     Ok(Decided { request, path, query })
@@ -320,6 +333,16 @@ mod tests {
         assert!(with(CONNECTION_OPTIONS_MAX).is_ok());
         let over = with(CONNECTION_OPTIONS_MAX + 1);
         assert_eq!(over, Err(RequestError::TooManyConnectionOptions));
+    }
+
+    #[test]
+    fn a_post_is_repeatable_only_with_an_idempotency_key() {
+        let with = |start: &str| {
+            accepted(&format!("{start}\r\nHost: a\r\nContent-Length: 0\r\n\r\n")).is_repeatable()
+        };
+        assert!(with("GET / HTTP/1.1") && with("PUT / HTTP/1.1") && with("DELETE / HTTP/1.1"));
+        assert!(!with("POST / HTTP/1.1") && !with("PATCH / HTTP/1.1") && !with("FOO / HTTP/1.1"));
+        assert!(with("POST / HTTP/1.1\r\nIdempotency-Key: 1"));
     }
 
     #[test]

@@ -19,20 +19,55 @@ pub const PIECES_MAX: usize = CONTENT_RANGES_MAX + 2;
 pub struct Outbox {
     held: Option<Buffer>,
     unflushed: bool,
+    /// The socket takes nothing any more. What is sent from then on goes nowhere, until a drain
+    /// says so: a sender in the middle of a read cannot do anything about it anyway.
+    broken: Option<io::Error>,
+    kept: Option<Kept>,
+}
+
+/// Everything that was sent, in case it has to be sent again elsewhere.
+#[derive(Debug)]
+struct Kept {
+    sent: Buffer,
+    limit: usize,
 }
 
 impl Outbox {
+    /// An outbox with `buffer` queued.
+    pub fn with(buffer: Buffer) -> Self {
+        Self { held: Some(buffer), ..Self::default() }
+    }
+
     /// A buffer to append to; what it holds leaves first, and in one write with what is sent next.
     pub fn queue(&mut self) -> &mut BytesMut {
         self.held.get_or_insert_with(Buffer::take)
     }
 
-    /// Queues a whole buffer, without a copy when nothing is queued yet.
-    pub fn queue_buffer(&mut self, buffer: Buffer) {
-        match &mut self.held {
-            None => self.held = Some(buffer),
-            Some(held) => held.extend_from_slice(&buffer),
+    /// Copies what is queued, and from now on what is sent, as long as that is at most `limit`
+    /// bytes; beyond it the copy is given up.
+    pub fn keep_copy(&mut self, limit: usize) {
+        self.kept = Some(Kept { sent: Buffer::take(), limit });
+        if let Some(held) = self.held.take() {
+            self.keep(&[&held]);
+            self.held = Some(held);
         }
+    }
+
+    /// The copy, if it is complete. None is kept from now on.
+    pub fn take_copy(&mut self) -> Option<Buffer> {
+        self.kept.take().map(|kept| kept.sent)
+    }
+
+    /// Whether a copy is kept, and complete so far.
+    pub fn has_copy(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Forgets what is queued: nobody will take it. A copy stays.
+    pub fn give_up(&mut self) {
+        self.held = None;
+        self.unflushed = false;
+        self.broken = None;
     }
 
     /// Whether everything was taken and flushed.
@@ -46,15 +81,16 @@ impl Outbox {
     }
 
     /// Sends what is queued and then `pieces`, at most [`PIECES_MAX`]; keeps what is not taken.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn send(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut Transport,
-        pieces: &[&[u8]],
-    ) -> io::Result<()> {
+    /// [`Outbox::poll_drain`] tells when the socket failed.
+    pub fn send(&mut self, cx: &mut Context<'_>, to: &mut Transport, pieces: &[&[u8]]) {
+        self.keep(pieces);
+        self.send_uncopied(cx, to, pieces);
+    }
+
+    fn send_uncopied(&mut self, cx: &mut Context<'_>, to: &mut Transport, pieces: &[&[u8]]) {
+        if self.broken.is_some() {
+            return;
+        }
         debug_assert!(pieces.len() <= PIECES_MAX, "the caller collects no more");
         let held = self.held.take();
         let mut slices = [IoSlice::new(b""); PIECES_MAX + 1];
@@ -69,18 +105,33 @@ impl Outbox {
         let mut written = 0;
         while !left.is_empty() {
             match to.poll_write(cx, left) {
-                Poll::Ready(Ok(0)) => return Err(ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(0)) => {
+                    self.broken = Some(ErrorKind::WriteZero.into());
+                    return;
+                }
                 Poll::Ready(Ok(len)) => {
                     written += len;
                     IoSlice::advance_slices(&mut left, len);
                 }
-                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Err(error)) => {
+                    self.broken = Some(error);
+                    return;
+                }
                 Poll::Pending => break,
             }
         }
         self.unflushed |= written > 0;
         self.keep_rest(held, pieces, written);
-        Ok(())
+    }
+
+    fn keep(&mut self, pieces: &[&[u8]]) {
+        let Some(kept) = &mut self.kept else { return };
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if kept.sent.len() + len > kept.limit {
+            self.kept = None;
+        } else {
+            pieces.iter().for_each(|piece| kept.sent.extend_from_slice(piece));
+        }
     }
 
     /// Keeps what is behind the first `written` bytes of `held` and `pieces` together.
@@ -111,10 +162,13 @@ impl Outbox {
     /// Those of the socket.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &mut Transport) -> Poll<io::Result<()>> {
         if self.held.is_some() {
-            self.send(cx, to, &[])?;
-            if self.held.is_some() {
-                return Poll::Pending;
-            }
+            self.send_uncopied(cx, to, &[]);
+        }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Err(error));
+        }
+        if self.held.is_some() {
+            return Poll::Pending;
         }
         if self.unflushed {
             ready!(to.poll_flush(cx))?;
@@ -145,10 +199,39 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.queue().extend_from_slice(b"head ");
         let cx = &mut Context::from_waker(Waker::noop());
-        outbox.send(cx, &mut to, &[b"5\r\n", b"", b"hello", b"\r\n"]).unwrap();
+        outbox.send(cx, &mut to, &[b"5\r\n", b"", b"hello", b"\r\n"]);
         assert_eq!(read(&mut far), b"head 5\r\nhello\r\n");
         assert!(outbox.poll_drain(cx, &mut to).is_ready());
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_socket_that_fails_shows_at_the_drain() {
+        let (near, far) = MemoryStream::pair(64);
+        drop(far);
+        let mut to = Transport::Memory(near);
+        let mut outbox = Outbox::default();
+        let cx = &mut Context::from_waker(Waker::noop());
+        outbox.send(cx, &mut to, &[b"lost"]);
+        outbox.send(cx, &mut to, &[b"lost as well"]);
+        let Poll::Ready(Err(error)) = outbox.poll_drain(cx, &mut to) else { panic!("drained") };
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_copy_holds_all_that_was_queued_and_sent_or_nothing() {
+        let (near, _far) = MemoryStream::pair(4);
+        let mut to = Transport::Memory(near);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut outbox = Outbox::with(Buffer::copy_of(b"head"));
+        outbox.keep_copy(9);
+        outbox.send(cx, &mut to, &[b"bo", b"dy"]);
+        outbox.send(cx, &mut to, &[b"!"]);
+        assert!(outbox.has_copy());
+        assert_eq!(&outbox.take_copy().unwrap()[..], b"headbody!");
+        outbox.keep_copy(9);
+        outbox.send(cx, &mut to, &[b"ten bytes."]);
+        assert!(!outbox.has_copy() && outbox.take_copy().is_none());
     }
 
     #[test]
@@ -159,7 +242,7 @@ mod tests {
             let mut outbox = Outbox::default();
             outbox.queue().extend_from_slice(b"abc");
             let cx = &mut Context::from_waker(Waker::noop());
-            outbox.send(cx, &mut to, &[b"def", b"ghi"]).unwrap();
+            outbox.send(cx, &mut to, &[b"def", b"ghi"]);
             let mut got = read(&mut far);
             while outbox.holds_bytes() {
                 let _ = outbox.poll_drain(cx, &mut to).is_ready();

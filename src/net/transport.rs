@@ -8,6 +8,7 @@
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
+use crate::net::unacked::unacknowledged;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -133,6 +134,18 @@ impl Transport {
                 self.tcp().map_or(0, MeteredTcp::written)
             }
         }
+    }
+
+    /// Whether of the bytes that the socket took after the first `before`, not one was
+    /// acknowledged by the peer's kernel. Unknown counts as no.
+    pub fn nothing_acknowledged_since(&self, before: u64) -> bool {
+        let Some(tcp) = self.tcp() else { return false };
+        let since = tcp.written() - before;
+        let (Ok(local), Ok(peer)) = (tcp.socket().local_addr(), tcp.socket().peer_addr()) else {
+            return false;
+        };
+        // What came before was answered, so it was acknowledged: the queue is ours alone.
+        unacknowledged(local, peer).is_some_and(|queued| queued >= since)
     }
 
     fn tcp(&self) -> Option<&MeteredTcp> {

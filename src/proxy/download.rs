@@ -21,6 +21,8 @@ pub(super) struct Download {
     clock: IdleClock,
     /// Bytes that the client's socket had taken at the last look.
     taken: u64,
+    /// The upstream has not sent a byte.
+    untouched: bool,
 }
 
 #[derive(Debug)]
@@ -49,12 +51,18 @@ impl Download {
             state: State::Head(HeadReader::for_response()),
             clock: IdleClock::start(),
             taken: client.transport.written(),
+            untouched: true,
         }
     }
 
     /// Whether the status is spent: a final response head was queued for the client.
     pub(super) fn has_head(&self) -> bool {
         !matches!(self.state, State::Head(_))
+    }
+
+    /// Whether no byte of a response has come, not even of an interim one.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.untouched
     }
 
     /// Octets of content that came down.
@@ -126,7 +134,12 @@ impl Download {
         let Some(span) = reader.find(bytes, guide.head_limits).map_err(malformed)? else {
             return match upstream.inbox.poll_fill(cx, &mut upstream.transport) {
                 Poll::Pending => Ok(Poll::Pending),
-                Poll::Ready(Ok(Fill::Bytes)) => Ok(Poll::Ready(())),
+                Poll::Ready(Ok(Fill::Bytes)) => {
+                    self.untouched = false;
+                    // From here on the request is not repeated, whatever happens.
+                    upstream.outbox.take_copy();
+                    Ok(Poll::Ready(()))
+                }
                 Poll::Ready(Ok(Fill::End)) => Err(ExchangeError::upstream(Cause::ClosedEarly)),
                 Poll::Ready(Err(error)) => Err(ExchangeError::upstream(Cause::Io(error.kind()))),
             };
@@ -191,7 +204,7 @@ impl Download {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(Ok(Fill::Bytes))) => self.clock.stamp(),
             Poll::Ready(Ok(Ok(Fill::End))) => {
-                if !flow.end_by_close(cx, outbox, transport).map_err(broken)? {
+                if !flow.end_by_close(cx, outbox, transport) {
                     return Err(ExchangeError::upstream(Cause::ClosedEarly));
                 }
             }
@@ -243,6 +256,5 @@ fn broken(error: FlowError) -> ExchangeError {
     match error {
         FlowError::Chunk(error) => ExchangeError::upstream(Cause::Chunk(error)),
         FlowError::Trailers(error) => ExchangeError::upstream(Cause::Trailers(error)),
-        FlowError::Write => GONE,
     }
 }

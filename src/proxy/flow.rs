@@ -22,15 +22,13 @@ pub(super) struct Flow {
     content_bytes: u64,
 }
 
-/// Why a body cannot go on.
+/// How the sender broke its body.
 #[derive(Debug)]
 pub(super) enum FlowError {
     /// The sender broke the chunked coding.
     Chunk(ChunkError),
     /// The sender broke the trailer section.
     Trailers(HeadError),
-    /// The receiver's socket failed.
-    Write,
 }
 
 impl From<ChunkError> for FlowError {
@@ -105,10 +103,10 @@ impl Flow {
         count += 1;
         if let Some(trailers) = trailers {
             // Rare and small: it may as well be queued behind the content by a second send.
-            outbox.send(cx, to, &pieces[..count]).map_err(|_| FlowError::Write)?;
-            outbox.send(cx, to, &[&trailers]).map_err(|_| FlowError::Write)?;
+            outbox.send(cx, to, &pieces[..count]);
+            outbox.send(cx, to, &[&trailers]);
         } else if content > 0 || !behind.is_empty() || (walk.finished && outbox.holds_bytes()) {
-            outbox.send(cx, to, &pieces[..count]).map_err(|_| FlowError::Write)?;
+            outbox.send(cx, to, &pieces[..count]);
         }
         self.content_bytes += content as u64;
         self.finished = walk.finished;
@@ -133,13 +131,13 @@ impl Flow {
         cx: &mut Context<'_>,
         outbox: &mut Outbox,
         to: &mut Transport,
-    ) -> Result<bool, FlowError> {
+    ) -> bool {
         if !self.reader.may_end_by_close() {
-            return Ok(false);
+            return false;
         }
         self.finished = true;
         let end = self.writer.behind(0, After::End);
-        outbox.send(cx, to, &[end]).map_err(|_| FlowError::Write)?;
-        Ok(true)
+        outbox.send(cx, to, &[end]);
+        true
     }
 }

@@ -7,6 +7,7 @@
 pub mod context;
 mod download;
 mod flow;
+mod prepare;
 mod pump;
 mod record;
 mod respond;

@@ -34,19 +34,21 @@ pub(super) struct PumpError {
     pub(super) error: ExchangeError,
     /// A final response head is with the client, so that the status is spent.
     pub(super) status_spent: bool,
+    /// The upstream has not sent a byte.
+    pub(super) unanswered: bool,
 }
 
-/// Moves bytes until the response is complete, or something is wrong. The request's head is
-/// queued for the upstream.
+/// Moves bytes until the response is complete, or something is wrong. The request's head, or
+/// all that was sent of the request the first time, is queued for the upstream.
 pub(super) async fn pump(
     context: &context::Context,
     client: &mut Side,
     upstream: &mut Side,
+    upload: &mut Upload,
     exchange: &mut Exchange,
     recorder: &mut Recorder,
     alarm: &mut Alarm,
 ) -> Result<Pumped, PumpError> {
-    let mut upload = Upload::new(exchange.request().body);
     let mut download = Download::new(client);
     let timeouts = &context.snapshot.timeouts;
     let head_limits = &context.snapshot.limits.head;
@@ -64,7 +66,11 @@ pub(super) async fn pump(
     })
     .await;
     recorder.bytes(upload.content_bytes(), download.content_bytes());
-    result.map_err(|error| PumpError { error, status_spent: download.has_head() })
+    result.map_err(|error| PumpError {
+        error,
+        status_spent: download.has_head(),
+        unanswered: download.is_untouched(),
+    })
 }
 
 fn earliest(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {

@@ -1,48 +1,29 @@
 //! One exchange, from a whole request head to the fate of both connections.
 
-use crate::error::{Answer, Cause, ExchangeError};
+use crate::error::{Answer, Cause, ExchangeError, Peer};
 use crate::h1::body::BodyReader;
 use crate::h1::exchange::{Exchange, Fate};
-use crate::h1::forward::{NewTarget, put_request_head};
-use crate::h1::head::{RequestHead, Version};
-use crate::h1::request::{Decided, Method, Request, decide};
-use crate::h1::target::{has_dot_segments, resolve_dot_segments};
+use crate::h1::head::Version;
+use crate::h1::request::{Method, Request};
+use crate::limits::REPLAY_BYTES_MAX;
 use crate::net::buffer::Buffer;
-use crate::net::transport::Transport;
+use crate::net::outbox::Outbox;
 use crate::ops::Outcome;
-use crate::proxy::context::Context;
+use crate::proxy::prepare::{Prepared, Refusal, Why, prepare};
 use crate::proxy::pump::{PumpError, Pumped, pump};
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::Manner;
-use crate::proxy::session::{Arrived, Next, Session, refused};
+use crate::proxy::session::{Arrived, Next, Session};
 use crate::proxy::side::Side;
 use crate::proxy::tunnel::tunnel;
-use crate::route::Route;
-use std::borrow::Cow;
+use crate::proxy::upload::Upload;
+use crate::upstream::pool::Line;
+use crate::upstream::retry::{Acknowledged, Ended, Unanswered};
 use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::pin::pin;
 use std::task::Poll;
-
-/// A request that is ready to leave.
-struct Prepared {
-    request: Request,
-    /// Index of its upstream.
-    upstream: usize,
-    /// The head as the upstream gets it.
-    head: Buffer,
-}
-
-/// A request that will not leave.
-struct Refusal {
-    why: Why,
-    /// What is known of the request; without it the connection cannot go on.
-    request: Option<Request>,
-}
-
-enum Why {
-    Error(ExchangeError),
-    /// OPTIONS with Max-Forwards: 0 asks us, not the upstream (RFC 9110, section 7.6.2).
-    LastHop,
-}
+use std::time::Duration;
 
 /// What we can do for a client that asks with OPTIONS how far it has come.
 const LAST_HOP: Answer = Answer {
@@ -107,53 +88,62 @@ impl Session {
 
     async fn exchange(&mut self, prepared: Prepared, mut recorder: Recorder) -> Next {
         let Prepared { request, upstream: index, head } = prepared;
-        let transport = match self.connection(index, &mut recorder).await {
-            Ok(transport) => transport,
+        let line = match self.line(index).await {
+            Ok(line) => line,
             Err(error) => return self.give_up(&request, error, recorder).await,
         };
-        let mut upstream = Side::new(transport);
-        upstream.outbox.queue_buffer(head);
         let mut exchange = Exchange::new(request);
-        let Self { context, client, alarm, .. } = self;
-        let pumped =
-            pump(context, client, &mut upstream, &mut exchange, &mut recorder, alarm).await;
-        match pumped {
-            Ok(Pumped::Answered) => {
-                recorder.end(Outcome::Completed);
-                self.settle(&exchange, index, upstream).await
-            }
-            Ok(Pumped::Switched) => self.switch(upstream, recorder).await,
-            Err(PumpError { error, status_spent }) => {
-                upstream.transport.abort();
-                if status_spent {
-                    recorder.fail(&error, false);
-                    return Next::Abort;
+        let mut upload = Upload::new(request.body);
+        let mut attempt = Attempt::first(line, head);
+        loop {
+            recorder.connected(attempt.reused);
+            let Self { context, client, alarm, .. } = self;
+            let upstream = &mut attempt.upstream;
+            let pumped =
+                pump(context, client, upstream, &mut upload, &mut exchange, &mut recorder, alarm);
+            let pumped = pumped.await;
+            let failure = match pumped {
+                Ok(Pumped::Answered) => {
+                    recorder.end(Outcome::Completed);
+                    return self.settle(&exchange, index, attempt.upstream).await;
                 }
-                self.fail(&exchange, error, recorder).await
-            }
+                Ok(Pumped::Switched) => return self.switch(attempt.upstream, recorder).await,
+                Err(failure) => failure,
+            };
+            let sent = attempt.repeatable_bytes(&failure, &request);
+            attempt.upstream.transport.abort();
+            let Some(sent) = sent else {
+                return self.fail(&exchange, &failure, recorder).await;
+            };
+            let line = match self.fresh_line(index).await {
+                Ok(line) => line,
+                Err(error) => {
+                    let failure = PumpError { error, ..failure };
+                    return self.fail(&exchange, &failure, recorder).await;
+                }
+            };
+            upload.start_again();
+            attempt = Attempt::second(line, sent);
         }
     }
 
     /// An open connection to the upstream, while the client is watched.
-    async fn connection(
-        &mut self,
-        index: usize,
-        recorder: &mut Recorder,
-    ) -> Result<Transport, ExchangeError> {
+    async fn line(&mut self, index: usize) -> Result<Line, ExchangeError> {
         let upstream = &self.context.upstreams[index];
-        if let Some(transport) = upstream.checkout() {
-            recorder.connected(true);
-            return Ok(transport);
-        }
-        let mut dialing = upstream.dial();
-        let client = &mut self.client;
-        let dialed = poll_fn(|cx| {
-            client.watch(cx)?;
-            dialing.as_mut().poll(cx)
-        });
-        let transport = dialed.await?;
-        recorder.connected(false);
-        Ok(transport)
+        let line = upstream.checkout();
+        let obtained = match line {
+            Some(line) => Ok(line),
+            None => watched(&mut self.client, upstream.obtain()).await,
+        };
+        self.expectation = None;
+        obtained
+    }
+
+    /// A connection that nobody has used: another one from the pool may be just as dead.
+    async fn fresh_line(&mut self, index: usize) -> Result<Line, ExchangeError> {
+        let dialing = self.context.upstreams[index].dial();
+        let transport = watched(&mut self.client, dialing).await?;
+        Ok(Line { transport, used: false, keep_alive: None })
     }
 
     /// There is no connection to the upstream.
@@ -168,28 +158,31 @@ impl Session {
         self.answer_error(recorder, error, manner).await
     }
 
-    /// The exchange failed before a response head reached the client.
-    async fn fail(
-        &mut self,
-        exchange: &Exchange,
-        error: ExchangeError,
-        recorder: Recorder,
-    ) -> Next {
+    /// The exchange failed, and is not tried again.
+    async fn fail(&mut self, exchange: &Exchange, failure: &PumpError, recorder: Recorder) -> Next {
+        if failure.status_spent {
+            recorder.fail(&failure.error, false);
+            return Next::Abort;
+        }
         let manner = self.manner(exchange.request(), exchange.request_ended());
-        self.answer_error(recorder, error, manner).await
+        self.answer_error(recorder, failure.error, manner).await
     }
 
     /// Decides what becomes of both connections after a complete response.
     async fn settle(&mut self, exchange: &Exchange, index: usize, mut upstream: Side) -> Next {
         let surplus = !upstream.inbox.bytes().is_empty();
         match exchange.upstream_fate(surplus) {
-            Fate::Keep => self.context.upstreams[index].give_back(upstream.transport),
-            Fate::Close if exchange.request_ended() => {
+            Fate::Keep if upstream.outbox.is_empty() => {
+                let keep_alive = exchange.upstream_keep_alive().map(Duration::from_secs);
+                let line = Line { transport: upstream.transport, used: true, keep_alive };
+                self.context.upstreams[index].give_back(line);
+            }
+            Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
                 // One try is enough: it is a courtesy to a peer that has said all it had to say.
                 poll_fn(|cx| Poll::Ready(upstream.transport.poll_shutdown(cx).is_ready())).await;
             }
             // It must not take the part of the request that it has for the whole.
-            Fate::Close => upstream.transport.abort(),
+            Fate::Keep | Fate::Close => upstream.transport.abort(),
         }
         match exchange.client_fate() {
             Fate::Keep => Next::Request,
@@ -215,59 +208,71 @@ impl Session {
     }
 }
 
-/// Everything that can be decided about a request before an upstream is involved.
-fn prepare(context: &Context, head: &[u8], recorder: &mut Recorder) -> Result<Prepared, Refusal> {
-    let unknown = |error| Refusal { why: Why::Error(refused(error)), request: None };
-    let limits = &context.snapshot.limits.head;
-    let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into()))?;
-    recorder.method(head.method);
-    let decided = decide(&head).map_err(unknown)?;
-    let request = decided.request;
-    let known = |why| Refusal { why, request: Some(request) };
-    if request.max_forwards == Some(0) {
-        return Err(known(Why::LastHop));
-    }
-    let path = resolved(&decided).map_err(|error| known(Why::Error(error)))?;
-    let route = find_route(context, &decided, &path).map_err(|error| known(Why::Error(error)))?;
-    recorder.route(&route.name);
-    let target = NewTarget {
-        replacement: &route.replacement,
-        rest: &path[route.path.len()..],
-        query: decided.query,
-    };
-    let mut out = Buffer::take();
-    put_request_head(&mut out, &head, &request, &target, &route.host);
-    Ok(Prepared { request, upstream: route.upstream, head: out })
+/// One sending of a request.
+struct Attempt {
+    upstream: Side,
+    /// The connection had carried an exchange before.
+    reused: bool,
+    /// Bytes that the connection had taken before the request.
+    taken_before: u64,
 }
 
-/// The path without dot segments: an upstream resolves them, so routes must not be matched before.
-fn resolved<'b>(decided: &Decided<'b>) -> Result<Cow<'b, [u8]>, ExchangeError> {
-    if !has_dot_segments(decided.path) {
-        return Ok(Cow::Borrowed(decided.path));
+impl Attempt {
+    /// Keeps a copy of what is sent when the connection may turn out to be dead.
+    fn first(line: Line, head: Buffer) -> Self {
+        let mut attempt = Self::new(line, head);
+        if attempt.reused {
+            attempt.upstream.outbox.keep_copy(REPLAY_BYTES_MAX);
+        }
+        attempt
     }
-    let mut path = Vec::with_capacity(decided.path.len());
-    resolve_dot_segments(decided.path, &mut path).map_err(|error| refused(error.into()))?;
-    Ok(Cow::Owned(path))
+
+    /// Sends what was sent before. There is no third attempt, so no copy is kept.
+    fn second(line: Line, sent: Buffer) -> Self {
+        Self::new(line, sent)
+    }
+
+    fn new(line: Line, queued: Buffer) -> Self {
+        let Line { transport, used: reused, .. } = line;
+        let taken_before = transport.written();
+        let mut upstream = Side::new(transport);
+        upstream.outbox = Outbox::with(queued);
+        Self { upstream, reused, taken_before }
+    }
+
+    /// What to send again, if the request may be repeated.
+    fn repeatable_bytes(&mut self, failure: &PumpError, request: &Request) -> Option<Buffer> {
+        let ended = match (failure.error.peer, failure.error.cause) {
+            (Peer::Upstream, Cause::ClosedEarly | Cause::Io(ErrorKind::UnexpectedEof)) => {
+                Ended::Clean
+            }
+            (Peer::Upstream, Cause::Io(_)) => Ended::Failed,
+            _ => return None,
+        };
+        let sent = self.upstream.outbox.take_copy()?;
+        let repeatable = request.is_repeatable();
+        let acknowledged = if ended == Ended::Clean
+            && !repeatable
+            && self.upstream.transport.nothing_acknowledged_since(self.taken_before)
+        {
+            Acknowledged::Nothing
+        } else {
+            Acknowledged::SomethingOrUnknown
+        };
+        let unanswered = Unanswered { reused: self.reused, repeatable, ended, acknowledged };
+        (failure.unanswered && unanswered.may_be_repeated()).then_some(sent)
+    }
 }
 
-/// The route of `path`. Dot segments that lead out of the route in which the client began are a
-/// probe, not a path.
-fn find_route<'c>(
-    context: &'c Context,
-    decided: &Decided<'_>,
-    path: &[u8],
-) -> Result<&'c Route, ExchangeError> {
-    let routes = &context.snapshot.routes;
-    let route = routes.find(path);
-    let begun = routes.find(decided.path);
-    match (route, begun) {
-        (Some(route), Some(begun)) if route.path != begun.path => Err(leaves_route()),
-        (None, Some(_)) => Err(leaves_route()),
-        (Some(route), _) => Ok(route),
-        (None, None) => Err(ExchangeError::client(Cause::NoRoute)),
-    }
-}
-
-fn leaves_route() -> ExchangeError {
-    refused(crate::h1::target::TargetError::AboveRoot.into())
+/// Waits for a connection while the client is watched: one that leaves needs none.
+async fn watched<T>(
+    client: &mut Side,
+    connecting: impl Future<Output = Result<T, ExchangeError>>,
+) -> Result<T, ExchangeError> {
+    let mut connecting = pin!(connecting);
+    poll_fn(|cx| {
+        client.watch(cx)?;
+        connecting.as_mut().poll(cx)
+    })
+    .await
 }

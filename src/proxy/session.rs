@@ -3,13 +3,14 @@
 use crate::deadline::{Alarm, Deadline, Halt, Timer};
 use crate::error::{Cause, ExchangeError, Peer};
 use crate::h1::head::{HeadReader, HeadSpan};
-use crate::h1::request::RequestError;
 use crate::net::inbox::Fill;
 use crate::net::transport::Transport;
 use crate::proxy::context::Context;
+use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::Manner;
 use crate::proxy::side::Side;
+use crate::upstream::Expectation;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -22,6 +23,8 @@ pub struct Session {
     pub(super) client: Side,
     pub(super) address: SocketAddr,
     pub(super) alarm: Alarm,
+    /// Announces the need of an upstream connection, until the first request has one.
+    pub(super) expectation: Option<Expectation>,
 }
 
 /// What becomes of the connection after an exchange.
@@ -46,7 +49,13 @@ pub(super) struct Arrived {
 impl Session {
     /// A session for `transport`; `address` is the client's, for the log.
     pub fn new(context: Rc<Context>, transport: Transport, address: SocketAddr) -> Self {
-        Self { context, client: Side::new(transport), address, alarm: Alarm::default() }
+        let (client, alarm) = (Side::new(transport), Alarm::default());
+        Self { context, client, address, alarm, expectation: None }
+    }
+
+    /// The session holds `expectation` until its first request has a connection.
+    pub fn expecting(self, expectation: Option<Expectation>) -> Self {
+        Self { expectation, ..self }
     }
 
     /// Serves requests until the connection ends.
@@ -147,9 +156,4 @@ impl Session {
             }
         }
     }
-}
-
-/// A request that is refused for what its head says.
-pub(super) fn refused(error: RequestError) -> ExchangeError {
-    ExchangeError::client(Cause::Request(error))
 }

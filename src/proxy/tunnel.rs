@@ -8,6 +8,7 @@ use crate::error::{Cause, ExchangeError, Peer};
 use crate::net::inbox::Fill;
 use crate::proxy::flow::READS_PER_TURN;
 use crate::proxy::side::Side;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -79,7 +80,7 @@ impl Way {
             Peer::Client => Peer::Upstream,
             Peer::Upstream | Peer::Narrows => Peer::Client,
         };
-        self.begin(cx, from, to).map_err(|error| failed(receiver, &error))?;
+        self.begin(cx, from, to);
         for _ in 0..READS_PER_TURN {
             match to.poll_drain(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
@@ -95,12 +96,7 @@ impl Way {
                 WayState::Open => match self.poll_read(cx, from, to) {
                     Poll::Pending => return Ok(Poll::Pending),
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(WayError::Read(error))) => {
-                        return Err(failed(sender, &error));
-                    }
-                    Poll::Ready(Err(WayError::Write(error))) => {
-                        return Err(failed(receiver, &error));
-                    }
+                    Poll::Ready(Err(error)) => return Err(failed(sender, &error)),
                 },
             }
         }
@@ -109,14 +105,13 @@ impl Way {
     }
 
     /// Sends on what arrived behind the head, before the tunnel was one.
-    fn begin(&mut self, cx: &mut Context<'_>, from: &mut Side, to: &mut Side) -> io::Result<()> {
+    fn begin(&mut self, cx: &mut Context<'_>, from: &mut Side, to: &mut Side) {
         let held = from.inbox.bytes();
         if !held.is_empty() {
             self.bytes += held.len() as u64;
-            to.outbox.send(cx, &mut to.transport, &[held])?;
+            to.outbox.send(cx, &mut to.transport, &[held]);
             from.inbox.consume(held.len());
         }
-        Ok(())
     }
 
     fn poll_read(
@@ -124,27 +119,18 @@ impl Way {
         cx: &mut Context<'_>,
         from: &mut Side,
         to: &mut Side,
-    ) -> Poll<Result<(), WayError>> {
+    ) -> Poll<io::Result<()>> {
         let Side { transport, outbox, .. } = to;
         let passed = ready!(from.inbox.poll_pass(cx, &mut from.transport, |cx, bytes| {
-            outbox.send(cx, transport, &[bytes])?;
-            Ok::<_, io::Error>(bytes.len())
+            outbox.send(cx, transport, &[bytes]);
+            self.bytes += bytes.len() as u64;
+            Ok::<_, Infallible>(bytes.len())
         }));
-        Poll::Ready(match passed {
-            Err(error) => Err(WayError::Read(error)),
-            Ok(Err(error)) => Err(WayError::Write(error)),
-            Ok(Ok(Fill::Bytes)) => Ok(()),
-            Ok(Ok(Fill::End)) => {
-                self.state = WayState::Ending;
-                Ok(())
-            }
-        })
+        Poll::Ready(passed.map(|passed| match passed {
+            Ok(Fill::Bytes) => {}
+            Ok(Fill::End) => self.state = WayState::Ending,
+        }))
     }
-}
-
-enum WayError {
-    Read(io::Error),
-    Write(io::Error),
 }
 
 fn failed(peer: Peer, error: &io::Error) -> ExchangeError {

@@ -7,7 +7,6 @@ use crate::h1::exchange::Exchange;
 use crate::h1::framing::BodyLength;
 use crate::net::buffer::with_scratch;
 use crate::net::inbox::Fill;
-use crate::net::outbox::Outbox;
 use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
 use crate::proxy::side::{GONE, Side};
 use std::task::{Context, Poll};
@@ -60,6 +59,15 @@ impl Upload {
         self.flow.content_bytes()
     }
 
+    /// The same request once more, to another connection: what was sent of it is queued there.
+    pub(super) fn start_again(&mut self) {
+        self.state = State::Fresh;
+        self.clock.stamp();
+        self.taken = 0;
+        self.was_blocked = false;
+        self.answer_by = None;
+    }
+
     /// Moves what can be moved. An error is the end of the exchange.
     pub(super) fn poll(
         &mut self,
@@ -83,11 +91,13 @@ impl Upload {
             }
             match self.state {
                 State::Fresh | State::Body => {
-                    if self.poll_body(cx, client, upstream, timeouts)?.is_pending() {
+                    if self.poll_body(cx, client, upstream)?.is_pending() {
                         return Ok(());
                     }
                 }
                 State::Sent => return client.watch(cx),
+                // What a request may still be repeated with must not be thrown away.
+                State::Deaf if upstream.outbox.has_copy() => return Ok(()),
                 State::Deaf => return discard(cx, client),
             }
         }
@@ -104,10 +114,8 @@ impl Upload {
     ) -> Result<(), ExchangeError> {
         self.state = State::Body;
         let Side { transport, outbox, .. } = upstream;
-        match self.flow.pass(cx, client.inbox.bytes(), outbox, transport) {
-            Ok(consumed) => client.inbox.consume(consumed),
-            Err(error) => return self.fail(error, upstream),
-        }
+        let passed = self.flow.pass(cx, client.inbox.bytes(), outbox, transport);
+        client.inbox.consume(passed.map_err(broken)?);
         Ok(())
     }
 
@@ -146,7 +154,6 @@ impl Upload {
         cx: &mut Context<'_>,
         client: &mut Side,
         upstream: &mut Side,
-        timeouts: &Timeouts,
     ) -> Result<Poll<()>, ExchangeError> {
         let Side { transport, outbox, .. } = upstream;
         let flow = &mut self.flow;
@@ -157,28 +164,15 @@ impl Upload {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(Ok(Fill::Bytes))) => self.clock.stamp(),
             Poll::Ready(Ok(Ok(Fill::End)) | Err(_)) => return Err(GONE),
-            Poll::Ready(Ok(Err(FlowError::Write))) => self.go_deaf(upstream, timeouts),
-            Poll::Ready(Ok(Err(error))) => self.fail(error, upstream)?,
+            Poll::Ready(Ok(Err(error))) => return Err(broken(error)),
         }
         Ok(Poll::Ready(()))
-    }
-
-    fn fail(&mut self, error: FlowError, upstream: &mut Side) -> Result<(), ExchangeError> {
-        match error {
-            FlowError::Chunk(error) => Err(ExchangeError::client(Cause::Chunk(error))),
-            FlowError::Trailers(error) => Err(ExchangeError::client(Cause::Trailers(error))),
-            FlowError::Write => {
-                self.state = State::Deaf;
-                upstream.outbox = Outbox::default();
-                Ok(())
-            }
-        }
     }
 
     fn go_deaf(&mut self, upstream: &mut Side, timeouts: &Timeouts) {
         self.state = State::Deaf;
         self.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts));
-        upstream.outbox = Outbox::default();
+        upstream.outbox.give_up();
     }
 
     /// The limit that the way up is under now.
@@ -205,4 +199,11 @@ impl Upload {
 fn discard(cx: &mut Context<'_>, client: &mut Side) -> Result<(), ExchangeError> {
     let discarded = with_scratch(|scratch| client.transport.poll_discard(cx, scratch));
     if discarded.is_ready() { Err(GONE) } else { Ok(()) }
+}
+
+fn broken(error: FlowError) -> ExchangeError {
+    match error {
+        FlowError::Chunk(error) => ExchangeError::client(Cause::Chunk(error)),
+        FlowError::Trailers(error) => ExchangeError::client(Cause::Trailers(error)),
+    }
 }

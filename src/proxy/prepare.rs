@@ -1,0 +1,100 @@
+//! Everything that can be decided about a request before an upstream is involved.
+
+use crate::error::{Cause, ExchangeError};
+use crate::h1::forward::{NewTarget, put_request_head};
+use crate::h1::head::RequestHead;
+use crate::h1::request::{Decided, Request, RequestError, decide};
+use crate::h1::target::{TargetError, has_dot_segments, resolve_dot_segments};
+use crate::net::buffer::Buffer;
+use crate::proxy::context::Context;
+use crate::proxy::record::Recorder;
+use crate::route::Route;
+use std::borrow::Cow;
+
+/// A request that is ready to leave.
+pub(super) struct Prepared {
+    pub(super) request: Request,
+    /// Index of its upstream.
+    pub(super) upstream: usize,
+    /// The head as the upstream gets it.
+    pub(super) head: Buffer,
+}
+
+/// A request that will not leave.
+pub(super) struct Refusal {
+    pub(super) why: Why,
+    /// What is known of the request; without it the connection cannot go on.
+    pub(super) request: Option<Request>,
+}
+
+pub(super) enum Why {
+    Error(ExchangeError),
+    /// OPTIONS with Max-Forwards: 0 asks us, not the upstream (RFC 9110, section 7.6.2).
+    LastHop,
+}
+
+/// Parses, decides, routes, and writes the head that the upstream gets.
+pub(super) fn prepare(
+    context: &Context,
+    head: &[u8],
+    recorder: &mut Recorder,
+) -> Result<Prepared, Refusal> {
+    let unknown = |error| Refusal { why: Why::Error(refused(error)), request: None };
+    let limits = &context.snapshot.limits.head;
+    let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into()))?;
+    recorder.method(head.method);
+    let decided = decide(&head).map_err(unknown)?;
+    let request = decided.request;
+    let known = |why| Refusal { why, request: Some(request) };
+    if request.max_forwards == Some(0) {
+        return Err(known(Why::LastHop));
+    }
+    let path = resolved(&decided).map_err(|error| known(Why::Error(error)))?;
+    let route = find_route(context, &decided, &path).map_err(|error| known(Why::Error(error)))?;
+    recorder.route(&route.name);
+    let target = NewTarget {
+        replacement: &route.replacement,
+        rest: &path[route.path.len()..],
+        query: decided.query,
+    };
+    let mut out = Buffer::take();
+    put_request_head(&mut out, &head, &request, &target, &route.host);
+    Ok(Prepared { request, upstream: route.upstream, head: out })
+}
+
+/// The path without dot segments: an upstream resolves them, so routes must not be matched before.
+fn resolved<'b>(decided: &Decided<'b>) -> Result<Cow<'b, [u8]>, ExchangeError> {
+    if !has_dot_segments(decided.path) {
+        return Ok(Cow::Borrowed(decided.path));
+    }
+    let mut path = Vec::with_capacity(decided.path.len());
+    resolve_dot_segments(decided.path, &mut path).map_err(|error| refused(error.into()))?;
+    Ok(Cow::Owned(path))
+}
+
+/// The route of `path`. Dot segments that lead out of the route in which the client began are a
+/// probe, not a path.
+fn find_route<'c>(
+    context: &'c Context,
+    decided: &Decided<'_>,
+    path: &[u8],
+) -> Result<&'c Route, ExchangeError> {
+    let routes = &context.snapshot.routes;
+    let route = routes.find(path);
+    let begun = routes.find(decided.path);
+    match (route, begun) {
+        (Some(route), Some(begun)) if route.path != begun.path => Err(leaves_route()),
+        (None, Some(_)) => Err(leaves_route()),
+        (Some(route), _) => Ok(route),
+        (None, None) => Err(ExchangeError::client(Cause::NoRoute)),
+    }
+}
+
+fn leaves_route() -> ExchangeError {
+    refused(TargetError::AboveRoot.into())
+}
+
+/// A request that is refused for what its head says.
+pub(super) fn refused(error: RequestError) -> ExchangeError {
+    ExchangeError::client(Cause::Request(error))
+}
