@@ -220,3 +220,6 @@ impl Shared {
         Some(outcome)
     }
 }
+
+#[cfg(test)]
+mod tests;
