@@ -49,6 +49,11 @@ fn bound(address: SocketAddr, user_timeout: Duration) -> io::Result<Socket> {
 fn socket(address: SocketAddr, user_timeout: Duration) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // An address means what it says, whatever the system's default: `[::]` leaves IPv4 to a
+        // listener on `0.0.0.0`, which could not have the same port otherwise.
+        socket.set_only_v6(true)?;
+    }
     // Connections of a predecessor in TIME_WAIT must not keep us out.
     socket.set_reuse_address(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -69,6 +74,10 @@ pub fn keepalive() -> TcpKeepalive {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    /// Linux's number for an address family that the kernel does not have.
+    const EAFNOSUPPORT: i32 = 97;
 
     fn loopback() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 0))
@@ -87,5 +96,18 @@ mod tests {
         let address = first[0].local_addr().unwrap();
         let error = listen(address, 1, Duration::from_secs(60)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn the_same_port_can_be_listened_on_for_ipv4_and_for_ipv6() {
+        let timeout = Duration::from_secs(60);
+        let six = match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), 1, timeout) {
+            // Without IPv6 there is no port to share.
+            Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => return,
+            opened => opened.unwrap(),
+        };
+        let port = six[0].local_addr().unwrap().port();
+        let four = listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), 1, timeout).unwrap();
+        assert_eq!(four[0].local_addr().unwrap().port(), port);
     }
 }
