@@ -1,0 +1,173 @@
+//! The typewriter effect, measured: an API over TLS, narrows in front of it, and a client.
+//!
+//! All three run in this process, on a thread each, over 127.0.0.1; nothing else is needed. The
+//! client asks one question through the relay and one straight at the origin. The first answer is
+//! typed as it arrives, and then the delays of both are compared, token by token.
+//!
+//!     cargo run --release --example typewriter
+
+mod client;
+mod origin;
+
+use clap::Parser;
+use client::{Answer, Connection};
+use narrows::cli::{Cli, Command};
+use narrows::config::snapshot::Snapshot;
+use narrows::limits::TCP_USER_TIMEOUT;
+use narrows::net::listen::listen;
+use narrows::ops::{LogFormat, init_log};
+use narrows::worker::{self, Setup};
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::Level;
+
+/// What goes wrong here ends the example.
+type Fault = Box<dyn Error + Send + Sync>;
+
+const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/ca.pem");
+const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.pem");
+const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.key");
+
+/// Columns of the typed text.
+const WIDTH: usize = 72;
+/// Longest run of the whole example; it takes a tenth of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> Result<(), Fault> {
+    // The one clock of origin and client, so that their readings can be subtracted.
+    let clock = Instant::now();
+    init_log(LogFormat::Text, Level::INFO);
+    let origin = origin::start(clock)?;
+    let relay = Relay::start(origin)?;
+
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let asking = async { timeout(PATIENCE, ask_both(relay.address, origin, clock)).await };
+    let (relayed, direct) = runtime.block_on(asking)??;
+    drop(runtime);
+    relay.stop()?;
+    report(&relayed, &direct)?;
+    Ok(())
+}
+
+/// Both answers at once, so that whatever else this machine does hits both alike, and half a step
+/// apart, so that they do not hit each other.
+async fn ask_both(
+    relay: SocketAddr,
+    origin: SocketAddr,
+    clock: Instant,
+) -> Result<(Vec<Duration>, Vec<Duration>), Fault> {
+    let relayed = Connection::open(relay).await?;
+    let direct = Connection::open(origin).await?;
+    let relayed = relayed.ask("/gpt/v1/chat/completions", clock).await?;
+    sleep(origin::PACE / 2).await;
+    let direct = direct.ask("/v1/chat/completions", clock).await?;
+    tokio::try_join!(type_out(relayed), read_silently(direct))
+}
+
+async fn type_out(mut answer: Answer) -> Result<Vec<Duration>, Fault> {
+    let mut delays = Vec::new();
+    let mut column = 0;
+    let mut out = io::stdout();
+    writeln!(out)?;
+    while let Some(token) = answer.next_token().await? {
+        delays.push(token.delay);
+        column += token.text.len();
+        let mut text = token.text.as_str();
+        if column > WIDTH {
+            text = text.trim_start();
+            column = text.len();
+            writeln!(out)?;
+        }
+        write!(out, "{text}")?;
+        out.flush()?;
+    }
+    writeln!(out, "\n")?;
+    Ok(delays)
+}
+
+async fn read_silently(mut answer: Answer) -> Result<Vec<Duration>, Fault> {
+    let mut delays = Vec::new();
+    while let Some(token) = answer.next_token().await? {
+        delays.push(token.delay);
+    }
+    Ok(delays)
+}
+
+/// Prints the delays, from before the origin writes an event to after the client has read it.
+fn report(relayed: &[Duration], direct: &[Duration]) -> io::Result<()> {
+    let mut out = io::stdout();
+    let tokens = relayed.len();
+    let title = format!("delay of {tokens} tokens, in us");
+    writeln!(out, "{title:<32}{:>10}{:>10}", "p50", "p99")?;
+    let mut row = |name: &str, [p50, p99]: [i128; 2]| {
+        writeln!(out, "{name:<32}{:>10}{:>10}", p50 / 1000, p99 / 1000)
+    };
+    let through = [50, 99].map(|percent| percentile(relayed, percent));
+    let straight = [50, 99].map(|percent| percentile(direct, percent));
+    row("straight from the origin", straight)?;
+    row("through the relay", through)?;
+    row("added by the relay", [through[0] - straight[0], through[1] - straight[1]])
+}
+
+/// The nearest-rank percentile, in nanoseconds.
+fn percentile(delays: &[Duration], percent: usize) -> i128 {
+    let mut sorted = delays.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(rank).map_or(0, |delay| delay.as_nanos() as i128)
+}
+
+/// One worker of narrows on a thread of its own, configured as on the command line.
+struct Relay {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Relay {
+    fn start(origin: SocketAddr) -> Result<Self, Fault> {
+        let connect = origin.to_string();
+        let arguments = [
+            ["narrows", "run"],
+            ["--listen", "127.0.0.1:0"],
+            ["--certificate", CERTIFICATE],
+            ["--key", KEY],
+            ["--connect", &connect],
+            ["--ca", CA],
+        ];
+        let route = "/gpt/=https://api.openai.test/";
+        let arguments = arguments.as_flattened().iter().copied().chain([route]);
+        let Command::Run(arguments) = Cli::try_parse_from(arguments)?.command else {
+            return Err("the arguments begin with run".into());
+        };
+        let config = arguments.config().map_err(|problems| problems.to_string())?;
+        let snapshot = Snapshot::load(&config).map_err(|problems| problems.to_string())?;
+
+        let listeners = listen(snapshot.listeners[0].address, 1, TCP_USER_TIMEOUT)?;
+        let address = listeners[0].local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let setup = Setup {
+            snapshot: Arc::new(snapshot),
+            listeners,
+            connections: Arc::default(),
+            stop: stopped,
+        };
+        // The socket listens already: a client that is early waits in its queue.
+        let thread = thread::spawn(move || worker::run(setup, || ()));
+        Ok(Self { address, stop, thread })
+    }
+
+    /// Stops the worker, whose line about the exchange is in the log then.
+    fn stop(self) -> Result<(), Fault> {
+        self.stop.send_replace(true);
+        self.thread.join().map_err(|_panic| "the worker panicked")??;
+        Ok(())
+    }
+}
