@@ -44,8 +44,9 @@ impl Recorder {
         self.record.route = Some(Arc::clone(name));
     }
 
+    /// The exchange has its connection to the upstream: an idle one, or one just opened.
     pub(super) fn connected(&mut self, reused: bool) {
-        self.record.connect = Some(self.started.elapsed());
+        self.record.connect = (!reused).then(|| self.started.elapsed());
         self.record.reused = Some(reused);
     }
 
@@ -84,5 +85,21 @@ impl Recorder {
             Outcome::Aborted { fault: error.peer, cause: error.name() }
         };
         self.end(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_connection_that_was_opened_has_a_time_of_opening() {
+        let connected = |reused| {
+            let mut recorder = Recorder::start(SocketAddr::from(([192, 0, 2, 7], 4711)));
+            recorder.connected(reused);
+            (recorder.record.reused, recorder.record.connect.is_some())
+        };
+        assert_eq!(connected(false), (Some(false), true));
+        assert_eq!(connected(true), (Some(true), false));
     }
 }
