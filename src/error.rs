@@ -445,4 +445,22 @@ mod tests {
         assert_eq!(code(TlsFault::CertificateName), "upstream_certificate_wrong_name");
         assert_eq!(code(TlsFault::CertificateIssuer), "upstream_certificate_unknown_ca");
     }
+
+    /// By the source, because nothing else knows all the words.
+    #[test]
+    fn the_manual_explains_every_code_and_cause() {
+        let source = include_str!("error.rs");
+        let manual = include_str!("../docs/configuration.md");
+        // Never logged: a client that is idle or shakes no hands has begun no exchange.
+        let silent = ["keep_alive_timeout", "handshake_timeout"];
+        let production = source.split("#[cfg(test)]").next().unwrap();
+        let is_word = |text: &&str| {
+            text.contains('_') && text.bytes().all(|it| it == b'_' || it.is_ascii_lowercase())
+        };
+        let words: Vec<_> = production.split('"').skip(1).step_by(2).filter(is_word).collect();
+        assert!(words.len() > 30, "{words:?}");
+        for word in words.iter().filter(|word| !silent.contains(word)) {
+            assert!(manual.contains(&format!("`{word}`")), "{word}");
+        }
+    }
 }
