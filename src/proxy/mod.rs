@@ -1,8 +1,8 @@
 //! One client connection and its exchanges: all the waiting there is, and none of HTTP's rules.
 //!
-//! [`session`] reads one request after the other, [`serve`] takes one through its life, [`pump`]
-//! moves the bytes of both directions at once, [`tunnel`] those behind an upgrade, and
-//! [`respond`] sends what we have to say ourselves.
+//! [`session`] reads one request after the other, `serve` takes one through its life, `pump`
+//! moves the bytes of both directions at once, `tunnel` those behind an upgrade, and
+//! `respond` sends what we have to say ourselves.
 
 pub mod context;
 mod download;
