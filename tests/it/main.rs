@@ -12,5 +12,6 @@
 #![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
 
 mod kit;
+mod replay;
 mod smoke;
 mod support;

@@ -40,6 +40,12 @@ impl Origin {
         Self { listener: listen().await, tls: None }
     }
 
+    /// The same, with receive buffers so small that what it does not read is not acknowledged.
+    pub fn with_small_windows(self) -> Self {
+        socket2::SockRef::from(&self.listener).set_recv_buffer_size(4096).unwrap();
+        self
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
