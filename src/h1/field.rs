@@ -42,7 +42,7 @@ pub enum FieldId {
     /// `Via` (RFC 9110, section 7.6.3).
     Via,
     /// A name that tells an upstream about the client: `X-Forwarded*`, `Forwarded` (RFC 7239),
-    /// `X-Real-IP`, `True-Client-IP`, `CF-*`.
+    /// `X-Real-IP`, `True-Client-IP`, `CF-*` without the credentials of Cloudflare's services.
     ClientInfo,
     /// `Content-Type` (RFC 9110, section 8.3).
     ContentType,
@@ -176,12 +176,18 @@ impl<'b> FieldSection<'b> {
 }
 
 /// Whether the name belongs to one of the two families of client information.
+///
+/// `CF-Access-*` (service tokens) and `cf-aig-*` (AI Gateway) are what a client shows to an
+/// upstream at Cloudflare. What Access adds for a server behind it says who the user is.
 fn has_client_prefix(name: &[u8]) -> bool {
     let begins_with = |prefix: &[u8]| {
         name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix))
     };
     match name.first() {
-        Some(b'c' | b'C') => begins_with(b"cf-"),
+        Some(b'c' | b'C') if begins_with(b"cf-access-") => {
+            begins_with(b"cf-access-authenticated-") || begins_with(b"cf-access-jwt-")
+        }
+        Some(b'c' | b'C') => begins_with(b"cf-") && !begins_with(b"cf-aig-"),
         Some(b'x' | b'X') => begins_with(b"x-forwarded"),
         _ => false,
     }
@@ -220,6 +226,10 @@ mod tests {
         ("True-Client-IP", FieldId::ClientInfo),
         ("CF-Ray", FieldId::ClientInfo),
         ("CF-Connecting-IP", FieldId::ClientInfo),
+        ("CF-Access", FieldId::ClientInfo),
+        ("CF-AIG", FieldId::ClientInfo),
+        ("Cf-Access-Jwt-Assertion", FieldId::ClientInfo),
+        ("Cf-Access-Authenticated-User-Email", FieldId::ClientInfo),
     ];
 
     #[test]
@@ -262,6 +272,22 @@ mod tests {
             "Cookie",
         ] {
             assert_eq!(FieldId::of(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn credentials_for_services_of_cloudflare_are_no_client_information() {
+        for name in [
+            "CF-Access-Client-Id",
+            "CF-Access-Client-Secret",
+            "cf-access-token",
+            "cf-aig-authorization",
+            "cf-aig-metadata",
+            "Cf-Aig-",
+        ] {
+            for spelt in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+                assert_eq!(FieldId::of(spelt.as_bytes()), None, "{spelt}");
+            }
         }
     }
 
