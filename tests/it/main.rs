@@ -11,7 +11,15 @@
 )]
 #![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
 
+mod chunked;
+mod fields;
+mod framing;
+mod host;
 mod kit;
+mod persistence;
 mod replay;
+mod request_head;
+mod responses;
 mod smoke;
 mod support;
+mod target;

@@ -6,6 +6,7 @@ pub mod origin;
 pub mod peer;
 #[expect(dead_code, reason = "its first user is the relay's own first test")]
 pub mod relay;
+pub mod rig;
 
 use std::path::PathBuf;
 use std::time::Duration;
