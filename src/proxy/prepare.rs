@@ -25,6 +25,8 @@ pub(super) struct Refusal {
     pub(super) why: Why,
     /// What is known of the request; without it the connection cannot go on.
     pub(super) request: Option<Request>,
+    /// The method is known to be HEAD, also where nothing else is.
+    pub(super) is_head: bool,
 }
 
 pub(super) enum Why {
@@ -39,13 +41,15 @@ pub(super) fn prepare(
     head: &[u8],
     recorder: &mut Recorder,
 ) -> Result<Prepared, Refusal> {
-    let unknown = |error| Refusal { why: Why::Error(refused(error)), request: None };
+    let unknown =
+        |error, is_head| Refusal { why: Why::Error(refused(error)), request: None, is_head };
     let limits = &context.snapshot.limits.head;
-    let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into()))?;
+    let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into(), false))?;
     recorder.method(head.method);
-    let decided = decide(&head).map_err(unknown)?;
+    let is_head = head.method == b"HEAD";
+    let decided = decide(&head).map_err(|error| unknown(error, is_head))?;
     let request = decided.request;
-    let known = |why| Refusal { why, request: Some(request) };
+    let known = |why| Refusal { why, request: Some(request), is_head };
     if request.max_forwards == Some(0) {
         return Err(known(Why::LastHop));
     }

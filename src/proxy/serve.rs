@@ -53,7 +53,7 @@ impl Session {
                 let read = self.skip_body(&request);
                 self.manner(&request, read)
             }
-            None => Manner { close: true, head_only: false, tell_keep_alive: false },
+            None => Manner { close: true, head_only: refusal.is_head, tell_keep_alive: false },
         };
         match refusal.why {
             Why::Error(error) => self.answer_error(recorder, error, manner).await,

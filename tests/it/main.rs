@@ -16,6 +16,7 @@ mod fields;
 mod framing;
 mod host;
 mod kit;
+mod own_answers;
 mod persistence;
 mod replay;
 mod request_head;

@@ -1,0 +1,157 @@
+//! What the relay answers by itself: the shape, the length, and what becomes of the connection.
+
+use crate::support::peer::{End, field_value};
+use crate::support::relay::Relay;
+use crate::support::rig::{Rig, expect_bytes, expect_own_error};
+use tokio::net::TcpSocket;
+
+#[tokio::test]
+async fn an_own_error_is_json_in_the_shape_that_the_sdks_read() {
+    let rig = Rig::new().await;
+    let mut client = rig.client("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (head, body) = client.read_message().await;
+    let body = String::from_utf8(body).unwrap();
+    let want = "{\"error\":{\"message\":\"No route of this relay has this path.\",\
+                \"type\":\"narrows\",\"code\":\"route_not_found\",\"param\":null}}";
+    assert_eq!(body, want);
+    let date = field_value(&head, "date").expect("a date");
+    assert!(httpdate::parse_http_date(date).is_ok(), "{head}");
+    let want = format!(
+        "HTTP/1.1 404 Not Found\r\nDate: {date}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    assert_eq!(head, want);
+}
+
+#[tokio::test]
+async fn nothing_that_the_client_sent_comes_back_in_an_own_error() {
+    let rig = Rig::new().await;
+    for (request, status) in [
+        ("GET /canary?canary HTTP/1.1\r\nHost: canary\r\nX-Canary: canary\r\n\r\n", 404),
+        ("CANARY /canary HTTP/9.9\r\nHost: canary\r\n\r\n", 505),
+        ("GET /canary HTTP/1.1\r\nHost: canary canary\r\n\r\n", 400),
+        ("POST /gpt/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: canary, chunked\r\n\r\n", 501),
+    ] {
+        let mut client = rig.client(request).await;
+        let (head, body) = client.read_message().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        let answer = head + &String::from_utf8(body).unwrap();
+        assert!(!answer.to_ascii_lowercase().contains("canary"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_head_tells_the_length_and_sends_no_content() {
+    let rig = Rig::new().await;
+    for (label, request, status) in [
+        ("no route", "HEAD /nowhere HTTP/1.1\r\nHost: a\r\n", 404),
+        ("out of the route", "HEAD /gpt/../x HTTP/1.1\r\nHost: a\r\n", 400),
+        ("no host", "HEAD /gpt/x HTTP/1.1\r\n", 400),
+        ("a bad length", "HEAD /gpt/x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n", 400),
+        ("an unknown expectation", "HEAD /gpt/x HTTP/1.1\r\nHost: a\r\nExpect: x\r\n", 417),
+    ] {
+        println!("case: {label}");
+        let mut client = rig.client(format!("{request}Connection: close\r\n\r\n")).await;
+        let head = client.read_head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert_ne!(field_value(&head, "content-length"), Some("0"), "{head}");
+        client.expect_end(End::Clean).await;
+    }
+    rig.origin.assert_untouched().await;
+}
+
+#[tokio::test]
+async fn the_connection_stays_when_the_refused_request_is_here_to_its_end() {
+    let rig = Rig::new().await;
+    for (label, request) in [
+        ("no body", "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("a length", "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"),
+        (
+            "chunks",
+            "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+             5\r\nhello\r\n0\r\nA: 1\r\n\r\n",
+        ),
+    ] {
+        rig.refuses_and_keeps(label, request, 404, "route_not_found").await;
+    }
+}
+
+#[tokio::test]
+async fn the_connection_ends_when_the_refused_request_is_not_here_to_its_end() {
+    let rig = Rig::new().await;
+    let hidden = "GET /gpt/hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (label, request) in [
+        ("nothing of the body", "Content-Length: 5\r\n\r\n".to_owned()),
+        ("a part of it", "Content-Length: 5\r\n\r\nhell".to_owned()),
+        ("an expected body", "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n".to_owned()),
+        ("no last chunk", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".to_owned()),
+        ("a broken chunk", format!("Transfer-Encoding: chunked\r\n\r\n0\n\r\n{hidden}")),
+        ("a close that it asked for", format!("Connection: close\r\n\r\n{hidden}")),
+    ] {
+        let request = format!("POST /nowhere HTTP/1.1\r\nHost: a\r\n{request}");
+        rig.refuses(label, request, 404, "route_not_found").await;
+    }
+}
+
+#[tokio::test]
+async fn an_own_answer_tells_http_1_0_whether_the_connection_stays() {
+    let rig = Rig::new().await;
+    let mut client = rig.client("GET /nowhere HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    let head = expect_own_error(&mut client, 404, "route_not_found").await;
+    assert_eq!(field_value(&head, "connection"), Some("keep-alive"));
+    rig.serves_again(&mut client).await;
+    rig.refuses("it did not ask", "GET /nowhere HTTP/1.0\r\n\r\n", 404, "route_not_found").await;
+}
+
+#[tokio::test]
+async fn options_that_may_not_go_further_is_answered_here() {
+    let rig = Rig::new().await;
+    for target in ["/gpt/x", "*", "/nowhere", "http://a/gpt/x"] {
+        println!("case: {target}");
+        let request = format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+        let mut client = rig.client(request).await;
+        let head = client.read_head().await;
+        let date = field_value(&head, "date").expect("a date");
+        let want = format!(
+            "HTTP/1.1 204 No Content\r\nDate: {date}\r\n\
+             Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n\r\n"
+        );
+        assert_eq!(head, want);
+        rig.origin.assert_untouched().await;
+        rig.serves_again(&mut client).await;
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_upstream_is_a_502_and_the_connection_stays() {
+    let rig = Rig::new().await;
+    // Bound, so that nobody else gets the port, and not listening.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = deaf.local_addr().unwrap();
+    let route = format!("[[route]]\npath = \"/gone/\"\nupstream = \"http://{address}/\"");
+    let relay = Relay::plain_to(&rig.origin).with(&route).await;
+    let rig = Rig { relay, ..rig };
+    let request = "POST /gone/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+    rig.refuses_and_keeps("nobody listens", request, 502, "upstream_unreachable").await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_without_an_answer_is_a_502_and_the_connection_stays() {
+    let rig = Rig::new().await;
+    for begin in ["", "HTTP/1.1 2", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        println!("case: {begin:?}");
+        // POST: what may not be sent twice is not tried twice.
+        let request = "POST /gpt/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+        let mut client = rig.client(request).await;
+        let mut upstream = rig.origin.accept().await;
+        upstream.read_message().await;
+        upstream.send(begin).await;
+        upstream.close().await;
+        let passed = if begin.ends_with("\r\n\r\n") { begin } else { "" };
+        expect_bytes(&mut client, passed).await;
+        expect_own_error(&mut client, 502, "upstream_closed_early").await;
+        rig.serves_again(&mut client).await;
+    }
+}
