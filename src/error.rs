@@ -66,8 +66,6 @@ pub enum Cause {
     Tls(TlsFault),
     /// More client connections than `limits.connections`.
     TooManyConnections,
-    /// We are stopping, and the time for running exchanges is over.
-    Stopped,
 }
 
 /// Why a TLS handshake with an upstream failed.
@@ -182,7 +180,6 @@ impl ExchangeError {
             }
             Cause::Tls(fault) => tls_failure(fault),
             Cause::TooManyConnections => TOO_MANY_CONNECTIONS,
-            Cause::Stopped => return None,
         };
         Some(answer)
     }
@@ -202,7 +199,6 @@ impl ExchangeError {
             Cause::Timeout(Timer::ToClientWrite) => "slow_reader",
             Cause::Timeout(Timer::Tunnel) => "tunnel_timeout",
             Cause::Timeout(_) => "timeout",
-            Cause::Stopped => "stopped",
             Cause::Request(_)
             | Cause::NoRoute
             | Cause::Response(_)

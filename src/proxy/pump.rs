@@ -53,7 +53,9 @@ pub(super) async fn pump(
     let timeouts = &context.snapshot.timeouts;
     let head_limits = &context.snapshot.limits.head;
     let result = poll_fn(|cx: &mut Context<'_>| {
-        upload.poll(cx, client, upstream, exchange, timeouts)?;
+        let moved = upload.poll(cx, client, upstream, exchange, timeouts);
+        recorder.bytes(upload.content_bytes(), download.content_bytes());
+        moved?;
         let draining = context.drain.has_begun();
         let mut guide = Guide { exchange, recorder, head_limits, draining };
         if let Poll::Ready(pumped) = download.poll(cx, client, upstream, &mut guide)? {
@@ -65,7 +67,6 @@ pub(super) async fn pump(
         alarm.poll(cx, deadline.at).map(|()| Err(ExchangeError::expired(deadline.timer)))
     })
     .await;
-    recorder.bytes(upload.content_bytes(), download.content_bytes());
     result.map_err(|error| PumpError {
         error,
         status_spent: download.has_head(),

@@ -1,9 +1,10 @@
 //! What is remembered of an exchange for its access-log line.
 
-use crate::error::ExchangeError;
+use crate::error::{ExchangeError, Peer};
 use crate::ops::{ExchangeRecord, MethodName, Outcome};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::panicking;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,6 +13,8 @@ use tokio::time::Instant;
 pub(super) struct Recorder {
     started: Instant,
     record: ExchangeRecord,
+    /// The line is written: each exchange has exactly one.
+    written: bool,
 }
 
 impl Recorder {
@@ -33,6 +36,7 @@ impl Recorder {
                 to_client: 0,
                 outcome: Outcome::Completed,
             },
+            written: false,
         }
     }
 
@@ -75,6 +79,7 @@ impl Recorder {
         self.record.total = self.started.elapsed();
         self.record.outcome = outcome;
         self.record.emit();
+        self.written = true;
     }
 
     /// Writes the line of an exchange that did not. `answered`: the client was told.
@@ -85,6 +90,18 @@ impl Recorder {
             Outcome::Aborted { fault: error.peer, cause: error.name() }
         };
         self.end(outcome);
+    }
+}
+
+/// An exchange whose task is dropped has its line, too: a stop came before its end, or a panic.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if !self.written {
+            let cause = if panicking() { "panic" } else { "stopped" };
+            self.record.total = self.started.elapsed();
+            self.record.outcome = Outcome::Aborted { fault: Peer::Narrows, cause };
+            self.record.emit();
+        }
     }
 }
 
