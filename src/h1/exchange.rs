@@ -35,6 +35,9 @@ pub enum CloseReason {
     EndsTheBody,
     /// The final response came before the request was read to its end.
     RequestUnread,
+    /// The client offered an upgrade and the upstream declined. What the client sends next may
+    /// belong to the other protocol already, and must not be read as a request.
+    UpgradeRefused,
     /// We are asked to stop.
     Draining,
 }
@@ -201,6 +204,9 @@ impl Exchange {
             // The rest of the request may never be read, and the client has to know before it
             // sends another one behind it.
             self.close.get_or_insert(CloseReason::RequestUnread);
+        }
+        if self.request.offers_websocket {
+            self.close.get_or_insert(CloseReason::UpgradeRefused);
         }
         if draining {
             self.close.get_or_insert(CloseReason::Draining);
@@ -378,6 +384,19 @@ mod tests {
         }
         let bare = tell(&mut exchange(SOCKET), "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n");
         assert_eq!(bare, Err(ResponseError::UnaskedSwitch));
+    }
+
+    #[test]
+    fn a_refused_upgrade_ends_the_clients_connection_and_not_the_upstreams() {
+        for status in ["200 OK", "401 Unauthorized", "426 Upgrade Required"] {
+            let text = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            let (mut exchange, response) = answer(SOCKET, &text);
+            assert!(response.close, "{status}");
+            exchange.end_response();
+            assert_eq!(exchange.client_fate(), Fate::Close);
+            assert_eq!(exchange.close_reason(), Some(CloseReason::UpgradeRefused));
+            assert_eq!(exchange.upstream_fate(false), Fate::Keep);
+        }
     }
 
     #[test]
