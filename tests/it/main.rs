@@ -11,16 +11,25 @@
 )]
 #![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
 
+mod backpressure;
 mod chunked;
+mod cut_request;
+mod departure;
+mod early;
 mod fields;
 mod framing;
 mod host;
 mod kit;
+mod log;
 mod own_answers;
 mod persistence;
 mod replay;
 mod request_head;
 mod responses;
+mod reuse;
 mod smoke;
+mod streaming;
 mod support;
 mod target;
+mod tls;
+mod truncation;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 /// Connects without TLS.
@@ -23,15 +23,39 @@ pub async fn connect_tls(address: SocketAddr) -> Peer {
 
 /// As [`connect_tls`] to another name, for tests in which the handshake may fail.
 pub async fn connect_tls_as(name: &'static str, address: SocketAddr) -> io::Result<Peer> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(certificate_file("ca.pem")).unwrap()).unwrap();
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    connect_tls_with(&tls_config(ALL_VERSIONS), name, address).await
+}
 
+/// As [`connect_tls_as`], with a configuration that remembers sessions from one to the next.
+pub async fn connect_tls_with(
+    config: &Arc<ClientConfig>,
+    name: &'static str,
+    address: SocketAddr,
+) -> io::Result<Peer> {
     let name = ServerName::try_from(name).unwrap();
-    let handshake = TlsConnector::from(Arc::new(config)).connect(name, connect(address).await?);
+    let connector = TlsConnector::from(Arc::clone(config));
+    let handshake = connector.connect(name, connect(address).await?);
     let stream = within("the handshake of the client", handshake).await?;
     Ok(Peer::new("client", Wire::Tls(Box::new(TlsStream::Client(stream)))))
+}
+
+/// Trusts `certs/ca.pem`, offers `http/1.1`.
+pub fn tls_config(versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    Arc::new(tls_config_offering(versions, &["http/1.1"]))
+}
+
+/// As [`tls_config`], with another offer of protocols.
+pub fn tls_config_offering(
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&str],
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate_file("ca.pem")).unwrap()).unwrap();
+    let mut config = ClientConfig::builder_with_protocol_versions(versions)
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {

@@ -2,11 +2,13 @@
 //! connection, of which all three hand out raw bytes.
 
 pub mod client;
+pub mod leave;
 pub mod origin;
 pub mod peer;
-#[expect(dead_code, reason = "its first user is the relay's own first test")]
 pub mod relay;
 pub mod rig;
+pub mod stage;
+pub mod stall;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,13 +2,15 @@
 
 use super::peer::{Peer, Wire};
 use super::{certificate_file, within};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::version::TLS12;
+use tokio_rustls::rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 /// A server on 127.0.0.1 that answers nothing by itself.
@@ -25,14 +27,30 @@ impl Origin {
 
     /// HTTPS with `certs/{name}.pem` and its key: `server`, `expired`, `wrong-name`, `foreign`.
     pub async fn tls_with(name: &str) -> Self {
-        let chain = CertificateDer::from_pem_file(certificate_file(&format!("{name}.pem")));
-        let key = PrivateKeyDer::from_pem_file(certificate_file(&format!("{name}.key")));
-        let mut config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![chain.unwrap()], key.unwrap())
-            .unwrap();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { listener: listen().await, tls: Some(Arc::new(config).into()) }
+        Self { listener: listen().await, tls: Some(acceptor(name, ALL_VERSIONS)) }
+    }
+
+    /// As [`Origin::tls`], but of TLS 1.2.
+    pub async fn tls12() -> Self {
+        let tls = Some(acceptor("server", &[&TLS12]));
+        Self { listener: listen().await, tls }
+    }
+
+    /// An address at which nobody listens, and nobody else can, until [`Origin::wake_up`].
+    pub fn asleep() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self { listener: TcpListener::from_std(socket.into()).unwrap(), tls: None }
+    }
+
+    /// Begins to listen.
+    pub fn wake_up(&self) {
+        SockRef::from(&self.listener).listen(16).unwrap();
+    }
+
+    /// Presents another certificate from now on.
+    pub fn present(&mut self, name: &str) {
+        self.tls = Some(acceptor(name, ALL_VERSIONS));
     }
 
     /// HTTP without TLS.
@@ -74,6 +92,12 @@ impl Origin {
         Ok(Peer::new("origin", wire))
     }
 
+    /// The next connection, before any handshake: bytes below TLS.
+    pub async fn accept_tcp(&self) -> Peer {
+        let accepted = within("a connection at the origin", self.listener.accept()).await;
+        Peer::new("origin", Wire::Plain(accepted.unwrap().0))
+    }
+
     /// Asserts that nobody has connected. As with [`Peer::assert_silent`], what another process is
     /// about to do is not seen.
     pub async fn assert_untouched(&self) {
@@ -83,6 +107,17 @@ impl Origin {
         let accepted = polled_once(self.listener.accept()).await;
         assert!(accepted.is_none(), "somebody connected to the origin");
     }
+}
+
+fn acceptor(name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
+    let chain = CertificateDer::from_pem_file(certificate_file(&format!("{name}.pem")));
+    let key = PrivateKeyDer::from_pem_file(certificate_file(&format!("{name}.key")));
+    let mut config = ServerConfig::builder_with_protocol_versions(versions)
+        .with_no_client_auth()
+        .with_single_cert(vec![chain.unwrap()], key.unwrap())
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config).into()
 }
 
 async fn listen() -> TcpListener {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
+use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion};
 
 /// Turns of the runtime that [`Peer::assert_silent`] grants to everyone else. Each polls the
 /// kernel, and a byte needs a few on its way through both TLS sessions of a relay in this process.
@@ -22,7 +23,7 @@ pub const ROUNDS: usize = 64;
 pub struct Peer {
     /// `client` or `origin`, for messages.
     role: &'static str,
-    wire: Wire,
+    pub(super) wire: Wire,
     /// Bytes read and not yet asked for.
     surplus: Vec<u8>,
     /// The trailer section behind the last chunk of the last body.
@@ -58,11 +59,34 @@ impl Peer {
         Some(String::from_utf8_lossy(name).into_owned())
     }
 
+    /// Whether TLS took up a session of before instead of a full handshake.
+    pub fn is_resumed(&self) -> bool {
+        let Wire::Tls(tls) = &self.wire else { return false };
+        tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The version of TLS, if there is any.
+    pub fn tls_version(&self) -> Option<ProtocolVersion> {
+        let Wire::Tls(tls) = &self.wire else { return None };
+        tls.get_ref().1.protocol_version()
+    }
+
     /// At an origin: the name that the other side asked for by SNI, if any.
     pub fn server_name(&self) -> Option<String> {
         let Wire::Tls(tls) = &self.wire else { return None };
         let TlsStream::Server(tls) = &**tls else { return None };
         tls.get_ref().1.server_name().map(str::to_owned)
+    }
+
+    /// Length of the TLS record that will be read next, its header left out.
+    pub async fn peek_record_length(&mut self) -> usize {
+        assert!(self.surplus.is_empty(), "bytes of the record before are left");
+        let mut header = [0; 5];
+        within("a TLS record", async {
+            while self.wire.tcp().peek(&mut header).await.expect("a record") < header.len() {}
+        })
+        .await;
+        usize::from(u16::from_be_bytes([header[3], header[4]]))
     }
 
     /// Sends all of `bytes`, in one write if the kernel takes them.
@@ -217,7 +241,7 @@ impl Peer {
     }
 
     /// Throws away what has arrived: the kernel turns a close with unread bytes into a reset.
-    fn drain(&self) {
+    pub(super) fn drain(&self) {
         let mut bytes = [0; 4096];
         while self.wire.tcp().try_read(&mut bytes).is_ok_and(|count| count > 0) {}
     }
@@ -278,7 +302,8 @@ impl Peer {
 }
 
 impl Wire {
-    fn tcp(&self) -> &TcpStream {
+    /// Below TLS, if there is any.
+    pub(super) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,

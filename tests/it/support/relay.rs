@@ -6,7 +6,7 @@ use super::{GUARD, certificate_file, client, within};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -34,6 +34,7 @@ pub struct Relay {
 #[must_use = "await it"]
 pub struct Setup {
     toml: String,
+    arguments: Vec<&'static str>,
 }
 
 impl Relay {
@@ -45,18 +46,18 @@ impl Relay {
             certificate_file("server.pem"),
             certificate_file("server.key"),
         );
-        Setup { toml: listener + &route_to(origin) }
+        Setup::new(listener + &route_to(origin))
     }
 
     /// As [`Relay::to`], but the listener speaks HTTP without TLS.
     pub fn plain_to(origin: &Origin) -> Setup {
         let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n".to_owned();
-        Setup { toml: listener + &route_to(origin) }
+        Setup::new(listener + &route_to(origin))
     }
 
     /// A relay with this configuration. Its listeners should be at `127.0.0.1:0`.
     pub fn start(toml: &str) -> Setup {
-        Setup { toml: toml.to_owned() }
+        Setup::new(toml.to_owned())
     }
 
     /// Where the first listener is.
@@ -75,6 +76,15 @@ impl Relay {
             client::connect_tls(self.address()).await
         } else {
             client::connect_plain(self.address()).await
+        }
+    }
+
+    /// As [`Relay::connect`], for a relay that may turn the client away.
+    pub async fn try_connect(&self) -> io::Result<Peer> {
+        if self.tls {
+            client::connect_tls_as("localhost", self.address()).await
+        } else {
+            Ok(client::connect_plain(self.address()).await)
         }
     }
 
@@ -113,6 +123,22 @@ impl Relay {
 }
 
 impl Setup {
+    fn new(toml: String) -> Self {
+        Self { toml, arguments: Vec::new() }
+    }
+
+    /// With several workers; one is the default of tests.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.toml.insert_str(0, &format!("workers = {count}\n"));
+        self
+    }
+
+    /// Further arguments of the command line, such as `--log-level=trace`.
+    pub fn argument(mut self, argument: &'static str) -> Self {
+        self.arguments.push(argument);
+        self
+    }
+
     /// Appends to the configuration. The text begins inside the last table, the route's, so
     /// `tls_name = "…"` extends the route and `[timeouts]` begins a table of its own.
     pub fn with(mut self, toml: &str) -> Self {
@@ -135,6 +161,7 @@ impl Setup {
         let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
             .args(["run", "--config"])
             .arg(&configuration)
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

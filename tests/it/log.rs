@@ -1,0 +1,140 @@
+//! The access log as an operator reads it, and what must never be in any log.
+
+use crate::support::origin::Origin;
+use crate::support::relay::Relay;
+use crate::support::stage::{CHUNKED, GET, OK, OK_LAST, Stage};
+
+/// Stands for a key or a prompt.
+const SECRET: &str = "sk-s3cr3t";
+
+#[tokio::test]
+async fn a_completed_exchange_is_one_line_with_all_its_numbers() {
+    let stage = Stage::plain().await;
+    let mut client = stage.relay.connect().await;
+    client.send("POST /gpt/v1/chat HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").await;
+    let mut upstream = stage.origin.accept().await;
+    upstream.read_message().await;
+    upstream.send(OK).await;
+    client.read_message().await;
+    let line = stage.relay.wait_for_log("narrows::access").await;
+    for part in [
+        " INFO narrows::access: exchange route=\"/gpt/\" client=127.0.0.1:",
+        " method=\"POST\" status=200 connect_ms=",
+        " reused=false head_ms=",
+        " first_byte_ms=",
+        " total_ms=",
+        " to_upstream=5 to_client=2 end=\"completed\"",
+    ] {
+        assert!(line.contains(part), "{part:?} in {line}");
+    }
+    assert!(!line.contains("v1/chat") && !line.contains("fault="), "{line}");
+
+    client.send(GET).await;
+    upstream.read_head().await;
+    upstream.send(OK).await;
+    client.read_message().await;
+    stage.relay.wait_for_log("reused=true").await;
+    client.close().await;
+    let (_, log) = stage.relay.stop().await;
+    assert_eq!(log.iter().filter(|line| line.contains("narrows::access")).count(), 2, "{log:#?}");
+}
+
+#[tokio::test]
+async fn an_answer_of_our_own_names_the_fault_and_the_code() {
+    let origin = Origin::asleep();
+    let relay = Relay::plain_to(&origin).await;
+    let mut client = relay.connect().await;
+    client.send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.read_message().await;
+    let line = relay.wait_for_log("status=404").await;
+    assert!(
+        line.ends_with("end=\"answered\" fault=\"client\" cause=\"route_not_found\""),
+        "{line}"
+    );
+    assert!(!line.contains("route=") && !line.contains("reused="), "{line}");
+
+    client.send(GET).await;
+    client.read_message().await;
+    let line = relay.wait_for_log("status=502").await;
+    let want = "end=\"answered\" fault=\"upstream\" cause=\"upstream_unreachable\"";
+    assert!(line.ends_with(want), "{line}");
+}
+
+#[tokio::test]
+async fn a_json_log_holds_one_object_a_line() {
+    let origin = Origin::plain().await;
+    let relay = Relay::plain_to(&origin).argument("--log-format=json").await;
+    let mut client = relay.connect().await;
+    client.send(GET).await;
+    let mut upstream = origin.accept().await;
+    upstream.read_head().await;
+    upstream.send(OK).await;
+    client.read_message().await;
+    let line = relay.wait_for_log("\"exchange\"").await;
+    assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
+    for part in ["\"status\":200", "\"route\":\"/gpt/\"", "\"end\":\"completed\""] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_peer_wrote_is_in_the_log_at_any_level() {
+    for (client_tls, origin_tls) in [(false, false), (true, true)] {
+        let origin = if origin_tls { Origin::tls().await } else { Origin::plain().await };
+        let setup = if client_tls { Relay::to(&origin) } else { Relay::plain_to(&origin) };
+        let relay = setup.argument("--log-level=trace").await;
+
+        let whole = format!(
+            "POST /gpt/{SECRET}?key={SECRET} HTTP/1.1\r\nHost: {SECRET}\r\n\
+             Authorization: Bearer {SECRET}\r\nX-{SECRET}: {SECRET}\r\nContent-Length: 9\r\n\r\n\
+             {SECRET}"
+        );
+        let answers = [
+            format!(
+                "HTTP/1.1 200 {SECRET}\r\nX-{SECRET}: {SECRET}\r\nConnection: close\r\n\
+                     Content-Length: 9\r\n\r\n{SECRET}"
+            ),
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {SECRET}\r\nX: {SECRET}\r\n\r\n"),
+            format!("{SECRET}\r\n\r\n"),
+            format!("{CHUNKED}{SECRET}\r\n"),
+        ];
+        for answer in answers {
+            let mut client = relay.connect().await;
+            client.send(&whole).await;
+            let mut upstream = origin.accept().await;
+            let (head, body) = upstream.read_message().await;
+            assert!(head.contains(SECRET) && body == SECRET.as_bytes(), "{head}");
+            upstream.send(answer).await;
+            upstream.read_to_end().await;
+            drop(client);
+        }
+        for broken in [
+            format!("{SECRET}\r\n\r\n"),
+            format!("{SECRET} /gpt/ HTTP/1.1\r\nHost: a\r\nContent-Length: {SECRET}\r\n\r\n"),
+            format!("GET /{SECRET} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            format!("GET /gpt/../{SECRET} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            format!("GET /gpt/ HTTP/1.1\r\nHost: a\r\nExpect: {SECRET}\r\n\r\n"),
+            format!("GET /gpt/ {SECRET}\r\nHost: a\r\n\r\n"),
+            format!("GET /gpt/ HTTP/1.1\r\nHost: {SECRET} {SECRET}\r\n\r\n"),
+        ] {
+            let mut client = relay.connect().await;
+            client.send(broken).await;
+            assert!(client.read_head().await.starts_with("HTTP/1.1 4"));
+            client.close().await;
+        }
+        let mut client = relay.connect().await;
+        client.send(format!("{SECRET} /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let mut upstream = origin.accept().await;
+        upstream.read_head().await;
+        upstream.send(OK_LAST).await;
+        client.read_message().await;
+        relay.wait_for_log("method=\"other\" status=200").await;
+        client.close().await;
+
+        let (_, log) = relay.stop().await;
+        assert!(log.iter().filter(|line| line.contains("exchange")).count() >= 12, "{log:#?}");
+        for line in log {
+            assert!(!line.contains(SECRET), "{line}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! TLS on both sides: what is agreed on, and upstreams that are not what they should be.
+
+use crate::support::client::{
+    connect_plain, connect_tls_as, connect_tls_with, tls_config, tls_config_offering,
+};
+use crate::support::leave::Leave;
+use crate::support::origin::Origin;
+use crate::support::peer::{End, Peer, field_value};
+use crate::support::relay::Relay;
+use crate::support::stage::{GET, OK, OK_LAST, Stage};
+use std::sync::Arc;
+use tokio_rustls::rustls::ALL_VERSIONS;
+use tokio_rustls::rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+
+#[tokio::test]
+async fn an_upstream_with_a_bad_certificate_sees_no_request() {
+    for (certificate, code) in [
+        ("wrong-name", "upstream_certificate_wrong_name"),
+        ("expired", "upstream_certificate_expired"),
+        ("foreign", "upstream_certificate_unknown_ca"),
+    ] {
+        let mut origin = Origin::tls_with(certificate).await;
+        let relay = Relay::to(&origin).await;
+        let mut client = relay.connect().await;
+        for _ in 0..2 {
+            client.send(GET).await;
+            // A handshake that fails has carried nothing of the request.
+            assert!(origin.try_accept().await.is_err(), "{certificate}");
+            expect_502(&mut client, code).await;
+        }
+        origin.present("server");
+        expect_recovery(&mut client, &origin).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_in_plain_text_sees_no_request() {
+    let stage = Stage::tls().await;
+    let mut client = stage.relay.connect().await;
+    client.send(GET).await;
+    let mut upstream = stage.origin.accept_tcp().await;
+    upstream.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    let (seen, _) = upstream.read_to_end().await;
+    assert!(!String::from_utf8_lossy(&seen).contains("HTTP/1.1\r\n"), "{seen:?}");
+    expect_502(&mut client, "upstream_tls_failed").await;
+    expect_recovery(&mut client, &stage.origin).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_leaves_during_the_handshake_is_answered_for_with_502() {
+    let stage = Stage::tls().await;
+    let mut client = stage.relay.connect().await;
+    for how in Leave::OF_TCP {
+        client.send(GET).await;
+        let mut upstream = stage.origin.accept_tcp().await;
+        upstream.read_exactly(5).await;
+        assert!(upstream.leave(*how).await.is_none());
+        expect_502(&mut client, "upstream_tls_failed").await;
+    }
+    expect_recovery(&mut client, &stage.origin).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_connections_is_asked_again_by_the_next_request() {
+    let origin = Origin::asleep();
+    let relay = Relay::plain_to(&origin).await;
+    let mut client = relay.connect().await;
+    for _ in 0..3 {
+        client.send(GET).await;
+        expect_502(&mut client, "upstream_unreachable").await;
+    }
+    origin.wake_up();
+    expect_recovery(&mut client, &origin).await;
+}
+
+#[tokio::test]
+async fn the_upstream_is_asked_under_its_own_name_by_both_versions_of_tls() {
+    for (origin, version) in [(Origin::tls().await, TLSv1_3), (Origin::tls12().await, TLSv1_2)] {
+        let relay = Relay::to(&origin).await;
+        let mut client = relay.connect().await;
+        client.send(GET).await;
+        let mut upstream = origin.accept().await;
+        assert_eq!(upstream.tls_version(), Some(version));
+        assert_eq!(upstream.alpn().as_deref(), Some("http/1.1"));
+        assert_eq!(upstream.server_name().as_deref(), Some("api.openai.test"));
+        let head = upstream.read_head().await;
+        assert_eq!(field_value(&head, "host"), Some("api.openai.test"));
+    }
+}
+
+#[tokio::test]
+async fn clients_of_tls_1_2_and_1_3_are_served_over_http_1_1() {
+    let stage = Stage::new(true, false, "").await;
+    for (version, want) in [(&TLS12, TLSv1_2), (&TLS13, TLSv1_3)] {
+        for offered in [&["http/1.1"][..], &["h2", "http/1.1"], &[]] {
+            let config = Arc::new(tls_config_offering(&[version], offered));
+            let connecting = connect_tls_with(&config, "localhost", stage.relay.address());
+            let mut client = connecting.await.unwrap();
+            assert_eq!(client.tls_version(), Some(want));
+            let agreed = (!offered.is_empty()).then_some("http/1.1");
+            assert_eq!(client.alpn().as_deref(), agreed);
+            client.send(GET).await;
+            let mut upstream = stage.origin.accept().await;
+            upstream.read_head().await;
+            upstream.send(OK_LAST).await;
+            client.read_message().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_only_h2_is_refused_in_the_handshake() {
+    let stage = Stage::new(true, false, "").await;
+    let config = Arc::new(tls_config_offering(ALL_VERSIONS, &["h2"]));
+    let connected = connect_tls_with(&config, "localhost", stage.relay.address()).await;
+    let error = connected.err().expect("a refusal").to_string();
+    assert!(error.contains("NoApplicationProtocol"), "{error}");
+    stage.origin.assert_untouched().await;
+}
+
+#[tokio::test]
+async fn a_client_takes_up_its_session_of_before() {
+    let stage = Stage::new(true, false, "").await;
+    let mut upstream = None;
+    for version in [&TLS12, &TLS13] {
+        let config = tls_config(&[version]);
+        for resumed in [false, true, true] {
+            let connecting = connect_tls_with(&config, "localhost", stage.relay.address());
+            let mut client = connecting.await.unwrap();
+            assert_eq!(client.is_resumed(), resumed, "{:?}", client.tls_version());
+            client.send(GET).await;
+            let mut at_work = match upstream.take() {
+                Some(upstream) => upstream,
+                None => stage.origin.accept().await,
+            };
+            at_work.read_head().await;
+            at_work.send(OK).await;
+            client.read_message().await;
+            upstream = Some(at_work);
+            client.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn plain_http_at_the_tls_port_is_closed_and_harms_nobody() {
+    let stage = Stage::tls().await;
+    let mut lost = connect_plain(stage.relay.address()).await;
+    lost.send(GET).await;
+    let (answer, _) = lost.read_to_end().await;
+    // At most an alert: nothing that a client of HTTP could take for an answer.
+    assert!(answer.is_empty() || answer[0] == 0x15, "{answer:?}");
+
+    let mut half = connect_plain(stage.relay.address()).await;
+    half.send(b"\x16\x03\x01").await;
+    half.close().await;
+
+    let refused = connect_tls_as("wrong-name.test", stage.relay.address()).await;
+    assert!(refused.is_err(), "the certificate is not for that name");
+    stage.origin.assert_untouched().await;
+
+    let mut client = stage.relay.connect().await;
+    expect_recovery(&mut client, &stage.origin).await;
+}
+
+#[tokio::test]
+async fn a_client_that_only_half_closes_tls_after_its_answer_gets_a_proper_end() {
+    let stage = Stage::tls().await;
+    let mut client = stage.relay.connect().await;
+    expect_recovery(&mut client, &stage.origin).await;
+    client.half_close().await;
+    client.expect_end(End::Clean).await;
+}
+
+async fn expect_502(client: &mut Peer, code: &str) {
+    let (head, body) = client.read_message().await;
+    assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+    assert_eq!(field_value(&head, "content-type"), Some("application/json"));
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains(&format!("\"code\":\"{code}\"")), "{body}");
+}
+
+/// The next request of the same client works.
+async fn expect_recovery(client: &mut Peer, origin: &Origin) {
+    client.send(GET).await;
+    let mut upstream = origin.accept().await;
+    upstream.read_head().await;
+    upstream.send(OK).await;
+    let (head, body) = client.read_message().await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert_eq!(body, b"ok");
+}
