@@ -3,9 +3,11 @@
 //! A limit of time on a peer's acceptance needs to see every byte the peer takes, also those that
 //! TLS took from us long before. So the count is kept below TLS, where the socket is.
 
+use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -14,12 +16,13 @@ use tokio::net::TcpStream;
 pub struct MeteredTcp {
     tcp: TcpStream,
     written: u64,
+    resets_on_close: bool,
 }
 
 impl MeteredTcp {
     /// Counts from here.
     pub fn new(tcp: TcpStream) -> Self {
-        Self { tcp, written: 0 }
+        Self { tcp, written: 0, resets_on_close: false }
     }
 
     /// The stream itself, for socket options.
@@ -30,6 +33,15 @@ impl MeteredTcp {
     /// Bytes that the socket has taken.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Whether a close is to be a reset, which also throws away what is still to be sent.
+    pub fn reset_on_close(&mut self, reset: bool) {
+        if self.resets_on_close != reset {
+            self.resets_on_close = reset;
+            // Best effort: without it the close is a FIN, and framing or TLS has to tell.
+            let _ = SockRef::from(&self.tcp).set_linger(reset.then_some(Duration::ZERO));
+        }
     }
 
     fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -16,7 +16,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 /// A connected byte stream.
@@ -83,7 +82,10 @@ impl Transport {
     /// Those of the socket.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tcp(tcp) => {
+                tcp.reset_on_close(false);
+                Pin::new(tcp).poll_shutdown(cx)
+            }
             Self::TlsServer(tls) => Pin::new(tls).poll_shutdown(cx),
             Self::TlsClient(tls) => Pin::new(tls).poll_shutdown(cx),
             Self::Memory(memory) => {
@@ -99,10 +101,20 @@ impl Transport {
     /// close_notify: that says the same, and what was sent before still arrives.
     pub fn abort(mut self) {
         match &mut self {
-            Self::Tcp(tcp) => reset_on_close(tcp.socket()),
-            Self::TlsClient(tls) => reset_on_close(tls.get_ref().0.socket()),
+            Self::Tcp(tcp) => tcp.reset_on_close(true),
+            Self::TlsClient(tls) => tls.get_mut().0.reset_on_close(true),
             Self::TlsServer(_) => {}
             Self::Memory(memory) => memory.reset(),
+        }
+    }
+
+    /// From now on, until [`Transport::poll_shutdown`], a close says that something is missing,
+    /// whatever it is that closes: a task that ends, or the whole process.
+    ///
+    /// For a body that ends with the connection. Behind TLS the absence of close_notify says it.
+    pub fn abort_unless_shut_down(&mut self) {
+        if let Self::Tcp(tcp) = self {
+            tcp.reset_on_close(true);
         }
     }
 
@@ -169,9 +181,4 @@ impl Transport {
         while ready!(self.poll_read(cx, scratch))? > 0 {}
         Poll::Ready(Ok(()))
     }
-}
-
-fn reset_on_close(tcp: &TcpStream) {
-    // Best effort: without it the close is a FIN, and framing or TLS has to tell.
-    let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }

@@ -2,7 +2,7 @@
 
 use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError};
-use crate::h1::body::BodyReader;
+use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::exchange::{Exchange, ResponseError, Verdict};
 use crate::h1::forward::{put_final_head, put_interim_head, put_switch_head};
 use crate::h1::head::{HeadLimits, HeadReader, ResponseHead};
@@ -162,6 +162,9 @@ impl Download {
                 guide.recorder.response_head(head.status);
                 let out = client.outbox.queue();
                 with_date(|date| put_final_head(out, &head, &response, date));
+                if response.writer == BodyWriter::UntilClose {
+                    client.transport.abort_unless_shut_down();
+                }
                 self.state =
                     State::Body(Flow::new(BodyReader::new(response.body), response.writer));
             }

@@ -23,6 +23,7 @@ mod kit;
 mod log;
 mod own_answers;
 mod persistence;
+mod process;
 mod replay;
 mod request_head;
 mod responses;

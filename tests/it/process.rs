@@ -1,0 +1,205 @@
+//! The process: how it stops, what it refuses, and that several workers are one server.
+
+use crate::support::client::{connect_plain, connect_tls};
+use crate::support::origin::Origin;
+use crate::support::peer::{End, field_value};
+use crate::support::relay::Relay;
+use crate::support::stage::{CHUNKED, GET, GET_10, OK, OK_LAST, Stage, UNTIL_CLOSE};
+use crate::support::{certificate_file, within};
+use rustix::process::Signal;
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn a_stop_lets_exchanges_end_and_closes_idle_connections_at_once() {
+    for stage in Stage::all().await {
+        let (mut idle, mut idle_upstream) = stage.begin(GET).await;
+        idle_upstream.send(OK_LAST).await;
+        idle.read_message().await;
+        let mut silent = stage.relay.connect().await;
+        let (mut waiting, mut first) = stage.begin(GET).await;
+        let (mut reading, mut second) = stage.begin(GET).await;
+        second.send(CHUNKED).await;
+        reading.read_head().await;
+
+        stage.relay.signal(Signal::TERM);
+        idle.expect_end(End::Clean).await;
+        silent.expect_end(End::Clean).await;
+
+        second.send("5\r\nevent\r\n").await;
+        assert_eq!(reading.read_chunk().await, b"event");
+        // The worker has been through its loop since it heard of the stop.
+        let refused = TcpStream::connect(stage.relay.address()).await;
+        assert!(refused.is_err(), "{stage:?}: somebody still accepts");
+        second.send("0\r\n\r\n").await;
+        assert_eq!(reading.read_chunk().await, b"");
+        reading.expect_end(End::Clean).await;
+
+        first.send(OK).await;
+        let (head, body) = waiting.read_message().await;
+        assert_eq!(field_value(&head, "connection"), Some("close"), "{stage:?}");
+        assert_eq!(body, b"ok");
+        waiting.expect_end(End::Clean).await;
+        for client in [idle, silent, reading, waiting] {
+            client.close().await;
+        }
+
+        let mut relay = stage.relay;
+        let (status, log) = relay.ended().await;
+        assert_eq!(status.code(), Some(0), "{log:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_process_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let stage = Stage::plain().await;
+        let (mut client, mut upstream) = stage.answered(GET, CHUNKED).await;
+        let mut relay = stage.relay;
+        relay.signal(Signal::TERM);
+        relay.wait_for_log("stopping").await;
+        relay.signal(signal);
+        let (status, log) = relay.ended().await;
+        assert_eq!(status.code(), Some(0), "{log:#?}");
+        let (bytes, _) = client.read_to_end().await;
+        assert_eq!(bytes, b"", "no last chunk");
+        upstream.read_to_end().await;
+    }
+}
+
+/// Without chunks only the way the connection ends can say that something is missing.
+#[tokio::test]
+async fn a_body_that_the_close_ends_is_cut_when_the_process_ends_in_its_middle() {
+    for last in [Signal::TERM, Signal::KILL] {
+        let stage = Stage::plain().await;
+        let (mut client, mut upstream) = stage.answered(GET_10, UNTIL_CLOSE).await;
+        upstream.send("half").await;
+        assert_eq!(client.read_exactly(4).await, b"half");
+        let mut relay = stage.relay;
+        relay.signal(Signal::TERM);
+        relay.wait_for_log("stopping").await;
+        relay.signal(last);
+        relay.ended().await;
+        client.expect_end(End::Reset).await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_one_line_and_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = narrows(&["run", &format!("--listen={address}"), "/=http://127.0.0.1:9/"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains(" WARN ")).collect();
+    assert_eq!(lines.len(), 1, "{stderr}");
+    assert!(lines[0].starts_with(&format!("narrows: cannot listen on {address}: ")), "{stderr}");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_in_plain_and_closed_behind_tls() {
+    let limit = "[limits]\nconnections = 2\n";
+    let plain = Stage::new(false, false, limit).await;
+    let (first, _upstream) = plain.begin(GET).await;
+    let second = within("a connection", connect_plain(plain.relay.address())).await;
+    let mut third = plain.relay.connect().await;
+    let (head, body) = third.read_message().await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert_eq!(field_value(&head, "retry-after"), Some("1"));
+    assert_eq!(field_value(&head, "connection"), Some("close"));
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains("\"code\":\"too_many_connections\""), "{body}");
+    third.expect_end(End::Clean).await;
+    second.close().await;
+    expect_place(&plain).await;
+    drop(first);
+
+    let tls = Stage::new(true, false, limit).await;
+    let first = connect_tls(tls.relay.address()).await;
+    let second = connect_tls(tls.relay.address()).await;
+    let mut third = connect_plain(tls.relay.address()).await;
+    let (bytes, _) = third.read_to_end().await;
+    assert_eq!(bytes, b"", "not even an alert");
+    tls.relay.wait_for_log("limits.connections is reached").await;
+    second.close().await;
+    expect_place(&tls).await;
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_plain_and_a_tls_listener_serve_side_by_side() {
+    let origin = Origin::plain().await;
+    let relay = Relay::start(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\ncertificate = {:?}\nkey = {:?}\n\
+         [[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\n",
+        certificate_file("server.pem"),
+        certificate_file("server.key"),
+        origin.address(),
+    ))
+    .await;
+    let [plain, tls] = relay.addresses() else { panic!("two: {:?}", relay.addresses()) };
+    for mut client in [connect_plain(*plain).await, connect_tls(*tls).await] {
+        client.send(GET).await;
+        let mut upstream = origin.accept().await;
+        upstream.read_head().await;
+        upstream.send(OK_LAST).await;
+        assert_eq!(client.read_message().await.1, b"ok");
+    }
+}
+
+#[tokio::test]
+async fn several_workers_serve_one_address_and_stop_together() {
+    for tls in [false, true] {
+        let origin = Origin::plain().await;
+        let listener = if tls { Relay::to(&origin) } else { Relay::plain_to(&origin) };
+        let relay = listener.workers(4).await;
+        let mut open = Vec::new();
+        for number in 0..32 {
+            let mut client = relay.connect().await;
+            client.send(format!("GET /gpt/{number} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            let mut upstream = origin.accept().await;
+            let head = upstream.read_head().await;
+            assert!(head.starts_with(&format!("GET /{number} ")), "{head}");
+            open.push((client, upstream));
+        }
+        for (client, upstream) in &mut open {
+            upstream.send(OK).await;
+            assert_eq!(client.read_message().await.1, b"ok");
+        }
+        let stopping = relay.stop();
+        let closing = async {
+            for (mut client, _upstream) in open {
+                client.expect_end(End::Clean).await;
+            }
+        };
+        let ((status, log), ()) = tokio::join!(stopping, closing);
+        assert_eq!(status.code(), Some(0), "{log:#?}");
+    }
+}
+
+/// The place of a client that has left is free soon, though not at once.
+async fn expect_place(stage: &Stage) {
+    let served = async {
+        loop {
+            let Ok(mut client) = stage.relay.try_connect().await else { continue };
+            let request = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            if client.try_send(request).await.is_err() {
+                continue;
+            }
+            let (bytes, _) = client.read_to_end().await;
+            if bytes.starts_with(b"HTTP/1.1 404 ") {
+                return;
+            }
+        }
+    };
+    within("a free place", served).await;
+}
+
+async fn narrows(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_narrows"));
+    command.args(arguments);
+    let running = tokio::task::spawn_blocking(move || command.output());
+    within("the end of the process", running).await.unwrap().unwrap()
+}
