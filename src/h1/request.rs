@@ -46,6 +46,14 @@ pub struct Request {
     pub max_forwards: Option<u64>,
 }
 
+impl Request {
+    /// Whether another request may follow once this one has been declined. Not behind an offer to
+    /// switch protocols: what follows that may belong to the other protocol already.
+    pub fn may_be_followed(&self) -> bool {
+        self.persistent && !self.offers_websocket
+    }
+}
+
 /// A request that may be forwarded, and where it wants to go.
 #[derive(Debug)]
 pub struct Decided<'b> {
@@ -312,6 +320,15 @@ mod tests {
         assert!(!with("GET / HTTP/1.0", both));
         assert!(!with("POST / HTTP/1.1", both));
         assert!(!with("GET / HTTP/1.1", &format!("{both}Content-Length: 3\r\n")));
+    }
+
+    #[test]
+    fn nothing_may_follow_an_offer_that_is_declined() {
+        let get = "GET / HTTP/1.1\r\nHost: a\r\n";
+        assert!(accepted(&format!("{get}\r\n")).may_be_followed());
+        assert!(!accepted(&format!("{get}Connection: close\r\n\r\n")).may_be_followed());
+        let offer = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+        assert!(!accepted(&format!("{get}{offer}\r\n")).may_be_followed());
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Session {
 
     fn manner(&self, request: &Request, request_read: bool) -> Manner {
         Manner {
-            close: !request.persistent || !request_read || self.context.drain.has_begun(),
+            close: !request.may_be_followed() || !request_read || self.context.drain.has_begun(),
             head_only: request.method == Method::Head,
             tell_keep_alive: request.version == Version::Http10,
         }

@@ -34,3 +34,4 @@ mod support;
 mod target;
 mod tls;
 mod truncation;
+mod upgrade;
