@@ -261,7 +261,8 @@ impl Log {
         };
         let waiting = tokio::time::timeout(GUARD, found).await;
         waiting.unwrap_or_else(|_elapsed| {
-            let lines = self.lines.lock().unwrap();
+            // A copy: to panic with the lock in hand would poison it for the relay's drop.
+            let lines = self.lines.lock().unwrap().clone();
             panic!("waited {GUARD:?} for {part:?} in the relay's log, which is {lines:#?}")
         })
     }
