@@ -103,6 +103,10 @@ pub const ADDRESSES_MAX: usize = 8;
 /// Between the starts of two attempts of one dial (RFC 8305, section 5).
 pub const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
 
+/// Between two looks at whether a client has left whose bytes cannot be read now: its end stands
+/// behind them, and only the kernel's state of the connection tells.
+pub const DEPARTURE_LOOK: Duration = Duration::from_secs(1);
+
 /// How long running exchanges may go on after the first SIGTERM or SIGINT.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 

@@ -9,6 +9,7 @@ use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
 use crate::net::unacked::unacknowledged;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -127,6 +128,15 @@ impl Transport {
         let mut byte = [MaybeUninit::uninit()];
         let peeked = SockRef::from(tcp.socket()).peek(&mut byte);
         matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the peer has ended its direction, or the connection is broken, although bytes of
+    /// it may still be unread.
+    pub fn has_hung_up(&self) -> bool {
+        let Some(tcp) = self.tcp() else { return false };
+        let mut look = [PollFd::new(tcp.socket(), PollFlags::RDHUP)];
+        // An error, such as an interruption, says nothing of the peer.
+        poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// Lets the peer leave our bytes unacknowledged, or its window shut, for as long as `time`,

@@ -10,6 +10,7 @@
 use crate::deadline::{Alarm, Deadline};
 use crate::error::ExchangeError;
 use crate::h1::exchange::Exchange;
+use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::context;
 use crate::proxy::download::{Download, Guide};
 use crate::proxy::record::Recorder;
@@ -17,6 +18,7 @@ use crate::proxy::side::Side;
 use crate::proxy::upload::Upload;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use tokio::time::Instant;
 
 /// How the pump stopped without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,17 +55,28 @@ pub(super) async fn pump(
     let timeouts = &context.snapshot.timeouts;
     let head_limits = &context.snapshot.limits.head;
     let result = poll_fn(|cx: &mut Context<'_>| {
-        let moved = upload.poll(cx, client, upstream, exchange, timeouts);
-        recorder.bytes(upload.content_bytes(), download.content_bytes());
-        moved?;
+        upload.poll(cx, client, upstream, exchange, timeouts)?;
         let draining = context.drain.has_begun();
         let mut guide = Guide { exchange, recorder, head_limits, draining };
-        if let Poll::Ready(pumped) = download.poll(cx, client, upstream, &mut guide)? {
+        let pumped = download.poll(cx, client, upstream, &mut guide);
+        recorder.bytes(upload.content_bytes(), download.content_bytes());
+        if let Poll::Ready(pumped) = pumped? {
             return Poll::Ready(Ok(pumped));
         }
         let up = upload.deadline(upstream, timeouts);
         let down = download.deadline(client, upload.answer_by(), timeouts);
-        let Some(deadline) = earliest(up, down) else { return Poll::Pending };
+        let deadline = earliest(up, down);
+        if upload.is_blind(client, upstream) {
+            // Nothing will wake us when the client leaves: look by ourselves now and then.
+            let look = Instant::now() + DEPARTURE_LOOK;
+            if deadline.is_none_or(|deadline| look < deadline.at) {
+                if alarm.poll(cx, look).is_ready() {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+        }
+        let Some(deadline) = deadline else { return Poll::Pending };
         alarm.poll(cx, deadline.at).map(|()| Err(ExchangeError::expired(deadline.timer)))
     })
     .await;

@@ -26,7 +26,10 @@ impl Side {
     /// A half-close cannot be told from a departure. Most clients that end their direction are
     /// gone, and a model's tokens cost money; nginx takes it for one, too.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), ExchangeError> {
-        while self.inbox.bytes().len() < PIPELINED_BYTES_MAX {
+        if self.is_full() {
+            return self.watch_unread();
+        }
+        while !self.is_full() {
             match self.inbox.poll_fill(cx, &mut self.transport) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(Fill::Bytes)) => {}
@@ -34,6 +37,17 @@ impl Side {
             }
         }
         Ok(())
+    }
+
+    /// Whether no more is read ahead of what is asked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.inbox.bytes().len() >= PIPELINED_BYTES_MAX
+    }
+
+    /// The same watch without reading: sees a FIN or a reset behind bytes that have to wait. What
+    /// TLS says it cannot see.
+    pub(super) fn watch_unread(&self) -> Result<(), ExchangeError> {
+        if self.transport.has_hung_up() { Err(GONE) } else { Ok(()) }
     }
 
     /// Ready when the other end has taken all that was sent to it.

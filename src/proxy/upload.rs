@@ -82,7 +82,7 @@ impl Upload {
         }
         for _ in 0..READS_PER_TURN {
             if self.poll_room(cx, upstream, timeouts).is_pending() {
-                return Ok(());
+                return client.watch_unread();
             }
             if self.state == State::Body && self.flow.is_finished() {
                 self.state = State::Sent;
@@ -97,7 +97,7 @@ impl Upload {
                 }
                 State::Sent => return client.watch(cx),
                 // What a request may still be repeated with must not be thrown away.
-                State::Deaf if upstream.outbox.has_copy() => return Ok(()),
+                State::Deaf if upstream.outbox.has_copy() => return client.watch_unread(),
                 State::Deaf => return discard(cx, client),
             }
         }
@@ -185,6 +185,15 @@ impl Upload {
                 Some(self.clock.deadline(Timer::ToUpstreamRead, timeouts))
             }
             State::Sent | State::Deaf => None,
+        }
+    }
+
+    /// Whether the client cannot be read now, so that its departure would wake nobody.
+    pub(super) fn is_blind(&self, client: &Side, upstream: &Side) -> bool {
+        match self.state {
+            State::Fresh | State::Body => !upstream.outbox.is_empty(),
+            State::Sent => client.is_full(),
+            State::Deaf => upstream.outbox.has_copy(),
         }
     }
 

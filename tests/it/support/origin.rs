@@ -60,7 +60,7 @@ impl Origin {
 
     /// The same, with receive buffers so small that what it does not read is not acknowledged.
     pub fn with_small_windows(self) -> Self {
-        socket2::SockRef::from(&self.listener).set_recv_buffer_size(4096).unwrap();
+        SockRef::from(&self.listener).set_recv_buffer_size(4096).unwrap();
         self
     }
 
