@@ -1,7 +1,7 @@
 //! PEM files into rustls configurations: [`server_config`] for listeners, [`client_config`] for
 //! upstreams.
 //!
-//! TLS 1.2 and 1.3 through AWS-LC, ALPN `http/1.1` on both sides. Upstreams are always verified:
+//! TLS 1.2 and 1.3 through AWS-LC, ALPN `http/1.1`. Upstreams are always verified:
 //! there is no way to ask otherwise, because a request carries the API key to whoever answers.
 //! The provider is named explicitly, so that nothing depends on a process-wide default.
 //!
@@ -30,8 +30,10 @@ const CLIENT_SESSIONS_MAX: usize = 32;
 /// Session tickets per TLS 1.3 handshake with a client. rustls sends two; clients that resume
 /// hold on to one connection, and each ticket costs us an encryption and a record.
 const TICKETS_PER_HANDSHAKE: usize = 1;
-/// The only protocol we speak (RFC 7301).
+/// The protocol we speak (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
+/// What a client may offer instead.
+const ALPN_HTTP_10: &[u8] = b"http/1.0";
 
 /// Why credentials cannot be used. Displays as one line that names the file.
 #[derive(Debug)]
@@ -179,7 +181,9 @@ pub fn server_config(chain: Chain, key: Key) -> Result<Arc<ServerConfig>, Creden
             }
             error => CredentialError::BadCertificate(chain.file, error),
         })?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    // A client that speaks HTTP/1.0 may say so (RFC 7301, section 6), and would be refused
+    // without a word of it here; in HTTP itself the request's own version counts.
+    config.alpn_protocols = vec![ALPN.to_vec(), ALPN_HTTP_10.to_vec()];
     // Many clients list AES-256 first, out of habit, and would undo the order of `PROVIDER`. The
     // price: one that lists ChaCha20 first, for want of AES instructions, gets AES-128, too.
     // rustls cannot prefer ChaCha20 for such clients alone.
@@ -291,7 +295,7 @@ mod tests {
     #[test]
     fn a_certificate_and_its_key_make_a_server() {
         let config = server(CERTIFICATE, KEY).unwrap();
-        assert_eq!(config.alpn_protocols, [b"http/1.1"]);
+        assert_eq!(config.alpn_protocols, [b"http/1.1", b"http/1.0"]);
         assert!(config.ticketer.enabled());
         assert_eq!(config.send_tls13_tickets, 1);
     }

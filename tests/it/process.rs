@@ -71,8 +71,10 @@ async fn a_second_signal_ends_the_process_at_once() {
 /// Without chunks only the way the connection ends can say that something is missing.
 #[tokio::test]
 async fn a_body_that_the_close_ends_is_cut_when_the_process_ends_in_its_middle() {
-    for last in [Signal::TERM, Signal::KILL] {
-        let stage = Stage::plain().await;
+    for (last, tls) in
+        [Signal::TERM, Signal::KILL].into_iter().flat_map(|it| [(it, false), (it, true)])
+    {
+        let stage = Stage::new(tls, tls, "").await;
         let (mut client, mut upstream) = stage.answered(GET_10, UNTIL_CLOSE).await;
         upstream.send("half").await;
         assert_eq!(client.read_exactly(4).await, b"half");

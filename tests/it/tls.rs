@@ -90,15 +90,19 @@ async fn the_upstream_is_asked_under_its_own_name_by_both_versions_of_tls() {
 }
 
 #[tokio::test]
-async fn clients_of_tls_1_2_and_1_3_are_served_over_http_1_1() {
+async fn clients_of_tls_1_2_and_1_3_are_served_whatever_http_1_they_offer() {
     let stage = Stage::new(true, false, "").await;
     for (version, want) in [(&TLS12, TLSv1_2), (&TLS13, TLSv1_3)] {
-        for offered in [&["http/1.1"][..], &["h2", "http/1.1"], &[]] {
+        for (offered, agreed) in [
+            (&["http/1.1"][..], Some("http/1.1")),
+            (&["h2", "http/1.1"], Some("http/1.1")),
+            (&["http/1.0"], Some("http/1.0")),
+            (&[], None),
+        ] {
             let config = Arc::new(tls_config_offering(&[version], offered));
             let connecting = connect_tls_with(&config, "localhost", stage.relay.address());
             let mut client = connecting.await.unwrap();
             assert_eq!(client.tls_version(), Some(want));
-            let agreed = (!offered.is_empty()).then_some("http/1.1");
             assert_eq!(client.alpn().as_deref(), agreed);
             client.send(GET).await;
             let mut upstream = stage.origin.accept().await;
