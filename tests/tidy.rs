@@ -65,7 +65,7 @@ fn modules_use_only_their_own_layer_and_those_below() {
             faults.push(format!("{file}: give the module a row in LAYERS in tests/tidy.rs"));
             continue;
         };
-        let code = code(production(&read(&file)));
+        let code = code(&production_of(&file));
         for used in crate_paths(&code) {
             match layer_of(&used) {
                 Some(layer) if layer <= own => {}
@@ -85,7 +85,7 @@ fn no_path_leads_through_the_parent_of_a_top_level_module() {
     for file in files("src", "rs") {
         let at_top = file.matches('/').count() == 1 || file.ends_with("/mod.rs");
         let forbidden = if at_top { "super::" } else { "super::super" };
-        for (number, line) in code_lines(production(&read(&file))) {
+        for (number, line) in code_lines(&production_of(&file)) {
             if line.contains(forbidden) {
                 faults.push(format!("{file}:{number}: write `crate::` instead of `super::`"));
             }
@@ -129,7 +129,7 @@ fn tests_do_not_sleep() {
 fn files_stay_short() {
     let mut faults = Vec::new();
     for file in files("src", "rs") {
-        let lines = production(&read(&file)).lines().count();
+        let lines = production_of(&file).lines().count();
         if lines > FILE_LINES_MAX {
             faults.push(format!("{file}: {lines} lines without tests, {FILE_LINES_MAX} allowed"));
         }
@@ -141,7 +141,7 @@ fn files_stay_short() {
 fn functions_stay_short() {
     let mut faults = Vec::new();
     for file in files("src", "rs") {
-        for (number, name, length) in functions(production(&read(&file))) {
+        for (number, name, length) in functions(&production_of(&file)) {
             if length > FUNCTION_LINES_MAX {
                 let limit = format!("{FUNCTION_LINES_MAX} allowed");
                 faults.push(format!("{file}:{number}: {name} has {length} lines, {limit}"));
@@ -231,7 +231,7 @@ fn assert_none(faults: &[String]) {
 fn check_words(applies: impl Fn(&str) -> bool, words: &[&str], reason: &str) {
     let mut faults = Vec::new();
     for file in files("src", "rs").into_iter().filter(|file| applies(file)) {
-        for (number, line) in code_lines(production(&read(&file))) {
+        for (number, line) in code_lines(&production_of(&file)) {
             if let Some(word) = words.iter().find(|word| line.contains(**word)) {
                 faults.push(format!("{file}:{number}: {word}: {reason}"));
             }
@@ -268,6 +268,16 @@ fn files(from: &str, extension: &str) -> Vec<String> {
     }
     found.sort();
     found
+}
+
+/// The source of a file without its tests: nothing of a file that holds only tests.
+fn production_of(file: &str) -> String {
+    if is_test_only(file) { String::new() } else { production(&read(file)).to_owned() }
+}
+
+/// A test module of its own, in one file or in a folder.
+fn is_test_only(file: &str) -> bool {
+    file.ends_with("/tests.rs") || file.contains("/tests/")
 }
 
 /// The source without its tests: all before the first test module at the left margin.
@@ -388,6 +398,8 @@ fn the_checks_see_what_they_should() {
         "fn a() {\n    b();\n}\n\n    pub fn c(\n        d: u8,\n    ) {\n    }\nfn e();\n";
     let functions = functions(source);
     assert_eq!(functions, [(1, "a".to_owned(), 3), (5, "c".to_owned(), 4)]);
+    assert!(is_test_only("src/a/tests/b.rs") && is_test_only("src/a/tests.rs"));
+    assert!(!is_test_only("src/a/contests.rs") && !is_test_only("src/tests_a.rs"));
     let kept = "a\n#[cfg(test)]\nuse x;\n\n";
     assert_eq!(production(&format!("{kept}#[cfg(test)]\nmod tests {{}}\n")), kept);
 }

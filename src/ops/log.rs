@@ -90,12 +90,12 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
 
 /// A log kept in memory, for tests of what is written.
 #[cfg(test)]
-pub(super) mod capture {
+pub(crate) mod capture {
     use super::*;
     use std::sync::{Arc, Mutex};
 
     /// What was logged on this thread while `work` ran.
-    pub(in crate::ops) fn logged(format: LogFormat, level: Level, work: impl FnOnce()) -> String {
+    pub(crate) fn logged(format: LogFormat, level: Level, work: impl FnOnce()) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
         tracing::subscriber::with_default(

@@ -19,3 +19,6 @@ mod upload;
 
 pub use context::Context;
 pub use session::Session;
+
+#[cfg(test)]
+mod tests;

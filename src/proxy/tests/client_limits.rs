@@ -1,0 +1,198 @@
+//! The limits of time that a client is under: its heads, its silence, its bodies, its reading.
+
+use super::bench::{Bench, CHUNKED_POST, EMPTY, GET, POST, STREAM, Wire, run, seconds, settle};
+use crate::net::memory::End;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+#[test]
+fn a_trickle_does_not_extend_the_limit_of_a_request_head() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        sleep(seconds(3)).await;
+        client.send("G").await;
+        let begun = Instant::now();
+        client.trickle("ET /gpt/v1", 1).await;
+        assert_eq!(begun.elapsed(), seconds(10));
+        let answer = client.read().await;
+        assert_eq!(begun.elapsed(), seconds(11));
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
+        assert_eq!(bench.dials(), 0);
+    });
+    assert_eq!(log, ["408 answered client request_timeout"]);
+}
+
+#[test]
+fn a_head_that_takes_almost_its_limit_is_served() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send(&GET[..GET.len() - 1]).await;
+        sleep(seconds(11) - Duration::from_millis(1)).await;
+        client.send("\n").await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        upstream.send(EMPTY).await;
+        assert_eq!(client.read().await, EMPTY);
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn a_client_that_never_speaks_is_closed_cleanly_and_without_a_word() {
+    let log = run(async |bench| {
+        let begun = Instant::now();
+        let mut client = bench.client();
+        assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
+        assert_eq!(begun.elapsed(), seconds(13));
+    });
+    assert_eq!(log, [""; 0]);
+}
+
+#[test]
+fn silence_after_an_exchange_is_counted_from_its_end() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        sleep(seconds(12)).await;
+        let mut upstream = None;
+        for _ in 0..2 {
+            client.send(GET).await;
+            if upstream.is_none() {
+                upstream = Some(bench.upstream().await);
+            }
+            let upstream = upstream.as_mut().unwrap();
+            upstream.read().await;
+            sleep(seconds(16)).await;
+            upstream.send(EMPTY).await;
+            assert_eq!(client.read().await, EMPTY);
+            sleep(seconds(12)).await;
+        }
+        let since = Instant::now();
+        assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
+        assert_eq!(since.elapsed(), seconds(1));
+        assert_eq!(bench.dials(), 1);
+    });
+    assert_eq!(log, ["200 completed", "200 completed"]);
+}
+
+#[test]
+fn a_gap_in_a_request_body_is_the_clients_fault_and_bytes_end_it() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send(POST).await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        client.trickle("twelve bytes", 22).await;
+        let since = Instant::now();
+        let answer = client.read().await;
+        assert_eq!(since.elapsed(), seconds(23));
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
+        assert_eq!(upstream.here().1, Some(End::Reset));
+    });
+    assert_eq!(log, ["408 answered client request_timeout"]);
+}
+
+#[test]
+fn every_byte_of_a_chunked_request_body_extends_its_limit() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send("POST /gpt/v1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        client.trickle("5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n", 22).await;
+        upstream.send(EMPTY).await;
+        assert_eq!(client.read().await, EMPTY);
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn a_client_that_stops_reading_is_cut_off_and_its_upstream_too() {
+    let log = run(async |bench| {
+        let (mut client, mut upstream) = blocked_client(bench).await;
+        // Each byte that it takes gives it the whole limit again.
+        for _ in 0..20 {
+            sleep(seconds(36)).await;
+            client.read_some(1).await;
+        }
+        let since = Instant::now();
+        bench.over().await;
+        assert_eq!(since.elapsed(), seconds(37));
+        assert_eq!(client.here().1, Some(End::Reset));
+        assert_eq!(upstream.here().1, Some(End::Reset));
+    });
+    assert_eq!(log, ["200 aborted client slow_reader"]);
+}
+
+/// A client with a response on its way that does not fit into its connection.
+async fn blocked_client(bench: &Bench) -> (Wire, Wire) {
+    let mut client = bench.narrow_client(80);
+    client.send(GET).await;
+    let mut upstream = bench.upstream().await;
+    upstream.read().await;
+    upstream.send(STREAM).await;
+    upstream.send(format!("64\r\n{:100}\r\n", "")).await;
+    (client, upstream)
+}
+
+#[test]
+fn a_client_that_reads_again_in_time_gets_everything() {
+    let log = run(async |bench| {
+        let (mut client, mut upstream) = blocked_client(bench).await;
+        sleep(seconds(36)).await;
+        let mut got = client.read().await;
+        while !got.ends_with("\r\n0\r\n\r\n") {
+            got.push_str(&client.read().await);
+            if got.len() == STREAM.len() + 106 {
+                upstream.send("0\r\n\r\n").await;
+            }
+        }
+        assert_eq!(got, format!("{STREAM}64\r\n{:100}\r\n0\r\n\r\n", ""));
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn an_answer_of_our_own_waits_for_its_reader_no_longer_than_another() {
+    let log = run(async |bench| {
+        let begun = Instant::now();
+        let mut client = bench.narrow_client(16);
+        client.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        bench.over().await;
+        assert_eq!(begun.elapsed(), seconds(37));
+        assert_eq!(client.here().1, Some(End::Reset));
+    });
+    assert_eq!(log, ["404 aborted client slow_reader"]);
+}
+
+#[test]
+fn a_closing_connection_is_read_on_for_its_limit_and_a_trickle_does_not_extend_it() {
+    run(async |bench| {
+        let mut client = bench.client();
+        client.send("nonsense\r\n\r\n").await;
+        let begun = Instant::now();
+        let (answer, end) = client.read_to_end().await;
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert_eq!((end, begun.elapsed()), (End::Clean, seconds(0)));
+        sleep(seconds(1)).await;
+        client.send("more").await;
+        bench.over().await;
+        assert_eq!(begun.elapsed(), seconds(2));
+        assert!(client.try_send("x").await.is_err());
+    });
+}
+
+#[test]
+fn a_closing_connection_ends_at_once_when_the_client_does() {
+    run(async |bench| {
+        let mut client = bench.client();
+        client.send("nonsense\r\n\r\n").await;
+        settle().await;
+        let begun = Instant::now();
+        client.end(End::Clean);
+        bench.over().await;
+        assert_eq!(begun.elapsed(), seconds(0));
+    });
+}
