@@ -207,6 +207,8 @@ impl Download {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(Ok(Fill::Bytes))) => self.clock.stamp(),
             Poll::Ready(Ok(Ok(Fill::End))) => {
+                // The client may have to take a last chunk, and its gap begins now.
+                self.clock.stamp();
                 if !flow.end_by_close(cx, outbox, transport) {
                     return Err(ExchangeError::upstream(Cause::ClosedEarly));
                 }
