@@ -1,11 +1,12 @@
 //! The bench: sessions on connections in memory, upstreams played by the test, and a clock that
 //! moves only when nobody can do anything without it.
 
+use super::wire::Wire;
 use crate::config::Limits;
 use crate::config::snapshot::Snapshot;
 use crate::deadline::Timeouts;
 use crate::error::ExchangeError;
-use crate::net::memory::{End, MemoryStream};
+use crate::net::memory::MemoryStream;
 use crate::net::transport::Transport;
 use crate::ops::{LogFormat, logged};
 use crate::proxy::context::Drain;
@@ -15,12 +16,10 @@ use crate::upstream::{Dial, Dialing, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
-use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
@@ -122,7 +121,7 @@ pub(super) enum Manner {
 struct Network {
     manner: Cell<Manner>,
     capacity: Cell<usize>,
-    greeting: RefCell<Vec<u8>>,
+    greeting: RefCell<Vec<String>>,
     accepted: RefCell<VecDeque<Wire>>,
     arrived: Notify,
     dials: Cell<usize>,
@@ -205,6 +204,23 @@ impl Bench {
         }
     }
 
+    /// A client and an upstream, with a tunnel between them.
+    pub(super) async fn tunnel(&self) -> (Wire, Wire) {
+        let mut client = self.client();
+        let upstream = self.switch(&mut client).await;
+        (client, upstream)
+    }
+
+    /// The upstream's end of a tunnel that `client` asks for.
+    pub(super) async fn switch(&self, client: &mut Wire) -> Wire {
+        client.send(SOCKET).await;
+        let mut upstream = self.upstream().await;
+        upstream.read().await;
+        upstream.send(SWITCH).await;
+        assert_eq!(client.read().await, SWITCH);
+        upstream
+    }
+
     /// From now on, dials end like this.
     pub(super) fn dials_are(&self, manner: Manner) {
         self.network.manner.set(manner);
@@ -215,9 +231,9 @@ impl Bench {
         self.network.capacity.set(capacity);
     }
 
-    /// From now on, the upstream says this before it is asked.
-    pub(super) fn upstreams_say(&self, greeting: &str) {
-        self.network.greeting.replace(greeting.as_bytes().to_vec());
+    /// From now on, the upstream says this before it is asked, each part in a write of its own.
+    pub(super) fn upstreams_say(&self, greeting: Vec<String>) {
+        self.network.greeting.replace(greeting);
     }
 
     /// How many connections were dialled.
@@ -275,112 +291,11 @@ impl Network {
     fn connect(&self) -> Transport {
         let (near, far) = MemoryStream::pair(self.capacity.get());
         let mut far = Wire(far);
-        far.write_now(&self.greeting.borrow());
+        for part in &*self.greeting.borrow() {
+            far.write_now(part.as_bytes());
+        }
         self.accepted.borrow_mut().push_back(far);
         self.arrived.notify_one();
         Transport::Memory(near)
-    }
-}
-
-/// The far end of a connection: a client or an upstream, played by the test. Dropped, it cuts.
-pub(super) struct Wire(MemoryStream);
-
-impl Wire {
-    /// Sends `bytes`, in one write if there is room.
-    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes).await.expect("our bytes are taken");
-    }
-
-    /// As `send`, to a relay that may be done with us.
-    pub(super) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        let mut left = bytes.as_ref();
-        while !left.is_empty() {
-            let len = poll_fn(|cx| self.0.poll_write(cx, &[IoSlice::new(left)])).await?;
-            left = &left[len..];
-        }
-        Ok(())
-    }
-
-    /// Sends a byte of `bytes` each time `gap` seconds have passed, for as long as it is taken.
-    pub(super) async fn trickle(&mut self, bytes: &str, gap: u64) {
-        for byte in bytes.as_bytes() {
-            sleep(seconds(gap)).await;
-            if self.try_send([*byte]).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Writes `bytes` at once; there has to be room.
-    pub(super) fn write_now(&mut self, bytes: &[u8]) {
-        let mut cx = std::task::Context::from_waker(Waker::noop());
-        let written = self.0.poll_write(&mut cx, &[IoSlice::new(bytes)]);
-        assert!(matches!(written, Poll::Ready(Ok(len)) if len == bytes.len()), "{written:?}");
-    }
-
-    /// The relay's next write, whole.
-    pub(super) async fn read(&mut self) -> String {
-        let bytes = self.read_some(CAPACITY).await;
-        String::from_utf8(bytes).unwrap()
-    }
-
-    /// At most `len` bytes of the relay's next write.
-    pub(super) async fn read_some(&mut self, len: usize) -> Vec<u8> {
-        let mut into = vec![0; len];
-        let read = poll_fn(|cx| self.0.poll_read(cx, &mut into)).await;
-        let len = read.expect("the connection goes on");
-        assert!(len > 0, "the connection goes on");
-        into.truncate(len);
-        into
-    }
-
-    /// All that comes until the relay ends this direction, and how it does.
-    pub(super) async fn read_to_end(&mut self) -> (String, End) {
-        let (mut bytes, mut into) = (Vec::new(), vec![0; CAPACITY]);
-        let end = loop {
-            match poll_fn(|cx| self.0.poll_read(cx, &mut into)).await {
-                Ok(0) => break End::Clean,
-                Ok(len) => bytes.extend_from_slice(&into[..len]),
-                Err(error) => break kind_of_end(&error),
-            }
-        };
-        (String::from_utf8(bytes).unwrap(), end)
-    }
-
-    /// The writes that are here, and the end if that is here, too.
-    pub(super) fn here(&mut self) -> (Vec<String>, Option<End>) {
-        let (mut writes, mut into) = (Vec::new(), vec![0; CAPACITY]);
-        let mut cx = std::task::Context::from_waker(Waker::noop());
-        loop {
-            match self.0.poll_read(&mut cx, &mut into) {
-                Poll::Pending => return (writes, None),
-                Poll::Ready(Ok(0)) => return (writes, Some(End::Clean)),
-                Poll::Ready(Ok(len)) => {
-                    writes.push(String::from_utf8(into[..len].to_vec()).unwrap());
-                }
-                Poll::Ready(Err(error)) => return (writes, Some(kind_of_end(&error))),
-            }
-        }
-    }
-
-    /// Bytes that the relay has taken or that fitted into the connection.
-    pub(super) fn written(&self) -> u64 {
-        self.0.written()
-    }
-
-    /// Ends our direction, or everything with [`End::Reset`].
-    pub(super) fn end(&mut self, end: End) {
-        match end {
-            End::Clean | End::Cut => self.0.end(end),
-            End::Reset => self.0.reset(),
-        }
-    }
-}
-
-fn kind_of_end(error: &io::Error) -> End {
-    match error.kind() {
-        ErrorKind::UnexpectedEof => End::Cut,
-        ErrorKind::ConnectionReset => End::Reset,
-        other => panic!("an end by {other}"),
     }
 }

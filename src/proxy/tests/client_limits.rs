@@ -1,6 +1,7 @@
 //! The limits of time that a client is under: its heads, its silence, its bodies, its reading.
 
-use super::bench::{Bench, CHUNKED_POST, EMPTY, GET, POST, STREAM, Wire, run, seconds, settle};
+use super::bench::{Bench, CHUNKED_POST, EMPTY, GET, POST, STREAM, run, seconds, settle};
+use super::wire::Wire;
 use crate::net::memory::End;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -98,7 +99,7 @@ fn a_gap_in_a_request_body_is_the_clients_fault_and_bytes_end_it() {
 fn every_byte_of_a_chunked_request_body_extends_its_limit() {
     let log = run(async |bench| {
         let mut client = bench.client();
-        client.send("POST /gpt/v1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        client.send(CHUNKED_POST).await;
         let mut upstream = bench.upstream().await;
         upstream.read().await;
         client.trickle("5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n", 22).await;

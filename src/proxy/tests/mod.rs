@@ -2,5 +2,11 @@
 
 mod bench;
 mod client_limits;
+mod departure;
+mod memory;
 mod one_timer;
+mod pump;
+mod session;
+mod tunnel;
 mod upstream_limits;
+mod wire;

@@ -1,7 +1,8 @@
 //! One timer for all limits of a connection: none fires early or late because of the one that was
 //! armed before it, and waiting costs no work.
 
-use super::bench::{Bench, EMPTY, GET, STREAM, Wire, run, seconds};
+use super::bench::{Bench, EMPTY, GET, STREAM, run, seconds};
+use super::wire::Wire;
 use crate::net::memory::End;
 use tokio::time::{Instant, sleep};
 

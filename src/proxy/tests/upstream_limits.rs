@@ -1,8 +1,7 @@
 //! The limits of time that an upstream is under, and that of a tunnel.
 
-use super::bench::{
-    Bench, CHUNKED_POST, EMPTY, GET, POST, SOCKET, STREAM, SWITCH, Wire, run, seconds,
-};
+use super::bench::{Bench, CHUNKED_POST, EMPTY, GET, POST, STREAM, SWITCH, run, seconds};
+use super::wire::Wire;
 use crate::net::memory::End;
 use tokio::time::{Instant, sleep};
 
@@ -168,7 +167,7 @@ fn the_gap_of_an_upstream_does_not_run_while_the_client_is_slow() {
 #[test]
 fn a_tunnel_ends_after_silence_in_both_directions() {
     let log = run(async |bench| {
-        let (mut client, mut upstream) = tunnel(bench).await;
+        let (mut client, mut upstream) = bench.tunnel().await;
         for _ in 0..5 {
             sleep(seconds(18)).await;
             client.send("ping").await;
@@ -191,7 +190,7 @@ fn a_tunnel_ends_after_silence_in_both_directions() {
 #[test]
 fn a_tunnel_of_which_one_direction_has_ended_is_under_its_limit_still() {
     let log = run(async |bench| {
-        let (mut client, mut upstream) = tunnel(bench).await;
+        let (mut client, mut upstream) = bench.tunnel().await;
         upstream.end(End::Clean);
         assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
         for _ in 0..5 {
@@ -211,7 +210,7 @@ fn a_tunnel_of_which_one_direction_has_ended_is_under_its_limit_still() {
 fn a_tunnel_whose_receiver_is_slow_goes_on_while_it_takes_bytes() {
     let log = run(async |bench| {
         let mut client = bench.narrow_client(SWITCH.len());
-        let mut upstream = switched(bench, &mut client).await;
+        let mut upstream = bench.switch(&mut client).await;
         let message = "x".repeat(SWITCH.len() + 10);
         upstream.send(&message).await;
         for _ in 0..10 {
@@ -225,19 +224,4 @@ fn a_tunnel_whose_receiver_is_slow_goes_on_while_it_takes_bytes() {
         bench.over().await;
     });
     assert_eq!(log, ["101 switched"]);
-}
-
-async fn tunnel(bench: &Bench) -> (Wire, Wire) {
-    let mut client = bench.client();
-    let upstream = switched(bench, &mut client).await;
-    (client, upstream)
-}
-
-async fn switched(bench: &Bench, client: &mut Wire) -> Wire {
-    client.send(SOCKET).await;
-    let mut upstream = bench.upstream().await;
-    upstream.read().await;
-    upstream.send(SWITCH).await;
-    assert_eq!(client.read().await, SWITCH);
-    upstream
 }

@@ -1,0 +1,175 @@
+//! The end of things: a client that leaves, in every phase, and a relay that is asked to stop.
+
+use super::bench::{Bench, CHUNKED_POST, EMPTY, GET, Manner, STREAM, run, seconds, settle};
+use crate::net::memory::End;
+use tokio::time::Instant;
+
+const ENDS: [End; 3] = [End::Clean, End::Cut, End::Reset];
+
+#[test]
+fn a_client_that_leaves_during_a_dial_drops_the_dial() {
+    for end in ENDS {
+        let log = run(async |bench| {
+            bench.dials_are(Manner::Never);
+            let mut client = bench.client();
+            client.send(GET).await;
+            settle().await;
+            assert_eq!((bench.dials(), bench.abandoned_dials()), (1, 0));
+            client.end(end);
+            let begun = Instant::now();
+            bench.over().await;
+            assert_eq!(bench.abandoned_dials(), 1, "{end:?}");
+            assert_eq!(begun.elapsed(), seconds(0), "{end:?}");
+        });
+        assert_eq!(log, ["aborted client gone"], "{end:?}");
+    }
+}
+
+/// A phase of an exchange in which the client leaves.
+struct Phase {
+    name: &'static str,
+    request: &'static str,
+    /// What the upstream has said by then.
+    response: String,
+    log: &'static str,
+}
+
+fn phases() -> Vec<Phase> {
+    let phase = |name, request, response, log| Phase { name, request, response, log };
+    vec![
+        phase("before the response", GET, String::new(), "aborted client gone"),
+        phase("in its body", CHUNKED_POST, String::new(), "aborted client gone"),
+        phase("behind the head", GET, STREAM.into(), "200 aborted client gone"),
+        phase("between events", GET, format!("{STREAM}1\r\nx\r\n"), "200 aborted client gone"),
+        phase(
+            "while it does not read",
+            GET,
+            format!("{STREAM}{:x}\r\n{}\r\n", 5000, "x".repeat(5000)),
+            "200 aborted client gone",
+        ),
+    ]
+}
+
+#[test]
+fn a_client_that_leaves_aborts_its_upstream_at_once_in_every_phase() {
+    for Phase { name, request, response, log } in phases() {
+        for end in ENDS {
+            let got = run(async |bench| {
+                let mut client = bench.narrow_client(1000);
+                client.send(request).await;
+                let mut upstream = bench.upstream().await;
+                upstream.send(&response).await;
+                settle().await;
+                upstream.here();
+                client.end(end);
+                let begun = Instant::now();
+                bench.over().await;
+                assert_eq!(begun.elapsed(), seconds(0), "{name}, {end:?}");
+                assert_eq!(upstream.here(), (vec![], Some(End::Reset)), "{name}, {end:?}");
+            });
+            assert_eq!(got, [log], "{name}, {end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_closes_between_requests_is_not_an_exchange() {
+    for end in ENDS {
+        let log = run(async |bench| {
+            let mut client = bench.client();
+            client.send(GET).await;
+            bench.upstream().await.send(EMPTY).await;
+            client.read().await;
+            client.end(end);
+            bench.over().await;
+        });
+        assert_eq!(log, ["200 completed"], "{end:?}");
+    }
+}
+
+async fn drain(bench: &Bench) {
+    settle().await;
+    bench.context.drain.begin();
+}
+
+#[test]
+fn a_drain_ends_idle_connections_at_once() {
+    let log = run(async |bench| {
+        let mut fresh = bench.client();
+        let mut kept = bench.client();
+        kept.send(GET).await;
+        bench.upstream().await.send(EMPTY).await;
+        kept.read().await;
+        drain(bench).await;
+        let begun = Instant::now();
+        for client in [&mut fresh, &mut kept] {
+            assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
+            client.end(End::Clean);
+        }
+        bench.over().await;
+        assert_eq!(begun.elapsed(), seconds(0));
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn a_drain_lets_a_request_that_waits_be_answered_and_says_that_it_is_the_last() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send(GET).await;
+        let mut upstream = bench.upstream().await;
+        drain(bench).await;
+        upstream.send(EMPTY).await;
+        let (response, end) = client.read_to_end().await;
+        assert!(response.ends_with("\r\nConnection: close\r\n\r\n"), "{response}");
+        assert_eq!(end, End::Clean);
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn a_drain_lets_a_stream_run_to_its_end() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send(GET).await;
+        let mut upstream = bench.upstream().await;
+        upstream.send(STREAM).await;
+        client.read().await;
+        drain(bench).await;
+        for _ in 0..100 {
+            upstream.send("1\r\nx\r\n").await;
+            assert_eq!(client.read().await, "1\r\nx\r\n");
+        }
+        upstream.send("0\r\n\r\n").await;
+        assert_eq!(client.read_to_end().await, ("0\r\n\r\n".into(), End::Clean));
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn a_head_that_is_on_its_way_when_a_drain_begins_is_served_as_the_last() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send(&GET[..10]).await;
+        drain(bench).await;
+        client.send(&GET[10..]).await;
+        bench.upstream().await.send(EMPTY).await;
+        let (response, end) = client.read_to_end().await;
+        assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
+        assert_eq!(end, End::Clean);
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn an_answer_of_our_own_during_a_drain_is_the_last_too() {
+    run(async |bench| {
+        let mut client = bench.client();
+        client.send("GET /other HTTP/1.1\r\nHo").await;
+        drain(bench).await;
+        client.send("st: a\r\n\r\n").await;
+        let (answer, end) = client.read_to_end().await;
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        assert_eq!(end, End::Clean);
+    });
+}

@@ -1,0 +1,69 @@
+//! Opaque bytes behind an upgrade: both ends of both directions.
+
+use super::bench::{SOCKET, SWITCH, run, settle};
+use crate::net::memory::End;
+
+#[test]
+fn the_end_of_one_direction_of_a_tunnel_is_passed_on_and_the_other_goes_on() {
+    for client_first in [true, false] {
+        let log = run(async |bench| {
+            let (client, upstream) = bench.tunnel().await;
+            let (mut one, mut other) =
+                if client_first { (client, upstream) } else { (upstream, client) };
+            one.send("last words").await;
+            one.end(End::Clean);
+            assert_eq!(other.read_to_end().await, ("last words".into(), End::Clean));
+            for _ in 0..3 {
+                other.send("more").await;
+                assert_eq!(one.read().await, "more");
+            }
+            other.end(End::Clean);
+            assert_eq!(one.read_to_end().await, (String::new(), End::Clean));
+            bench.over().await;
+        });
+        assert_eq!(log, ["101 switched"]);
+    }
+}
+
+#[test]
+fn a_tunnel_that_breaks_on_one_side_is_reset_on_the_other() {
+    for end in [End::Cut, End::Reset] {
+        for by_client in [true, false] {
+            let log = run(async |bench| {
+                let (client, upstream) = bench.tunnel().await;
+                let (mut one, mut other) =
+                    if by_client { (client, upstream) } else { (upstream, client) };
+                one.end(end);
+                bench.over().await;
+                assert_eq!(other.here(), (vec![], Some(End::Reset)), "{end:?}");
+            });
+            let who = if by_client {
+                "client connection_failed"
+            } else {
+                "upstream upstream_closed_early"
+            };
+            assert_eq!(log, [format!("101 aborted {who}")], "{end:?}");
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_an_offer_to_switch_wait_for_the_switch_and_those_behind_it_come_with_it() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send(format!("{SOCKET}early")).await;
+        let mut upstream = bench.upstream().await;
+        let head = upstream.read().await;
+        assert!(head.ends_with("Upgrade: websocket\r\n\r\n"), "{head}");
+        client.send(" bird").await;
+        settle().await;
+        assert_eq!(upstream.here(), (vec![], None));
+        upstream.send(format!("{SWITCH}hello")).await;
+        assert_eq!(client.read().await, format!("{SWITCH}hello"));
+        assert_eq!(upstream.read().await, "early bird");
+        client.end(End::Clean);
+        upstream.end(End::Clean);
+        bench.over().await;
+    });
+    assert_eq!(log, ["101 switched"]);
+}
