@@ -2,8 +2,11 @@
 
 mod bench;
 mod client_limits;
+mod cuts;
 mod departure;
+mod incomplete;
 mod memory;
+mod message;
 mod one_timer;
 mod pump;
 mod session;
