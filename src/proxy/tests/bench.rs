@@ -76,6 +76,11 @@ pub(super) fn seconds(seconds: u64) -> Duration {
 /// Runs a test and gives its access log: for each exchange the status, how it ended, and where it
 /// went wrong the guilty peer and the cause.
 pub(super) fn run(test: impl AsyncFnOnce(&Bench)) -> Vec<String> {
+    log_of(test).iter().map(|line| words(line, &["status", "end", "fault", "cause"])).collect()
+}
+
+/// Runs a test and gives the lines of its access log.
+pub(super) fn log_of(test: impl AsyncFnOnce(&Bench)) -> Vec<String> {
     let log = logged(LogFormat::Text, Level::INFO, || {
         let mut builder = Builder::new_current_thread();
         let options = LocalOptions::default();
@@ -85,16 +90,16 @@ pub(super) fn run(test: impl AsyncFnOnce(&Bench)) -> Vec<String> {
             timeout(GUARD, test(&bench)).await.expect("nobody can move any more");
         });
     });
-    log.lines().filter(|line| line.contains("narrows::access: exchange")).map(outcome).collect()
+    log.lines().filter(|it| it.contains("narrows::access: exchange")).map(str::to_owned).collect()
 }
 
-fn outcome(line: &str) -> String {
+/// The values of these fields of a log line, where they are known.
+pub(super) fn words(line: &str, names: &[&str]) -> String {
     let word = |name: &str| {
         let (_, rest) = line.split_once(&format!(" {name}="))?;
         rest.split(' ').next().map(|word| word.trim_matches('"'))
     };
-    let words = ["status", "end", "fault", "cause"].into_iter().filter_map(word);
-    words.collect::<Vec<_>>().join(" ")
+    names.iter().copied().filter_map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Lets everybody else do all that can be done now. The clock moves by a millisecond.

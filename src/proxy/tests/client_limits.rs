@@ -176,6 +176,27 @@ fn the_gap_of_a_client_begins_when_it_stops_taking_and_not_before() {
     assert_eq!(log, ["200 completed"]);
 }
 
+/// As the test before, with a final head behind an interim response.
+#[test]
+fn the_gap_of_a_client_begins_anew_when_the_final_head_comes() {
+    let log = run(async |bench| {
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
+        let mut client = bench.narrow_client(interim.len());
+        client.send(GET).await;
+        let mut upstream = bench.upstream().await;
+        upstream.send(interim).await;
+        sleep(seconds(16)).await;
+        upstream.send(EMPTY).await;
+        sleep(seconds(36)).await;
+        let mut got = String::new();
+        while got.len() < interim.len() + EMPTY.len() {
+            got.push_str(&client.read().await);
+        }
+        assert_eq!(got, format!("{interim}{EMPTY}"));
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
 #[test]
 fn an_answer_of_our_own_waits_for_its_reader_no_longer_than_another() {
     let log = run(async |bench| {

@@ -1,6 +1,8 @@
 //! One client connection: its requests in order, its refusals, its end.
 
-use super::bench::{EMPTY, GET, Manner, POST, run, seconds, settle};
+use super::bench::{
+    CHUNKED_POST, EMPTY, GET, Manner, POST, STREAM, log_of, run, seconds, settle, words,
+};
 use crate::error::{Cause, ExchangeError};
 use crate::limits::PIPELINED_BYTES_MAX;
 use crate::net::memory::End;
@@ -51,6 +53,21 @@ fn a_request_behind_a_body_begins_where_the_body_ends() {
         assert_eq!([client.read().await, client.read().await], [EMPTY, EMPTY]);
     });
     assert_eq!(log, ["200 completed"; 2]);
+}
+
+#[test]
+fn the_content_of_an_exchange_is_counted_and_its_framing_is_not() {
+    let log = log_of(async |bench| {
+        let mut client = bench.client();
+        client.send(format!("{CHUNKED_POST}5;a=b\r\nhello\r\n")).await;
+        let mut upstream = bench.upstream().await;
+        client.send("2\r\n!!\r\n0\r\nA: b\r\n\r\n").await;
+        settle().await;
+        upstream.send(format!("{STREAM}3\r\nabc\r\n0\r\n\r\n")).await;
+        client.read().await;
+    });
+    let counts: Vec<_> = log.iter().map(|it| words(it, &["to_upstream", "to_client"])).collect();
+    assert_eq!(counts, ["7 3"]);
 }
 
 #[test]

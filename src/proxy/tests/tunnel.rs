@@ -1,6 +1,6 @@
 //! Opaque bytes behind an upgrade: both ends of both directions.
 
-use super::bench::{SOCKET, SWITCH, run, settle};
+use super::bench::{SOCKET, SWITCH, log_of, run, settle, words};
 use crate::net::memory::End;
 
 #[test]
@@ -23,6 +23,24 @@ fn the_end_of_one_direction_of_a_tunnel_is_passed_on_and_the_other_goes_on() {
         });
         assert_eq!(log, ["101 switched"]);
     }
+}
+
+#[test]
+fn the_bytes_of_a_tunnel_are_counted_in_both_directions_from_the_first_to_the_last() {
+    let log = log_of(async |bench| {
+        let mut client = bench.client();
+        client.send(format!("{SOCKET}early")).await;
+        let mut upstream = bench.upstream().await;
+        upstream.send(format!("{SWITCH}hello")).await;
+        settle().await;
+        client.send(" bird").await;
+        upstream.send(", world").await;
+        client.end(End::Clean);
+        upstream.end(End::Clean);
+        bench.over().await;
+    });
+    let counts: Vec<_> = log.iter().map(|it| words(it, &["to_upstream", "to_client"])).collect();
+    assert_eq!(counts, ["10 12"]);
 }
 
 #[test]
