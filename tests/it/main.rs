@@ -32,6 +32,7 @@ mod smoke;
 mod streaming;
 mod support;
 mod target;
+mod timeouts;
 mod tls;
 mod truncation;
 mod upgrade;
