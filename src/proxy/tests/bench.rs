@@ -159,7 +159,7 @@ impl Bench {
             timeouts: timeouts(),
             limits: Limits::default(),
         };
-        let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))));
+        let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))), 0);
         let context = Context {
             snapshot: Arc::new(snapshot),
             upstreams: vec![upstream],

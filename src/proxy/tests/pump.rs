@@ -9,6 +9,7 @@ use crate::proxy::flow::READS_PER_TURN;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 /// What a head of `GET` or a POST becomes on its way up, up to its framing field.
@@ -227,6 +228,12 @@ async fn turn(session: &mut Pin<&mut impl Future<Output = ()>>) -> Poll<()> {
     poll_fn(|cx| Poll::Ready(session.as_mut().poll(cx))).await
 }
 
+/// The turn that asks for a connection, which is opened by a task of its own.
+async fn dialed(session: &mut Pin<&mut impl Future<Output = ()>>) {
+    assert!(turn(session).await.is_pending());
+    yield_now().await;
+}
+
 #[test]
 fn an_endless_upload_does_not_hold_back_an_early_response() {
     run(async |bench| {
@@ -236,6 +243,7 @@ fn an_endless_upload_does_not_hold_back_an_early_response() {
         client.write_now(CHUNKED_POST.as_bytes());
         (0..5000).for_each(|_| client.write_now(b"1\r\nx\r\n"));
         let mut session = pin!(session.run());
+        dialed(&mut session).await;
         assert!(turn(&mut session).await.is_pending(), "it lingers");
         let (writes, end) = client.here();
         assert!(writes.concat().starts_with("HTTP/1.1 413 Too Large\r\n"), "{writes:?}");
@@ -254,6 +262,7 @@ fn an_endless_download_does_not_hold_back_the_news_that_the_client_left() {
         let (mut client, session) = bench.idle_client(1 << 20);
         client.write_now(GET.as_bytes());
         let mut session = pin!(session.run());
+        dialed(&mut session).await;
         assert!(turn(&mut session).await.is_pending());
         let passed = client.here().0.len();
         assert!((2..=READS_PER_TURN).contains(&passed), "{passed} writes in one turn");
