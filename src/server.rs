@@ -3,7 +3,7 @@
 use crate::config::snapshot::Snapshot;
 use crate::limits::{DESCRIPTORS_RESERVED, TCP_USER_TIMEOUT};
 use crate::net::listen::listen;
-use crate::ops::{StopSignals, raise_descriptor_limit};
+use crate::ops::{READY, StopSignals, raise_descriptor_limit};
 use crate::worker::{self, Setup};
 use std::fmt;
 use std::io;
@@ -62,7 +62,7 @@ pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
                 }
             }
             if workers.waiting == 0 {
-                tracing::info!(addresses, "ready");
+                tracing::info!(target: READY, addresses, "ready");
             }
         }
         workers.stop.send_replace(true);
@@ -168,7 +168,8 @@ fn check_descriptors(snapshot: &Snapshot) {
         tracing::warn!(
             available,
             needed,
-            "the limit of open files is too low for limits.connections = {connections}"
+            "the limit of open files is too low for limits.connections = {connections}: raise the \
+             hard limit (LimitNOFILE of systemd), or lower limits.connections"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! The access log: one [`ExchangeRecord`] an exchange, one line a record.
 //!
-//! The line is an event of target `narrows::access` at level `info`, message `exchange`. Its fields
+//! The line is an event of target `narrows::access`, message `exchange`. Its fields
 //! are fixed names; a value that is not known is left out rather than printed empty. Nothing that a
 //! client or an upstream wrote appears in it, so keys, prompts and forged lines cannot.
 
@@ -8,6 +8,33 @@ use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Level;
+
+/// One line of the log. A macro, because the level of an event has to be a constant.
+macro_rules! line {
+    ($record:expr, $level:expr) => {{
+        let (end, fault, cause) = $record.outcome.words();
+        tracing::event!(
+            target: "narrows::access",
+            $level,
+            route = $record.route.as_deref(),
+            client = %$record.client,
+            method = $record.method.as_str(),
+            status = $record.status,
+            connect_ms = $record.connect.map(milliseconds),
+            reused = $record.reused,
+            head_ms = $record.head.map(milliseconds),
+            first_byte_ms = $record.first_byte.map(milliseconds),
+            total_ms = milliseconds($record.total),
+            to_upstream = $record.to_upstream,
+            to_client = $record.to_client,
+            end,
+            fault,
+            cause,
+            "exchange"
+        );
+    }};
+}
 
 /// What is known of one exchange at its end. Durations run from the first byte of the request.
 #[derive(Clone, Debug)]
@@ -66,31 +93,26 @@ pub enum Outcome {
 pub struct MethodName(&'static str);
 
 impl ExchangeRecord {
-    /// Writes the line.
+    /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
+    /// `info` otherwise.
     pub fn emit(&self) {
-        let (end, fault, cause) = self.outcome.words();
-        tracing::info!(
-            target: "narrows::access",
-            route = self.route.as_deref(),
-            client = %self.client,
-            method = self.method.as_str(),
-            status = self.status,
-            connect_ms = self.connect.map(milliseconds),
-            reused = self.reused,
-            head_ms = self.head.map(milliseconds),
-            first_byte_ms = self.first_byte.map(milliseconds),
-            total_ms = milliseconds(self.total),
-            to_upstream = self.to_upstream,
-            to_client = self.to_client,
-            end,
-            fault,
-            cause,
-            "exchange"
-        );
+        match self.outcome.fault() {
+            None | Some(Peer::Client) => line!(self, Level::INFO),
+            Some(Peer::Upstream) => line!(self, Level::WARN),
+            Some(Peer::Narrows) => line!(self, Level::ERROR),
+        }
     }
 }
 
 impl Outcome {
+    /// On whose account it ended as it did, if it went wrong.
+    fn fault(self) -> Option<Peer> {
+        match self {
+            Self::Completed | Self::Switched => None,
+            Self::Answered { fault, .. } | Self::Aborted { fault, .. } => Some(fault),
+        }
+    }
+
     /// The fields `end`, `fault` and `cause`.
     fn words(self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
         match self {

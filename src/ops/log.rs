@@ -1,13 +1,16 @@
 //! The log: one line an event, on stderr, as text or JSON.
 //!
 //! Losing log lines is better than losing connections: when stderr cannot be written (the disk is
-//! full, the reader is gone), lines are dropped in silence and the program goes on.
+//! full, the reader is gone or does not read), lines are dropped in silence and the program goes on.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use tracing::{Level, Subscriber, subscriber::set_global_default};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
+use tracing_subscriber::layer::SubscriberExt;
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,11 +23,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Target of the one line that says that all listeners accept. Its level does not count: with
+/// port 0 nobody would know the address otherwise.
+pub const READY: &str = "narrows::ready";
+
 /// Sends events of `level` and above to stderr, and panics too, each as one `error` event.
 ///
 /// Call it once, before the first event; a second call changes nothing.
 pub fn init_log(format: LogFormat, level: Level) {
-    if set_global_default(subscriber(format, level, || Forgiving(io::stderr()))).is_ok() {
+    if set_global_default(subscriber(format, level, || Forgiving(Stderr))).is_ok() {
         panic::set_hook(Box::new(log_panic));
     }
 }
@@ -41,19 +48,41 @@ where
     // tracing-subscriber reports a failed write with `eprintln!`, which panics when stderr is what
     // failed. `Forgiving` never fails, and the report is off as well.
     let builder = SubscriberBuilder::default()
-        .with_max_level(level)
+        .with_max_level(Level::TRACE)
         .with_writer(writer)
         .log_internal_errors(false);
+    let filter = Targets::new().with_default(level).with_target(READY, Level::INFO.max(level));
     match format {
-        LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Text => Box::new(builder.finish().with(filter)),
         LogFormat::Json => Box::new(
             builder
                 .json()
                 .flatten_event(true)
                 .with_current_span(false)
                 .with_span_list(false)
-                .finish(),
+                .finish()
+                .with(filter),
         ),
+    }
+}
+
+/// Stderr, as long as a line can be written there without waiting for its reader.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // Locked before the look, so that no other thread takes the room that was seen. A pipe with
+        // any room takes 4096 bytes at once (pipe(7)); our lines are shorter.
+        let mut stderr = io::stderr().lock();
+        let has_room = {
+            let mut look = [PollFd::new(&stderr, PollFlags::OUT)];
+            poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        };
+        if has_room { stderr.write(line) } else { Ok(line.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -144,6 +173,16 @@ mod tests {
     fn events_below_the_level_are_not_logged() {
         let text = logged(LogFormat::Text, Level::WARN, || tracing::info!("ready"));
         assert_eq!(text, "");
+    }
+
+    #[test]
+    fn the_line_that_tells_the_address_is_logged_at_any_level() {
+        let text = logged(LogFormat::Text, Level::ERROR, || {
+            tracing::info!(target: READY, addresses = "http://127.0.0.1:8080", "ready");
+            tracing::debug!(target: "narrows::other", "noise");
+        });
+        assert!(text.ends_with("ready addresses=\"http://127.0.0.1:8080\"\n"), "{text}");
+        assert_eq!(text.lines().count(), 1);
     }
 
     #[test]

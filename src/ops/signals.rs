@@ -5,11 +5,13 @@ use std::io;
 use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask the process to stop. From its making on, they no longer kill it.
+/// The signals that ask the process to stop. From its making on, they no longer kill it, and
+/// neither does SIGHUP.
 #[derive(Debug)]
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl StopSignals {
@@ -19,6 +21,7 @@ impl StopSignals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -28,6 +31,10 @@ impl StopSignals {
     /// that arrive while nobody waits count as one.
     pub async fn recv(&mut self) -> &'static str {
         poll_fn(|context| {
+            while self.hangup.poll_recv(context).is_ready() {
+                // Elsewhere it means to reload; to be killed by it would cut every stream.
+                tracing::warn!("SIGHUP is ignored: a change of the configuration needs a restart");
+            }
             if self.terminate.poll_recv(context).is_ready() {
                 return Poll::Ready("SIGTERM");
             }

@@ -1,8 +1,11 @@
 //! The access log as an operator reads it, and what must never be in any log.
 
+use crate::support::client::connect_plain;
 use crate::support::origin::Origin;
 use crate::support::relay::Relay;
 use crate::support::stage::{CHUNKED, GET, OK, OK_LAST, Stage};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 /// Stands for a key or a prompt.
 const SECRET: &str = "sk-s3cr3t";
@@ -137,4 +140,28 @@ async fn nothing_that_a_peer_wrote_is_in_the_log_at_any_level() {
             assert!(!line.contains(SECRET), "{line}");
         }
     }
+}
+
+/// Far more lines than a pipe holds, and nobody takes them out of it.
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
+        .args(["run", "--listen=127.0.0.1:0", "--workers=1", "/gpt/=http://127.0.0.1:9/"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("ready addresses=") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "the relay ended");
+    }
+    let (_, address) = line.trim_end().split_once("http://").unwrap();
+    let mut client = connect_plain(address.trim_end_matches('"').parse().unwrap()).await;
+    for _ in 0..2000 {
+        client.send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(client.read_message().await.0.starts_with("HTTP/1.1 404 "));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
