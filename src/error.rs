@@ -317,7 +317,16 @@ fn bad_head(error: HeadError) -> Answer {
             message: "The relay speaks HTTP/1.1 and HTTP/1.0.",
             fields: "",
         },
-        _ => bad_request("malformed_head", "The request head is malformed."),
+        HeadError::BareLf
+        | HeadError::BareCr
+        | HeadError::Nul
+        | HeadError::NotHttp
+        | HeadError::BadRequestLine
+        | HeadError::BadStatusLine
+        | HeadError::BadFieldName
+        | HeadError::BadFieldValue
+        | HeadError::FoldedField
+        | HeadError::NotOneHead => bad_request("malformed_head", "The request head is malformed."),
     }
 }
 
@@ -326,7 +335,9 @@ fn bad_target(error: TargetError) -> Answer {
         TargetError::AboveRoot | TargetError::HiddenDotSegment => {
             bad_request("path_leaves_route", "The path climbs out of its route.")
         }
-        _ => bad_request("malformed_target", "The request target is malformed."),
+        TargetError::BadByte | TargetError::WrongForm | TargetError::BadAuthority => {
+            bad_request("malformed_target", "The request target is malformed.")
+        }
     }
 }
 

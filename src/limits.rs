@@ -65,10 +65,13 @@ pub const CONTENT_RANGES_MAX: usize = 62;
 /// Most bytes of a request that are kept in case it has to be sent again. Bodies without images
 /// fit; what does not fit is not repeated.
 pub const REPLAY_BYTES_MAX: usize = 256 * 1024;
+/// Most bytes that one worker keeps for that in all. A request keeps its bytes until the first
+/// byte of its answer, and a thousand models may think at once.
+pub const REPLAY_BYTES_OF_WORKER_MAX: usize = 4 * 1024 * 1024;
 
-/// Most bytes of pipelined requests that are read ahead while an exchange runs. Reading goes on
-/// that far only to notice a client that leaves.
-pub const PIPELINED_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of pipelined requests, or of a body without an upstream yet, that are read ahead.
+/// Reading goes on that far only to notice a client that leaves.
+pub const PIPELINED_BYTES_MAX: usize = 8 * 1024;
 
 /// Idle upstream connections are closed at this age. Cloudflare closes at 400 s, and many NATs
 /// forget a flow after 300 s or so.
@@ -81,9 +84,15 @@ pub const POOL_CONNECTIONS_MAX: usize = 64;
 /// below its limit, short enough that a restart of it is not taken for one for ever.
 pub const CLOSING_AGE_REMEMBERED: Duration = Duration::from_secs(3600);
 /// An idle connection closed sooner than this tells of a restart, not of an idle limit.
-pub const CLOSING_AGE_MIN: Duration = Duration::from_secs(1);
+pub const CLOSING_AGE_MIN: Duration = Duration::from_secs(2);
+/// Two closes at ages no further apart than this are one limit of the upstream's, and not the
+/// restart of a server that happens to close whatever is open.
+pub const CLOSING_AGES_APART_MAX: Duration = Duration::from_millis(500);
 /// Lines are kept warm for so long after an upstream's last use, or after the start.
 pub const WARM_FOR: Duration = Duration::from_secs(600);
+/// No lines are kept warm for an upstream that closes unused ones sooner than this: they would be
+/// opened all day long, and be of little use.
+pub const WARM_LIFE_MIN: Duration = Duration::from_secs(3);
 /// A warm line with less than this to live is replaced before it ends.
 pub const WARM_RENEWAL: Duration = Duration::from_millis(500);
 /// First pause after a warm line could not be opened; it doubles with each further failure.
@@ -98,6 +107,9 @@ pub const SPECULATIVE_DIALS_MAX: usize = 8;
 pub const NAME_REFRESH: Duration = Duration::from_secs(30);
 /// Age beyond which they are not relied on before another lookup was tried.
 pub const NAME_STALE: Duration = Duration::from_secs(300);
+/// Threads of one worker for the system's resolver, which blocks. One lookup at a time runs for
+/// each upstream.
+pub const RESOLVER_THREADS_MAX: usize = 4;
 /// Most addresses of a name that one dial tries.
 pub const ADDRESSES_MAX: usize = 8;
 /// Between the starts of two attempts of one dial (RFC 8305, section 5).
@@ -109,6 +121,9 @@ pub const DEPARTURE_LOOK: Duration = Duration::from_secs(1);
 
 /// How long running exchanges may go on after the first SIGTERM or SIGINT.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// How long a client that connected just before we are asked to stop has to send its request.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Pause after an accept that failed for want of descriptors or memory: retrying at once would
 /// spin, because the connection stays in the queue.
@@ -122,6 +137,9 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// Unanswered probes after which the kernel gives the connection up.
 pub const TCP_KEEPALIVE_PROBES: u32 = 3;
+/// A request that has sent more than this may find the upstream's window shut without any fault:
+/// from then on its silence is under `to_upstream.write` alone.
+pub const IMPATIENCE_BYTES_MAX: u64 = 64 * 1024;
 /// Unacknowledged data older than this ends the connection (`TCP_USER_TIMEOUT`): a peer that
 /// vanished without FIN is noticed while we write to it, too.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -129,6 +147,9 @@ pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Descriptors beside those of connections: listeners, the runtimes' own, pooled connections of a
 /// quiet moment, a name being looked up.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// Between two log lines about a limit that stays reached.
+pub const LIMIT_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Most connections over `limits.connections` that are being told so at one time; the others are
 /// closed without a word.

@@ -3,7 +3,9 @@
 
 use crate::config::snapshot::Snapshot;
 use crate::deadline::{Deadline, Timer};
-use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX};
+use crate::limits::{
+    ACCEPT_BACKOFF, DRAIN_MAX, LIMIT_TOLD_EVERY, REFUSALS_MAX, RESOLVER_THREADS_MAX,
+};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::proxy::context::Drain;
@@ -24,7 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::rustls::ServerConfig;
 
 /// What a worker starts with.
@@ -46,8 +48,9 @@ pub struct Setup {
 /// The runtime cannot be built, or a listener cannot be registered with it.
 pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
     let mut builder = Builder::new_current_thread();
-    let runtime = builder.enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(async {
+    builder.enable_all().max_blocking_threads(RESOLVER_THREADS_MAX);
+    let runtime = builder.build_local(LocalOptions::default())?;
+    let ended = runtime.block_on(async {
         let Setup { snapshot, listeners, connections, mut stop } = setup;
         let worker = Rc::new(Worker::new(Arc::clone(&snapshot), connections));
         for (listener, config) in listeners.into_iter().zip(&snapshot.listeners) {
@@ -60,7 +63,10 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
         worker.context.drain.begin();
         let _ = timeout(DRAIN_MAX, worker.live.none()).await;
         Ok(())
-    })
+    });
+    // A lookup that hangs must not keep us: its thread cannot be interrupted.
+    runtime.shutdown_background();
+    ended
 }
 
 struct Worker {
@@ -68,8 +74,8 @@ struct Worker {
     connections: Arc<AtomicUsize>,
     /// Connections over the limit that are being told so.
     refusals: Cell<usize>,
-    /// The operator knows that a limit is reached. Reset by the next success.
-    told: Cell<bool>,
+    /// When the operator was last told that a limit is reached.
+    told: Cell<Option<Instant>>,
     live: Live,
 }
 
@@ -82,7 +88,7 @@ impl Worker {
         });
         let upstreams = upstreams.collect();
         let context = Rc::new(Context { snapshot, upstreams, drain: Drain::default() });
-        let (refusals, told, live) = (Cell::new(0), Cell::new(false), Live::default());
+        let (refusals, told, live) = Default::default();
         Self { context, connections, refusals, told, live }
     }
 
@@ -98,16 +104,35 @@ impl Worker {
             match accepted.await {
                 Some(Ok((tcp, address))) => self.admit(tcp, address, tls.clone()),
                 Some(Err(error)) => self.accept_failed(&error).await,
-                None => return,
+                None => break,
             }
         }
+        // The runtime's word is of its last round; connections may have come since, and would be
+        // reset when the listener closes.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((tcp, address)) = listener.accept() {
+            if let Ok(()) = tcp.set_nonblocking(true)
+                && let Ok(tcp) = TcpStream::from_std(tcp)
+            {
+                self.admit(tcp, address, tls.clone());
+            }
+        }
+    }
+
+    /// Whether a limit that is reached has to be told again.
+    fn is_news(&self) -> bool {
+        let is_news = self.told.get().is_none_or(|told| told.elapsed() >= LIMIT_TOLD_EVERY);
+        if is_news {
+            self.told.set(Some(Instant::now()));
+        }
+        is_news
     }
 
     async fn accept_failed(&self, error: &io::Error) {
         if is_about_one_connection(error) {
             return;
         }
-        if !self.told.replace(true) {
+        if self.is_news() {
             tracing::error!(%error, "cannot accept connections; trying on");
         }
         sleep(ACCEPT_BACKOFF).await;
@@ -118,14 +143,13 @@ impl Worker {
         let Some(slot) = Slot::take(&self.connections, limit) else {
             return self.turn_away(tcp, address, tls.is_some());
         };
-        self.told.set(false);
         let worker = Rc::clone(self);
         spawn_local(async move {
             let _slot = slot;
             let _live = worker.live.enter();
             // While the client shakes hands, so do we.
             let expectation = worker.expectation();
-            let Some(transport) = worker.secure(tcp, tls).await else { return };
+            let Some(transport) = worker.secure(tcp, address, tls).await else { return };
             let session = Session::new(Rc::clone(&worker.context), transport, address);
             session.expecting(expectation).run().await;
         });
@@ -139,17 +163,22 @@ impl Worker {
         }
     }
 
-    async fn secure(&self, tcp: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<Transport> {
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        client: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Option<Transport> {
         let Some(config) = tls else { return Some(Transport::Tcp(MeteredTcp::new(tcp))) };
         let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
         match timeout_at(deadline.at, acceptor::accept(&config, tcp)).await {
             Ok(Ok(transport)) => Some(transport),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "TLS handshake with a client failed");
+                tracing::debug!(%client, %error, "TLS handshake with a client failed");
                 None
             }
             Err(_elapsed) => {
-                tracing::debug!("TLS handshake with a client took too long");
+                tracing::debug!(%client, "TLS handshake with a client took too long");
                 None
             }
         }
@@ -157,19 +186,33 @@ impl Worker {
 
     /// Over the limit: a word about it where it costs little, which behind TLS it does not.
     fn turn_away(self: &Rc<Self>, tcp: TcpStream, address: SocketAddr, tls: bool) {
-        if !self.told.replace(true) {
+        if self.is_news() {
             tracing::warn!("limits.connections is reached; turning connections away");
         }
         if tls || self.refusals.get() >= REFUSALS_MAX {
             return;
         }
-        self.refusals.set(self.refusals.get() + 1);
-        let worker = Rc::clone(self);
+        let refusal = Refusal::begin(self);
         spawn_local(async move {
             let transport = Transport::Tcp(MeteredTcp::new(tcp));
-            Session::new(Rc::clone(&worker.context), transport, address).turn_away().await;
-            worker.refusals.set(worker.refusals.get() - 1);
+            Session::new(Rc::clone(&refusal.0.context), transport, address).turn_away().await;
         });
+    }
+}
+
+/// A connection that is told that there are too many, for as long as that lasts.
+struct Refusal(Rc<Worker>);
+
+impl Refusal {
+    fn begin(worker: &Rc<Worker>) -> Self {
+        worker.refusals.set(worker.refusals.get() + 1);
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        self.0.refusals.set(self.0.refusals.get() - 1);
     }
 }
 

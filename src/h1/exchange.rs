@@ -20,6 +20,8 @@ pub struct Exchange {
     request: Request,
     request_ended: bool,
     interim_responses: usize,
+    /// A 100 came: the upstream reads the body.
+    continued: bool,
     upstream_persists: bool,
     response_ended: bool,
     upstream_keep_alive: Option<u64>,
@@ -116,6 +118,7 @@ impl Exchange {
             request,
             request_ended: false,
             interim_responses: 0,
+            continued: false,
             upstream_persists: false,
             response_ended: false,
             upstream_keep_alive: None,
@@ -158,7 +161,7 @@ impl Exchange {
         let body = response_body_length(head, to)?;
         match head.status {
             101 => self.switch(head),
-            100..=199 => self.interim(),
+            status @ 100..=199 => self.interim(status),
             _ => Ok(Verdict::Final(self.final_response(head, body, draining))),
         }
     }
@@ -171,8 +174,9 @@ impl Exchange {
         if agreed { Ok(Verdict::Switch) } else { Err(ResponseError::UnaskedSwitch) }
     }
 
-    fn interim(&mut self) -> Result<Verdict, ResponseError> {
+    fn interim(&mut self, status: u16) -> Result<Verdict, ResponseError> {
         self.interim_responses += 1;
+        self.continued |= status == 100;
         if self.interim_responses > INTERIM_RESPONSES_MAX {
             return Err(ResponseError::TooManyInterim);
         }
@@ -188,7 +192,11 @@ impl Exchange {
         body: BodyLength,
         draining: bool,
     ) -> FinalResponse {
-        self.upstream_persists = upstream_persists(head) && body != BodyLength::UntilClose;
+        // An upstream that answers before it has read the request may never read it, and would
+        // take the rest of its body for the next one (RFC 9112, section 9.3).
+        let read_on = self.request_ended && (self.continued || !self.request.expects_continue);
+        let lasts = body != BodyLength::UntilClose;
+        self.upstream_persists = lasts && read_on && upstream_persists(head);
         self.upstream_keep_alive = keep_alive_timeout(head);
         let writer = match (body, self.request.version) {
             (BodyLength::None | BodyLength::Exact(_), _) => BodyWriter::Bare,
@@ -217,7 +225,8 @@ impl Exchange {
             describes_absent_body: self.request.method == Method::Head || head.status == 304,
             close: self.close.is_some(),
             tell_keep_alive: self.close.is_none() && self.request.version == Version::Http10,
-            keep_upgrade: head.status == 426,
+            keep_upgrade: head.status == 426
+                && head.fields.values(FieldId::Upgrade).next().is_some(),
         }
     }
 
@@ -353,6 +362,28 @@ mod tests {
         assert_eq!(exchange.client_fate(), Fate::Close);
         assert_eq!(exchange.upstream_fate(false), Fate::Close);
         assert_eq!(exchange.close_reason(), Some(CloseReason::RequestUnread));
+    }
+
+    #[test]
+    fn an_upstream_that_answers_before_it_has_the_request_is_not_used_again() {
+        let early = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n";
+        let fate = |request: &str, responses: &[&str], ends_first: bool| {
+            let mut exchange = exchange(request);
+            if ends_first {
+                exchange.end_request();
+            }
+            responses.iter().for_each(|text| assert!(tell(&mut exchange, text).is_ok()));
+            exchange.end_request();
+            exchange.end_response();
+            exchange.upstream_fate(false)
+        };
+        let plain = format!("{post}\r\n");
+        assert_eq!(fate(&plain, &[early], true), Fate::Keep);
+        assert_eq!(fate(&plain, &[early], false), Fate::Close);
+        let asking = format!("{post}Expect: 100-continue\r\n\r\n");
+        assert_eq!(fate(&asking, &[early], true), Fate::Close, "the body came unasked");
+        assert_eq!(fate(&asking, &["HTTP/1.1 100 C\r\n\r\n", early], true), Fate::Keep);
     }
 
     #[test]

@@ -236,7 +236,12 @@ impl<'b> Nominated<'b> {
     fn includes(&self, fields: &FieldSection<'_>, line: &FieldLine) -> bool {
         let is_ours = matches!(
             line.id,
-            Some(FieldId::Host | FieldId::ContentLength | FieldId::TransferEncoding)
+            Some(
+                FieldId::Host
+                    | FieldId::ContentLength
+                    | FieldId::TransferEncoding
+                    | FieldId::Expect
+            )
         );
         let name = fields.name(line);
         !is_ours && self.names[..self.count].iter().any(|other| name.eq_ignore_ascii_case(other))

@@ -32,6 +32,11 @@ impl Buffer {
         Self(free.unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES)))
     }
 
+    /// A buffer that holds nothing and is not from the free list.
+    pub fn empty() -> Self {
+        Self(BytesMut::new())
+    }
+
     /// A buffer that holds a copy of `bytes`.
     pub fn copy_of(bytes: &[u8]) -> Self {
         let mut buffer = Self::take();
@@ -57,6 +62,9 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.0);
+        if bytes.capacity() == 0 {
+            return;
+        }
         bytes.clear();
         // Reclaims what was consumed from the front; the length is 0, so nothing is moved.
         bytes.reserve(BUFFER_BYTES);

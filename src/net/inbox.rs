@@ -49,7 +49,22 @@ impl Inbox {
         cx: &mut Context<'_>,
         from: &mut Transport,
     ) -> Poll<io::Result<Fill>> {
+        self.poll_fill_up_to(cx, from, usize::MAX)
+    }
+
+    /// Reads once, at most `limit` bytes, and keeps everything.
+    ///
+    /// # Errors
+    /// Those of [`Transport::poll_read`].
+    pub fn poll_fill_up_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Transport,
+        limit: usize,
+    ) -> Poll<io::Result<Fill>> {
         with_scratch(|scratch| {
+            let room = scratch.len().min(limit);
+            let scratch = &mut scratch[..room];
             let len = ready!(from.poll_read(cx, scratch))?;
             if len == 0 {
                 return Poll::Ready(Ok(Fill::End));

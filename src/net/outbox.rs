@@ -4,11 +4,13 @@
 //! copied, into a pooled buffer, and then the caller does not read again until
 //! [`Outbox::poll_drain`] is ready: there is no queue between the peers.
 
-use crate::limits::CONTENT_RANGES_MAX;
+use crate::limits::{CONTENT_RANGES_MAX, REPLAY_BYTES_OF_WORKER_MAX};
 use crate::net::buffer::Buffer;
 use crate::net::transport::Transport;
 use bytes::{Buf, BytesMut};
+use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem;
 use std::task::{Context, Poll, ready};
 
 /// Most pieces of one send: a chunk header, content, and what closes it.
@@ -30,6 +32,33 @@ pub struct Outbox {
 struct Kept {
     sent: Buffer,
     limit: usize,
+    /// How much of the worker's budget this takes.
+    booked: usize,
+}
+
+thread_local! {
+    /// Bytes that all copies of this worker hold.
+    static BOOKED: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Kept {
+    /// Whether `len` more bytes may be kept, and if so, books them.
+    fn book(&mut self, len: usize) -> bool {
+        let all = BOOKED.get() + len;
+        let may = self.sent.len() + len <= self.limit && all <= REPLAY_BYTES_OF_WORKER_MAX;
+        if may {
+            self.booked += len;
+            BOOKED.set(all);
+        }
+        may
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // The thread may be ending, its count gone.
+        let _ = BOOKED.try_with(|all| all.set(all.get() - self.booked));
+    }
 }
 
 impl Outbox {
@@ -44,9 +73,10 @@ impl Outbox {
     }
 
     /// Copies what is queued, and from now on what is sent, as long as that is at most `limit`
-    /// bytes; beyond it the copy is given up.
+    /// bytes, and all copies of the worker at most [`REPLAY_BYTES_OF_WORKER_MAX`]; beyond it the
+    /// copy is given up.
     pub fn keep_copy(&mut self, limit: usize) {
-        self.kept = Some(Kept { sent: Buffer::take(), limit });
+        self.kept = Some(Kept { sent: Buffer::take(), limit, booked: 0 });
         if let Some(held) = self.held.take() {
             self.keep(&[&held]);
             self.held = Some(held);
@@ -55,7 +85,7 @@ impl Outbox {
 
     /// The copy, if it is complete. None is kept from now on.
     pub fn take_copy(&mut self) -> Option<Buffer> {
-        self.kept.take().map(|kept| kept.sent)
+        self.kept.take().map(|mut kept| mem::replace(&mut kept.sent, Buffer::empty()))
     }
 
     /// Whether a copy is kept, and complete so far.
@@ -127,10 +157,10 @@ impl Outbox {
     fn keep(&mut self, pieces: &[&[u8]]) {
         let Some(kept) = &mut self.kept else { return };
         let len: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if kept.sent.len() + len > kept.limit {
-            self.kept = None;
-        } else {
+        if kept.book(len) {
             pieces.iter().for_each(|piece| kept.sent.extend_from_slice(piece));
+        } else {
+            self.kept = None;
         }
     }
 
@@ -232,6 +262,21 @@ mod tests {
         outbox.keep_copy(9);
         outbox.send(cx, &mut to, &[b"ten bytes."]);
         assert!(!outbox.has_copy() && outbox.take_copy().is_none());
+    }
+
+    #[test]
+    fn all_copies_of_a_worker_together_are_bounded() {
+        let each = REPLAY_BYTES_OF_WORKER_MAX / 4;
+        let copies = || {
+            let buffer = Buffer::copy_of(&vec![0; each]);
+            let mut outbox = Outbox::with(buffer);
+            outbox.keep_copy(each);
+            outbox
+        };
+        let kept: Vec<_> = (0..5).map(|_| copies()).collect();
+        assert_eq!(kept.iter().filter(|outbox| outbox.has_copy()).count(), 4);
+        drop(kept);
+        assert!(copies().has_copy(), "what is dropped is there for the next one");
     }
 
     #[test]

@@ -32,6 +32,17 @@ pub enum Transport {
     Memory(MemoryStream),
 }
 
+/// What waits to be read from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peek {
+    /// Nothing.
+    Silence,
+    /// Bytes.
+    Bytes,
+    /// The end of the connection, or an error.
+    End,
+}
+
 impl Transport {
     /// Reads what is there. 0 is a proper end: a FIN, or close_notify for TLS.
     ///
@@ -126,15 +137,27 @@ impl Transport {
         }
     }
 
-    /// Whether an idle connection can still be used: open, and no byte waiting to be read.
+    /// What waits to be read, without reading it.
     ///
-    /// Asks the kernel, not the runtime, which learns of a close only in its next round.
-    pub fn is_quiet(&self) -> bool {
-        // Memory has no runtime in between: the keeper's poll has seen everything.
-        let Some(tcp) = self.tcp() else { return true };
+    /// Asks the kernel, not the runtime, which learns of a byte or a FIN only in its next round.
+    pub fn peek(&self) -> Peek {
+        // Memory has no runtime in between: a poll has seen everything.
+        let Some(tcp) = self.tcp() else { return Peek::Silence };
         let mut byte = [MaybeUninit::uninit()];
-        let peeked = SockRef::from(tcp.socket()).peek(&mut byte);
-        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        match SockRef::from(tcp.socket()).peek(&mut byte) {
+            Ok(0) => Peek::End,
+            Ok(_) => Peek::Bytes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peek::Silence,
+            Err(_) => Peek::End,
+        }
+    }
+
+    /// Whether TLS carries the bytes, so that bytes on the wire need not be content.
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Memory(_) => false,
+            Self::TlsServer(_) | Self::TlsClient(_) => true,
+        }
     }
 
     /// Whether the peer has ended its direction, or the connection is broken, although bytes of

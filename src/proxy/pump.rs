@@ -63,7 +63,11 @@ pub(super) async fn pump(
         if let Poll::Ready(pumped) = pumped? {
             return Poll::Ready(Ok(pumped));
         }
-        let up = upload.deadline(upstream, timeouts);
+        if !download.is_untouched() {
+            upload.go_ahead();
+        }
+        // An answer that is on its way is not cut off for a request that nobody needs any more.
+        let up = if download.has_head() { None } else { upload.deadline(upstream, timeouts) };
         let down = download.deadline(client, upload.answer_by(), timeouts);
         let deadline = earliest(up, down);
         if upload.is_blind(client, upstream) {

@@ -5,7 +5,7 @@ use crate::h1::body::BodyReader;
 use crate::h1::exchange::{Exchange, Fate};
 use crate::h1::head::Version;
 use crate::h1::request::{Method, Request};
-use crate::limits::REPLAY_BYTES_MAX;
+use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT};
 use crate::net::buffer::Buffer;
 use crate::net::outbox::Outbox;
 use crate::ops::Outcome;
@@ -93,7 +93,7 @@ impl Session {
             Err(error) => return self.give_up(&request, error, recorder).await,
         };
         let mut exchange = Exchange::new(request);
-        let mut upload = Upload::new(request.body);
+        let mut upload = Upload::new(&request);
         let mut attempt = Attempt::first(line, head);
         loop {
             recorder.connected(attempt.reused);
@@ -105,6 +105,9 @@ impl Session {
             let failure = match pumped {
                 Ok(Pumped::Answered) => {
                     recorder.end(Outcome::Completed);
+                    if upload.is_patient() {
+                        attempt.upstream.transport.tolerate_silence(TCP_USER_TIMEOUT);
+                    }
                     return self.settle(&exchange, index, attempt.upstream).await;
                 }
                 Ok(Pumped::Switched) => return self.switch(attempt.upstream, recorder).await,
@@ -143,7 +146,7 @@ impl Session {
     async fn fresh_line(&mut self, index: usize) -> Result<Line, ExchangeError> {
         let dialing = self.context.upstreams[index].dial();
         let transport = watched(&mut self.client, dialing).await?;
-        Ok(Line { transport, used: false, keep_alive: None })
+        Ok(Line { transport, used: false, was_idle: false, keep_alive: None })
     }
 
     /// There is no connection to the upstream.
@@ -174,7 +177,8 @@ impl Session {
         match exchange.upstream_fate(surplus) {
             Fate::Keep if upstream.outbox.is_empty() => {
                 let keep_alive = exchange.upstream_keep_alive().map(Duration::from_secs);
-                let line = Line { transport: upstream.transport, used: true, keep_alive };
+                let transport = upstream.transport;
+                let line = Line { transport, used: true, was_idle: true, keep_alive };
                 self.context.upstreams[index].give_back(line);
             }
             Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
@@ -213,6 +217,8 @@ struct Attempt {
     upstream: Side,
     /// The connection had carried an exchange before.
     reused: bool,
+    /// The connection was idle before, so it may have died unnoticed.
+    was_idle: bool,
     /// Bytes that the connection had taken before the request.
     taken_before: u64,
 }
@@ -221,7 +227,7 @@ impl Attempt {
     /// Keeps a copy of what is sent when the connection may turn out to be dead.
     fn first(line: Line, head: Buffer) -> Self {
         let mut attempt = Self::new(line, head);
-        if attempt.reused {
+        if attempt.was_idle {
             attempt.upstream.outbox.keep_copy(REPLAY_BYTES_MAX);
         }
         attempt
@@ -233,11 +239,11 @@ impl Attempt {
     }
 
     fn new(line: Line, queued: Buffer) -> Self {
-        let Line { transport, used: reused, .. } = line;
+        let Line { transport, used: reused, was_idle, .. } = line;
         let taken_before = transport.written();
         let mut upstream = Side::new(transport);
         upstream.outbox = Outbox::with(queued);
-        Self { upstream, reused, taken_before }
+        Self { upstream, reused, was_idle, taken_before }
     }
 
     /// What to send again, if the request may be repeated.
@@ -259,7 +265,7 @@ impl Attempt {
         } else {
             Acknowledged::SomethingOrUnknown
         };
-        let unanswered = Unanswered { reused: self.reused, repeatable, ended, acknowledged };
+        let unanswered = Unanswered { was_idle: self.was_idle, repeatable, ended, acknowledged };
         (failure.unanswered && unanswered.may_be_repeated()).then_some(sent)
     }
 }

@@ -3,8 +3,9 @@
 use crate::deadline::{Alarm, Deadline, Halt, Timer};
 use crate::error::{Cause, ExchangeError, Peer};
 use crate::h1::head::{HeadReader, HeadSpan};
+use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::inbox::Fill;
-use crate::net::transport::Transport;
+use crate::net::transport::{Peek, Transport};
 use crate::proxy::context::Context;
 use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use tokio::time::Instant;
 
 /// One client connection, after its TLS handshake if it has one.
 pub struct Session {
@@ -25,6 +27,8 @@ pub struct Session {
     pub(super) alarm: Alarm,
     /// Announces the need of an upstream connection, until the first request has one.
     pub(super) expectation: Option<Expectation>,
+    /// The client has sent a request before.
+    has_asked: bool,
 }
 
 /// What becomes of the connection after an exchange.
@@ -50,7 +54,7 @@ impl Session {
     /// A session for `transport`; `address` is the client's, for the log.
     pub fn new(context: Rc<Context>, transport: Transport, address: SocketAddr) -> Self {
         let (client, alarm) = (Side::new(transport), Alarm::default());
-        Self { context, client, address, alarm, expectation: None }
+        Self { context, client, address, alarm, expectation: None, has_asked: false }
     }
 
     /// The session holds `expectation` until its first request has a connection.
@@ -76,9 +80,14 @@ impl Session {
 
     /// Waits for a whole request head. `None` is a clean end: silence or a close between requests.
     async fn next_request(&mut self) -> Result<Option<Arrived>, (Recorder, ExchangeError)> {
-        if self.client.inbox.bytes().is_empty() && !self.first_byte_arrives().await {
-            return Ok(None);
+        // Some clients end a body with a stray CRLF, and then they idle (RFC 9112, section 2.2): no
+        // request has begun with it, so no request may be late.
+        while is_empty_lines(self.client.inbox.bytes()) {
+            if !self.first_byte_arrives().await {
+                return Ok(None);
+            }
         }
+        self.has_asked = true;
         let recorder = Recorder::start(self.address);
         match self.whole_head().await {
             Ok(span) => Ok(Some(Arrived { span, recorder })),
@@ -87,16 +96,30 @@ impl Session {
     }
 
     async fn first_byte_arrives(&mut self) -> bool {
-        if self.context.drain.has_begun() {
-            return false;
-        }
         let deadline = Deadline::start(Timer::KeepAlive, &self.context.snapshot.timeouts);
-        let mut drained = pin!(self.context.drain.begun());
+        let context = Rc::clone(&self.context);
+        let mut drained = pin!(context.drain.begun());
         let client = &mut self.client;
         let step = poll_fn(|cx| match client.inbox.poll_fill(cx, &mut client.transport) {
-            Poll::Pending => drained.as_mut().poll(cx).map(|()| Ok(Fill::End)),
-            Poll::Ready(fill) => Poll::Ready(fill),
+            Poll::Pending => drained.as_mut().poll(cx).map(|()| Ok(None)),
+            Poll::Ready(fill) => Poll::Ready(fill.map(Some)),
         });
+        match self.alarm.bound(deadline, step).await {
+            Ok(Some(Fill::Bytes)) => true,
+            Ok(Some(Fill::End)) | Err(_) => false,
+            Ok(None) => self.has_last_request().await,
+        }
+    }
+
+    /// We are asked to stop. A request that is here already, or that a client which has just
+    /// connected is about to send, is still served; an idle connection ends.
+    async fn has_last_request(&mut self) -> bool {
+        if self.has_asked && self.client.transport.peek() != Peek::Bytes {
+            return false;
+        }
+        let deadline = Deadline { at: Instant::now() + DRAIN_GRACE, timer: Timer::KeepAlive };
+        let client = &mut self.client;
+        let step = poll_fn(|cx| client.inbox.poll_fill(cx, &mut client.transport));
         matches!(self.alarm.bound(deadline, step).await, Ok(Fill::Bytes))
     }
 
@@ -156,4 +179,9 @@ impl Session {
             }
         }
     }
+}
+
+/// Nothing, or a few line ends that may stand before a request.
+fn is_empty_lines(bytes: &[u8]) -> bool {
+    bytes.len() <= 2 * LEADING_EMPTY_LINES_MAX && bytes.chunks(2).all(|pair| pair == b"\r\n")
 }

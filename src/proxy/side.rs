@@ -30,7 +30,8 @@ impl Side {
             return self.watch_unread();
         }
         while !self.is_full() {
-            match self.inbox.poll_fill(cx, &mut self.transport) {
+            let room = PIPELINED_BYTES_MAX - self.inbox.bytes().len();
+            match self.inbox.poll_fill_up_to(cx, &mut self.transport, room) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(Fill::Bytes)) => {}
                 Poll::Ready(Ok(Fill::End) | Err(_)) => return Err(GONE),

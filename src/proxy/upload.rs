@@ -5,6 +5,8 @@ use crate::error::{Cause, ExchangeError};
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::exchange::Exchange;
 use crate::h1::framing::BodyLength;
+use crate::h1::request::Request;
+use crate::limits::IMPATIENCE_BYTES_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::inbox::Fill;
 use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
@@ -19,8 +21,10 @@ pub(super) struct Upload {
     clock: IdleClock,
     /// Bytes that the upstream's socket had taken at the last look.
     taken: u64,
-    /// The upstream once did not take what we had for it.
-    was_blocked: bool,
+    /// The client asked whether to send its body, and waits for an answer.
+    asked: bool,
+    /// The upstream may leave bytes unacknowledged for long.
+    is_patient: bool,
     /// From when on, and until when, the final response head is waited for.
     answer_by: Option<Deadline>,
 }
@@ -39,7 +43,8 @@ enum State {
 }
 
 impl Upload {
-    pub(super) fn new(body: BodyLength) -> Self {
+    pub(super) fn new(request: &Request) -> Self {
+        let body = request.body;
         let writer = match body {
             BodyLength::Chunked => BodyWriter::Chunked,
             BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => BodyWriter::Bare,
@@ -49,9 +54,15 @@ impl Upload {
             state: State::Fresh,
             clock: IdleClock::start(),
             taken: 0,
-            was_blocked: false,
+            asked: request.expects_continue,
+            is_patient: false,
             answer_by: None,
         }
+    }
+
+    /// Whether the upstream was given more time than a connection has otherwise.
+    pub(super) fn is_patient(&self) -> bool {
+        self.is_patient
     }
 
     /// Octets of content that went up.
@@ -64,7 +75,7 @@ impl Upload {
         self.state = State::Fresh;
         self.clock.stamp();
         self.taken = 0;
-        self.was_blocked = false;
+        self.is_patient = false;
         self.answer_by = None;
     }
 
@@ -133,19 +144,28 @@ impl Upload {
             self.clock.stamp();
         }
         match drained {
-            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Ok(())) => {
+                if self.flow.content_bytes() > IMPATIENCE_BYTES_MAX {
+                    self.grow_patient(upstream, timeouts);
+                }
+                Poll::Ready(())
+            }
             Poll::Ready(Err(_)) => {
                 self.go_deaf(upstream, timeouts);
                 Poll::Ready(())
             }
             Poll::Pending => {
-                if !self.was_blocked {
-                    // From now on its window may be shut for as long as its limit says.
-                    self.was_blocked = true;
-                    upstream.transport.tolerate_silence(timeouts.to_upstream_write);
-                }
+                self.grow_patient(upstream, timeouts);
                 Poll::Pending
             }
+        }
+    }
+
+    /// From now on the upstream's window may be shut for as long as its limit says.
+    fn grow_patient(&mut self, upstream: &Side, timeouts: &Timeouts) {
+        if !self.is_patient {
+            self.is_patient = true;
+            upstream.transport.tolerate_silence(timeouts.to_upstream_write);
         }
     }
 
@@ -175,12 +195,24 @@ impl Upload {
         upstream.outbox.give_up();
     }
 
+    /// The upstream has said something: a client that asked whether to send its body may know now.
+    pub(super) fn go_ahead(&mut self) {
+        if self.asked {
+            self.asked = false;
+            self.clock.stamp();
+        }
+    }
+
     /// The limit that the way up is under now.
     pub(super) fn deadline(&self, upstream: &Side, timeouts: &Timeouts) -> Option<Deadline> {
         if !upstream.outbox.is_empty() {
             return Some(self.clock.deadline(Timer::ToUpstreamWrite, timeouts));
         }
         match self.state {
+            // It is the upstream that is slow, not the client (RFC 9110, section 10.1.1).
+            State::Fresh | State::Body if self.asked && self.flow.content_bytes() == 0 => {
+                Some(self.clock.deadline(Timer::ResponseHead, timeouts))
+            }
             State::Fresh | State::Body => {
                 Some(self.clock.deadline(Timer::ToUpstreamRead, timeouts))
             }

@@ -6,7 +6,7 @@
 //! they end. It opens one at a time, and pauses longer and longer while the upstream is down.
 
 use crate::deadline::Alarm;
-use crate::limits::{WARM_BACKOFF_MAX, WARM_BACKOFF_MIN, WARM_FOR, WARM_RENEWAL};
+use crate::limits::{WARM_BACKOFF_MAX, WARM_BACKOFF_MIN, WARM_FOR, WARM_LIFE_MIN, WARM_RENEWAL};
 use crate::upstream::Shared;
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -64,7 +64,8 @@ fn look(upstream: &Rc<Shared>, cx: &mut Context<'_>) -> Option<Instant> {
     let now = Instant::now();
     let warm_until = upstream.last_use.get() + WARM_FOR;
     let mut next_look = next_end;
-    if upstream.warm > 0 && now < warm_until {
+    let lives_long = upstream.pool.closing_limit(false).is_none_or(|limit| limit >= WARM_LIFE_MIN);
+    if upstream.warm > 0 && lives_long && now < warm_until {
         let ready = upstream.pool.ready(now);
         let not_before = upstream.backoff.not_before.get();
         if ready < upstream.warm && upstream.attempts.get() == 0 {

@@ -16,7 +16,7 @@ use crate::error::ExchangeError;
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::net::transport::Transport;
 use crate::upstream::keeper::Backoff;
-use crate::upstream::pool::{Line, Pool};
+use crate::upstream::pool::{Checked, Line, Pool};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -93,12 +93,9 @@ impl Upstream {
 
     /// Waits for a connection, and opens one unless enough are being opened already.
     pub fn obtain(&self) -> Obtain {
-        let waiter = Rc::new(Waiter::default());
-        let mut waiting = self.0.waiting.borrow_mut();
-        waiting.push_back(Rc::downgrade(&waiter));
-        if waiting.len() > self.0.attempts.get() {
-            Shared::start_attempt(&self.0);
-        }
+        let (outcome, waker) = (RefCell::default(), RefCell::default());
+        let waiter = Rc::new(Waiter { since: Instant::now(), outcome, waker });
+        Shared::wait(&self.0, &waiter);
         Obtain { shared: Rc::clone(&self.0), waiter }
     }
 
@@ -109,7 +106,10 @@ impl Upstream {
 
     /// Hands on a connection whose exchange ended cleanly.
     pub fn give_back(&self, line: Line) {
-        self.0.deliver(line);
+        let checked = line.check(&self.0.keeper.borrow());
+        if let Some(checked) = checked {
+            self.0.deliver(checked);
+        }
     }
 
     /// Tells that a client has connected that will probably need a connection: one is opened when
@@ -120,9 +120,10 @@ impl Upstream {
             return None;
         }
         shared.expected.set(shared.expected.get() + 1);
-        let needed = shared.expected.get() + shared.waiting.borrow().len();
-        let attempts = shared.attempts.get();
-        if shared.pool.len() + attempts < needed && attempts < SPECULATIVE_DIALS_MAX {
+        // Clients that never ask for anything must not fill the pool with connections.
+        let expected = shared.expected.get().min(SPECULATIVE_DIALS_MAX);
+        let needed = expected + shared.waiting.borrow().len();
+        if shared.pool.len() + shared.attempts.get() < needed {
             Shared::start_attempt(shared);
         }
         Some(Expectation(Rc::clone(shared)))
@@ -144,9 +145,9 @@ pub struct Obtain {
     waiter: Rc<Waiter>,
 }
 
-#[derive(Default)]
 struct Waiter {
-    outcome: RefCell<Option<Result<Line, ExchangeError>>>,
+    since: Instant,
+    outcome: RefCell<Option<Result<Checked, ExchangeError>>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -154,8 +155,14 @@ impl Future for Obtain {
     type Output = Result<Line, ExchangeError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outcome) = self.waiter.outcome.take() {
-            return Poll::Ready(outcome);
+        match self.waiter.outcome.take() {
+            Some(Err(error)) => return Poll::Ready(Err(error)),
+            Some(Ok(checked)) => match checked.take() {
+                Some(line) => return Poll::Ready(Ok(line)),
+                // It ended on its way to us: wait for another.
+                None => Shared::wait(&self.shared, &self.waiter),
+            },
+            None => {}
         }
         self.waiter.waker.replace(Some(cx.waker().clone()));
         Poll::Pending
@@ -167,57 +174,111 @@ impl Drop for Obtain {
         let own = Rc::downgrade(&self.waiter);
         self.shared.waiting.borrow_mut().retain(|waiter| !waiter.ptr_eq(&own));
         // A line that came while its taker left is for the next one.
-        if let Some(Ok(line)) = self.waiter.outcome.take() {
-            self.shared.deliver(line);
+        if let Some(Ok(checked)) = self.waiter.outcome.take() {
+            self.shared.deliver(checked);
         }
     }
 }
 
 impl Shared {
+    /// Puts `waiter` in the row, and opens a connection unless enough are being opened already.
+    fn wait(shared: &Rc<Self>, waiter: &Rc<Waiter>) {
+        shared.waiting.borrow_mut().push_back(Rc::downgrade(waiter));
+        Self::start_missing_attempts(shared);
+    }
+
+    fn start_missing_attempts(shared: &Rc<Self>) {
+        while shared.waiting.borrow().len() > shared.attempts.get() {
+            Self::start_attempt(shared);
+        }
+    }
+
     /// Opens a connection in a task of its own, for whoever waits longest then.
     fn start_attempt(shared: &Rc<Self>) {
-        shared.attempts.set(shared.attempts.get() + 1);
+        let attempt = AttemptGuard::begin(shared);
         let dialing = shared.dialer.dial();
-        let shared = Rc::clone(shared);
         spawn_local(async move {
             let result = dialing.await;
-            shared.attempts.set(shared.attempts.get() - 1);
+            let AttemptGuard { shared, begun } = &attempt;
+            let (shared, begun) = (Rc::clone(shared), *begun);
+            drop(attempt);
             match result {
                 Ok(transport) => {
                     shared.backoff.succeeded();
-                    shared.deliver(Line { transport, used: false, keep_alive: None });
+                    shared.deliver(Checked::fresh(transport));
                 }
                 Err(error) => {
                     shared.backoff.failed();
-                    shared.settle(Err(error));
+                    shared.fail(error, begun);
                 }
             }
+            // Whoever waits for nothing that is under way gets an attempt of its own.
+            Self::start_missing_attempts(&shared);
             shared.keeper.borrow().wake_by_ref();
         });
     }
 
     /// Gives a line to whoever waits longest, or to the pool.
-    fn deliver(&self, line: Line) {
-        if let Some(Ok(line)) = self.settle(Ok(line)) {
-            let keeper = self.keeper.borrow();
-            self.pool.put(line, &keeper);
-            if !self.keeper_alarmed.get() {
-                keeper.wake_by_ref();
+    fn deliver(&self, checked: Checked) {
+        if let Some(waiter) = self.next_waiter() {
+            waiter.settle(Ok(checked));
+            return;
+        }
+        let keeper = self.keeper.borrow();
+        self.pool.put(checked, &keeper);
+        if !self.keeper_alarmed.get() {
+            keeper.wake_by_ref();
+        }
+    }
+
+    /// Tells whoever waits longest that an attempt begun at `begun` has failed. Who came later
+    /// than that has not had an attempt yet.
+    fn fail(&self, error: ExchangeError, begun: Instant) {
+        if let Some(waiter) = self.next_waiter() {
+            if waiter.since <= begun {
+                waiter.settle(Err(error));
+            } else {
+                self.waiting.borrow_mut().push_front(Rc::downgrade(&waiter));
             }
         }
     }
 
-    /// Gives an outcome to whoever waits longest; gives it back when nobody does.
-    fn settle(&self, outcome: Result<Line, ExchangeError>) -> Option<Result<Line, ExchangeError>> {
-        while let Some(waiter) = self.waiting.borrow_mut().pop_front() {
-            let Some(waiter) = waiter.upgrade() else { continue };
-            waiter.outcome.replace(Some(outcome));
-            if let Some(waker) = waiter.waker.take() {
-                waker.wake();
+    fn next_waiter(&self) -> Option<Rc<Waiter>> {
+        let mut waiting = self.waiting.borrow_mut();
+        while let Some(waiter) = waiting.pop_front() {
+            if let Some(waiter) = waiter.upgrade() {
+                return Some(waiter);
             }
-            return None;
         }
-        Some(outcome)
+        None
+    }
+}
+
+impl Waiter {
+    fn settle(&self, outcome: Result<Checked, ExchangeError>) {
+        self.outcome.replace(Some(outcome));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Counts an attempt for as long as it lasts, however it ends.
+struct AttemptGuard {
+    shared: Rc<Shared>,
+    begun: Instant,
+}
+
+impl AttemptGuard {
+    fn begin(shared: &Rc<Shared>) -> Self {
+        shared.attempts.set(shared.attempts.get() + 1);
+        Self { shared: Rc::clone(shared), begun: Instant::now() }
+    }
+}
+
+impl Drop for AttemptGuard {
+    fn drop(&mut self) {
+        self.shared.attempts.set(self.shared.attempts.get() - 1);
     }
 }
 

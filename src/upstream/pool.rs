@@ -9,11 +9,12 @@
 //! Not here: who looks at the idle connections when something happens to them (`keeper`).
 
 use crate::limits::{
-    CLOSING_AGE_MIN, CLOSING_AGE_REMEMBERED, POOL_CONNECTIONS_MAX, POOL_IDLE_MAX, WARM_RENEWAL,
+    CLOSING_AGE_MIN, CLOSING_AGE_REMEMBERED, CLOSING_AGES_APART_MAX, POOL_CONNECTIONS_MAX,
+    POOL_IDLE_MAX, WARM_RENEWAL,
 };
-use crate::net::transport::Transport;
+use crate::net::transport::{Peek, Transport};
 use std::cell::{Cell, RefCell};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -24,6 +25,8 @@ pub struct Line {
     pub transport: Transport,
     /// It has carried an exchange before.
     pub used: bool,
+    /// It has been idle, so that the upstream may be closing it this moment.
+    pub was_idle: bool,
     /// For how long the upstream said it keeps the connection idle.
     pub keep_alive: Option<Duration>,
 }
@@ -34,7 +37,7 @@ pub struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// Closing ages of connections without and with an exchange behind them: servers have two
     /// limits, one for the first request and one between requests.
-    learned: [Cell<Option<ClosingAge>>; 2],
+    learned: [Cell<Learned>; 2],
 }
 
 #[derive(Debug)]
@@ -45,11 +48,20 @@ struct Idle {
     until: Instant,
 }
 
-/// At which idle age the upstream has closed a connection, and when we saw it.
+/// What the upstream's closes of idle connections have taught.
+#[derive(Clone, Copy, Debug, Default)]
+struct Learned {
+    /// The age at the last close. One alone may be a restart.
+    last: Option<Seen>,
+    /// The shortest age that was seen twice.
+    limit: Option<Seen>,
+}
+
+/// An idle age at which the upstream has closed a connection, and when that was.
 #[derive(Clone, Copy, Debug)]
-struct ClosingAge {
+struct Seen {
     age: Duration,
-    seen: Instant,
+    at: Instant,
 }
 
 impl Pool {
@@ -59,23 +71,23 @@ impl Pool {
             let idle = self.idle.borrow_mut().pop()?;
             // Even a young one: the upstream's FIN may have come since the last round of the
             // runtime (RFC 9112, section 9.5).
-            if Instant::now() < idle.until && idle.line.transport.is_quiet() {
+            if Instant::now() < idle.until && idle.line.is_silent() {
                 return Some(idle.line);
             }
-            self.learn(&idle);
         }
     }
 
-    /// Keeps `line`, unless the upstream has already closed it. The oldest one makes room.
-    /// `keeper` is woken when something happens to the line.
-    pub fn put(&self, line: Line, keeper: &Waker) {
+    /// Keeps `line` if it is silent. The oldest one makes room. From now on the readiness of the
+    /// line wakes `keeper`.
+    pub fn put(&self, checked: Checked, keeper: &Waker) {
+        let Some(Checked(line)) = checked.0.check(keeper) else { return };
         let since = Instant::now();
         let until = since + self.idle_limit(&line);
-        let mut added = Idle { line, since, until };
-        // From now on its readiness wakes the keeper, not the session it served last.
-        if until == since || added.is_over(&mut Context::from_waker(keeper)) {
+        if until == since {
             return;
         }
+        let line = Line { was_idle: true, ..line };
+        let added = Idle { line, since, until };
         let mut idle = self.idle.borrow_mut();
         if idle.len() == POOL_CONNECTIONS_MAX {
             idle.remove(0);
@@ -102,46 +114,108 @@ impl Pool {
     pub fn sweep(&self, cx: &mut Context<'_>) -> Option<Instant> {
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
-        idle.retain_mut(|idle| {
-            if idle.is_over(cx) {
+        idle.retain_mut(|idle| match idle.line.listen(cx) {
+            Heard::Silence => now < idle.until,
+            Heard::End => {
                 self.learn(idle);
-                return false;
+                false
             }
-            now < idle.until
+            Heard::Bytes => false,
         });
         idle.iter().map(|idle| idle.until).min()
     }
 
     /// How long `line` may stay idle.
     fn idle_limit(&self, line: &Line) -> Duration {
-        let learned = self.closing_age(line.used).map(below);
+        let learned = self.closing_limit(line.used);
         let told = line.keep_alive.map(below);
         [learned, told].into_iter().flatten().fold(POOL_IDLE_MAX, Duration::min)
     }
 
-    fn closing_age(&self, used: bool) -> Option<Duration> {
-        let remembered = self.learned[usize::from(used)].get()?;
-        (remembered.seen.elapsed() < CLOSING_AGE_REMEMBERED).then_some(remembered.age)
+    /// For how long connections may stay idle, by what was learned of the upstream.
+    pub fn closing_limit(&self, used: bool) -> Option<Duration> {
+        let limit = self.learned[usize::from(used)].get().limit?;
+        (limit.at.elapsed() < CLOSING_AGE_REMEMBERED).then(|| below(limit.age))
     }
 
+    /// Two closes at about the same age, one after the other, are a limit of the upstream's. A
+    /// restart closes lines of any age, and all of them at once.
     fn learn(&self, closed: &Idle) {
-        let now = Instant::now();
-        let age = now - closed.since;
-        if age < CLOSING_AGE_MIN || now >= closed.until {
-            return;
+        let seen = Seen { age: closed.since.elapsed(), at: Instant::now() };
+        let place = &self.learned[usize::from(closed.line.used)];
+        let Learned { last, mut limit } = place.get();
+        let again = last.filter(|last| {
+            last.at.elapsed() >= CLOSING_AGE_MIN
+                && last.age.abs_diff(seen.age) <= CLOSING_AGES_APART_MAX
+        });
+        if let Some(again) = again {
+            let age = again.age.min(seen.age);
+            let known = limit.filter(|limit| limit.at.elapsed() < CLOSING_AGE_REMEMBERED);
+            let age = known.map_or(age, |known| known.age.min(age));
+            limit = Some(Seen { age, at: seen.at });
         }
-        let used = closed.line.used;
-        let age = self.closing_age(used).map_or(age, |known| known.min(age));
-        self.learned[usize::from(used)].set(Some(ClosingAge { age, seen: now }));
+        let is_restart = seen.age < CLOSING_AGE_MIN;
+        place.set(Learned { last: if is_restart { last } else { Some(seen) }, limit });
     }
 }
 
-impl Idle {
+/// What a look at an idle connection found.
+enum Heard {
+    Silence,
+    /// The upstream has closed it, or it broke.
+    End,
+    /// Bytes that answer nothing.
+    Bytes,
+}
+
+impl Line {
     /// Anything but silence ends an idle connection. TLS session tickets are silence: TLS takes
     /// them in and has nothing to show.
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut byte = [0];
-        self.line.transport.poll_read(cx, &mut byte).is_ready()
+    fn listen(&mut self, cx: &mut Context<'_>) -> Heard {
+        match self.transport.poll_read(cx, &mut [0]) {
+            Poll::Pending => Heard::Silence,
+            Poll::Ready(Ok(0) | Err(_)) => Heard::End,
+            Poll::Ready(Ok(_)) => Heard::Bytes,
+        }
+    }
+
+    /// The line, if nothing was heard of it since its last exchange ended. From now on its
+    /// readiness wakes `keeper`, not the session it served last.
+    ///
+    /// No line is handed on without this: what an upstream sends behind one response would be
+    /// taken for the beginning of the next.
+    pub fn check(mut self, keeper: &Waker) -> Option<Checked> {
+        let heard = self.listen(&mut Context::from_waker(keeper));
+        // The runtime learns of a byte or a FIN only in its next round; the kernel knows now.
+        let is_silent = matches!(heard, Heard::Silence) && self.is_silent();
+        is_silent.then_some(Checked(self))
+    }
+
+    /// Whether the kernel knows of nothing that speaks against using the line. Behind a fresh
+    /// handshake come session tickets, so there bytes are in order.
+    fn is_silent(&self) -> bool {
+        match self.transport.peek() {
+            Peek::Silence => true,
+            Peek::Bytes => !self.used && self.transport.is_tls(),
+            Peek::End => false,
+        }
+    }
+}
+
+/// A line of which nothing was heard when it was last looked at, or a fresh one.
+#[derive(Debug)]
+pub struct Checked(Line);
+
+impl Checked {
+    /// A line that nobody has used. Whatever its upstream does with it is the answer to its first
+    /// request: another line would meet with the same.
+    pub fn fresh(transport: Transport) -> Self {
+        Self(Line { transport, used: false, was_idle: false, keep_alive: None })
+    }
+
+    /// The line, if there is still nothing to be heard of it.
+    pub fn take(self) -> Option<Line> {
+        (!self.0.was_idle || self.0.is_silent()).then_some(self.0)
     }
 }
 
@@ -161,7 +235,7 @@ mod tests {
 
     fn line(used: bool) -> (Line, MemoryStream) {
         let (near, far) = MemoryStream::pair(64);
-        (Line { transport: Transport::Memory(near), used, keep_alive: None }, far)
+        (Line { transport: Transport::Memory(near), used, was_idle: false, keep_alive: None }, far)
     }
 
     fn sweep(pool: &Pool) {
@@ -169,7 +243,7 @@ mod tests {
     }
 
     fn put(pool: &Pool, line: Line) {
-        pool.put(line, Waker::noop());
+        pool.put(line.check(Waker::noop()).unwrap(), Waker::noop());
     }
 
     #[tokio::test(start_paused = true)]
@@ -241,7 +315,10 @@ mod tests {
     async fn the_age_at_which_the_upstream_closes_is_kept_below_from_then_on() {
         let pool = Pool::default();
         let limit = after_close_at(&pool, Duration::from_secs(5), true).await;
+        assert_eq!(limit, POOL_IDLE_MAX, "once is no rule");
+        let limit = after_close_at(&pool, Duration::from_millis(5100), true).await;
         assert_eq!(limit, Duration::from_millis(4500));
+        after_close_at(&pool, Duration::from_secs(3), true).await;
         let limit = after_close_at(&pool, Duration::from_secs(3), true).await;
         assert_eq!(limit, Duration::from_millis(2500), "the shortest counts");
         assert_eq!(pool.idle_limit(&line(false).0), POOL_IDLE_MAX, "another limit, not seen yet");
@@ -250,9 +327,40 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_close_right_after_use_is_no_idle_limit() {
-        let limit = after_close_at(&Pool::default(), Duration::from_millis(100), true).await;
-        assert_eq!(limit, POOL_IDLE_MAX);
+    async fn closes_right_after_use_are_no_idle_limit() {
+        let pool = Pool::default();
+        for _ in 0..3 {
+            let limit = after_close_at(&pool, Duration::from_millis(100), true).await;
+            assert_eq!(limit, POOL_IDLE_MAX);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_that_closes_all_connections_at_once_teaches_nothing() {
+        let pool = Pool::default();
+        let mut ends: Vec<_> = (0..9)
+            .map(|_| {
+                let (near, far) = line(true);
+                put(&pool, near);
+                far
+            })
+            .collect();
+        sleep(Duration::from_secs(20)).await;
+        ends.iter_mut().for_each(|far| far.end(End::Clean));
+        sweep(&pool);
+        assert!(pool.is_empty());
+        assert_eq!(pool.idle_limit(&line(true).0), POOL_IDLE_MAX);
+    }
+
+    #[test]
+    fn a_line_of_which_something_was_heard_is_not_handed_on() {
+        let (near, mut far) = line(true);
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(far.poll_write(cx, &[IoSlice::new(b"HTTP/1.1 200")]).is_ready());
+        assert!(near.check(Waker::noop()).is_none());
+        let (near, mut far) = line(true);
+        far.end(End::Clean);
+        assert!(near.check(Waker::noop()).is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::lookup_host;
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
@@ -26,8 +27,11 @@ pub struct Names {
     family: Family,
     timeouts: Arc<Timeouts>,
     known: RefCell<Option<Known>>,
-    /// A lookup runs behind the data path.
-    refreshing: Cell<bool>,
+    /// A lookup is under way; there is never a second one.
+    looking: Cell<bool>,
+    looked: Notify,
+    /// When the last lookup ended, well or not.
+    last_look: Cell<Option<Instant>>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,8 +43,8 @@ struct Known {
 impl Names {
     /// Knows nothing yet.
     pub fn new(endpoint: Endpoint, family: Family, timeouts: Arc<Timeouts>) -> Self {
-        let (known, refreshing) = (RefCell::default(), Cell::default());
-        Self { endpoint, family, timeouts, known, refreshing }
+        let (known, looking, last_look) = Default::default();
+        Self { endpoint, family, timeouts, known, looking, looked: Notify::new(), last_look }
     }
 
     /// The addresses to try, in order; at least one. Waits for the resolver only when nothing is
@@ -54,31 +58,40 @@ impl Names {
             return Ok([SocketAddr::new(address, self.endpoint.port)].into());
         }
         let known = self.known.borrow().clone();
+        let looked_lately =
+            self.last_look.get().is_some_and(|looked| looked.elapsed() < NAME_REFRESH);
         match known {
-            Some(known) if known.at.elapsed() < NAME_STALE => {
-                if known.at.elapsed() >= NAME_REFRESH {
+            Some(known) if known.at.elapsed() < NAME_STALE || looked_lately => {
+                if !looked_lately {
                     self.refresh_behind();
                 }
                 Ok(known.addresses)
             }
+            // Old addresses are better than none.
             Some(known) => Ok(self.refresh().await.unwrap_or(known.addresses)),
             None => self.refresh().await,
         }
     }
 
     fn refresh_behind(self: &Rc<Self>) {
-        if self.refreshing.replace(true) {
-            return;
-        }
         let names = Rc::clone(self);
         spawn_local(async move {
             // The last good answer stays when this fails.
             let _ = names.refresh().await;
-            names.refreshing.set(false);
         });
     }
 
+    /// Looks the name up, or waits for a lookup that is under way.
     async fn refresh(&self) -> Result<Rc<[SocketAddr]>, ExchangeError> {
+        if self.looking.replace(true) {
+            self.looked.notified().await;
+            let known = self.known.borrow();
+            return match &*known {
+                Some(known) => Ok(Rc::clone(&known.addresses)),
+                None => Err(ExchangeError::upstream(Cause::NameNotResolved)),
+            };
+        }
+        let _looking = Looking(self);
         let deadline = Deadline::start(Timer::Connect, &self.timeouts);
         let found = match timeout_at(deadline.at, self.look_up()).await {
             Ok(Ok(found)) => interleave(found, self.family),
@@ -97,6 +110,17 @@ impl Names {
     async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
         let host = self.endpoint.host.to_string();
         Ok(lookup_host((host.as_str(), self.endpoint.port)).await?.collect())
+    }
+}
+
+/// The end of a lookup, however it comes.
+struct Looking<'n>(&'n Names);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.looking.set(false);
+        self.0.last_look.set(Some(Instant::now()));
+        self.0.looked.notify_waiters();
     }
 }
 

@@ -7,9 +7,9 @@
 /// What is known about a request that got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered {
-    /// The connection had carried an exchange before. One that fails freshly opened fails for a
-    /// reason, and would again.
-    pub reused: bool,
+    /// The connection had been idle before. One that fails freshly opened fails for a reason, and
+    /// would again.
+    pub was_idle: bool,
     /// The method repeats safely, or the client gave an Idempotency-Key.
     pub repeatable: bool,
     /// How the connection ended.
@@ -43,7 +43,7 @@ impl Unanswered {
     /// at once may leave them as they were.
     pub fn may_be_repeated(self) -> bool {
         let unseen = self.ended == Ended::Clean && self.acknowledged == Acknowledged::Nothing;
-        self.reused && (self.repeatable || unseen)
+        self.was_idle && (self.repeatable || unseen)
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     const UNSEEN_POST: Unanswered = Unanswered {
-        reused: true,
+        was_idle: true,
         repeatable: false,
         ended: Ended::Clean,
         acknowledged: Acknowledged::Nothing,
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn nothing_is_repeated_after_a_fresh_connection() {
-        let fresh = Unanswered { reused: false, repeatable: true, ..UNSEEN_POST };
+        let fresh = Unanswered { was_idle: false, repeatable: true, ..UNSEEN_POST };
         assert!(!fresh.may_be_repeated());
     }
 }

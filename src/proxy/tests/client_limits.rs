@@ -239,3 +239,54 @@ fn a_closing_connection_ends_at_once_when_the_client_does() {
         assert_eq!(begun.elapsed(), seconds(0));
     });
 }
+
+#[test]
+fn a_stray_line_end_behind_a_body_begins_no_request() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send("POST /gpt/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx\r\n").await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        upstream.send(EMPTY).await;
+        assert_eq!(client.read().await, EMPTY);
+        let begun = Instant::now();
+        assert_eq!(client.read_to_end().await, (String::new(), End::Clean), "no 408");
+        assert_eq!(begun.elapsed(), seconds(13), "the limit of idle clients");
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn a_client_that_waits_for_its_100_is_not_late() {
+    let log = run(async |bench| {
+        let head = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n";
+        let mut client = bench.client();
+        client.send(&format!("{head}Content-Length: 1\r\n\r\n")).await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        let begun = Instant::now();
+        let answer = client.read().await;
+        assert_eq!(begun.elapsed(), seconds(17), "the upstream's time to answer");
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    });
+    assert_eq!(log, ["504 answered upstream upstream_response_timeout"]);
+}
+
+#[test]
+fn a_client_that_has_its_100_has_to_send_in_time() {
+    let log = run(async |bench| {
+        let head = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n";
+        let mut client = bench.client();
+        client.send(&format!("{head}Content-Length: 1\r\n\r\n")).await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        sleep(seconds(16)).await;
+        upstream.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+        assert_eq!(client.read().await, "HTTP/1.1 100 Continue\r\n\r\n");
+        let begun = Instant::now();
+        let answer = client.read().await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert_eq!(begun.elapsed(), seconds(23));
+    });
+    assert_eq!(log, ["408 answered client request_timeout"]);
+}

@@ -1,6 +1,7 @@
 //! The end of things: a client that leaves, in every phase, and a relay that is asked to stop.
 
 use super::bench::{Bench, CHUNKED_POST, EMPTY, GET, Manner, STREAM, run, seconds, settle};
+use crate::limits::DRAIN_GRACE;
 use crate::net::memory::End;
 use tokio::time::Instant;
 
@@ -93,7 +94,7 @@ async fn drain(bench: &Bench) {
 }
 
 #[test]
-fn a_drain_ends_idle_connections_at_once() {
+fn a_drain_ends_idle_connections_at_once_and_those_that_never_asked_a_moment_later() {
     let log = run(async |bench| {
         let mut fresh = bench.client();
         let mut kept = bench.client();
@@ -102,12 +103,26 @@ fn a_drain_ends_idle_connections_at_once() {
         kept.read().await;
         drain(bench).await;
         let begun = Instant::now();
-        for client in [&mut fresh, &mut kept] {
+        for (client, ended) in [(&mut kept, seconds(0)), (&mut fresh, DRAIN_GRACE)] {
             assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
             client.end(End::Clean);
+            assert_eq!(begun.elapsed(), ended);
         }
         bench.over().await;
-        assert_eq!(begun.elapsed(), seconds(0));
+    });
+    assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn a_request_that_comes_just_behind_the_wish_to_stop_is_served_as_the_last() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        drain(bench).await;
+        client.send(GET).await;
+        bench.upstream().await.send(EMPTY).await;
+        let (response, end) = client.read_to_end().await;
+        assert!(response.ends_with("\r\nConnection: close\r\n\r\n"), "{response}");
+        assert_eq!(end, End::Clean);
     });
     assert_eq!(log, ["200 completed"]);
 }
