@@ -5,6 +5,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
+use std::fs;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use tracing::{Level, Subscriber, subscriber::set_global_default};
@@ -31,7 +32,8 @@ pub const READY: &str = "narrows::ready";
 ///
 /// Call it once, before the first event; a second call changes nothing.
 pub fn init_log(format: LogFormat, level: Level) {
-    if set_global_default(subscriber(format, level, || Forgiving(Stderr))).is_ok() {
+    let stderr = Stderr::new();
+    if set_global_default(subscriber(format, level, move || Forgiving(stderr))).is_ok() {
         panic::set_hook(Box::new(log_panic));
     }
 }
@@ -67,14 +69,25 @@ where
 }
 
 /// Stderr, as long as a line can be written there without waiting for its reader.
-struct Stderr;
+#[derive(Clone, Copy)]
+struct Stderr {
+    /// It is a file, which never has to be waited for.
+    is_file: bool,
+}
+
+impl Stderr {
+    fn new() -> Self {
+        let about = fs::metadata("/proc/self/fd/2");
+        Self { is_file: about.is_ok_and(|about| about.is_file()) }
+    }
+}
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         // Locked before the look, so that no other thread takes the room that was seen. A pipe with
         // any room takes 4096 bytes at once (pipe(7)); our lines are shorter.
         let mut stderr = io::stderr().lock();
-        let has_room = {
+        let has_room = self.is_file || {
             let mut look = [PollFd::new(&stderr, PollFlags::OUT)];
             poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
         };

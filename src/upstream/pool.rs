@@ -77,10 +77,12 @@ impl Pool {
         }
     }
 
-    /// Keeps `line` if it is silent. The oldest one makes room. From now on the readiness of the
+    /// Keeps a line if it is silent. The oldest one makes room. From now on the readiness of the
     /// line wakes `keeper`.
     pub fn put(&self, checked: Checked, keeper: &Waker) {
-        let Some(Checked(line)) = checked.0.check(keeper) else { return };
+        // A fresh one has not been listened to yet.
+        let checked = if checked.0.was_idle { Some(checked) } else { checked.0.check(keeper) };
+        let Some(Checked(line)) = checked else { return };
         let since = Instant::now();
         let until = since + self.idle_limit(&line);
         if until == since {
@@ -186,13 +188,12 @@ impl Line {
     /// taken for the beginning of the next.
     pub fn check(mut self, keeper: &Waker) -> Option<Checked> {
         let heard = self.listen(&mut Context::from_waker(keeper));
-        // The runtime learns of a byte or a FIN only in its next round; the kernel knows now.
-        let is_silent = matches!(heard, Heard::Silence) && self.is_silent();
-        is_silent.then_some(Checked(self))
+        matches!(heard, Heard::Silence).then_some(Checked(self))
     }
 
-    /// Whether the kernel knows of nothing that speaks against using the line. Behind a fresh
-    /// handshake come session tickets, so there bytes are in order.
+    /// Whether the kernel knows of nothing that speaks against using the line: the runtime learns
+    /// of a byte or a FIN only in its next round. Behind a fresh handshake come session tickets,
+    /// so there bytes are in order.
     fn is_silent(&self) -> bool {
         match self.transport.peek() {
             Peek::Silence => true,
