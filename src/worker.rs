@@ -151,7 +151,8 @@ impl Worker {
             let expectation = worker.expectation();
             let Some(transport) = worker.secure(tcp, address, tls).await else { return };
             let session = Session::new(Rc::clone(&worker.context), transport, address);
-            session.expecting(expectation).run().await;
+            let mut session = session.expecting(expectation);
+            session.run().await;
         });
     }
 

@@ -110,12 +110,13 @@ impl Transport {
         }
     }
 
-    /// Ends the connection so that the peer cannot take what it got for complete.
+    /// Sees to it that the connection, when it is dropped, ends so that the peer cannot take what
+    /// it got for complete. Nothing may be sent on it any more.
     ///
     /// Plain TCP and upstream connections are reset. A TLS client gets a FIN without
     /// close_notify: that says the same, and what was sent before still arrives.
-    pub fn abort(mut self) {
-        match &mut self {
+    pub fn abort(&mut self) {
+        match self {
             Self::Tcp(tcp) => tcp.reset_on_close(true),
             Self::TlsClient(tls) => tls.get_mut().0.reset_on_close(true),
             Self::TlsServer(_) => {}

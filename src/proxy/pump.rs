@@ -7,13 +7,12 @@
 //! The client is watched all the while: once its request is read, only silence or a pipelined
 //! request is in order, and an end means that nobody waits for the answer any more.
 
-use crate::deadline::{Alarm, Deadline};
+use crate::deadline::Deadline;
 use crate::error::ExchangeError;
 use crate::h1::exchange::Exchange;
 use crate::limits::DEPARTURE_LOOK;
-use crate::proxy::context;
 use crate::proxy::download::{Download, Guide};
-use crate::proxy::record::Recorder;
+use crate::proxy::session::Session;
 use crate::proxy::side::Side;
 use crate::proxy::upload::Upload;
 use std::future::poll_fn;
@@ -43,14 +42,12 @@ pub(super) struct PumpError {
 /// Moves bytes until the response is complete, or something is wrong. The request's head, or
 /// all that was sent of the request the first time, is queued for the upstream.
 pub(super) async fn pump(
-    context: &context::Context,
-    client: &mut Side,
+    session: &mut Session,
     upstream: &mut Side,
     upload: &mut Upload,
     exchange: &mut Exchange,
-    recorder: &mut Recorder,
-    alarm: &mut Alarm,
 ) -> Result<Pumped, PumpError> {
+    let Session { context, client, recorder, alarm, .. } = session;
     let mut download = Download::new(client);
     let timeouts = &context.snapshot.timeouts;
     let head_limits = &context.snapshot.limits.head;

@@ -8,36 +8,30 @@ use std::thread::panicking;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A record that is being filled in.
+/// The record of the exchange that a session is at, while it is being filled in.
+///
+/// It stays in its place in the session: handed from one future to the next, it would take its
+/// size in each of them.
 #[derive(Debug)]
 pub(super) struct Recorder {
     started: Instant,
     record: ExchangeRecord,
-    /// The line is written: each exchange has exactly one.
-    written: bool,
+    /// An exchange has begun, and its line is not written: each exchange has exactly one.
+    is_open: bool,
 }
 
 impl Recorder {
-    /// Starts the clock: the first byte of the request is here.
-    pub(super) fn start(client: SocketAddr) -> Self {
-        Self {
-            started: Instant::now(),
-            record: ExchangeRecord {
-                client,
-                route: None,
-                method: MethodName::OTHER,
-                status: None,
-                reused: None,
-                connect: None,
-                head: None,
-                first_byte: None,
-                total: Duration::ZERO,
-                to_upstream: 0,
-                to_client: 0,
-                outcome: Outcome::Completed,
-            },
-            written: false,
-        }
+    /// A recorder for the exchanges of one client.
+    pub(super) fn new(client: SocketAddr) -> Self {
+        let record = blank(client);
+        Self { started: Instant::now(), record, is_open: false }
+    }
+
+    /// Starts the clock: the first byte of a request is here.
+    pub(super) fn start(&mut self) {
+        self.started = Instant::now();
+        self.record = blank(self.record.client);
+        self.is_open = true;
     }
 
     pub(super) fn method(&mut self, method: &[u8]) {
@@ -75,15 +69,15 @@ impl Recorder {
     }
 
     /// Writes the line of an exchange that ended as it should.
-    pub(super) fn end(mut self, outcome: Outcome) {
+    pub(super) fn end(&mut self, outcome: Outcome) {
         self.record.total = self.started.elapsed();
         self.record.outcome = outcome;
         self.record.emit();
-        self.written = true;
+        self.is_open = false;
     }
 
     /// Writes the line of an exchange that did not. `answered`: the client was told.
-    pub(super) fn fail(self, error: &ExchangeError, answered: bool) {
+    pub(super) fn fail(&mut self, error: &ExchangeError, answered: bool) {
         let outcome = if answered {
             Outcome::Answered { fault: error.peer, code: error.name() }
         } else {
@@ -93,14 +87,29 @@ impl Recorder {
     }
 }
 
+fn blank(client: SocketAddr) -> ExchangeRecord {
+    ExchangeRecord {
+        client,
+        route: None,
+        method: MethodName::OTHER,
+        status: None,
+        reused: None,
+        connect: None,
+        head: None,
+        first_byte: None,
+        total: Duration::ZERO,
+        to_upstream: 0,
+        to_client: 0,
+        outcome: Outcome::Completed,
+    }
+}
+
 /// An exchange whose task is dropped has its line, too: a stop came before its end, or a panic.
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if !self.written {
+        if self.is_open {
             let cause = if panicking() { "panic" } else { "stopped" };
-            self.record.total = self.started.elapsed();
-            self.record.outcome = Outcome::Aborted { fault: Peer::Narrows, cause };
-            self.record.emit();
+            self.end(Outcome::Aborted { fault: Peer::Narrows, cause });
         }
     }
 }
@@ -112,7 +121,7 @@ mod tests {
     #[test]
     fn only_a_connection_that_was_opened_has_a_time_of_opening() {
         let connected = |reused| {
-            let mut recorder = Recorder::start(SocketAddr::from(([192, 0, 2, 7], 4711)));
+            let mut recorder = Recorder::new(SocketAddr::from(([192, 0, 2, 7], 4711)));
             recorder.connected(reused);
             (recorder.record.reused, recorder.record.connect.is_some())
         };

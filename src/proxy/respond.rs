@@ -19,12 +19,14 @@ pub(super) struct Manner {
     pub(super) tell_keep_alive: bool,
 }
 
+impl Manner {
+    /// Of a request about which nothing is known.
+    pub(super) const CLOSE: Self = Self { close: true, head_only: false, tell_keep_alive: false };
+}
+
 impl Session {
-    /// Sends an answer of our own.
-    ///
-    /// # Errors
-    /// The client does not take it: by its socket, or in time.
-    pub(super) async fn respond(&mut self, answer: &Answer, manner: Manner) -> Result<(), Halt> {
+    /// Queues an answer of our own.
+    pub(super) fn queue_answer(&mut self, answer: &Answer, manner: Manner) {
         with_date(|date| {
             let response = OwnResponse {
                 status: answer.status,
@@ -39,18 +41,25 @@ impl Session {
             };
             put_own_response(self.client.outbox.queue(), &response);
         });
+    }
+
+    /// Sends what is queued.
+    ///
+    /// # Errors
+    /// The client does not take it: by its socket, or in time.
+    pub(super) async fn send_answer(&mut self) -> Result<(), Halt> {
         let deadline = Deadline::start(Timer::ToClientWrite, &self.context.snapshot.timeouts);
         let client = &mut self.client;
         self.alarm.bound(deadline, poll_fn(|cx| client.poll_drain(cx))).await
     }
 
     /// Tells a client that there are too many already, and ends.
-    pub async fn turn_away(mut self) {
+    pub async fn turn_away(&mut self) {
         let error = ExchangeError { peer: Peer::Narrows, cause: Cause::TooManyConnections };
-        let manner = Manner { close: true, head_only: false, tell_keep_alive: false };
-        if let Some(answer) = error.answer()
-            && self.respond(&answer, manner).await.is_ok()
-        {
+        if let Some(answer) = error.answer() {
+            self.queue_answer(&answer, Manner::CLOSE);
+        }
+        if self.send_answer().await.is_ok() {
             self.end().await;
         }
     }
@@ -58,7 +67,7 @@ impl Session {
     /// Ends the connection so that the last response arrives (RFC 9112, section 9.6): our
     /// direction first; then the client's is read to its end, for a limited time, because a
     /// close with unread bytes is a reset, and a reset can overtake the response.
-    pub(super) async fn end(mut self) {
+    pub(super) async fn end(&mut self) {
         let deadline = Deadline::start(Timer::Linger, &self.context.snapshot.timeouts);
         let transport = &mut self.client.transport;
         let shutdown = poll_fn(|cx| transport.poll_shutdown(cx));

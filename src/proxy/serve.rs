@@ -3,7 +3,7 @@
 use crate::error::{Answer, Cause, ExchangeError, Peer};
 use crate::h1::body::BodyReader;
 use crate::h1::exchange::{Exchange, Fate};
-use crate::h1::head::Version;
+use crate::h1::head::{HeadSpan, Version};
 use crate::h1::request::{Method, Request};
 use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT};
 use crate::net::buffer::Buffer;
@@ -11,9 +11,8 @@ use crate::net::outbox::Outbox;
 use crate::ops::Outcome;
 use crate::proxy::prepare::{Prepared, Refusal, Why, prepare};
 use crate::proxy::pump::{PumpError, Pumped, pump};
-use crate::proxy::record::Recorder;
 use crate::proxy::respond::Manner;
-use crate::proxy::session::{Arrived, Next, Session};
+use crate::proxy::session::{Next, Session};
 use crate::proxy::side::Side;
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::upload::Upload;
@@ -22,7 +21,7 @@ use crate::upstream::retry::{Acknowledged, Ended, Unanswered};
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// What we can do for a client that asks with OPTIONS how far it has come.
@@ -35,32 +34,32 @@ const LAST_HOP: Answer = Answer {
 };
 
 impl Session {
-    /// Takes one request through its life.
-    pub(super) async fn serve(&mut self, arrived: Arrived) -> Next {
-        let Arrived { span, mut recorder } = arrived;
+    /// Takes the request whose head stands at `span` of the inbox through its life.
+    pub(super) async fn serve(&mut self, span: HeadSpan) -> Next {
         let head = &self.client.inbox.bytes()[span.start..span.end];
-        let prepared = prepare(&self.context, head, &mut recorder);
+        let prepared = prepare(&self.context, head, &mut self.recorder);
         self.client.inbox.consume(span.end);
         match prepared {
-            Ok(prepared) => self.exchange(prepared, recorder).await,
-            Err(refusal) => self.refuse(refusal, recorder).await,
+            Ok(prepared) => self.exchange(prepared).await,
+            Err(refusal) => self.refuse(refusal).await,
         }
     }
 
-    async fn refuse(&mut self, refusal: Refusal, mut recorder: Recorder) -> Next {
+    async fn refuse(&mut self, refusal: Refusal) -> Next {
         let manner = match refusal.request {
             Some(request) => {
                 let read = self.skip_body(&request);
                 self.manner(&request, read)
             }
-            None => Manner { close: true, head_only: refusal.is_head, tell_keep_alive: false },
+            None => Manner { head_only: refusal.is_head, ..Manner::CLOSE },
         };
         match refusal.why {
-            Why::Error(error) => self.answer_error(recorder, error, manner).await,
+            Why::Error(error) => self.answer_error(&error, manner).await,
             Why::LastHop => {
-                recorder.answered(LAST_HOP.status);
-                let sent = self.respond(&LAST_HOP, manner).await;
-                recorder.end(Outcome::Completed);
+                self.recorder.answered(LAST_HOP.status);
+                self.queue_answer(&LAST_HOP, manner);
+                let sent = self.send_answer().await;
+                self.recorder.end(Outcome::Completed);
                 if sent.is_err() || manner.close { Next::End } else { Next::Request }
             }
         }
@@ -86,44 +85,35 @@ impl Session {
         }
     }
 
-    async fn exchange(&mut self, prepared: Prepared, mut recorder: Recorder) -> Next {
+    async fn exchange(&mut self, prepared: Prepared) -> Next {
         let Prepared { request, upstream: index, head } = prepared;
         let line = match self.line(index).await {
             Ok(line) => line,
-            Err(error) => return self.give_up(&request, error, recorder).await,
+            Err(error) => {
+                let read = self.skip_body(&request);
+                return self.answer_error(&error, self.manner(&request, read)).await;
+            }
         };
         let mut exchange = Exchange::new(request);
         let mut upload = Upload::new(&request);
         let mut attempt = Attempt::first(line, head);
         loop {
-            recorder.connected(attempt.reused);
-            let Self { context, client, alarm, .. } = self;
-            let upstream = &mut attempt.upstream;
-            let pumped =
-                pump(context, client, upstream, &mut upload, &mut exchange, &mut recorder, alarm);
-            let pumped = pumped.await;
+            self.recorder.connected(attempt.reused);
+            let pumped = pump(self, &mut attempt.upstream, &mut upload, &mut exchange).await;
             let failure = match pumped {
                 Ok(Pumped::Answered) => {
-                    recorder.end(Outcome::Completed);
-                    if upload.is_patient() {
-                        attempt.upstream.transport.tolerate_silence(TCP_USER_TIMEOUT);
-                    }
-                    return self.settle(&exchange, index, attempt.upstream).await;
+                    self.recorder.end(Outcome::Completed);
+                    return self.settle(&exchange, &upload, index, attempt.upstream);
                 }
-                Ok(Pumped::Switched) => return self.switch(attempt.upstream, recorder).await,
+                Ok(Pumped::Switched) => return self.switch(&mut attempt.upstream).await,
                 Err(failure) => failure,
             };
             let sent = attempt.repeatable_bytes(&failure, &request);
             attempt.upstream.transport.abort();
-            let Some(sent) = sent else {
-                return self.fail(&exchange, &failure, recorder).await;
-            };
+            let Some(sent) = sent else { return self.fail(&exchange, &failure).await };
             let line = match self.fresh_line(index).await {
                 Ok(line) => line,
-                Err(error) => {
-                    let failure = PumpError { error, ..failure };
-                    return self.fail(&exchange, &failure, recorder).await;
-                }
+                Err(error) => return self.fail(&exchange, &PumpError { error, ..failure }).await,
             };
             upload.start_again();
             attempt = Attempt::second(line, sent);
@@ -149,33 +139,30 @@ impl Session {
         Ok(Line { transport, used: false, was_idle: false, keep_alive: None })
     }
 
-    /// There is no connection to the upstream.
-    async fn give_up(
-        &mut self,
-        request: &Request,
-        error: ExchangeError,
-        recorder: Recorder,
-    ) -> Next {
-        let read = self.skip_body(request);
-        let manner = self.manner(request, read);
-        self.answer_error(recorder, error, manner).await
-    }
-
     /// The exchange failed, and is not tried again.
-    async fn fail(&mut self, exchange: &Exchange, failure: &PumpError, recorder: Recorder) -> Next {
+    async fn fail(&mut self, exchange: &Exchange, failure: &PumpError) -> Next {
         if failure.status_spent {
-            recorder.fail(&failure.error, false);
+            self.recorder.fail(&failure.error, false);
             return Next::Abort;
         }
         let manner = self.manner(exchange.request(), exchange.request_ended());
-        self.answer_error(recorder, failure.error, manner).await
+        self.answer_error(&failure.error, manner).await
     }
 
     /// Decides what becomes of both connections after a complete response.
-    async fn settle(&mut self, exchange: &Exchange, index: usize, mut upstream: Side) -> Next {
+    fn settle(
+        &mut self,
+        exchange: &Exchange,
+        upload: &Upload,
+        index: usize,
+        mut upstream: Side,
+    ) -> Next {
         let surplus = !upstream.inbox.bytes().is_empty();
         match exchange.upstream_fate(surplus) {
             Fate::Keep if upstream.outbox.is_empty() => {
+                if upload.is_patient() {
+                    upstream.transport.tolerate_silence(TCP_USER_TIMEOUT);
+                }
                 let keep_alive = exchange.upstream_keep_alive().map(Duration::from_secs);
                 let transport = upstream.transport;
                 let line = Line { transport, used: true, was_idle: true, keep_alive };
@@ -183,7 +170,8 @@ impl Session {
             }
             Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
                 // One try is enough: it is a courtesy to a peer that has said all it had to say.
-                poll_fn(|cx| Poll::Ready(upstream.transport.poll_shutdown(cx).is_ready())).await;
+                let cx = &mut Context::from_waker(Waker::noop());
+                let _ = upstream.transport.poll_shutdown(cx).is_ready();
             }
             // It must not take the part of the request that it has for the whole.
             Fate::Keep | Fate::Close => upstream.transport.abort(),
@@ -194,18 +182,18 @@ impl Session {
         }
     }
 
-    async fn switch(&mut self, mut upstream: Side, mut recorder: Recorder) -> Next {
+    async fn switch(&mut self, upstream: &mut Side) -> Next {
         let timeouts = &self.context.snapshot.timeouts;
-        let ended = tunnel(&mut self.client, &mut upstream, timeouts, &mut self.alarm).await;
-        recorder.bytes(ended.to_upstream, ended.to_client);
+        let ended = tunnel(&mut self.client, upstream, timeouts, &mut self.alarm).await;
+        self.recorder.bytes(ended.to_upstream, ended.to_client);
         match ended.error {
             None => {
-                recorder.end(Outcome::Switched);
+                self.recorder.end(Outcome::Switched);
                 Next::End
             }
             Some(error) => {
                 upstream.transport.abort();
-                recorder.fail(&error, false);
+                self.recorder.fail(&error, false);
                 Next::Abort
             }
         }

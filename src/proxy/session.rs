@@ -10,7 +10,7 @@ use crate::proxy::context::Context;
 use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::Manner;
-use crate::proxy::side::Side;
+use crate::proxy::side::{GONE, Side};
 use crate::upstream::Expectation;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 pub struct Session {
     pub(super) context: Rc<Context>,
     pub(super) client: Side,
-    pub(super) address: SocketAddr,
+    pub(super) recorder: Recorder,
     pub(super) alarm: Alarm,
     /// Announces the need of an upstream connection, until the first request has one.
     pub(super) expectation: Option<Expectation>,
@@ -42,19 +42,12 @@ pub(super) enum Next {
     Abort,
 }
 
-/// A request head that has arrived whole.
-pub(super) struct Arrived {
-    /// Where it stands in the client's inbox.
-    pub(super) span: HeadSpan,
-    /// The record of its exchange.
-    pub(super) recorder: Recorder,
-}
-
 impl Session {
     /// A session for `transport`; `address` is the client's, for the log.
     pub fn new(context: Rc<Context>, transport: Transport, address: SocketAddr) -> Self {
         let (client, alarm) = (Side::new(transport), Alarm::default());
-        Self { context, client, address, alarm, expectation: None, has_asked: false }
+        let recorder = Recorder::new(address);
+        Self { context, client, recorder, alarm, expectation: None, has_asked: false }
     }
 
     /// The session holds `expectation` until its first request has a connection.
@@ -62,13 +55,14 @@ impl Session {
         Self { expectation, ..self }
     }
 
-    /// Serves requests until the connection ends.
-    pub async fn run(mut self) {
+    /// Serves requests until the connection ends. The session is dropped then.
+    pub async fn run(&mut self) {
         loop {
             let next = match self.next_request().await {
-                Ok(Some(arrived)) => self.serve(arrived).await,
+                Ok(Some(span)) => self.serve(span).await,
                 Ok(None) => Next::End,
-                Err((recorder, error)) => self.refuse_head(recorder, error).await,
+                // Nobody knows where another request would begin.
+                Err(error) => self.answer_error(&error, Manner::CLOSE).await,
             };
             match next {
                 Next::Request => {}
@@ -79,7 +73,7 @@ impl Session {
     }
 
     /// Waits for a whole request head. `None` is a clean end: silence or a close between requests.
-    async fn next_request(&mut self) -> Result<Option<Arrived>, (Recorder, ExchangeError)> {
+    async fn next_request(&mut self) -> Result<Option<HeadSpan>, ExchangeError> {
         // Some clients end a body with a stray CRLF, and then they idle (RFC 9112, section 2.2): no
         // request has begun with it, so no request may be late.
         while is_empty_lines(self.client.inbox.bytes()) {
@@ -88,11 +82,8 @@ impl Session {
             }
         }
         self.has_asked = true;
-        let recorder = Recorder::start(self.address);
-        match self.whole_head().await {
-            Ok(span) => Ok(Some(Arrived { span, recorder })),
-            Err(error) => Err((recorder, error)),
-        }
+        self.recorder.start();
+        self.whole_head().await.map(Some)
     }
 
     async fn first_byte_arrives(&mut self) -> bool {
@@ -145,36 +136,25 @@ impl Session {
         }
     }
 
-    /// The head did not arrive, or is none: an answer if one makes sense, and the end, because
-    /// nobody knows where another request would begin.
-    async fn refuse_head(&mut self, recorder: Recorder, error: ExchangeError) -> Next {
-        let manner = Manner { close: true, head_only: false, tell_keep_alive: false };
-        self.answer_error(recorder, error, manner).await
-    }
-
-    /// Answers `error` and writes the line of its exchange.
-    pub(super) async fn answer_error(
-        &mut self,
-        mut recorder: Recorder,
-        error: ExchangeError,
-        manner: Manner,
-    ) -> Next {
+    /// Answers `error`, if there is anybody to read an answer, and writes the exchange's line.
+    pub(super) async fn answer_error(&mut self, error: &ExchangeError, manner: Manner) -> Next {
         let Some(answer) = error.answer() else {
-            recorder.fail(&error, false);
+            self.recorder.fail(error, false);
             return Next::Abort;
         };
-        recorder.answered(answer.status);
-        match self.respond(&answer, manner).await {
+        self.recorder.answered(answer.status);
+        self.queue_answer(&answer, manner);
+        match self.send_answer().await {
             Ok(()) => {
-                recorder.fail(&error, true);
+                self.recorder.fail(error, true);
                 if manner.close { Next::End } else { Next::Request }
             }
             Err(Halt::Io(_)) => {
-                recorder.fail(&ExchangeError::client(Cause::Gone), false);
+                self.recorder.fail(&GONE, false);
                 Next::Abort
             }
             Err(Halt::Expired(timer)) => {
-                recorder.fail(&ExchangeError::expired(timer), false);
+                self.recorder.fail(&ExchangeError::expired(timer), false);
                 Next::Abort
             }
         }

@@ -176,7 +176,7 @@ impl Bench {
 
     /// A client of which each direction holds no more than `capacity` bytes.
     pub(super) fn narrow_client(&self, capacity: usize) -> Wire {
-        let (client, session) = self.idle_client(capacity);
+        let (client, mut session) = self.idle_client(capacity);
         let polls = Rc::clone(&self.polls);
         self.sessions.borrow_mut().push(spawn_local(async move {
             let mut session = pin!(session.run());

@@ -239,7 +239,7 @@ fn an_endless_upload_does_not_hold_back_an_early_response() {
     run(async |bench| {
         let refusal = "HTTP/1.1 413 Too Large\r\nDate: now\r\nContent-Length: 0\r\n\r\n";
         bench.upstreams_say(vec![refusal.to_owned()]);
-        let (mut client, session) = bench.idle_client(1 << 20);
+        let (mut client, mut session) = bench.idle_client(1 << 20);
         client.write_now(CHUNKED_POST.as_bytes());
         (0..5000).for_each(|_| client.write_now(b"1\r\nx\r\n"));
         let mut session = pin!(session.run());
@@ -259,7 +259,7 @@ fn an_endless_download_does_not_hold_back_the_news_that_the_client_left() {
         let mut says = vec!["1\r\nx\r\n".to_owned(); 5000];
         says.insert(0, STREAM.to_owned());
         bench.upstreams_say(says);
-        let (mut client, session) = bench.idle_client(1 << 20);
+        let (mut client, mut session) = bench.idle_client(1 << 20);
         client.write_now(GET.as_bytes());
         let mut session = pin!(session.run());
         dialed(&mut session).await;

@@ -173,7 +173,7 @@ fn a_dial_that_fails_is_answered_and_the_next_one_may_work() {
 #[test]
 fn a_client_over_the_limit_is_told_so_and_closed() {
     run(async |bench| {
-        let (mut client, session) = bench.idle_client(1 << 20);
+        let (mut client, mut session) = bench.idle_client(1 << 20);
         client.send(GET).await;
         let told = async {
             let (answer, end) = client.read_to_end().await;
