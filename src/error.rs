@@ -153,13 +153,7 @@ impl ExchangeError {
         let answer = match self.cause {
             Cause::Request(error) => refusal(error),
             Cause::NoRoute => NO_ROUTE,
-            Cause::Response(error) => match error {
-                ResponseError::Head(_)
-                | ResponseError::Framing(_)
-                | ResponseError::UnaskedSwitch
-                | ResponseError::TooManyInterim
-                | ResponseError::TooManyConnectionOptions => MALFORMED_RESPONSE,
-            },
+            Cause::Response(_) => MALFORMED_RESPONSE,
             Cause::Chunk(_) | Cause::Trailers(_) => match self.peer {
                 Peer::Client => bad_request("malformed_body", "The request body is malformed."),
                 Peer::Upstream | Peer::Narrows => MALFORMED_RESPONSE,

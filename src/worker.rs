@@ -8,6 +8,7 @@ use crate::limits::{
 };
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
+use crate::ops::write_gathered_lines;
 use crate::proxy::context::Drain;
 use crate::proxy::{Context, Session};
 use crate::tls::acceptor;
@@ -49,6 +50,7 @@ pub struct Setup {
 pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(RESOLVER_THREADS_MAX);
+    builder.on_thread_park(write_gathered_lines);
     let runtime = builder.build_local(LocalOptions::default())?;
     let ended = runtime.block_on(async {
         let Setup { snapshot, listeners, connections, mut stop } = setup;

@@ -4,6 +4,7 @@
 //! are fixed names; a value that is not known is left out rather than printed empty. Nothing that a
 //! client or an upstream wrote appears in it, so keys, prompts and forged lines cannot.
 
+use super::log::ACCESS;
 use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ macro_rules! line {
     ($record:expr, $level:expr) => {{
         let (end, fault, cause) = $record.outcome.words();
         tracing::event!(
-            target: "narrows::access",
+            target: ACCESS,
             $level,
             route = $record.route.as_deref(),
             client = %$record.client,

@@ -1,14 +1,17 @@
 //! The log: one line an event, on stderr, as text or JSON.
 //!
 //! Losing log lines is better than losing connections: when stderr cannot be written (the disk is
-//! full, the reader is gone or does not read), lines are dropped in silence and the program goes on.
+//! full, the reader is gone or does not read), lines are dropped in silence and the program goes
+//! on. A worker gathers the lines of exchanges that went well until it has nothing else to do.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
+use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
-use tracing::{Level, Subscriber, subscriber::set_global_default};
+use tracing::subscriber::set_global_default;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 use tracing_subscriber::layer::SubscriberExt;
@@ -24,6 +27,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// Target of the access log.
+pub(super) const ACCESS: &str = "narrows::access";
+
 /// Target of the one line that says that all listeners accept. Its level does not count: with
 /// port 0 nobody would know the address otherwise.
 pub const READY: &str = "narrows::ready";
@@ -32,8 +38,7 @@ pub const READY: &str = "narrows::ready";
 ///
 /// Call it once, before the first event; a second call changes nothing.
 pub fn init_log(format: LogFormat, level: Level) {
-    let stderr = Stderr::new();
-    if set_global_default(subscriber(format, level, move || Forgiving(stderr))).is_ok() {
+    if set_global_default(subscriber(format, level, Gathering(Stderr::new()))).is_ok() {
         panic::set_hook(Box::new(log_panic));
     }
 }
@@ -68,7 +73,7 @@ where
     }
 }
 
-/// Stderr, as long as a line can be written there without waiting for its reader.
+/// Stderr, as long as lines can be written there without waiting for their reader.
 #[derive(Clone, Copy)]
 struct Stderr {
     /// It is a file, which never has to be waited for.
@@ -83,15 +88,101 @@ impl Stderr {
 }
 
 impl Write for Stderr {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         // Locked before the look, so that no other thread takes the room that was seen. A pipe with
-        // any room takes 4096 bytes at once (pipe(7)); our lines are shorter.
+        // any room takes [`BATCH_BYTES_MAX`] at once (pipe(7)).
         let mut stderr = io::stderr().lock();
         let has_room = self.is_file || {
             let mut look = [PollFd::new(&stderr, PollFlags::OUT)];
             poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
         };
-        if has_room { stderr.write(line) } else { Ok(line.len()) }
+        if has_room { stderr.write(lines) } else { Ok(lines.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Most bytes of lines that are written at once.
+const BATCH_BYTES_MAX: usize = 4096;
+
+/// Lines of one thread that are not written yet.
+struct Batch {
+    lines: Vec<u8>,
+    to: Option<Stderr>,
+}
+
+thread_local! {
+    static BATCH: RefCell<Batch> = const { RefCell::new(Batch { lines: Vec::new(), to: None }) };
+}
+
+impl Batch {
+    fn add(&mut self, line: &[u8], to: Stderr) {
+        self.to = Some(to);
+        if self.lines.len() + line.len() > BATCH_BYTES_MAX {
+            self.write();
+        }
+        self.lines.extend_from_slice(line);
+    }
+
+    fn write(&mut self) {
+        if let Some(to) = self.to.filter(|_| !self.lines.is_empty()) {
+            // Forgiving, because a line that cannot be written is lost.
+            let _never_fails = Forgiving(to).write(&self.lines);
+            self.lines.clear();
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.write();
+    }
+}
+
+/// Writes the lines that this thread has gathered. A worker calls it before it sleeps, so that
+/// lines are late by no more than the work at hand.
+pub fn write_gathered_lines() {
+    // The thread may be ending: then they have been written.
+    let _ = BATCH.try_with(|batch| batch.borrow_mut().write());
+}
+
+/// Where lines go: those that report trouble at once, the others when their thread has time.
+#[derive(Clone, Copy)]
+struct Gathering(Stderr);
+
+/// One line on its way.
+struct Line {
+    to: Stderr,
+    may_wait: bool,
+}
+
+impl<'a> MakeWriter<'a> for Gathering {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line { to: self.0, may_wait: false }
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Line {
+        Line { to: self.0, may_wait: about.target() == ACCESS && *about.level() == Level::INFO }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let gathered = BATCH.try_with(|batch| {
+            let mut batch = batch.borrow_mut();
+            batch.add(line, self.to);
+            if !self.may_wait {
+                batch.write();
+            }
+        });
+        if gathered.is_err() {
+            let _never_fails = Forgiving(self.to).write(line);
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -13,5 +13,5 @@ pub use access_log::{ExchangeRecord, MethodName, Outcome};
 pub use descriptors::raise_descriptor_limit;
 #[cfg(test)]
 pub(crate) use log::capture::logged;
-pub use log::{LogFormat, READY, init_log};
+pub use log::{LogFormat, READY, init_log, write_gathered_lines};
 pub use signals::StopSignals;
