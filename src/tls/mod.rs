@@ -1,6 +1,7 @@
 //! TLS on both sides: what we show to clients, and whom we believe.
 //!
-//! [`credentials`] turns PEM files into rustls configurations. Handshakes are driven elsewhere.
+//! [`credentials`] turns PEM files into rustls configurations, [`acceptor`] and [`connector`] shake
+//! hands. How long a handshake may take is decided by whoever asks for it.
 
 pub mod acceptor;
 pub mod connector;
