@@ -40,6 +40,8 @@ const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/ca.pem");
 const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.pem");
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.key");
 
+/// The streams are cut into so many rounds, in each of which another way comes first.
+const ROUNDS: usize = 4;
 /// Requests on a kept connection.
 const KEPT: usize = 10;
 /// Clients after a pause: as many as fit into this time, and at least one.
@@ -61,8 +63,8 @@ struct Arguments {
     /// Silence before a new client asks.
     #[arg(long, default_value = "5s", value_parser = period)]
     pause: Duration,
-    /// Tokens of each stream.
-    #[arg(long, default_value_t = 1000)]
+    /// Tokens that come over each way.
+    #[arg(long, default_value_t = 1600)]
     tokens: usize,
     /// Where to draw the results.
     #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/latency.svg"))]
@@ -106,7 +108,7 @@ fn main() -> Result<(), Fault> {
     let arguments = Arguments::parse();
     let Arguments { rtt, pause, tokens, .. } = arguments;
     let clock = Instant::now();
-    let origin = origin::start(clock, tokens)?;
+    let origin = origin::start(clock, tokens.div_ceil(ROUNDS))?;
     let programs = Program::installed();
     let folder = Folder::new()?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -156,19 +158,34 @@ async fn in_time<T>(
 
 /// The delays of each way's tokens, sorted.
 async fn stream_all(ways: Vec<Way>, clock: Instant) -> Result<Vec<Vec<Duration>>, Fault> {
+    let mut delays = vec![Vec::new(); ways.len()];
+    for round in 0..ROUNDS {
+        for (all, more) in delays.iter_mut().zip(stream_round(&ways, round, clock).await?) {
+            all.extend(more);
+        }
+    }
+    Ok(delays.into_iter().map(sorted).collect())
+}
+
+async fn stream_round(
+    ways: &[Way],
+    round: usize,
+    clock: Instant,
+) -> Result<Vec<Vec<Duration>>, Fault> {
     // Between the events of the others, and never with them.
     let step = origin::PACE / ways.len() as u32;
     let mut tasks = JoinSet::new();
     for (number, way) in ways.iter().copied().enumerate() {
+        let place = (number + round) % ways.len();
         tasks.spawn(async move {
             let mut client = Client::open(way.address).await?;
             // Opens the relay's connection, so that the streams begin in step.
             client.ask(way.prefix).await?;
-            sleep(Duration::from_millis(200) + step * number as u32).await;
+            sleep(Duration::from_millis(200) + step * place as u32).await;
             Ok((number, client.stream(way.prefix, clock).await?))
         });
     }
-    in_order(tasks).await.map(|all| all.into_iter().map(sorted).collect())
+    in_order(tasks).await
 }
 
 /// The times to the first byte of each way.
