@@ -186,7 +186,8 @@ impl Pipes {
         let dialer = PipeDialer(Rc::clone(&origins));
         let context = context(snapshot(Security::Plain, nowhere), Box::new(dialer));
         let (near, far) = MemoryStream::pair(PIPE_BYTES);
-        spawn_local(Session::new(context, Transport::Memory(far), nowhere).run());
+        let mut session = Session::new(context, Transport::Memory(far), nowhere);
+        spawn_local(async move { session.run().await });
         Self { client: Pipe(near), origins }
     }
 
