@@ -413,6 +413,14 @@ mod tests {
     }
 
     #[test]
+    fn an_expectation_that_is_waited_for_cannot_be_nominated_away() {
+        let fields = "Content-Length: 3\r\nExpect: 100-continue\r\n";
+        let got =
+            forwarded(&format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: expect\r\n{fields}\r\n"));
+        assert_eq!(got, format!("POST /x HTTP/1.1\r\nHost: up\r\n{fields}\r\n"));
+    }
+
+    #[test]
     fn the_framing_field_is_written_anew_in_its_place() {
         let post = |fields: &str| forwarded(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
         let want = |fields: &str| format!("POST /x HTTP/1.1\r\nHost: up\r\n{fields}\r\n");
