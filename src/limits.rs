@@ -107,6 +107,10 @@ pub const SPECULATIVE_DIALS_MAX: usize = 8;
 pub const NAME_REFRESH: Duration = Duration::from_secs(30);
 /// Age beyond which they are not relied on before another lookup was tried.
 pub const NAME_STALE: Duration = Duration::from_secs(300);
+/// Pauses before a refused connection is tried again: a server that restarts refuses for a moment.
+/// Nothing of a request was sent by then, so any may wait; no client is less patient than 0.7 s.
+pub const REFUSED_PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
 /// Threads of one worker for the system's resolver, which blocks. One lookup at a time runs for
 /// each upstream.
 pub const RESOLVER_THREADS_MAX: usize = 4;

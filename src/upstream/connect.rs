@@ -7,7 +7,7 @@
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
 use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError};
-use crate::limits::{ATTEMPT_STAGGER, TCP_USER_TIMEOUT};
+use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
@@ -16,6 +16,7 @@ use crate::upstream::resolve::Names;
 use crate::upstream::{Dial, Dialing};
 use socket2::SockRef;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -44,11 +45,30 @@ impl NetworkDialer {
 impl Dial for NetworkDialer {
     fn dial(&self) -> Dialing {
         let dialer = self.clone();
-        Box::pin(async move {
-            let addresses = dialer.names.addresses().await?;
-            race(addresses.iter().map(|address| attempt(dialer.clone(), *address))).await
-        })
+        Box::pin(insist(move || dialer.clone().dial_once()))
     }
+}
+
+impl NetworkDialer {
+    async fn dial_once(self) -> Result<Transport, ExchangeError> {
+        let addresses = self.names.addresses().await?;
+        race(addresses.iter().map(|address| attempt(self.clone(), *address))).await
+    }
+}
+
+/// Dials again after a pause while the connection is refused, a few times.
+async fn insist<T, F>(dial: impl Fn() -> F) -> Result<T, ExchangeError>
+where
+    F: Future<Output = Result<T, ExchangeError>>,
+{
+    const REFUSED: Cause = Cause::Unreachable(ErrorKind::ConnectionRefused);
+    for pause in REFUSED_PAUSES {
+        match dial().await {
+            Err(ExchangeError { cause: REFUSED, .. }) => sleep(pause).await,
+            ended => return ended,
+        }
+    }
+    dial().await
 }
 
 /// Starts the attempts one after the other, a moment apart or as soon as one has failed, and gives
@@ -153,7 +173,7 @@ mod tests {
     use std::time::Duration;
 
     const REFUSED: ExchangeError =
-        ExchangeError::upstream(Cause::Unreachable(std::io::ErrorKind::ConnectionRefused));
+        ExchangeError::upstream(Cause::Unreachable(ErrorKind::ConnectionRefused));
 
     /// Races attempts that end after so many milliseconds; gives what won and when.
     async fn check(
@@ -186,6 +206,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_overtaken_address_may_still_win() {
         assert_eq!(check(&[(300, Ok(1)), (100, Ok(2))]).await, (Ok(1), 300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_restarts_is_waited_for_and_one_that_is_gone_is_not() {
+        let begun = Instant::now();
+        let up_after = |milliseconds| async move {
+            let is_up = begun.elapsed() >= Duration::from_millis(milliseconds);
+            if is_up { Ok(begun.elapsed().as_millis()) } else { Err(REFUSED) }
+        };
+        assert_eq!(insist(|| up_after(250)).await, Ok(300));
+        assert_eq!(insist(|| up_after(9999)).await, Err(REFUSED));
+        assert_eq!(begun.elapsed(), Duration::from_millis(1000));
+        let expired = ExchangeError::expired(Timer::Connect);
+        assert_eq!(insist(|| async { Err::<(), _>(expired) }).await, Err(expired));
+        assert_eq!(begun.elapsed(), Duration::from_millis(1000), "only a refusal is waited for");
     }
 
     #[tokio::test(start_paused = true)]
