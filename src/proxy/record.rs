@@ -5,7 +5,6 @@ use crate::ops::{ExchangeRecord, MethodName, Outcome};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::panicking;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// The record of the exchange that a session is at, while it is being filled in.
@@ -23,14 +22,14 @@ pub(super) struct Recorder {
 impl Recorder {
     /// A recorder for the exchanges of one client.
     pub(super) fn new(client: SocketAddr) -> Self {
-        let record = blank(client);
+        let record = ExchangeRecord::new(client);
         Self { started: Instant::now(), record, is_open: false }
     }
 
     /// Starts the clock: the first byte of a request is here.
     pub(super) fn start(&mut self) {
         self.started = Instant::now();
-        self.record = blank(self.record.client);
+        self.record = ExchangeRecord::new(self.record.client);
         self.is_open = true;
     }
 
@@ -84,23 +83,6 @@ impl Recorder {
             Outcome::Aborted { fault: error.peer, cause: error.name() }
         };
         self.end(outcome);
-    }
-}
-
-fn blank(client: SocketAddr) -> ExchangeRecord {
-    ExchangeRecord {
-        client,
-        route: None,
-        method: MethodName::OTHER,
-        status: None,
-        reused: None,
-        connect: None,
-        head: None,
-        first_byte: None,
-        total: Duration::ZERO,
-        to_upstream: 0,
-        to_client: 0,
-        outcome: Outcome::Completed,
     }
 }
 
