@@ -10,7 +10,7 @@ use crate::h1::body::BodyWriter;
 use crate::h1::field::FieldId;
 use crate::h1::framing::{BodyLength, FramingError, ResponseTo, response_body_length};
 use crate::h1::head::{HeadError, ResponseHead, Version};
-use crate::h1::request::{Method, Request};
+use crate::h1::request::{Method, Request, persists};
 use crate::h1::token::{list_elements, parse_decimal};
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
@@ -196,7 +196,7 @@ impl Exchange {
         // take the rest of its body for the next one (RFC 9112, section 9.3).
         let read_on = self.request_ended && (self.continued || !self.request.expects_continue);
         let lasts = body != BodyLength::UntilClose;
-        self.upstream_persists = lasts && read_on && upstream_persists(head);
+        self.upstream_persists = lasts && read_on && persists(head.version, &head.fields);
         self.upstream_keep_alive = keep_alive_timeout(head);
         let writer = match (body, self.request.version) {
             (BodyLength::None | BodyLength::Exact(_), _) => BodyWriter::Bare,
@@ -255,17 +255,6 @@ impl Exchange {
     /// Why the client's connection ends, if it does.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.close
-    }
-}
-
-/// RFC 9112, section 9.3, for a response.
-fn upstream_persists(head: &ResponseHead<'_>) -> bool {
-    if head.fields.lists(FieldId::Connection, b"close") {
-        return false;
-    }
-    match head.version {
-        Version::Http11 => true,
-        Version::Http10 => head.fields.lists(FieldId::Connection, b"keep-alive"),
     }
 }
 

@@ -7,7 +7,7 @@
 //! Not here: which status a refusal gets (`error`), and what is forwarded (`h1::forward`).
 
 use crate::h1::authority::Authority;
-use crate::h1::field::FieldId;
+use crate::h1::field::{FieldId, FieldSection};
 use crate::h1::framing::{BodyLength, FramingError, request_body_length};
 use crate::h1::head::{HeadError, RequestHead, Version};
 use crate::h1::target::{RequestTarget, TargetError, split_query};
@@ -139,11 +139,24 @@ pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
         body,
         expects_continue: expects_continue(head)?,
         offers_websocket: is_http11 && body == BodyLength::None && offers_websocket(head),
-        persistent: is_persistent(head),
+        persistent: persists(head.version, &head.fields),
         has_idempotency_key: head.fields.values(FieldId::IdempotencyKey).next().is_some(),
         max_forwards: max_forwards(head)?,
     };
     Ok(Decided { request, path, query })
+}
+
+/// Whether the sender of a message lets its connection go on: RFC 9112, section 9.3, its rules in
+/// order. HTTP/1.0 persistence is honoured on both sides, as nginx and HAProxy do: our client sees
+/// a server, not a proxy, and old load tools ask for it.
+pub(super) fn persists(version: Version, fields: &FieldSection<'_>) -> bool {
+    if fields.lists(FieldId::Connection, b"close") {
+        return false;
+    }
+    match version {
+        Version::Http11 => true,
+        Version::Http10 => fields.lists(FieldId::Connection, b"keep-alive"),
+    }
 }
 
 /// Methods that repeat safely (RFC 9110, section 9.2.2). TRACE is refused before this.
@@ -206,18 +219,6 @@ fn offers_websocket(head: &RequestHead<'_>) -> bool {
     head.method == b"GET"
         && head.fields.lists(FieldId::Connection, b"upgrade")
         && head.fields.lists(FieldId::Upgrade, b"websocket")
-}
-
-/// RFC 9112, section 9.3, its rules in order. HTTP/1.0 persistence is honoured as nginx and
-/// HAProxy do: our client sees a server, not a proxy, and old load tools ask for it.
-fn is_persistent(head: &RequestHead<'_>) -> bool {
-    if head.fields.lists(FieldId::Connection, b"close") {
-        return false;
-    }
-    match head.version {
-        Version::Http11 => true,
-        Version::Http10 => head.fields.lists(FieldId::Connection, b"keep-alive"),
-    }
 }
 
 fn max_forwards(head: &RequestHead<'_>) -> Result<Option<u64>, RequestError> {

@@ -68,16 +68,6 @@ impl<'b> RequestTarget<'b> {
             _ => parse_absolute(target),
         }
     }
-
-    /// The path and query, where the form has them. Absolute-form may leave the path empty.
-    pub fn path_and_query(&self) -> Option<&'b [u8]> {
-        match *self {
-            Self::Origin(path_and_query) | Self::Absolute { path_and_query, .. } => {
-                Some(path_and_query)
-            }
-            Self::Authority(_) | Self::Asterisk => None,
-        }
-    }
 }
 
 /// Cuts at the first `?`. The query keeps it, so that both halves concatenate to the whole.
