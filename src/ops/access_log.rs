@@ -163,7 +163,7 @@ impl MethodName {
 const KNOWN_METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
-/// Milliseconds with three decimals, so that they print without a tail of binary noise.
+/// Milliseconds and their thousandths.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
@@ -171,7 +171,8 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::log::{LogFormat, capture::logged};
+    use crate::ops::line::LogFormat;
+    use crate::ops::log::capture::logged;
     use tracing::Level;
 
     #[test]
@@ -179,8 +180,8 @@ mod tests {
         check_json(
             full(),
             r#""message":"exchange","route":"/gpt/","client":"192.0.2.7:4711","method":"POST","#,
-            r#""status":200,"connect_ms":12.345,"reused":false,"head_ms":250.0,"#,
-            r#""first_byte_ms":250.001,"total_ms":60000.0,"to_upstream":17,"to_client":4096,"#,
+            r#""status":200,"connect_ms":12.345,"reused":false,"head_ms":250.000,"#,
+            r#""first_byte_ms":250.001,"total_ms":60000.000,"to_upstream":17,"to_client":4096,"#,
             r#""end":"completed","target":"narrows::access"}"#,
         );
     }
@@ -189,8 +190,8 @@ mod tests {
     fn a_completed_exchange_is_one_readable_text_line() {
         let text = logged(LogFormat::Text, Level::INFO, || full().emit());
         let want = "INFO narrows::access: exchange route=\"/gpt/\" client=192.0.2.7:4711 \
-            method=\"POST\" status=200 connect_ms=12.345 reused=false head_ms=250.0 \
-            first_byte_ms=250.001 total_ms=60000.0 to_upstream=17 to_client=4096 \
+            method=\"POST\" status=200 connect_ms=12.345 reused=false head_ms=250.000 \
+            first_byte_ms=250.001 total_ms=60000.000 to_upstream=17 to_client=4096 \
             end=\"completed\"\n";
         assert!(text.ends_with(want), "{text}");
     }
@@ -204,7 +205,7 @@ mod tests {
         check_json(
             record,
             r#""message":"exchange","client":"192.0.2.7:4711","method":"other","#,
-            r#""total_ms":0.0,"to_upstream":0,"to_client":0,"#,
+            r#""total_ms":0.000,"to_upstream":0,"to_client":0,"#,
             r#""end":"answered","fault":"client","cause":"no_route","#,
             r#""target":"narrows::access"}"#,
         );

@@ -6,12 +6,14 @@
 pub mod access_log;
 pub mod date;
 mod descriptors;
+mod line;
 mod log;
 mod signals;
 
 pub use access_log::{ExchangeRecord, MethodName, Outcome};
 pub use descriptors::raise_descriptor_limit;
+pub use line::LogFormat;
 #[cfg(test)]
 pub(crate) use log::capture::logged;
-pub use log::{LogFormat, READY, init_log, write_gathered_lines};
+pub use log::{Log, READY, init_log, write_gathered_lines};
 pub use signals::StopSignals;

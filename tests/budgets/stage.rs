@@ -9,6 +9,7 @@ use narrows::config::snapshot::Snapshot;
 use narrows::net::memory::MemoryStream;
 use narrows::net::tcp::MeteredTcp;
 use narrows::net::transport::Transport;
+use narrows::ops::{Log, LogFormat};
 use narrows::proxy::context::Drain;
 use narrows::proxy::{Context, Session};
 use narrows::tls::acceptor;
@@ -16,7 +17,7 @@ use narrows::upstream::connect::NetworkDialer;
 use narrows::upstream::{Dial, Dialing, Upstream};
 use std::cell::RefCell;
 use std::future::{poll_fn, ready};
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -31,7 +32,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use tracing_subscriber::fmt::SubscriberBuilder;
+use tracing::Level;
 
 const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/ca.pem");
 const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.pem");
@@ -48,9 +49,8 @@ const PIPE_BYTES: usize = 4 * 1024 * 1024;
 pub fn run(scene: impl Future<Output = ()>) {
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().build_local(LocalOptions::default()).unwrap();
-    let _logging = tracing::subscriber::set_default(
-        SubscriberBuilder::default().with_writer(io::sink).finish(),
-    );
+    let log = Log::new(LogFormat::Text, Level::INFO, |_line, _may_wait| ());
+    let _logging = tracing::subscriber::set_default(log);
     runtime.block_on(async {
         tokio::time::timeout(GUARD, scene).await.expect("the scene ends");
     });
