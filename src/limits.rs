@@ -55,8 +55,9 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 pub const BUFFER_BYTES: usize = 8 * 1024;
 /// A buffer that grew beyond this is freed when it comes back, not kept.
 pub const BUFFER_KEPT_BYTES_MAX: usize = 64 * 1024;
-/// Most free buffers that one worker keeps: 512 KiB when none of them has grown.
-pub const BUFFERS_KEPT_MAX: usize = 64;
+/// Most free buffers that one worker keeps: 128 KiB when none of them has grown. An exchange needs
+/// two for a moment; more at once are a burst, whose memory would otherwise stay for ever.
+pub const BUFFERS_KEPT_MAX: usize = 16;
 
 /// Most content ranges that one vectored write carries. Chunks beyond that in one read go out in
 /// a further write. Linux allows 1024 (`IOV_MAX`); the slices live on the stack.

@@ -174,7 +174,8 @@ impl Worker {
     ) -> Option<Transport> {
         let Some(config) = tls else { return Some(Transport::Tcp(MeteredTcp::new(tcp))) };
         let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
-        match timeout_at(deadline.at, acceptor::accept(&config, tcp)).await {
+        // Boxed: it is the largest future of a connection, and over when the others begin.
+        match timeout_at(deadline.at, Box::pin(acceptor::accept(&config, tcp))).await {
             Ok(Ok(transport)) => Some(transport),
             Ok(Err(error)) => {
                 tracing::debug!(%client, %error, "TLS handshake with a client failed");

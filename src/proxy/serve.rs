@@ -20,6 +20,7 @@ use crate::upstream::pool::Line;
 use crate::upstream::retry::{Acknowledged, Ended, Unanswered};
 use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::mem;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -33,36 +34,52 @@ const LAST_HOP: Answer = Answer {
     fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
 };
 
+/// An exchange that ended without a response from the upstream.
+struct Unserved {
+    why: Why,
+    manner: Manner,
+}
+
 impl Session {
     /// Takes the request whose head stands at `span` of the inbox through its life.
     pub(super) async fn serve(&mut self, span: HeadSpan) -> Next {
         let head = &self.client.inbox.bytes()[span.start..span.end];
         let prepared = prepare(&self.context, head, &mut self.recorder);
         self.client.inbox.consume(span.end);
-        match prepared {
-            Ok(prepared) => self.exchange(prepared).await,
-            Err(refusal) => self.refuse(refusal).await,
+        // Answered out here, so that the future of an answer takes no room beside an exchange's.
+        let unserved = match prepared {
+            Ok(mut prepared) => match self.exchange(&mut prepared).await {
+                Ok(next) => return next,
+                Err(unserved) => unserved,
+            },
+            Err(refusal) => self.refusal(refusal),
+        };
+        match unserved.why {
+            Why::Error(error) => self.answer_error(&error, unserved.manner).await,
+            Why::LastHop => self.answer_last_hop(unserved.manner).await,
         }
     }
 
-    async fn refuse(&mut self, refusal: Refusal) -> Next {
+    fn refusal(&mut self, refusal: Refusal) -> Unserved {
         let manner = match refusal.request {
-            Some(request) => {
-                let read = self.skip_body(&request);
-                self.manner(&request, read)
-            }
+            Some(request) => self.manner_unsent(&request),
             None => Manner { head_only: refusal.is_head, ..Manner::CLOSE },
         };
-        match refusal.why {
-            Why::Error(error) => self.answer_error(&error, manner).await,
-            Why::LastHop => {
-                self.recorder.answered(LAST_HOP.status);
-                self.queue_answer(&LAST_HOP, manner);
-                let sent = self.send_answer().await;
-                self.recorder.end(Outcome::Completed);
-                if sent.is_err() || manner.close { Next::End } else { Next::Request }
-            }
-        }
+        Unserved { why: refusal.why, manner }
+    }
+
+    async fn answer_last_hop(&mut self, manner: Manner) -> Next {
+        self.recorder.answered(LAST_HOP.status);
+        self.queue_answer(&LAST_HOP, manner);
+        let sent = self.send_answer().await;
+        self.recorder.end(Outcome::Completed);
+        if sent.is_err() || manner.close { Next::End } else { Next::Request }
+    }
+
+    /// How a request is answered of which the upstream has seen nothing.
+    fn manner_unsent(&mut self, request: &Request) -> Manner {
+        let read = self.skip_body(request);
+        self.manner(request, read)
     }
 
     /// Whether the body of a request that is not forwarded is here to its end; it is dropped then.
@@ -85,35 +102,40 @@ impl Session {
         }
     }
 
-    async fn exchange(&mut self, prepared: Prepared) -> Next {
-        let Prepared { request, upstream: index, head } = prepared;
-        let line = match self.line(index).await {
+    /// By reference, because a future keeps its arguments to its end, also those it has moved on.
+    async fn exchange(&mut self, prepared: &mut Prepared) -> Result<Next, Unserved> {
+        let line = match self.line(prepared.upstream).await {
             Ok(line) => line,
             Err(error) => {
-                let read = self.skip_body(&request);
-                return self.answer_error(&error, self.manner(&request, read)).await;
+                let manner = self.manner_unsent(&prepared.request);
+                return Err(Unserved { why: Why::Error(error), manner });
             }
         };
-        let mut exchange = Exchange::new(request);
-        let mut upload = Upload::new(&request);
-        let mut attempt = Attempt::first(line, head);
+        let mut exchange = Exchange::new(prepared.request);
+        let mut upload = Upload::new(&prepared.request);
+        let mut attempt = Attempt::first(line, mem::replace(&mut prepared.head, Buffer::empty()));
         loop {
             self.recorder.connected(attempt.reused);
             let pumped = pump(self, &mut attempt.upstream, &mut upload, &mut exchange).await;
             let failure = match pumped {
                 Ok(Pumped::Answered) => {
                     self.recorder.end(Outcome::Completed);
-                    return self.settle(&exchange, &upload, index, attempt.upstream);
+                    return Ok(self.settle(
+                        &exchange,
+                        &upload,
+                        prepared.upstream,
+                        attempt.upstream,
+                    ));
                 }
-                Ok(Pumped::Switched) => return self.switch(&mut attempt.upstream).await,
+                Ok(Pumped::Switched) => return Ok(self.switch(&mut attempt.upstream).await),
                 Err(failure) => failure,
             };
-            let sent = attempt.repeatable_bytes(&failure, &request);
+            let sent = attempt.repeatable_bytes(&failure, &prepared.request);
             attempt.upstream.transport.abort();
-            let Some(sent) = sent else { return self.fail(&exchange, &failure).await };
-            let line = match self.fresh_line(index).await {
+            let Some(sent) = sent else { return self.fail(&exchange, &failure) };
+            let line = match self.fresh_line(prepared.upstream).await {
                 Ok(line) => line,
-                Err(error) => return self.fail(&exchange, &PumpError { error, ..failure }).await,
+                Err(error) => return self.fail(&exchange, &PumpError { error, ..failure }),
             };
             upload.start_again();
             attempt = Attempt::second(line, sent);
@@ -140,13 +162,13 @@ impl Session {
     }
 
     /// The exchange failed, and is not tried again.
-    async fn fail(&mut self, exchange: &Exchange, failure: &PumpError) -> Next {
+    fn fail(&mut self, exchange: &Exchange, failure: &PumpError) -> Result<Next, Unserved> {
         if failure.status_spent {
             self.recorder.fail(&failure.error, false);
-            return Next::Abort;
+            return Ok(Next::Abort);
         }
         let manner = self.manner(exchange.request(), exchange.request_ended());
-        self.answer_error(&failure.error, manner).await
+        Err(Unserved { why: Why::Error(failure.error), manner })
     }
 
     /// Decides what becomes of both connections after a complete response.
