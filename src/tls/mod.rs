@@ -1,10 +1,14 @@
 //! TLS on both sides: what we show to clients, and whom we believe.
 //!
 //! [`credentials`] turns PEM files into rustls configurations, [`acceptor`] and [`connector`] shake
-//! hands. How long a handshake may take is decided by whoever asks for it.
+//! hands. How long a handshake may take is decided by whoever asks for it. [`client_hello`] reads
+//! what a client says before it is encrypted, and [`alert`] is what is answered then.
 
 pub mod acceptor;
+pub mod alert;
+pub mod client_hello;
 pub mod connector;
 pub mod credentials;
+pub mod host_name;
 #[cfg(test)]
 pub(crate) mod test_pem;

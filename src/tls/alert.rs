@@ -1,0 +1,52 @@
+//! TLS alerts (RFC 8446, section 6) as whole records, for handshakes that go no further here.
+//!
+//! Only fatal ones, in plaintext: whoever sends one of these has no keys.
+//!
+//! Not here: which fault gets which alert (`tls::client_hello` and the drivers).
+
+/// Length of an alert's record.
+pub const RECORD_BYTES: usize = 7;
+
+/// What a fatal alert says. The value is the description's on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Alert {
+    /// A record or a message that has no place here.
+    UnexpectedMessage = 10,
+    /// A record longer than the protocol allows.
+    RecordOverflow = 22,
+    /// A field that is well-formed and wrong.
+    IllegalParameter = 47,
+    /// A field or a length out of its range.
+    DecodeError = 50,
+    /// A version that cannot be spoken.
+    ProtocolVersion = 70,
+    /// We cannot go on, through no fault of the peer's.
+    InternalError = 80,
+    /// There is nobody of the name that was asked for (RFC 6066, section 3).
+    UnrecognizedName = 112,
+}
+
+impl Alert {
+    /// The whole record of a fatal alert.
+    ///
+    /// Its version is that of TLS 1.2, as RFC 8446, section 5.1 asks of every record but a first
+    /// hello's. A client does not mind before a version is negotiated.
+    pub const fn record(self) -> [u8; RECORD_BYTES] {
+        const ALERT: u8 = 21;
+        const FATAL: u8 = 2;
+        [ALERT, 3, 3, 0, 2, FATAL, self as u8]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_a_record_of_two_bytes() {
+        assert_eq!(Alert::UnrecognizedName.record(), *b"\x15\x03\x03\0\x02\x02\x70");
+        assert_eq!(Alert::DecodeError.record(), *b"\x15\x03\x03\0\x02\x02\x32");
+    }
+}

@@ -1,0 +1,492 @@
+//! Hellos that rustls writes, and hellos made by hand. The oracle is rustls's `Acceptor`.
+
+use super::*;
+use std::sync::Arc;
+use tokio_rustls::rustls::client::{EchGreaseConfig, EchMode};
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{
+    ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
+};
+
+const KEY_SHARE: u16 = 51;
+const SIGNATURE_ALGORITHMS: u16 = 13;
+
+#[test]
+fn the_hellos_of_a_real_client_give_their_name_and_protocols() {
+    check_client(client(&[&TLS13]), "under_score.example", Some("under_score.example"), &[]);
+    check_client(client(&[&TLS12, &TLS13]), "dot.example.", Some("dot.example"), &["h2"]);
+    let old = client(&[&TLS12]);
+    check_client(old.clone(), "api.Example.com", Some("api.example.com"), &["h2", "http/1.1"]);
+    check_client(old.clone(), "192.0.2.1", None, &[]);
+    check_client(old.clone(), "2001:db8::1", None, &[]);
+    let mut nameless = old;
+    nameless.enable_sni = false;
+    check_client(nameless, "a.example", None, &["acme-tls/1"]);
+}
+
+#[test]
+fn the_outer_hello_of_ech_gives_the_public_name() {
+    let suite = aws_lc_rs::hpke::ALL_SUPPORTED_SUITES[0];
+    let (key, _) = suite.generate_key_pair().unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_ech(EchMode::Grease(EchGreaseConfig::new(suite, key)))
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    check_client(config, "public.example", Some("public.example"), &[]);
+    let outer = [(0xfe0d, vec![0; 250]), named("public.example")];
+    check_hello(&hello(&outer), name("public.example"));
+}
+
+#[test]
+fn a_hello_without_extensions_has_no_name() {
+    check_hello(&message(&[FIXED, b"\0\0"].concat()), Ok(ClientHello::default()));
+    check_hello(&message(FIXED), Ok(ClientHello::default()));
+    // Resumed, with other suites and methods.
+    let long = [&[3, 1], &[9; 32][..], &[32], &[8; 32], b"\0\x04\0\x2f\0\x35\x02\x01\0"].concat();
+    check_hello(&message(&long), Ok(ClientHello::default()));
+}
+
+#[test]
+fn grease_and_unknown_extensions_are_skipped_wherever_they_stand() {
+    let grease = |kind: u16| (kind, vec![0]);
+    let extensions = [grease(0x0a0a), named("a.example"), (0xfafa, vec![]), grease(0x0a0a)];
+    check_hello(&hello(&extensions[..3]), name("a.example"));
+    // Twice the same is somebody else's matter, as long as it is not read here.
+    check_hello(&hello(&extensions), name("a.example"));
+    check_hello(&hello(&[(0xffff, vec![7; 300]), named("a.example")]), name("a.example"));
+}
+
+#[test]
+fn a_key_share_of_16_kib_gives_the_same_name() {
+    for extensions in [
+        [named("a.example"), (KEY_SHARE, vec![7; 16 * 1024])],
+        [(KEY_SHARE, vec![7; 16 * 1024]), named("a.example")],
+    ] {
+        check_hello(&hello(&extensions), name("a.example"));
+    }
+}
+
+#[test]
+fn a_long_list_of_protocols_is_read_to_its_end() {
+    let names: Vec<Vec<u8>> = (0..80_u8).map(|it| vec![it; 1 + usize::from(it % 16)]).collect();
+    let Ok(found) = read(&records(&hello(&[offered(&names), named("a")]), RECORD_BYTES_MAX)) else {
+        panic!("refused");
+    };
+    let Look::Hello(found) = found else { panic!("not found") };
+    assert_eq!(found.alpn.iter().collect::<Vec<_>>(), names);
+    assert!(found.alpn.contains(&names[79]) && !found.alpn.contains(b"h2"));
+    check_hello(&hello(&[offered(&names), named("a")]), Ok(found));
+}
+
+#[test]
+fn names_come_in_lower_case_and_without_the_dot_at_the_end() {
+    let label = "a".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+    assert_eq!(longest.len(), 253);
+    for (sent, want) in [
+        ("LOCALHOST", "localhost"),
+        ("a-b.c_d.xn--bcher-kva.example", "a-b.c_d.xn--bcher-kva.example"),
+        ("_dmarc._x.1.2.a", "_dmarc._x.1.2.a"),
+        ("a.example.", "a.example"),
+        ("0xg", "0xg"),
+        (&longest, &longest),
+        (&format!("{longest}."), &longest),
+    ] {
+        check_hello(&hello(&[named(sent)]), name(want));
+    }
+}
+
+#[test]
+fn an_ip_address_is_no_name_and_no_error() {
+    for address in ["192.0.2.1", "::1", "2001:db8::1", "::ffff:192.0.2.1"] {
+        check_hello(&hello(&[named(address)]), Ok(ClientHello::default()));
+    }
+}
+
+#[test]
+fn what_is_neither_a_name_nor_an_address_is_refused() {
+    let long_label = "a".repeat(64);
+    let long = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "a".repeat(62));
+    for wrong in [
+        "",
+        ".",
+        "..",
+        "a..b",
+        ".a",
+        "a..",
+        "-a",
+        "a-",
+        "a.-b",
+        "a-.b",
+        "-",
+        "a b",
+        "a\0",
+        "a/b",
+        "*.a",
+        "a:443",
+        "[::1]",
+        "b\u{fc}cher",
+        "1",
+        "a.1",
+        "127.1",
+        "1.2.3.4.",
+        "0x7f",
+        "a.0x",
+        "256.1.1.1",
+        &long_label,
+        &long,
+    ] {
+        check_hello(&hello(&[named(wrong)]), Err(HelloError::BadHostName));
+    }
+    check_hello(&hello(&[(SERVER_NAME, list16(&entry(b"a\xff")))]), Err(HelloError::BadHostName));
+}
+
+#[test]
+fn a_list_of_names_holds_one_host_name_and_holds_it_first() {
+    let list = |entries: &[u8]| hello(&[(SERVER_NAME, list16(entries))]);
+    let (a, b, other) = (entry(b"a"), entry(b"b"), b"\x01\0\x01b");
+    check_hello(&list(&[&a[..], &b].concat()), Err(HelloError::RepeatedHostName));
+    check_hello(&list(&[&a[..], &a].concat()), Err(HelloError::RepeatedHostName));
+    check_hello(&list(&[]), Err(HelloError::NoHostName));
+    check_hello(&list(other), Err(HelloError::NoHostName));
+    check_hello(&list(&[&other[..], &a].concat()), Err(HelloError::NoHostName));
+    check_hello(&list(&[&a[..], other].concat()), name("a"));
+    check_hello(&list(b"\0"), Err(HelloError::BadLength));
+    check_hello(&list(b"\0\0\x02a"), Err(HelloError::BadLength));
+    check_hello(&list(&[&a[..], b"\0\0\x02a"].concat()), Err(HelloError::BadLength));
+    for data in [&b""[..], b"\0", b"\0\x05\0\0\x01a", b"\0\x04\0\0\x01a\0"] {
+        check_hello(&hello(&[(SERVER_NAME, data.to_vec())]), Err(HelloError::BadLength));
+    }
+}
+
+#[test]
+fn a_list_of_protocols_is_not_empty_and_neither_are_they() {
+    for data in [&b"\0\0"[..], b"\0\x01\0", b"\0\x04\x02h2\0"] {
+        check_hello(&hello(&[(ALPN, data.to_vec())]), Err(HelloError::BadProtocolNames));
+    }
+    for data in [&b""[..], b"\0", b"\0\x03\x03h2", b"\0\x03\x02h2\0", b"\0\x04\x02h2"] {
+        check_hello(&hello(&[(ALPN, data.to_vec())]), Err(HelloError::BadLength));
+    }
+}
+
+#[test]
+fn extensions_that_are_read_come_once() {
+    let repeated = Err(HelloError::RepeatedExtension);
+    check_hello(&hello(&[named("a"), named("a")]), repeated.clone());
+    check_hello(&hello(&[named("192.0.2.1"), named("a")]), repeated.clone());
+    check_hello(&hello(&[offered(&["h2"]), named("a"), offered(&["h2"])]), repeated);
+}
+
+#[test]
+fn lengths_agree_to_the_last_byte() {
+    let sound = hello(&[named("a.example"), offered(&["h2"])]);
+    for end in MESSAGE_HEAD_BYTES..sound.len() {
+        // Where the extensions begin, a hello may end.
+        if end != MESSAGE_HEAD_BYTES + FIXED.len() {
+            let cut = message(&sound[MESSAGE_HEAD_BYTES..end]);
+            check_hello(&cut, Err(HelloError::BadLength));
+        }
+    }
+    let longer = message(&[&sound[MESSAGE_HEAD_BYTES..], &[0]].concat());
+    check_hello(&longer, Err(HelloError::BadLength));
+    let fixed = |rest: &[u8]| message(&[&[3, 3], &[7; RANDOM_BYTES][..], rest].concat());
+    let session = [&[33][..], &[0; 33], b"\0\x02\x13\x01\x01\0"].concat();
+    check_hello(&fixed(&session), Err(HelloError::BadSessionId));
+    check_hello(&fixed(b"\0\0\0\x01\0"), Err(HelloError::BadCipherSuites));
+    check_hello(&fixed(b"\0\0\x03\x13\x01\0\x01\0"), Err(HelloError::BadCipherSuites));
+    check_hello(&fixed(b"\0\0\x02\x13\x01\0"), Err(HelloError::NoCompressionMethod));
+}
+
+#[test]
+fn what_does_not_begin_like_a_handshake_record_is_not_tls() {
+    let ssl2 = b"\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10";
+    for input in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"SSH-2.0-x\r\n", b"\0", b"\x16\x02", ssl2] {
+        check(input, Ok(Look::NotTls));
+    }
+    // An alert, a change of ciphers, data: records of TLS, but not of a handshake.
+    for kind in [20, 21, 23, 24] {
+        check(&[kind, 3, 3, 0, 1, 1], Ok(Look::NotTls));
+    }
+    for byte in 0..=u8::MAX {
+        let want = if byte == HANDSHAKE { Look::NeedMore } else { Look::NotTls };
+        check(&[byte], Ok(want));
+        let want = if byte == VERSION_MAJOR { Look::NeedMore } else { Look::NotTls };
+        check(&[HANDSHAKE, byte], Ok(want));
+    }
+    check(b"", Ok(Look::NeedMore));
+}
+
+#[test]
+fn records_that_have_no_place_in_a_hello_are_refused() {
+    let first = b"\x16\x03\x01\0\x02\x01\0";
+    for (second, error) in [
+        (&b"\x15"[..], HelloError::InterleavedRecord),
+        (b"\x14\x03\x03\0\x01\x01", HelloError::InterleavedRecord),
+        (b"\x17\x03\x03\0\x01\x01", HelloError::InterleavedRecord),
+        (b"\x16\x02", HelloError::BadRecordVersion),
+        (b"\x16\x03\x03\0\0", HelloError::EmptyRecord),
+        (b"\x16\x03\x03\x40\x01", HelloError::RecordTooLong),
+        (b"\x16\x03\x03\xff\xff", HelloError::RecordTooLong),
+    ] {
+        check(&[first, second].concat(), Err(error));
+        if second.len() == RECORD_HEADER_BYTES {
+            check(second, Err(error));
+        }
+    }
+}
+
+#[test]
+fn the_first_message_is_a_hello() {
+    for kind in (0..=u8::MAX).filter(|kind| *kind != CLIENT_HELLO) {
+        check(&[22, 3, 1, 0, 1, kind], Err(HelloError::NotClientHello));
+    }
+}
+
+#[test]
+fn a_hello_that_will_be_too_long_is_refused_when_it_says_so() {
+    let room = CLIENT_HELLO_BYTES_MAX - 2 * RECORD_HEADER_BYTES - MESSAGE_HEAD_BYTES;
+    let announced = |length: usize, record: u16| {
+        let [_, high, middle, low] = u32::try_from(length).unwrap().to_be_bytes();
+        [&[22, 3, 1], &record.to_be_bytes()[..], &[1, high, middle, low]].concat()
+    };
+    check(&announced(0xff_ffff, 4), Err(HelloError::HelloTooLong));
+    check(&announced(room + RECORD_HEADER_BYTES + 1, 5), Err(HelloError::HelloTooLong));
+    check(&announced(room, 16384), Ok(Look::NeedMore));
+    check(&announced(room, 4), Ok(Look::NeedMore));
+    // One more byte would still fit, but for the header of the record that it has to come in.
+    check(&announced(room + 1, 5), Ok(Look::NeedMore));
+    check(&announced(room + 1, 4), Err(HelloError::HelloTooLong));
+    // Headers count: what fits in a few records does not fit in many.
+    let sound = hello(&[named("a"), (KEY_SHARE, vec![7; 8 * 1024])]);
+    check(&records(&sound, 100), found(name("a")));
+    check(&records(&sound, 1), Err(HelloError::HelloTooLong));
+}
+
+#[test]
+fn the_largest_hello_is_read_and_nothing_beyond_it_is_waited_for() {
+    let around = hello(&[named("a"), (KEY_SHARE, vec![])]).len();
+    let room = CLIENT_HELLO_BYTES_MAX - 2 * RECORD_HEADER_BYTES - around;
+    let largest = records(&hello(&[named("a"), (KEY_SHARE, vec![7; room])]), RECORD_BYTES_MAX);
+    assert_eq!(largest.len(), CLIENT_HELLO_BYTES_MAX);
+    check(&largest, found(name("a")));
+    let larger = records(&hello(&[named("a"), (KEY_SHARE, vec![7; room + 1])]), RECORD_BYTES_MAX);
+    check(&larger, Err(HelloError::HelloTooLong));
+}
+
+#[test]
+fn bytes_behind_a_hello_do_not_matter() {
+    let sound = hello(&[named("a.example")]);
+    let early_data = b"\x14\x03\x03\0\x01\x01\x17\x03\x03\0\x01x";
+    for behind in [&early_data[..], b"\0", b"\x16", b"\x16\x03\x03\0\0", b"GET /"] {
+        let input = [&records(&sound, RECORD_BYTES_MAX)[..], behind].concat();
+        check(&input, found(name("a.example")));
+    }
+    // Even in the same record.
+    let sound = [&sound[..], b"\x05\0\0\0"].concat();
+    check(&records(&sound, RECORD_BYTES_MAX), found(name("a.example")));
+}
+
+#[test]
+fn bytes_are_looked_at_once() {
+    let sound = records(&hello(&[named("a.example")]), 9);
+    let mut reader = HelloReader::default();
+    let mut input = sound.clone();
+    assert_eq!(reader.find(&input[..30]), Ok(Look::NeedMore));
+    // A promise broken on purpose: what has been looked at is not looked at again.
+    input[14] = 0;
+    assert_eq!(reader.find(&input[..input.len() - 1]), Ok(Look::NeedMore));
+    input[14] = sound[14];
+    assert_eq!(reader.find(&input), found(name("a.example")));
+    assert_eq!(reader.find(&input), found(name("a.example")));
+}
+
+#[test]
+fn a_changed_byte_never_gives_another_name_than_rustls_reads() {
+    let extensions = [(0x1a1a, vec![]), offered(&["h2"]), named("a.example"), (43, vec![2, 3, 4])];
+    for size in [7, 60, RECORD_BYTES_MAX] {
+        let sound = records(&hello(&extensions), size);
+        assert_eq!(name_that_rustls_accepts(&sound), Some(Some("a.example".to_owned())));
+        for at in 0..sound.len() {
+            for byte in [0, 1, 3, 0xff, sound[at] ^ 1, sound[at] ^ 0x80, sound[at].wrapping_add(1)]
+            {
+                let mut changed = sound.clone();
+                changed[at] = byte;
+                check_property(&changed);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_error_has_an_alert_that_fits() {
+    for (error, alert) in [
+        (HelloError::InterleavedRecord, Alert::UnexpectedMessage),
+        (HelloError::BadRecordVersion, Alert::ProtocolVersion),
+        (HelloError::RecordTooLong, Alert::RecordOverflow),
+        (HelloError::HelloTooLong, Alert::IllegalParameter),
+        (HelloError::BadHostName, Alert::IllegalParameter),
+        (HelloError::BadLength, Alert::DecodeError),
+    ] {
+        assert_eq!(error.alert(), alert);
+    }
+}
+
+/// Version, random, no session id, one suite, one method.
+const FIXED: &[u8] = b"\x03\x03tttttttttttttttttttttttttttttttt\0\0\x02\x13\x01\x01\0";
+
+fn client(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    let config = ClientConfig::builder_with_protocol_versions(versions);
+    config.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+}
+
+/// What the client of this configuration says first gives this name and these protocols.
+#[track_caller]
+fn check_client(mut config: ClientConfig, host: &str, want: Option<&str>, protocols: &[&str]) {
+    config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
+    let host = ServerName::try_from(host).unwrap().to_owned();
+    let mut client = ClientConnection::new(Arc::new(config), host).unwrap();
+    let mut sent = Vec::new();
+    client.write_tls(&mut sent).unwrap();
+    let want = ClientHello {
+        server_name: want.map(Into::into),
+        alpn: if protocols.is_empty() { ProtocolNames::default() } else { names(protocols) },
+    };
+    assert!(name_that_rustls_accepts(&sent).is_some());
+    check(&sent, Ok(Look::Hello(want.clone())));
+    check_hello(&gather(&sent, sent.len() - RECORD_HEADER_BYTES), Ok(want));
+}
+
+/// A hello in records of all sizes gives the same.
+#[track_caller]
+fn check_hello(message: &[u8], want: Result<ClientHello, HelloError>) {
+    for size in [1, 2, 5, 100, RECORD_BYTES_MAX] {
+        let input = records(message, size);
+        let fits = input.len() <= CLIENT_HELLO_BYTES_MAX;
+        let want = if fits { want.clone() } else { Err(HelloError::HelloTooLong) };
+        check(&input, found(want));
+    }
+}
+
+/// Reads `input` byte by byte, then the rest at once from every offset, then all at once; and asks
+/// the oracle.
+#[track_caller]
+fn check(input: &[u8], want: Result<Look, HelloError>) {
+    let mut first = HelloReader::default();
+    for cut in 0..=input.len() {
+        match first.find(&input[..cut]) {
+            Ok(Look::NeedMore) => {
+                assert_eq!(first.clone().find(input), want, "cut at {cut}: {input:?}");
+            }
+            decided => {
+                assert_eq!(decided, want, "after {cut}: {input:?}");
+                break;
+            }
+        }
+    }
+    assert_eq!(read(input), want, "{input:?}");
+    check_property(input);
+}
+
+/// Reading a hello is total, bounded, and indifferent to how the bytes arrive; and whenever
+/// rustls accepts the bytes, it finds the same name in them, or none as we do.
+#[track_caller]
+fn check_property(input: &[u8]) {
+    let whole = read(input);
+    let mut reader = HelloReader::default();
+    let first_verdict = (0..=input.len())
+        .map(|end| (end, reader.find(&input[..end])))
+        .find(|(_, look)| *look != Ok(Look::NeedMore));
+    match first_verdict {
+        Some((end, verdict)) => {
+            assert_eq!(verdict, whole, "byte by byte: {input:?}");
+            assert!(end <= CLIENT_HELLO_BYTES_MAX);
+        }
+        None => {
+            assert_eq!(whole, Ok(Look::NeedMore), "byte by byte: {input:?}");
+            assert!(input.len() < CLIENT_HELLO_BYTES_MAX);
+        }
+    }
+    let Some(name) = name_that_rustls_accepts(input) else { return };
+    match whole {
+        Ok(Look::Hello(hello)) => {
+            let name = name.as_deref().map(|name| name.strip_suffix('.').unwrap_or(name));
+            assert_eq!(hello.server_name.as_deref(), name, "{input:?}");
+        }
+        // Its limits are wider.
+        Err(HelloError::HelloTooLong | HelloError::RecordTooLong) => {}
+        other => panic!("rustls accepts what gives {other:?}: {input:?}"),
+    }
+}
+
+/// None when rustls refuses the bytes, or waits for more.
+fn name_that_rustls_accepts(mut input: &[u8]) -> Option<Option<String>> {
+    let mut acceptor = Acceptor::default();
+    while !input.is_empty() {
+        acceptor.read_tls(&mut input).ok()?;
+        if let Some(accepted) = acceptor.accept().ok()? {
+            return Some(accepted.client_hello().server_name().map(str::to_owned));
+        }
+    }
+    None
+}
+
+fn read(input: &[u8]) -> Result<Look, HelloError> {
+    HelloReader::default().find(input)
+}
+
+fn found(hello: Result<ClientHello, HelloError>) -> Result<Look, HelloError> {
+    hello.map(Look::Hello)
+}
+
+fn name(name: &str) -> Result<ClientHello, HelloError> {
+    Ok(ClientHello { server_name: Some(name.into()), alpn: ProtocolNames::default() })
+}
+
+fn names<T: AsRef<[u8]>>(names: &[T]) -> ProtocolNames {
+    ProtocolNames { list: offered(names).1[2..].into() }
+}
+
+/// A message of these bytes in records of at most `size`.
+fn records(message: &[u8], size: usize) -> Vec<u8> {
+    let record = |part: &[u8]| [&[22, 3, 1], &list16(part)[..]].concat();
+    message.chunks(size).flat_map(record).collect()
+}
+
+/// A hello with these extensions, and with the one that rustls insists on.
+fn hello(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let insisted_on = (SIGNATURE_ALGORITHMS, b"\0\x02\x04\x03".to_vec());
+    let extensions = extensions.iter().chain([&insisted_on]);
+    let block: Vec<u8> = extensions
+        .flat_map(|(kind, data)| [&kind.to_be_bytes(), &list16(data)[..]].concat())
+        .collect();
+    message(&[FIXED, &list16(&block)].concat())
+}
+
+fn message(body: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = u32::try_from(body.len()).unwrap().to_be_bytes();
+    [&[CLIENT_HELLO], &length[..], body].concat()
+}
+
+fn named(name: &str) -> (u16, Vec<u8>) {
+    (SERVER_NAME, list16(&entry(name.as_bytes())))
+}
+
+fn entry(name: &[u8]) -> Vec<u8> {
+    [&[HOST_NAME], &list16(name)[..]].concat()
+}
+
+fn offered<T: AsRef<[u8]>>(names: &[T]) -> (u16, Vec<u8>) {
+    let length = |name: &T| u8::try_from(name.as_ref().len()).unwrap();
+    let list: Vec<u8> =
+        names.iter().flat_map(|name| [&[length(name)], name.as_ref()].concat()).collect();
+    (ALPN, list16(&list))
+}
+
+fn list16(bytes: &[u8]) -> Vec<u8> {
+    [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
+}
