@@ -58,6 +58,26 @@ pub const CLIENT_HELLO_BYTES_MAX: usize = (16 + 2) * 1024;
 /// Four TLS records; reads larger than that gain nothing measurable.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Capacity of a pipe that plain bytes are spliced through, and so of the largest single move.
+///
+/// The kernel's 64 KiB make for four times as many calls, 1 MiB for no fewer, as a socket rarely
+/// has that much. An unprivileged user may have 64 MiB of pipes: 256 of these.
+pub const PIPE_BYTES: usize = 256 * 1024;
+/// Most pipes that one worker has in use at a time; what comes then is copied. Only a receiver that
+/// is slower than its sender keeps one for longer than a moment.
+pub const PIPES_MAX: usize = 128;
+/// Most empty pipes that one worker keeps: two descriptors and 3 KiB of the kernel's memory each.
+pub const PIPES_KEPT_MAX: usize = 16;
+/// After a pipe could not be had, none is asked for during this time.
+pub const PIPE_SHORTAGE: Duration = Duration::from_secs(1);
+
+/// A client of a tcp listener that routes by name, and that says nothing for so long, is taken for
+/// one that waits for the server to speak first, and goes to the forward for `"*"`.
+///
+/// A TLS client speaks at once, so only loss can delay it: after one lost segment it is back in 1 s,
+/// after two in 3 s (RFC 6298, section 2). sslh waits for 2 to 5 s.
+pub const SILENCE_MAX: Duration = Duration::from_secs(3);
+
 /// Initial capacity of a pooled buffer: most heads fit, with the first bytes of their body.
 pub const BUFFER_BYTES: usize = 8 * 1024;
 /// A buffer that grew beyond this is freed when it comes back, not kept.

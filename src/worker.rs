@@ -175,7 +175,8 @@ impl Worker {
         let Some(config) = tls else { return Some(Transport::Tcp(MeteredTcp::new(tcp))) };
         let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
         // Boxed: it is the largest future of a connection, and over when the others begin.
-        match timeout_at(deadline.at, Box::pin(acceptor::accept(&config, tcp))).await {
+        let handshake = Box::pin(acceptor::accept(&config, MeteredTcp::new(tcp)));
+        match timeout_at(deadline.at, handshake).await {
             Ok(Ok(transport)) => Some(transport),
             Ok(Err(error)) => {
                 tracing::debug!(%client, %error, "TLS handshake with a client failed");

@@ -91,6 +91,39 @@ impl MemoryStream {
         Poll::Ready(Ok(len))
     }
 
+    /// As [`MeteredTcp::poll_peek`](crate::net::tcp::MeteredTcp::poll_peek).
+    ///
+    /// # Errors
+    /// `UnexpectedEof` after a cut, `ConnectionReset` after a reset.
+    pub fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut pipe = self.incoming.borrow_mut();
+        let len = into.len().min(pipe.held);
+        let bytes = pipe.writes.iter().flatten();
+        for (to, from) in into.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        match pipe.end {
+            Some(End::Reset) => Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
+            _ if len > seen => Poll::Ready(Ok(len)),
+            Some(End::Clean) => Poll::Ready(Ok(len)),
+            Some(End::Cut) => Poll::Ready(Err(ErrorKind::UnexpectedEof.into())),
+            None => {
+                pipe.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether the other end has reset the connection.
+    pub fn is_broken(&self) -> bool {
+        self.incoming.borrow().end == Some(End::Reset)
+    }
+
     /// Writes as much of `slices` as there is room for, as one write.
     ///
     /// # Errors

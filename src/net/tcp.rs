@@ -3,12 +3,14 @@
 //! A limit of time on a peer's acceptance needs to see every byte the peer takes, also those that
 //! TLS took from us long before. So the count is kept below TLS, where the socket is.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A TCP stream and the number of bytes that went into its socket.
@@ -42,6 +44,56 @@ impl MeteredTcp {
             // Best effort: without it the close is a FIN, and framing or TLS has to tell.
             let _ = SockRef::from(&self.tcp).set_linger(reset.then_some(Duration::ZERO));
         }
+    }
+
+    /// Counts bytes that went into the socket past this type.
+    pub fn add_written(&mut self, len: usize) {
+        self.written += len as u64;
+    }
+
+    /// Looks at what has come without taking it. Ready when that is more than `seen` bytes, or as
+    /// many as there will ever be: `seen` again is the end of what the peer sends.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            let peek = || {
+                // Before the look at the bytes: none can come behind an end that was seen.
+                let is_ended = self.has(PollFlags::RDHUP);
+                let (_, len) = recv(&self.tcp, &mut *into, RecvFlags::PEEK)?;
+                // What was seen before is no news: only another byte, or the end, wakes us then.
+                if len > seen || is_ended { Ok(len) } else { Err(ErrorKind::WouldBlock.into()) }
+            };
+            match self.tcp.try_io(Interest::READABLE, peek) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                looked => return Poll::Ready(looked),
+            }
+        }
+    }
+
+    /// Whether the peer has ended its direction, or the connection is broken, although bytes of it
+    /// may still be unread.
+    pub fn has_hung_up(&self) -> bool {
+        self.has(PollFlags::RDHUP)
+    }
+
+    /// Whether the connection is broken. The end of the peer's direction alone is no break.
+    pub fn is_broken(&self) -> bool {
+        self.has(PollFlags::empty())
+    }
+
+    /// Whether the kernel tells one of `flags`, or of a broken connection, which it always does.
+    fn has(&self, flags: PollFlags) -> bool {
+        let mut look = [PollFd::new(&self.tcp, flags)];
+        // An error, such as an interruption, says nothing of the peer.
+        poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -9,10 +9,10 @@ use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
 use crate::net::unacked::unacknowledged;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -161,13 +161,51 @@ impl Transport {
         }
     }
 
+    /// Looks at what has come below TLS without taking it; see [`MeteredTcp::poll_peek`].
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_peek(cx, into, seen),
+            Self::TlsServer(tls) => tls.get_ref().0.poll_peek(cx, into, seen),
+            Self::TlsClient(tls) => tls.get_ref().0.poll_peek(cx, into, seen),
+            Self::Memory(memory) => memory.poll_peek(cx, into, seen),
+        }
+    }
+
+    /// The socket, where nothing stands between it and the bytes.
+    pub fn plain(&mut self) -> Option<&mut MeteredTcp> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::TlsServer(_) | Self::TlsClient(_) | Self::Memory(_) => None,
+        }
+    }
+
+    /// The address that the peer is connected to, if there is one.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.tcp()?.socket().local_addr().ok()
+    }
+
     /// Whether the peer has ended its direction, or the connection is broken, although bytes of
     /// it may still be unread.
     pub fn has_hung_up(&self) -> bool {
-        let Some(tcp) = self.tcp() else { return false };
-        let mut look = [PollFd::new(tcp.socket(), PollFlags::RDHUP)];
-        // An error, such as an interruption, says nothing of the peer.
-        poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        self.tcp().is_some_and(MeteredTcp::has_hung_up)
+    }
+
+    /// Whether the connection is broken, although bytes of it may still be unread.
+    pub fn is_broken(&self) -> bool {
+        match self {
+            Self::Memory(memory) => memory.is_broken(),
+            Self::Tcp(_) | Self::TlsServer(_) | Self::TlsClient(_) => {
+                self.tcp().is_some_and(MeteredTcp::is_broken)
+            }
+        }
     }
 
     /// Lets the peer leave our bytes unacknowledged, or its window shut, for as long as `time`,

@@ -205,16 +205,14 @@ impl Session {
     }
 
     async fn switch(&mut self, upstream: &mut Side) -> Next {
-        let timeouts = &self.context.snapshot.timeouts;
-        let ended = tunnel(&mut self.client, upstream, timeouts, &mut self.alarm).await;
-        self.recorder.bytes(ended.to_upstream, ended.to_client);
-        match ended.error {
-            None => {
+        let Self { context, client, recorder, alarm, .. } = self;
+        let count = |up, down| recorder.bytes(up, down);
+        match tunnel(client, upstream, &context.snapshot.timeouts, alarm, count).await {
+            Ok(()) => {
                 self.recorder.end(Outcome::Switched);
                 Next::End
             }
-            Some(error) => {
-                upstream.transport.abort();
+            Err(error) => {
                 self.recorder.fail(&error, false);
                 Next::Abort
             }

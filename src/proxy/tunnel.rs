@@ -1,67 +1,153 @@
-//! Opaque bytes in both directions, behind an upgrade.
+//! Opaque bytes in both directions: behind an upgrade, and in tcp mode.
 //!
-//! The end of one direction is passed on as the end of that direction; the other goes on. Silence
-//! in both is under the `tunnel` limit, which keep-alive traffic of the protocol inside resets.
+//! The end of one direction is passed on as the end of that direction; the other goes on. What goes
+//! wrong on one side, a stop included, is a reset on the other. Silence in both is under the
+//! `tunnel` limit, which keep-alive traffic of the protocol inside resets.
+//!
+//! Between two plain sockets the kernel moves the bytes (`net::splice`). They are copied where TLS
+//! is on either side, and where there is no pipe.
 
 use crate::deadline::{Alarm, IdleClock, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError, Peer};
+use crate::limits::DEPARTURE_LOOK;
 use crate::net::inbox::Fill;
+use crate::net::splice::{Splice, Spliced};
 use crate::proxy::flow::READS_PER_TURN;
 use crate::proxy::side::Side;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
+use tokio::time::Instant;
 
-/// How a tunnel ended.
-#[derive(Debug)]
-pub(super) struct TunnelEnd {
-    /// Bytes from the client.
-    pub(super) to_upstream: u64,
-    /// Bytes from the upstream, the head of the switch not counted.
-    pub(super) to_client: u64,
-    /// What went wrong; `None` when both directions ended in order.
-    pub(super) error: Option<ExchangeError>,
-}
-
-/// Passes bytes on until both directions have ended.
+/// Passes bytes on until both directions have ended. Whenever they have not, also when this is
+/// dropped, both connections are set to end in a way that cannot be taken for proper.
+///
+/// `count` is told the bytes from the client and those from the upstream as they come.
+///
+/// # Errors
+/// What went wrong, and on whose side.
 pub(super) async fn tunnel(
     client: &mut Side,
     upstream: &mut Side,
     timeouts: &Timeouts,
     alarm: &mut Alarm,
-) -> TunnelEnd {
-    let (mut up, mut down) = (Way::default(), Way::default());
-    let mut clock = IdleClock::start();
-    let mut moved = 0;
+    mut count: impl FnMut(u64, u64),
+) -> Result<(), ExchangeError> {
+    let mut ends = Ends { client, upstream, are_over: false };
+    let mut ways = Ways {
+        up: Way::from(Peer::Client),
+        down: Way::from(Peer::Upstream),
+        clock: IdleClock::start(),
+        moved: 0,
+        next_look: None,
+    };
     let result = poll_fn(|cx| {
-        let up_done = up.poll(cx, client, upstream, Peer::Client)?;
-        let down_done = down.poll(cx, upstream, client, Peer::Upstream)?;
-        if up_done.is_ready() && down_done.is_ready() {
-            return Poll::Ready(Ok(()));
+        let polled = ways.poll(cx, &mut ends, timeouts);
+        count(ways.up.bytes, ways.down.bytes);
+        if let Poll::Ready(result) = polled {
+            return Poll::Ready(result);
         }
-        let now = client.transport.written() + upstream.transport.written() + up.bytes + down.bytes;
-        if now != moved {
-            moved = now;
-            clock.stamp();
+        let deadline = ways.clock.deadline(Timer::Tunnel, timeouts);
+        match ways.next_look.filter(|look| *look < deadline.at) {
+            None => {
+                alarm.poll(cx, deadline.at).map(|()| Err(ExchangeError::expired(deadline.timer)))
+            }
+            Some(look) => {
+                if alarm.poll(cx, look).is_ready() {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
         }
-        let deadline = clock.deadline(Timer::Tunnel, timeouts);
-        alarm.poll(cx, deadline.at).map(|()| Err(ExchangeError::expired(deadline.timer)))
     })
     .await;
-    TunnelEnd { to_upstream: up.bytes, to_client: down.bytes, error: result.err() }
+    ends.are_over = result.is_ok();
+    result
+}
+
+/// Both directions.
+#[derive(Debug)]
+struct Ways {
+    up: Way,
+    down: Way,
+    clock: IdleClock,
+    /// Bytes that had come and gone at the last look.
+    moved: u64,
+    /// When to look for a reset that wakes nobody.
+    next_look: Option<Instant>,
+}
+
+impl Ways {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        ends: &mut Ends<'_>,
+        timeouts: &Timeouts,
+    ) -> Poll<Result<(), ExchangeError>> {
+        let Ends { client, upstream, .. } = ends;
+        let up = self.up.poll(cx, client, upstream, timeouts)?;
+        let down = self.down.poll(cx, upstream, client, timeouts)?;
+        if up.is_ready() && down.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let bytes = self.up.bytes + self.down.bytes;
+        let moved = client.transport.written() + upstream.transport.written() + bytes;
+        if moved != self.moved {
+            self.moved = moved;
+            self.clock.stamp();
+        }
+        if !(self.up.is_blocked || self.down.is_blocked) {
+            self.next_look = None;
+            return Poll::Pending;
+        }
+        // Whoever is not read, because what it sent has to wait, wakes nobody with a reset.
+        let now = Instant::now();
+        let next_look = self.next_look.get_or_insert(now + DEPARTURE_LOOK);
+        if now >= *next_look {
+            *next_look = now + DEPARTURE_LOOK;
+            for (peer, side) in [(Peer::Client, client), (Peer::Upstream, upstream)] {
+                if side.transport.is_broken() {
+                    return Poll::Ready(Err(failed(peer, &ErrorKind::ConnectionReset.into())));
+                }
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Both ends of a tunnel.
+struct Ends<'s> {
+    client: &'s mut Side,
+    upstream: &'s mut Side,
+    /// Both directions have ended in order.
+    are_over: bool,
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        if !self.are_over {
+            self.client.transport.abort();
+            self.upstream.transport.abort();
+        }
+    }
 }
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Way {
+    sender: Peer,
     bytes: u64,
     state: WayState,
+    splice: Splice,
+    /// The receiver takes nothing now, so the sender is not read.
+    is_blocked: bool,
+    /// The receiver was given more time than a connection has otherwise.
+    is_patient: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WayState {
-    #[default]
     Open,
     /// The sender has ended its direction; ours is to end when all is drained.
     Ending,
@@ -69,22 +155,35 @@ enum WayState {
 }
 
 impl Way {
+    fn from(sender: Peer) -> Self {
+        let (splice, state) = (Splice::default(), WayState::Open);
+        Self { sender, bytes: 0, state, splice, is_blocked: false, is_patient: false }
+    }
+
+    fn receiver(&self) -> Peer {
+        match self.sender {
+            Peer::Client => Peer::Upstream,
+            Peer::Upstream | Peer::Narrows => Peer::Client,
+        }
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Side,
         to: &mut Side,
-        sender: Peer,
+        timeouts: &Timeouts,
     ) -> Result<Poll<()>, ExchangeError> {
-        let receiver = match sender {
-            Peer::Client => Peer::Upstream,
-            Peer::Upstream | Peer::Narrows => Peer::Client,
-        };
         self.begin(cx, from, to);
         for _ in 0..READS_PER_TURN {
-            match to.poll_drain(cx) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(drained) => drained.map_err(|error| failed(receiver, &error))?,
+            let room = self.poll_room(cx, to);
+            self.is_blocked = room.is_pending();
+            match room {
+                Poll::Pending => {
+                    self.grow_patient(to, timeouts);
+                    return Ok(Poll::Pending);
+                }
+                Poll::Ready(drained) => drained.map_err(|it| failed(self.receiver(), &it))?,
             }
             match self.state {
                 WayState::Ended => return Ok(Poll::Ready(())),
@@ -96,7 +195,7 @@ impl Way {
                 WayState::Open => match self.poll_read(cx, from, to) {
                     Poll::Pending => return Ok(Poll::Pending),
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Err(failed(sender, &error)),
+                    Poll::Ready(Err(error)) => return Err(failed(self.sender, &error)),
                 },
             }
         }
@@ -114,7 +213,47 @@ impl Way {
         }
     }
 
+    /// Ready when the receiver has taken everything, whichever way it goes.
+    fn poll_room(&mut self, cx: &mut Context<'_>, to: &mut Side) -> Poll<io::Result<()>> {
+        ready!(to.poll_drain(cx))?;
+        match to.transport.plain() {
+            Some(tcp) => self.splice.poll_drain(cx, tcp),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// From now on the receiver's window may be shut for as long as a tunnel may be silent: whoever
+    /// pages through a result is no peer that has vanished.
+    fn grow_patient(&mut self, to: &Side, timeouts: &Timeouts) {
+        if !self.is_patient {
+            self.is_patient = true;
+            to.transport.tolerate_silence(timeouts.tunnel);
+        }
+    }
+
     fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Side,
+        to: &mut Side,
+    ) -> Poll<io::Result<()>> {
+        if let (Some(from), Some(_)) = (from.transport.plain(), to.transport.plain()) {
+            match ready!(self.splice.poll_fill(cx, from))? {
+                Spliced::NoPipe => {}
+                Spliced::Bytes(len) => {
+                    self.bytes += len as u64;
+                    return Poll::Ready(Ok(()));
+                }
+                Spliced::End => {
+                    self.state = WayState::Ending;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        self.poll_copy(cx, from, to)
+    }
+
+    fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Side,

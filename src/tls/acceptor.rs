@@ -4,7 +4,6 @@ use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -12,8 +11,8 @@ use tokio_rustls::rustls::ServerConfig;
 ///
 /// # Errors
 /// The client speaks no TLS, or nothing that we speak; an alert has been sent to it.
-pub async fn accept(config: &Arc<ServerConfig>, tcp: TcpStream) -> io::Result<Transport> {
+pub async fn accept(config: &Arc<ServerConfig>, tcp: MeteredTcp) -> io::Result<Transport> {
     let acceptor = TlsAcceptor::from(Arc::clone(config));
-    let tls = acceptor.accept(MeteredTcp::new(tcp)).await?;
+    let tls = acceptor.accept(tcp).await?;
     Ok(Transport::TlsServer(Box::new(tls)))
 }

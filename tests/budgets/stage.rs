@@ -117,7 +117,7 @@ async fn serve(context: Rc<Context>, front: TcpListener, tls: Option<Arc<ServerC
     tcp.set_nodelay(true).unwrap();
     let transport = match tls {
         None => Transport::Tcp(MeteredTcp::new(tcp)),
-        Some(config) => acceptor::accept(&config, tcp).await.unwrap(),
+        Some(config) => acceptor::accept(&config, MeteredTcp::new(tcp)).await.unwrap(),
     };
     Session::new(context, transport, address).run().await;
 }
