@@ -53,6 +53,10 @@ pub const LEADING_EMPTY_LINES_MAX: usize = 4;
 /// may be, 16 KiB, for a key of a post-quantum scheme without short ones; 2 KiB are for the rest.
 pub const CLIENT_HELLO_BYTES_MAX: usize = (16 + 2) * 1024;
 
+/// Longest PROXY protocol header that is read. Addresses need 232 bytes at most; what proxies add
+/// has a few hundred, or 1 to 2 KiB where a client's certificate is in it.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
+
 /// Size of a worker's scratch buffer, and so of the largest single read.
 ///
 /// Four TLS records; reads larger than that gain nothing measurable.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A row of `a::b` stands for that one file of `a`, which may lie lower than the rest of `a`.
 const LAYERS: &[&[&str]] = &[
     &["limits"],
-    &["h1", "tls::alert", "tls::client_hello", "tls::host_name", "route"],
+    &["h1", "net::proxy_protocol", "tls::alert", "tls::client_hello", "tls::host_name", "route"],
     &["error", "deadline"],
     &["net", "tls", "ops"],
     &["config", "cli"],
