@@ -6,7 +6,7 @@
 
 use crate::config::problem::{Origin, Problems};
 use crate::config::url::{Endpoint, UpstreamUrl};
-use crate::config::value::{ListenAddress, RoutePath, Value};
+use crate::config::value::{ListenAddress, Mode, RoutePath, Value};
 use crate::config::{
     Config, CredentialFiles, LISTEN_DEFAULT, Limits, ListenerConfig, NamedFile, RouteConfig,
     RouteOptions, WORKERS_RANGE, check_duplicates,
@@ -135,6 +135,8 @@ impl RunArguments {
         let listeners = addresses.iter().map(|ListenAddress(address)| ListenerConfig {
             address: *address,
             credentials: credentials.clone(),
+            mode: Mode::Http,
+            proxy_protocol: Vec::new(),
             origin: Origin::Argument("--listen"),
         });
         let routes = self.routes.iter().map(|route| {
@@ -147,6 +149,7 @@ impl RunArguments {
             workers: None,
             listeners: listeners.collect(),
             routes: routes.collect(),
+            forwards: Vec::new(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
         };

@@ -5,6 +5,7 @@
 //!
 //! Not here: how an answer is written (`h1::encode`) and sent (`proxy::respond`).
 
+pub mod opening;
 use crate::deadline::{Halt, Timer};
 use crate::h1::chunked::ChunkError;
 use crate::h1::exchange::ResponseError;
@@ -44,6 +45,8 @@ pub enum Cause {
     Request(RequestError),
     /// No route has the path of the request.
     NoRoute,
+    /// The connection is refused for what stands at its beginning.
+    Opening(opening::OpeningError),
     /// The response head cannot be passed on.
     Response(ResponseError),
     /// A chunked body is broken.
@@ -158,7 +161,7 @@ impl ExchangeError {
                 Peer::Client => bad_request("malformed_body", "The request body is malformed."),
                 Peer::Upstream | Peer::Narrows => MALFORMED_RESPONSE,
             },
-            Cause::Gone => return None,
+            Cause::Gone | Cause::Opening(_) => return None,
             Cause::ClosedEarly | Cause::Io(_) => match self.peer {
                 Peer::Client => return None,
                 Peer::Upstream => CLOSED_EARLY,
@@ -185,6 +188,7 @@ impl ExchangeError {
         }
         match self.cause {
             Cause::Gone => "gone",
+            Cause::Opening(error) => error.name(),
             Cause::ClosedEarly => "closed_early",
             Cause::Io(_) => "connection_failed",
             Cause::Timeout(Timer::KeepAlive) => "keep_alive_timeout",
@@ -450,10 +454,10 @@ mod tests {
     /// By the source, because nothing else knows all the words.
     #[test]
     fn the_manual_explains_every_code_and_cause() {
-        let source = include_str!("error.rs");
+        let source = concat!(include_str!("error/opening.rs"), include_str!("error.rs"));
         let manual = include_str!("../docs/configuration.md");
-        // Never logged: a client that is idle or shakes no hands has begun no exchange.
-        let silent = ["keep_alive_timeout", "handshake_timeout"];
+        // Never logged: a client that is idle has begun no exchange.
+        let silent = ["keep_alive_timeout"];
         let production = source.split("#[cfg(test)]").next().unwrap();
         let is_word = |text: &&str| {
             text.contains('_') && text.bytes().all(|it| it == b'_' || it.is_ascii_lowercase())

@@ -78,8 +78,8 @@ pub const PIPE_SHORTAGE: Duration = Duration::from_secs(1);
 /// A client of a tcp listener that routes by name, and that says nothing for so long, is taken for
 /// one that waits for the server to speak first, and goes to the forward for `"*"`.
 ///
-/// A TLS client speaks at once, so only loss can delay it: after one lost segment it is back in 1 s,
-/// after two in 3 s (RFC 6298, section 2). sslh waits for 2 to 5 s.
+/// A TLS client speaks at once, so only loss can delay it: after one lost segment it is back in
+/// 1 s, after two in 3 s (RFC 6298, section 2). sslh waits for 2 to 5 s.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// Initial capacity of a pooled buffer: most heads fit, with the first bytes of their body.

@@ -3,7 +3,7 @@
 use crate::config::snapshot::Snapshot;
 use crate::limits::{DESCRIPTORS_RESERVED, TCP_USER_TIMEOUT};
 use crate::net::listen::listen;
-use crate::ops::{READY, StopSignals, raise_descriptor_limit};
+use crate::ops::{READY, StopSignals, raise_descriptor_limit, write_gathered_lines};
 use crate::worker::{self, Setup};
 use std::fmt;
 use std::io;
@@ -121,6 +121,8 @@ fn run_worker(setup: Setup, reports: &mpsc::UnboundedSender<Report>) {
     if let Ok(Err(error)) = ended {
         tracing::error!(%error, "a worker failed");
     }
+    // The process may end as soon as all have reported, and this thread's end with it.
+    write_gathered_lines();
     drop(reports.send(Report::Ended));
 }
 
@@ -131,7 +133,7 @@ fn open_listeners(snapshot: &Snapshot) -> Result<Listeners, RunError> {
     let mut workers: Listeners = (0..snapshot.workers).map(|_| Vec::new()).collect();
     // A client that takes nothing is given up by our own limit first, by the kernel's second.
     let user_timeout = snapshot.timeouts.to_client_write.max(TCP_USER_TIMEOUT);
-    for listener in &snapshot.listeners {
+    for (_, listener) in snapshot.sockets() {
         let opened = listen(listener.address, snapshot.workers, user_timeout)
             .map_err(|error| RunError::Listen(listener.address, error))?;
         for (worker, listener) in workers.iter_mut().zip(opened) {
@@ -144,10 +146,8 @@ fn open_listeners(snapshot: &Snapshot) -> Result<Listeners, RunError> {
 /// What is listened on, with the ports that the kernel chose, as URLs.
 fn addresses(snapshot: &Snapshot, listeners: &Listeners) -> String {
     let opened = listeners.first().into_iter().flatten();
-    let urls = snapshot.listeners.iter().zip(opened).map(|(configured, opened)| {
-        let scheme = if configured.tls.is_some() { "https" } else { "http" };
-        let address = opened.local_addr().unwrap_or(configured.address);
-        format!("{scheme}://{address}")
+    let urls = snapshot.sockets().zip(opened).map(|((_, configured), opened)| {
+        configured.url(opened.local_addr().unwrap_or(configured.address))
     });
     urls.collect::<Vec<_>>().join(" ")
 }

@@ -1,8 +1,9 @@
 //! One worker thread: a local runtime, its own listeners, its own upstreams, and a task for each
 //! connection. Nothing of the data path is shared with another worker.
 
-use crate::config::snapshot::Snapshot;
-use crate::deadline::{Deadline, Timer};
+use crate::config::snapshot::{Listener, Snapshot};
+use crate::config::value::Mode;
+use crate::deadline::{Alarm, Deadline, Timer};
 use crate::limits::{
     ACCEPT_BACKOFF, DRAIN_MAX, LIMIT_TOLD_EVERY, REFUSALS_MAX, RESOLVER_THREADS_MAX,
 };
@@ -10,10 +11,12 @@ use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::ops::write_gathered_lines;
 use crate::proxy::context::Drain;
-use crate::proxy::{Context, Session};
+use crate::proxy::opening::{identify, must_announce};
+use crate::proxy::passthrough::{self, Handover};
+use crate::proxy::{Client, Context, Session};
 use crate::tls::acceptor;
 use crate::upstream::connect::NetworkDialer;
-use crate::upstream::{Expectation, Upstream};
+use crate::upstream::{Dial, Expectation, Upstream};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -28,13 +31,12 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_rustls::rustls::ServerConfig;
 
 /// What a worker starts with.
 pub struct Setup {
     /// What the operator configured.
     pub snapshot: Arc<Snapshot>,
-    /// This worker's listeners, in the order of `snapshot.listeners`.
+    /// This worker's listeners, in the order of `snapshot.sockets()`.
     pub listeners: Vec<std::net::TcpListener>,
     /// Client connections of all workers, against `limits.connections`.
     pub connections: Arc<AtomicUsize>,
@@ -55,9 +57,9 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
     let ended = runtime.block_on(async {
         let Setup { snapshot, listeners, connections, mut stop } = setup;
         let worker = Rc::new(Worker::new(Arc::clone(&snapshot), connections));
-        for (listener, config) in listeners.into_iter().zip(&snapshot.listeners) {
+        for (listener, (index, _)) in listeners.into_iter().zip(snapshot.sockets()) {
             let listener = TcpListener::from_std(listener)?;
-            spawn_local(Rc::clone(&worker).accept(listener, config.tls.clone()));
+            spawn_local(Rc::clone(&worker).accept(listener, index));
         }
         ready();
         // An error means that nobody is left to tell us anything: stop as well.
@@ -89,13 +91,18 @@ impl Worker {
             Upstream::new(Box::new(dialer), upstream.warm)
         });
         let upstreams = upstreams.collect();
-        let context = Rc::new(Context { snapshot, upstreams, drain: Drain::default() });
+        let dialers = snapshot.forward_upstreams.iter().map(|upstream| {
+            let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts));
+            Box::new(dialer) as Box<dyn Dial>
+        });
+        let (forward_dialers, drain) = (dialers.collect(), Drain::default());
+        let context = Rc::new(Context { snapshot, upstreams, forward_dialers, drain });
         let (refusals, told, live) = Default::default();
         Self { context, connections, refusals, told, live }
     }
 
     /// Accepts until told to stop, and what is in the queue then: to close it would reset them.
-    async fn accept(self: Rc<Self>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
+    async fn accept(self: Rc<Self>, listener: TcpListener, index: usize) {
         let _accepting = self.live.enter();
         let mut drained = pin!(self.context.drain.begun());
         loop {
@@ -104,7 +111,7 @@ impl Worker {
                 Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
             });
             match accepted.await {
-                Some(Ok((tcp, address))) => self.admit(tcp, address, tls.clone()),
+                Some(Ok((tcp, address))) => self.admit(tcp, address, index),
                 Some(Err(error)) => self.accept_failed(&error).await,
                 None => break,
             }
@@ -116,7 +123,7 @@ impl Worker {
             if let Ok(()) = tcp.set_nonblocking(true)
                 && let Ok(tcp) = TcpStream::from_std(tcp)
             {
-                self.admit(tcp, address, tls.clone());
+                self.admit(tcp, address, index);
             }
         }
     }
@@ -140,22 +147,69 @@ impl Worker {
         sleep(ACCEPT_BACKOFF).await;
     }
 
-    fn admit(self: &Rc<Self>, tcp: TcpStream, address: SocketAddr, tls: Option<Arc<ServerConfig>>) {
+    fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr, index: usize) {
+        let listener = &self.context.snapshot.listeners[index];
         let limit = self.context.snapshot.limits.connections;
         let Some(slot) = Slot::take(&self.connections, limit) else {
-            return self.turn_away(tcp, address, tls.is_some());
+            return self.turn_away(tcp, peer, listener);
         };
+        let guard = (slot, self.live.enter());
+        let transport = Transport::Tcp(MeteredTcp::new(tcp));
         let worker = Rc::clone(self);
-        spawn_local(async move {
-            let _slot = slot;
-            let _live = worker.live.enter();
-            // While the client shakes hands, so do we.
-            let expectation = worker.expectation();
-            let Some(transport) = worker.secure(tcp, address, tls).await else { return };
-            let session = Session::new(Rc::clone(&worker.context), transport, address);
-            let mut session = session.expecting(expectation);
-            session.run().await;
-        });
+        // Two kinds of tasks: one would be as large as the larger of them.
+        match listener.mode {
+            Mode::Http => drop(spawn_local(async move {
+                let _guard = guard;
+                worker.serve_accepted(transport, peer, index).await;
+            })),
+            Mode::Tcp => drop(spawn_local(async move {
+                let context = Rc::clone(&worker.context);
+                let handover = passthrough::pass(context, index, transport, peer).await;
+                if let Some(handover) = handover {
+                    worker.take_over(handover, guard);
+                }
+            })),
+        }
+    }
+
+    /// Serves a connection that an http listener has accepted.
+    async fn serve_accepted(&self, mut transport: Transport, peer: SocketAddr, index: usize) {
+        let listener = &self.context.snapshot.listeners[index];
+        let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
+        let mut who = Client::from(peer);
+        if must_announce(&listener.proxy_protocol, peer) {
+            let mut alarm = Alarm::default();
+            let identified = identify(listener, &mut transport, peer, deadline, &mut alarm).await;
+            match identified {
+                Ok(announced) => who = announced,
+                Err(error) => {
+                    // Whoever announces is the operator's own, and should know how to.
+                    tracing::warn!(%peer, cause = error.name(), "no PROXY header came");
+                    return transport.abort();
+                }
+            }
+        }
+        self.serve(transport, who, listener, deadline).await;
+    }
+
+    /// Serves a connection that a tcp listener has found to be for an http listener.
+    fn take_over(self: Rc<Self>, handover: Handover, guard: (Slot, LiveGuard)) {
+        let Handover { transport, who, listener } = handover;
+        drop(spawn_local(async move {
+            let _guard = guard;
+            let listener = &self.context.snapshot.listeners[listener];
+            let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
+            self.serve(transport, who, listener, deadline).await;
+        }));
+    }
+
+    async fn serve(&self, transport: Transport, who: Client, on: &Listener, deadline: Deadline) {
+        // While the client shakes hands, so do we.
+        let expectation = self.expectation();
+        let Some(transport) = secure(transport, &who, on, deadline).await else { return };
+        let session = Session::new(Rc::clone(&self.context), transport, who);
+        let mut session = session.expecting(expectation);
+        session.run().await;
     }
 
     /// Of a connection to the upstream, where there is only one that it can be.
@@ -166,35 +220,13 @@ impl Worker {
         }
     }
 
-    async fn secure(
-        &self,
-        tcp: TcpStream,
-        client: SocketAddr,
-        tls: Option<Arc<ServerConfig>>,
-    ) -> Option<Transport> {
-        let Some(config) = tls else { return Some(Transport::Tcp(MeteredTcp::new(tcp))) };
-        let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
-        // Boxed: it is the largest future of a connection, and over when the others begin.
-        let handshake = Box::pin(acceptor::accept(&config, MeteredTcp::new(tcp)));
-        match timeout_at(deadline.at, handshake).await {
-            Ok(Ok(transport)) => Some(transport),
-            Ok(Err(error)) => {
-                tracing::debug!(%client, %error, "TLS handshake with a client failed");
-                None
-            }
-            Err(_elapsed) => {
-                tracing::debug!(%client, "TLS handshake with a client took too long");
-                None
-            }
-        }
-    }
-
     /// Over the limit: a word about it where it costs little, which behind TLS it does not.
-    fn turn_away(self: &Rc<Self>, tcp: TcpStream, address: SocketAddr, tls: bool) {
+    fn turn_away(self: &Rc<Self>, tcp: TcpStream, address: SocketAddr, listener: &Listener) {
         if self.is_news() {
             tracing::warn!("limits.connections is reached; turning connections away");
         }
-        if tls || self.refusals.get() >= REFUSALS_MAX {
+        let hears_http = listener.mode == Mode::Http && listener.tls.is_none();
+        if !hears_http || self.refusals.get() >= REFUSALS_MAX {
             return;
         }
         let refusal = Refusal::begin(self);
@@ -202,6 +234,32 @@ impl Worker {
             let transport = Transport::Tcp(MeteredTcp::new(tcp));
             Session::new(Rc::clone(&refusal.0.context), transport, address).turn_away().await;
         });
+    }
+}
+
+/// Shakes hands with a client, where the listener wants that.
+async fn secure(
+    transport: Transport,
+    who: &Client,
+    listener: &Listener,
+    deadline: Deadline,
+) -> Option<Transport> {
+    let (config, tcp) = match (&listener.tls, transport) {
+        (Some(config), Transport::Tcp(tcp)) => (config, tcp),
+        (_, transport) => return Some(transport),
+    };
+    let client = who.address;
+    // Boxed: it is the largest future of a connection, and over when the others begin.
+    match timeout_at(deadline.at, Box::pin(acceptor::accept(config, tcp))).await {
+        Ok(Ok(transport)) => Some(transport),
+        Ok(Err(error)) => {
+            tracing::debug!(%client, %error, "TLS handshake with a client failed");
+            None
+        }
+        Err(_elapsed) => {
+            tracing::debug!(%client, "TLS handshake with a client took too long");
+            None
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 //! The walk names each key once, in the order of docs/configuration.md, and never stops at a
 //! problem. A test reads that manual and compares it with the `Key` tables here.
 
-use super::problem::{Origin, Problems, nearest, quoted};
+use super::forward::{ForwardConfig, ForwardOptions, ForwardUpstream, ForwardWay, check_forwards};
+use super::problem::{Origin, Problems};
 use super::table::Default::{Required, Value as Is, Words};
 use super::table::{Found, Key, Reader, Table};
-use super::value::{Invalid, ListenAddress, Period, Value};
+use super::value::{ListenAddress, Mode, Period};
 use super::{
     CONNECTIONS_RANGE, Config, CredentialFiles, FILE_BYTES_MAX, Limits, ListenerConfig, NamedFile,
     RouteConfig, RouteOptions, WARM_RANGE, WORKERS_RANGE, check_duplicates,
@@ -18,23 +19,22 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 const TOP: &[Key] = &[
     Key { name: "workers", default: Words("the number of cores") },
     Key { name: "listener", default: Required },
-    Key { name: "route", default: Required },
-    Key { name: "forward", default: Words("not yet supported") },
+    Key { name: "route", default: Words("required by http listeners") },
+    Key { name: "forward", default: Words("required by tcp listeners") },
     Key { name: "timeouts", default: Words("its keys' defaults") },
     Key { name: "limits", default: Words("its keys' defaults") },
 ];
 const LISTENER: &[Key] = &[
     Key { name: "address", default: Required },
-    Key { name: "certificate", default: Words("none: plain HTTP") },
-    Key { name: "key", default: Words("none: plain HTTP") },
+    Key { name: "certificate", default: Words("none: plain HTTP, or bytes as they are") },
+    Key { name: "key", default: Words("none: plain HTTP, or bytes as they are") },
     Key { name: "mode", default: Is("\"http\"") },
-    Key { name: "proxy_protocol", default: Words("not yet supported") },
+    Key { name: "proxy_protocol", default: Words("none is looked for") },
 ];
 const ROUTE: &[Key] = &[
     Key { name: "path", default: Required },
@@ -44,7 +44,17 @@ const ROUTE: &[Key] = &[
     Key { name: "connect", default: Words("the upstream's host and port") },
     Key { name: "ca", default: Words("the built-in roots") },
     Key { name: "family", default: Is("\"auto\"") },
-    Key { name: "warm", default: Is("1") },
+    Key { name: "warm", default: Words("1; 0 with `proxy_protocol`") },
+    Key { name: "proxy_protocol", default: Words("none is sent") },
+];
+const FORWARD: &[Key] = &[
+    Key { name: "server_name", default: Required },
+    Key { name: "upstream", default: Required },
+    Key { name: "tls_name", default: Words("the upstream's host") },
+    Key { name: "connect", default: Words("the upstream's host and port") },
+    Key { name: "ca", default: Words("the built-in roots") },
+    Key { name: "family", default: Is("\"auto\"") },
+    Key { name: "proxy_protocol", default: Words("none is sent") },
 ];
 const TIMEOUTS: &[Key] = &[
     Key { name: "handshake", default: Is("\"10s\"") },
@@ -85,10 +95,15 @@ fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Problems> {
     let (mut reader, mut top) = Reader::open(name, text, TOP)?;
     let reader = &mut reader;
     reader.require(&top);
+    let missing = ["route", "forward"].map(|key| {
+        let origin = reader.header(&top, key);
+        (!reader.has(&top, key)).then_some(origin)
+    });
     let workers = reader.number(&mut top, "workers", WORKERS_RANGE);
     let listeners = reader.tables(&mut top, "listener", LISTENER);
+    let listeners_said = listeners.len();
     let routes = reader.tables(&mut top, "route", ROUTE);
-    reader.refuse(&mut top, "forward", "this table is not yet supported; remove it");
+    let forwards = reader.tables(&mut top, "forward", FORWARD);
     let mut timeouts = reader.table(&mut top, "timeouts", "timeouts", TIMEOUTS);
     let mut limits = reader.table(&mut top, "limits", "limits", LIMITS);
     reader.finish(top);
@@ -97,13 +112,31 @@ fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Problems> {
         workers: workers.and_then(NonZeroUsize::new),
         listeners: listeners.into_iter().filter_map(|it| listener(reader, it, folder)).collect(),
         routes: routes.into_iter().filter_map(|it| route(reader, it, folder)).collect(),
+        forwards: forwards.into_iter().filter_map(|it| forward(reader, it, folder)).collect(),
         timeouts: read_timeouts(reader, &mut timeouts),
         limits: read_limits(reader, &mut limits),
     };
     reader.finish(timeouts);
     reader.finish(limits);
+    if config.listeners.len() == listeners_said {
+        note_missing(reader, &config.listeners, missing);
+    }
     check_duplicates(&config, &mut reader.problems);
+    check_forwards(&config, &mut reader.problems);
     std::mem::take(&mut reader.problems).or(config)
+}
+
+/// A listener needs something to lead to, each mode another table. A table that no listener needs
+/// does no harm.
+fn note_missing(reader: &mut Reader, listeners: &[ListenerConfig], missing: [Option<Origin>; 2]) {
+    let [route, forward] = missing;
+    let has = |mode| listeners.iter().any(|listener| listener.mode == mode);
+    if let Some(origin) = route.filter(|_| has(Mode::Http) || !has(Mode::Tcp)) {
+        reader.problems.add(&origin, "this key is missing; an http listener leads to routes");
+    }
+    if let Some(origin) = forward.filter(|_| has(Mode::Tcp)) {
+        reader.problems.add(&origin, "this key is missing; a tcp listener leads to forwards");
+    }
 }
 
 fn listener(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<ListenerConfig> {
@@ -111,8 +144,8 @@ fn listener(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<
     let address = reader.value::<ListenAddress>(&mut table, "address");
     let certificate = file(reader, &mut table, "certificate", folder);
     let key = file(reader, &mut table, "key", folder);
-    reader.value::<Mode>(&mut table, "mode");
-    reader.refuse(&mut table, "proxy_protocol", "this key is not yet supported; remove it");
+    let mode = reader.value::<Mode>(&mut table, "mode").map(|it| it.value).unwrap_or_default();
+    let proxy_protocol = reader.values(&mut table, "proxy_protocol");
     reader.finish(table);
     let credentials = match (certificate, key) {
         (Some(certificate), Some(key)) => Some(CredentialFiles { certificate, key }),
@@ -127,7 +160,7 @@ fn listener(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<
         (None, None) => None,
     };
     let Found { value: ListenAddress(address), origin } = address?;
-    Some(ListenerConfig { address, credentials, origin })
+    Some(ListenerConfig { address, credentials, mode, proxy_protocol, origin })
 }
 
 fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<RouteConfig> {
@@ -139,8 +172,14 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
     let connect = reader.value(&mut table, "connect");
     let ca = file(reader, &mut table, "ca", folder);
     let family = reader.value(&mut table, "family");
+    let warm_origin = reader.place(&table, "warm");
     let warm = reader.number(&mut table, "warm", WARM_RANGE);
+    let proxy_protocol = reader.value(&mut table, "proxy_protocol");
     reader.finish(table);
+    if let (Some(1..), Some(_), Some(origin)) = (warm, &proxy_protocol, warm_origin) {
+        let what = "with `proxy_protocol` a connection belongs to one client; none can stand ready";
+        reader.problems.add(&origin, what);
+    }
     let tls_origins = [tls_name.as_ref().map(|it| &it.origin), ca.as_ref().map(|it| &it.origin)];
     let tls_origins: Vec<Origin> = tls_origins.into_iter().flatten().cloned().collect();
     let options = RouteOptions {
@@ -150,6 +189,7 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
         ca,
         family: family.map(|it| it.value),
         warm,
+        proxy_protocol: proxy_protocol.map(|it| it.value),
     };
     let (Found { value: path, origin }, Found { value: upstream, .. }) = (path?, upstream?);
     let route = RouteConfig::new(path, upstream, options, origin);
@@ -157,6 +197,48 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
         reader.problems.add(origin, "the upstream is http://; only https:// has use for this key");
     }
     Some(route)
+}
+
+fn forward(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<ForwardConfig> {
+    reader.require(&table);
+    let server_name = reader.value(&mut table, "server_name");
+    let upstream = reader.value(&mut table, "upstream");
+    let tls_name = reader.value(&mut table, "tls_name");
+    let connect = reader.value(&mut table, "connect");
+    let ca = file(reader, &mut table, "ca", folder);
+    let family = reader.value(&mut table, "family");
+    let proxy_protocol = reader.value(&mut table, "proxy_protocol");
+    reader.finish(table);
+    let (Found { value: server_name, origin }, Found { value: upstream, origin: upstream_origin }) =
+        (server_name?, upstream?);
+    let of_tls = [tls_name.as_ref().map(|it| &it.origin), ca.as_ref().map(|it| &it.origin)];
+    let of_both = [
+        connect.as_ref().map(|it| &it.origin),
+        family.as_ref().map(|it| &it.origin),
+        proxy_protocol.as_ref().map(|it| &it.origin),
+    ];
+    let (useless, what): (Vec<_>, _) = match &upstream {
+        ForwardUpstream::Tls(_) => (Vec::new(), ""),
+        ForwardUpstream::Tcp(_) => {
+            (of_tls.to_vec(), "the upstream is tcp://; only tls:// has use for this key")
+        }
+        ForwardUpstream::Http => {
+            let all = of_tls.iter().chain(&of_both).copied().collect();
+            (all, "the upstream is in this process; only tcp:// and tls:// have use for this key")
+        }
+    };
+    for origin in useless.into_iter().flatten() {
+        reader.problems.add(origin, what);
+    }
+    let options = ForwardOptions {
+        tls_name: tls_name.map(|it| it.value),
+        connect: connect.map(|it| it.value),
+        ca,
+        family: family.map(|it| it.value),
+        proxy_protocol: proxy_protocol.map(|it| it.value),
+    };
+    let way = ForwardWay::new(&upstream, options);
+    Some(ForwardConfig { server_name, upstream, way, origin, upstream_origin })
 }
 
 fn read_timeouts(reader: &mut Reader, table: &mut Table<'_>) -> Timeouts {
@@ -232,33 +314,10 @@ fn read_text(path: &Path) -> Result<String, String> {
     })
 }
 
-/// What a listener speaks.
-enum Mode {
-    Http,
-}
-
-impl Value for Mode {
-    const ALLOWED: &'static str = "\"http\" is allowed";
-}
-
-impl FromStr for Mode {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "http" => Ok(Self::Http),
-            "tcp" => Err(Invalid::new("mode \"tcp\" is not yet supported")),
-            _ => Err(Invalid {
-                what: format!("{} is not a mode", quoted(text)),
-                meant: nearest(text, ["http"]).map(str::to_owned),
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::value::{Family, ProxyVersion};
     use crate::tls::test_pem::Folder;
     use std::time::Instant;
 
@@ -276,6 +335,7 @@ mod tests {
         ("## Top level", TOP),
         ("## `[[listener]]`", LISTENER),
         ("## `[[route]]`", ROUTE),
+        ("## `[[forward]]`", FORWARD),
         ("## `[timeouts]`", TIMEOUTS),
         ("### `to_upstream`", TO_UPSTREAM),
         ("### `to_client`", TO_CLIENT),
@@ -369,7 +429,7 @@ connections = 0
     #[test]
     fn an_empty_file_lacks_a_listener_and_a_route() {
         let want = "f:1: listener: this key is missing; it has no default\n\
-                    f:1: route: this key is missing; it has no default";
+                    f:1: route: this key is missing; an http listener leads to routes";
         assert_eq!(read("").unwrap_err().to_string(), want);
         refuse("listener = []\nroute = []", "f:1: listener: there is none; at least one");
     }
@@ -417,15 +477,137 @@ connections = 0
         refuse(&format!("workers = 257\n{MINIMAL}"), "workers: 257 is out of range; 1 to 256");
     }
 
+    const FORWARDING: &str = r#"
+        [[listener]]
+        address = "0.0.0.0:443"
+        mode = "tcp"
+        proxy_protocol = ["10.0.0.0/8", "::1"]
+
+        [[forward]]
+        server_name = "*.example.com"
+        upstream = "tcp://10.0.0.5:443"
+        proxy_protocol = "v2"
+
+        [[forward]]
+        server_name = "*"
+        upstream = "tls://db.example.com:5432"
+        tls_name = "db.internal"
+        connect = "127.0.0.1:9443"
+        ca = "ca.pem"
+        family = "6"
+    "#;
+
     #[test]
-    fn what_is_not_supported_yet_says_so() {
+    fn a_tcp_listener_and_its_forwards_need_no_route() {
+        let config = read(FORWARDING).unwrap();
+        assert_eq!(config.listeners[0].mode, Mode::Tcp);
+        assert_eq!(config.listeners[0].proxy_protocol.len(), 2);
+        let way = |index: usize| config.forwards[index].way.clone().unwrap();
+        assert_eq!(config.forwards[0].upstream.to_string(), "tcp://10.0.0.5:443");
+        assert_eq!(way(0).connect.to_string(), "10.0.0.5:443");
+        assert_eq!(way(0).proxy_protocol, Some(ProxyVersion::V2));
+        assert_eq!(way(1).tls_name.to_string(), "db.internal");
+        assert_eq!(way(1).connect.to_string(), "127.0.0.1:9443");
+        assert_eq!(way(1).ca.unwrap().path, Path::new("folder/ca.pem"));
+        assert_eq!(way(1).family, Family::V6);
+    }
+
+    #[test]
+    fn a_listener_without_anything_to_lead_to_is_refused() {
+        let listener = |mode| format!("[[listener]]\naddress = \"127.0.0.1:1\"\nmode = \"{mode}\"");
+        let missing = read(&listener("http")).unwrap_err().to_string();
+        assert_eq!(missing, "f:1: route: this key is missing; an http listener leads to routes");
+        let missing = read(&listener("tcp")).unwrap_err().to_string();
+        assert_eq!(missing, "f:1: forward: this key is missing; a tcp listener leads to forwards");
+        refuse(
+            &listener("htp"),
+            "\"htp\" is not a mode; \"http\" and \"tcp\" are allowed; did you",
+        );
+        // Forwards that nobody asks for do no harm.
         let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"tcp://10.0.0.5:443\"\n";
-        let listener = "mode = \"tcp\"\nproxy_protocol = [\"10.0.0.0/8\"]\n";
-        let text = format!("{forward}[[listener]]\naddress = \"0.0.0.0:443\"\n{listener}");
-        refuse(&text, "f:1: forward: this table is not yet supported");
-        refuse(&text, "f:6: listener.mode: mode \"tcp\" is not yet supported");
-        refuse(&text, "f:7: listener.proxy_protocol: this key is not yet supported");
-        assert!(!read(&text).unwrap_err().to_string().contains("server_name"));
+        assert!(read(&format!("{MINIMAL}\n{forward}")).is_ok());
+    }
+
+    #[test]
+    fn forwards_that_contradict_each_other_or_themselves_are_refused_with_their_lines() {
+        let forwards = |forwards: &[(&str, &str)]| {
+            let listener = "[[listener]]\naddress = \"127.0.0.1:1\"\nmode = \"tcp\"\n";
+            let forward = |(name, upstream): &(&str, &str)| {
+                format!("[[forward]]\nserver_name = \"{name}\"\nupstream = \"{upstream}\n")
+            };
+            format!("{listener}{}", forwards.iter().map(forward).collect::<String>())
+        };
+        let (one, two) = ("tcp://10.0.0.5:1\"", "tcp://10.0.0.6:1\"");
+        refuse(
+            &forwards(&[("*", one), ("a.b", two)]),
+            "f:8: forward.server_name: \"a.b\" is never reached behind \"*\"; the first is in \
+             line 5",
+        );
+        refuse(&forwards(&[("*.b", one), ("A.B", two)]), "\"A.B\" is never reached behind \"*.b\"");
+        let with_name = forwards(&[("*", "tcp://10.0.0.5:1\"\ntls_name = \"a\"\nca = \"c\"")]);
+        refuse(&with_name, "f:7: forward.tls_name: the upstream is tcp://; only tls:// has use");
+        refuse(&with_name, "f:8: forward.ca: the upstream is tcp://");
+        let with_proxy = forwards(&[("*", "http\"\nproxy_protocol = \"v1\"")]);
+        refuse(&with_proxy, "f:7: forward.proxy_protocol: the upstream is in this process");
+        refuse(&with_proxy, "f:6: forward.upstream: there is no http listener to lead to");
+        let bad = forwards(&[("*", "tcp://10.0.0.5:1\"\nproxy_protocol = \"v3\"")]);
+        refuse(&bad, "\"v3\" is no version of PROXY headers; \"v1\" and \"v2\" are allowed");
+    }
+
+    #[test]
+    fn the_http_listener_that_is_meant_has_the_same_address_or_is_the_only_one() {
+        let file = |listeners: &[(&str, &str, &str)]| {
+            let listener = |(address, mode, more): &(&str, &str, &str)| {
+                format!("[[listener]]\naddress = \"{address}\"\nmode = \"{mode}\"\n{more}")
+            };
+            let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n";
+            let route = "[[route]]\npath = \"/\"\nupstream = \"http://h/\"\n";
+            let listeners: String = listeners.iter().map(listener).collect();
+            format!("{forward}{route}{listeners}")
+        };
+        let (tcp, http) = ("tcp", "http");
+        let (one, two, three) = ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3");
+        assert!(read(&file(&[(one, tcp, ""), (one, http, ""), (two, http, "")])).is_ok());
+        assert!(read(&file(&[(one, tcp, ""), (two, http, "")])).is_ok());
+        assert!(read(&file(&[("127.0.0.1:0", tcp, ""), ("127.0.0.1:0", http, "")])).is_ok());
+        refuse(
+            &file(&[(one, tcp, ""), (two, http, ""), (three, http, "")]),
+            "f:3: forward.upstream: which of the 2 http listeners is meant for the tcp listener at \
+             127.0.0.1:1 cannot be told",
+        );
+        refuse(&file(&[(one, tcp, ""), (one, tcp, ""), (one, http, "")]), "listened on twice");
+        refuse(&file(&[(one, tcp, ""), (one, http, ""), (one, http, "")]), "listened on twice");
+        let files = "certificate = \"c\"\nkey = \"k\"\n";
+        refuse(
+            &file(&[(one, tcp, files), (one, http, files)]),
+            "the tcp listener at 127.0.0.1:1 ends TLS itself",
+        );
+        assert!(read(&file(&[(one, tcp, files), (one, http, "")])).is_ok());
+        let proxy = "proxy_protocol = [\"10.0.0.0/8\"]\n";
+        refuse(&file(&[(one, tcp, ""), (one, http, proxy)]), "say `proxy_protocol` at the tcp");
+        let unreachable =
+            file(&[(one, tcp, ""), (one, http, "")]).replace("\"http\"\n[[r", "\"tcp://h:1\"\n[[r");
+        refuse(&unreachable, "127.0.0.1:1 is out of reach: no forward with `upstream = \"http\"`");
+    }
+
+    #[test]
+    fn peers_that_announce_clients_are_a_list_of_networks() {
+        let with = |list: &str| {
+            MINIMAL.replacen("8080\"\n", &format!("8080\"\nproxy_protocol = {list}\n"), 1)
+        };
+        assert!(read(&with("[\"10.0.0.0/8\", \"::1\"]")).is_ok());
+        refuse(&with("\"10.0.0.0/8\""), "listener.proxy_protocol: invalid type: string");
+        refuse(&with("[\"10.0.0.1/8\"]"), "did you mean \"10.0.0.0/8\"?");
+        refuse(&with("[]"), "the list is empty");
+    }
+
+    #[test]
+    fn connections_that_name_their_client_do_not_stand_ready() {
+        let with = |text: &str| read(&format!("{MINIMAL}{text}\n"));
+        assert_eq!(with("proxy_protocol = \"v1\"").unwrap().routes[0].warm, 0);
+        assert!(with("proxy_protocol = \"v1\"\nwarm = 0").is_ok());
+        let refused = with("proxy_protocol = \"v1\"\nwarm = 2").unwrap_err().to_string();
+        assert!(refused.contains("route.warm: with `proxy_protocol`"), "{refused}");
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! clock's defaults (`deadline`), the bounds that nobody may choose (`limits`).
 
 mod file;
+pub mod forward;
+pub mod network;
 pub mod problem;
 pub mod snapshot;
 mod table;
@@ -17,6 +19,8 @@ pub mod value;
 use crate::deadline::Timeouts;
 use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT, POOL_CONNECTIONS_MAX};
+use forward::{ForwardConfig, shares_address};
+use network::Network;
 use problem::{Origin, Problems, quoted};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +28,7 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use url::{Endpoint, Host, HostField, Scheme, UpstreamUrl};
-use value::{Family, RoutePath};
+use value::{Family, Mode, ProxyVersion, RoutePath};
 
 /// Range of `workers` and `--workers`: one thread each, and no machine this is for has more cores.
 pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
@@ -53,8 +57,10 @@ pub struct Config {
     pub workers: Option<NonZeroUsize>,
     /// Where clients connect; at least one.
     pub listeners: Vec<ListenerConfig>,
-    /// What they can reach; at least one, no two with the same path.
+    /// What they can reach by HTTP; at least one if a listener speaks it, no two with one path.
     pub routes: Vec<RouteConfig>,
+    /// What they can reach otherwise; at least one if a listener is in tcp mode.
+    pub forwards: Vec<ForwardConfig>,
     /// What may take how long.
     pub timeouts: Timeouts,
     /// What may grow how large.
@@ -77,8 +83,12 @@ impl Config {
 pub struct ListenerConfig {
     /// Address and port to bind; port 0 lets the kernel choose.
     pub address: SocketAddr,
-    /// With them: HTTPS. Without: plain HTTP.
+    /// With them: HTTPS, or TLS that ends here. Without: plain HTTP, or bytes as they are.
     pub credentials: Option<CredentialFiles>,
+    /// What is spoken.
+    pub mode: Mode,
+    /// Peers that have to announce their clients by a PROXY header.
+    pub proxy_protocol: Vec<Network>,
     /// Where the address was said.
     pub origin: Origin,
 }
@@ -120,6 +130,8 @@ pub struct RouteConfig {
     pub family: Family,
     /// Connections that each worker keeps ready.
     pub warm: usize,
+    /// Announce the client by a PROXY header.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Where the path was said.
     pub origin: Origin,
 }
@@ -137,8 +149,11 @@ pub struct RouteOptions {
     pub ca: Option<NamedFile>,
     /// Default: both families.
     pub family: Option<Family>,
-    /// Default: [`WARM_DEFAULT`].
+    /// Default: [`WARM_DEFAULT`], or 0 where each client is announced: nobody can know for whom a
+    /// connection should stand ready.
     pub warm: Option<usize>,
+    /// Default: none is sent.
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 impl RouteConfig {
@@ -149,6 +164,7 @@ impl RouteConfig {
         options: RouteOptions,
         origin: Origin,
     ) -> Self {
+        let warm_default = if options.proxy_protocol.is_none() { WARM_DEFAULT } else { 0 };
         Self {
             path,
             host: options.host.unwrap_or_else(|| HostField::of(&upstream)),
@@ -156,7 +172,8 @@ impl RouteConfig {
             connect: options.connect.unwrap_or_else(|| upstream.endpoint.clone()),
             ca: options.ca,
             family: options.family.unwrap_or_default(),
-            warm: options.warm.unwrap_or(WARM_DEFAULT),
+            warm: options.warm.unwrap_or(warm_default),
+            proxy_protocol: options.proxy_protocol,
             upstream,
             origin,
         }
@@ -198,9 +215,10 @@ pub(crate) fn check_duplicates(config: &Config, problems: &mut Problems) {
         }
     }
     let mut addresses = BTreeMap::new();
-    // Port 0 is another port each time.
-    for listener in config.listeners.iter().filter(|listener| listener.address.port() != 0) {
-        if let Some(first) = addresses.insert(listener.address, &listener.origin) {
+    // Port 0 is another port each time, and a tcp listener may lead to an http listener.
+    for listener in config.listeners.iter().filter(|it| it.address.port() != 0) {
+        let key = (listener.address, shares_address(config, listener));
+        if let Some(first) = addresses.insert(key, &listener.origin) {
             let what = format!("{} is listened on twice{}", listener.address, also_at(first));
             problems.add(&listener.origin, what);
         }

@@ -6,13 +6,15 @@
 //! [`UpstreamConfig`] and so its connections, upstreams with the same roots share one
 //! `ClientConfig` and so its sessions.
 
+use super::forward::{ForwardConfig, ForwardUpstream, http_behind, shares_address};
+use super::network::Network;
 use super::problem::{Origin, Problems};
 use super::url::{Endpoint, Scheme};
-use super::value::Family;
+use super::value::{Family, Mode, ProxyVersion};
 use super::{Config, CredentialFiles, Limits, NamedFile, RouteConfig, WORKERS_RANGE};
 use crate::deadline::Timeouts;
-use crate::route::{Route, RouteTable};
-use crate::tls::credentials::{Chain, CredentialError, Key, client_config, server_config};
+use crate::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
+use crate::tls::credentials::{Chain, CredentialError, Inside, Key, client_config, server_config};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -33,6 +35,10 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// What `Route::upstream` is an index into.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Server name to forward.
+    pub forwards: ForwardTable,
+    /// What `ForwardTarget::Upstream` is an index into.
+    pub forward_upstreams: Vec<UpstreamConfig>,
     /// What may take how long.
     pub timeouts: Timeouts,
     /// What may grow how large.
@@ -44,8 +50,17 @@ pub struct Snapshot {
 pub struct Listener {
     /// Address and port to bind; port 0 lets the kernel choose.
     pub address: SocketAddr,
-    /// With it: HTTPS. Without: plain HTTP.
+    /// With it: HTTPS, or TLS that ends here. Without: plain HTTP, or bytes as they are.
     pub tls: Option<Arc<ServerConfig>>,
+    /// What is spoken.
+    pub mode: Mode,
+    /// Peers that have to announce their clients by a PROXY header.
+    pub proxy_protocol: Vec<Network>,
+    /// Of a tcp listener: the http listener that `ForwardTarget::Http` means, an index into
+    /// `Snapshot::listeners`.
+    pub http: Option<usize>,
+    /// It has a socket of its own. Otherwise a tcp listener with the same address leads to it.
+    pub has_socket: bool,
 }
 
 /// One upstream: connections to it are interchangeable.
@@ -59,6 +74,8 @@ pub struct UpstreamConfig {
     pub warm: usize,
     /// With it: TLS, verified. Without: plain TCP.
     pub tls: Option<UpstreamTls>,
+    /// Announce the client by a PROXY header: such a connection is one client's alone.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// `host:port` of the URL, for log lines.
     pub label: Box<str>,
 }
@@ -82,7 +99,12 @@ impl Snapshot {
         let mut loader = Loader::default();
         let listeners = config.listeners.iter().map(|listener| Listener {
             address: listener.address,
-            tls: listener.credentials.as_ref().and_then(|files| loader.server(files)),
+            tls: listener.credentials.as_ref().and_then(|it| loader.server(it, listener.mode)),
+            mode: listener.mode,
+            proxy_protocol: listener.proxy_protocol.clone(),
+            // Whether one is needed, and not to be told, was checked with the configuration.
+            http: http_behind(config, listener).ok().filter(|_| listener.mode == Mode::Tcp),
+            has_socket: !shares_address(config, listener),
         });
         let listeners = listeners.collect();
         let routes = config.routes.iter().map(|route| Route {
@@ -93,35 +115,75 @@ impl Snapshot {
             name: route.path.as_str().into(),
         });
         let routes = RouteTable::new(routes.collect());
+        let mut forward_upstreams = Vec::new();
+        let forwards = config.forwards.iter().map(|forward| Forward {
+            pattern: forward.server_name.pattern.clone(),
+            target: match loader.forward(forward) {
+                None => ForwardTarget::Http,
+                Some(upstream) => {
+                    forward_upstreams.push(upstream);
+                    ForwardTarget::Upstream(forward_upstreams.len() - 1)
+                }
+            },
+            name: (&*forward.server_name.text).into(),
+        });
+        let forwards = ForwardTable::new(forwards.collect());
         let Loader { upstreams, problems, .. } = loader;
         problems.or(Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
             routes,
             upstreams: upstreams.into_iter().map(|(_, upstream)| upstream).collect(),
+            forwards,
+            forward_upstreams,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
         })
     }
 
-    /// One line about what this is: listeners by name, routes by number.
+    /// One line about what this is: listeners by name, routes and forwards by number.
     pub fn summary(&self) -> String {
-        let listeners = self.listeners.iter().map(|Listener { address, tls }| {
-            let scheme = if tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{address}")
-        });
-        let listeners: Vec<_> = listeners.collect();
-        let routes = self.routes.iter().len();
-        let plural = if routes == 1 { "" } else { "s" };
-        format!("listening on {}; {routes} route{plural}", listeners.join(", "))
+        let listeners: Vec<_> = self.listeners.iter().map(|it| it.url(it.address)).collect();
+        let mut numbers = vec![count(self.routes.iter().len(), "route")];
+        let forwards = self.forwards.iter().len();
+        if forwards > 0 {
+            let unused = !self.listeners.iter().any(|it| it.mode == Mode::Tcp);
+            let remark = if unused { " that no tcp listener leads to" } else { "" };
+            numbers.push(format!("{}{remark}", count(forwards, "forward")));
+        }
+        numbers.retain(|number| !number.starts_with("0 "));
+        format!("listening on {}; {}", listeners.join(", "), numbers.join(", "))
     }
+
+    /// The listeners that have sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = (usize, &Listener)> {
+        self.listeners.iter().enumerate().filter(|(_, listener)| listener.has_socket)
+    }
+}
+
+impl Listener {
+    /// What is spoken at `address`, as a URL.
+    pub fn url(&self, address: SocketAddr) -> String {
+        let scheme = match (self.mode, &self.tls) {
+            (Mode::Http, None) => "http",
+            (Mode::Http, Some(_)) => "https",
+            (Mode::Tcp, None) => "tcp",
+            (Mode::Tcp, Some(_)) => "tls",
+        };
+        format!("{scheme}://{address}")
+    }
+}
+
+fn count(number: usize, word: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {word}{plural}")
 }
 
 /// What was loaded so far. A file that failed is remembered as `None`: it is told once.
 #[derive(Default)]
 struct Loader<'c> {
-    servers: HashMap<(PathBuf, PathBuf), Option<Arc<ServerConfig>>>,
-    clients: HashMap<Option<PathBuf>, Option<Arc<ClientConfig>>>,
+    servers: HashMap<(PathBuf, PathBuf, Inside), Option<Arc<ServerConfig>>>,
+    clients: HashMap<(Option<PathBuf>, Inside), Option<Arc<ClientConfig>>>,
     /// Each with the first route that named it.
     upstreams: Vec<(&'c RouteConfig, UpstreamConfig)>,
     problems: Problems,
@@ -129,18 +191,22 @@ struct Loader<'c> {
 
 impl<'c> Loader<'c> {
     /// `None` stands for a problem that was noted.
-    fn server(&mut self, files: &CredentialFiles) -> Option<Arc<ServerConfig>> {
-        let names = (files.certificate.path.clone(), files.key.path.clone());
+    fn server(&mut self, files: &CredentialFiles, mode: Mode) -> Option<Arc<ServerConfig>> {
+        let inside = match mode {
+            Mode::Http => Inside::Http,
+            Mode::Tcp => Inside::Anything,
+        };
+        let names = (files.certificate.path.clone(), files.key.path.clone(), inside);
         let problems = &mut self.problems;
-        let load = || load_server(files, problems);
+        let load = || load_server(files, inside, problems);
         self.servers.entry(names).or_insert_with(load).clone()
     }
 
     /// `None` stands for a problem that was noted.
-    fn client(&mut self, ca: Option<&NamedFile>) -> Option<Arc<ClientConfig>> {
+    fn client(&mut self, ca: Option<&NamedFile>, inside: Inside) -> Option<Arc<ClientConfig>> {
         let path = ca.map(|ca| ca.path.as_path());
         let problems = &mut self.problems;
-        let load = || match client_config(path) {
+        let load = || match client_config(path, inside) {
             Ok(config) => Some(config),
             Err(error) => {
                 let origin = ca.map_or(&Origin::Argument("TLS"), |ca| &ca.origin);
@@ -148,7 +214,22 @@ impl<'c> Loader<'c> {
                 None
             }
         };
-        self.clients.entry(path.map(PathBuf::from)).or_insert_with(load).clone()
+        self.clients.entry((path.map(PathBuf::from), inside)).or_insert_with(load).clone()
+    }
+
+    /// The upstream of a forward, if it has one.
+    fn forward(&mut self, forward: &ForwardConfig) -> Option<UpstreamConfig> {
+        let way = forward.way.as_ref()?;
+        let tls = match &forward.upstream {
+            ForwardUpstream::Tls(_) => {
+                let config = self.client(way.ca.as_ref(), Inside::Anything);
+                config.map(|config| UpstreamTls { config, server_name: way.tls_name.server_name() })
+            }
+            ForwardUpstream::Tcp(_) | ForwardUpstream::Http => None,
+        };
+        let (address, proxy_protocol) = (way.connect.clone(), way.proxy_protocol);
+        let label = forward.upstream.to_string().into();
+        Some(UpstreamConfig { address, family: way.family, warm: 0, tls, proxy_protocol, label })
     }
 
     /// Index of the upstream that `route` names, which may be new.
@@ -162,13 +243,14 @@ impl<'c> Loader<'c> {
         let tls = match route.upstream.scheme {
             Scheme::Http => None,
             Scheme::Https => self
-                .client(route.ca.as_ref())
+                .client(route.ca.as_ref(), Inside::Http)
                 .map(|config| UpstreamTls { config, server_name: route.tls_name.server_name() }),
         };
         let address = route.connect.clone();
         let label = route.upstream.endpoint.to_string().into();
-        let (family, warm) = (route.family, route.warm);
-        self.upstreams.push((route, UpstreamConfig { address, family, warm, tls, label }));
+        let RouteConfig { family, warm, proxy_protocol, .. } = *route;
+        let upstream = UpstreamConfig { address, family, warm, tls, proxy_protocol, label };
+        self.upstreams.push((route, upstream));
         self.upstreams.len() - 1
     }
 }
@@ -180,17 +262,22 @@ fn same_upstream(a: &RouteConfig, b: &RouteConfig) -> bool {
         && a.connect == b.connect
         && a.family == b.family
         && a.tls_name == b.tls_name
+        && a.proxy_protocol == b.proxy_protocol
         && a.ca.as_ref().map(|ca| &ca.path) == b.ca.as_ref().map(|ca| &ca.path)
 }
 
-fn load_server(files: &CredentialFiles, problems: &mut Problems) -> Option<Arc<ServerConfig>> {
+fn load_server(
+    files: &CredentialFiles,
+    inside: Inside,
+    problems: &mut Problems,
+) -> Option<Arc<ServerConfig>> {
     let CredentialFiles { certificate, key } = files;
     let mut note = |origin: &Origin, error: &CredentialError| {
         problems.add(origin, error.to_string());
     };
     let chain = Chain::read(&certificate.path).inspect_err(|e| note(&certificate.origin, e)).ok();
     let private = Key::read(&key.path).inspect_err(|error| note(&key.origin, error)).ok();
-    server_config(chain?, private?)
+    server_config(chain?, private?, inside)
         .inspect_err(|error| {
             use CredentialError::{Mismatch, UnusableKey};
             let key_is_wrong = matches!(error, Mismatch { .. } | UnusableKey(_));
@@ -295,6 +382,57 @@ mod tests {
         let want = "listening on https://127.0.0.1:1, https://127.0.0.1:2; 1 route";
         assert_eq!(snapshot.summary(), want);
         assert!((1..=256).contains(&snapshot.workers));
+    }
+
+    #[test]
+    fn a_tcp_listener_leads_to_the_http_listener_of_its_address_which_opens_no_socket() {
+        let snapshot = load(
+            r#"
+            [[listener]]
+            address = "127.0.0.1:1"
+            mode = "tcp"
+            [[listener]]
+            address = "127.0.0.1:1"
+            certificate = "certificate.pem"
+            key = "key.pem"
+            [[route]]
+            path = "/"
+            upstream = "http://127.0.0.1:1/"
+            [[forward]]
+            server_name = "a.example"
+            upstream = "http"
+            [[forward]]
+            server_name = "*"
+            upstream = "tls://b.example:443"
+            "#,
+        );
+        let snapshot = snapshot.unwrap();
+        assert_eq!(snapshot.listeners[0].http, Some(1));
+        assert_eq!(snapshot.sockets().map(|(index, _)| index).collect::<Vec<_>>(), [0]);
+        assert_eq!(snapshot.forwards.find(None).unwrap().target, ForwardTarget::Upstream(0));
+        let name = Some("a.example");
+        assert_eq!(snapshot.forwards.find(name).unwrap().target, ForwardTarget::Http);
+        assert!(snapshot.forward_upstreams[0].tls.is_some());
+        let want = "listening on tcp://127.0.0.1:1, https://127.0.0.1:1; 1 route, 2 forwards";
+        assert_eq!(snapshot.summary(), want);
+    }
+
+    #[test]
+    fn forwards_without_a_tcp_listener_are_told_in_the_summary() {
+        let snapshot = load(
+            r#"
+            [[listener]]
+            address = "127.0.0.1:1"
+            [[route]]
+            path = "/"
+            upstream = "http://127.0.0.1:1/"
+            [[forward]]
+            server_name = "*"
+            upstream = "tcp://b.example:443"
+            "#,
+        );
+        let want = "; 1 route, 1 forward that no tcp listener leads to";
+        assert!(snapshot.unwrap().summary().ends_with(want));
     }
 
     #[test]

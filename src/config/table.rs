@@ -105,6 +105,27 @@ impl Reader {
         }
     }
 
+    /// A list of strings, each of which `T` parses; empty when it is absent. What is wrong with
+    /// one of them is told at the key.
+    pub(super) fn values<T: Value>(&mut self, table: &mut Table<'_>, key: &'static str) -> Vec<T> {
+        let Some((origin, value)) = self.entry(table, key) else { return Vec::new() };
+        let allowed = format!("a list is allowed, of which each: {}", T::ALLOWED);
+        let Some(texts) = self.deserialize::<Vec<String>>(&origin, value, &allowed) else {
+            return Vec::new();
+        };
+        if texts.is_empty() {
+            self.problems.add(&origin, format!("the list is empty; leave it out, or {allowed}"));
+        }
+        let mut values = Vec::new();
+        for text in texts {
+            match T::from_str(&text) {
+                Ok(value) => values.push(value),
+                Err(invalid) => self.problems.add(&origin, invalid.explain(T::ALLOWED)),
+            }
+        }
+        values
+    }
+
     /// A whole number within `range`.
     pub(super) fn number(
         &mut self,
@@ -137,13 +158,6 @@ impl Reader {
         let (origin, value) = self.entry(table, key)?;
         let value = self.deserialize(&origin, value, "the name of a file is allowed")?;
         Some(Found { value, origin })
-    }
-
-    /// A key whose value does not matter, because its presence is the problem.
-    pub(super) fn refuse(&mut self, table: &mut Table<'_>, key: &'static str, what: &str) {
-        if let Some((origin, _)) = self.entry(table, key) {
-            self.problems.add(&origin, what);
-        }
     }
 
     /// `[key]` or `key = { … }`, called `name` in messages; an absent one is an empty one.
@@ -202,6 +216,17 @@ impl Reader {
             line: table.line,
             key: dotted(table.name, key).into(),
         }
+    }
+
+    /// Where `key` stands, if it is there. To be called before it is taken.
+    pub(super) fn place(&self, table: &Table<'_>, key: &str) -> Option<Origin> {
+        let (name, _) = table.entries.get_key_value(key)?;
+        Some(self.origin(name.span().start, table.name, key))
+    }
+
+    /// Whether `key` is there. To be called before it is taken.
+    pub(super) fn has(&self, table: &Table<'_>, key: &str) -> bool {
+        table.entries.contains_key(key)
     }
 
     /// Notes every required key that is missing. To be called before keys are taken.

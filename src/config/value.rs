@@ -5,7 +5,8 @@
 //!
 //! Not here: upstream URLs and their parts (`url`).
 
-use super::problem::quoted;
+use super::problem::{nearest, quoted};
+pub use crate::net::proxy_protocol::Version as ProxyVersion;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -81,6 +82,51 @@ impl FromStr for ListenAddress {
         match text.parse() {
             Ok(address) => Ok(Self(address)),
             Err(_) => Err(Invalid::new(format!("{} is not an address", quoted(text)))),
+        }
+    }
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// HTTP: it leads to the routes.
+    #[default]
+    Http,
+    /// Whatever its clients and the upstreams of the forwards agree on.
+    Tcp,
+}
+
+impl Value for Mode {
+    const ALLOWED: &'static str = "\"http\" and \"tcp\" are allowed";
+}
+
+impl FromStr for Mode {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "http" => Ok(Self::Http),
+            "tcp" => Ok(Self::Tcp),
+            _ => Err(Invalid {
+                what: format!("{} is not a mode", quoted(text)),
+                meant: nearest(text, ["http", "tcp"]).map(str::to_owned),
+            }),
+        }
+    }
+}
+
+impl Value for ProxyVersion {
+    const ALLOWED: &'static str = "\"v1\" and \"v2\" are allowed";
+}
+
+impl FromStr for ProxyVersion {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "v1" => Ok(Self::V1),
+            "v2" => Ok(Self::V2),
+            _ => Err(Invalid::new(format!("{} is no version of PROXY headers", quoted(text)))),
         }
     }
 }

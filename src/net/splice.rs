@@ -88,7 +88,9 @@ impl Splice {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        self.pipe.take().map(Pipes::put);
+        if let Some(pipe) = self.pipe.take() {
+            Pipes::put(pipe);
+        }
         Poll::Ready(Ok(()))
     }
 }

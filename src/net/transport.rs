@@ -187,6 +187,14 @@ impl Transport {
         }
     }
 
+    /// The name that a client asked for in a handshake that ended here.
+    pub fn asked_name(&self) -> Option<&str> {
+        match self {
+            Self::TlsServer(tls) => tls.get_ref().1.server_name(),
+            Self::Tcp(_) | Self::TlsClient(_) | Self::Memory(_) => None,
+        }
+    }
+
     /// The address that the peer is connected to, if there is one.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.tcp()?.socket().local_addr().ok()

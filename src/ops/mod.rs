@@ -9,6 +9,7 @@ mod descriptors;
 mod line;
 mod log;
 mod signals;
+pub mod tunnel_log;
 
 pub use access_log::{ExchangeRecord, MethodName, Outcome};
 pub use descriptors::raise_descriptor_limit;
@@ -17,3 +18,4 @@ pub use line::LogFormat;
 pub(crate) use log::capture::logged;
 pub use log::{Log, READY, init_log, write_gathered_lines};
 pub use signals::StopSignals;
+pub use tunnel_log::{ConnectionEnd, ConnectionRecord};

@@ -1,10 +1,35 @@
 //! What all sessions of one worker share.
 
 use crate::config::snapshot::Snapshot;
-use crate::upstream::Upstream;
+use crate::net::transport::Transport;
+use crate::upstream::{Announcement, Dial, Upstream};
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::Notify;
+
+/// Whom a connection is from, and whom it was meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its address: behind a PROXY header the one announced.
+    pub address: SocketAddr,
+    /// The address that it connected to, where a PROXY header says so. Otherwise it is ours.
+    pub destination: Option<SocketAddr>,
+}
+
+impl From<SocketAddr> for Client {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, destination: None }
+    }
+}
+
+impl Client {
+    /// What an upstream is told of the client at the other end of `transport`.
+    pub(super) fn announcement(&self, transport: &Transport) -> Announcement {
+        let destination = self.destination.or_else(|| transport.local_address());
+        Announcement { source: self.address, destination }
+    }
+}
 
 /// The configuration, the upstreams and the wish to stop.
 pub struct Context {
@@ -12,6 +37,8 @@ pub struct Context {
     pub snapshot: Arc<Snapshot>,
     /// In the order of `snapshot.upstreams`.
     pub upstreams: Vec<Upstream>,
+    /// In the order of `snapshot.forward_upstreams`.
+    pub forward_dialers: Vec<Box<dyn Dial>>,
     /// Whether this worker is asked to stop.
     pub drain: Drain,
 }

@@ -145,6 +145,9 @@ impl Session {
     /// An open connection to the upstream, while the client is watched.
     async fn line(&mut self, index: usize) -> Result<Line, ExchangeError> {
         let upstream = &self.context.upstreams[index];
+        if upstream.announces_clients() {
+            return self.fresh_line(index).await;
+        }
         let line = upstream.checkout();
         let obtained = match line {
             Some(line) => Ok(line),
@@ -154,9 +157,11 @@ impl Session {
         obtained
     }
 
-    /// A connection that nobody has used: another one from the pool may be just as dead.
+    /// A connection that nobody has used: another one from the pool may be just as dead, or
+    /// announced as somebody else's.
     async fn fresh_line(&mut self, index: usize) -> Result<Line, ExchangeError> {
-        let dialing = self.context.upstreams[index].dial();
+        let announcement = self.who.announcement(&self.client.transport);
+        let dialing = self.context.upstreams[index].dial(&announcement);
         let transport = watched(&mut self.client, dialing).await?;
         Ok(Line { transport, used: false, was_idle: false, keep_alive: None })
     }
@@ -180,8 +185,9 @@ impl Session {
         mut upstream: Side,
     ) -> Next {
         let surplus = !upstream.inbox.bytes().is_empty();
+        let is_reusable = !self.context.upstreams[index].announces_clients();
         match exchange.upstream_fate(surplus) {
-            Fate::Keep if upstream.outbox.is_empty() => {
+            Fate::Keep if is_reusable && upstream.outbox.is_empty() => {
                 if upload.is_patient() {
                     upstream.transport.tolerate_silence(TCP_USER_TIMEOUT);
                 }
@@ -190,7 +196,7 @@ impl Session {
                 let line = Line { transport, used: true, was_idle: true, keep_alive };
                 self.context.upstreams[index].give_back(line);
             }
-            Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
+            Fate::Keep | Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
                 // One try is enough: it is a courtesy to a peer that has said all it had to say.
                 let cx = &mut Context::from_waker(Waker::noop());
                 let _ = upstream.transport.poll_shutdown(cx).is_ready();

@@ -6,14 +6,13 @@ use crate::h1::head::{HeadReader, HeadSpan};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::inbox::Fill;
 use crate::net::transport::{Peek, Transport};
-use crate::proxy::context::Context;
+use crate::proxy::context::{Client, Context};
 use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::Manner;
 use crate::proxy::side::{GONE, Side};
 use crate::upstream::Expectation;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -27,6 +26,8 @@ pub struct Session {
     pub(super) alarm: Alarm,
     /// Announces the need of an upstream connection, until the first request has one.
     pub(super) expectation: Option<Expectation>,
+    /// Who the client is, for upstreams that are told.
+    pub(super) who: Client,
     /// The client has sent a request before.
     has_asked: bool,
 }
@@ -43,11 +44,11 @@ pub(super) enum Next {
 }
 
 impl Session {
-    /// A session for `transport`; `address` is the client's, for the log.
-    pub fn new(context: Rc<Context>, transport: Transport, address: SocketAddr) -> Self {
-        let (client, alarm) = (Side::new(transport), Alarm::default());
-        let recorder = Recorder::new(address);
-        Self { context, client, recorder, alarm, expectation: None, has_asked: false }
+    /// A session for `transport`, at whose other end `who` is.
+    pub fn new(context: Rc<Context>, transport: Transport, who: impl Into<Client>) -> Self {
+        let (client, alarm, who) = (Side::new(transport), Alarm::default(), who.into());
+        let recorder = Recorder::new(who.address);
+        Self { context, client, recorder, alarm, expectation: None, who, has_asked: false }
     }
 
     /// The session holds `expectation` until its first request has a connection.

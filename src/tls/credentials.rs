@@ -158,6 +158,16 @@ impl Key {
     }
 }
 
+/// What is spoken inside of TLS, as far as the handshake can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Inside {
+    /// HTTP/1.1, and no other protocol (ALPN).
+    Http,
+    /// Whatever both ends agree on later. No protocol is offered, and none is chosen of those that
+    /// a client offers: we could only guess what the other end speaks.
+    Anything,
+}
+
 /// What a listener shows to its clients: TLS 1.2 and 1.3, session tickets, no client
 /// certificates.
 ///
@@ -165,7 +175,11 @@ impl Key {
 ///
 /// The certificate cannot be parsed, the key is of a kind we cannot sign with, or they do not
 /// belong together.
-pub fn server_config(chain: Chain, key: Key) -> Result<Arc<ServerConfig>, CredentialError> {
+pub fn server_config(
+    chain: Chain,
+    key: Key,
+    inside: Inside,
+) -> Result<Arc<ServerConfig>, CredentialError> {
     let signer = PROVIDER.key_provider.load_private_key(key.key.clone_key());
     if signer.is_err() {
         return Err(CredentialError::UnusableKey(key.file));
@@ -181,9 +195,12 @@ pub fn server_config(chain: Chain, key: Key) -> Result<Arc<ServerConfig>, Creden
             }
             error => CredentialError::BadCertificate(chain.file, error),
         })?;
-    // A client that speaks HTTP/1.0 may say so (RFC 7301, section 6), and would be refused
-    // without a word of it here; in HTTP itself the request's own version counts.
-    config.alpn_protocols = vec![ALPN.to_vec(), ALPN_HTTP_10.to_vec()];
+    config.alpn_protocols = match inside {
+        // A client that speaks HTTP/1.0 may say so (RFC 7301, section 6), and would be refused
+        // without a word of it here; in HTTP itself the request's own version counts.
+        Inside::Http => vec![ALPN.to_vec(), ALPN_HTTP_10.to_vec()],
+        Inside::Anything => Vec::new(),
+    };
     // Many clients list AES-256 first, out of habit, and would undo the order of `PROVIDER`. The
     // price: one that lists ChaCha20 first, for want of AES instructions, gets AES-128, too.
     // rustls cannot prefer ChaCha20 for such clients alone.
@@ -200,7 +217,10 @@ pub fn server_config(chain: Chain, key: Key) -> Result<Arc<ServerConfig>, Creden
 /// # Errors
 ///
 /// `ca` is unreadable, not PEM, or holds no usable certificate.
-pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, CredentialError> {
+pub fn client_config(
+    ca: Option<&Path>,
+    inside: Inside,
+) -> Result<Arc<ClientConfig>, CredentialError> {
     let roots = match ca {
         Some(file) => read_roots(file)?,
         None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
@@ -210,7 +230,10 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, CredentialE
         .map_err(CredentialError::Tls)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = match inside {
+        Inside::Http => vec![ALPN.to_vec()],
+        Inside::Anything => Vec::new(),
+    };
     config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS_MAX);
     Ok(Arc::new(config))
 }
@@ -373,16 +396,16 @@ mod tests {
     #[test]
     fn an_upstream_is_believed_on_the_built_in_roots_or_on_those_of_a_file() {
         let folder = Folder::new();
-        assert_eq!(client_config(None).unwrap().alpn_protocols, [b"http/1.1"]);
-        assert!(client_config(Some(&folder.write("ca.pem", CERTIFICATE))).is_ok());
+        assert_eq!(client_config(None, Inside::Http).unwrap().alpn_protocols, [b"http/1.1"]);
+        assert!(client_config(Some(&folder.write("ca.pem", CERTIFICATE)), Inside::Http).is_ok());
         let empty = folder.write("empty.pem", "");
-        refuse(client_config(Some(&empty)), "empty.pem\" holds no certificate");
+        refuse(client_config(Some(&empty), Inside::Http), "empty.pem\" holds no certificate");
     }
 
     fn server(certificate: &str, key: &str) -> Result<Arc<ServerConfig>, CredentialError> {
         let folder = Folder::new();
         let chain = Chain::read(&folder.write("certificate.pem", certificate))?;
-        server_config(chain, Key::read(&folder.write("key.pem", key))?)
+        server_config(chain, Key::read(&folder.write("key.pem", key))?, Inside::Http)
     }
 
     #[track_caller]

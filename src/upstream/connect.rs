@@ -9,19 +9,22 @@ use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError};
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
+use crate::net::proxy_protocol::{self, Version};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::tls::connector;
 use crate::upstream::resolve::Names;
-use crate::upstream::{Dial, Dialing};
+use crate::upstream::{Announcement, Dial, Dialing};
+use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
 use std::future::poll_fn;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -29,6 +32,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 #[derive(Clone, Debug)]
 pub struct NetworkDialer {
     tls: Option<UpstreamTls>,
+    announces: Option<Version>,
     names: Rc<Names>,
     timeouts: Arc<Timeouts>,
 }
@@ -36,23 +40,39 @@ pub struct NetworkDialer {
 impl NetworkDialer {
     /// A dialer for one upstream.
     pub fn new(upstream: &UpstreamConfig, timeouts: Arc<Timeouts>) -> Self {
-        let UpstreamConfig { address, family, tls, .. } = upstream;
+        let UpstreamConfig { address, family, tls, proxy_protocol: announces, .. } = upstream;
         let names = Rc::new(Names::new(address.clone(), *family, Arc::clone(&timeouts)));
-        Self { tls: tls.clone(), names, timeouts }
+        Self { tls: tls.clone(), announces: *announces, names, timeouts }
     }
 }
 
 impl Dial for NetworkDialer {
-    fn dial(&self) -> Dialing {
+    fn dial(&self, announcement: Option<&Announcement>) -> Dialing {
         let dialer = self.clone();
-        Box::pin(insist(move || dialer.clone().dial_once()))
+        let header = announcement.and_then(|it| self.header(it));
+        Box::pin(insist(move || dialer.clone().dial_once(header.clone())))
+    }
+
+    fn announces_clients(&self) -> bool {
+        self.announces.is_some()
     }
 }
 
 impl NetworkDialer {
-    async fn dial_once(self) -> Result<Transport, ExchangeError> {
+    /// The PROXY header that stands before everything else.
+    fn header(&self, announcement: &Announcement) -> Option<Bytes> {
+        let Announcement { source, destination } = *announcement;
+        // Only a connection that is no socket does not know where it arrived.
+        let destination = destination.unwrap_or(source);
+        let mut header = BytesMut::new();
+        proxy_protocol::encode(self.announces?, source, destination, &mut header);
+        Some(header.freeze())
+    }
+
+    async fn dial_once(self, header: Option<Bytes>) -> Result<Transport, ExchangeError> {
         let addresses = self.names.addresses().await?;
-        race(addresses.iter().map(|address| attempt(self.clone(), *address))).await
+        let attempts = addresses.iter().map(|it| attempt(self.clone(), *it, header.clone()));
+        race(attempts).await
     }
 }
 
@@ -131,10 +151,21 @@ where
 }
 
 /// One address, from TCP to TLS done.
-async fn attempt(dialer: NetworkDialer, address: SocketAddr) -> Result<Transport, ExchangeError> {
+async fn attempt(
+    dialer: NetworkDialer,
+    address: SocketAddr,
+    header: Option<Bytes>,
+) -> Result<Transport, ExchangeError> {
     let timeouts = &dialer.timeouts;
     let deadline = Deadline::start(Timer::Connect, timeouts);
-    let tcp = match timeout_at(deadline.at, TcpStream::connect(address)).await {
+    let connecting = async {
+        let mut tcp = TcpStream::connect(address).await?;
+        if let Some(header) = header {
+            tcp.write_all(&header).await?;
+        }
+        Ok::<_, io::Error>(tcp)
+    };
+    let tcp = match timeout_at(deadline.at, connecting).await {
         Ok(Ok(tcp)) => tcp,
         Ok(Err(error)) => return Err(ExchangeError::upstream(Cause::Unreachable(error.kind()))),
         Err(_elapsed) => return Err(ExchangeError::expired(Timer::Connect)),

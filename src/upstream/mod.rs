@@ -19,6 +19,7 @@ use crate::upstream::keeper::Backoff;
 use crate::upstream::pool::{Checked, Line, Pool};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -27,10 +28,25 @@ use tokio::time::Instant;
 
 /// A way to open connections. The network is one; tests bring their own.
 pub trait Dial {
-    /// Opens one connection, ready for a request.
+    /// Opens one connection, ready for a request. It begins with `announcement` where there is one
+    /// and the upstream wants it.
     ///
     /// Boxed, because a dial costs a round trip at least, and an allocation nothing beside it.
-    fn dial(&self) -> Dialing;
+    fn dial(&self, announcement: Option<&Announcement>) -> Dialing;
+
+    /// Whether each connection is announced as somebody's, and so of no use to anybody else.
+    fn announces_clients(&self) -> bool {
+        false
+    }
+}
+
+/// On whose behalf a connection is opened, as a PROXY header says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The one who asks.
+    pub source: SocketAddr,
+    /// Where it asked, if that is known.
+    pub destination: Option<SocketAddr>,
 }
 
 /// A connection being opened. It owns what it needs, so that it may outlive whoever began it.
@@ -100,8 +116,14 @@ impl Upstream {
     }
 
     /// Opens a connection for one purpose alone; it does not come from the pool.
-    pub fn dial(&self) -> Dialing {
-        self.0.dialer.dial()
+    pub fn dial(&self, announcement: &Announcement) -> Dialing {
+        self.0.dialer.dial(Some(announcement))
+    }
+
+    /// Whether connections are announced as somebody's: then all have to come from
+    /// [`Upstream::dial`], and none may be given back.
+    pub fn announces_clients(&self) -> bool {
+        self.0.dialer.announces_clients()
     }
 
     /// Hands on a connection whose exchange ended cleanly.
@@ -196,7 +218,7 @@ impl Shared {
     /// Opens a connection in a task of its own, for whoever waits longest then.
     fn start_attempt(shared: &Rc<Self>) {
         let attempt = AttemptGuard::begin(shared);
-        let dialing = shared.dialer.dial();
+        let dialing = shared.dialer.dial(None);
         spawn_local(async move {
             let result = dialing.await;
             let AttemptGuard { shared, begun } = &attempt;

@@ -27,7 +27,7 @@ struct FakeState {
 }
 
 impl Dial for Fake {
-    fn dial(&self) -> Dialing {
+    fn dial(&self, _: Option<&Announcement>) -> Dialing {
         let state = Rc::clone(&self.0);
         state.dials.borrow_mut().push(Instant::now());
         Box::pin(async move {

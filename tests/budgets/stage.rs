@@ -14,7 +14,7 @@ use narrows::proxy::context::Drain;
 use narrows::proxy::{Context, Session};
 use narrows::tls::acceptor;
 use narrows::upstream::connect::NetworkDialer;
-use narrows::upstream::{Dial, Dialing, Upstream};
+use narrows::upstream::{Announcement, Dial, Dialing, Upstream};
 use std::cell::RefCell;
 use std::future::{poll_fn, ready};
 use std::io::IoSlice;
@@ -232,7 +232,7 @@ impl Pipe {
 struct PipeDialer(Rc<RefCell<Vec<Pipe>>>);
 
 impl Dial for PipeDialer {
-    fn dial(&self) -> Dialing {
+    fn dial(&self, _: Option<&Announcement>) -> Dialing {
         let (near, far) = MemoryStream::pair(PIPE_BYTES);
         self.0.borrow_mut().push(Pipe(far));
         Box::pin(ready(Ok(Transport::Memory(near))))
@@ -260,7 +260,8 @@ fn snapshot(security: Security, origin: SocketAddr) -> Snapshot {
 /// No connection is opened before it is needed: the number of the origin's is the test's then.
 fn context(snapshot: Snapshot, dialer: Box<dyn Dial>) -> Rc<Context> {
     let upstreams = vec![Upstream::new(dialer, 0)];
-    Rc::new(Context { snapshot: Arc::new(snapshot), upstreams, drain: Drain::default() })
+    let (snapshot, drain) = (Arc::new(snapshot), Drain::default());
+    Rc::new(Context { snapshot, upstreams, forward_dialers: Vec::new(), drain })
 }
 
 async fn listen() -> TcpListener {

@@ -11,8 +11,8 @@ use crate::net::transport::Transport;
 use crate::ops::{LogFormat, logged};
 use crate::proxy::context::Drain;
 use crate::proxy::{Context, Session};
-use crate::route::{Route, RouteTable};
-use crate::upstream::{Dial, Dialing, Upstream};
+use crate::route::{ForwardTable, Route, RouteTable};
+use crate::upstream::{Announcement, Dial, Dialing, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -156,6 +156,8 @@ impl Bench {
             listeners: Vec::new(),
             routes: RouteTable::new(vec![route]),
             upstreams: Vec::new(),
+            forwards: ForwardTable::default(),
+            forward_upstreams: Vec::new(),
             timeouts: timeouts(),
             limits: Limits::default(),
         };
@@ -163,6 +165,7 @@ impl Bench {
         let context = Context {
             snapshot: Arc::new(snapshot),
             upstreams: vec![upstream],
+            forward_dialers: Vec::new(),
             drain: Drain::default(),
         };
         let (sessions, polls) = (RefCell::default(), Rc::new(Cell::new(0)));
@@ -268,7 +271,7 @@ impl Bench {
 struct Line(Rc<Network>);
 
 impl Dial for Line {
-    fn dial(&self) -> Dialing {
+    fn dial(&self, _: Option<&Announcement>) -> Dialing {
         let network = Rc::clone(&self.0);
         network.dials.set(network.dials.get() + 1);
         Box::pin(async move {

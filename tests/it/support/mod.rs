@@ -4,6 +4,7 @@
 pub mod client;
 pub mod leave;
 pub mod origin;
+pub mod passage;
 pub mod peer;
 pub mod relay;
 pub mod rig;

@@ -78,6 +78,11 @@ impl Peer {
         tls.get_ref().1.server_name().map(str::to_owned)
     }
 
+    /// The port of our end.
+    pub fn local_port(&self) -> u16 {
+        self.wire.tcp().local_addr().expect("an address").port()
+    }
+
     /// Length of the TLS record that will be read next, its header left out.
     pub async fn peek_record_length(&mut self) -> usize {
         assert!(self.surplus.is_empty(), "bytes of the record before are left");

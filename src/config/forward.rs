@@ -1,0 +1,282 @@
+//! A `[[forward]]`: its values, its defaults, and what has to fit together for tcp listeners.
+
+use super::problem::{Origin, Problems, quoted};
+use super::url::{Endpoint, Host};
+use super::value::{Family, Invalid, Mode, ProxyVersion, Value};
+use super::{Config, ListenerConfig, NamedFile, also_at};
+use crate::route::NamePattern;
+use std::fmt;
+use std::str::FromStr;
+
+/// A `[[forward]]`, its defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardConfig {
+    /// Clients that ask for these names go this way.
+    pub server_name: ServerNames,
+    /// Where to.
+    pub upstream: ForwardUpstream,
+    /// How to get there; `None` for `http`.
+    pub way: Option<ForwardWay>,
+    /// Where the names were said.
+    pub origin: Origin,
+    /// Where the upstream was said.
+    pub upstream_origin: Origin,
+}
+
+/// How the upstream of a forward is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardWay {
+    /// Name to verify and to send as SNI; unused for `tcp`.
+    pub tls_name: Host,
+    /// What to dial.
+    pub connect: Endpoint,
+    /// Roots to trust instead of the built-in ones.
+    pub ca: Option<NamedFile>,
+    /// Which of the upstream's addresses are used.
+    pub family: Family,
+    /// Announce the client by a PROXY header.
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+/// What a forward may say beyond its names and upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForwardOptions {
+    /// Default: the upstream's host.
+    pub tls_name: Option<Host>,
+    /// Default: the upstream's host and port.
+    pub connect: Option<Endpoint>,
+    /// Default: the built-in roots.
+    pub ca: Option<NamedFile>,
+    /// Default: both families.
+    pub family: Option<Family>,
+    /// Default: none is sent.
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+impl ForwardWay {
+    /// The way to `upstream`, with the defaults for what `options` leaves open.
+    pub fn new(upstream: &ForwardUpstream, options: ForwardOptions) -> Option<Self> {
+        let endpoint = upstream.endpoint()?;
+        Some(Self {
+            tls_name: options.tls_name.unwrap_or_else(|| endpoint.host.clone()),
+            connect: options.connect.unwrap_or_else(|| endpoint.clone()),
+            ca: options.ca,
+            family: options.family.unwrap_or_default(),
+            proxy_protocol: options.proxy_protocol,
+        })
+    }
+}
+
+/// The upstream of a forward.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForwardUpstream {
+    /// Bytes as they are.
+    Tcp(Endpoint),
+    /// Bytes inside of TLS, always verified.
+    Tls(Endpoint),
+    /// The http listener in this process.
+    Http,
+}
+
+impl ForwardUpstream {
+    /// Host and port, if it is another server.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Tcp(endpoint) | Self::Tls(endpoint) => Some(endpoint),
+            Self::Http => None,
+        }
+    }
+}
+
+impl Value for ForwardUpstream {
+    const ALLOWED: &'static str =
+        "\"tcp://host:port\", \"tls://host:port\" and \"http\" (the http listener) are allowed";
+}
+
+impl FromStr for ForwardUpstream {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text == "http" {
+            return Ok(Self::Http);
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            let meant = Some(format!("tcp://{text}"));
+            let meant = meant.filter(|_| Endpoint::from_str(text).is_ok());
+            return Err(Invalid { what: format!("{} has no scheme", quoted(text)), meant });
+        };
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "tcp" => Self::Tcp,
+            "tls" => Self::Tls,
+            _ => return Err(Invalid::new(format!("the scheme is {}", quoted(scheme)))),
+        };
+        if let Some(endpoint) = rest.strip_suffix('/').filter(|rest| !rest.contains('/')) {
+            let what = format!("{} has a path", quoted(text));
+            let meant = text.strip_suffix('/').filter(|_| Endpoint::from_str(endpoint).is_ok());
+            return Err(Invalid { what, meant: meant.map(str::to_owned) });
+        }
+        Endpoint::from_str(rest).map(scheme)
+    }
+}
+
+impl fmt::Display for ForwardUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(endpoint) => write!(f, "tcp://{endpoint}"),
+            Self::Tls(endpoint) => write!(f, "tls://{endpoint}"),
+            Self::Http => f.write_str("http"),
+        }
+    }
+}
+
+/// The `server_name` of a forward, parsed and as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerNames {
+    /// What it means.
+    pub pattern: NamePattern,
+    /// What it says.
+    pub text: Box<str>,
+}
+
+impl Value for ServerNames {
+    const ALLOWED: &'static str =
+        "a host name is allowed, \"*.\" and a host name, or \"*\" (every name, and none)";
+}
+
+impl FromStr for ServerNames {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let (name, pattern): (_, fn(Box<str>) -> NamePattern) = match name.strip_prefix("*.") {
+            None if text == "*" => {
+                return Ok(Self { pattern: NamePattern::Any, text: text.into() });
+            }
+            None => (name, NamePattern::Exact),
+            Some(parent) => (parent, NamePattern::Below),
+        };
+        match Host::from_str(name)? {
+            Host::Name(_) => Ok(Self { pattern: pattern(name.into()), text: text.into() }),
+            Host::Ip(_) => {
+                let what = format!("{} is an address, which no client asks for", quoted(text));
+                Err(Invalid::new(format!("{what} (RFC 6066, section 3)")))
+            }
+        }
+    }
+}
+
+/// Notes forwards that nothing can reach, and those to an http listener that cannot be told.
+pub(super) fn check_forwards(config: &Config, problems: &mut Problems) {
+    for (index, forward) in config.forwards.iter().enumerate() {
+        let pattern = &forward.server_name.pattern;
+        let earlier = config.forwards[..index].iter();
+        let mut covering = earlier.filter(|it| it.server_name.pattern.covers(pattern));
+        if let Some(first) = covering.next() {
+            let (name, by) = (quoted(&forward.server_name.text), quoted(&first.server_name.text));
+            let what = format!("{name} is never reached behind {by}");
+            problems.add(&forward.origin, format!("{what}{}", also_at(&first.origin)));
+        }
+    }
+    let to_http = config.forwards.iter().find(|it| it.upstream == ForwardUpstream::Http);
+    for tcp in config.listeners.iter().filter(|it| it.mode == Mode::Tcp) {
+        if let Some(forward) = to_http
+            && let Err(what) = http_behind(config, tcp)
+        {
+            problems.add(&forward.upstream_origin, what);
+        }
+    }
+    for http in config.listeners.iter().filter(|it| shares_address(config, it)) {
+        if to_http.is_none() {
+            let what = "no forward with `upstream = \"http\"` leads to it, and its address is that \
+                        of a tcp listener";
+            problems.add(&http.origin, format!("{} is out of reach: {what}", http.address));
+        }
+        if !http.proxy_protocol.is_empty() {
+            let what = "it accepts no connections of its own";
+            let advice = "say `proxy_protocol` at the tcp listener with this address";
+            problems.add(&http.origin, format!("{what}; {advice}"));
+        }
+    }
+}
+
+/// Whether connections come to this http listener from a tcp listener with the same address, and
+/// not from a socket of its own.
+pub(super) fn shares_address(config: &Config, http: &ListenerConfig) -> bool {
+    let same = |it: &&ListenerConfig| it.mode == Mode::Tcp && it.address == http.address;
+    // Port 0 is another port each time.
+    http.mode == Mode::Http
+        && http.address.port() != 0
+        && config.listeners.iter().any(|it| same(&it))
+}
+
+/// The http listener that `upstream = "http"` means for connections of the tcp listener `tcp`: the
+/// one with its address, or else the only one. An index into `listeners`, or what is wrong.
+pub(super) fn http_behind(config: &Config, tcp: &ListenerConfig) -> Result<usize, String> {
+    let listeners = config.listeners.iter().enumerate();
+    let all: Vec<_> = listeners.filter(|(_, it)| it.mode == Mode::Http).collect();
+    let has_port = tcp.address.port() != 0;
+    let same = all.iter().find(|(_, it)| has_port && it.address == tcp.address);
+    let (index, http) = match (same, all.as_slice()) {
+        (Some(same), _) => *same,
+        (None, [only]) => *only,
+        (None, []) => return Err("there is no http listener to lead to".to_owned()),
+        (None, [_, _, ..]) => {
+            return Err(format!(
+                "which of the {} http listeners is meant for the tcp listener at {} cannot be \
+                 told; the one with the same address is, or the only one",
+                all.len(),
+                tcp.address
+            ));
+        }
+    };
+    if tcp.credentials.is_some() && http.credentials.is_some() {
+        return Err(format!(
+            "the tcp listener at {} ends TLS itself, and the http listener at {} would wait for \
+             TLS inside of it; only one of them may have a certificate",
+            tcp.address, http.address
+        ));
+    }
+    Ok(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_tcp_tls_or_the_http_listener() {
+        for text in ["tcp://10.0.0.5:443", "tls://db.example.com:5432", "tcp://[::1]:22", "http"] {
+            assert_eq!(ForwardUpstream::from_str(text).unwrap().to_string(), text);
+        }
+        refuse::<ForwardUpstream>("10.0.0.5:443", "did you mean \"tcp://10.0.0.5:443\"?");
+        refuse::<ForwardUpstream>("https://h/", "the scheme is \"https\"; \"tcp://host:port\"");
+        refuse::<ForwardUpstream>("tcp://h", "has no port");
+        refuse::<ForwardUpstream>("tcp://h:1/", "did you mean \"tcp://h:1\"?");
+        refuse::<ForwardUpstream>("tls://h:0", "1 to 65535");
+        refuse::<ForwardUpstream>("", "has no scheme");
+    }
+
+    #[test]
+    fn server_names_are_a_name_a_wildcard_or_a_star() {
+        let check = |text: &str, want| {
+            assert_eq!(ServerNames::from_str(text).map(|it| it.pattern), Ok(want), "{text}");
+        };
+        check("*", NamePattern::Any);
+        check("a.example.com", NamePattern::Exact("a.example.com".into()));
+        check("localhost", NamePattern::Exact("localhost".into()));
+        check("a.example.com.", NamePattern::Exact("a.example.com".into()));
+        check("*.example.com", NamePattern::Below("example.com".into()));
+        for text in ["", ".", "*.", "a.*.com", "**.com", "*a.com", "a b", "a..b", "*.*"] {
+            refuse::<ServerNames>(text, "a host name is allowed, \"*.\" and a host name, or \"*\"");
+        }
+        refuse::<ServerNames>("192.0.2.7", "which no client asks for");
+        refuse::<ServerNames>("bücher.example", "xn--");
+    }
+
+    #[track_caller]
+    fn refuse<T: Value + fmt::Debug>(text: &str, why: &str) {
+        let message = T::from_str(text).unwrap_err().explain(T::ALLOWED);
+        assert!(message.contains(why), "{text:?}: {message}");
+        assert!(!message.contains('\n'), "{text:?}: {message}");
+    }
+}

@@ -1,0 +1,125 @@
+//! A range of IP addresses: [`Network`], as `proxy_protocol` of a listener lists them.
+
+use super::problem::quoted;
+use super::value::{Invalid, Value};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// All addresses that begin with the same bits (RFC 4632, section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    first: IpAddr,
+    prefix_bits: u32,
+}
+
+impl Network {
+    /// Whether `address` is one of them. An IPv4 address is the same in IPv6's clothes.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.first.is_ipv4()
+            && first_of(address.to_canonical(), self.prefix_bits) == self.first
+            || address.to_canonical() != address && self.contains(address.to_canonical())
+    }
+}
+
+impl Value for Network {
+    const ALLOWED: &'static str = "an IP address is allowed, or a range such as \"10.0.0.0/8\"";
+}
+
+impl FromStr for Network {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return Err(Invalid::new(format!("{} is not an IP address", quoted(address))));
+        };
+        let bits_max = if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
+        let prefix_bits = match bits.map(|bits| (bits, bits.parse::<u32>())) {
+            None => bits_max,
+            // The parser of the standard library would take a sign, too.
+            Some((text, Ok(bits))) if bits <= bits_max && !text.starts_with('+') => bits,
+            Some((text, _)) => {
+                let what = format!("{} is not a number from 0 to {bits_max}", quoted(text));
+                return Err(Invalid::new(what));
+            }
+        };
+        let first = first_of(address, prefix_bits);
+        if first != address {
+            // Which of the two is meant cannot be told.
+            let what = format!("{} has bits behind its prefix", quoted(text));
+            return Err(Invalid { what, meant: Some(format!("{first}/{prefix_bits}")) });
+        }
+        Ok(Self { first, prefix_bits })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.prefix_bits)
+    }
+}
+
+/// `address` with all bits behind the first `prefix_bits` cleared.
+fn first_of(address: IpAddr, prefix_bits: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let behind = u32::MAX.checked_shr(prefix_bits).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & !behind).into()
+        }
+        IpAddr::V6(address) => {
+            let behind = u128::MAX.checked_shr(prefix_bits).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & !behind).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_contains_what_begins_with_its_bits() {
+        check("10.0.0.0/8", &["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3"], true);
+        check("10.0.0.0/8", &["11.0.0.0", "9.255.255.255", "::a00:0", "::ffff:11.0.0.0"], false);
+        check("192.0.2.7", &["192.0.2.7"], true);
+        check("192.0.2.7", &["192.0.2.6"], false);
+        check("0.0.0.0/0", &["0.0.0.0", "255.255.255.255"], true);
+        check("0.0.0.0/0", &["::1"], false);
+        check("::/0", &["::1"], true);
+        check("::/0", &["127.0.0.1"], false);
+        check("2001:db8::/33", &["2001:db8::1", "2001:db8:7fff::"], true);
+        check("2001:db8::/33", &["2001:db8:8000::"], false);
+        check("::1", &["::1"], true);
+        check("::1", &["::2"], false);
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused_with_the_reason() {
+        refuse("localhost", "is not an IP address");
+        refuse("10.0.0.0/33", "is not a number from 0 to 32");
+        refuse("::/129", "is not a number from 0 to 128");
+        refuse("10.0.0.0/", "is not a number from 0 to 32");
+        refuse("10.0.0.0/+8", "is not a number from 0 to 32");
+        refuse("10.0.0.0/-1", "is not a number from 0 to 32");
+        refuse("10.0.0.1/8", "did you mean \"10.0.0.0/8\"?");
+        refuse("", "is not an IP address");
+    }
+
+    #[track_caller]
+    fn check(network: &str, addresses: &[&str], want: bool) {
+        let network = Network::from_str(network).unwrap();
+        for address in addresses {
+            assert_eq!(network.contains(address.parse().unwrap()), want, "{network} {address}");
+        }
+    }
+
+    #[track_caller]
+    fn refuse(text: &str, why: &str) {
+        let message = Network::from_str(text).unwrap_err().explain(Network::ALLOWED);
+        assert!(message.contains(why), "{text:?}: {message}");
+    }
+}

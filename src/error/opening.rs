@@ -1,0 +1,47 @@
+//! What is wrong with the beginning of a connection: [`OpeningError`].
+
+use crate::tls::alert::Alert;
+use crate::tls::client_hello::HelloError;
+
+/// Why a connection is refused before anybody was chosen to answer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpeningError {
+    /// No PROXY header, or a malformed one, from a peer that has to send one.
+    ProxyHeader,
+    /// The `ClientHello` is no sound one.
+    Hello(HelloError),
+    /// The client went away, or stopped sending, in the middle of its `ClientHello`.
+    HelloCut,
+    /// No forward is for the name that the client asks for, or for clients without one.
+    NoForward,
+    /// The TLS handshake failed.
+    Handshake,
+}
+
+impl OpeningError {
+    /// What a client that speaks TLS is told. `None` where nobody has spoken TLS yet, or where TLS
+    /// has told it by itself.
+    pub fn alert(self) -> Option<Alert> {
+        match self {
+            Self::ProxyHeader | Self::Handshake => None,
+            Self::Hello(error) => Some(error.alert()),
+            Self::HelloCut => Some(Alert::DecodeError),
+            Self::NoForward => Some(Alert::UnrecognizedName),
+        }
+    }
+
+    /// One word for the log.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::ProxyHeader => "bad_proxy_header",
+            Self::Hello(HelloError::HelloTooLong) => "hello_too_long",
+            Self::Hello(
+                HelloError::NoHostName | HelloError::RepeatedHostName | HelloError::BadHostName,
+            ) => "bad_server_name",
+            Self::Hello(_) => "malformed_hello",
+            Self::HelloCut => "incomplete_hello",
+            Self::NoForward => "forward_not_found",
+            Self::Handshake => "client_tls_failed",
+        }
+    }
+}

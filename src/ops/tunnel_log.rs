@@ -1,0 +1,169 @@
+//! The access log of tcp mode: one [`ConnectionRecord`] a connection, one line a record.
+//!
+//! The line is an event of target `narrows::access`, message `connection`, and follows the rules of
+//! [`access_log`](super::access_log), with one exception: the name that a client asks for is in it,
+//! because that is what it was routed by. It is a host name, or it would not be here.
+
+use super::log::ACCESS;
+use crate::error::Peer;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::Level;
+
+/// One line of the log. A macro, because the level of an event has to be a constant.
+macro_rules! line {
+    ($record:expr, $level:expr) => {{
+        let (end, fault, cause) = $record.end.words();
+        tracing::event!(
+            target: ACCESS,
+            $level,
+            forward = $record.forward.as_deref(),
+            server_name = $record.server_name.as_deref(),
+            client = %$record.client,
+            connect_ms = $record.connect.map(milliseconds),
+            total_ms = milliseconds($record.total),
+            to_upstream = $record.to_upstream,
+            to_client = $record.to_client,
+            end,
+            fault,
+            cause,
+            "connection"
+        );
+    }};
+}
+
+/// What is known of one connection at its end. Durations run from its acceptance.
+#[derive(Clone, Debug)]
+pub struct ConnectionRecord {
+    /// The client's address; behind a PROXY header, the announced one.
+    pub client: SocketAddr,
+    /// The `server_name` of the forward as configured, or `None` when none was chosen.
+    pub forward: Option<Arc<str>>,
+    /// The name that the client asked for, in the form of a host name.
+    pub server_name: Option<Box<str>>,
+    /// Until the connection to the upstream was ready; `None` when none was made.
+    pub connect: Option<Duration>,
+    /// Until the connection had ended.
+    pub total: Duration,
+    /// Bytes from the client, those of TLS not counted where it ends here.
+    pub to_upstream: u64,
+    /// Bytes from the upstream, likewise.
+    pub to_client: u64,
+    /// How it ended.
+    pub end: ConnectionEnd,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// Both directions were ended by those who had sent in them.
+    Closed,
+    /// The upstream never saw a byte of it.
+    Refused {
+        /// On whose account.
+        fault: Peer,
+        /// What happened, as a fixed word of ours.
+        cause: &'static str,
+    },
+    /// It was cut off.
+    Aborted {
+        /// On whose account.
+        fault: Peer,
+        /// What happened, as a fixed word of ours.
+        cause: &'static str,
+    },
+}
+
+impl ConnectionRecord {
+    /// The record of a connection of which nothing is known but its client.
+    pub fn new(client: SocketAddr) -> Self {
+        Self {
+            client,
+            forward: None,
+            server_name: None,
+            connect: None,
+            total: Duration::ZERO,
+            to_upstream: 0,
+            to_client: 0,
+            end: ConnectionEnd::Closed,
+        }
+    }
+
+    /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
+    /// `info` otherwise.
+    pub fn emit(&self) {
+        match self.end.fault() {
+            None | Some(Peer::Client) => line!(self, Level::INFO),
+            Some(Peer::Upstream) => line!(self, Level::WARN),
+            Some(Peer::Narrows) => line!(self, Level::ERROR),
+        }
+    }
+}
+
+impl ConnectionEnd {
+    fn fault(self) -> Option<Peer> {
+        match self {
+            Self::Closed => None,
+            Self::Refused { fault, .. } | Self::Aborted { fault, .. } => Some(fault),
+        }
+    }
+
+    /// The fields `end`, `fault` and `cause`.
+    fn words(self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
+        match self {
+            Self::Closed => ("closed", None, None),
+            Self::Refused { fault, cause } => ("refused", Some(fault.name()), Some(cause)),
+            Self::Aborted { fault, cause } => ("aborted", Some(fault.name()), Some(cause)),
+        }
+    }
+}
+
+/// Milliseconds with three decimals, so that they print without a tail of binary noise.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::log::{LogFormat, capture::logged};
+
+    #[test]
+    fn a_connection_is_one_line_with_all_that_is_known_of_it() {
+        let record = ConnectionRecord {
+            forward: Some("*.example.com".into()),
+            server_name: Some("db.example.com".into()),
+            connect: Some(Duration::from_micros(1234)),
+            total: Duration::from_secs(60),
+            to_upstream: 17,
+            to_client: 4096,
+            ..ConnectionRecord::new(SocketAddr::from(([192, 0, 2, 7], 4711)))
+        };
+        let text = logged(LogFormat::Text, Level::INFO, || record.emit());
+        let want = "INFO narrows::access: connection forward=\"*.example.com\" \
+            server_name=\"db.example.com\" client=192.0.2.7:4711 connect_ms=1.234 \
+            total_ms=60000.0 to_upstream=17 to_client=4096 end=\"closed\"\n";
+        assert!(text.ends_with(want), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out_and_who_is_at_fault_sets_the_level() {
+        for (fault, level, word) in [
+            (Peer::Client, "INFO", "client"),
+            (Peer::Upstream, "WARN", "upstream"),
+            (Peer::Narrows, "ERROR", "narrows"),
+        ] {
+            let end = ConnectionEnd::Refused { fault, cause: "forward_not_found" };
+            let client = SocketAddr::from(([192, 0, 2, 7], 4711));
+            let record = ConnectionRecord { end, ..ConnectionRecord::new(client) };
+            let text = logged(LogFormat::Text, Level::INFO, || record.emit());
+            let want = format!(
+                "{level} narrows::access: connection client=192.0.2.7:4711 total_ms=0.0 \
+                 to_upstream=0 to_client=0 end=\"refused\" fault=\"{word}\" \
+                 cause=\"forward_not_found\"\n"
+            );
+            assert!(text.ends_with(&want), "{text}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The beginning of a connection, before anybody is chosen to answer it: a PROXY header, the
+//! `ClientHello` of TLS.
+//!
+//! The bytes are looked at where they are, in the kernel (`MSG_PEEK`). Only the PROXY header is
+//! taken; a hello stays for whoever is chosen, be it the acceptor of TLS, the HTTP relay, or a pipe
+//! to an upstream. So nothing has to be put back, and a connection that waits has no buffer.
+
+use crate::config::network::Network;
+use crate::config::snapshot::Listener;
+use crate::deadline::{Alarm, Deadline, Halt};
+use crate::error::opening::OpeningError;
+use crate::error::{Cause, ExchangeError};
+use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
+use crate::net::buffer::with_scratch;
+use crate::net::proxy_protocol::{self, Header};
+use crate::net::transport::Transport;
+use crate::proxy::context::Client;
+use crate::tls::client_hello::{ClientHello, HelloReader, Look};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll, ready};
+
+/// What a client begins with.
+#[derive(Debug)]
+pub(super) enum Greeting {
+    /// A whole `ClientHello`. Boxed, because it is gone long before the connection is.
+    Hello(Box<ClientHello>),
+    /// Something that is no TLS.
+    NotTls,
+    /// Nothing, for as long as the caller was patient.
+    Silence,
+}
+
+/// Why a greeting is not to be had.
+#[derive(Debug)]
+pub(super) struct NoGreeting {
+    pub(super) error: ExchangeError,
+    /// What came looks like TLS, so that an alert will be understood.
+    pub(super) is_tls: bool,
+}
+
+/// Who the client is: the peer, or whom the PROXY header of a peer in the listener's list says.
+///
+/// # Errors
+/// There is no such header within `deadline`.
+pub async fn identify(
+    listener: &Listener,
+    transport: &mut Transport,
+    peer: SocketAddr,
+    deadline: Deadline,
+    alarm: &mut Alarm,
+) -> Result<Client, ExchangeError> {
+    if !must_announce(&listener.proxy_protocol, peer) {
+        return Ok(peer.into());
+    }
+    let mut seen = 0;
+    let header = loop {
+        let looking = poll_fn(|cx| poll_header(cx, transport, &mut seen));
+        match alarm.bound(deadline, looking).await {
+            Ok(Some(header)) => break header.map_err(|()| refused(OpeningError::ProxyHeader))?,
+            Ok(None) => {}
+            Err(Halt::Io(error)) => return Err(ExchangeError::client(Cause::Io(error.kind()))),
+            Err(Halt::Expired(timer)) => return Err(ExchangeError::expired(timer)),
+        }
+    };
+    let address = header.source.unwrap_or(peer);
+    Ok(Client { address, destination: header.destination })
+}
+
+/// Whether `peer` has to announce its clients.
+pub fn must_announce(announcers: &[Network], peer: SocketAddr) -> bool {
+    announcers.iter().any(|network| network.contains(peer.ip()))
+}
+
+/// Looks once, and takes a header that is complete. `None`: there will be more to see.
+fn poll_header(
+    cx: &mut Context<'_>,
+    transport: &mut Transport,
+    seen: &mut usize,
+) -> Poll<io::Result<Option<Result<Header, ()>>>> {
+    with_scratch(|scratch| {
+        let room = &mut scratch[..PROXY_HEADER_BYTES_MAX];
+        let len = ready!(transport.poll_peek(cx, room, *seen))?;
+        let is_ended = len == *seen;
+        *seen = len;
+        let header = match proxy_protocol::read(&room[..len]) {
+            Ok(Some(header)) => header,
+            Ok(None) if !is_ended => return Poll::Ready(Ok(None)),
+            Ok(None) | Err(_) => return Poll::Ready(Ok(Some(Err(())))),
+        };
+        // It was seen, so it is there, and as a whole.
+        let taken = ready!(transport.poll_read(cx, &mut room[..header.len]))?;
+        Poll::Ready(Ok(Some(if taken == header.len { Ok(header) } else { Err(()) })))
+    })
+}
+
+/// Waits for the first bytes and says what they are. With `patience`, a client that is silent until
+/// then is an answer, too.
+pub(super) async fn greeting(
+    transport: &mut Transport,
+    deadline: Deadline,
+    patience: Option<Deadline>,
+    alarm: &mut Alarm,
+) -> Result<Greeting, NoGreeting> {
+    let mut reader = HelloReader::default();
+    let mut seen = 0;
+    loop {
+        let until = if seen == 0 { deadline.earlier(patience) } else { deadline };
+        let before = seen;
+        let looking = poll_fn(|cx| poll_hello(cx, transport, &mut reader, &mut seen));
+        let looked = alarm.bound(until, looking).await;
+        let is_tls = seen > 0;
+        let error = match looked {
+            Ok(Ok(Look::Hello(hello))) => return Ok(Greeting::Hello(Box::new(hello))),
+            Ok(Ok(Look::NotTls)) => return Ok(Greeting::NotTls),
+            Ok(Ok(Look::NeedMore)) if seen > before => continue,
+            Ok(Ok(Look::NeedMore)) if seen == 0 => ExchangeError::client(Cause::Gone),
+            Ok(Ok(Look::NeedMore)) => refused(OpeningError::HelloCut),
+            Ok(Err(error)) => refused(OpeningError::Hello(error)),
+            Err(Halt::Io(error)) => ExchangeError::client(Cause::Io(error.kind())),
+            Err(Halt::Expired(_)) if seen == 0 && patience.is_some() => {
+                return Ok(Greeting::Silence);
+            }
+            Err(Halt::Expired(timer)) => ExchangeError::expired(timer),
+        };
+        return Err(NoGreeting { error, is_tls });
+    }
+}
+
+/// Looks once.
+fn poll_hello(
+    cx: &mut Context<'_>,
+    transport: &mut Transport,
+    reader: &mut HelloReader,
+    seen: &mut usize,
+) -> Poll<io::Result<Result<Look, crate::tls::client_hello::HelloError>>> {
+    with_scratch(|scratch| {
+        let room = &mut scratch[..CLIENT_HELLO_BYTES_MAX];
+        let len = ready!(transport.poll_peek(cx, room, *seen))?;
+        *seen = len;
+        Poll::Ready(Ok(if len == 0 { Ok(Look::NeedMore) } else { reader.find(&room[..len]) }))
+    })
+}
+
+pub(super) fn refused(error: OpeningError) -> ExchangeError {
+    ExchangeError::client(Cause::Opening(error))
+}

@@ -1,0 +1,182 @@
+//! PROXY headers: from whom they are taken, and to whom they are sent.
+
+use crate::support::client::connect_plain;
+use crate::support::origin::Origin;
+use crate::support::passage::{Pair, Passage, connect, listener};
+use crate::support::peer::End;
+use crate::support::relay::{Relay, Setup};
+use crate::support::stage::{GET, OK_LAST};
+
+const V1: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
+const V2: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb";
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+const FROM_US: &str = "proxy_protocol = [\"192.0.2.0/24\", \"127.0.0.1\"]\n";
+const FROM_OTHERS: &str = "proxy_protocol = [\"192.0.2.0/24\"]\n";
+
+/// A tcp listener and an http listener, both with `more` keys, before one origin.
+fn relay(origin: &Origin, more: &str, sends: &str) -> Setup {
+    let address = origin.address();
+    let toml = format!(
+        "{}{more}[[listener]]\naddress = \"127.0.0.1:0\"\n{more}\
+         [[forward]]\nserver_name = \"*\"\nupstream = \"tcp://{address}\"\n{sends}\
+         [[route]]\npath = \"/gpt/\"\nupstream = \"http://{address}/\"\n{sends}",
+        listener(false)
+    );
+    Relay::start(&toml)
+}
+
+#[tokio::test]
+async fn a_header_from_a_listed_peer_names_the_client_and_is_not_passed_on() {
+    let origin = Origin::plain().await;
+    let relay = relay(&origin, FROM_US, "").await;
+    for header in [V1.as_bytes(), V2] {
+        // In one piece with what follows, and in two.
+        for together in [true, false] {
+            let mut client = connect(&relay).await;
+            if together {
+                client.send([header, b"hello"].concat()).await;
+            } else {
+                client.send(&header[..9]).await;
+                client.send(&header[9..]).await;
+                client.send("hello").await;
+            }
+            let mut upstream = origin.accept().await;
+            assert_eq!(upstream.read_exactly(5).await, b"hello");
+            client.close().await;
+            upstream.expect_end(End::Clean).await;
+            upstream.close().await;
+        }
+        relay.wait_for_log("connection forward=\"*\" client=192.0.2.7:4711 ").await;
+
+        let mut client = connect_plain(relay.addresses()[1]).await;
+        client.send([header, GET.as_bytes()].concat()).await;
+        let mut upstream = origin.accept().await;
+        upstream.read_head().await;
+        upstream.send(OK_LAST).await;
+        client.read_message().await;
+        relay.wait_for_log("exchange route=\"/gpt/\" client=192.0.2.7:4711 ").await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_speaks_for_itself_is_the_client() {
+    let origin = Origin::plain().await;
+    let relay = relay(&origin, FROM_US, "").await;
+    for header in [LOCAL, b"PROXY UNKNOWN\r\n"] {
+        let mut client = connect(&relay).await;
+        client.send([header, b"hello"].concat()).await;
+        let mut upstream = origin.accept().await;
+        assert_eq!(upstream.read_exactly(5).await, b"hello");
+        client.close().await;
+        upstream.close().await;
+        relay.wait_for_log("client=127.0.0.1:").await;
+    }
+}
+
+#[tokio::test]
+async fn a_listed_peer_without_a_header_is_closed_and_reaches_nobody() {
+    let origin = Origin::plain().await;
+    let relay = relay(&origin, FROM_US, "").await;
+    for address in relay.addresses() {
+        for bytes in [GET, "PROXY TCP4 192.0.2.7 \r\n", "PROXY TCP9 a\r\n", "\r\n\r\n\0\r\nQUIT\r"]
+        {
+            let mut client = connect_plain(*address).await;
+            client.send(bytes).await;
+            client.expect_end(End::Reset).await;
+        }
+        let mut client = connect_plain(*address).await;
+        client.send("PROXY TCP4 192.0.2.7").await;
+        client.half_close().await;
+        client.expect_end(End::Reset).await;
+    }
+    let line = relay.wait_for_log("end=\"refused\"").await;
+    assert!(line.contains("fault=\"client\" cause=\"bad_proxy_header\""), "{line}");
+    let line = relay.wait_for_log("no PROXY header came").await;
+    assert!(line.contains(" WARN ") && line.contains("peer=127.0.0.1:"), "{line}");
+    origin.assert_untouched().await;
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_come_in_time_ends_the_connection() {
+    let origin = Origin::plain().await;
+    let limits = "[timeouts]\nhandshake = \"200ms\"";
+    let relay = relay(&origin, FROM_US, "").with(limits).await;
+    for address in relay.addresses() {
+        let mut client = connect_plain(*address).await;
+        client.send("PROXY TCP4 192.").await;
+        client.expect_end(End::Reset).await;
+    }
+    origin.assert_untouched().await;
+}
+
+#[tokio::test]
+async fn a_header_from_another_peer_is_not_looked_for() {
+    let origin = Origin::plain().await;
+    let relay = relay(&origin, FROM_OTHERS, "").await;
+    let mut client = connect(&relay).await;
+    client.send(V1).await;
+    let mut upstream = origin.accept().await;
+    assert_eq!(upstream.read_exactly(V1.len()).await, V1.as_bytes());
+    let mut client = connect_plain(relay.addresses()[1]).await;
+    client.send(format!("{V1}{GET}")).await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
+async fn forwards_announce_the_client_before_all_else() {
+    for pair in [Pair::PlainToTcp, Pair::PlainToTls, Pair::TlsToTcp] {
+        for version in ["v1", "v2"] {
+            let sends = format!("proxy_protocol = \"{version}\"");
+            let passage = Passage::with(pair, "*", &sends, "").await;
+            let client = passage.connect();
+            let (client, mut upstream) = tokio::join!(client, passage.origin.accept_tcp());
+            let port = client.local_port();
+            let arrived = passage.relay.address().port();
+            if version == "v1" {
+                let want = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {port} {arrived}\r\n");
+                let got = upstream.read_exactly(want.len()).await;
+                assert_eq!(String::from_utf8_lossy(&got), want, "{pair:?}");
+            } else {
+                let mut want =
+                    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01".to_vec();
+                want.extend(port.to_be_bytes());
+                want.extend(arrived.to_be_bytes());
+                assert_eq!(upstream.read_exactly(want.len()).await, want, "{pair:?}");
+            }
+            if pair == Pair::PlainToTls {
+                assert_eq!(upstream.read_exactly(2).await, b"\x16\x03", "then comes TLS");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_announced_client_is_announced_further() {
+    let origin = Origin::plain().await;
+    let relay = relay(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
+    let mut client = connect(&relay).await;
+    client.send([V2, b"hello"].concat()).await;
+    let mut upstream = origin.accept().await;
+    assert_eq!(upstream.read_exactly(V1.len()).await, V1.as_bytes());
+    assert_eq!(upstream.read_exactly(5).await, b"hello");
+}
+
+#[tokio::test]
+async fn routes_announce_the_client_and_share_no_connection() {
+    let origin = Origin::plain().await;
+    let relay = relay(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
+    let mut client = connect_plain(relay.addresses()[1]).await;
+    client.send(V1).await;
+    for _ in 0..2 {
+        client.send(GET).await;
+        let mut upstream = origin.accept().await;
+        assert_eq!(upstream.read_exactly(V1.len()).await, V1.as_bytes());
+        upstream.read_head().await;
+        upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        assert_eq!(client.read_message().await.1, b"ok");
+        upstream.expect_end(End::Clean).await;
+    }
+    assert!(relay.wait_for_log("exchange").await.contains("reused=false"));
+}

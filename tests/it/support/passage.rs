@@ -1,0 +1,139 @@
+//! An origin with a tcp listener in front of it, in every pair of what both speak.
+
+use super::client::{connect_plain, connect_tls, tls_config};
+use super::origin::Origin;
+use super::peer::Peer;
+use super::relay::Relay;
+use super::{certificate_file, within};
+use std::fmt;
+use std::net::SocketAddr;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
+
+/// What a tcp listener and its upstream speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pair {
+    /// Bytes as they are.
+    PlainToTcp,
+    /// Bytes as they are, which happen to be TLS.
+    Through,
+    /// TLS that the listener ends.
+    TlsToTcp,
+    /// TLS that the relay begins.
+    PlainToTls,
+    /// TLS on both sides, ended in between.
+    TlsToTls,
+}
+
+impl Pair {
+    pub const ALL: [Self; 5] =
+        [Self::PlainToTcp, Self::Through, Self::TlsToTcp, Self::PlainToTls, Self::TlsToTls];
+
+    pub fn client_tls(self) -> bool {
+        matches!(self, Self::Through | Self::TlsToTcp | Self::TlsToTls)
+    }
+
+    pub fn listener_tls(self) -> bool {
+        matches!(self, Self::TlsToTcp | Self::TlsToTls)
+    }
+
+    fn origin_tls(self) -> bool {
+        matches!(self, Self::Through | Self::PlainToTls | Self::TlsToTls)
+    }
+}
+
+/// An origin with a relay in front of it that forwards everything to it.
+pub struct Passage {
+    pub origin: Origin,
+    pub relay: Relay,
+    pub pair: Pair,
+}
+
+impl Passage {
+    pub async fn new(pair: Pair) -> Self {
+        Self::with(pair, "*", "", "").await
+    }
+
+    /// For `names`, with `more` keys of the forward and `rest` behind that.
+    pub async fn with(pair: Pair, names: &str, more: &str, rest: &str) -> Self {
+        let origin = if pair.origin_tls() { Origin::tls().await } else { Origin::plain().await };
+        let toml = format!(
+            "{}{}{more}\n{rest}",
+            listener(pair.listener_tls()),
+            forward(names, pair, origin.address())
+        );
+        Self { relay: Relay::start(&toml).await, origin, pair }
+    }
+
+    pub async fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for pair in Pair::ALL {
+            all.push(Self::new(pair).await);
+        }
+        all
+    }
+
+    /// A client and the origin's end of its connection, all handshakes done.
+    pub async fn open(&self) -> (Peer, Peer) {
+        tokio::join!(self.connect(), self.origin.accept())
+    }
+
+    pub async fn connect(&self) -> Peer {
+        if self.pair.client_tls() {
+            connect_tls(self.relay.address()).await
+        } else {
+            connect_plain(self.relay.address()).await
+        }
+    }
+}
+
+impl fmt::Debug for Passage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pair.fmt(out)
+    }
+}
+
+/// A tcp listener at any port.
+pub fn listener(tls: bool) -> String {
+    let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n";
+    format!("{listener}{}", if tls { certificate() } else { String::new() })
+}
+
+/// The keys of a listener that ends TLS as `localhost`.
+pub fn certificate() -> String {
+    let (certificate, key) = (certificate_file("server.pem"), certificate_file("server.key"));
+    format!("certificate = {certificate:?}\nkey = {key:?}\n")
+}
+
+/// A forward of `names` to `origin`.
+pub fn forward(names: &str, pair: Pair, origin: SocketAddr) -> String {
+    let forward = format!("[[forward]]\nserver_name = \"{names}\"\n");
+    if matches!(pair, Pair::PlainToTls | Pair::TlsToTls) {
+        let ca = certificate_file("ca.pem");
+        let upstream = format!("upstream = \"tls://api.openai.test:{}\"\n", origin.port());
+        format!("{forward}{upstream}connect = \"{origin}\"\nca = {ca:?}\n")
+    } else {
+        format!("{forward}upstream = \"tcp://{origin}\"\n")
+    }
+}
+
+/// The first flight of a TLS client that asks for `name`.
+pub fn hello(name: &'static str) -> Vec<u8> {
+    let name = ServerName::try_from(name).unwrap();
+    let mut client = ClientConnection::new(tls_config(ALL_VERSIONS), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
+}
+
+/// Asserts that the connection gets this fatal alert, in plaintext, and then a proper end.
+pub async fn expect_alert(client: &mut Peer, description: u8) {
+    let (bytes, end) = client.read_to_end().await;
+    let want = [21, 3, 3, 0, 2, 2, description];
+    assert_eq!((&*bytes, end), (&want[..], super::peer::End::Clean));
+}
+
+/// Connects without waiting for anything; for listeners that may close at once.
+pub async fn connect(relay: &Relay) -> Peer {
+    within("a connection", connect_plain(relay.address())).await
+}
