@@ -12,7 +12,7 @@ use crate::net::transport::Transport;
 use crate::ops::write_gathered_lines;
 use crate::proxy::context::Drain;
 use crate::proxy::opening::{identify, must_announce};
-use crate::proxy::passthrough::{self, Handover};
+use crate::proxy::passthrough::{Handover, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::tls::acceptor;
 use crate::upstream::connect::NetworkDialer;
@@ -162,13 +162,15 @@ impl Worker {
                 let _guard = guard;
                 worker.serve_accepted(transport, peer, index).await;
             })),
-            Mode::Tcp => drop(spawn_local(async move {
-                let context = Rc::clone(&worker.context);
-                let handover = passthrough::pass(context, index, transport, peer).await;
-                if let Some(handover) = handover {
-                    worker.take_over(handover, guard);
-                }
-            })),
+            Mode::Tcp => {
+                let context = Rc::clone(&self.context);
+                let passthrough = Box::new(Passthrough::new(context, index, peer));
+                drop(spawn_local(async move {
+                    if let Some(handover) = passthrough.run(transport).await {
+                        worker.take_over(handover, guard);
+                    }
+                }));
+            }
         }
     }
 

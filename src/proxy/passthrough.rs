@@ -26,7 +26,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread::panicking;
+use std::time::Duration;
 use tokio::time::Instant;
+use tokio_rustls::rustls::ServerConfig;
 
 /// A connection that the HTTP relay is to serve.
 pub struct Handover {
@@ -38,101 +40,140 @@ pub struct Handover {
     pub listener: usize,
 }
 
-/// Takes a connection that `listener`, an index into `Snapshot::listeners`, has accepted from
-/// `peer` through its life, and writes its line of the log. One that belongs to the HTTP relay is
-/// given back, and has no line of its own.
-pub async fn pass(
+/// A connection that a tcp listener has accepted.
+///
+/// What comes before the tunnel runs in a future of its own, which is gone when the tunnel begins:
+/// a connection may be idle there for long, and should then take no more than that needs.
+pub struct Passthrough {
     context: Rc<Context>,
+    /// An index into `Snapshot::listeners`.
     listener: usize,
-    transport: Transport,
-    peer: SocketAddr,
-) -> Option<Handover> {
-    let listener = &context.snapshot.listeners[listener];
-    let deadline = Deadline::start(Timer::Handshake, &context.snapshot.timeouts);
-    let (client, alarm) = (Side::new(transport), Alarm::default());
-    let recorder = Recorder::new(peer);
-    let mut connection = Connection { client, alarm, recorder, speaks_tls: false };
-    let (target, who) = match connection.open(&context, listener, peer, deadline).await {
-        Ok(opened) => opened,
-        Err(error) => {
-            connection.refuse(&context, &error).await;
-            return None;
-        }
-    };
-    connection.client.transport = match (&listener.tls, connection.client.transport) {
-        (Some(config), Transport::Tcp(tcp)) => {
-            // Boxed, because it is large and gone before the long part of the connection's life.
-            let accepting = Box::pin(acceptor::accept(config, tcp));
-            match connection.alarm.bound(deadline, accepting).await {
-                Ok(transport) => transport,
-                Err(halt) => {
-                    connection.recorder.refuse(&no_handshake(&halt));
-                    return None;
-                }
-            }
-        }
-        (_, transport) => transport,
-    };
-    if let Some(name) = connection.client.transport.asked_name() {
-        connection.speaks_tls = false;
-        connection.recorder.record.server_name = host_name(name.as_bytes());
-    }
-    match target {
-        ForwardTarget::Http => {
-            connection.recorder.is_open = false;
-            Some(Handover { transport: connection.client.transport, who, listener: listener.http? })
-        }
-        ForwardTarget::Upstream(index) => {
-            match connection.dial(&context, index, who).await {
-                Ok(upstream) => connection.tunnel(&context, upstream).await,
-                Err(error) => connection.refuse(&context, &error).await,
-            }
-            None
-        }
-    }
-}
-
-struct Connection {
-    client: Side,
     alarm: Alarm,
     recorder: Recorder,
-    /// The client has begun with TLS, which does not end here.
+}
+
+/// What becomes of a connection that is not refused.
+enum Opened {
+    /// Its bytes go to and fro between the client and the upstream.
+    Tunnel(Box<[Side; 2]>),
+    Http(Handover),
+}
+
+/// A connection of which no upstream has seen a byte, and none will.
+struct Refusal {
+    error: ExchangeError,
+    /// The client, unless its TLS has ended it already.
+    client: Option<Transport>,
+    /// The client has begun with TLS, which has not ended here.
     speaks_tls: bool,
 }
 
-impl Connection {
+impl Passthrough {
+    /// For a connection from `peer` that `listener`, an index into `Snapshot::listeners`, has
+    /// accepted.
+    pub fn new(context: Rc<Context>, listener: usize, peer: SocketAddr) -> Self {
+        Self { context, listener, alarm: Alarm::default(), recorder: Recorder::new(peer) }
+    }
+
+    /// Takes the connection through its life, and writes its line of the log. One that belongs to
+    /// the HTTP relay is given back, and has no line of its own.
+    pub async fn run(mut self: Box<Self>, client: Transport) -> Option<Handover> {
+        match Box::pin(self.open(client)).await {
+            Ok(Opened::Http(handover)) => Some(handover),
+            Ok(Opened::Tunnel(ends)) => {
+                self.tunnel(ends).await;
+                None
+            }
+            Err(refusal) => {
+                Box::pin(self.refuse(refusal)).await;
+                None
+            }
+        }
+    }
+
+    /// All that comes before the tunnel.
+    async fn open(&mut self, mut client: Transport) -> Result<Opened, Refusal> {
+        let context = Rc::clone(&self.context);
+        let listener = &context.snapshot.listeners[self.listener];
+        let deadline = Deadline::start(Timer::Handshake, &context.snapshot.timeouts);
+        let mut speaks_tls = false;
+        let chosen = self.choose(&mut client, listener, deadline, &mut speaks_tls).await;
+        let (target, who) = match chosen {
+            Ok(chosen) => chosen,
+            Err(error) => return Err(Refusal { error, client: Some(client), speaks_tls }),
+        };
+        if let Some(config) = &listener.tls {
+            speaks_tls = false;
+            let secured = self.secure(client, config, deadline).await;
+            client = secured.map_err(|error| Refusal { error, client: None, speaks_tls })?;
+        }
+        match target {
+            ForwardTarget::Upstream(index) => {
+                match self.dial(&client, index, who, speaks_tls).await {
+                    Ok(upstream) => Ok(Opened::Tunnel(Box::new([client, upstream].map(Side::new)))),
+                    Err(error) => Err(Refusal { error, client: Some(client), speaks_tls }),
+                }
+            }
+            ForwardTarget::Http => match listener.http {
+                Some(listener) => {
+                    self.recorder.is_open = false;
+                    Ok(Opened::Http(Handover { transport: client, who, listener }))
+                }
+                // The configuration was checked for this.
+                None => {
+                    let error = ExchangeError { peer: Peer::Narrows, cause: Cause::NoRoute };
+                    Err(Refusal { error, client: Some(client), speaks_tls })
+                }
+            },
+        }
+    }
+
     /// Finds out who is there and where to go.
-    async fn open(
+    async fn choose(
         &mut self,
-        context: &Context,
+        client: &mut Transport,
         listener: &Listener,
-        peer: SocketAddr,
         deadline: Deadline,
+        speaks_tls: &mut bool,
     ) -> Result<(ForwardTarget, Client), ExchangeError> {
-        let Self { client, alarm, .. } = self;
-        let transport = &mut client.transport;
-        let who = identify(listener, transport, peer, deadline, alarm).await?;
-        self.recorder.record.client = who.address;
+        let Self { context, alarm, recorder, .. } = self;
+        let who = identify(listener, client, recorder.client, deadline, alarm).await?;
+        recorder.client = who.address;
         let forwards = &context.snapshot.forwards;
         if forwards.depends_on_name() {
             let at = Instant::now() + SILENCE_MAX;
             let patience = forwards.find(None).map(|_| Deadline { at, timer: Timer::Handshake });
-            match greeting(transport, deadline, patience, alarm).await {
+            match greeting(client, deadline, patience, alarm).await {
                 Ok(Greeting::Hello(hello)) => {
-                    self.speaks_tls = true;
-                    self.recorder.record.server_name = hello.server_name;
+                    *speaks_tls = true;
+                    recorder.server_name = hello.server_name;
                 }
                 Ok(Greeting::NotTls | Greeting::Silence) => {}
                 Err(NoGreeting { error, is_tls }) => {
-                    self.speaks_tls = is_tls;
+                    *speaks_tls = is_tls;
                     return Err(error);
                 }
             }
         }
-        let name = self.recorder.record.server_name.as_deref();
-        let forward = forwards.find(name).ok_or(refused(OpeningError::NoForward))?;
-        self.recorder.record.forward = Some(Arc::clone(&forward.name));
+        let forward = forwards.find(recorder.server_name.as_deref());
+        let forward = forward.ok_or(refused(OpeningError::NoForward))?;
+        recorder.forward = Some(Arc::clone(&forward.name));
         Ok((forward.target, who))
+    }
+
+    /// Ends the client's TLS here.
+    async fn secure(
+        &mut self,
+        client: Transport,
+        config: &Arc<ServerConfig>,
+        deadline: Deadline,
+    ) -> Result<Transport, ExchangeError> {
+        let Transport::Tcp(tcp) = client else { return Ok(client) };
+        let accepted = self.alarm.bound(deadline, acceptor::accept(config, tcp)).await;
+        let client = accepted.map_err(|halt| no_handshake(&halt))?;
+        let name = client.asked_name();
+        self.recorder.server_name = name.and_then(|name| host_name(name.as_bytes()));
+        Ok(client)
     }
 
     /// A connection to the upstream, unless the client leaves before it is ready.
@@ -142,16 +183,16 @@ impl Connection {
     /// have to say, and wait.
     async fn dial(
         &mut self,
-        context: &Context,
+        client: &Transport,
         index: usize,
         who: Client,
+        speaks_tls: bool,
     ) -> Result<Transport, ExchangeError> {
-        let Self { client, alarm, speaks_tls, .. } = self;
-        let transport = &client.transport;
-        let announcement = who.announcement(transport);
+        let Self { context, alarm, recorder, .. } = self;
+        let announcement = who.announcement(client);
         let mut dialing = context.forward_dialers[index].dial(Some(&announcement));
-        let is_tls = *speaks_tls || transport.is_tls();
-        let has_left = || transport.is_broken() || is_tls && transport.has_hung_up();
+        let is_tls = speaks_tls || client.is_tls();
+        let has_left = || client.is_broken() || is_tls && client.has_hung_up();
         let mut next_look = Instant::now() + DEPARTURE_LOOK;
         let upstream = poll_fn(|cx| {
             if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
@@ -167,17 +208,15 @@ impl Connection {
             Poll::Pending
         })
         .await?;
-        self.recorder.record.connect = Some(self.recorder.started.elapsed());
+        recorder.connect = Some(recorder.started.elapsed());
         Ok(upstream)
     }
 
-    async fn tunnel(&mut self, context: &Context, upstream: Transport) {
-        let mut upstream = Side::new(upstream);
-        let Self { client, alarm, recorder, .. } = self;
-        let record = &mut recorder.record;
-        let count = |up, down| (record.to_upstream, record.to_client) = (up, down);
-        let timeouts = &context.snapshot.timeouts;
-        let ended = tunnel(client, &mut upstream, timeouts, alarm, count).await;
+    async fn tunnel(&mut self, mut ends: Box<[Side; 2]>) {
+        let Self { context, alarm, recorder, .. } = self;
+        let [client, upstream] = &mut *ends;
+        let count = |up, down| (recorder.to_upstream, recorder.to_client) = (up, down);
+        let ended = tunnel(client, upstream, &context.snapshot.timeouts, alarm, count).await;
         recorder.end(match ended {
             Ok(()) => ConnectionEnd::Closed,
             Err(error) => ConnectionEnd::Aborted { fault: error.peer, cause: error.name() },
@@ -186,28 +225,29 @@ impl Connection {
 
     /// Ends a connection of which no upstream has seen a byte: by an alert where the client may
     /// understand one, by a reset otherwise.
-    async fn refuse(&mut self, context: &Context, error: &ExchangeError) {
-        self.recorder.refuse(error);
-        match alert(error).filter(|_| self.speaks_tls) {
-            None => self.client.transport.abort(),
-            Some(alert) => self.end_with(alert, context).await,
+    async fn refuse(&mut self, refusal: Refusal) {
+        let Refusal { error, client, speaks_tls } = refusal;
+        self.recorder.end(ConnectionEnd::Refused { fault: error.peer, cause: error.name() });
+        let Some(mut client) = client else { return };
+        match alert(&error).filter(|_| speaks_tls) {
+            None => client.abort(),
+            Some(alert) => self.end_with(alert, client).await,
         }
     }
 
     /// Sends an alert so that it arrives: what the client still sends is read and thrown away, for
     /// a limited time, because a close with unread bytes is a reset, which can overtake the alert.
-    async fn end_with(&mut self, alert: Alert, context: &Context) {
-        let deadline = Deadline::start(Timer::Linger, &context.snapshot.timeouts);
-        let Self { client: Side { transport, .. }, alarm, .. } = self;
+    async fn end_with(&mut self, alert: Alert, mut client: Transport) {
+        let deadline = Deadline::start(Timer::Linger, &self.context.snapshot.timeouts);
         let record = alert.record();
         let ending = async {
             // Of a socket that has sent nothing yet, the buffer takes a few bytes at once.
-            poll_fn(|cx| transport.poll_write(cx, &[IoSlice::new(&record)])).await?;
-            poll_fn(|cx| transport.poll_shutdown(cx)).await?;
-            poll_fn(|cx| with_scratch(|scratch| transport.poll_discard(cx, scratch))).await
+            poll_fn(|cx| client.poll_write(cx, &[IoSlice::new(&record)])).await?;
+            poll_fn(|cx| client.poll_shutdown(cx)).await?;
+            poll_fn(|cx| with_scratch(|scratch| client.poll_discard(cx, scratch))).await
         };
         // However it ends, the connection is over.
-        let _ = alarm.bound(deadline, ending).await;
+        let _ = self.alarm.bound(deadline, ending).await;
     }
 }
 
@@ -229,29 +269,40 @@ fn no_handshake(halt: &Halt) -> ExchangeError {
     }
 }
 
-/// The record of a connection, while it is being filled in.
+/// What is remembered of a connection for its line of the log.
 struct Recorder {
     started: Instant,
-    record: ConnectionRecord,
+    client: SocketAddr,
+    forward: Option<Arc<str>>,
+    server_name: Option<Box<str>>,
+    connect: Option<Duration>,
+    to_upstream: u64,
+    to_client: u64,
     /// Its line is not written: each connection has exactly one.
     is_open: bool,
 }
 
 impl Recorder {
     fn new(client: SocketAddr) -> Self {
-        let record = ConnectionRecord::new(client);
-        Self { started: Instant::now(), record, is_open: true }
+        let (forward, server_name, connect, to_upstream, to_client) = Default::default();
+        let started = Instant::now();
+        let is_open = true;
+        Self { started, client, forward, server_name, connect, to_upstream, to_client, is_open }
     }
 
     fn end(&mut self, end: ConnectionEnd) {
-        self.record.total = self.started.elapsed();
-        self.record.end = end;
-        self.record.emit();
         self.is_open = false;
-    }
-
-    fn refuse(&mut self, error: &ExchangeError) {
-        self.end(ConnectionEnd::Refused { fault: error.peer, cause: error.name() });
+        let record = ConnectionRecord {
+            client: self.client,
+            forward: self.forward.take(),
+            server_name: self.server_name.take(),
+            connect: self.connect,
+            total: self.started.elapsed(),
+            to_upstream: self.to_upstream,
+            to_client: self.to_client,
+            end,
+        };
+        record.emit();
     }
 }
 

@@ -3,15 +3,18 @@
 
 use super::wire::Wire;
 use crate::config::Limits;
+use crate::config::snapshot::Listener;
 use crate::config::snapshot::Snapshot;
+use crate::config::value::Mode;
 use crate::deadline::Timeouts;
 use crate::error::ExchangeError;
 use crate::net::memory::MemoryStream;
 use crate::net::transport::Transport;
 use crate::ops::{LogFormat, logged};
 use crate::proxy::context::Drain;
+use crate::proxy::passthrough::Passthrough;
 use crate::proxy::{Context, Session};
-use crate::route::{ForwardTable, Route, RouteTable};
+use crate::route::{Forward, ForwardTable, ForwardTarget, NamePattern, Route, RouteTable};
 use crate::upstream::{Announcement, Dial, Dialing, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -90,7 +93,7 @@ pub(super) fn log_of(test: impl AsyncFnOnce(&Bench)) -> Vec<String> {
             timeout(GUARD, test(&bench)).await.expect("nobody can move any more");
         });
     });
-    log.lines().filter(|it| it.contains("narrows::access: exchange")).map(str::to_owned).collect()
+    log.lines().filter(|it| it.contains("narrows::access: ")).map(str::to_owned).collect()
 }
 
 /// The values of these fields of a log line, where they are known.
@@ -191,6 +194,51 @@ impl Bench {
             counted.await;
         }));
         client
+    }
+
+    /// A client of a tcp listener. All forwards, for these names, lead to the upstream.
+    pub(super) fn tcp_client(&self, names: &[NamePattern]) -> Wire {
+        let (near, far) = MemoryStream::pair(CAPACITY);
+        let forwards = names.iter().map(|pattern| Forward {
+            pattern: pattern.clone(),
+            target: ForwardTarget::Upstream(0),
+            name: "f".into(),
+        });
+        let listener = Listener {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            tls: None,
+            mode: Mode::Tcp,
+            proxy_protocol: Vec::new(),
+            http: None,
+            has_socket: true,
+        };
+        let snapshot = Snapshot {
+            listeners: vec![listener],
+            forwards: ForwardTable::new(forwards.collect()),
+            ..Snapshot::clone(&self.context.snapshot)
+        };
+        let context = Context {
+            snapshot: Arc::new(snapshot),
+            upstreams: Vec::new(),
+            forward_dialers: vec![Box::new(Line(Rc::clone(&self.network)))],
+            drain: Drain::default(),
+        };
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
+        let passthrough = Box::new(Passthrough::new(Rc::new(context), 0, peer));
+        self.sessions.borrow_mut().push(spawn_local(async move {
+            assert!(passthrough.run(Transport::Memory(near)).await.is_none());
+        }));
+        Wire(far)
+    }
+
+    /// Ends all connections as a stop does that does not wait.
+    pub(super) async fn cut(&self) {
+        let sessions = self.sessions.take();
+        for session in sessions {
+            session.abort();
+            // Those that were over already are no error.
+            let _over = session.await;
+        }
     }
 
     /// A client with a session that the test runs itself.

@@ -1,6 +1,7 @@
 //! The drivers on connections in memory, under a paused clock: exact times, exact writes.
 
 mod bench;
+mod carriage;
 mod client_limits;
 mod cuts;
 mod departure;
@@ -8,6 +9,7 @@ mod incomplete;
 mod memory;
 mod message;
 mod one_timer;
+mod passthrough;
 mod pump;
 mod session;
 mod tunnel;

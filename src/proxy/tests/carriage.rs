@@ -1,0 +1,161 @@
+//! A tunnel between real sockets, once spliced and once copied: nobody should see a difference.
+
+use crate::deadline::{Alarm, Timeouts};
+use crate::error::ExchangeError;
+use crate::limits::PIPES_MAX;
+use crate::net::splice::{limit_pipes, pipes_in_use};
+use crate::net::tcp::MeteredTcp;
+use crate::net::transport::Transport;
+use crate::proxy::side::Side;
+use crate::proxy::tunnel::tunnel;
+use std::io::ErrorKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::{JoinHandle, spawn_local};
+
+/// More than the sockets and the pipe hold.
+const MUCH: usize = 16 * 1024 * 1024;
+
+/// What a tunnel gives at its end: bytes up, bytes down, what went wrong.
+type Ended = (u64, u64, Option<ExchangeError>);
+
+/// Both far ends of a tunnel.
+struct Tunnel {
+    client: TcpStream,
+    upstream: TcpStream,
+    ended: JoinHandle<Ended>,
+}
+
+impl Tunnel {
+    async fn open() -> Self {
+        let ((client, near_client), (upstream, near_upstream)) = (pair().await, pair().await);
+        let ended = spawn_local(async move {
+            let side = |tcp| Side::new(Transport::Tcp(MeteredTcp::new(tcp)));
+            let (mut client, mut upstream) = (side(near_client), side(near_upstream));
+            let (mut moved, mut alarm) = ((0, 0), Alarm::default());
+            let count = |up, down| moved = (up, down);
+            let timeouts = Timeouts::default();
+            let ended = tunnel(&mut client, &mut upstream, &timeouts, &mut alarm, count).await;
+            (moved.0, moved.1, ended.err())
+        });
+        Self { client, upstream, ended }
+    }
+}
+
+/// Runs a test by way of pipes, and without any.
+fn in_both_ways(test: impl AsyncFn()) {
+    for max in [PIPES_MAX, 0] {
+        limit_pipes(max);
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(test());
+        drop(runtime);
+        assert_eq!(pipes_in_use(), 0, "with at most {max} pipes");
+    }
+    limit_pipes(PIPES_MAX);
+}
+
+#[test]
+fn a_stream_longer_than_all_buffers_arrives_as_it_was_sent_in_both_directions() {
+    in_both_ways(async || {
+        let Tunnel { client, upstream, ended } = Tunnel::open().await;
+        let (client, upstream) = (spawn_local(talk(client, 1)), spawn_local(talk(upstream, 2)));
+        assert_eq!(client.await.unwrap(), noise(2));
+        assert_eq!(upstream.await.unwrap(), noise(1));
+        assert_eq!(ended.await.unwrap(), (MUCH as u64, MUCH as u64, None));
+    });
+}
+
+#[test]
+fn the_end_of_one_direction_leaves_the_other_open() {
+    in_both_ways(async || {
+        let Tunnel { mut client, mut upstream, ended } = Tunnel::open().await;
+        client.write_all(b"question").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        upstream.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"question");
+        upstream.write_all(b"answer").await.unwrap();
+        upstream.shutdown().await.unwrap();
+        got.clear();
+        client.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"answer");
+        assert_eq!(ended.await.unwrap(), (8, 6, None));
+    });
+}
+
+#[test]
+fn a_reset_is_passed_on_as_a_reset() {
+    in_both_ways(async || {
+        let Tunnel { mut client, mut upstream, ended } = Tunnel::open().await;
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(upstream.read_u8().await.unwrap(), b'x');
+        MeteredTcp::new(client).reset_on_close(true);
+        let error = upstream.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert!(ended.await.unwrap().2.is_some());
+    });
+}
+
+#[test]
+fn the_reset_of_a_peer_whose_bytes_have_to_wait_is_noticed() {
+    in_both_ways(async || {
+        let Tunnel { mut client, mut upstream, ended } = Tunnel::open().await;
+        // The upstream reads nothing: the client writes until nobody takes more.
+        let blocked = async {
+            let block = [0; 64 * 1024];
+            while client.write_all(&block).await.is_ok() {}
+        };
+        let pause = std::time::Duration::from_millis(300);
+        assert!(tokio::time::timeout(pause, blocked).await.is_err());
+        MeteredTcp::new(client).reset_on_close(true);
+        let error = ended.await.unwrap().2.unwrap();
+        assert_eq!(error.peer, crate::error::Peer::Client);
+        let mut rest = Vec::new();
+        let error = upstream.read_to_end(&mut rest).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_silent_tunnel_holds_no_pipe() {
+    in_both_ways(async || {
+        let Tunnel { mut client, mut upstream, ended } = Tunnel::open().await;
+        for _ in 0..3 {
+            client.write_all(b"ping").await.unwrap();
+            upstream.read_exact(&mut [0; 4]).await.unwrap();
+            assert_eq!(pipes_in_use(), 0);
+        }
+        ended.abort();
+    });
+}
+
+/// Sends the noise of `seed`, and gives all that comes until the other side has ended.
+async fn talk(peer: TcpStream, seed: u64) -> Vec<u8> {
+    let (mut reader, mut writer) = peer.into_split();
+    let sending = spawn_local(async move {
+        writer.write_all(&noise(seed)).await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    let mut got = Vec::new();
+    reader.read_to_end(&mut got).await.unwrap();
+    sending.await.unwrap();
+    got
+}
+
+/// Bytes without a short period, the same for the same seed.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let words = (0..MUCH / 8).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 8).to_le_bytes()
+    });
+    words.flatten().collect()
+}
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (far, listener.accept().await.unwrap().0)
+}
