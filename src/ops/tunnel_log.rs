@@ -127,7 +127,8 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::log::{LogFormat, capture::logged};
+    use crate::ops::line::LogFormat;
+    use crate::ops::log::capture::logged;
 
     #[test]
     fn a_connection_is_one_line_with_all_that_is_known_of_it() {
