@@ -2,6 +2,7 @@
 
 use crate::config::snapshot::Snapshot;
 use crate::limits::{DESCRIPTORS_RESERVED, TCP_USER_TIMEOUT};
+use crate::net::admission::Admission;
 use crate::net::listen::listen;
 use crate::ops::{READY, StopSignals, raise_descriptor_limit, write_gathered_lines};
 use crate::worker::{self, Setup};
@@ -10,7 +11,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
@@ -90,15 +90,16 @@ enum Report {
 impl Workers {
     fn start(snapshot: Snapshot, listeners: Listeners) -> Result<Self, RunError> {
         let waiting = listeners.len();
+        let limits = &snapshot.limits;
+        let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
         let snapshot = Arc::new(snapshot);
-        let connections = Arc::new(AtomicUsize::new(0));
         // At most two reports a worker: no bound is needed.
         let (sender, reports) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         for (number, listeners) in listeners.into_iter().enumerate() {
             let snapshot = Arc::clone(&snapshot);
-            let connections = Arc::clone(&connections);
-            let setup = Setup { snapshot, listeners, connections, stop: stopped.clone() };
+            let admission = Arc::clone(&admission);
+            let setup = Setup { snapshot, listeners, admission, stop: stopped.clone() };
             let sender = sender.clone();
             let body = move || run_worker(setup, &sender);
             let named = thread::Builder::new().name(format!("narrows-{number}"));

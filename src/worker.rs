@@ -4,9 +4,11 @@
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::config::value::Mode;
 use crate::deadline::{Alarm, Deadline, Timer};
+use crate::error::ExchangeError;
 use crate::limits::{
     ACCEPT_BACKOFF, DRAIN_MAX, LIMIT_TOLD_EVERY, REFUSALS_MAX, RESOLVER_THREADS_MAX,
 };
+use crate::net::admission::{Admission, Full, Place};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::ops::write_gathered_lines;
@@ -24,7 +26,6 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -38,8 +39,8 @@ pub struct Setup {
     pub snapshot: Arc<Snapshot>,
     /// This worker's listeners, in the order of `snapshot.sockets()`.
     pub listeners: Vec<std::net::TcpListener>,
-    /// Client connections of all workers, against `limits.connections`.
-    pub connections: Arc<AtomicUsize>,
+    /// Client connections of all workers, against their limits.
+    pub admission: Arc<Admission>,
     /// Becomes true when the worker is to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -55,8 +56,8 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
     builder.on_thread_park(write_gathered_lines);
     let runtime = builder.build_local(LocalOptions::default())?;
     let ended = runtime.block_on(async {
-        let Setup { snapshot, listeners, connections, mut stop } = setup;
-        let worker = Rc::new(Worker::new(Arc::clone(&snapshot), connections));
+        let Setup { snapshot, listeners, admission, mut stop } = setup;
+        let worker = Rc::new(Worker::new(Arc::clone(&snapshot), admission));
         for (listener, (index, _)) in listeners.into_iter().zip(snapshot.sockets()) {
             let listener = TcpListener::from_std(listener)?;
             spawn_local(Rc::clone(&worker).accept(listener, index));
@@ -75,16 +76,15 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
 
 struct Worker {
     context: Rc<Context>,
-    connections: Arc<AtomicUsize>,
-    /// Connections over the limit that are being told so.
+    admission: Arc<Admission>,
+    /// Connections over a limit that are being told so.
     refusals: Cell<usize>,
-    /// When the operator was last told that a limit is reached.
-    told: Cell<Option<Instant>>,
+    told: Told,
     live: Live,
 }
 
 impl Worker {
-    fn new(snapshot: Arc<Snapshot>, connections: Arc<AtomicUsize>) -> Self {
+    fn new(snapshot: Arc<Snapshot>, admission: Arc<Admission>) -> Self {
         let timeouts = Arc::new(snapshot.timeouts.clone());
         let upstreams = snapshot.upstreams.iter().map(|upstream| {
             let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts));
@@ -98,7 +98,7 @@ impl Worker {
         let (forward_dialers, drain) = (dialers.collect(), Drain::default());
         let context = Rc::new(Context { snapshot, upstreams, forward_dialers, drain });
         let (refusals, told, live) = Default::default();
-        Self { context, connections, refusals, told, live }
+        Self { context, admission, refusals, told, live }
     }
 
     /// Accepts until told to stop, and what is in the queue then: to close it would reset them.
@@ -128,20 +128,11 @@ impl Worker {
         }
     }
 
-    /// Whether a limit that is reached has to be told again.
-    fn is_news(&self) -> bool {
-        let is_news = self.told.get().is_none_or(|told| told.elapsed() >= LIMIT_TOLD_EVERY);
-        if is_news {
-            self.told.set(Some(Instant::now()));
-        }
-        is_news
-    }
-
     async fn accept_failed(&self, error: &io::Error) {
         if is_about_one_connection(error) {
             return;
         }
-        if self.is_news() {
+        if is_news(&self.told.descriptors) {
             tracing::error!(%error, "cannot accept connections; trying on");
         }
         sleep(ACCEPT_BACKOFF).await;
@@ -149,69 +140,96 @@ impl Worker {
 
     fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr, index: usize) {
         let listener = &self.context.snapshot.listeners[index];
-        let limit = self.context.snapshot.limits.connections;
-        let Some(slot) = Slot::take(&self.connections, limit) else {
-            return self.turn_away(tcp, peer, listener);
-        };
-        let guard = (slot, self.live.enter());
         let transport = Transport::Tcp(MeteredTcp::new(tcp));
-        let worker = Rc::clone(self);
-        // Two kinds of tasks: one would be as large as the larger of them.
-        match listener.mode {
-            Mode::Http => drop(spawn_local(async move {
-                let _guard = guard;
-                worker.serve_accepted(transport, peer, index).await;
-            })),
-            Mode::Tcp => {
-                let context = Rc::clone(&self.context);
-                let passthrough = Box::new(Passthrough::new(context, index, peer));
-                drop(spawn_local(async move {
-                    if let Some(handover) = passthrough.run(transport).await {
-                        worker.take_over(handover, guard);
-                    }
-                }));
-            }
+        let announces = must_announce(&listener.proxy_protocol, peer);
+        let entered = self.admission.enter().and_then(|place| match announces {
+            // Counted for the client, when it is known.
+            true => Ok(place),
+            false => place.claim(peer.ip()),
+        });
+        let place = match entered {
+            Ok(place) => place,
+            Err(full) => return self.turn_away(transport, peer, listener, full),
+        };
+        let (worker, live) = (Rc::clone(self), self.live.enter());
+        if !announces {
+            return worker.begin(transport, peer.into(), index, Guard { place, live });
         }
-    }
-
-    /// Serves a connection that an http listener has accepted.
-    async fn serve_accepted(&self, mut transport: Transport, peer: SocketAddr, index: usize) {
-        let listener = &self.context.snapshot.listeners[index];
-        let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
-        let mut who = Client::from(peer);
-        if must_announce(&listener.proxy_protocol, peer) {
-            let mut alarm = Alarm::default();
-            let identified = identify(listener, &mut transport, peer, deadline, &mut alarm).await;
-            match identified {
-                Ok(announced) => who = announced,
+        spawn_local(async move {
+            let mut transport = transport;
+            let listener = &worker.context.snapshot.listeners[index];
+            let who = match announced(&mut transport, peer, &worker.context.snapshot).await {
+                Ok(who) => who,
                 Err(error) => {
                     // Whoever announces is the operator's own, and should know how to.
                     tracing::warn!(%peer, cause = error.name(), "no PROXY header came");
                     return transport.abort();
                 }
+            };
+            match place.claim(who.address.ip()) {
+                Ok(place) => {
+                    Rc::clone(&worker).begin(transport, who, index, Guard { place, live });
+                }
+                Err(full) => worker.turn_away(transport, who.address, listener, full),
+            }
+        });
+    }
+
+    /// Serves a connection whose client is known. Two kinds of tasks: one would be as large as the
+    /// larger of them.
+    fn begin(self: Rc<Self>, transport: Transport, who: Client, index: usize, guard: Guard) {
+        match self.context.snapshot.listeners[index].mode {
+            Mode::Http => self.secure_and_serve(transport, who, index, guard),
+            Mode::Tcp => {
+                let context = Rc::clone(&self.context);
+                let passthrough = Box::new(Passthrough::new(context, index, who));
+                spawn_local(async move {
+                    if let Some(handover) = passthrough.run(transport).await {
+                        let Handover { transport, who, listener } = handover;
+                        self.secure_and_serve(transport, who, listener, guard);
+                    }
+                });
             }
         }
-        self.serve(transport, who, listener, deadline).await;
     }
 
-    /// Serves a connection that a tcp listener has found to be for an http listener.
-    fn take_over(self: Rc<Self>, handover: Handover, guard: (Slot, LiveGuard)) {
-        let Handover { transport, who, listener } = handover;
-        drop(spawn_local(async move {
-            let _guard = guard;
-            let listener = &self.context.snapshot.listeners[listener];
-            let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
-            self.serve(transport, who, listener, deadline).await;
-        }));
-    }
-
-    async fn serve(&self, transport: Transport, who: Client, on: &Listener, deadline: Deadline) {
+    /// Serves a connection of an http listener. Its handshake is a task of its own, because it
+    /// takes more memory than all that follows.
+    fn secure_and_serve(
+        self: Rc<Self>,
+        transport: Transport,
+        who: Client,
+        index: usize,
+        guard: Guard,
+    ) {
         // While the client shakes hands, so do we.
         let expectation = self.expectation();
-        let Some(transport) = secure(transport, &who, on, deadline).await else { return };
+        if self.context.snapshot.listeners[index].tls.is_none() {
+            return self.serve(transport, who, expectation, guard);
+        }
+        spawn_local(async move {
+            let snapshot = &self.context.snapshot;
+            let listener = &snapshot.listeners[index];
+            let deadline = Deadline::start(Timer::Handshake, &snapshot.timeouts);
+            if let Some(transport) = secure(transport, &who, listener, deadline).await {
+                self.serve(transport, who, expectation, guard);
+            }
+        });
+    }
+
+    fn serve(
+        &self,
+        transport: Transport,
+        who: Client,
+        expectation: Option<Expectation>,
+        guard: Guard,
+    ) {
         let session = Session::new(Rc::clone(&self.context), transport, who);
         let mut session = session.expecting(expectation);
-        session.run().await;
+        spawn_local(async move {
+            let _guard = guard;
+            session.run().await;
+        });
     }
 
     /// Of a connection to the upstream, where there is only one that it can be.
@@ -222,21 +240,42 @@ impl Worker {
         }
     }
 
-    /// Over the limit: a word about it where it costs little, which behind TLS it does not.
-    fn turn_away(self: &Rc<Self>, tcp: TcpStream, address: SocketAddr, listener: &Listener) {
-        if self.is_news() {
-            tracing::warn!("limits.connections is reached; turning connections away");
-        }
+    /// Over a limit: a word about it where it costs little, which behind TLS it does not.
+    fn turn_away(
+        self: &Rc<Self>,
+        transport: Transport,
+        client: SocketAddr,
+        listener: &Listener,
+        full: Full,
+    ) {
+        self.told.limit_reached(full, client);
         let hears_http = listener.mode == Mode::Http && listener.tls.is_none();
         if !hears_http || self.refusals.get() >= REFUSALS_MAX {
             return;
         }
         let refusal = Refusal::begin(self);
         spawn_local(async move {
-            let transport = Transport::Tcp(MeteredTcp::new(tcp));
-            Session::new(Rc::clone(&refusal.0.context), transport, address).turn_away().await;
+            Session::new(Rc::clone(&refusal.0.context), transport, client).turn_away().await;
         });
     }
+}
+
+/// What a connection holds for as long as it lasts, whichever of its tasks it is at.
+struct Guard {
+    #[expect(dead_code, reason = "held, not read")]
+    place: Place,
+    #[expect(dead_code, reason = "held, not read")]
+    live: LiveGuard,
+}
+
+/// Who the client is, as `peer` has to say first.
+async fn announced(
+    transport: &mut Transport,
+    peer: SocketAddr,
+    snapshot: &Snapshot,
+) -> Result<Client, ExchangeError> {
+    let deadline = Deadline::start(Timer::Handshake, &snapshot.timeouts);
+    identify(transport, peer, deadline, &mut Alarm::default()).await
 }
 
 /// Shakes hands with a client, where the listener wants that.
@@ -300,22 +339,36 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// One of the connections that `limits.connections` allows, given back when dropped.
-struct Slot(Arc<AtomicUsize>);
+/// When the operator was last told of each limit that is reached.
+#[derive(Default)]
+struct Told {
+    descriptors: Cell<Option<Instant>>,
+    connections: Cell<Option<Instant>>,
+    address: Cell<Option<Instant>>,
+}
 
-impl Slot {
-    fn take(connections: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        // Relaxed: the count orders nothing but itself.
-        let before = connections.fetch_add(1, Ordering::Relaxed);
-        let slot = Self(Arc::clone(connections));
-        (before < limit).then_some(slot)
+impl Told {
+    fn limit_reached(&self, full: Full, client: SocketAddr) {
+        match full {
+            Full::Connections if is_news(&self.connections) => {
+                tracing::warn!("limits.connections is reached; turning connections away");
+            }
+            Full::Address if is_news(&self.address) => tracing::warn!(
+                client = %client.ip(),
+                "limits.connections_per_address is reached; turning connections away"
+            ),
+            Full::Connections | Full::Address => {}
+        }
     }
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+/// Whether a limit that stays reached has to be told again.
+fn is_news(told: &Cell<Option<Instant>>) -> bool {
+    let is_news = told.get().is_none_or(|told| told.elapsed() >= LIMIT_TOLD_EVERY);
+    if is_news {
+        told.set(Some(Instant::now()));
     }
+    is_news
 }
 
 /// How many tasks a stop has to wait for.

@@ -14,6 +14,7 @@ use client::{Answer, Connection};
 use narrows::cli::{Cli, Command};
 use narrows::config::snapshot::Snapshot;
 use narrows::limits::TCP_USER_TIMEOUT;
+use narrows::net::admission::Admission;
 use narrows::net::listen::listen;
 use narrows::ops::{LogFormat, init_log};
 use narrows::worker::{self, Setup};
@@ -153,12 +154,9 @@ impl Relay {
         let listeners = listen(snapshot.listeners[0].address, 1, TCP_USER_TIMEOUT)?;
         let address = listeners[0].local_addr()?;
         let (stop, stopped) = watch::channel(false);
-        let setup = Setup {
-            snapshot: Arc::new(snapshot),
-            listeners,
-            connections: Arc::default(),
-            stop: stopped,
-        };
+        let limits = &snapshot.limits;
+        let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
+        let setup = Setup { snapshot: Arc::new(snapshot), listeners, admission, stop: stopped };
         // The socket listens already: a client that is early waits in its queue.
         let thread = thread::spawn(move || worker::run(setup, || ()));
         Ok(Self { address, stop, thread })

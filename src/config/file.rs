@@ -15,6 +15,7 @@ use super::{
 use crate::deadline::Timeouts;
 use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
+use crate::net::admission::AddressLimit;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -74,6 +75,7 @@ const TO_CLIENT: &[Key] =
     &[Key { name: "read", default: Is("\"10m\"") }, Key { name: "write", default: Is("\"60s\"") }];
 const LIMITS: &[Key] = &[
     Key { name: "connections", default: Is("10000") },
+    Key { name: "connections_per_address", default: Words("`256`, loopback not counted") },
     Key { name: "head_bytes", default: Is("65536") },
     Key { name: "header_fields", default: Is("256") },
 ];
@@ -280,13 +282,16 @@ fn read_period(
 }
 
 fn read_limits(reader: &mut Reader, table: &mut Table<'_>) -> Limits {
-    let Limits { connections, head: HeadLimits { bytes, fields } } = Limits::default();
+    let Limits { connections, per_address, head: HeadLimits { bytes, fields } } = Limits::default();
     let head = HeadLimits {
         bytes: reader.number(table, "head_bytes", HEAD_BYTES_RANGE).unwrap_or(bytes),
         fields: reader.number(table, "header_fields", 1..=HEADER_FIELDS_MAX).unwrap_or(fields),
     };
-    let said = reader.number(table, "connections", CONNECTIONS_RANGE);
-    Limits { connections: said.unwrap_or(connections), head }
+    let connections = reader.number(table, "connections", CONNECTIONS_RANGE).unwrap_or(connections);
+    let said = reader.number(table, "connections_per_address", CONNECTIONS_RANGE);
+    // Who says a number means it for everybody.
+    let said = said.map(|connections| AddressLimit { connections, counts_loopback: true });
+    Limits { connections, per_address: said.unwrap_or(per_address), head }
 }
 
 /// The name of a file, relative to the configuration's folder.
@@ -362,7 +367,10 @@ mod tests {
             workers = 2
             timeouts.keep_alive = "1m"
             timeouts.to_client = { write = "90s" }
-            limits = { connections = 7, head_bytes = 1024, header_fields = 1 }
+            limits.connections = 7
+            limits.connections_per_address = 5
+            limits.head_bytes = 1024
+            limits.header_fields = 1
             [[listener]]
             address = "[::1]:1"
             certificate = "c.pem"
@@ -383,7 +391,8 @@ mod tests {
         assert_eq!(config.timeouts.to_client_write, Duration::from_secs(90));
         assert_eq!(config.timeouts.to_client_read, Duration::from_secs(600));
         let head = HeadLimits { bytes: 1024, fields: 1 };
-        assert_eq!(config.limits, Limits { connections: 7, head });
+        let per_address = AddressLimit { connections: 5, counts_loopback: true };
+        assert_eq!(config.limits, Limits { connections: 7, per_address, head });
         let files = config.listeners[0].credentials.as_ref().unwrap();
         assert_eq!(files.certificate.path, Path::new("folder/c.pem"));
         assert_eq!(files.key.path, Path::new("/k.pem"));

@@ -19,6 +19,7 @@ pub mod value;
 use crate::deadline::Timeouts;
 use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT, POOL_CONNECTIONS_MAX};
+use crate::net::admission::AddressLimit;
 use forward::{ForwardConfig, shares_address};
 use network::Network;
 use problem::{Origin, Problems, quoted};
@@ -44,6 +45,14 @@ pub const WARM_RANGE: RangeInclusive<usize> = 0..=POOL_CONNECTIONS_MAX;
 pub const CONNECTIONS_DEFAULT: usize = 10_000;
 /// Range that `limits.connections` may be set to; the descriptors end long before it does.
 pub const CONNECTIONS_RANGE: RangeInclusive<usize> = 1..=1_000_000;
+/// Client connections of one address by default; `limits.connections_per_address` changes it.
+///
+/// A browser opens six, an SDK as many as it has calls under way: a busy machine, or an office
+/// behind one address, fits in. Forty such addresses fill [`CONNECTIONS_DEFAULT`], and not one.
+/// Loopback is free by default: whoever is on this machine can do worse, and a proxy or a tunnel
+/// that ends here makes all its clients look like one.
+pub const CONNECTIONS_PER_ADDRESS_DEFAULT: AddressLimit =
+    AddressLimit { connections: 256, counts_loopback: false };
 /// Where the command line listens when it names no address: this machine only.
 pub const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -194,6 +203,8 @@ pub struct Limits {
     /// Client connections at one time, all workers together. Beyond it: 503 with Retry-After, or
     /// a close before TLS.
     pub connections: usize,
+    /// Those of one address. Beyond it: the same.
+    pub per_address: AddressLimit,
     /// Of every message head, from clients and upstreams alike.
     pub head: HeadLimits,
 }
@@ -201,7 +212,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let head = HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: HEADER_FIELDS_DEFAULT };
-        Self { connections: CONNECTIONS_DEFAULT, head }
+        let per_address = CONNECTIONS_PER_ADDRESS_DEFAULT;
+        Self { connections: CONNECTIONS_DEFAULT, per_address, head }
     }
 }
 

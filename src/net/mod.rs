@@ -1,7 +1,8 @@
-//! Sockets and the bytes in front of them: listeners, transports, buffers.
+//! Sockets and the bytes in front of them: listeners, who may connect, transports, buffers.
 //!
 //! Nothing in here knows of HTTP, and nothing knows that an exchange has two connections.
 
+pub mod admission;
 pub mod buffer;
 pub mod inbox;
 pub mod listen;

@@ -6,7 +6,6 @@
 //! to an upstream. So nothing has to be put back, and a connection that waits has no buffer.
 
 use crate::config::network::Network;
-use crate::config::snapshot::Listener;
 use crate::deadline::{Alarm, Deadline, Halt};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
@@ -40,20 +39,16 @@ pub(super) struct NoGreeting {
     pub(super) is_tls: bool,
 }
 
-/// Who the client is: the peer, or whom the PROXY header of a peer in the listener's list says.
+/// Who the client is, by the PROXY header that `peer` has to begin with.
 ///
 /// # Errors
 /// There is no such header within `deadline`.
 pub async fn identify(
-    listener: &Listener,
     transport: &mut Transport,
     peer: SocketAddr,
     deadline: Deadline,
     alarm: &mut Alarm,
 ) -> Result<Client, ExchangeError> {
-    if !must_announce(&listener.proxy_protocol, peer) {
-        return Ok(peer.into());
-    }
     let mut seen = 0;
     let header = loop {
         let looking = poll_fn(|cx| poll_header(cx, transport, &mut seen));

@@ -3,7 +3,6 @@
 //! Nothing is read of a client before its upstream is known; what has to be seen for that is only
 //! looked at (`opening`). So whatever is refused has reached no upstream.
 
-use crate::config::snapshot::Listener;
 use crate::deadline::{Alarm, Deadline, Halt, Timer};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError, Peer};
@@ -12,7 +11,7 @@ use crate::net::buffer::with_scratch;
 use crate::net::transport::Transport;
 use crate::ops::{ConnectionEnd, ConnectionRecord};
 use crate::proxy::context::{Client, Context};
-use crate::proxy::opening::{Greeting, NoGreeting, greeting, identify, refused};
+use crate::proxy::opening::{Greeting, NoGreeting, greeting, refused};
 use crate::proxy::side::{GONE, Side};
 use crate::proxy::tunnel::tunnel;
 use crate::route::ForwardTarget;
@@ -48,6 +47,8 @@ pub struct Passthrough {
     context: Rc<Context>,
     /// An index into `Snapshot::listeners`.
     listener: usize,
+    /// Where the client's PROXY header says that it connected to.
+    destination: Option<SocketAddr>,
     alarm: Alarm,
     recorder: Recorder,
 }
@@ -69,10 +70,12 @@ struct Refusal {
 }
 
 impl Passthrough {
-    /// For a connection from `peer` that `listener`, an index into `Snapshot::listeners`, has
+    /// For a connection of `who` that `listener`, an index into `Snapshot::listeners`, has
     /// accepted.
-    pub fn new(context: Rc<Context>, listener: usize, peer: SocketAddr) -> Self {
-        Self { context, listener, alarm: Alarm::default(), recorder: Recorder::new(peer) }
+    pub fn new(context: Rc<Context>, listener: usize, who: Client) -> Self {
+        let recorder = Recorder::new(who.address);
+        let (destination, alarm) = (who.destination, Alarm::default());
+        Self { context, listener, destination, alarm, recorder }
     }
 
     /// Takes the connection through its life, and writes its line of the log. One that belongs to
@@ -97,11 +100,12 @@ impl Passthrough {
         let listener = &context.snapshot.listeners[self.listener];
         let deadline = Deadline::start(Timer::Handshake, &context.snapshot.timeouts);
         let mut speaks_tls = false;
-        let chosen = self.choose(&mut client, listener, deadline, &mut speaks_tls).await;
-        let (target, who) = match chosen {
-            Ok(chosen) => chosen,
+        let chosen = self.choose(&mut client, deadline, &mut speaks_tls).await;
+        let target = match chosen {
+            Ok(target) => target,
             Err(error) => return Err(Refusal { error, client: Some(client), speaks_tls }),
         };
+        let who = Client { address: self.recorder.client, destination: self.destination };
         if let Some(config) = &listener.tls {
             speaks_tls = false;
             let secured = self.secure(client, config, deadline).await;
@@ -128,17 +132,14 @@ impl Passthrough {
         }
     }
 
-    /// Finds out who is there and where to go.
+    /// Finds out where to go.
     async fn choose(
         &mut self,
         client: &mut Transport,
-        listener: &Listener,
         deadline: Deadline,
         speaks_tls: &mut bool,
-    ) -> Result<(ForwardTarget, Client), ExchangeError> {
+    ) -> Result<ForwardTarget, ExchangeError> {
         let Self { context, alarm, recorder, .. } = self;
-        let who = identify(listener, client, recorder.client, deadline, alarm).await?;
-        recorder.client = who.address;
         let forwards = &context.snapshot.forwards;
         if forwards.depends_on_name() {
             let at = Instant::now() + SILENCE_MAX;
@@ -158,7 +159,7 @@ impl Passthrough {
         let forward = forwards.find(recorder.server_name.as_deref());
         let forward = forward.ok_or(refused(OpeningError::NoForward))?;
         recorder.forward = Some(Arc::clone(&forward.name));
-        Ok((forward.target, who))
+        Ok(forward.target)
     }
 
     /// Ends the client's TLS here.

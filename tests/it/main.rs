@@ -11,6 +11,7 @@
 )]
 #![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
 
+mod admission;
 mod backpressure;
 mod chunked;
 mod cut_request;

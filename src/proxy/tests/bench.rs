@@ -224,7 +224,7 @@ impl Bench {
             drain: Drain::default(),
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
-        let passthrough = Box::new(Passthrough::new(Rc::new(context), 0, peer));
+        let passthrough = Box::new(Passthrough::new(Rc::new(context), 0, peer.into()));
         self.sessions.borrow_mut().push(spawn_local(async move {
             assert!(passthrough.run(Transport::Memory(near)).await.is_none());
         }));

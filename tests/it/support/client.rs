@@ -5,7 +5,7 @@ use super::{certificate_file, within};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -14,6 +14,14 @@ use tokio_rustls::{TlsConnector, TlsStream};
 /// Connects without TLS.
 pub async fn connect_plain(address: SocketAddr) -> Peer {
     Peer::new("client", Wire::Plain(connect(address).await.expect("a connection")))
+}
+
+/// As [`connect_plain`], from another address of this machine: all of 127.0.0.0/8 are its own.
+pub async fn connect_plain_from(source: [u8; 4], address: SocketAddr) -> Peer {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((source, 0))).unwrap();
+    let tcp = within("a connection", socket.connect(address)).await.expect("a connection");
+    Peer::new("client", Wire::Plain(tcp))
 }
 
 /// Connects with TLS to the name `localhost`, trusting `certs/ca.pem`, offering `http/1.1`.

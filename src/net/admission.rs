@@ -1,0 +1,223 @@
+//! Who may connect: client connections are counted, in all and by address.
+//!
+//! Shared by all workers and touched when a connection is accepted and when it ends, never on the
+//! data path. No more addresses are remembered than there are connections.
+//!
+//! Not here: how a client that may not is told (`worker`).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many connections one address may have at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressLimit {
+    /// The most of them.
+    pub connections: usize,
+    /// Whether this holds for loopback addresses, too. What stands on the same machine is often
+    /// another proxy or the end of a tunnel, which makes many clients look like one.
+    pub counts_loopback: bool,
+}
+
+/// Which limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// That of all connections.
+    Connections,
+    /// That of the connections of one address.
+    Address,
+}
+
+/// The counts, against their limits.
+#[derive(Debug)]
+pub struct Admission {
+    connections_max: usize,
+    of_address: AddressLimit,
+    connections: AtomicUsize,
+    addresses: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Admission {
+    /// Nobody is here yet.
+    pub fn new(connections_max: usize, of_address: AddressLimit) -> Self {
+        let (connections, addresses) = Default::default();
+        Self { connections_max, of_address, connections, addresses }
+    }
+
+    /// Takes a place for a connection whose client is not known yet: see [`Place::claim`].
+    ///
+    /// # Errors
+    /// [`Full::Connections`]: all places are taken.
+    pub fn enter(self: &Arc<Self>) -> Result<Place, Full> {
+        // Relaxed: the count orders nothing but itself.
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let place = Place { admission: Arc::clone(self), claimed: None };
+        if before < self.connections_max { Ok(place) } else { Err(Full::Connections) }
+    }
+
+    /// Connections that have a place now.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Nothing in here panics between two states, so that a poisoned count is right, too.
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of one connection, given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    admission: Arc<Admission>,
+    /// The block of addresses that it counts for, once claimed.
+    claimed: Option<IpAddr>,
+}
+
+impl Place {
+    /// Counts the connection for `address`, that of its client: the socket's peer, or whom a
+    /// trusted proxy announces. To be called once.
+    ///
+    /// # Errors
+    /// [`Full::Address`]: this address has as many connections as it may. The place is given back.
+    pub fn claim(mut self, address: IpAddr) -> Result<Self, Full> {
+        let AddressLimit { connections, counts_loopback } = self.admission.of_address;
+        let block = block_of(address);
+        if block.is_loopback() && !counts_loopback {
+            return Ok(self);
+        }
+        let admission = Arc::clone(&self.admission);
+        let mut addresses = admission.addresses();
+        let count = addresses.entry(block).or_default();
+        if *count >= connections {
+            return Err(Full::Address);
+        }
+        *count += 1;
+        self.claimed = Some(block);
+        Ok(self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.connections.fetch_sub(1, Ordering::Relaxed);
+        let Some(block) = self.claimed else { return };
+        if let Entry::Occupied(mut count) = self.admission.addresses().entry(block) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// What counts as one address: an IPv4 address, also one written as IPv6 (RFC 4291, section
+/// 2.5.5.2), and of IPv6 a /64, because one host has all of its addresses at its disposal (RFC
+/// 4291, section 2.5.1). The loopback address of IPv6 stands for itself.
+fn block_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    fn admission(all: usize, of_address: usize, counts_loopback: bool) -> Arc<Admission> {
+        let limit = AddressLimit { connections: of_address, counts_loopback };
+        Arc::new(Admission::new(all, limit))
+    }
+
+    fn admit(admission: &Arc<Admission>, address: &str) -> Result<Place, Full> {
+        admission.enter().and_then(|place| place.claim(address.parse().unwrap()))
+    }
+
+    /// One connection from each address, of which all but the last have to get in.
+    #[track_caller]
+    fn last_of(limit: usize, addresses: &[&str]) -> Option<Full> {
+        let admission = admission(100, limit, true);
+        let (last, first) = addresses.split_last().unwrap();
+        let _places: Vec<_> = first.iter().map(|it| admit(&admission, it).unwrap()).collect();
+        admit(&admission, last).err()
+    }
+
+    #[test]
+    fn an_address_has_as_many_places_as_its_limit_and_others_are_not_asked() {
+        assert_eq!(last_of(2, &["192.0.2.1", "192.0.2.1"]), None);
+        assert_eq!(last_of(2, &["192.0.2.1", "192.0.2.1", "192.0.2.1"]), Some(Full::Address));
+        assert_eq!(last_of(1, &["192.0.2.1", "192.0.2.2"]), None);
+        assert_eq!(last_of(1, &["127.0.0.1", "127.0.0.2"]), None);
+    }
+
+    #[test]
+    fn a_prefix_of_64_bits_is_one_address() {
+        let [one, other] = ["2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"];
+        assert_eq!(last_of(1, &[one, other]), Some(Full::Address));
+        assert_eq!(last_of(1, &[one, "2001:db8:0:1::1"]), None);
+        assert_eq!(last_of(1, &["::1", "::2"]), None, "this machine, and somebody else");
+    }
+
+    #[test]
+    fn an_ipv4_address_counts_as_itself_also_when_it_is_written_as_ipv6() {
+        assert_eq!(last_of(1, &["192.0.2.1", "::ffff:192.0.2.1"]), Some(Full::Address));
+        assert_eq!(last_of(1, &["::ffff:192.0.2.1", "::ffff:192.0.2.2"]), None);
+    }
+
+    #[test]
+    fn a_place_that_is_given_back_can_be_had_again_and_leaves_no_trace() {
+        let admission = admission(3, 1, true);
+        for _ in 0..3 {
+            let place = admit(&admission, "192.0.2.1").unwrap();
+            assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), Full::Address);
+            assert_eq!(admission.connections(), 1, "who is turned away holds no place");
+            drop(place);
+            assert_eq!(admission.connections(), 0);
+            assert!(admission.addresses().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_limit_of_all_connections_comes_first() {
+        let admission = admission(2, 2, true);
+        let _one = admit(&admission, "192.0.2.1").unwrap();
+        let _two = admission.enter().unwrap();
+        assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), Full::Connections);
+        assert_eq!(admission.addresses().len(), 1, "who has no place is not remembered");
+    }
+
+    #[test]
+    fn this_machine_is_not_counted_unless_it_is_meant() {
+        for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            let free = admission(100, 1, false);
+            let _one = admit(&free, address).unwrap();
+            assert!(admit(&free, address).is_ok(), "{address}");
+            assert!(free.addresses().is_empty(), "{address}");
+            let counted = admission(100, 1, true);
+            let _one = admit(&counted, address).unwrap();
+            assert_eq!(admit(&counted, address).unwrap_err(), Full::Address, "{address}");
+        }
+    }
+
+    #[test]
+    fn workers_that_count_at_the_same_time_lose_nothing() {
+        let admission = admission(1000, 10, true);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for last in 0..2000_u32 {
+                        let _place = admit(&admission, &format!("192.0.2.{}", last % 5));
+                    }
+                });
+            }
+        });
+        assert_eq!(admission.connections(), 0);
+        assert!(admission.addresses().is_empty());
+    }
+}
