@@ -408,3 +408,6 @@ impl Drop for LiveGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

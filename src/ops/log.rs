@@ -187,10 +187,11 @@ fn gather(line: &str, to: Stderr, may_wait: bool) {
 ///
 /// The message is a field and therefore escaped; a backtrace would be many lines of a stripped
 /// binary's addresses.
-fn log_panic(info: &PanicHookInfo<'_>) {
+pub(crate) fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(|place| format!("{}:{}", place.file(), place.line()));
     let (location, reason) = (place.as_deref(), panic_message(info.payload()));
-    tracing::error!(target: "narrows::panic", location, reason, "panic");
+    let panics = super::panics::count_panic();
+    tracing::error!(target: "narrows::panic", panics, location, reason, "panic");
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {

@@ -8,14 +8,15 @@ pub mod date;
 mod descriptors;
 mod line;
 mod log;
+mod panics;
 mod signals;
 pub mod tunnel_log;
 
 pub use access_log::{ExchangeRecord, MethodName, Outcome};
 pub use descriptors::raise_descriptor_limit;
 pub use line::LogFormat;
-#[cfg(test)]
-pub(crate) use log::capture::logged;
 pub use log::{Log, READY, init_log, write_gathered_lines};
+#[cfg(test)]
+pub(crate) use log::{capture::logged, log_panic};
 pub use signals::StopSignals;
 pub use tunnel_log::{ConnectionEnd, ConnectionRecord};

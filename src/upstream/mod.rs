@@ -12,17 +12,19 @@ pub mod pool;
 pub mod resolve;
 pub mod retry;
 
-use crate::error::ExchangeError;
+use crate::error::{Cause, ExchangeError, Peer};
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::net::transport::Transport;
 use crate::upstream::keeper::Backoff;
 use crate::upstream::pool::{Checked, Line, Pool};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::thread::panicking;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -301,6 +303,11 @@ impl AttemptGuard {
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
         self.shared.attempts.set(self.shared.attempts.get() - 1);
+        if panicking() {
+            // Whoever waits for this attempt would wait for ever.
+            let cause = Cause::Io(ErrorKind::Other);
+            self.shared.fail(ExchangeError { peer: Peer::Narrows, cause }, self.begun);
+        }
     }
 }
 

@@ -1,0 +1,143 @@
+//! A worker with an upstream that the test plays: what a panic ends, and what it does not.
+
+use super::*;
+use crate::cli::{Cli, Command};
+use crate::net::listen::listen;
+use crate::ops::{LogFormat, log_panic, logged};
+use crate::upstream::{Dial, Dialing};
+use clap::Parser;
+use std::panic::{set_hook, take_hook};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::Level;
+
+const GET: &[u8] = b"GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n";
+/// Longest wait for anything.
+const GUARD: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_panic_ends_its_connection_alone_and_is_counted_in_the_log() {
+    // The hook belongs to the whole process; that of the other tests is called, too.
+    let others = Arc::new(take_hook());
+    let hook = Arc::clone(&others);
+    set_hook(Box::new(move |info| {
+        log_panic(info);
+        hook(info);
+    }));
+    let log = logged(LogFormat::Text, Level::INFO, || {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.unwrap().block_on(async { timeout(GUARD, scene()).await.unwrap() });
+    });
+    set_hook(Box::new(move |info| others(info)));
+
+    let counts: Vec<u64> = log.lines().filter_map(panics).collect();
+    assert_eq!(counts.len(), 2, "{log}");
+    // Other tests of this process may panic, too.
+    assert!(counts[0] >= 1 && counts[1] > counts[0], "{log}");
+    let ends = |end: &str| log.lines().filter(|it| it.contains(end)).count();
+    assert_eq!(ends("end=\"aborted\" fault=\"narrows\" cause=\"panic\""), 1, "{log}");
+    assert_eq!(ends("status=500"), 1, "{log}");
+    assert_eq!(ends("end=\"completed\""), 2, "{log}");
+}
+
+/// The number in the line of a panic.
+fn panics(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(" ERROR narrows::panic: panic panics=")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+async fn scene() {
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dialer = Rc::new(Dialer {
+        manner: Cell::new(Manner::Connect),
+        address: origin.local_addr().unwrap(),
+    });
+    let worker = worker(Rc::clone(&dialer));
+    let front = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1, GUARD).unwrap().remove(0);
+    let address = front.local_addr().unwrap();
+    spawn_local(Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), None));
+
+    let mut held = ask(address).await;
+    let (mut upstream, _) = origin.accept().await.unwrap();
+    upstream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").await.unwrap();
+    expect(&mut held, "\r\n\r\nfirst").await;
+
+    // In the task of the connection: nobody is left to answer.
+    dialer.manner.set(Manner::PanicAtOnce);
+    let mut answer = Vec::new();
+    assert_eq!(ask(address).await.read_to_end(&mut answer).await.unwrap(), 0, "{answer:?}");
+    // In a task of the upstream's: the connection that waits for it is told.
+    dialer.manner.set(Manner::PanicInTheAttempt);
+    let mut client = ask(address).await;
+    expect(&mut client, "\"code\":\"internal_error\",\"param\":null}}").await;
+    drop(client);
+
+    upstream.write_all(b"after").await.unwrap();
+    expect(&mut held, "after").await;
+    dialer.manner.set(Manner::Connect);
+    held.write_all(GET).await.unwrap();
+    upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    expect(&mut held, "\r\n\r\n").await;
+
+    drop(held);
+    while worker.admission.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+    worker.context.drain.begin();
+    worker.live.none().await;
+}
+
+fn worker(dialer: Rc<Dialer>) -> Rc<Worker> {
+    let arguments = ["narrows", "run", "/gpt/=http://127.0.0.1:9/"];
+    let Command::Run(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
+        unreachable!("the arguments begin with run")
+    };
+    let snapshot = Snapshot::load(&arguments.config().unwrap()).unwrap();
+    let limits = &snapshot.limits;
+    let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
+    let upstreams = vec![Upstream::new(Box::new(dialer), 0)];
+    let context = Context { snapshot: Arc::new(snapshot), upstreams, drain: Drain::default() };
+    let (refusals, told, live) = Default::default();
+    Rc::new(Worker { context: Rc::new(context), admission, refusals, told, live })
+}
+
+async fn ask(address: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(GET).await.unwrap();
+    client
+}
+
+/// Reads until `end` has come.
+async fn expect(client: &mut TcpStream, end: &str) {
+    let mut got = Vec::new();
+    while !got.ends_with(end.as_bytes()) {
+        let count = client.read_buf(&mut got).await.unwrap();
+        assert!(count > 0, "no {end:?} behind {:?}", String::from_utf8_lossy(&got));
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Manner {
+    Connect,
+    PanicAtOnce,
+    PanicInTheAttempt,
+}
+
+struct Dialer {
+    manner: Cell<Manner>,
+    address: SocketAddr,
+}
+
+impl Dial for Rc<Dialer> {
+    fn dial(&self) -> Dialing {
+        let address = self.address;
+        match self.manner.get() {
+            Manner::Connect => Box::pin(async move {
+                Ok(Transport::Tcp(MeteredTcp::new(TcpStream::connect(address).await.unwrap())))
+            }),
+            Manner::PanicAtOnce => panic!("on purpose"),
+            Manner::PanicInTheAttempt => Box::pin(async { panic!("on purpose") }),
+        }
+    }
+}
