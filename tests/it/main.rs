@@ -12,6 +12,7 @@
 #![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
 
 mod admission;
+mod attackers;
 mod backpressure;
 mod chunked;
 mod cut_request;
@@ -20,6 +21,7 @@ mod early;
 mod fields;
 mod forward;
 mod framing;
+mod handshakes;
 mod host;
 mod kit;
 mod log;
@@ -32,6 +34,7 @@ mod request_head;
 mod responses;
 mod reuse;
 mod smoke;
+mod stopped_origin;
 mod streaming;
 mod support;
 mod target;

@@ -14,4 +14,5 @@ mod pump;
 mod session;
 mod tunnel;
 mod upstream_limits;
+mod vanish;
 mod wire;

@@ -27,12 +27,12 @@ impl Origin {
 
     /// HTTPS with `certs/{name}.pem` and its key: `server`, `expired`, `wrong-name`, `foreign`.
     pub async fn tls_with(name: &str) -> Self {
-        Self { listener: listen().await, tls: Some(acceptor(name, ALL_VERSIONS)) }
+        Self { listener: listen().await, tls: Some(tls_acceptor(name, ALL_VERSIONS)) }
     }
 
     /// As [`Origin::tls`], but of TLS 1.2.
     pub async fn tls12() -> Self {
-        let tls = Some(acceptor("server", &[&TLS12]));
+        let tls = Some(tls_acceptor("server", &[&TLS12]));
         Self { listener: listen().await, tls }
     }
 
@@ -50,7 +50,7 @@ impl Origin {
 
     /// Presents another certificate from now on.
     pub fn present(&mut self, name: &str) {
-        self.tls = Some(acceptor(name, ALL_VERSIONS));
+        self.tls = Some(tls_acceptor(name, ALL_VERSIONS));
     }
 
     /// HTTP without TLS.
@@ -109,7 +109,8 @@ impl Origin {
     }
 }
 
-fn acceptor(name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
+/// Of a server with `certs/{name}.pem`.
+pub fn tls_acceptor(name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
     let chain = CertificateDer::from_pem_file(certificate_file(&format!("{name}.pem")));
     let key = PrivateKeyDer::from_pem_file(certificate_file(&format!("{name}.key")));
     let mut config = ServerConfig::builder_with_protocol_versions(versions)

@@ -7,6 +7,7 @@ use super::within;
 use socket2::SockRef;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -227,6 +228,17 @@ impl Peer {
     /// Ends our direction in order (`close_notify`, FIN) and reads on.
     pub async fn half_close(&mut self) {
         within("our half-close", self.wire.shutdown()).await.expect("our half-close");
+    }
+
+    /// As [`half_close`](Self::half_close), for a peer that may be gone.
+    pub async fn try_half_close(&mut self) {
+        let _gone = within("our half-close", self.wire.shutdown()).await;
+    }
+
+    /// Whether bytes have arrived that were not read yet; below TLS, if there is any.
+    pub fn has_bytes(&self) -> bool {
+        !self.surplus.is_empty()
+            || SockRef::from(self.wire.tcp()).peek(&mut [MaybeUninit::uninit()]).is_ok()
     }
 
     /// Closes in order: `close_notify` and FIN.

@@ -35,6 +35,7 @@ pub struct Relay {
 pub struct Setup {
     toml: String,
     arguments: Vec<&'static str>,
+    open_files: Option<u32>,
 }
 
 impl Relay {
@@ -92,6 +93,28 @@ impl Relay {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// Its descriptors that are open now.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the relay runs").count()
+    }
+
+    /// Waits until it has no more descriptors open than this.
+    pub async fn wait_for_descriptors(&self, most: usize) {
+        let closed = async {
+            while self.descriptors() > most {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("descriptors to be closed", closed).await;
+    }
+
+    /// Its memory now (resident set), in KiB.
+    pub fn resident_kib(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).expect("the relay runs");
     }
@@ -124,7 +147,7 @@ impl Relay {
 
 impl Setup {
     fn new(toml: String) -> Self {
-        Self { toml, arguments: Vec::new() }
+        Self { toml, arguments: Vec::new(), open_files: None }
     }
 
     /// With several workers; one is the default of tests.
@@ -139,12 +162,27 @@ impl Setup {
         self
     }
 
+    /// With no more open files than this.
+    pub fn open_files(mut self, count: u32) -> Self {
+        self.open_files = Some(count);
+        self
+    }
+
     /// Appends to the configuration. The text begins inside the last table, the route's, so
     /// `tls_name = "…"` extends the route and `[timeouts]` begins a table of its own.
     pub fn with(mut self, toml: &str) -> Self {
         self.toml.push_str(toml);
         self.toml.push('\n');
         self
+    }
+
+    /// The program, by way of a shell where a limit has to be set before it starts.
+    fn program(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_narrows");
+        let Some(count) = self.open_files else { return Command::new(program) };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\""), program]);
+        shell
     }
 
     async fn spawn(self) -> Relay {
@@ -158,7 +196,8 @@ impl Setup {
             self.toml.replace("[[route]]\n", "[[route]]\nwarm = 0\n")
         };
         let configuration = write_configuration(&format!("{workers}{toml}"));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
+        let mut child = self
+            .program()
             .args(["run", "--config"])
             .arg(&configuration)
             .args(&self.arguments)

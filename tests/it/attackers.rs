@@ -1,0 +1,469 @@
+//! Peers that mean harm: what one of them costs is bounded in memory and in time, and honest
+//! clients are served meanwhile.
+//!
+//! Each bound on memory is one for the whole process of the relay, as the kernel counts it, and
+//! stands beside what it is made of. `--nocapture` shows what was measured.
+
+use crate::support::client::{connect_plain, connect_plain_from, tls_config};
+use crate::support::origin::Origin;
+use crate::support::peer::{End, Peer};
+use crate::support::relay::{Relay, Setup};
+use crate::support::stage::{CHUNKED, OK_LAST};
+use crate::support::stall::pattern;
+use crate::support::within;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
+
+/// How many attackers there are at one time, unless a test says otherwise.
+const CROWD: usize = 200;
+/// Longest time that an honest exchange, with a new connection on both sides, may take beside
+/// them, on a busy machine and with a debug build. Without them it takes some milliseconds.
+const HONEST_MAX: Duration = Duration::from_secs(5);
+/// What the relay may grow by without any cause in particular: lists, timers, the allocator.
+const SLACK_KIB: usize = 2 * 1024;
+/// A connection that waits: its task, its session, its entry in the runtime; TLS's state besides.
+const CONNECTION_KIB: usize = 8;
+/// A handshake under way, or TLS's state behind it with its buffers.
+const TLS_KIB: usize = 40;
+/// A pooled buffer with a part of a head, or of a body that a receiver does not take.
+const BUFFER_KIB: usize = 8;
+
+const HONEST: &str = "GET /honest/ HTTP/1.1\r\nHost: a\r\n\r\n";
+const ATTACK: &str = "GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n";
+const UPLOAD: &str = "POST /gpt/ HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n";
+const CHUNKED_UPLOAD: &str = "POST /gpt/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+#[tokio::test]
+async fn slow_heads_cost_a_buffer_each_and_end_at_their_limit() {
+    let scene = Scene::plain("[timeouts]\nrequest_head = \"2s\"\n").await;
+    let mut crowd = scene.crowd(CROWD, "GET /gpt/ HTTP/1.1\r\nHost: a\r\nX: ").await;
+    let begun = Instant::now();
+    let bound = CROWD * (CONNECTION_KIB + BUFFER_KIB);
+    while !crowd.is_empty() {
+        for attacker in &mut crowd {
+            attacker.try_send("x").await.expect("a head that goes on");
+        }
+        scene.serve_an_honest_client().await;
+        scene.assert_growth("slow heads", bound);
+        let late = crowd.extract_if(.., |it| it.has_bytes()).collect::<Vec<_>>();
+        for mut attacker in late {
+            assert!(begun.elapsed() >= Duration::from_secs(1), "the limit is 2 s for each");
+            assert!(attacker.read_head().await.starts_with("HTTP/1.1 408 "));
+        }
+    }
+}
+
+/// The most that heads can cost: each is as long as `limits.head_bytes` allows, and not whole.
+#[tokio::test]
+async fn heads_that_are_never_whole_cost_twice_their_limit_at_most() {
+    const COUNT: usize = 50;
+    let scene = Scene::plain("").await;
+    let mut part = "GET /gpt/ HTTP/1.1\r\nHost: a\r\nX: ".to_owned();
+    part += &"x".repeat(64 * 1024 - part.len() - 1);
+    let crowd = scene.crowd(COUNT, &part).await;
+    scene.serve_an_honest_client().await;
+    scene.assert_growth("heads of 64 KiB", COUNT * (CONNECTION_KIB + 2 * 64));
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn slow_bodies_hold_no_buffer_and_end_when_nothing_comes() {
+    for begin in [UPLOAD, CHUNKED_UPLOAD] {
+        let scene = Scene::plain("[timeouts]\nto_upstream = { read = \"2s\" }\n").await;
+        let (mut crowd, mut upstreams) = (scene.crowd(CROWD, begin).await, Vec::new());
+        for _ in 0..CROWD {
+            let mut upstream = scene.attacked.accept().await;
+            upstream.read_head().await;
+            upstreams.push(upstream);
+        }
+        let byte = if begin == UPLOAD { "x" } else { "1\r\nx\r\n" };
+        for _ in 0..5 {
+            for attacker in &mut crowd {
+                attacker.send(byte).await;
+            }
+            scene.serve_an_honest_client().await;
+            scene.assert_growth("slow bodies", CROWD * 2 * CONNECTION_KIB);
+        }
+        for attacker in &mut crowd {
+            assert!(attacker.read_head().await.starts_with("HTTP/1.1 408 "));
+        }
+        for upstream in &mut upstreams {
+            assert_eq!(upstream.read_to_end().await.1, End::Reset);
+        }
+    }
+}
+
+#[tokio::test]
+async fn slow_readers_cost_what_one_read_brought_and_end_when_they_take_nothing() {
+    const COUNT: usize = 40;
+    let scene = Scene::plain("[timeouts]\nto_client = { write = \"2s\" }\n").await;
+    let crowd = scene.crowd(COUNT, ATTACK).await;
+    let mut sending = Vec::new();
+    for _ in 0..COUNT {
+        let mut upstream = scene.attacked.accept().await;
+        sending.push(tokio::spawn(async move {
+            upstream.read_head().await;
+            upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n").await;
+            let part = pattern(0, 256 * 1024);
+            while upstream.try_send(&part).await.is_ok() {}
+        }));
+    }
+    let bound = COUNT * (2 * CONNECTION_KIB + 64 + BUFFER_KIB);
+    let mut waiting = true;
+    while waiting {
+        scene.serve_an_honest_client().await;
+        scene.assert_growth("slow readers", bound);
+        waiting = sending.iter().any(|it| !it.is_finished());
+    }
+    drop(crowd);
+    scene.relay.wait_for_log("cause=\"slow_reader\"").await;
+}
+
+#[tokio::test]
+async fn handshakes_that_stop_half_way_end_at_their_limit() {
+    let scene = Scene::tls("[timeouts]\nhandshake = \"2s\"\n").await;
+    let config = tls_config(ALL_VERSIONS);
+    let mut tls = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    let mut crowd = Vec::new();
+    for number in 0..CROWD {
+        let mut attacker = connect_plain(scene.relay.address()).await;
+        // Every other one has said all it has to say, and does not answer what comes back.
+        attacker.send(&hello[..hello.len() / (1 + number % 2)]).await;
+        crowd.push(attacker);
+    }
+    let begun = Instant::now();
+    let leaving = async {
+        for attacker in &mut crowd {
+            attacker.read_to_end().await;
+        }
+    };
+    scene.serve_during("handshakes", CROWD * (CONNECTION_KIB + TLS_KIB), leaving).await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "the limit is 2 s for each");
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_is_turned_away_and_those_that_are_here_are_served() {
+    let limits = "[limits]\nconnections = 100\n[timeouts]\nlinger = \"1s\"\n";
+    for tls in [false, true] {
+        let scene = if tls { Scene::tls(limits).await } else { Scene::plain(limits).await };
+        let mut inside = scene.relay.connect().await;
+        let mut crowd = Vec::new();
+        for round in 0..10 {
+            for _ in 0..100 {
+                crowd.push(connect_plain(scene.relay.address()).await);
+            }
+            let since = Instant::now();
+            inside.send(HONEST).await;
+            let mut upstream = scene.honest.accept().await;
+            upstream.read_head().await;
+            upstream.send(OK_LAST).await;
+            assert_eq!(inside.read_message().await.1, b"ok");
+            assert!(since.elapsed() < HONEST_MAX, "round {round}");
+            scene.assert_growth("flood", 164 * CONNECTION_KIB);
+        }
+        scene.relay.wait_for_log("limits.connections is reached").await;
+        drop(crowd);
+        // As soon as the flood is gone.
+        while !scene.try_to_serve().await {}
+    }
+}
+
+#[tokio::test]
+async fn a_flood_from_one_address_keeps_nobody_else_out() {
+    const ATTACKER: [u8; 4] = [127, 0, 0, 5];
+    let limits = "[limits]\nconnections = 100\nconnections_per_address = 50\n";
+    let scene = Scene::plain(limits).await;
+    let mut crowd = Vec::new();
+    for _ in 0..10 {
+        for _ in 0..50 {
+            crowd.push(connect_plain_from(ATTACKER, scene.relay.address()).await);
+        }
+        scene.serve_an_honest_client().await;
+        scene.assert_growth("flood from one address", 115 * CONNECTION_KIB);
+    }
+    let line = scene.relay.wait_for_log("per_address is reached").await;
+    assert!(line.ends_with("client=127.0.0.5"), "{line}");
+}
+
+#[tokio::test]
+async fn a_flood_of_pipelined_requests_is_not_read_ahead() {
+    let scene = Scene::plain("").await;
+    // Those for the upstream wait for its answer; those without a route for their reader.
+    for (target, reached) in [("gpt", true), ("nowhere", false)] {
+        let mut attacker = scene.relay.connect().await;
+        let requests = format!("GET /{target}/ HTTP/1.1\r\nHost: a\r\n\r\n").repeat(2000);
+        let mut taken = 0;
+        let mut upstream = None;
+        for _ in 0..10 {
+            while attacker.send_now(requests.as_bytes()).await > 0 {
+                taken += 1;
+                assert!(taken < 10_000, "{target}: the flood never stops");
+            }
+            if reached && upstream.is_none() {
+                upstream = Some(scene.attacked.accept().await);
+            }
+            scene.serve_an_honest_client().await;
+            scene.assert_growth("pipelined requests", 64 + 2 * BUFFER_KIB);
+        }
+        scene.attacked.assert_untouched().await;
+        attacker.reset();
+    }
+}
+
+#[tokio::test]
+async fn heads_of_one_byte_fields_are_refused_and_cost_little_time() {
+    let scene = Scene::plain("").await;
+    let mut head = "GET /gpt/ HTTP/1.1\r\nHost: a\r\n".to_owned();
+    head += &"a:\r\n".repeat((64 * 1024 - head.len()) / 4 - 1);
+    head += "\r\n";
+    for _ in 0..5 {
+        let mut crowd = scene.crowd(CROWD / 5, &head).await;
+        scene.serve_an_honest_client().await;
+        for attacker in &mut crowd {
+            assert!(attacker.read_head().await.starts_with("HTTP/1.1 431 "));
+        }
+        scene.assert_growth("heads of one-byte fields", CROWD / 5 * (CONNECTION_KIB + 2 * 64));
+    }
+    // The rest byte by byte: each is looked at once, so that the last costs no more than the first.
+    let mut attacker = scene.relay.connect().await;
+    let (begin, rest) = head.as_bytes().split_at(head.len() - 8 * 1024);
+    attacker.send(begin).await;
+    let trickling = async {
+        for byte in rest {
+            attacker.send([*byte]).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    scene.serve_during("a head byte by byte", 2 * 64 + 2 * BUFFER_KIB, trickling).await;
+    assert!(attacker.read_head().await.starts_with("HTTP/1.1 431 "));
+    scene.serve_an_honest_client().await;
+    scene.attacked.assert_untouched().await;
+
+    let mut client = scene.relay.connect().await;
+    client.send(ATTACK).await;
+    let mut upstream = scene.attacked.accept().await;
+    upstream.read_head().await;
+    let _cut = upstream.try_send(head.replace("GET /gpt/ HTTP/1.1", "HTTP/1.1 200 OK")).await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 502 "));
+}
+
+#[tokio::test]
+async fn chunks_of_one_byte_arrive_and_hold_up_nobody() {
+    let scene = Scene::plain("").await;
+    let mut client = scene.relay.connect().await;
+    client.send(CHUNKED_UPLOAD).await;
+    let mut upstream = scene.attacked.accept().await;
+    upstream.read_head().await;
+    scene.pass_tiny_chunks(&mut client, &mut upstream).await;
+    upstream.send(CHUNKED).await;
+    client.read_head().await;
+    scene.pass_tiny_chunks(&mut upstream, &mut client).await;
+}
+
+#[tokio::test]
+async fn a_response_that_never_ends_costs_what_another_does() {
+    const READ_BYTES: usize = 16 * 1024 * 1024;
+    let scene = Scene::plain("").await;
+    for head in [CHUNKED, "HTTP/1.1 200 OK\r\n\r\n"] {
+        let (mut client, mut upstream) = scene.answered(head).await;
+        let endless = async {
+            let part = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+            while upstream.try_send(&part).await.is_ok() {}
+        };
+        let reading = async {
+            let mut read = 0;
+            while read < READ_BYTES {
+                read += client.read_some().await.len();
+            }
+            client.reset();
+        };
+        // It ends when the client has had enough.
+        let passing = async { tokio::join!(endless, reading) };
+        scene.serve_during("an endless response", 64 + 2 * BUFFER_KIB, passing).await;
+    }
+}
+
+#[tokio::test]
+async fn a_response_without_an_end_in_its_framing_is_cut_at_its_bound() {
+    let scene = Scene::plain("").await;
+    // What never ends, and what the client gets of it: an answer of ours, or a cut.
+    for (begin, endless, answered) in [
+        ("HTTP/1.1 200 OK\r\n", "a: b\r\n", true),
+        ("HTTP/1.1 200 ", "OK", true),
+        ("", "x", true),
+        ("", "HTTP/1.1 103 Early Hints\r\n\r\n", true),
+        (CHUNKED, "0", false),
+        (CHUNKED, "1;a=b", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "a: b\r\n", false),
+    ] {
+        let mut client = scene.relay.connect().await;
+        client.send(ATTACK).await;
+        let mut upstream = scene.attacked.accept().await;
+        upstream.read_head().await;
+        upstream.send(begin).await;
+        let part = endless.repeat(1024);
+        let sending = async { while upstream.try_send(&part).await.is_ok() {} };
+        within("the end of an endless response", sending).await;
+        let case = format!("{begin:?} {endless:?}");
+        if answered {
+            let mut head = client.read_head().await;
+            while head.starts_with("HTTP/1.1 103 ") {
+                head = client.read_head().await;
+            }
+            assert!(head.starts_with("HTTP/1.1 502 "), "{case}: {head}");
+        } else {
+            assert_eq!(client.read_to_end().await.1, End::Reset, "{case}");
+        }
+        scene.serve_an_honest_client().await;
+        scene.assert_growth("endless framing", 2 * 64 + 2 * BUFFER_KIB);
+    }
+}
+
+/// A relay with an origin for attackers and one for honest clients.
+struct Scene {
+    relay: Relay,
+    attacked: Origin,
+    honest: Origin,
+    /// Its memory before the attack.
+    before_kib: usize,
+}
+
+impl Scene {
+    async fn plain(toml: &str) -> Self {
+        let (attacked, honest) = (Origin::plain().await, Origin::plain().await);
+        Self::new(Relay::plain_to(&attacked), attacked, honest, toml).await
+    }
+
+    async fn tls(toml: &str) -> Self {
+        let (attacked, honest) = (Origin::plain().await, Origin::plain().await);
+        Self::new(Relay::to(&attacked), attacked, honest, toml).await
+    }
+
+    async fn new(setup: Setup, attacked: Origin, honest: Origin, toml: &str) -> Self {
+        let route = format!(
+            "[[route]]\npath = \"/honest/\"\nupstream = \"http://{}/\"\n",
+            honest.address()
+        );
+        let relay = setup.with(&route).with(toml).await;
+        let mut scene = Self { relay, attacked, honest, before_kib: 0 };
+        for _ in 0..10 {
+            scene.serve_an_honest_client().await;
+        }
+        scene.before_kib = scene.relay.resident_kib();
+        scene
+    }
+
+    /// So many new clients that have sent this.
+    async fn crowd(&self, count: usize, begin: &str) -> Vec<Peer> {
+        let mut crowd = Vec::new();
+        for _ in 0..count {
+            let mut attacker = self.relay.connect().await;
+            attacker.send(begin).await;
+            crowd.push(attacker);
+        }
+        crowd
+    }
+
+    /// A client and its upstream, with a response head between them.
+    async fn answered(&self, head: &str) -> (Peer, Peer) {
+        let mut client = self.relay.connect().await;
+        client.send(ATTACK).await;
+        let mut upstream = self.attacked.accept().await;
+        upstream.read_head().await;
+        upstream.send(head).await;
+        client.read_head().await;
+        (client, upstream)
+    }
+
+    async fn serve_an_honest_client(&self) {
+        let since = Instant::now();
+        assert!(self.try_to_serve().await, "an honest client is turned away");
+        assert!(since.elapsed() < HONEST_MAX, "an honest client waited {:?}", since.elapsed());
+    }
+
+    /// Whether a new client is served.
+    async fn try_to_serve(&self) -> bool {
+        let Ok(mut client) = self.relay.try_connect().await else { return false };
+        if client.try_send(HONEST).await.is_err() {
+            return false;
+        }
+        let upstream = async {
+            let mut upstream = self.honest.accept().await;
+            upstream.read_head().await;
+            upstream.send(OK_LAST).await;
+        };
+        let answer = async {
+            let (bytes, _) = client.read_to_end().await;
+            bytes
+        };
+        tokio::select! {
+            () = upstream => {
+                assert_eq!(client.read_message().await.1, b"ok");
+                client.close().await;
+                true
+            }
+            // Nothing else ends it, or answers: the client itself has not asked for an end.
+            refusal = answer => {
+                assert!(refusal.is_empty() || refusal.starts_with(b"HTTP/1.1 503 "));
+                false
+            }
+        }
+    }
+
+    /// A million chunks of one byte, each of which has to arrive.
+    async fn pass_tiny_chunks(&self, sender: &mut Peer, receiver: &mut Peer) {
+        const TOTAL: usize = 1024 * 1024;
+        let content = pattern(0, TOTAL);
+        let sending = async {
+            for part in content.chunks(16 * 1024) {
+                let mut chunks = Vec::new();
+                for byte in part {
+                    chunks.extend_from_slice(&[b'1', b'\r', b'\n', *byte, b'\r', b'\n']);
+                }
+                sender.send(chunks).await;
+            }
+            sender.send("0\r\n\r\n").await;
+        };
+        let receiving = async {
+            let mut at = 0;
+            loop {
+                let chunk = receiver.read_chunk().await;
+                if chunk.is_empty() {
+                    return assert_eq!(at, TOTAL);
+                }
+                assert!(content[at..].starts_with(&chunk), "at {at}");
+                at += chunk.len();
+            }
+        };
+        let passing = async { tokio::join!(sending, receiving) };
+        self.serve_during("chunks of one byte", 64 + 2 * BUFFER_KIB, passing).await;
+    }
+
+    /// Serves honest clients until `attack` is over, and watches the relay's memory.
+    async fn serve_during<T>(&self, name: &str, bound_kib: usize, attack: impl Future<Output = T>) {
+        let over = Cell::new(false);
+        let attacking = async {
+            attack.await;
+            over.set(true);
+        };
+        let serving = async {
+            while !over.get() {
+                self.serve_an_honest_client().await;
+                self.assert_growth(name, bound_kib);
+            }
+        };
+        tokio::join!(attacking, serving);
+    }
+
+    /// Asserts that the relay has not grown by more than this since before the attack.
+    #[track_caller]
+    fn assert_growth(&self, attack: &str, bound_kib: usize) {
+        let growth = self.relay.resident_kib().saturating_sub(self.before_kib);
+        let bound = bound_kib + SLACK_KIB;
+        println!("{attack}: {growth} KiB of {bound} KiB");
+        assert!(growth <= bound, "{attack}: grown by {growth} KiB, {bound} KiB are allowed");
+    }
+}
