@@ -69,6 +69,8 @@ pub enum Cause {
     Tls(TlsFault),
     /// More client connections than `limits.connections`.
     TooManyConnections,
+    /// We have no descriptor or no memory for another connection.
+    Exhausted,
 }
 
 /// Why a TLS handshake with an upstream failed.
@@ -176,7 +178,11 @@ impl ExchangeError {
                 bad_gateway("upstream_unreachable", "The upstream accepts no connection.")
             }
             Cause::Tls(fault) => tls_failure(fault),
-            Cause::TooManyConnections => TOO_MANY_CONNECTIONS,
+            Cause::TooManyConnections => unavailable(
+                "too_many_connections",
+                "The relay serves as many connections as it may.",
+            ),
+            Cause::Exhausted => unavailable("out_of_resources", "The relay is out of resources."),
         };
         Some(answer)
     }
@@ -205,7 +211,8 @@ impl ExchangeError {
             | Cause::NameNotResolved
             | Cause::Unreachable(_)
             | Cause::Tls(_)
-            | Cause::TooManyConnections => "answered",
+            | Cause::TooManyConnections
+            | Cause::Exhausted => "answered",
         }
     }
 }
@@ -232,20 +239,17 @@ const INTERNAL: Answer = Answer {
     fields: "",
 };
 
-const TOO_MANY_CONNECTIONS: Answer = Answer {
-    status: 503,
-    reason: "Service Unavailable",
-    code: "too_many_connections",
-    message: "The relay serves as many connections as it may.",
-    fields: "Retry-After: 1\r\n",
-};
-
 const fn bad_request(code: &'static str, message: &'static str) -> Answer {
     Answer { status: 400, reason: "Bad Request", code, message, fields: "" }
 }
 
 const fn bad_gateway(code: &'static str, message: &'static str) -> Answer {
     Answer { status: 502, reason: "Bad Gateway", code, message, fields: "" }
+}
+
+const fn unavailable(code: &'static str, message: &'static str) -> Answer {
+    let fields = "Retry-After: 1\r\n";
+    Answer { status: 503, reason: "Service Unavailable", code, message, fields }
 }
 
 const fn gateway_timeout(code: &'static str, message: &'static str) -> Answer {

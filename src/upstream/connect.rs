@@ -6,7 +6,7 @@
 
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
 use crate::deadline::{Deadline, Timeouts, Timer};
-use crate::error::{Cause, ExchangeError};
+use crate::error::{Cause, ExchangeError, Peer};
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::proxy_protocol::{self, Version};
@@ -16,6 +16,7 @@ use crate::tls::connector;
 use crate::upstream::resolve::Names;
 use crate::upstream::{Announcement, Dial, Dialing};
 use bytes::{Bytes, BytesMut};
+use rustix::io::Errno;
 use socket2::SockRef;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -167,7 +168,7 @@ async fn attempt(
     };
     let tcp = match timeout_at(deadline.at, connecting).await {
         Ok(Ok(tcp)) => tcp,
-        Ok(Err(error)) => return Err(ExchangeError::upstream(Cause::Unreachable(error.kind()))),
+        Ok(Err(error)) => return Err(unreachable(&error)),
         Err(_elapsed) => return Err(ExchangeError::expired(Timer::Connect)),
     };
     tune(&tcp);
@@ -175,6 +176,15 @@ async fn attempt(
         None => Ok(Transport::Tcp(MeteredTcp::new(tcp))),
         Some(tls) => secure(tcp, tls, timeouts).await,
     }
+}
+
+/// An upstream that cannot be reached, unless it is ourselves who cannot reach anybody.
+fn unreachable(error: &io::Error) -> ExchangeError {
+    const OURS: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    if Errno::from_io_error(error).is_some_and(|error| OURS.contains(&error)) {
+        return ExchangeError { peer: Peer::Narrows, cause: Cause::Exhausted };
+    }
+    ExchangeError::upstream(Cause::Unreachable(error.kind()))
 }
 
 /// Best effort, all of it: a connection without these options works, only later or longer.

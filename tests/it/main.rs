@@ -18,6 +18,7 @@ mod chunked;
 mod cut_request;
 mod departure;
 mod early;
+mod faults;
 mod fields;
 mod forward;
 mod framing;
