@@ -4,6 +4,7 @@ use super::origin::Origin;
 use super::peer::Peer;
 use super::{GUARD, certificate_file, client, within};
 use rustix::process::{Pid, Signal, kill_process};
+use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -176,12 +177,14 @@ impl Setup {
         self
     }
 
-    /// The program, by way of a shell where a limit has to be set before it starts.
+    /// The program of this build, or `NARROWS_BINARY`; by way of a shell where a limit has to be
+    /// set before it starts.
     fn program(&self) -> Command {
-        let program = env!("CARGO_BIN_EXE_narrows");
+        let built = env!("CARGO_BIN_EXE_narrows").into();
+        let program = env::var_os("NARROWS_BINARY").unwrap_or(built);
         let Some(count) = self.open_files else { return Command::new(program) };
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\""), program]);
+        shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]).arg(program);
         shell
     }
 

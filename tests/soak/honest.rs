@@ -1,0 +1,182 @@
+//! Honest clients: nothing of theirs may fail, and every byte is checked.
+
+use crate::Soak;
+use crate::content::{Chance, content};
+use crate::line::{Framing, Line, framing_of, in_chunks};
+use crate::support::peer::field_value;
+use crate::tally::{Count, tally, took};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+const ADDRESS: [u8; 4] = [127, 0, 0, 1];
+/// Longest exchange. Only a hang comes near it.
+const EXCHANGE_MAX: Duration = Duration::from_secs(60);
+/// Content up to this length makes an exchange a small one.
+const SMALL: usize = 2000;
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Fixed,
+    Chunked,
+    Events,
+    Close,
+    Upload,
+    ChunkedUpload,
+    Expecting,
+    Early,
+    Pipelined,
+    NoRoute,
+    Http10,
+    Socket,
+}
+
+const KINDS: [Kind; 14] = [
+    Kind::Fixed,
+    Kind::Fixed,
+    Kind::Chunked,
+    Kind::Events,
+    Kind::Events,
+    Kind::Close,
+    Kind::Upload,
+    Kind::ChunkedUpload,
+    Kind::Expecting,
+    Kind::Early,
+    Kind::Pipelined,
+    Kind::NoRoute,
+    Kind::Http10,
+    Kind::Socket,
+];
+
+/// One client after the other, until the soak is over. Anything that goes wrong is a panic.
+pub async fn clients(soak: Arc<Soak>, number: u64) {
+    let mut chance = Chance(number);
+    while !soak.is_over() {
+        let tls = chance.is_one_in(2);
+        let mut line = Line::connect(ADDRESS, soak.relay_address(tls), tls).await.unwrap();
+        for _ in 0..1 + chance.below(30) {
+            let kind = chance.one_of(&KINDS);
+            let exchange = exchange(&mut line, kind, &mut chance);
+            let goes_on = match timeout(EXCHANGE_MAX, exchange).await {
+                Ok(Ok(goes_on)) => goes_on,
+                Ok(Err(error)) => panic!("{kind:?} of {}, TLS {tls}: {error}", line.name()),
+                Err(_elapsed) => panic!("{kind:?} of {}, TLS {tls}, hangs", line.name()),
+            };
+            tally(Count::Honest, 1);
+            if !goes_on || soak.is_over() {
+                break;
+            }
+        }
+    }
+}
+
+/// Gives whether the connection goes on.
+async fn exchange(line: &mut Line, kind: Kind, chance: &mut Chance) -> io::Result<bool> {
+    let (seed, len) = (chance.seed(), chance.len());
+    let begun = Instant::now();
+    let request = |method: &str, kind: &str, fields: &str| {
+        let route = if seed.is_multiple_of(2) { "plain" } else { "tls" };
+        format!("{method} /{route}/{kind}/{seed}/{len} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
+    };
+    let goes_on = match kind {
+        Kind::Fixed => {
+            line.send(request("GET", "fixed", "")).await?;
+            expect_content(line, seed, len).await?
+        }
+        Kind::Chunked => {
+            line.send(request("GET", "chunked", "")).await?;
+            expect_content(line, seed, len).await?
+        }
+        Kind::Events => {
+            line.send(request("GET", "events", "")).await?;
+            expect_content(line, seed, len).await?
+        }
+        Kind::Close => {
+            line.send(request("GET", "close", "")).await?;
+            expect_content(line, seed, len).await?
+        }
+        Kind::Upload => {
+            let fields = format!("Content-Length: {len}\r\n");
+            line.send(request("POST", "upload", &fields)).await?;
+            line.send(content(seed, 0, len)).await?;
+            expect_ok(line, len).await?
+        }
+        Kind::ChunkedUpload => {
+            line.send(request("POST", "upload", "Transfer-Encoding: chunked\r\n")).await?;
+            line.send(in_chunks(seed, len)).await?;
+            expect_ok(line, len).await?
+        }
+        Kind::Expecting => {
+            let fields = format!("Content-Length: {len}\r\nExpect: 100-continue\r\n");
+            line.send(request("POST", "upload", &fields)).await?;
+            let head = line.head().await?;
+            assert!(head.starts_with("HTTP/1.1 100 "), "{head}");
+            line.send(content(seed, 0, len)).await?;
+            expect_ok(line, len).await?
+        }
+        Kind::Early => {
+            // More than anybody reads on behalf of an answer that is here.
+            let fields = "Content-Length: 1000000\r\n";
+            line.send(request("POST", "early", fields)).await?;
+            let head = line.head().await?;
+            assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+            assert_eq!(line.exactly(2).await?, b"no");
+            false
+        }
+        Kind::Pipelined => {
+            line.send(request("GET", "fixed", "").repeat(3)).await?;
+            let mut goes_on = true;
+            for _ in 0..3 {
+                goes_on = expect_content(line, seed, len).await?;
+            }
+            goes_on
+        }
+        Kind::NoRoute => {
+            line.send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+            let head = line.head().await?;
+            assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
+            let Framing::Length(len) = framing_of(&head) else { panic!("{head}") };
+            line.exactly(len).await?;
+            true
+        }
+        Kind::Http10 => {
+            line.send(format!("GET /plain/chunked/{seed}/{len} HTTP/1.0\r\n\r\n")).await?;
+            expect_content(line, seed, len).await?
+        }
+        Kind::Socket => {
+            let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+            line.send(request("GET", "socket", fields)).await?;
+            let head = line.head().await?;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+            line.send(content(seed, 0, len)).await?;
+            line.check_body(Framing::Length(len), seed).await?;
+            tally(Count::BytesChecked, 2 * len);
+            false
+        }
+    };
+    // Content that two ends of a line echo, or that comes thrice, is not small.
+    let is_timed = matches!(kind, Kind::Fixed | Kind::Chunked | Kind::Events | Kind::Upload);
+    if is_timed && len <= SMALL {
+        took(begun.elapsed());
+    }
+    Ok(goes_on)
+}
+
+async fn expect_content(line: &mut Line, seed: u64, len: usize) -> io::Result<bool> {
+    let head = line.head().await?;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let framing = framing_of(&head);
+    assert_eq!(line.check_body(framing, seed).await?, len, "behind {head}");
+    tally(Count::BytesChecked, len);
+    Ok(framing != Framing::UntilClose && field_value(&head, "connection") != Some("close"))
+}
+
+async fn expect_ok(line: &mut Line, len: usize) -> io::Result<bool> {
+    let head = line.head().await?;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(line.exactly(2).await?, b"ok");
+    // By the origin, which has answered because it was right.
+    tally(Count::BytesChecked, len);
+    Ok(field_value(&head, "connection") != Some("close"))
+}

@@ -1,0 +1,251 @@
+//! Everybody else: clients that leave, origins that fail, and attackers of all kinds. That their
+//! connections fail is normal; that a broken message passes for a whole one never is.
+
+use crate::Soak;
+use crate::content::{Chance, content};
+use crate::line::{Framing, Line, connect_tcp, framing_of, in_chunks};
+use crate::origin::whole_response;
+use crate::tally::{Count, tally};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{interval, timeout};
+
+/// Addresses of their own, so that each kind has its own share of the connections.
+const LEAVING: [u8; 4] = [127, 0, 0, 2];
+const FAILING: [u8; 4] = [127, 0, 0, 3];
+const ATTACKING: [u8; 4] = [127, 0, 0, 5];
+const FLOODING: [u8; 4] = [127, 0, 0, 6];
+
+/// Longest act: longer than each limit of the relay's, so that they end by those.
+const ACT_MAX: Duration = Duration::from_secs(20);
+/// Between two steps of somebody who is slow on purpose.
+const STEP: Duration = Duration::from_millis(100);
+/// Connections of one flood, more than one address may have.
+const FLOOD: usize = 150;
+
+/// Clients that leave in the middle, in all ways, after some bytes of both directions.
+pub async fn leaving(soak: Arc<Soak>, number: u64) {
+    let mut chance = Chance(number);
+    while !soak.is_over() {
+        let _broken = timeout(ACT_MAX, leave(&soak, &mut chance)).await;
+        tally(Count::Aborts, 1);
+    }
+}
+
+async fn leave(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
+    let tls = chance.is_one_in(2);
+    let mut line = Line::connect(LEAVING, soak.relay_address(tls), tls).await?;
+    let (seed, len) = (chance.seed(), chance.len());
+    let route = chance.one_of(&["plain", "tls"]);
+    let kind = chance.one_of(&["fixed", "chunked", "events", "upload", "silent", "socket"]);
+    let fields = match kind {
+        "upload" => format!("Content-Length: {len}\r\n"),
+        "socket" => "Connection: Upgrade\r\nUpgrade: websocket\r\n".to_owned(),
+        _ => String::new(),
+    };
+    let mut bytes = format!("GET /{route}/{kind}/{seed}/{len} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
+        .into_bytes();
+    if matches!(kind, "upload" | "socket") {
+        bytes.extend(content(seed, 0, len));
+    }
+    let sent = if chance.is_one_in(2) { bytes.len() } else { chance.below(bytes.len()) };
+    line.send(&bytes[..sent]).await?;
+    if sent == bytes.len() {
+        for _ in 0..chance.below(3) {
+            // What does not come, as from a silent origin, is not waited for.
+            let _silent = timeout(STEP, line.read()).await;
+        }
+    }
+    match chance.below(4) {
+        0 => line.reset(),
+        1 => {
+            // Only an announcement; the socket stays for a while.
+            line.wire.shutdown().await?;
+            let _until_the_end = timeout(STEP, async { while line.read().await.is_ok() {} }).await;
+        }
+        2 if tls => line.send_below_tls(&[0; 20_000]).await?,
+        _ => drop(line),
+    }
+    Ok(())
+}
+
+/// Clients of origins that fail: at every byte of their responses, in all ways.
+pub async fn failing(soak: Arc<Soak>, number: u64) {
+    let mut chance = Chance(number);
+    while !soak.is_over() {
+        let tls = chance.is_one_in(2);
+        match timeout(ACT_MAX, fail(&soak, tls, &mut chance)).await {
+            Ok(Ok(())) => tally(Count::Faults, 1),
+            Ok(Err(error)) => panic!("a client of a failing origin: {error}"),
+            Err(_elapsed) => panic!("a client of a failing origin hangs"),
+        }
+    }
+}
+
+async fn fail(soak: &Soak, tls: bool, chance: &mut Chance) -> io::Result<()> {
+    let mut line = Line::connect(FAILING, soak.relay_address(tls), tls).await?;
+    let (seed, len) = (chance.seed(), chance.below(3000));
+    let at = chance.below(whole_response(seed, len).len());
+    let route = chance.one_of(&["plain", "tls"]);
+    // Without TLS, zeros are just the wrong content, and an alert is, too.
+    let ways: &[&str] = if route == "tls" {
+        &["fin", "reset", "alert", "garbage", "stall"]
+    } else {
+        &["fin", "reset"]
+    };
+    let way = chance.one_of(ways);
+    line.send(format!("GET /{route}/fault/{seed}/{len}/{at}/{way} HTTP/1.1\r\nHost: a\r\n\r\n"))
+        .await?;
+    let head = match line.head().await {
+        Ok(head) => head,
+        // A reset overtakes what was sent before it.
+        Err(_cut) => return Ok(()),
+    };
+    if head.starts_with("HTTP/1.1 50") {
+        let Framing::Length(len) = framing_of(&head) else { panic!("{head}") };
+        line.exactly(len).await?;
+        return Ok(());
+    }
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let end = line.check_body(framing_of(&head), seed).await;
+    assert!(end.is_err(), "a response of which {at} bytes were sent is whole: {way}, {head}");
+    Ok(())
+}
+
+/// Attackers, one kind after the other.
+pub async fn attacking(soak: Arc<Soak>, number: u64) {
+    let mut chance = Chance(number);
+    while !soak.is_over() {
+        let _refused = timeout(ACT_MAX, attack(&soak, &mut chance)).await;
+        tally(Count::Attacks, 1);
+    }
+}
+
+async fn attack(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
+    let tls = chance.is_one_in(4);
+    let address = soak.relay_address(tls);
+    let act = chance.below(10);
+    if act == 0 {
+        // A handshake that never ends, or is none.
+        let mut tcp = connect_tcp(ATTACKING, soak.relay_address(true)).await?;
+        let hello: &[u8] =
+            if chance.is_one_in(2) { b"\x16\x03\x01\x02\x00\x01\x00" } else { &[7; 900] };
+        tcp.write_all(hello).await?;
+        return read_to_end(&mut Line::new(crate::support::peer::Wire::Plain(tcp))).await;
+    }
+    let mut line = Line::connect(ATTACKING, address, tls).await?;
+    match act {
+        1 => {
+            line.send("GET /plain/fixed/1/1 HTTP/1.1\r\nHost: a\r\nX: ").await?;
+            drip(&mut line, soak, b"x").await
+        }
+        2 => {
+            line.send("POST /plain/upload/1/1 HTTP/1.1\r\nHost: a\r\n").await?;
+            line.send("Transfer-Encoding: chunked\r\n\r\n").await?;
+            // Not what the origin expects of it, which it will not come to know.
+            for _ in 0..10 {
+                drip_once(&mut line, b"1").await?;
+            }
+            Ok(())
+        }
+        3 => {
+            // Never reads; the relay ends it.
+            line.send("GET /plain/endless/1/1 HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+            let mut steps = interval(STEP);
+            while line.send("\r\n").await.is_ok() && !soak.is_over() {
+                steps.tick().await;
+            }
+            Ok(())
+        }
+        4 => {
+            // Reads, and has never enough.
+            line.send("GET /tls/endless/1/1 HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+            let mut read = 0;
+            while read < 8_000_000 {
+                read += line.read().await?;
+                line.forget();
+            }
+            line.reset();
+            Ok(())
+        }
+        5 => {
+            let requests = "GET /plain/fixed/1/1000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3000);
+            line.send(requests).await
+        }
+        6 => {
+            let fields = "a:\r\n".repeat(16_000);
+            line.send(format!("GET /plain/fixed/1/1 HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await?;
+            read_to_end(&mut line).await
+        }
+        7 => {
+            let seed = chance.seed();
+            let len = 20_000;
+            let target = format!("POST /tls/upload/{seed}/{len} HTTP/1.1\r\nHost: a\r\n");
+            line.send(format!("{target}Transfer-Encoding: chunked\r\n\r\n")).await?;
+            for byte in content(seed, 0, len) {
+                line.send(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']).await?;
+            }
+            line.send("0\r\n\r\n").await?;
+            line.head().await.map(drop)
+        }
+        8 => {
+            line.send(content(chance.seed(), 0, 5000)).await?;
+            read_to_end(&mut line).await
+        }
+        _ => {
+            // A body of chunks that never ends as it should.
+            let (seed, len) = (chance.seed(), 10_000);
+            let mut chunks = in_chunks(seed, len);
+            chunks.truncate(chunks.len() - b"0\r\n\r\n".len());
+            line.send(format!("POST /plain/upload/{seed}/{len} HTTP/1.1\r\nHost: a\r\n")).await?;
+            line.send("Transfer-Encoding: chunked\r\n\r\n").await?;
+            line.send(chunks).await?;
+            line.send([0xff; 400]).await?;
+            read_to_end(&mut line).await
+        }
+    }
+}
+
+/// Floods of connections that say nothing, or a little, and stay for a moment.
+pub async fn flooding(soak: Arc<Soak>, number: u64) {
+    let mut chance = Chance(number);
+    let mut steps = interval(10 * STEP);
+    while !soak.is_over() {
+        let tls = chance.is_one_in(2);
+        let mut crowd = Vec::new();
+        for _ in 0..FLOOD {
+            if let Ok(tcp) = connect_tcp(FLOODING, soak.relay_address(tls)).await {
+                crowd.push(tcp);
+            }
+        }
+        steps.tick().await;
+        tally(Count::Attacks, 1);
+        let closed = |tcp: &tokio::net::TcpStream| tcp.try_read(&mut [0; 16]).is_ok();
+        tally(Count::TurnedAway, crowd.iter().filter(|it| closed(it)).count());
+    }
+}
+
+async fn read_to_end(line: &mut Line) -> io::Result<()> {
+    loop {
+        line.read().await?;
+        line.forget();
+    }
+}
+
+async fn drip(line: &mut Line, soak: &Soak, bytes: &[u8]) -> io::Result<()> {
+    while !soak.is_over() {
+        drip_once(line, bytes).await?;
+    }
+    Ok(())
+}
+
+async fn drip_once(line: &mut Line, bytes: &[u8]) -> io::Result<()> {
+    line.send(bytes).await?;
+    // Until something comes, which is the end, or the next step is due.
+    match timeout(STEP, line.read()).await {
+        Ok(ended) => ended.map(drop),
+        Err(_elapsed) => Ok(()),
+    }
+}

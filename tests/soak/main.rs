@@ -1,0 +1,253 @@
+//! A soak: honest traffic, clients that leave, origins that fail and attackers, all at once, on one
+//! relay. Nothing of the honest traffic may fail, every byte of it is checked, a broken message
+//! never passes for a whole one, and in the end the relay is as it was in the beginning.
+//!
+//!     cargo test --test soak                                  # a few seconds
+//!     NARROWS_SOAK_SECONDS=600 cargo test --test soak         # by hand
+//!
+//! `NARROWS_BINARY` names another binary than that of this build.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and so does the kit it is written with"
+)]
+#![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
+
+mod content;
+mod honest;
+mod hostile;
+mod line;
+mod origin;
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, reason = "made for the tests in tests/it")]
+mod support;
+mod tally;
+
+use origin::Server;
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::panic;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::certificate_file;
+use support::relay::Relay;
+use tokio::runtime::Builder;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::interval;
+
+const SECONDS_DEFAULT: u64 = 5;
+/// Of the time, to get everything to the size that it has in this traffic: pools, lists, tickets.
+const WARM_UP_SHARE: u32 = 5;
+const HONEST_CLIENTS: u64 = 16;
+const LEAVING_CLIENTS: u64 = 16;
+const FAILING_CLIENTS: u64 = 8;
+const ATTACKERS: u64 = 24;
+/// What the relay's memory may differ by, from one rest to the next.
+const GROWTH_MAX_KIB: usize = 4096;
+/// And by how much it may exceed the first rest in the middle of everything: connections are at
+/// most 400, and a slow reader holds a read of 64 KiB.
+const PEAK_MAX_KIB: usize = 400 * (64 + 48);
+/// Between two looks at the relay.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long the relay may take until the last connection is closed: its limits are 5 s.
+const REST_MAX: Duration = Duration::from_secs(30);
+
+const LIMITS: &str = r#"
+[limits]
+connections = 400
+connections_per_address = 100
+[timeouts]
+handshake = "5s"
+request_head = "5s"
+keep_alive = "5s"
+linger = "1s"
+response_head = "5s"
+tunnel = "5s"
+to_client = { read = "5s", write = "5s" }
+to_upstream = { read = "5s", write = "5s" }
+"#;
+
+/// Somebody has panicked: a byte was wrong, or honest traffic failed.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// What all the actors know.
+struct Soak {
+    addresses: Vec<SocketAddr>,
+    until: Mutex<Instant>,
+}
+
+impl Soak {
+    fn goes_on_for(&self, time: Duration) {
+        *self.until.lock().unwrap() = Instant::now() + time;
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= *self.until.lock().unwrap() || FAILED.load(Ordering::Relaxed)
+    }
+
+    fn relay_address(&self, tls: bool) -> SocketAddr {
+        self.addresses[usize::from(tls)]
+    }
+}
+
+fn main() -> ExitCode {
+    // As a test that is not asked for by its name.
+    let filters: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    if !filters.is_empty() && !filters.iter().any(|it| "soak".contains(it.as_str())) {
+        return ExitCode::SUCCESS;
+    }
+    let said = env::var("NARROWS_SOAK_SECONDS").ok().map(|it| it.parse().expect("seconds"));
+    let total = Duration::from_secs(said.unwrap_or(SECONDS_DEFAULT));
+    let shown = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        FAILED.store(true, Ordering::Relaxed);
+        shown(info);
+    }));
+    run(soak(total));
+    let failed = FAILED.load(Ordering::Relaxed);
+    println!("soak: {}", if failed { "FAILED" } else { "passed" });
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+async fn soak(total: Duration) {
+    let server = Server::start();
+    let relay = relay(&server).await;
+    let until = Mutex::new(Instant::now());
+    let soak = Arc::new(Soak { addresses: relay.addresses().to_vec(), until });
+    let descriptors = relay.descriptors();
+    println!(
+        "soak of {total:?}: at the start {} KiB, {descriptors} descriptors",
+        relay.resident_kib()
+    );
+
+    soak.goes_on_for(total / WARM_UP_SHARE);
+    everybody(&soak, &relay).await;
+    rest(&relay, &server, descriptors).await;
+    let warm = relay.resident_kib();
+    println!("  at rest after the warm-up: {warm} KiB");
+
+    soak.goes_on_for(total - total / WARM_UP_SHARE);
+    let peak = everybody(&soak, &relay).await;
+    rest(&relay, &server, descriptors).await;
+    let end = relay.resident_kib();
+    println!("  at the peak: {} KiB, {} descriptors", peak.resident_kib, peak.descriptors);
+    println!("  at rest in the end: {end} KiB, {} descriptors", relay.descriptors());
+    tally::print();
+    assert!(end <= warm + GROWTH_MAX_KIB, "the relay has grown from {warm} KiB to {end} KiB");
+    assert!(peak.resident_kib <= warm + PEAK_MAX_KIB, "the relay has grown beyond its bound");
+    if FAILED.load(Ordering::Relaxed) {
+        let kept = concat!(env!("CARGO_TARGET_TMPDIR"), "/soak.log");
+        fs::write(kept, relay.log_lines().join("\n")).unwrap();
+        println!("  the relay's log is in {kept}");
+    }
+    let (status, log) = relay.stop().await;
+    assert_eq!(status.code(), Some(0), "the relay's exit code");
+    check_log(&log);
+}
+
+async fn relay(server: &Server) -> Relay {
+    let [plain, tls] = server.addresses;
+    let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
+    let secure = format!(
+        "certificate = {:?}\nkey = {:?}\n",
+        certificate_file("server.pem"),
+        certificate_file("server.key")
+    );
+    let routes = format!(
+        "[[route]]\npath = \"/plain/\"\nupstream = \"http://{plain}/\"\n\
+         [[route]]\npath = \"/tls/\"\nupstream = \"https://localhost/\"\nconnect = \"{tls}\"\n\
+         ca = {:?}\n",
+        certificate_file("ca.pem")
+    );
+    Relay::start(&format!("{listener}{listener}{secure}{routes}{LIMITS}")).workers(2).await
+}
+
+/// What was seen at most.
+#[derive(Default)]
+struct Peak {
+    resident_kib: usize,
+    descriptors: usize,
+}
+
+/// Lets all of them act until the time is over, and watches the relay.
+async fn everybody(soak: &Arc<Soak>, relay: &Relay) -> Peak {
+    let seeds = |count: u64| (1..=count).map(|it| it * 7919);
+    // In a thread of their own, so that it is the relay they wait for, and not the others.
+    let (known, honest) = (Arc::clone(soak), seeds(HONEST_CLIENTS));
+    let honest = thread::spawn(move || {
+        run(async {
+            let clients = honest.map(|it| honest::clients(Arc::clone(&known), it));
+            clients.collect::<JoinSet<()>>().join_all().await;
+        });
+    });
+    let mut acts = JoinSet::new();
+    for seed in seeds(LEAVING_CLIENTS) {
+        acts.spawn_local(hostile::leaving(Arc::clone(soak), seed));
+    }
+    for seed in seeds(FAILING_CLIENTS) {
+        acts.spawn_local(hostile::failing(Arc::clone(soak), seed));
+    }
+    for seed in seeds(ATTACKERS) {
+        acts.spawn_local(hostile::attacking(Arc::clone(soak), seed));
+    }
+    acts.spawn_local(hostile::flooding(Arc::clone(soak), 1));
+    let mut peak = Peak::default();
+    let mut looks = interval(LOOK);
+    while !soak.is_over() {
+        peak.resident_kib = peak.resident_kib.max(relay.resident_kib());
+        peak.descriptors = peak.descriptors.max(relay.descriptors());
+        looks.tick().await;
+    }
+    // A panic was noticed by its hook.
+    while acts.join_next().await.is_some() {}
+    while !honest.is_finished() {
+        looks.tick().await;
+    }
+    peak
+}
+
+fn run(work: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, work);
+}
+
+/// Waits until the relay has not a single connection more than in the beginning.
+async fn rest(relay: &Relay, server: &Server, descriptors: usize) {
+    let mut looks = interval(LOOK);
+    let since = Instant::now();
+    while relay.descriptors() > descriptors {
+        // Those in the relay's pools are closed by the origin.
+        server.close_idle();
+        let open = relay.descriptors() - descriptors;
+        assert!(since.elapsed() < REST_MAX, "{open} descriptors are open after {REST_MAX:?}");
+        looks.tick().await;
+    }
+}
+
+/// Warnings are of origins that failed and of limits that were reached; nothing is an error.
+fn check_log(log: &[String]) {
+    const EXPECTED: [&str; 6] = [
+        " INFO ",
+        "limits.connections is reached",
+        "limits.connections_per_address is reached",
+        "the limit of open files is too low",
+        "narrows::ready",
+        "fault=\"upstream\"",
+    ];
+    let mut causes = BTreeMap::<&str, usize>::new();
+    for line in log {
+        let expected = EXPECTED.iter().any(|it| line.contains(it)) && !line.contains(" ERROR ");
+        assert!(expected, "not expected in the log: {line}");
+        if let Some((_, cause)) = line.split_once(" cause=") {
+            *causes.entry(cause).or_default() += 1;
+        }
+    }
+    println!("  causes in the log: {causes:?}");
+}
