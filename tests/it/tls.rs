@@ -177,6 +177,32 @@ async fn a_client_that_only_half_closes_tls_after_its_answer_gets_a_proper_end()
     client.expect_end(End::Clean).await;
 }
 
+/// What comes then is read only to be thrown away, or has nowhere to go.
+#[tokio::test]
+async fn nonsense_behind_our_end_of_a_connection_is_no_reason_to_panic() {
+    let stage = Stage::tls().await;
+    let mut client = stage.relay.connect().await;
+    client.send("nonsense\r\n\r\n").await;
+    client.read_message().await;
+    client.expect_end(End::Clean).await;
+    let _open = client.leave(Leave::Garbage).await;
+
+    let offer = "GET /gpt/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
+                 Upgrade: websocket\r\n\r\n";
+    let agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                  Upgrade: websocket\r\n\r\n";
+    let (mut client, mut upstream) = stage.begin(offer).await;
+    upstream.send(agreed).await;
+    client.read_head().await;
+    upstream.half_close().await;
+    client.expect_end(End::Clean).await;
+    let _open = client.leave(Leave::Garbage).await;
+    assert_eq!(upstream.read_to_end().await.1, End::Reset);
+    stage.relay.wait_for_log("status=101").await;
+    let log = stage.relay.log_lines();
+    assert!(!log.iter().any(|line| line.contains("panic")), "{log:#?}");
+}
+
 async fn expect_502(client: &mut Peer, code: &str) {
     let (head, body) = client.read_message().await;
     assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
