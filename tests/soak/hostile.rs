@@ -19,7 +19,7 @@ const ATTACKING: [u8; 4] = [127, 0, 0, 5];
 const FLOODING: [u8; 4] = [127, 0, 0, 6];
 
 /// Longest act: longer than each limit of the relay's, so that they end by those.
-const ACT_MAX: Duration = Duration::from_secs(20);
+const ACT_MAX: Duration = Duration::from_secs(30);
 /// Between two steps of somebody who is slow on purpose.
 const STEP: Duration = Duration::from_millis(100);
 /// Connections of one flood, more than one address may have.
@@ -90,12 +90,10 @@ async fn fail(soak: &Soak, tls: bool, chance: &mut Chance) -> io::Result<()> {
     let at = chance.below(whole_response(seed, len).len());
     let route = chance.one_of(&["plain", "tls"]);
     // Without TLS, zeros are just the wrong content, and an alert is, too.
-    let ways: &[&str] = if route == "tls" {
-        &["fin", "reset", "alert", "garbage", "stall"]
-    } else {
-        &["fin", "reset"]
-    };
-    let way = chance.one_of(ways);
+    let ways: &[&str] =
+        if route == "tls" { &["fin", "reset", "alert", "garbage"] } else { &["fin", "reset"] };
+    // One that stalls takes as long as a limit of the relay's.
+    let way = if chance.is_one_in(50) { "stall" } else { chance.one_of(ways) };
     line.send(format!("GET /{route}/fault/{seed}/{len}/{at}/{way} HTTP/1.1\r\nHost: a\r\n\r\n"))
         .await?;
     let head = match line.head().await {
