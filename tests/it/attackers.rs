@@ -2,7 +2,9 @@
 //! clients are served meanwhile.
 //!
 //! Each bound on memory is one for the whole process of the relay, as the kernel counts it, and
-//! stands beside what it is made of. `--nocapture` shows what was measured.
+//! stands beside what it is made of. An honest exchange, with a new connection on both sides, may
+//! take as long as anything in these tests; on an idle machine it takes some milliseconds.
+//! `--nocapture` shows what was measured.
 
 use crate::support::client::{connect_plain, connect_plain_from, tls_config};
 use crate::support::origin::Origin;
@@ -10,16 +12,13 @@ use crate::support::peer::{End, Peer};
 use crate::support::relay::{Relay, Setup};
 use crate::support::stage::{CHUNKED, OK_LAST};
 use crate::support::stall::pattern;
-use crate::support::within;
+use crate::support::{GUARD, within};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
 
 /// How many attackers there are at one time, unless a test says otherwise.
 const CROWD: usize = 200;
-/// Longest time that an honest exchange, with a new connection on both sides, may take beside
-/// them, on a busy machine and with a debug build. Without them it takes some milliseconds.
-const HONEST_MAX: Duration = Duration::from_secs(5);
 /// What the relay may grow by without any cause in particular: lists, timers, the allocator.
 const SLACK_KIB: usize = 2 * 1024;
 /// A connection that waits: its task, its session, its entry in the runtime; TLS's state besides.
@@ -151,17 +150,15 @@ async fn a_flood_of_connections_is_turned_away_and_those_that_are_here_are_serve
         let scene = if tls { Scene::tls(limits).await } else { Scene::plain(limits).await };
         let mut inside = scene.relay.connect().await;
         let mut crowd = Vec::new();
-        for round in 0..10 {
+        for _ in 0..10 {
             for _ in 0..100 {
                 crowd.push(connect_plain(scene.relay.address()).await);
             }
-            let since = Instant::now();
             inside.send(HONEST).await;
             let mut upstream = scene.honest.accept().await;
             upstream.read_head().await;
             upstream.send(OK_LAST).await;
             assert_eq!(inside.read_message().await.1, b"ok");
-            assert!(since.elapsed() < HONEST_MAX, "round {round}");
             scene.assert_growth("flood", 164 * CONNECTION_KIB);
         }
         scene.relay.wait_for_log("limits.connections is reached").await;
@@ -380,8 +377,9 @@ impl Scene {
 
     async fn serve_an_honest_client(&self) {
         let since = Instant::now();
-        assert!(self.try_to_serve().await, "an honest client is turned away");
-        assert!(since.elapsed() < HONEST_MAX, "an honest client waited {:?}", since.elapsed());
+        let served = within("an honest exchange", self.try_to_serve()).await;
+        assert!(served, "an honest client is turned away");
+        println!("an honest exchange: {:?} of {GUARD:?}", since.elapsed());
     }
 
     /// Whether a new client is served.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 const ADDRESS: [u8; 4] = [127, 0, 0, 1];
 /// Longest exchange. Only a hang comes near it.
-const EXCHANGE_MAX: Duration = Duration::from_secs(60);
+const EXCHANGE_MAX: Duration = Duration::from_secs(120);
 /// Content up to this length makes an exchange a small one.
 const SMALL: usize = 2000;
 

@@ -108,8 +108,10 @@ async fn answer(line: &mut Line, head: &str) -> io::Result<bool> {
         }
         "events" => {
             line.send(CHUNKED).await?;
-            for at in (0..len).step_by(50) {
-                let size = 50.min(len - at);
+            // As small as tokens are, and no more than a few hundred of them.
+            let most = 50.max(len / 200);
+            for at in (0..len).step_by(most) {
+                let size = most.min(len - at);
                 let event = content(seed, at, size);
                 line.send([format!("{size:x}\r\n").as_bytes(), &event, b"\r\n"].concat()).await?;
                 tokio::task::yield_now().await;
