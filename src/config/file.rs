@@ -92,8 +92,8 @@ pub(super) fn read(path: &Path) -> Result<Config, Problems> {
     parse(&name, path.parent().unwrap_or(Path::new("")), &text)
 }
 
-/// Parses the text of a file called `name`, whose relative paths begin at `folder`.
-fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Problems> {
+/// Parses the text of a file; see [`Config::parse`].
+pub(super) fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Problems> {
     let (mut reader, mut top) = Reader::open(name, text, TOP)?;
     let reader = &mut reader;
     reader.require(&top);

@@ -85,6 +85,16 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, Problems> {
         file::read(path)
     }
+
+    /// Checks the text of a configuration file called `name`, whose relative paths begin at
+    /// `folder`. No file is touched.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the text.
+    pub fn parse(name: &str, folder: &Path, text: &str) -> Result<Self, Problems> {
+        file::parse(name, folder, text)
+    }
 }
 
 /// A `[[listener]]`.
