@@ -24,6 +24,9 @@ pub mod cli;
 pub mod config;
 pub mod deadline;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod h1;
 pub mod limits;
 pub mod net;

@@ -82,7 +82,7 @@ impl Drop for Buffer {
 }
 
 /// How many free buffers this thread keeps, for tests of who holds one.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn free_buffers() -> usize {
     FREE.with_borrow(Vec::len)
 }

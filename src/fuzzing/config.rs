@@ -1,0 +1,72 @@
+//! The configuration file.
+
+use super::oracle;
+use crate::config::{Config, WARM_RANGE, WORKERS_RANGE};
+use crate::h1::authority::Authority;
+use crate::h1::forward::{NewTarget, put_request_head};
+use crate::h1::head::RequestHead;
+use crate::h1::request::decide;
+use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
+use bytes::BytesMut;
+use std::path::Path;
+
+/// Checking a configuration is total. What is wrong is told in lines without control characters,
+/// each with a line of the file, and no more of them than the file has bytes. What is right stays
+/// so with a comment behind it, is within its ranges, and each of its routes turns a request into
+/// one that an independent parser reads as exactly that one, for the configured host.
+pub fn config(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let parse = |text: &str| Config::parse("narrows.toml", Path::new("/etc"), text);
+    match parse(text) {
+        Ok(config) => {
+            check(&config);
+            assert_eq!(parse(&format!("{text}\n#")), Ok(config));
+        }
+        Err(problems) => {
+            assert!((1..=8 + data.len()).contains(&problems.iter().len()));
+            for problem in problems.iter() {
+                let told = problem.to_string();
+                let line = told.strip_prefix("narrows.toml:").expect("the file's name");
+                let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+                let line: usize = line[..digits].parse().expect("a line");
+                assert!((1..=1 + text.lines().count()).contains(&line), "{told}");
+                assert!(!told.chars().any(char::is_control), "{told:?}");
+                assert!(told.len() < 2000, "{told}");
+            }
+        }
+    }
+}
+
+fn check(config: &Config) {
+    assert!(!config.listeners.is_empty() && !config.routes.is_empty());
+    assert!(config.workers.is_none_or(|it| WORKERS_RANGE.contains(&it.get())));
+    assert!(HEAD_BYTES_RANGE.contains(&config.limits.head.bytes));
+    assert!((1..=HEADER_FIELDS_MAX).contains(&config.limits.head.fields));
+    for route in &config.routes {
+        let (path, replacement) = (route.path.as_str(), route.upstream.path.as_bytes());
+        assert!(path.starts_with('/') && path.ends_with('/'));
+        assert!(replacement.starts_with(b"/") && replacement.ends_with(b"/"));
+        assert!(WARM_RANGE.contains(&route.warm));
+        let host = route.host.as_str();
+        assert!(Authority::parse(host.as_bytes()).is_some(), "{host}");
+        let _ = route.tls_name.server_name();
+        if oracle::takes_target(replacement) {
+            check_forwarded(replacement, host);
+        }
+    }
+}
+
+fn check_forwarded(replacement: &[u8], host: &str) {
+    let limits = crate::config::Limits::default().head;
+    let head = b"GET /x HTTP/1.1\r\nHost: client\r\n\r\n";
+    let head = RequestHead::parse(head, &limits).expect("a request");
+    let request = decide(&head).expect("a request").request;
+    let target = NewTarget { replacement, rest: b"x", query: b"" };
+    let mut out = BytesMut::new();
+    put_request_head(&mut out, &head, &request, &target, host.as_bytes());
+    let read = oracle::server_reads(&out);
+    assert!(read.nothing_left_over && read.requests.len() == 1, "{read:?}");
+    let start = format!("GET {}x", str::from_utf8(replacement).expect("ASCII"));
+    assert_eq!(read.requests[0].start, start);
+    assert_eq!(read.requests[0].fields, [("host".to_owned(), host.into())]);
+}

@@ -1,0 +1,180 @@
+//! What leaves: a message that an independent parser reads as the one that was meant.
+
+use super::arrival::arrivals;
+use super::heads::{naive_limits, rewrite};
+use super::model::{self, routes};
+use super::naive::{self, Verdict};
+use super::oracle;
+use crate::config::Limits;
+use crate::h1::body::{BodyReader, BodyWriter};
+use crate::h1::exchange::{Exchange, Verdict as Decision};
+use crate::h1::forward::{NewTarget, put_final_head, put_interim_head, put_request_head};
+use crate::h1::framing::BodyLength;
+use crate::h1::head::{HeadReader, RequestHead, ResponseHead};
+use crate::h1::request::{Request, decide};
+use crate::h1::target::{has_dot_segments, resolve_dot_segments};
+use bytes::BytesMut;
+
+const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+/// What responses answer.
+const REQUESTS: [&[u8]; 3] = [
+    b"GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"HEAD /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /gpt/ HTTP/1.0\r\n\r\n",
+];
+
+/// A request and its body, or a response and its body. Whatever of a request is forwarded,
+/// hyper's server reads as exactly the one request that was meant: method, target, fields, body,
+/// and nothing left over; and never as a request while a part is missing. Whatever of a response
+/// is forwarded, hyper's client reads as exactly that response, and never as a complete one while
+/// a part is missing.
+pub fn forward(data: &[u8]) {
+    if data.starts_with(b"HTTP/") {
+        for request in REQUESTS {
+            response(data, request);
+        }
+    } else {
+        request(data);
+    }
+}
+
+fn request(data: &[u8]) {
+    let limits = Limits::default().head;
+    let meant = naive::request_head(data, naive_limits(limits)).whole();
+    let expected = meant.as_ref().and_then(model::forwarded);
+    let (Some(head), Some(expected)) = (forwarded_head(data), &expected) else {
+        let ours = forwarded_head(data);
+        assert!(ours.is_none() && expected.is_none(), "{ours:?} {expected:?}");
+        return;
+    };
+    let (head, request, body_start) = head;
+    let line = [&expected.method[..], b" ", &expected.target, b" HTTP/1.1\r\n"].concat();
+    assert_eq!(naive::text(&head), naive::text(&[line, expected.lines.concat()].concat()) + "\r\n");
+
+    let body = &data[body_start..];
+    let meant = naive::body(expected.body, body, false);
+    let writer = match request.body {
+        BodyLength::Chunked => BodyWriter::Chunked,
+        BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => BodyWriter::Bare,
+    };
+    for positions in arrivals(body) {
+        let sent = [&head[..], &rewrite(request.body, writer, body, &positions)].concat();
+        let read = oracle::server_reads(&sent);
+        if !oracle::takes_target(&expected.target) {
+            continue;
+        }
+        let Some(meant) = complete(&meant) else {
+            assert!(read.requests.is_empty() && !read.nothing_left_over, "{read:?}");
+            continue;
+        };
+        assert!(read.nothing_left_over && read.requests.len() == 1, "{read:?}");
+        let (seen, sent) = (&read.requests[0], naive::request_head(&sent, ANY).whole().unwrap());
+        let start = [&expected.method[..], b" ", &expected.target].concat();
+        assert_eq!(seen.start, naive::text(&start));
+        assert_eq!(seen.fields, oracle::fields_of(&sent));
+        assert_eq!(seen.content, meant.content);
+    }
+}
+
+const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
+
+/// The whole body, if nothing is wrong with its trailers either.
+pub(super) fn complete(body: &Verdict<naive::Body>) -> Option<&naive::Body> {
+    match body {
+        Verdict::Whole(body) => {
+            let section = body.trailers.as_deref();
+            section.is_none_or(|it| naive::trailers(it).is_some()).then_some(body)
+        }
+        Verdict::Bad | Verdict::Partial => None,
+    }
+}
+
+/// The head for the upstream, and where the body begins, if the request is one to forward.
+fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
+    let limits = Limits::default().head;
+    let span = HeadReader::default().find(data, &limits).ok()??;
+    let head = RequestHead::parse(&data[span.start..span.end], &limits).ok()?;
+    let decided = decide(&head).ok()?;
+    if decided.request.max_forwards == Some(0) {
+        return None;
+    }
+    let mut path = decided.path.to_vec();
+    if has_dot_segments(decided.path) {
+        path.clear();
+        resolve_dot_segments(decided.path, &mut path).ok()?;
+    }
+    let routes = routes();
+    let route = routes.find(&path)?;
+    if routes.find(decided.path).is_some_and(|begun| begun.path != route.path) {
+        return None;
+    }
+    let rest = &path[route.path.len()..];
+    let target = NewTarget { replacement: &route.replacement, rest, query: decided.query };
+    let mut out = BytesMut::new();
+    put_request_head(&mut out, &head, &decided.request, &target, &route.host);
+    Some((out.to_vec(), decided.request, span.end))
+}
+
+fn response(data: &[u8], request: &[u8]) {
+    let limits = Limits::default().head;
+    let request = RequestHead::parse(request, &limits).unwrap();
+    let is_http10 = request.version == crate::h1::head::Version::Http10;
+    let method = naive::text(request.method);
+    let mut exchange = Exchange::new(decide(&request).unwrap().request);
+    exchange.end_request();
+
+    let meant = naive::response_head(data, naive_limits(limits)).whole();
+    let Ok(Some(span)) = HeadReader::for_response().find(data, &limits) else { return };
+    let Ok(head) = ResponseHead::parse(&data[..span.end], &limits) else { return };
+    let meant = meant.expect("both take the head");
+    let length = naive::response_length(&meant, method == "HEAD");
+    let mut out = BytesMut::new();
+    let response = match exchange.response_head(&head, false) {
+        Ok(Decision::Final(response)) => response,
+        Ok(Decision::Interim | Decision::DropInterim) => {
+            put_interim_head(&mut out, &head);
+            let sent = naive::response_head(&out, ANY).whole().expect("a head");
+            assert_eq!(naive::announced(&sent), Ok(None));
+            assert_eq!(model::end_to_end(&sent), model::end_to_end(&meant));
+            return;
+        }
+        Ok(Decision::Switch) => panic!("nobody offered to switch"),
+        Err(_) => {
+            let refused = length.is_err() || head.status == 101;
+            return assert!(refused || meant.list("connection").len() > 16);
+        }
+    };
+    put_final_head(&mut out, &head, &response, DATE);
+    let sent = naive::response_head(&out, ANY).whole().expect("a head");
+    assert_eq!((sent.status(), sent.reason()), (meant.status(), meant.reason()));
+    assert_eq!(model::end_to_end(&sent), model::end_to_end(&meant));
+    let length = length.expect("one length");
+    let body = &data[span.end..];
+    for positions in arrivals(body) {
+        for ended in [true, false] {
+            let mut bytes = out.to_vec();
+            bytes.extend(rewrite(response.body, response.writer, body, &positions));
+            let by_close = BodyReader::new(response.body).may_end_by_close() && ended;
+            if response.body == BodyLength::UntilClose && by_close {
+                bytes.extend(response.writer.behind(0, crate::h1::body::After::End));
+            }
+            let meant = naive::body(length, body, ended);
+            // The driver resets the connection behind what is not complete.
+            let ends = complete(&meant).is_some() && (is_http10 || ended);
+            let seen = oracle::client_reads(&method, &bytes, ends);
+            match (complete(&meant), seen) {
+                (None, None) => {}
+                (Some(body), Some(seen)) => {
+                    assert_eq!(seen.content, body.content);
+                    assert_eq!(seen.start, meant_status(&sent));
+                    assert_eq!(seen.fields, oracle::fields_of(&sent));
+                }
+                (meant, seen) => panic!("{meant:?} {seen:?} {:?}", naive::text(&bytes)),
+            }
+        }
+    }
+}
+
+fn meant_status(head: &naive::Head) -> String {
+    head.status().to_string()
+}

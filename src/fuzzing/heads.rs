@@ -1,0 +1,232 @@
+//! Heads and chunked bodies, against the naive reading and in every arrival.
+
+use super::arrival::arrivals;
+use super::naive::{self, Verdict};
+use super::oracle;
+use crate::h1::body::{After, BodyReader, BodyWriter};
+use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
+use crate::h1::field::FieldSection;
+use crate::h1::forward::put_trailers;
+use crate::h1::framing::BodyLength;
+use crate::h1::head::{
+    HeadError, HeadLimits, HeadReader, HeadSpan, RequestHead, ResponseHead, Version, parse_trailers,
+};
+use crate::h1::request::decide;
+use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
+use bytes::BytesMut;
+
+/// Small enough that a fuzzer gets to them.
+const TIGHT: HeadLimits = HeadLimits { bytes: 256, fields: 6 };
+const WIDE: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
+
+/// Reading a request head is total, bounded by its limits, indifferent to how the bytes arrive,
+/// and takes exactly the heads that the grammar has, for what the grammar says that they are.
+pub fn request_head(data: &[u8]) {
+    for limits in [WIDE, TIGHT] {
+        let found = find(&HeadReader::default(), data, &limits);
+        let naive = naive::request_head(data, naive_limits(limits));
+        let Some(span) = same_end(&found, &naive) else { continue };
+        let head = &data[span.start..span.end];
+        let parsed = RequestHead::parse(head, &limits);
+        let (Ok(parsed), Verdict::Whole(naive)) = (&parsed, &naive) else {
+            assert!(parsed.is_err() && naive == Verdict::Bad, "{parsed:?} {naive:?}");
+            continue;
+        };
+        assert_eq!((parsed.method, parsed.target), (naive.method(), naive.target()));
+        assert_eq!(parsed.version == Version::Http10, naive.is_http10());
+        assert!(head.len() <= limits.bytes);
+        check_fields(&parsed.fields, &naive.fields);
+        let _ = decide(parsed);
+    }
+}
+
+/// The same for the head of a response.
+pub fn response_head(data: &[u8]) {
+    for limits in [WIDE, TIGHT] {
+        let found = find(&HeadReader::for_response(), data, &limits);
+        let naive = naive::response_head(data, naive_limits(limits));
+        let Some(span) = same_end(&found, &naive) else { continue };
+        let head = &data[span.start..span.end];
+        let parsed = ResponseHead::parse(head, &limits);
+        let (Ok(parsed), Verdict::Whole(naive)) = (&parsed, &naive) else {
+            assert!(parsed.is_err() && naive == Verdict::Bad, "{parsed:?} {naive:?}");
+            continue;
+        };
+        assert_eq!((parsed.status, parsed.reason), (naive.status(), naive.reason()));
+        assert_eq!(parsed.version == Version::Http10, naive.is_http10());
+        assert!(head.len() <= limits.bytes);
+        check_fields(&parsed.fields, &naive.fields);
+    }
+}
+
+pub(super) fn naive_limits(limits: HeadLimits) -> naive::Limits {
+    naive::Limits { bytes: limits.bytes, fields: limits.fields }
+}
+
+type Found = Result<Option<HeadSpan>, HeadError>;
+
+/// Where the head ends, which is the same for each arrival.
+fn find(reader: &HeadReader, data: &[u8], limits: &HeadLimits) -> Found {
+    let [whole, bytewise, pieces] = arrivals(data).map(|positions| {
+        let mut reader = reader.clone();
+        positions
+            .into_iter()
+            .map(|position| reader.find(&data[..position], limits))
+            .find(|found| !matches!(found, Ok(None)))
+            .unwrap_or(Ok(None))
+    });
+    assert_eq!(bytewise, whole, "arrival changed the meaning");
+    assert_eq!(pieces, whole, "arrival changed the meaning");
+    whole
+}
+
+/// The head's place, if one was found; what was not found is no head to the naive reading either.
+fn same_end(found: &Found, naive: &Verdict<naive::Head>) -> Option<HeadSpan> {
+    match (found, naive) {
+        (Ok(None), naive) => assert_eq!(*naive, Verdict::Partial),
+        (Err(_), naive) => assert_eq!(*naive, Verdict::Bad),
+        (Ok(Some(span)), Verdict::Whole(head)) => assert_eq!(span.end, head.end),
+        // The bytes have an end, and then do not parse.
+        (Ok(Some(_)), naive) => assert_eq!(*naive, Verdict::Bad),
+    }
+    found.ok().flatten()
+}
+
+fn check_fields(ours: &FieldSection<'_>, naive: &[naive::Field]) {
+    assert_eq!(ours.lines().len(), naive.len());
+    assert_eq!(ours.bytes(), naive.iter().flat_map(|it| it.raw.clone()).collect::<Vec<_>>());
+    for (line, naive) in ours.lines().iter().zip(naive) {
+        assert_eq!(ours.raw(line), naive.raw);
+        assert_eq!(ours.value(line), naive.value);
+        assert_eq!(naive::text(ours.name(line)).to_ascii_lowercase(), naive.name);
+    }
+}
+
+/// Decoding a chunked body is total, bounded and indifferent to how the bytes arrive; it finds the
+/// content that the grammar says is there; and what we make of it, an independent parser reads as
+/// the same content with nothing left over, or as incomplete where it was.
+pub fn chunked(data: &[u8]) {
+    let naive = naive::chunked(data);
+    let mut written = Vec::new();
+    for positions in arrivals(data) {
+        let decoded = decode(data, &positions);
+        match (&decoded, &naive) {
+            (Ok(None), Verdict::Partial) | (Err(_), Verdict::Bad) => {}
+            (Ok(Some(body)), Verdict::Whole(naive)) => assert_eq!(body, naive),
+            _ => panic!("{decoded:?} {naive:?}"),
+        }
+        let chunked = BodyLength::Chunked;
+        written.push(rewrite(chunked, BodyWriter::Chunked, data, &positions));
+    }
+    for bytes in written {
+        check_rewritten(&bytes, &naive);
+    }
+    if let Verdict::Whole(naive::Body { trailers: Some(section), .. }) = &naive {
+        check_trailers(section);
+    }
+}
+
+/// Steps over `data` as it arrives.
+fn decode(data: &[u8], positions: &[usize]) -> Result<Option<naive::Body>, ChunkError> {
+    let (mut decoder, mut body) = (ChunkedDecoder::default(), naive::Body::default());
+    for &position in positions {
+        loop {
+            let input = &data[body.end..position];
+            match decoder.step(input)? {
+                Step::NeedMore => {
+                    let kept = (CHUNK_LINE_BYTES_MAX + 2).max(TRAILER_BYTES_MAX);
+                    assert!(input.len() < kept, "{} bytes are kept", input.len());
+                    break;
+                }
+                Step::Framing(len) => body.end += len,
+                Step::Content(len) => {
+                    assert!(len > 0);
+                    body.content.extend_from_slice(&input[..len]);
+                    body.end += len;
+                }
+                Step::Trailer(len) => {
+                    body.trailers = Some(input[..len].to_vec());
+                    body.end += len;
+                }
+                Step::End(len) => {
+                    body.end += len;
+                    assert!(decoder.is_finished());
+                    return Ok(Some(body));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What a receiver gets of the body in `data`, as far as it is right. Trailers are left out.
+pub(super) fn rewrite(
+    length: BodyLength,
+    writer: BodyWriter,
+    data: &[u8],
+    positions: &[usize],
+) -> Vec<u8> {
+    let (mut reader, mut out, mut at) = (BodyReader::new(length), Vec::new(), 0);
+    for &position in positions {
+        while at < position && !reader.is_finished() {
+            let input = &data[at..position];
+            let Ok(walk) = reader.walk(input) else { return out };
+            let content: Vec<u8> = walk.content(input).flatten().copied().collect();
+            assert_eq!(content.len(), walk.content_len());
+            let after = match (walk.finished, &walk.trailers) {
+                (false, _) => After::More,
+                (true, None) => After::End,
+                (true, Some(_)) => After::Trailers,
+            };
+            out.extend_from_slice(writer.before(content.len()).as_bytes());
+            out.extend_from_slice(&content);
+            out.extend_from_slice(writer.behind(content.len(), after));
+            if let Some(range) = walk.trailers {
+                match parse_trailers(&input[range], TRAILER_FIELDS_MAX) {
+                    Ok(_) if writer == BodyWriter::Chunked => out.extend_from_slice(b"\r\n"),
+                    Ok(_) => {}
+                    Err(_) => return out,
+                }
+            }
+            at += walk.consumed;
+            if walk.consumed == 0 {
+                break;
+            }
+        }
+    }
+    out
+}
+
+fn check_rewritten(bytes: &[u8], naive: &Verdict<naive::Body>) {
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let read = oracle::server_reads(&[HEAD, bytes].concat());
+    let whole = match naive {
+        Verdict::Whole(body) => {
+            let section = body.trailers.as_deref();
+            section.is_none_or(|it| naive::trailers(it).is_some()).then_some(&body.content)
+        }
+        Verdict::Bad | Verdict::Partial => None,
+    };
+    match whole {
+        Some(content) => {
+            let bytes = naive::text(bytes);
+            assert!(read.nothing_left_over && read.requests.len() == 1, "{bytes:?} {read:?}");
+            assert_eq!(read.requests[0].content, *content);
+        }
+        None => assert!(read.requests.is_empty() && !read.nothing_left_over, "{read:?}"),
+    }
+}
+
+/// A trailer section reads as the grammar says, and what passes on of it is one, too.
+fn check_trailers(section: &[u8]) {
+    let (ours, naive) = (parse_trailers(section, TRAILER_FIELDS_MAX), naive::trailers(section));
+    let (Ok(ours), Some(naive)) = (&ours, &naive) else {
+        assert!(ours.is_err() && naive.is_none(), "{ours:?} {naive:?}");
+        return;
+    };
+    check_fields(ours, naive);
+    let mut out = BytesMut::new();
+    put_trailers(&mut out, ours);
+    let passed = naive::trailers(&out).expect("a trailer section");
+    assert!(passed.iter().all(|it| naive.contains(it)));
+}

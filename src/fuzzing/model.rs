@@ -1,0 +1,201 @@
+//! What a gateway does with a message, said once more on the naive reading: which requests are
+//! forwarded and as what, which lines stay.
+
+use super::naive::{self, Field, Head, Length};
+use super::target::naive_resolve;
+use crate::h1::authority::Authority;
+use crate::h1::target::{RequestTarget, resolve_dot_segments, split_query};
+use crate::limits::CONNECTION_OPTIONS_MAX;
+use crate::route::{Route, RouteTable};
+
+/// The routes of the fuzzed relays: one inside of the other, to different hosts.
+const ROUTES: [(&str, &str, &str); 2] =
+    [("/gpt/", "/", "api.test"), ("/gpt/v1/", "/deep/base/", "other.test:8443")];
+
+pub(super) fn routes() -> RouteTable {
+    let routes = ROUTES.map(|(path, replacement, host)| Route {
+        path: path.as_bytes().into(),
+        replacement: replacement.as_bytes().into(),
+        host: host.as_bytes().into(),
+        upstream: 0,
+        name: path.into(),
+    });
+    RouteTable::new(routes.into())
+}
+
+/// A request as the upstream has to get it, and what matters of it later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Forwarded {
+    pub(super) method: Vec<u8>,
+    pub(super) target: Vec<u8>,
+    /// Each with its CRLF.
+    pub(super) lines: Vec<Vec<u8>>,
+    pub(super) body: Length,
+    pub(super) facts: Facts,
+}
+
+/// What a request wants of its connection and of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) is_http10: bool,
+    pub(super) is_head: bool,
+    pub(super) persists: bool,
+    pub(super) expects_continue: bool,
+    pub(super) offers_websocket: bool,
+}
+
+/// What becomes of a request, as far as its head decides; `None`: it is refused.
+pub(super) fn facts(head: &Head) -> Option<(Length, Facts)> {
+    let hosts: Vec<&[u8]> = head.values("host").collect();
+    match hosts[..] {
+        [] if head.is_http10() => {}
+        [host] if Authority::parse(host).is_some() => {}
+        _ => return None,
+    }
+    let body = naive::announced(head).ok()?.unwrap_or(Length::None);
+    let expectations = if head.is_http10() { Vec::new() } else { head.list("expect") };
+    let hops: Vec<&[u8]> = head.values("max-forwards").collect();
+    let bad_hops = head.method() == b"OPTIONS"
+        && !(hops.is_empty() || hops.len() == 1 && naive::number(hops[0]).is_some());
+    let refused = head.list("connection").len() > CONNECTION_OPTIONS_MAX
+        || matches!(head.method(), b"CONNECT" | b"TRACE")
+        || expectations.iter().any(|it| it != "100-continue")
+        || RequestTarget::parse(head.method(), head.target()).is_err()
+        || bad_hops;
+    let offers_websocket = !head.is_http10()
+        && body == Length::None
+        && head.method() == b"GET"
+        && head.list("connection").contains(&"upgrade".to_owned())
+        && head.list("upgrade").contains(&"websocket".to_owned());
+    let facts = Facts {
+        is_http10: head.is_http10(),
+        is_head: head.method() == b"HEAD",
+        persists: persists(head),
+        expects_continue: !expectations.is_empty(),
+        offers_websocket,
+    };
+    (!refused).then_some((body, facts))
+}
+
+/// Whether the sender of a head lets its connection go on.
+pub(super) fn persists(head: &Head) -> bool {
+    let options = head.list("connection");
+    let has = |option: &str| options.iter().any(|it| it == option);
+    !has("close") && (!head.is_http10() || has("keep-alive"))
+}
+
+/// The request that the upstream has to get; `None`: we answer it ourselves.
+pub(super) fn forwarded(head: &Head) -> Option<Forwarded> {
+    let (body, facts) = facts(head)?;
+    let hops = head.values("max-forwards").next().and_then(naive::number);
+    let counts_hops = head.method() == b"OPTIONS" && hops.is_some();
+    if counts_hops && hops == Some(0) {
+        return None;
+    }
+    let (target, host) = new_target(head)?;
+    let mut lines = Vec::new();
+    if head.values("host").next().is_none() {
+        lines.push(format!("Host: {host}\r\n").into_bytes());
+    }
+    for field in kept(&head.fields, head) {
+        lines.extend(match field.name.as_str() {
+            "host" => Some(with_value(field, host)),
+            "content-length" => match body {
+                Length::Exact(length) => Some(with_value(field, &length.to_string())),
+                Length::None | Length::Chunked | Length::UntilClose => None,
+            },
+            "transfer-encoding" => Some(with_value(field, "chunked")),
+            "max-forwards" if counts_hops => {
+                Some(with_value(field, &(hops.unwrap_or(1) - 1).to_string()))
+            }
+            "expect" if !facts.expects_continue => None,
+            name if !passes_up(name) => None,
+            _ => Some(field.raw.clone()),
+        });
+    }
+    if facts.offers_websocket {
+        lines.push(b"Connection: Upgrade\r\n".to_vec());
+        lines.push(b"Upgrade: websocket\r\n".to_vec());
+    }
+    Some(Forwarded { method: head.method().to_vec(), target, lines, body, facts })
+}
+
+/// The new request-target and the host of its route.
+fn new_target(head: &Head) -> Option<(Vec<u8>, &'static str)> {
+    let path_and_query = match RequestTarget::parse(head.method(), head.target()).ok()? {
+        RequestTarget::Origin(target) => target,
+        RequestTarget::Absolute { path_and_query, .. } => path_and_query,
+        RequestTarget::Authority(_) | RequestTarget::Asterisk => return None,
+    };
+    let (path, query) = split_query(path_and_query);
+    let path = if path.is_empty() { b"/" } else { path };
+    // What hides a parent is for `target` to find.
+    resolve_dot_segments(path, &mut Vec::new()).ok()?;
+    let resolved = naive_resolve(path)?;
+    let longest =
+        |path: &[u8]| ROUTES.iter().rev().find(|(prefix, ..)| path.starts_with(prefix.as_bytes()));
+    let (prefix, replacement, host) = longest(&resolved)?;
+    if longest(path).is_some_and(|(begun, ..)| begun != prefix) {
+        return None;
+    }
+    let rest = &resolved[prefix.len()..];
+    Some(([replacement.as_bytes(), rest, query].concat(), host))
+}
+
+/// The fields that Connection does not name.
+fn kept<'f>(fields: &'f [Field], head: &Head) -> impl Iterator<Item = &'f Field> {
+    const OURS: [&str; 4] = ["host", "content-length", "transfer-encoding", "expect"];
+    let mut nominated = head.list("connection");
+    nominated.retain(|it| !matches!(it.as_str(), "close" | "keep-alive" | "upgrade"));
+    fields
+        .iter()
+        .filter(move |it| OURS.contains(&it.name.as_str()) || !nominated.contains(&it.name))
+}
+
+/// The field as it came, with another value.
+fn with_value(field: &Field, value: &str) -> Vec<u8> {
+    [&field.raw[..field.name.len()], b": ", value.as_bytes(), b"\r\n"].concat()
+}
+
+/// Whether a field of a request is for the upstream.
+fn passes_up(name: &str) -> bool {
+    const FOR_ONE_HOP: [&str; 11] = [
+        "connection",
+        "forwarded",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "true-client-ip",
+        "upgrade",
+        "via",
+        "x-real-ip",
+    ];
+    let access = name.strip_prefix("cf-access-");
+    let of_cloudflare = match access {
+        Some(rest) => rest.starts_with("authenticated-") || rest.starts_with("jwt-"),
+        None => name.starts_with("cf-") && !name.starts_with("cf-aig-"),
+    };
+    !FOR_ONE_HOP.contains(&name) && !name.starts_with("x-forwarded") && !of_cloudflare
+}
+
+/// The lines of a response head that mean the same on either side, as they came. Without what is
+/// ours to write: framing, Connection, and Date and X-Accel-Buffering, which we may add.
+pub(super) fn end_to_end(head: &Head) -> Vec<Vec<u8>> {
+    const OURS: [&str; 11] = [
+        "alt-svc",
+        "connection",
+        "content-length",
+        "date",
+        "http2-settings",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "x-accel-buffering",
+    ];
+    let fields = kept(&head.fields, head).filter(|it| !OURS.contains(&it.name.as_str()));
+    fields.map(|it| it.raw.clone()).collect()
+}

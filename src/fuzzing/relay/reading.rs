@@ -1,0 +1,164 @@
+//! What the bytes of one connection say, read naively.
+
+use super::stage::{HEADS, Traffic};
+use crate::fuzzing::forward::complete;
+use crate::fuzzing::heads::naive_limits;
+use crate::fuzzing::model::{self, Forwarded};
+use crate::fuzzing::naive::{self, Body, Head, Length, Verdict};
+use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
+use crate::net::memory::End;
+
+/// A head of ours is as long as it gets.
+pub(super) const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
+
+/// A request that a client has sent, or an attempt at one.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) is_head: bool,
+    /// Nothing, if we answer it ourselves.
+    pub(super) forwarded: Option<Forwarded>,
+    /// Nothing, while a part is missing or where something is wrong.
+    pub(super) body: Option<Body>,
+    /// Behind its head, or behind its body if that is whole.
+    pub(super) end: usize,
+    pub(super) can_repeat: bool,
+}
+
+impl Asked {
+    /// The head that the upstream has to get.
+    pub(super) fn head(&self) -> Option<Vec<u8>> {
+        let forwarded = self.forwarded.as_ref()?;
+        let line = [&forwarded.method[..], b" ", &forwarded.target, b" HTTP/1.1\r\n"].concat();
+        Some([line, forwarded.lines.concat(), b"\r\n".to_vec()].concat())
+    }
+
+    pub(super) fn offers_websocket(&self) -> bool {
+        self.forwarded.as_ref().is_some_and(|it| it.facts.offers_websocket)
+    }
+
+    pub(super) fn is_http10(&self) -> bool {
+        self.forwarded.as_ref().is_some_and(|it| it.facts.is_http10)
+    }
+}
+
+/// The requests in what a client sent, up to the last behind which no other can be one.
+pub(super) fn asked(sent: &[u8]) -> Vec<Asked> {
+    const REPEATABLE: [&[u8]; 5] = [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"];
+    let (mut asked, mut at) = (Vec::new(), 0);
+    loop {
+        let head = match naive::request_head(&sent[at..], naive_limits(HEADS)) {
+            Verdict::Partial => return asked,
+            Verdict::Whole(head) => Some(head),
+            Verdict::Bad => None,
+        };
+        let facts = head.as_ref().and_then(model::facts);
+        let body_start = at + head.as_ref().map_or(0, |it| it.end);
+        let body = facts.map(|(length, _)| naive::body(length, &sent[body_start..], false));
+        let body = body.as_ref().and_then(complete).cloned();
+        let end = body_start + body.as_ref().map_or(0, |it| it.end);
+        let goes_on = facts.is_some_and(|(_, facts)| facts.persists && !facts.offers_websocket);
+        let goes_on = goes_on && body.is_some();
+        asked.push(Asked {
+            is_head: head.as_ref().is_some_and(|it| it.method() == b"HEAD"),
+            forwarded: head.as_ref().and_then(model::forwarded),
+            body,
+            end,
+            can_repeat: head.is_some_and(|it| {
+                REPEATABLE.contains(&it.method()) || it.values("idempotency-key").next().is_some()
+            }),
+        });
+        if !goes_on {
+            return asked;
+        }
+        at = end;
+    }
+}
+
+/// A request that an upstream got.
+#[derive(Clone, Debug)]
+pub(super) struct Got {
+    /// As it came.
+    pub(super) head: Vec<u8>,
+    /// Nothing while a part is missing.
+    pub(super) body: Option<Body>,
+    /// What the upstream said to it.
+    pub(super) said: Option<Said>,
+}
+
+/// A response, as far as it came.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) interims: Vec<Head>,
+    pub(super) head: Head,
+    pub(super) length: Length,
+    /// The content so far, if the end is missing.
+    pub(super) content: Vec<u8>,
+    pub(super) is_complete: bool,
+    /// Behind all that came of it.
+    pub(super) end: usize,
+}
+
+/// The requests that an upstream got, each with what was said to it, and the position of the bytes
+/// that are no part of any, behind a switch of protocols or because no head has an end.
+pub(super) fn got(traffic: &Traffic) -> (Vec<Got>, usize) {
+    let (mut got, mut at, mut answered) = (Vec::new(), 0, Some(0));
+    loop {
+        let bytes = &traffic.received[at..];
+        let Some(head) = naive::request_head(bytes, ANY).whole() else { return (got, at) };
+        let (length, facts) = model::facts(&head).expect("we forward what we understand");
+        let body = naive::body(length, &bytes[head.end..], false);
+        assert_ne!(body, Verdict::Bad, "{:?}", naive::text(bytes));
+        let body = body.whole();
+        let len = body.as_ref().map_or(bytes.len(), |it| head.end + it.end);
+        let said = answered.and_then(|from| {
+            said(&traffic.sent, from, facts.is_head, traffic.own_end, naive_limits(HEADS))
+        });
+        answered = said.as_ref().filter(|it| it.is_complete).map(|it| it.end);
+        let switches = said.as_ref().is_some_and(|it| it.head.status() == 101);
+        let is_whole = body.is_some();
+        at += len;
+        got.push(Got { head: bytes[..head.end].to_vec(), body, said });
+        if switches || !is_whole {
+            return (got, at);
+        }
+    }
+}
+
+/// The response at `from`: its interim heads, its head, its body. `end`: how the connection ended
+/// behind the bytes. Nothing, if it has no final head, or one that is not to be passed on.
+pub(super) fn said(
+    bytes: &[u8],
+    from: usize,
+    to_head: bool,
+    end: Option<End>,
+    limits: naive::Limits,
+) -> Option<Said> {
+    let (mut interims, mut at) = (Vec::new(), from);
+    let head = loop {
+        let head = naive::response_head(&bytes[at..], limits).whole()?;
+        at += head.end;
+        naive::announced(&head).ok()?;
+        if head.list("connection").len() > CONNECTION_OPTIONS_MAX {
+            return None;
+        }
+        if !matches!(head.status(), 100 | 102..=199) {
+            break head;
+        }
+        interims.push(head);
+        if interims.len() > INTERIM_RESPONSES_MAX {
+            return None;
+        }
+    };
+    let length = naive::response_length(&head, to_head).ok()?;
+    let rest = &bytes[at..];
+    let body = naive::body(length, rest, end == Some(End::Clean));
+    let whole = complete(&body).cloned();
+    let is_complete = whole.is_some();
+    let so_far = || Body { content: content_so_far(length, rest), trailers: None, end: rest.len() };
+    let Body { content, end, .. } = whole.unwrap_or_else(so_far);
+    Some(Said { interims, head, length, content, is_complete, end: at + end })
+}
+
+fn content_so_far(length: Length, bytes: &[u8]) -> Vec<u8> {
+    if length == Length::Chunked { naive::content_so_far(bytes) } else { bytes.to_vec() }
+}

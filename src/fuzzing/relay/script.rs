@@ -1,0 +1,143 @@
+//! What both peers of a relay do: their own bytes as they are, and between them, behind a `~`,
+//! what is no byte.
+
+use crate::net::memory::End;
+use std::mem;
+
+/// Who does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Actor {
+    /// The client that came last.
+    Client,
+    /// The upstream, on the connection that it accepted last.
+    Upstream,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Bytes, in one write.
+    Say(Actor, Vec<u8>),
+    /// The actor ends its direction, or both with a reset.
+    End(Actor, End),
+    /// The actor stops to read, or goes on.
+    Pause(Actor),
+    /// Another client connects.
+    Connect,
+    /// From now on dials fail, or work again.
+    FailDials,
+    /// From now on connections hold a few bytes only.
+    Narrow,
+    /// The worker is asked to stop.
+    Drain,
+    /// Everybody does what can be done now.
+    Settle,
+    /// So many seconds pass.
+    Sleep(u64),
+}
+
+/// Most bytes that a script says in all, repeats counted.
+const SAID_BYTES_MAX: usize = 512 * 1024;
+/// How often `~#` says its bytes.
+const REPEATS: usize = 64;
+
+/// Reads a script. It begins with the client; any bytes are one.
+///
+/// `~c` and `~u` give the word to the client and the upstream, when everybody has done what can be
+/// done; `~|` only lets them do it; `~,` cuts the bytes in two writes. `~E`, `~X` and `~R` end the
+/// speaker's direction in order, without a word, and by a reset. `~#` says what was said last 63
+/// times more. `~p` pauses the speaker's reading, or ends the pause. `~k` is another client, and
+/// gives the word to it. `~f` makes dials fail, or work again, `~n` makes connections narrow, `~d`
+/// asks the worker to stop, `~s` and `~S` let a second and a minute pass. `~~` is a tilde.
+pub(super) fn read(script: &[u8]) -> Vec<Act> {
+    let mut reader = Reader { actor: Actor::Client, text: Vec::new(), acts: Vec::new(), said: 0 };
+    let mut rest = script;
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        match (first, behind) {
+            (b'~', [escape, behind @ ..]) => {
+                rest = behind;
+                reader.escape(*escape);
+            }
+            (byte, _) => reader.text.push(*byte),
+        }
+    }
+    reader.end_text();
+    reader.acts
+}
+
+struct Reader {
+    actor: Actor,
+    text: Vec<u8>,
+    acts: Vec<Act>,
+    said: usize,
+}
+
+impl Reader {
+    fn escape(&mut self, escape: u8) {
+        if escape == b'~' {
+            return self.text.push(b'~');
+        }
+        self.end_text();
+        let actor = self.actor;
+        match escape {
+            b'c' | b'u' => {
+                self.actor = if escape == b'c' { Actor::Client } else { Actor::Upstream };
+                self.acts.push(Act::Settle);
+            }
+            b'|' => self.acts.push(Act::Settle),
+            b',' => {}
+            b'E' => self.acts.push(Act::End(actor, End::Clean)),
+            b'X' => self.acts.push(Act::End(actor, End::Cut)),
+            b'R' => self.acts.push(Act::End(actor, End::Reset)),
+            b'p' => self.acts.push(Act::Pause(actor)),
+            b'k' => {
+                self.actor = Actor::Client;
+                self.acts.extend([Act::Settle, Act::Connect]);
+            }
+            b'f' => self.acts.push(Act::FailDials),
+            b'n' => self.acts.push(Act::Narrow),
+            b'd' => self.acts.push(Act::Drain),
+            b's' => self.acts.push(Act::Sleep(1)),
+            b'S' => self.acts.push(Act::Sleep(60)),
+            b'#' => {
+                if let Some(Act::Say(actor, text)) = self.acts.last().cloned() {
+                    self.say(actor, text.repeat(REPEATS - 1));
+                }
+            }
+            other => self.text.extend([b'~', other]),
+        }
+    }
+
+    fn end_text(&mut self) {
+        let text = mem::take(&mut self.text);
+        self.say(self.actor, text);
+    }
+
+    fn say(&mut self, actor: Actor, text: Vec<u8>) {
+        self.said += text.len();
+        if !text.is_empty() && self.said <= SAID_BYTES_MAX {
+            self.acts.push(Act::Say(actor, text));
+        }
+    }
+}
+
+/// The same without its cuts: each actor says in one write what it says without waiting for
+/// anybody. A pause in what an upstream says stays, because it tells two answers apart from one
+/// with something behind it.
+pub(super) fn without_cuts(acts: &[Act]) -> Vec<Act> {
+    let mut merged: Vec<Act> = Vec::new();
+    for (number, act) in acts.iter().enumerate() {
+        let goes_on = matches!(acts.get(number + 1), Some(Act::Say(Actor::Client, _)));
+        let was_client = matches!(merged.last(), Some(Act::Say(Actor::Client, _)));
+        match (act, merged.last_mut()) {
+            (Act::Narrow, _) => {}
+            (Act::Settle, _) if goes_on && was_client => {}
+            (Act::Say(actor, text), Some(Act::Say(before, all))) if before == actor => {
+                all.extend_from_slice(text);
+            }
+            (act, _) => merged.push(act.clone()),
+        }
+    }
+    merged
+}

@@ -1,0 +1,356 @@
+//! A relay between peers in memory that do what a script says, on a paused clock.
+
+use super::script::{Act, Actor};
+use crate::config::Limits;
+use crate::config::snapshot::Snapshot;
+use crate::deadline::Timeouts;
+use crate::error::{Cause, ExchangeError};
+use crate::fuzzing::model::routes;
+use crate::h1::head::HeadLimits;
+use crate::limits::BUFFER_KEPT_BYTES_MAX;
+use crate::net::buffer::{Buffer, free_buffers};
+use crate::net::memory::{End, MemoryStream};
+use crate::net::transport::Transport;
+use crate::proxy::context::Drain;
+use crate::proxy::{Context, Session};
+use crate::upstream::{Dial, Dialing, Upstream};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{ErrorKind, IoSlice};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{sleep, timeout};
+
+/// Small enough that scripts reach them.
+pub(super) const HEADS: HeadLimits = HeadLimits { bytes: 1024, fields: 16 };
+
+const CAPACITY: usize = 1 << 20;
+const NARROW_CAPACITY: usize = 5;
+/// No limit of time of the relay is longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(40);
+/// Buffers that one session holds at most: four boxes and a copy, and a read that is in the works.
+const BUFFERS_OF_SESSION_MAX: usize = 6;
+/// Free buffers before a script begins, more than its sessions need.
+const FREE_BUFFERS: usize = 40;
+const CLIENTS_MAX: usize = 4;
+
+/// One connection, as the peer saw it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traffic {
+    /// What the connection took of the peer.
+    pub(super) sent: Vec<u8>,
+    /// What the peer got.
+    pub(super) received: Vec<u8>,
+    /// How the peer ended its direction, if it did.
+    pub(super) own_end: Option<End>,
+    /// How the relay's direction ended.
+    pub(super) end: Option<End>,
+}
+
+/// What both sides saw.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) clients: Vec<Traffic>,
+    /// In the order in which they were dialled.
+    pub(super) upstreams: Vec<Traffic>,
+}
+
+/// Plays a script to its end, and on until the relay has nothing to do any more.
+///
+/// On the way: sessions end in bounded time without spinning, hold a bounded number of buffers, and
+/// give all of them back.
+pub(super) fn play(acts: &[Act]) -> Record {
+    let mut builder = Builder::new_current_thread();
+    let builder = builder.enable_time().start_paused(true);
+    let runtime = builder.build_local(LocalOptions::default()).expect("a runtime");
+    drop((0..FREE_BUFFERS).map(|_| Buffer::take()).collect::<Vec<_>>());
+    let free = free_buffers();
+    let record = runtime.block_on(async {
+        let stage = Stage::new(acts, free);
+        stage.connect();
+        for act in acts {
+            stage.perform(act).await;
+        }
+        stage.end().await
+    });
+    drop(runtime);
+    record
+}
+
+struct Stage {
+    context: Rc<Context>,
+    network: Rc<Network>,
+    clients: RefCell<Vec<(Rc<Far>, JoinHandle<()>)>>,
+    polls: Rc<Cell<usize>>,
+    acts: usize,
+    /// Bytes that the script says in all.
+    said: usize,
+    free: usize,
+}
+
+#[derive(Default)]
+struct Network {
+    fails: Cell<bool>,
+    is_narrow: Cell<bool>,
+    accepted: RefCell<Vec<Rc<Far>>>,
+}
+
+struct Dialer(Rc<Network>);
+
+impl Dial for Dialer {
+    fn dial(&self) -> Dialing {
+        let network = Rc::clone(&self.0);
+        Box::pin(async move {
+            if network.fails.get() {
+                let refused = Cause::Unreachable(ErrorKind::ConnectionRefused);
+                return Err(ExchangeError::upstream(refused));
+            }
+            let (near, far) = network.pair();
+            network.accepted.borrow_mut().push(far);
+            Ok(Transport::Memory(near))
+        })
+    }
+}
+
+impl Network {
+    fn pair(&self) -> (MemoryStream, Rc<Far>) {
+        let capacity = if self.is_narrow.get() { NARROW_CAPACITY } else { CAPACITY };
+        let (near, far) = MemoryStream::pair(capacity);
+        (near, Far::open(far))
+    }
+}
+
+impl Stage {
+    fn new(acts: &[Act], free: usize) -> Self {
+        let network = Rc::<Network>::default();
+        let seconds = Duration::from_secs;
+        let timeouts = Timeouts {
+            request_head: seconds(11),
+            keep_alive: seconds(13),
+            response_head: seconds(17),
+            tunnel: seconds(19),
+            linger: seconds(2),
+            to_upstream_read: seconds(23),
+            to_upstream_write: seconds(29),
+            to_client_read: seconds(31),
+            to_client_write: seconds(37),
+            ..Timeouts::default()
+        };
+        let snapshot = Snapshot {
+            workers: 1,
+            listeners: Vec::new(),
+            routes: routes(),
+            upstreams: Vec::new(),
+            timeouts,
+            limits: Limits { head: HEADS, ..Limits::default() },
+        };
+        let upstream = Upstream::new(Box::new(Dialer(Rc::clone(&network))), 0);
+        let context = Context {
+            snapshot: Arc::new(snapshot),
+            upstreams: vec![upstream],
+            drain: Drain::default(),
+        };
+        let length = |act: &Act| if let Act::Say(_, text) = act { text.len() } else { 0 };
+        Self {
+            context: Rc::new(context),
+            network,
+            clients: RefCell::default(),
+            polls: Rc::default(),
+            acts: acts.len(),
+            said: acts.iter().map(length).sum(),
+            free,
+        }
+    }
+
+    fn connect(&self) {
+        if self.clients.borrow().len() == CLIENTS_MAX {
+            return;
+        }
+        let (near, far) = self.network.pair();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let (context, transport) = (Rc::clone(&self.context), Transport::Memory(near));
+        let mut session = Session::new(context, transport, address);
+        let polls = Rc::clone(&self.polls);
+        let counted = spawn_local(async move {
+            let mut run = pin!(session.run());
+            poll_fn(|cx| {
+                polls.set(polls.get() + 1);
+                run.as_mut().poll(cx)
+            })
+            .await;
+        });
+        self.clients.borrow_mut().push((far, counted));
+    }
+
+    /// The connection on which `actor` does something.
+    fn far(&self, actor: Actor) -> Option<Rc<Far>> {
+        match actor {
+            Actor::Client => self.clients.borrow().last().map(|(far, _)| Rc::clone(far)),
+            Actor::Upstream => self.network.accepted.borrow().last().cloned(),
+        }
+    }
+
+    async fn perform(&self, act: &Act) {
+        let toggle = |it: &Cell<bool>| it.set(!it.get());
+        match act {
+            Act::Say(actor, text) => {
+                if let Some(far) = self.far(*actor) {
+                    far.queue(Out::Bytes(text.clone()));
+                }
+            }
+            Act::End(actor, end) => {
+                if let Some(far) = self.far(*actor) {
+                    far.queue(Out::End(*end));
+                }
+            }
+            Act::Pause(actor) => {
+                if let Some(far) = self.far(*actor) {
+                    toggle(&far.is_paused);
+                    far.wake();
+                }
+            }
+            Act::Connect => self.connect(),
+            Act::FailDials => toggle(&self.network.fails),
+            Act::Narrow => self.network.is_narrow.set(true),
+            Act::Drain => self.context.drain.begin(),
+            Act::Settle => self.wait(Duration::from_millis(1)).await,
+            Act::Sleep(seconds) => self.wait(Duration::from_secs(*seconds)).await,
+        }
+    }
+
+    async fn wait(&self, time: Duration) {
+        sleep(time).await;
+        let sessions = self.clients.borrow().len();
+        assert!(self.held() <= sessions * BUFFERS_OF_SESSION_MAX, "{} are held", self.held());
+    }
+
+    /// Buffers that somebody holds. What has grown large is freed and cannot be counted.
+    fn held(&self) -> usize {
+        if self.said > BUFFER_KEPT_BYTES_MAX / 2 { 0 } else { self.free.abs_diff(free_buffers()) }
+    }
+
+    /// Waits for the end of all sessions. Nobody says anything any more.
+    async fn end(self) -> Record {
+        // Each request that waits in a row may have to wait for each limit.
+        let requests = self.said / b"GET / HTTP/1.0\r\n\r\n".len() + 2;
+        let guard = LONGEST_WAIT * 10 * u32::try_from(requests).expect("a small number");
+        let clients = self.clients.take();
+        let mut fars = Vec::new();
+        for (far, session) in clients {
+            timeout(guard, session).await.expect("the session ends").expect("without a panic");
+            fars.push(far);
+        }
+        let polls_max = 2000 + 20 * (self.said + self.acts);
+        assert!(self.polls.get() < polls_max, "{} polls", self.polls.get());
+        let upstreams = self.network.accepted.take();
+        for far in fars.iter().chain(&upstreams) {
+            far.is_paused.set(false);
+            far.wake();
+        }
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(self.held(), 0, "all buffers are given back");
+        let traffic = |fars: Vec<Rc<Far>>| fars.iter().map(|far| far.traffic()).collect();
+        Record { clients: traffic(fars), upstreams: traffic(upstreams) }
+    }
+}
+
+/// The far end of a connection: a client or an upstream.
+struct Far {
+    stream: RefCell<MemoryStream>,
+    queue: RefCell<VecDeque<Out>>,
+    is_paused: Cell<bool>,
+    traffic: RefCell<Traffic>,
+    waker: RefCell<Waker>,
+}
+
+enum Out {
+    Bytes(Vec<u8>),
+    End(End),
+}
+
+impl Far {
+    fn open(stream: MemoryStream) -> Rc<Self> {
+        let far = Rc::new(Self {
+            stream: RefCell::new(stream),
+            queue: RefCell::default(),
+            is_paused: Cell::default(),
+            traffic: RefCell::default(),
+            waker: RefCell::new(Waker::noop().clone()),
+        });
+        let moved = Rc::clone(&far);
+        spawn_local(poll_fn(move |cx| moved.poll(cx)));
+        far
+    }
+
+    fn queue(&self, out: Out) {
+        self.queue.borrow_mut().push_back(out);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.waker.borrow().wake_by_ref();
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic.borrow().clone()
+    }
+
+    /// Sends what is queued, and reads what is here; without end.
+    fn poll(&self, cx: &mut task::Context<'_>) -> Poll<()> {
+        self.waker.replace(cx.waker().clone());
+        self.write(cx);
+        self.read(cx);
+        Poll::Pending
+    }
+
+    fn write(&self, cx: &mut task::Context<'_>) {
+        let mut stream = self.stream.borrow_mut();
+        let mut queue = self.queue.borrow_mut();
+        while let Some(first) = queue.front_mut() {
+            let bytes = match first {
+                Out::End(end) => {
+                    self.traffic.borrow_mut().own_end.get_or_insert(*end);
+                    match end {
+                        End::Reset => stream.reset(),
+                        End::Clean | End::Cut => stream.end(*end),
+                    }
+                    return queue.clear();
+                }
+                Out::Bytes(bytes) => bytes,
+            };
+            match stream.poll_write(cx, &[IoSlice::new(bytes)]) {
+                Poll::Pending => return,
+                Poll::Ready(Err(_)) => return queue.clear(),
+                Poll::Ready(Ok(len)) => {
+                    self.traffic.borrow_mut().sent.extend(bytes.drain(..len));
+                    if bytes.is_empty() {
+                        queue.pop_front();
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(&self, cx: &mut task::Context<'_>) {
+        let (mut stream, mut traffic) = (self.stream.borrow_mut(), self.traffic.borrow_mut());
+        let mut into = [0; 4096];
+        while !self.is_paused.get() && traffic.end.is_none() {
+            match stream.poll_read(cx, &mut into) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => traffic.end = Some(End::Clean),
+                Poll::Ready(Ok(len)) => traffic.received.extend_from_slice(&into[..len]),
+                Poll::Ready(Err(error)) => {
+                    let cut = error.kind() == ErrorKind::UnexpectedEof;
+                    traffic.end = Some(if cut { End::Cut } else { End::Reset });
+                }
+            }
+        }
+    }
+}
