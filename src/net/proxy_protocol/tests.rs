@@ -262,6 +262,39 @@ fn a_mapped_address_is_written_as_the_ipv4_address_in_it() {
     }
 }
 
+/// Where a search for inputs that break the property begins.
+const SEEDS: [&[u8]; 12] = [
+    b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\nGET / HTTP/1.1\r\n\r\n",
+    b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.1 1 65535\r\n",
+    b"PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ::1 65535 0\r\n",
+    b"PROXY UNKNOWN\r\n",
+    b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n",
+    b"PROXY TCP4 01.2.3.4 1.2.3.4 +1 00002\r\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\xa8\0\x01\xc0\xa8\0\x0b\xdc\x04\x01\xbb\x16\x03\x01",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x01\
+      \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\0\x01\0\x02",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\xff\0\x03abc",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x1d\x7f\0\0\x01\x7f\0\0\x02\0\x01\0\x02\
+      \x01\0\x02h2\x02\0\x01a\x04\0\x02xy",
+    // The checksum is wrong.
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\x7f\0\0\x01\x7f\0\0\x02\0\x01\0\x02\
+      \x03\0\x04\0\0\0\0",
+];
+
+#[test]
+fn a_changed_byte_never_breaks_the_property() {
+    for seed in SEEDS {
+        for at in 0..seed.len() {
+            for byte in [0, 1, b' ', b'\r', b'\n', b'0', 0xff, seed[at] ^ 1, seed[at] ^ 0x80] {
+                let mut changed = seed.to_vec();
+                changed[at] = byte;
+                check_property(&changed);
+            }
+        }
+    }
+}
+
 type Ends = Option<(SocketAddr, SocketAddr)>;
 
 fn ends(source: &str, destination: &str) -> Result<Ends, E> {
@@ -294,17 +327,35 @@ fn found(len: usize, ends: Ends) -> Header {
     Header { len, source, destination }
 }
 
-/// Reads every beginning of `input`: one that is not undecided has the verdict of the whole.
+/// Reads every beginning of `input`, and asks what else has to hold.
 #[track_caller]
 fn check(input: &[u8], want: Result<Option<Header>, E>) {
-    for cut in 0..=input.len() {
-        let read = read(&input[..cut]);
-        if read != Ok(None) {
-            assert_eq!(read, want, "after {cut}: {input:?}");
-        }
-        if let Ok(Some(header)) = read {
-            assert!(header.len <= cut);
-        }
-    }
     assert_eq!(read(input), want, "{input:?}");
+    check_property(input);
+}
+
+/// Reading a header is total, bounded, and indifferent to how the bytes arrive; and the ends of a
+/// connection, written in either version, read the same.
+#[track_caller]
+fn check_property(input: &[u8]) {
+    let whole = read(input);
+    let beginnings = (0..=input.len()).map(|end| (end, read(&input[..end])));
+    match beginnings.into_iter().find(|(_, read)| *read != Ok(None)) {
+        Some((end, verdict)) => {
+            assert_eq!(verdict, whole, "after {end}: {input:?}");
+            assert!(end <= PROXY_HEADER_BYTES_MAX);
+            assert!(whole.is_err() || whole.is_ok_and(|it| it.is_some_and(|it| it.len == end)));
+        }
+        None => assert!(whole == Ok(None) && input.len() < PROXY_HEADER_BYTES_MAX),
+    }
+    let Ok(Some(Header { source: Some(source), destination: Some(destination), .. })) = whole
+    else {
+        return;
+    };
+    for version in [Version::V1, Version::V2] {
+        let mut written = BytesMut::new();
+        encode(version, source, destination, &mut written);
+        let again = found(written.len(), Some((source, destination)));
+        assert_eq!(read(&written), Ok(Some(again)), "{version:?}: {input:?}");
+    }
 }
