@@ -8,9 +8,11 @@ type Property = fn(&[u8]);
 /// The targets, by the names of their folders.
 const TARGETS: &[(&str, Property)] = &[
     ("chunked", super::chunked),
+    ("client_hello", super::client_hello),
     ("config", super::config),
     ("exchange", super::exchange),
     ("forward", super::forward),
+    ("proxy_protocol", super::proxy_protocol),
     ("relay", super::relay),
     ("request_head", super::request_head),
     ("response_head", super::response_head),

@@ -1,0 +1,73 @@
+//! What may stand in front of everything else on a connection: a client hello of TLS, and a header
+//! of the PROXY protocol.
+
+use super::arrival::arrivals;
+use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
+use crate::net::proxy_protocol::{Header, Version, encode, read};
+use crate::tls::client_hello::{HelloError, HelloReader, Look};
+use bytes::BytesMut;
+use tokio_rustls::rustls::server::Acceptor;
+
+/// Reading a client hello is total, bounded and indifferent to how the bytes arrive. Whenever
+/// rustls accepts the bytes, we find the same name in them, or none where it finds none.
+pub fn client_hello(data: &[u8]) {
+    let [whole, bytewise, pieces] = arrivals(data).map(|positions| {
+        let mut reader = HelloReader::default();
+        let looks = positions.into_iter().map(|end| (end, reader.find(&data[..end])));
+        looks.into_iter().find(|(_, look)| *look != Ok(Look::NeedMore))
+    });
+    assert_eq!(whole.as_ref().map(|(_, look)| look), bytewise.as_ref().map(|(_, look)| look));
+    assert_eq!(whole.as_ref().map(|(_, look)| look), pieces.as_ref().map(|(_, look)| look));
+    match &bytewise {
+        Some((end, _)) => assert!(*end <= CLIENT_HELLO_BYTES_MAX),
+        None => assert!(data.len() < CLIENT_HELLO_BYTES_MAX),
+    }
+    let Some(name) = name_that_rustls_accepts(data) else { return };
+    match whole {
+        Some((_, Ok(Look::Hello(hello)))) => {
+            let name = name.as_deref().map(|name| name.strip_suffix('.').unwrap_or(name));
+            assert_eq!(hello.server_name.as_deref(), name);
+        }
+        // Its limits are wider.
+        Some((_, Err(HelloError::HelloTooLong | HelloError::RecordTooLong))) => {}
+        other => panic!("rustls accepts what gives {other:?}"),
+    }
+}
+
+/// None when rustls refuses the bytes, or waits for more.
+fn name_that_rustls_accepts(mut input: &[u8]) -> Option<Option<String>> {
+    let mut acceptor = Acceptor::default();
+    while !input.is_empty() {
+        acceptor.read_tls(&mut input).ok()?;
+        if let Some(accepted) = acceptor.accept().ok()? {
+            return Some(accepted.client_hello().server_name().map(str::to_owned));
+        }
+    }
+    None
+}
+
+/// Reading a PROXY header is total, bounded and indifferent to how the bytes arrive, and takes no
+/// byte behind the header. The ends of a connection, written in either version, read the same.
+pub fn proxy_protocol(data: &[u8]) {
+    let whole = read(data);
+    let looks = (0..=data.len()).map(|end| (end, read(&data[..end])));
+    match looks.into_iter().find(|(_, look)| *look != Ok(None)) {
+        Some((end, verdict)) => {
+            assert_eq!(verdict, whole, "arrival changed the meaning");
+            assert!(end <= PROXY_HEADER_BYTES_MAX);
+            assert!(whole.is_err() || whole.is_ok_and(|it| it.is_some_and(|it| it.len == end)));
+        }
+        None => assert!(whole == Ok(None) && data.len() < PROXY_HEADER_BYTES_MAX),
+    }
+    let Ok(Some(Header { source, destination, .. })) = whole else { return };
+    assert_eq!(source.is_some(), destination.is_some());
+    let (Some(source), Some(destination)) = (source, destination) else { return };
+    for version in [Version::V1, Version::V2] {
+        let mut written = BytesMut::new();
+        encode(version, source, destination, &mut written);
+        let len = written.len();
+        let again = Header { len, source: Some(source), destination: Some(destination) };
+        written.extend_from_slice(b"\r\n");
+        assert_eq!(read(&written), Ok(Some(again)), "{version:?}");
+    }
+}
