@@ -61,7 +61,8 @@ impl Head {
     }
 
     pub(super) fn is_http10(&self) -> bool {
-        self.start_line.starts_with(b"HTTP/1.0") || self.start_line.ends_with(b" HTTP/1.0")
+        let is_response = self.start_line.starts_with(b"HTTP/");
+        self.word(if is_response { 0 } else { 2 }) == b"HTTP/1.0"
     }
 
     pub(super) fn status(&self) -> u16 {
