@@ -25,6 +25,9 @@ pub fn request_head(data: &[u8]) {
     for limits in [WIDE, TIGHT] {
         let found = find(&HeadReader::default(), data, &limits);
         let naive = naive::request_head(data, naive_limits(limits));
+        // Whatever it is given: nothing but a whole head is one.
+        let is_head = found == Ok(Some(HeadSpan { start: 0, end: data.len() }));
+        assert!(is_head || RequestHead::parse(data, &limits).is_err());
         let Some(span) = same_end(&found, &naive) else { continue };
         let head = &data[span.start..span.end];
         let parsed = RequestHead::parse(head, &limits);
@@ -45,6 +48,8 @@ pub fn response_head(data: &[u8]) {
     for limits in [WIDE, TIGHT] {
         let found = find(&HeadReader::for_response(), data, &limits);
         let naive = naive::response_head(data, naive_limits(limits));
+        let is_head = found == Ok(Some(HeadSpan { start: 0, end: data.len() }));
+        assert!(is_head || ResponseHead::parse(data, &limits).is_err());
         let Some(span) = same_end(&found, &naive) else { continue };
         let head = &data[span.start..span.end];
         let parsed = ResponseHead::parse(head, &limits);
@@ -121,6 +126,7 @@ pub fn chunked(data: &[u8]) {
     for bytes in written {
         check_rewritten(&bytes, &naive);
     }
+    check_trailers(data);
     if let Verdict::Whole(naive::Body { trailers: Some(section), .. }) = &naive {
         check_trailers(section);
     }

@@ -40,10 +40,18 @@ fn has_no_race(acts: &[Act]) -> bool {
         Act::Say(..) | Act::End(..) | Act::Settle | Act::Narrow => true,
         Act::Pause(_) | Act::Connect | Act::FailDials | Act::Drain | Act::Sleep(_) => false,
     };
-    // Whoever leaves right behind its words may be gone before they are read.
-    let leaves_at_once = |pair: &[Act]| match pair {
-        [Act::Say(..), Act::End(actor, end)] => *actor == Actor::Client || *end == End::Reset,
+    let actor = |act: &Act| match act {
+        Act::Say(actor, _) | Act::End(actor, _) => Some(*actor),
+        Act::Settle | Act::Narrow => None,
+        Act::Pause(_) | Act::Connect | Act::FailDials | Act::Drain | Act::Sleep(_) => None,
+    };
+    let is_race = |pair: &[Act]| match pair {
+        // Whoever leaves right behind its words may be gone before they are read.
+        [Act::Say(..), Act::End(Actor::Client, _) | Act::End(_, End::Reset)] => true,
+        [one, other] => {
+            actor(one).is_some() && actor(other).is_some_and(|it| Some(it) != actor(one))
+        }
         _ => false,
     };
-    acts.iter().all(is_timeless) && !acts.windows(2).any(leaves_at_once)
+    acts.iter().all(is_timeless) && !acts.windows(2).any(is_race)
 }

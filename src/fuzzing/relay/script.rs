@@ -44,11 +44,12 @@ const REPEATS: usize = 64;
 /// Reads a script. It begins with the client; any bytes are one.
 ///
 /// `~c` and `~u` give the word to the client and the upstream, when everybody has done what can be
-/// done; `~|` only lets them do it; `~,` cuts the bytes in two writes. `~E`, `~X` and `~R` end the
-/// speaker's direction in order, without a word, and by a reset. `~#` says what was said last 63
-/// times more. `~p` pauses the speaker's reading, or ends the pause. `~k` is another client, and
-/// gives the word to it. `~f` makes dials fail, or work again, `~n` makes connections narrow, `~d`
-/// asks the worker to stop, `~s` and `~S` let a second and a minute pass. `~~` is a tilde.
+/// done; `~C` and `~U` give it at once; `~|` lets everybody do what can be done; `~,` cuts the
+/// bytes in two writes. `~E`, `~X` and `~R` end the speaker's direction in order, without a word,
+/// and by a reset. `~#` says what was said last 63 times more. `~p` pauses the speaker's reading,
+/// or ends the pause. `~k` is another client, and gives the word to it. `~f` makes dials fail, or
+/// work again, `~n` makes connections narrow, `~d` asks the worker to stop, `~s` and `~S` let a
+/// second and a minute pass. `~~` is a tilde.
 pub(super) fn read(script: &[u8]) -> Vec<Act> {
     let mut reader = Reader { actor: Actor::Client, text: Vec::new(), acts: Vec::new(), said: 0 };
     let mut rest = script;
@@ -85,6 +86,8 @@ impl Reader {
                 self.actor = if escape == b'c' { Actor::Client } else { Actor::Upstream };
                 self.acts.push(Act::Settle);
             }
+            b'C' => self.actor = Actor::Client,
+            b'U' => self.actor = Actor::Upstream,
             b'|' => self.acts.push(Act::Settle),
             b',' => {}
             b'E' => self.acts.push(Act::End(actor, End::Clean)),
