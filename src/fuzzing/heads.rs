@@ -5,6 +5,7 @@ use super::naive::{self, Verdict};
 use super::oracle;
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
+use crate::h1::encode::ChunkHeader;
 use crate::h1::field::FieldSection;
 use crate::h1::forward::put_trailers;
 use crate::h1::framing::BodyLength;
@@ -127,6 +128,7 @@ pub fn chunked(data: &[u8]) {
         check_rewritten(&bytes, &naive);
     }
     check_trailers(data);
+    assert!(ChunkHeader::new(0).as_bytes().is_empty(), "no content ends no body");
     if let Verdict::Whole(naive::Body { trailers: Some(section), .. }) = &naive {
         check_trailers(section);
     }

@@ -10,6 +10,8 @@ use crate::route::{Route, RouteTable};
 /// stands for: not one that takes `%2f`, `%5c` and `\` for separators, nor one that also cuts
 /// parameters from segments, or merges slashes.
 pub fn target(data: &[u8]) {
+    let is_path = data.is_empty() || data.starts_with(b"/");
+    assert!(is_path || resolve_dot_segments(data, &mut Vec::new()).is_err());
     let at = data.iter().position(|it| *it == b' ').unwrap_or(0);
     let (method, target) = (&data[..at], data.get(at + 1..).unwrap_or_default());
     let path_and_query = match RequestTarget::parse(method, target) {
