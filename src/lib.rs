@@ -19,6 +19,8 @@
 //! 6. [`upstream`]: names, connections, the pool.
 //! 7. [`proxy`]: one client connection, one exchange, both directions of its bytes.
 //! 8. [`worker`] and [`server`]: one thread, and all of them.
+//!
+//! In tests and under a fuzzer there is `fuzzing` besides: what has to hold for any bytes.
 
 pub mod cli;
 pub mod config;
