@@ -4,7 +4,7 @@ use super::*;
 use crate::cli::{Cli, Command};
 use crate::net::listen::listen;
 use crate::ops::{LogFormat, log_panic, logged};
-use crate::upstream::{Dial, Dialing};
+use crate::upstream::{Announcement, Dial, Dialing};
 use clap::Parser;
 use std::panic::{set_hook, take_hook};
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn scene() {
     let worker = worker(Rc::clone(&dialer));
     let front = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1, GUARD).unwrap().remove(0);
     let address = front.local_addr().unwrap();
-    spawn_local(Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), None));
+    spawn_local(Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), 0));
 
     let mut held = ask(address).await;
     let (mut upstream, _) = origin.accept().await.unwrap();
@@ -97,7 +97,8 @@ fn worker(dialer: Rc<Dialer>) -> Rc<Worker> {
     let limits = &snapshot.limits;
     let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
     let upstreams = vec![Upstream::new(Box::new(dialer), 0)];
-    let context = Context { snapshot: Arc::new(snapshot), upstreams, drain: Drain::default() };
+    let (snapshot, forward_dialers, drain) = (Arc::new(snapshot), Vec::new(), Drain::default());
+    let context = Context { snapshot, upstreams, forward_dialers, drain };
     let (refusals, told, live) = Default::default();
     Rc::new(Worker { context: Rc::new(context), admission, refusals, told, live })
 }
@@ -130,7 +131,7 @@ struct Dialer {
 }
 
 impl Dial for Rc<Dialer> {
-    fn dial(&self) -> Dialing {
+    fn dial(&self, _announcement: Option<&Announcement>) -> Dialing {
         let address = self.address;
         match self.manner.get() {
             Manner::Connect => Box::pin(async move {

@@ -13,7 +13,8 @@ use crate::net::memory::{End, MemoryStream};
 use crate::net::transport::Transport;
 use crate::proxy::context::Drain;
 use crate::proxy::{Context, Session};
-use crate::upstream::{Dial, Dialing, Upstream};
+use crate::route::ForwardTable;
+use crate::upstream::{Announcement, Dial, Dialing, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -107,7 +108,7 @@ struct Network {
 struct Dialer(Rc<Network>);
 
 impl Dial for Dialer {
-    fn dial(&self) -> Dialing {
+    fn dial(&self, _announcement: Option<&Announcement>) -> Dialing {
         let network = Rc::clone(&self.0);
         Box::pin(async move {
             if network.fails.get() {
@@ -150,6 +151,8 @@ impl Stage {
             listeners: Vec::new(),
             routes: routes(),
             upstreams: Vec::new(),
+            forwards: ForwardTable::default(),
+            forward_upstreams: Vec::new(),
             timeouts,
             limits: Limits { head: HEADS, ..Limits::default() },
         };
@@ -157,6 +160,7 @@ impl Stage {
         let context = Context {
             snapshot: Arc::new(snapshot),
             upstreams: vec![upstream],
+            forward_dialers: Vec::new(),
             drain: Drain::default(),
         };
         let length = |act: &Act| if let Act::Say(_, text) = act { text.len() } else { 0 };
