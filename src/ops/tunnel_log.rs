@@ -144,7 +144,7 @@ mod tests {
         let text = logged(LogFormat::Text, Level::INFO, || record.emit());
         let want = "INFO narrows::access: connection forward=\"*.example.com\" \
             server_name=\"db.example.com\" client=192.0.2.7:4711 connect_ms=1.234 \
-            total_ms=60000.0 to_upstream=17 to_client=4096 end=\"closed\"\n";
+            total_ms=60000.000 to_upstream=17 to_client=4096 end=\"closed\"\n";
         assert!(text.ends_with(want), "{text}");
     }
 
@@ -160,7 +160,7 @@ mod tests {
             let record = ConnectionRecord { end, ..ConnectionRecord::new(client) };
             let text = logged(LogFormat::Text, Level::INFO, || record.emit());
             let want = format!(
-                "{level} narrows::access: connection client=192.0.2.7:4711 total_ms=0.0 \
+                "{level} narrows::access: connection client=192.0.2.7:4711 total_ms=0.000 \
                  to_upstream=0 to_client=0 end=\"refused\" fault=\"{word}\" \
                  cause=\"forward_not_found\"\n"
             );
