@@ -6,6 +6,8 @@
 //! Not here: how an answer is written (`h1::encode`) and sent (`proxy::respond`).
 
 pub mod opening;
+mod tls;
+
 use crate::deadline::{Halt, Timer};
 use crate::h1::chunked::ChunkError;
 use crate::h1::exchange::ResponseError;
@@ -14,6 +16,8 @@ use crate::h1::head::HeadError;
 use crate::h1::request::RequestError;
 use crate::h1::target::TargetError;
 use std::io;
+
+pub use tls::TlsFault;
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,21 +75,6 @@ pub enum Cause {
     TooManyConnections,
     /// We have no descriptor or no memory for another connection.
     Exhausted,
-}
-
-/// Why a TLS handshake with an upstream failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsFault {
-    /// The certificate is not valid any more, or not yet.
-    CertificateExpired,
-    /// The certificate is for another name.
-    CertificateName,
-    /// The certificate was issued by nobody we trust.
-    CertificateIssuer,
-    /// The certificate is unusable in another way.
-    CertificateInvalid,
-    /// Everything else: no common version or suite, an alert, bytes that are no TLS.
-    Handshake,
 }
 
 /// An exchange that did not end as it should.
@@ -177,7 +166,7 @@ impl ExchangeError {
             Cause::Unreachable(_) => {
                 bad_gateway("upstream_unreachable", "The upstream accepts no connection.")
             }
-            Cause::Tls(fault) => tls_failure(fault),
+            Cause::Tls(fault) => tls::failure(fault),
             Cause::TooManyConnections => unavailable(
                 "too_many_connections",
                 "The relay serves as many connections as it may.",
@@ -343,30 +332,6 @@ fn bad_target(error: TargetError) -> Answer {
     }
 }
 
-fn tls_failure(fault: TlsFault) -> Answer {
-    match fault {
-        TlsFault::CertificateExpired => bad_gateway(
-            "upstream_certificate_expired",
-            "The certificate of the upstream is not valid now.",
-        ),
-        TlsFault::CertificateName => bad_gateway(
-            "upstream_certificate_wrong_name",
-            "The certificate of the upstream is for another name.",
-        ),
-        TlsFault::CertificateIssuer => bad_gateway(
-            "upstream_certificate_unknown_ca",
-            "The certificate of the upstream was issued by an unknown authority.",
-        ),
-        TlsFault::CertificateInvalid => bad_gateway(
-            "upstream_certificate_invalid",
-            "The certificate of the upstream is not usable.",
-        ),
-        TlsFault::Handshake => {
-            bad_gateway("upstream_tls_failed", "The TLS handshake with the upstream failed.")
-        }
-    }
-}
-
 fn timeout(timer: Timer) -> Option<Answer> {
     match timer {
         Timer::RequestHead | Timer::ToUpstreamRead => Some(Answer {
@@ -458,7 +423,11 @@ mod tests {
     /// By the source, because nothing else knows all the words.
     #[test]
     fn the_manual_explains_every_code_and_cause() {
-        let source = concat!(include_str!("error/opening.rs"), include_str!("error.rs"));
+        let source = concat!(
+            include_str!("error/opening.rs"),
+            include_str!("error/tls.rs"),
+            include_str!("error.rs")
+        );
         let manual = include_str!("../docs/configuration.md");
         // Never logged: a client that is idle has begun no exchange.
         let silent = ["keep_alive_timeout"];

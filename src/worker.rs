@@ -1,13 +1,13 @@
 //! One worker thread: a local runtime, its own listeners, its own upstreams, and a task for each
 //! connection. Nothing of the data path is shared with another worker.
 
+mod told;
+
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::config::value::Mode;
 use crate::deadline::{Alarm, Deadline, Timer};
 use crate::error::ExchangeError;
-use crate::limits::{
-    ACCEPT_BACKOFF, DRAIN_MAX, LIMIT_TOLD_EVERY, REFUSALS_MAX, RESOLVER_THREADS_MAX,
-};
+use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX, RESOLVER_THREADS_MAX};
 use crate::net::admission::{Admission, Full, Place};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
@@ -19,6 +19,7 @@ use crate::proxy::{Client, Context, Session};
 use crate::tls::acceptor;
 use crate::upstream::connect::NetworkDialer;
 use crate::upstream::{Dial, Expectation, Upstream};
+use crate::worker::told::{Told, is_news};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -31,7 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 /// What a worker starts with.
 pub struct Setup {
@@ -182,13 +183,12 @@ impl Worker {
             Mode::Http => self.secure_and_serve(transport, who, index, guard),
             Mode::Tcp => {
                 let context = Rc::clone(&self.context);
-                let passthrough = Box::new(Passthrough::new(context, index, who));
-                spawn_local(async move {
-                    if let Some(handover) = passthrough.run(transport).await {
-                        let Handover { transport, who, listener } = handover;
-                        self.secure_and_serve(transport, who, listener, guard);
-                    }
-                });
+                let passthrough = Passthrough::new(context, index, who.address);
+                let hand_over = move |handover: Box<Handover>| {
+                    let Handover { transport, who, listener } = *handover;
+                    self.secure_and_serve(transport, who, listener, guard);
+                };
+                spawn_local(passthrough.run(transport, who.destination, hand_over));
             }
         }
     }
@@ -337,38 +337,6 @@ fn is_about_one_connection(error: &io::Error) -> bool {
             | NetworkUnreachable
             | PermissionDenied
     )
-}
-
-/// When the operator was last told of each limit that is reached.
-#[derive(Default)]
-struct Told {
-    descriptors: Cell<Option<Instant>>,
-    connections: Cell<Option<Instant>>,
-    address: Cell<Option<Instant>>,
-}
-
-impl Told {
-    fn limit_reached(&self, full: Full, client: SocketAddr) {
-        match full {
-            Full::Connections if is_news(&self.connections) => {
-                tracing::warn!("limits.connections is reached; turning connections away");
-            }
-            Full::Address if is_news(&self.address) => tracing::warn!(
-                client = %client.ip(),
-                "limits.connections_per_address is reached; turning connections away"
-            ),
-            Full::Connections | Full::Address => {}
-        }
-    }
-}
-
-/// Whether a limit that stays reached has to be told again.
-fn is_news(told: &Cell<Option<Instant>>) -> bool {
-    let is_news = told.get().is_none_or(|told| told.elapsed() >= LIMIT_TOLD_EVERY);
-    if is_news {
-        told.set(Some(Instant::now()));
-    }
-    is_news
 }
 
 /// How many tasks a stop has to wait for.

@@ -522,6 +522,37 @@ connections = 0
     }
 
     #[test]
+    fn the_text_of_the_first_design_is_a_valid_file() {
+        let design = r#"
+workers = 2                                # optional, as all but one listener and one route
+
+[[listener]]
+address = "0.0.0.0:443"
+certificate = "fullchain.pem"              # with `key`: HTTPS. Without both: plain HTTP
+key = "privkey.pem"
+# mode = "tcp"                             # default "http"; see [[forward]]
+# proxy_protocol = ["10.0.0.0/8"]          # accept a PROXY v1/v2 header from these peers only
+
+[[route]]                                  # the longest matching path wins
+path = "/gpt/"                             # replaced by the upstream's path, byte for byte
+upstream = "https://api.openai.com/"       # http:// too, for a local model server
+# host = "api.openai.com"                  # Host sent; default: the upstream's authority
+# tls_name = "api.openai.com"              # SNI sent and name verified
+# connect = "127.0.0.1:9443"               # dial this instead of resolving the host
+# ca = "private-ca.pem"                    # trust these roots instead of the built-in ones
+
+[[forward]]                                # what a tcp listener does; first match wins
+server_name = "*.example.com"              # the client's SNI: exact, one wildcard label, or "*"
+upstream = "tcp://10.0.0.5:443"            # bytes as they are; "tls://host:port" begins TLS, then
+                                           # `tls_name`, `connect` and `ca` as on a route
+# proxy_protocol = "v2"                    # announce the client to the upstream: "v1" or "v2"
+"#;
+        assert!(read(design).is_ok());
+        // And so are the keys that stand in comments there.
+        assert_eq!(read(&design.replace("\n# ", "\n")).map(|_| ()), Ok(()));
+    }
+
+    #[test]
     fn a_listener_without_anything_to_lead_to_is_refused() {
         let listener = |mode| format!("[[listener]]\naddress = \"127.0.0.1:1\"\nmode = \"{mode}\"");
         let missing = read(&listener("http")).unwrap_err().to_string();

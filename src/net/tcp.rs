@@ -66,7 +66,7 @@ impl MeteredTcp {
             ready!(self.tcp.poll_read_ready(cx))?;
             let peek = || {
                 // Before the look at the bytes: none can come behind an end that was seen.
-                let is_ended = self.has(PollFlags::RDHUP);
+                let is_ended = self.has_hung_up();
                 let (_, len) = recv(&self.tcp, &mut *into, RecvFlags::PEEK)?;
                 // What was seen before is no news: only another byte, or the end, wakes us then.
                 if len > seen || is_ended { Ok(len) } else { Err(ErrorKind::WouldBlock.into()) }
@@ -81,19 +81,20 @@ impl MeteredTcp {
     /// Whether the peer has ended its direction, or the connection is broken, although bytes of it
     /// may still be unread.
     pub fn has_hung_up(&self) -> bool {
-        self.has(PollFlags::RDHUP)
+        self.has(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
     }
 
-    /// Whether the connection is broken. The end of the peer's direction alone is no break.
+    /// Whether the connection is broken. It is not when both directions have ended, which the
+    /// kernel calls a hang-up, too.
     pub fn is_broken(&self) -> bool {
-        self.has(PollFlags::empty())
+        self.has(PollFlags::ERR)
     }
 
-    /// Whether the kernel tells one of `flags`, or of a broken connection, which it always does.
+    /// Whether the kernel tells one of `flags`.
     fn has(&self, flags: PollFlags) -> bool {
         let mut look = [PollFd::new(&self.tcp, flags)];
         // An error, such as an interruption, says nothing of the peer.
-        poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        poll(&mut look, Some(&Timespec::default())).is_ok() && look[0].revents().intersects(flags)
     }
 
     fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -143,5 +144,54 @@ impl AsyncWrite for MeteredTcp {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (TcpStream, MeteredTcp) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (far, MeteredTcp::new(listener.accept().await.unwrap().0))
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_broken_by_a_reset_and_not_by_the_end_of_both_directions() {
+        let (mut far, mut near) = pair().await;
+        assert!(!near.has_hung_up() && !near.is_broken());
+        far.write_all(b"unread").await.unwrap();
+        far.shutdown().await.unwrap();
+        near.tcp.peek(&mut [0]).await.unwrap();
+        near.shutdown().await.unwrap();
+        assert!(near.has_hung_up() && !near.is_broken());
+        let (mut far, near) = pair().await;
+        far.write_all(b"unread").await.unwrap();
+        MeteredTcp::new(far).reset_on_close(true);
+        assert!(near.has_hung_up() && near.is_broken());
+    }
+
+    #[tokio::test]
+    async fn a_look_waits_for_bytes_that_were_not_seen_before_or_for_the_end() {
+        let (mut far, near) = pair().await;
+        let mut into = [0; 8];
+        assert!(look(&near, &mut into, 0).await.is_pending());
+        far.write_all(b"ab").await.unwrap();
+        let len = poll_fn(|cx| near.poll_peek(cx, &mut into, 0)).await.unwrap();
+        assert_eq!(&into[..len], b"ab");
+        assert!(look(&near, &mut into, 2).await.is_pending());
+        far.write_all(b"c").await.unwrap();
+        let len = poll_fn(|cx| near.poll_peek(cx, &mut into, 2)).await.unwrap();
+        assert_eq!(&into[..len], b"abc");
+        far.shutdown().await.unwrap();
+        assert_eq!(poll_fn(|cx| near.poll_peek(cx, &mut into, 3)).await.unwrap(), 3);
+    }
+
+    async fn look(near: &MeteredTcp, into: &mut [u8], seen: usize) -> Poll<io::Result<usize>> {
+        poll_fn(|cx| Poll::Ready(near.poll_peek(cx, into, seen))).await
     }
 }

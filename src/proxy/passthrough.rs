@@ -47,8 +47,6 @@ pub struct Passthrough {
     context: Rc<Context>,
     /// An index into `Snapshot::listeners`.
     listener: usize,
-    /// Where the client's PROXY header says that it connected to.
-    destination: Option<SocketAddr>,
     alarm: Alarm,
     recorder: Recorder,
 }
@@ -57,7 +55,7 @@ pub struct Passthrough {
 enum Opened {
     /// Its bytes go to and fro between the client and the upstream.
     Tunnel(Box<[Side; 2]>),
-    Http(Handover),
+    Http(Box<Handover>),
 }
 
 /// A connection of which no upstream has seen a byte, and none will.
@@ -70,32 +68,56 @@ struct Refusal {
 }
 
 impl Passthrough {
-    /// For a connection of `who` that `listener`, an index into `Snapshot::listeners`, has
+    /// For a connection from `client` that `listener`, an index into `Snapshot::listeners`, has
     /// accepted.
-    pub fn new(context: Rc<Context>, listener: usize, who: Client) -> Self {
-        let recorder = Recorder::new(who.address);
-        let (destination, alarm) = (who.destination, Alarm::default());
-        Self { context, listener, destination, alarm, recorder }
+    pub fn new(context: Rc<Context>, listener: usize, client: SocketAddr) -> Self {
+        Self { context, listener, alarm: Alarm::default(), recorder: Recorder::new(client) }
     }
 
     /// Takes the connection through its life, and writes its line of the log. One that belongs to
-    /// the HTTP relay is given back, and has no line of its own.
-    pub async fn run(mut self: Box<Self>, client: Transport) -> Option<Handover> {
-        match Box::pin(self.open(client)).await {
-            Ok(Opened::Http(handover)) => Some(handover),
-            Ok(Opened::Tunnel(ends)) => {
-                self.tunnel(ends).await;
-                None
-            }
-            Err(refusal) => {
-                Box::pin(self.refuse(refusal)).await;
-                None
+    /// the HTTP relay goes to `hand_over`, and has no line of its own. `destination` is where the
+    /// client connected to, if a PROXY header said so.
+    ///
+    /// No `async fn`, because that would keep a place for its arguments for as long as it runs; for
+    /// the same reason a task should be this future, and not one around it.
+    pub fn run(
+        self,
+        client: Transport,
+        destination: Option<SocketAddr>,
+        hand_over: impl FnOnce(Box<Handover>),
+    ) -> impl Future<Output = ()> {
+        let opening = Box::pin(self.begin(client, destination));
+        async move {
+            match opening.await {
+                (_, None) => {}
+                (_, Some(Opened::Http(handover))) => hand_over(handover),
+                (mut this, Some(Opened::Tunnel(ends))) => this.tunnel(ends).await,
             }
         }
     }
 
-    /// All that comes before the tunnel.
-    async fn open(&mut self, mut client: Transport) -> Result<Opened, Refusal> {
+    /// All that comes before the tunnel; `None` when the connection was refused.
+    async fn begin(
+        self,
+        client: Transport,
+        destination: Option<SocketAddr>,
+    ) -> (Box<Self>, Option<Opened>) {
+        let mut this = Box::new(self);
+        let opened = match this.open(client, destination).await {
+            Ok(opened) => Some(opened),
+            Err(refusal) => {
+                this.refuse(refusal).await;
+                None
+            }
+        };
+        (this, opened)
+    }
+
+    async fn open(
+        &mut self,
+        mut client: Transport,
+        destination: Option<SocketAddr>,
+    ) -> Result<Opened, Refusal> {
         let context = Rc::clone(&self.context);
         let listener = &context.snapshot.listeners[self.listener];
         let deadline = Deadline::start(Timer::Handshake, &context.snapshot.timeouts);
@@ -105,31 +127,31 @@ impl Passthrough {
             Ok(target) => target,
             Err(error) => return Err(Refusal { error, client: Some(client), speaks_tls }),
         };
-        let who = Client { address: self.recorder.client, destination: self.destination };
+        let who = Client { address: self.recorder.client, destination };
         if let Some(config) = &listener.tls {
             speaks_tls = false;
             let secured = self.secure(client, config, deadline).await;
             client = secured.map_err(|error| Refusal { error, client: None, speaks_tls })?;
         }
-        match target {
-            ForwardTarget::Upstream(index) => {
+        let error = match (target, listener.http) {
+            (ForwardTarget::Upstream(index), _) => {
                 match self.dial(&client, index, who, speaks_tls).await {
-                    Ok(upstream) => Ok(Opened::Tunnel(Box::new([client, upstream].map(Side::new)))),
-                    Err(error) => Err(Refusal { error, client: Some(client), speaks_tls }),
+                    Ok(upstream) => {
+                        return Ok(Opened::Tunnel(Box::new([client, upstream].map(Side::new))));
+                    }
+                    Err(error) => error,
                 }
             }
-            ForwardTarget::Http => match listener.http {
-                Some(listener) => {
-                    self.recorder.is_open = false;
-                    Ok(Opened::Http(Handover { transport: client, who, listener }))
-                }
-                // The configuration was checked for this.
-                None => {
-                    let error = ExchangeError { peer: Peer::Narrows, cause: Cause::NoRoute };
-                    Err(Refusal { error, client: Some(client), speaks_tls })
-                }
-            },
-        }
+            (ForwardTarget::Http, Some(listener)) => {
+                self.recorder.is_open = false;
+                return Ok(Opened::Http(Box::new(Handover { transport: client, who, listener })));
+            }
+            // The configuration was checked for this.
+            (ForwardTarget::Http, None) => {
+                ExchangeError { peer: Peer::Narrows, cause: Cause::NoRoute }
+            }
+        };
+        Err(Refusal { error, client: Some(client), speaks_tls })
     }
 
     /// Finds out where to go.

@@ -346,17 +346,16 @@ async fn a_stop_lets_tunnels_go_on_and_ends_with_the_last_of_them() {
 }
 
 #[tokio::test]
-async fn a_second_signal_cuts_tunnels_so_that_nobody_takes_them_for_complete() {
+async fn a_second_signal_ends_tunnels_at_once() {
     let passage = Passage::new(Pair::PlainToTcp).await;
-    let (mut client, mut upstream) = passage.open().await;
-    client.send("x").await;
-    upstream.read_exactly(1).await;
+    let (mut client, mut upstream) = opened(&passage).await;
     let mut relay = passage.relay;
     relay.signal(rustix::process::Signal::TERM);
     relay.wait_for_log("stopping").await;
     relay.signal(rustix::process::Signal::INT);
     let (status, _) = relay.ended().await;
     assert!(status.success(), "{status:?}");
+    assert!(client.read_to_end().await.0.is_empty() && upstream.read_to_end().await.0.is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,40 @@
+//! Lines of the log about a limit that stays reached: one now and then, and not one for each
+//! connection.
+
+use crate::limits::LIMIT_TOLD_EVERY;
+use crate::net::admission::Full;
+use std::cell::Cell;
+use std::net::SocketAddr;
+use tokio::time::Instant;
+
+/// When the operator was last told of each limit that is reached.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) descriptors: Cell<Option<Instant>>,
+    connections: Cell<Option<Instant>>,
+    address: Cell<Option<Instant>>,
+}
+
+impl Told {
+    pub(super) fn limit_reached(&self, full: Full, client: SocketAddr) {
+        match full {
+            Full::Connections if is_news(&self.connections) => {
+                tracing::warn!("limits.connections is reached; turning connections away");
+            }
+            Full::Address if is_news(&self.address) => tracing::warn!(
+                client = %client.ip(),
+                "limits.connections_per_address is reached; turning connections away"
+            ),
+            Full::Connections | Full::Address => {}
+        }
+    }
+}
+
+/// Whether a limit that stays reached has to be told again.
+pub(super) fn is_news(told: &Cell<Option<Instant>>) -> bool {
+    let is_news = told.get().is_none_or(|told| told.elapsed() >= LIMIT_TOLD_EVERY);
+    if is_news {
+        told.set(Some(Instant::now()));
+    }
+    is_news
+}
