@@ -25,6 +25,7 @@ mod origin;
 mod support;
 mod tally;
 
+use narrows::limits::PIPES_KEPT_MAX;
 use origin::Server;
 use std::collections::BTreeMap;
 use std::env;
@@ -170,7 +171,7 @@ async fn relay(server: &Server) -> Relay {
          ca = {:?}\n",
         certificate_file("ca.pem")
     );
-    Relay::start(&format!("{listener}{listener}{secure}{routes}{LIMITS}")).workers(2).await
+    Relay::start(&format!("{listener}{listener}{secure}{routes}{LIMITS}")).workers(WORKERS).await
 }
 
 /// What was seen at most.
@@ -222,8 +223,14 @@ fn run(work: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, work);
 }
 
+/// Worker threads of the relay.
+const WORKERS: usize = 2;
+/// Two for each empty pipe that the relay's workers keep.
+const KEPT_FOR_PIPES: usize = 2 * PIPES_KEPT_MAX * WORKERS;
+
 /// Waits until the relay has not a single connection more than in the beginning.
 async fn rest(relay: &Relay, server: &Server, descriptors: usize) {
+    let descriptors = descriptors + KEPT_FOR_PIPES;
     let mut looks = interval(LOOK);
     let since = Instant::now();
     while relay.descriptors() > descriptors {

@@ -1,7 +1,7 @@
 //! What must hold between the bytes of all connections of a relay.
 
 use super::reading::{ANY, Asked, Got, Said, asked, got, said};
-use super::script::{Act, Actor};
+use super::script::{Act, Actor, have_crossing_words};
 use super::stage::{Record, Traffic};
 use crate::fuzzing::model;
 use crate::fuzzing::naive::{self, Head, Length, Verdict};
@@ -34,7 +34,7 @@ pub(super) fn check(acts: &[Act], record: &Record) -> Outcome {
     let scene = Scene { record, asked, got: record.upstreams.iter().map(got).collect() };
     let mut outcome = Outcome::default();
     for (traffic, (got, rest)) in record.upstreams.iter().zip(&scene.got) {
-        check_upstream(traffic, got, *rest);
+        check_upstream(traffic, got, *rest, have_crossing_words(acts));
         for request in got {
             scene.check_request(request);
             let whole = request.body.as_ref();
@@ -51,12 +51,14 @@ pub(super) fn check(acts: &[Act], record: &Record) -> Outcome {
 }
 
 /// What one connection to the upstream carried.
-fn check_upstream(traffic: &Traffic, got: &[Got], rest: usize) {
+fn check_upstream(traffic: &Traffic, got: &[Got], rest: usize, crossing: bool) {
     let is_tunnel = got.last().is_some_and(Got::switched);
     let has_rest = !is_tunnel && rest < traffic.received.len();
     for (number, before) in got.iter().enumerate() {
         if number + 1 < got.len() || has_rest {
             assert!(before.allows_another(), "a request follows {before:?}");
+            let surplus = traffic.said_before_hearing(before.end, crossing) > before.said_to();
+            assert!(!surplus, "a request follows what answers nothing: {before:?}");
         }
     }
     let is_whole = !has_rest && got.last().is_none_or(|it| it.body.is_some());
@@ -87,6 +89,11 @@ fn check_upstream(traffic: &Traffic, got: &[Got], rest: usize) {
 impl Got {
     fn switched(&self) -> bool {
         self.said.as_ref().is_some_and(|it| it.head.status() == 101)
+    }
+
+    /// Where the response ends.
+    fn said_to(&self) -> Option<usize> {
+        self.said.as_ref().map(|it| it.end)
     }
 
     /// Whether the connection may carry a request behind this one.
@@ -157,6 +164,9 @@ impl Scene<'_> {
             assert_eq!(seen.content, answer.content);
             outcome.responses.push((answer.head.status(), naive::text(&answer.content)));
             at = answer.end;
+            if asked.is_some_and(|it| !it.goes_on) {
+                assert_eq!(at, traffic.received.len(), "an answer to nothing");
+            }
         }
     }
 

@@ -7,7 +7,7 @@ mod stage;
 
 use crate::net::memory::End;
 use check::check;
-use script::{Act, Actor, read, without_cuts};
+use script::{Act, Actor, have_crossing_words, read, without_cuts};
 use stage::play;
 
 /// A script of what clients and upstreams say, in which pieces, and how they end; see `script`.
@@ -40,18 +40,10 @@ fn has_no_race(acts: &[Act]) -> bool {
         Act::Say(..) | Act::End(..) | Act::Settle | Act::Narrow => true,
         Act::Pause(_) | Act::Connect | Act::FailDials | Act::Drain | Act::Sleep(_) => false,
     };
-    let actor = |act: &Act| match act {
-        Act::Say(actor, _) | Act::End(actor, _) => Some(*actor),
-        Act::Settle | Act::Narrow => None,
-        Act::Pause(_) | Act::Connect | Act::FailDials | Act::Drain | Act::Sleep(_) => None,
-    };
     let is_race = |pair: &[Act]| match pair {
         // Whoever leaves right behind its words may be gone before they are read.
         [Act::Say(..), Act::End(Actor::Client, _) | Act::End(_, End::Reset)] => true,
-        [one, other] => {
-            actor(one).is_some() && actor(other).is_some_and(|it| Some(it) != actor(one))
-        }
         _ => false,
     };
-    acts.iter().all(is_timeless) && !acts.windows(2).any(is_race)
+    acts.iter().all(is_timeless) && !have_crossing_words(acts) && !acts.windows(2).any(is_race)
 }

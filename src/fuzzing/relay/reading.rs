@@ -22,6 +22,8 @@ pub(super) struct Asked {
     /// Behind its head, or behind its body if that is whole.
     pub(super) end: usize,
     pub(super) can_repeat: bool,
+    /// Another request may stand behind this one.
+    pub(super) goes_on: bool,
 }
 
 impl Asked {
@@ -63,6 +65,7 @@ pub(super) fn asked(sent: &[u8]) -> Vec<Asked> {
             forwarded: head.as_ref().and_then(model::forwarded),
             body,
             end,
+            goes_on,
             can_repeat: head.is_some_and(|it| {
                 REPEATABLE.contains(&it.method()) || it.values("idempotency-key").next().is_some()
             }),
@@ -81,6 +84,8 @@ pub(super) struct Got {
     pub(super) head: Vec<u8>,
     /// Nothing while a part is missing.
     pub(super) body: Option<Body>,
+    /// Behind all that came of it.
+    pub(super) end: usize,
     /// What the upstream said to it.
     pub(super) said: Option<Said>,
 }
@@ -117,7 +122,7 @@ pub(super) fn got(traffic: &Traffic) -> (Vec<Got>, usize) {
         let switches = said.as_ref().is_some_and(|it| it.head.status() == 101);
         let is_whole = body.is_some();
         at += len;
-        got.push(Got { head: bytes[..head.end].to_vec(), body, said });
+        got.push(Got { head: bytes[..head.end].to_vec(), body, end: at, said });
         if switches || !is_whole {
             return (got, at);
         }

@@ -144,3 +144,18 @@ pub(super) fn without_cuts(acts: &[Act]) -> Vec<Act> {
     }
     merged
 }
+
+/// Whether both actors do something at one time.
+pub(super) fn have_crossing_words(acts: &[Act]) -> bool {
+    let actor = |act: &Act| match act {
+        Act::Say(actor, _) | Act::End(actor, _) | Act::Pause(actor) => Some(*actor),
+        Act::Settle | Act::Sleep(_) => None,
+        Act::Connect | Act::FailDials | Act::Narrow | Act::Drain => None,
+    };
+    let is_pause = |act: &Act| matches!(act, Act::Settle | Act::Sleep(_));
+    acts.split(is_pause).any(|at_once| {
+        let mut actors = at_once.iter().filter_map(actor);
+        let first = actors.next();
+        actors.any(|it| Some(it) != first)
+    })
+}

@@ -27,7 +27,7 @@ use std::task::{self, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Small enough that scripts reach them.
 pub(super) const HEADS: HeadLimits = HeadLimits { bytes: 1024, fields: 16 };
@@ -43,16 +43,37 @@ const FREE_BUFFERS: usize = 30;
 const CLIENTS_MAX: usize = 4;
 
 /// One connection, as the peer saw it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Traffic {
     /// What the connection took of the peer.
     pub(super) sent: Vec<u8>,
     /// What the peer got.
     pub(super) received: Vec<u8>,
+    /// How much of both had gone over at which time, for a peer that never paused.
+    pub(super) marks: Option<Vec<Mark>>,
     /// How the peer ended its direction, if it did.
     pub(super) own_end: Option<End>,
     /// How the relay's direction ended.
     pub(super) end: Option<End>,
+}
+
+/// How much had gone over a connection at one time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    at: Instant,
+    sent: usize,
+    received: usize,
+}
+
+impl Traffic {
+    /// How much the peer had said before it heard anything behind the first `received` bytes.
+    /// `crossing`: its words may cross with others on their way, at one time.
+    pub(super) fn said_before_hearing(&self, received: usize, crossing: bool) -> Option<usize> {
+        let marks = self.marks.as_ref()?;
+        let heard = marks.iter().position(|it| it.received > received)?;
+        let is_before = |it: &&Mark| !crossing || it.at < marks[heard].at;
+        marks[..heard].iter().rfind(is_before).map(|it| it.sent)
+    }
 }
 
 /// What both sides saw.
@@ -184,10 +205,13 @@ impl Stage {
         let (context, transport) = (Rc::clone(&self.context), Transport::Memory(near));
         let mut session = Session::new(context, transport, address);
         let polls = Rc::clone(&self.polls);
+        let polls_max = 2000 + 20 * (self.said + self.acts);
         let counted = spawn_local(async move {
             let mut run = pin!(session.run());
             poll_fn(|cx| {
                 polls.set(polls.get() + 1);
+                // On a paused clock a spin would last for ever.
+                assert!(polls.get() < polls_max, "the session spins");
                 run.as_mut().poll(cx)
             })
             .await;
@@ -218,6 +242,7 @@ impl Stage {
             }
             Act::Pause(actor) => {
                 if let Some(far) = self.far(*actor) {
+                    far.traffic.borrow_mut().marks = None;
                     toggle(&far.is_paused);
                     far.wake();
                 }
@@ -253,8 +278,6 @@ impl Stage {
             timeout(guard, session).await.expect("the session ends").expect("without a panic");
             fars.push(far);
         }
-        let polls_max = 2000 + 20 * (self.said + self.acts);
-        assert!(self.polls.get() < polls_max, "{} polls", self.polls.get());
         let upstreams = self.network.accepted.take();
         for far in fars.iter().chain(&upstreams) {
             far.is_paused.set(false);
@@ -287,7 +310,13 @@ impl Far {
             stream: RefCell::new(stream),
             queue: RefCell::default(),
             is_paused: Cell::default(),
-            traffic: RefCell::default(),
+            traffic: RefCell::new(Traffic {
+                sent: Vec::new(),
+                received: Vec::new(),
+                marks: Some(Vec::new()),
+                own_end: None,
+                end: None,
+            }),
             waker: RefCell::new(Waker::noop().clone()),
         });
         let moved = Rc::clone(&far);
@@ -313,6 +342,11 @@ impl Far {
         self.waker.replace(cx.waker().clone());
         self.write(cx);
         self.read(cx);
+        let mut traffic = self.traffic.borrow_mut();
+        let (at, sent, received) = (Instant::now(), traffic.sent.len(), traffic.received.len());
+        if let Some(marks) = &mut traffic.marks {
+            marks.push(Mark { at, sent, received });
+        }
         Poll::Pending
     }
 
