@@ -1,0 +1,217 @@
+//! One row of the table: what is sent, what the origin answers, and what both must see.
+
+use std::borrow::Cow;
+
+/// What stands behind a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The standard says so, in words that leave no choice.
+    Must,
+    /// There may be several proper answers; none of them passes on what has two readings, answers
+    /// one client with what is another's, or serves a request that stands inside of another one.
+    Safety,
+    /// A choice that the standard leaves open, and ours.
+    Choice,
+}
+
+/// When the origin answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// When the request is here to its end.
+    #[default]
+    Whole,
+    /// When its head is here.
+    Early,
+    /// As `Early`, and what follows a head is the next request, whatever lengths say.
+    Blind,
+}
+
+/// What the origin does behind its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Then {
+    #[default]
+    Stay,
+    Close,
+    Reset,
+}
+
+/// A row. Both verdicts are transcripts.
+///
+/// The client's: each response as its status with its content, and how the connection goes on:
+/// `keep` (it serves another request), `end`, `reset`, `waits` (nothing comes), or `tunnel` with
+/// the bytes that came out of it. An interim response is its status alone; the content of a
+/// relay's own page is left out. `cut` is anything that cannot be taken for a whole response.
+///
+/// The upstream's: each request with its content, or `-` for none. `cut` is nothing, or the
+/// beginning of a request that cannot be taken for a whole one.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub name: Cow<'static, str>,
+    pub source: &'static str,
+    pub kind: Kind,
+    /// Ours differs from what the standard wants, on purpose.
+    pub deviates: bool,
+    /// What the client sends, and what more when the first response is there.
+    pub sent: Vec<u8>,
+    pub sent_then: Option<Vec<u8>>,
+    /// The client ends its direction behind that.
+    pub hangs_up: bool,
+    /// The verdict depends on whether all comes at once.
+    pub at_once: bool,
+    /// The first request is HEAD.
+    pub is_head: bool,
+    /// The answers to the requests in their order; the last one counts for all others.
+    pub answers: Vec<Vec<u8>>,
+    pub manner: Manner,
+    pub then: Then,
+    /// What the origin sends when the client has its answer.
+    pub later: Option<Vec<u8>>,
+    pub client: Cow<'static, str>,
+    pub upstream: Cow<'static, str>,
+    /// Other verdicts that the standard allows as well.
+    pub allowed: Vec<(&'static str, &'static str)>,
+    /// Lines that the upstream's and the client's heads must and must not hold; of the latter the
+    /// beginning is enough, and of the former a name with `: ` behind it.
+    pub forwards: Vec<Cow<'static, str>>,
+    pub drops: Vec<Cow<'static, str>>,
+    pub returns: Vec<Cow<'static, str>>,
+    pub hides: Vec<Cow<'static, str>>,
+    /// All bytes that the upstream gets, of a relay that changes nothing without need.
+    pub exactly: Option<Vec<u8>>,
+}
+
+/// A row of [`Kind::Must`].
+pub fn must(name: impl Into<Cow<'static, str>>, source: &'static str) -> Case {
+    Case::new(name.into(), source, Kind::Must)
+}
+
+/// A row of [`Kind::Safety`].
+pub fn safety(name: impl Into<Cow<'static, str>>, source: &'static str) -> Case {
+    Case::new(name.into(), source, Kind::Safety)
+}
+
+/// A row of [`Kind::Choice`].
+pub fn choice(name: impl Into<Cow<'static, str>>, source: &'static str) -> Case {
+    Case::new(name.into(), source, Kind::Choice)
+}
+
+impl Case {
+    fn new(name: Cow<'static, str>, source: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            source,
+            kind,
+            deviates: false,
+            sent: b"GET /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+            sent_then: None,
+            hangs_up: false,
+            at_once: false,
+            is_head: false,
+            answers: Vec::new(),
+            manner: Manner::Whole,
+            then: Then::Stay,
+            later: None,
+            client: "200 \"ok\", keep".into(),
+            upstream: "GET /x".into(),
+            allowed: Vec::new(),
+            forwards: Vec::new(),
+            drops: Vec::new(),
+            returns: Vec::new(),
+            hides: Vec::new(),
+            exactly: None,
+        }
+    }
+
+    /// The client sends this, and not a plain GET.
+    pub fn sends(self, bytes: impl Into<Vec<u8>>) -> Self {
+        let sent = bytes.into();
+        Self { is_head: sent.starts_with(b"HEAD "), sent, ..self }
+    }
+
+    /// And this when it has had a first response, interim or not.
+    pub fn then_sends(self, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { sent_then: Some(bytes.into()), ..self }
+    }
+
+    pub fn hangs_up(self) -> Self {
+        Self { hangs_up: true, ..self }
+    }
+
+    pub fn at_once(self) -> Self {
+        Self { at_once: true, ..self }
+    }
+
+    /// The origin answers with this, and not with a plain 200.
+    pub fn answered(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.answers.push(bytes.into());
+        self
+    }
+
+    pub fn early(self) -> Self {
+        Self { manner: Manner::Early, ..self }
+    }
+
+    pub fn blind(self) -> Self {
+        Self { manner: Manner::Blind, ..self }
+    }
+
+    pub fn then_closes(self) -> Self {
+        Self { then: Then::Close, ..self }
+    }
+
+    pub fn then_resets(self) -> Self {
+        Self { then: Then::Reset, ..self }
+    }
+
+    pub fn later(self, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { later: Some(bytes.into()), ..self }
+    }
+
+    /// The verdicts.
+    pub fn is(
+        self,
+        client: impl Into<Cow<'static, str>>,
+        upstream: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { client: client.into(), upstream: upstream.into(), ..self }
+    }
+
+    /// A refusal that ends the connection and of which the upstream sees nothing.
+    pub fn refused(self, status: u16) -> Self {
+        self.is(format!("{status}, end"), "-")
+    }
+
+    /// Verdicts that would be as good.
+    pub fn or(mut self, client: &'static str, upstream: &'static str) -> Self {
+        self.allowed.push((client, upstream));
+        self
+    }
+
+    pub fn deviates(self) -> Self {
+        Self { deviates: true, ..self }
+    }
+
+    pub fn forwards(mut self, line: impl Into<Cow<'static, str>>) -> Self {
+        self.forwards.push(line.into());
+        self
+    }
+
+    pub fn drops(mut self, line: impl Into<Cow<'static, str>>) -> Self {
+        self.drops.push(line.into());
+        self
+    }
+
+    pub fn returns(mut self, line: impl Into<Cow<'static, str>>) -> Self {
+        self.returns.push(line.into());
+        self
+    }
+
+    pub fn hides(mut self, line: impl Into<Cow<'static, str>>) -> Self {
+        self.hides.push(line.into());
+        self
+    }
+
+    pub fn exactly(self, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { exactly: Some(bytes.into()), ..self }
+    }
+}
