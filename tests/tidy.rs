@@ -204,7 +204,8 @@ fn files_that_are_mentioned_exist() {
     assert_none(&faults);
 }
 
-/// `docs/protocol.md` gives a test for every choice; a name with four underscores is a test's.
+/// `docs/protocol.md` gives a test for every choice; a name with four underscores is a test's, and
+/// `row: ` stands in front of a row's in the table of `tests/conformance`.
 #[test]
 fn tests_that_documents_name_exist() {
     let sources: String =
@@ -217,6 +218,10 @@ fn tests_that_documents_name_exist() {
             let is_test = name.matches('_').count() >= 4 && name.chars().all(is_name);
             if is_test && !sources.contains(&format!("fn {name}(")) {
                 faults.push(format!("{document}: there is no test {name}"));
+            }
+            let row = quoted.strip_prefix("row: ");
+            if let Some(row) = row.filter(|row| !sources.contains(&format!("\"{row}\","))) {
+                faults.push(format!("{document}: there is no row {row}"));
             }
         }
     }

@@ -35,6 +35,9 @@ pub enum Then {
     Reset,
 }
 
+/// What the client and what the upstream sees.
+pub type Verdicts = (&'static str, &'static str);
+
 /// A row. Both verdicts are transcripts.
 ///
 /// The client's: each response as its status with its content, and how the connection goes on:
@@ -42,7 +45,8 @@ pub enum Then {
 /// the bytes that came out of it. An interim response is its status alone; the content of a
 /// relay's own page is left out. `cut` is anything that cannot be taken for a whole response.
 ///
-/// The upstream's: each request with its content, or `-` for none. `cut` is nothing, or the
+/// The upstream's: each request with its content, or `-` for none; `reused` when another
+/// one came over a connection that may not be used again. `cut` is nothing, or the
 /// beginning of a request that cannot be taken for a whole one.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -64,12 +68,14 @@ pub struct Case {
     pub answers: Vec<Vec<u8>>,
     pub manner: Manner,
     pub then: Then,
+    /// The connection that carried the answer may not be used again.
+    pub spends: bool,
     /// What the origin sends when the client has its answer.
     pub later: Option<Vec<u8>>,
     pub client: Cow<'static, str>,
     pub upstream: Cow<'static, str>,
-    /// Other verdicts that the standard allows as well.
-    pub allowed: Vec<(&'static str, &'static str)>,
+    /// Other verdicts that the standard allows as well. Ours has the first.
+    pub allowed: Vec<Verdicts>,
     /// Lines that the upstream's and the client's heads must and must not hold; of the latter the
     /// beginning is enough, and of the former a name with `: ` behind it.
     pub forwards: Vec<Cow<'static, str>>,
@@ -110,6 +116,7 @@ impl Case {
             answers: Vec::new(),
             manner: Manner::Whole,
             then: Then::Stay,
+            spends: false,
             later: None,
             client: "200 \"ok\", keep".into(),
             upstream: "GET /x".into(),
@@ -161,6 +168,10 @@ impl Case {
 
     pub fn then_resets(self) -> Self {
         Self { then: Then::Reset, ..self }
+    }
+
+    pub fn spends(self) -> Self {
+        Self { spends: true, ..self }
     }
 
     pub fn later(self, bytes: impl Into<Vec<u8>>) -> Self {

@@ -32,6 +32,8 @@ struct Stage {
 #[derive(Default)]
 struct State {
     case: Option<Arc<Case>>,
+    /// How many rows have been played.
+    row: usize,
     answered: usize,
     seen: Seen,
     /// Connections in the middle of a request or of a tunnel.
@@ -71,6 +73,7 @@ impl Origin {
         let mut state = self.stage.lock();
         (state.answered, state.seen, state.last) = (0, Seen::default(), None);
         state.case = Some(Arc::new(case.clone()));
+        state.row += 1;
     }
 
     /// Sends, unasked, where the last request came from.
@@ -116,6 +119,8 @@ struct Connection {
     /// What the request whose beginning is here has been answered with.
     answered: Answered,
     is_busy: bool,
+    /// The row after which it may not be used again.
+    spent_by: Option<usize>,
 }
 
 /// How far the answer to a request has come.
@@ -144,6 +149,7 @@ impl Connection {
             bytes: Vec::new(),
             answered: Answered::No,
             is_busy: false,
+            spent_by: None,
         }
     }
 
@@ -195,6 +201,9 @@ impl Connection {
                         Manner::Whole | Manner::Early => len,
                     };
                     self.log(&message, &describe(&message), len);
+                    if self.spent_by == Some(self.stage.lock().row) && is_own(&message) {
+                        self.stage.lock().seen.requests.push("reused".to_owned());
+                    }
                     let is_answered = self.answered == Answered::Final;
                     self.answered = Answered::No;
                     if is_answered {
@@ -241,6 +250,9 @@ impl Connection {
             Some(own) => (ok(own.trim_start_matches('/')), Then::Stay),
             None => self.part(request),
         };
+        if own.is_none() && self.spends() {
+            self.spent_by = Some(self.stage.lock().row);
+        }
         let is_interim = answer.starts_with(b"HTTP/1.1 1") && !answer.starts_with(b"HTTP/1.1 101");
         self.answered = if is_interim { Answered::Interim } else { Answered::Final };
         if write_all(&self.tcp, &answer).await.is_err() {
@@ -300,8 +312,7 @@ impl Connection {
     /// Writes a request down, unless it is one of the suite's own, and forgets its bytes.
     fn log(&mut self, message: &Message, shown: &str, len: usize) {
         let bytes: Vec<u8> = self.bytes.drain(..len).collect();
-        let target = message.second_word();
-        if ![PROBE, MARKER].iter().any(|own| target.ends_with(own)) {
+        if !is_own(message) {
             let seen = &mut self.stage.lock().seen;
             seen.requests.push(shown.to_owned());
             seen.heads.push(message.clone());
@@ -313,6 +324,10 @@ impl Connection {
         self.stage.lock().case.as_ref().map_or(Manner::Whole, |case| case.manner)
     }
 
+    fn spends(&self) -> bool {
+        self.stage.lock().case.as_ref().is_some_and(|case| case.spends)
+    }
+
     fn set_busy(&mut self, busy: bool) {
         if busy != self.is_busy {
             self.is_busy = busy;
@@ -321,6 +336,12 @@ impl Connection {
             self.stage.news.notify_waiters();
         }
     }
+}
+
+/// Whether it is a request of the suite itself.
+fn is_own(request: &Message) -> bool {
+    let target = request.second_word();
+    [PROBE, MARKER].iter().any(|own| target.ends_with(own))
 }
 
 async fn write_all(tcp: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {

@@ -51,20 +51,20 @@ pub async fn play(
     if case.hangs_up && case.sent_then.is_none() {
         client.hang_up().await;
     }
-    // A row that wants silence is told from one that is late by another client's exchange.
-    let wants_silence = case.client == "waits";
-    if !wants_silence {
+    if case.client == "waits" {
+        // When another client has been served, what the relay has to say to this one is here.
+        ask(relay, patience).await?;
+        client.listen().await;
+    } else {
         client.converse(case, origin).await;
     }
+    let Client { tcp, transcript, responses, .. } = client;
+    drop(tcp);
+    // The same for the upstream: the relay has seen the client leave when it serves the next one.
     let next_client = ask(relay, patience).await?;
     for _ in 0..ROUNDS {
         tokio::task::yield_now().await;
     }
-    if wants_silence {
-        client.listen().await;
-    }
-    let Client { tcp, transcript, responses, .. } = client;
-    drop(tcp);
     let upstream = origin.seen(patience).await;
     Ok(Observed { client: transcript.join(", "), responses, next_client, upstream })
 }

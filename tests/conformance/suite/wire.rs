@@ -208,7 +208,7 @@ fn is_request_line(line: &[u8]) -> bool {
     let [method, target, version] = words[..] else { return false };
     let is_visible = |byte: &u8| byte.is_ascii_graphic();
     is_token(method)
-        && target.first() == Some(&b'/')
+        && (target.first() == Some(&b'/') || find(target, b"://").is_some())
         && target.iter().all(is_visible)
         && !target.contains(&b'#')
         && (version == b"HTTP/1.1" || version == b"HTTP/1.0")

@@ -1,9 +1,8 @@
 //! Requests one behind the other, and how connections end (RFC 9112, section 9).
 
-use super::{GET, HIDDEN, ok, post, post_chunks, with_fields};
+use super::{GET, HIDDEN, SECOND, ok, post, post_chunks, with_fields};
 use crate::suite::case::{Case, choice, must, safety};
 
-const SECOND: &str = "GET /gpt/second HTTP/1.1\r\nHost: a\r\n\r\n";
 const BOTH: &str = "200 \"ok\", 200 \"ok\", keep";
 const ONE: &str = "200 \"ok\", end";
 

@@ -1,11 +1,11 @@
 //! Host: exactly one, and one that is a host (RFC 9112, section 3.2).
 
-use super::HIDDEN;
+use super::SECOND;
 use crate::suite::case::{Case, choice, must, safety};
 
 pub fn rows() -> Vec<Case> {
     const MUST_400: &str = "RFC 9112 3.2: MUST 400";
-    let with = |fields: &str| format!("GET /gpt/x HTTP/1.1\r\n{fields}\r\n{HIDDEN}");
+    let with = |fields: &str| format!("GET /gpt/x HTTP/1.1\r\n{fields}\r\n{SECOND}");
     let bad = |name: &'static str, value: &str| {
         must(name, MUST_400).sends(with(&format!("Host: {value}\r\n"))).refused(400)
     };
@@ -17,7 +17,7 @@ pub fn rows() -> Vec<Case> {
             .sends(with("host: a\r\nX: 1\r\nHOST: b\r\n"))
             .refused(400),
         must("two Hosts behind an absolute-form", MUST_400)
-            .sends(format!("GET http://a/gpt/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n{HIDDEN}"))
+            .sends(format!("GET http://a/gpt/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n{SECOND}"))
             .refused(400),
         must("a blank before the colon of Host", "RFC 9112 5.1: MUST 400")
             .sends(with("Host : a\r\n"))

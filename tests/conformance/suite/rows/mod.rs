@@ -41,6 +41,8 @@ pub const SECTIONS: &[Section] = &[
 
 /// What an attacker would like to be served as a request of its own.
 const HIDDEN: &str = "GET /gpt/hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+/// A request of its own, which may be served when what is in front of it may.
+const SECOND: &str = "GET /gpt/second HTTP/1.1\r\nHost: a\r\n\r\n";
 /// What an attacker would like another client to get.
 const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
 const GET: &str = "GET /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n";

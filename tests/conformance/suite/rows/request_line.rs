@@ -1,6 +1,6 @@
 //! The request line: three words, two spaces, one line end (RFC 9112, section 3).
 
-use super::{GET, HIDDEN, bytes, with_line};
+use super::{GET, HIDDEN, SECOND, bytes, with_line};
 use crate::suite::case::{Case, choice, must, safety};
 
 pub fn rows() -> Vec<Case> {
@@ -37,7 +37,7 @@ fn sound() -> Vec<Case> {
 
 fn broken() -> Vec<Case> {
     let line = |name: &'static str, source: &'static str, line: &str| {
-        safety(name, source).sends(with_line(line) + HIDDEN).refused(400)
+        safety(name, source).sends(with_line(line) + SECOND).refused(400)
     };
     const GRAMMAR: &str = "RFC 9112 3: SHOULD 400";
     const T_REQS: &str = "Jabiyev et al., T-Reqs (2021)";
@@ -66,23 +66,23 @@ fn broken() -> Vec<Case> {
         line("a colon behind the method", T_REQS, "GET: /gpt/x HTTP/1.1"),
         line("a NUL in the line", "Kallus et al., HTTP Garden (2024)", "GET /gpt/\0x HTTP/1.1"),
         line("an escape byte in the line", "RFC 9112 3", "GET /gpt/\x1bx HTTP/1.1"),
-        safety("a byte over 127 in the target", "RFC 3986 2; Http11Probe MAL-NON-ASCII-URL")
-            .sends(bytes(&[b"GET /gpt/\xe9 HTTP/1.1\r\nHost: a\r\n\r\n", HIDDEN.as_bytes()]))
+        choice("a byte over 127 in the target", "RFC 3986 2; Http11Probe MAL-NON-ASCII-URL")
+            .sends(bytes(&[b"GET /gpt/\xe9 HTTP/1.1\r\nHost: a\r\n\r\n", SECOND.as_bytes()]))
             .refused(400),
-        safety("an overlong encoding of a slash", "RFC 3629 3")
-            .sends(bytes(&[b"GET /gpt/..\xc0\xafx HTTP/1.1\r\nHost: a\r\n\r\n", HIDDEN.as_bytes()]))
+        choice("an overlong encoding of a slash", "RFC 3629 3")
+            .sends(bytes(&[b"GET /gpt/..\xc0\xafx HTTP/1.1\r\nHost: a\r\n\r\n", SECOND.as_bytes()]))
             .refused(400),
         safety("a byte over 127 in the method", "RFC 9110 5.6.2")
-            .sends(bytes(&[b"G\xcbT /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n", HIDDEN.as_bytes()]))
+            .sends(bytes(&[b"G\xcbT /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n", SECOND.as_bytes()]))
             .refused(400),
         safety("a bare LF behind the line", "RFC 9112 2.2; CVE-2019-16785 (Waitress)")
-            .sends(format!("GET /gpt/x HTTP/1.1\nHost: a\r\n\r\n{HIDDEN}"))
+            .sends(format!("GET /gpt/x HTTP/1.1\nHost: a\r\n\r\n{SECOND}"))
             .refused(400),
         safety("a bare CR behind the line", "RFC 9112 2.2")
-            .sends(format!("GET /gpt/x HTTP/1.1\rHost: a\r\n\r\n{HIDDEN}"))
+            .sends(format!("GET /gpt/x HTTP/1.1\rHost: a\r\n\r\n{SECOND}"))
             .refused(400),
         safety("CR CR LF behind the line", "Kallus et al., HTTP Garden (2024)")
-            .sends(format!("GET /gpt/x HTTP/1.1\r\r\nHost: a\r\n\r\n{HIDDEN}"))
+            .sends(format!("GET /gpt/x HTTP/1.1\r\r\nHost: a\r\n\r\n{SECOND}"))
             .refused(400),
         safety("bare LFs alone", "RFC 9112 2.2: MAY recognize")
             .sends("GET /gpt/x HTTP/1.1\nHost: a\n\n")
@@ -95,7 +95,7 @@ fn broken() -> Vec<Case> {
             .refused(400),
         safety("a body alone", "RFC 9112 2.2").sends("{\"model\":\"x\"}\r\n\r\n").refused(400),
         safety("the end of a chunked body", "RFC 9112 2.2")
-            .sends(format!("0\r\n\r\n{HIDDEN}"))
+            .sends(format!("0\r\n\r\n{SECOND}"))
             .refused(400),
         safety("half a request line, and the end", "RFC 9112 8: MAY answer")
             .sends("GET /gpt/x HT")
@@ -111,7 +111,7 @@ fn broken() -> Vec<Case> {
 
 fn versions() -> Vec<Case> {
     let version = |name: &'static str, source: &'static str, version: &str| {
-        safety(name, source).sends(with_line(&format!("GET /gpt/x {version}")) + HIDDEN)
+        safety(name, source).sends(with_line(&format!("GET /gpt/x {version}")) + SECOND)
     };
     const GRAMMAR: &str = "RFC 9112 2.3";
     vec![
@@ -131,7 +131,7 @@ fn versions() -> Vec<Case> {
         choice("HTTP/1.2", "RFC 9110 2.5: SHOULD process as 1.1")
             .sends(with_line("GET /gpt/x HTTP/1.2"))
             .refused(505),
-        safety("the preface of HTTP/2", "RFC 9113 3.4")
+        choice("the preface of HTTP/2", "RFC 9113 3.4")
             .sends("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             .refused(505),
         must("HTTP/1.0 becomes HTTP/1.1", "RFC 9110 2.5: MUST send its own version")
@@ -162,10 +162,10 @@ fn methods() -> Vec<Case> {
             .sends(with_line(&format!("{} /gpt/x HTTP/1.1", "M".repeat(1000))))
             .is("200 \"ok\", keep", format!("{} /x", "M".repeat(1000))),
         safety("CONNECT to a port", "RFC 9110 9.3.6")
-            .sends("CONNECT internal:22 HTTP/1.1\r\nHost: internal:22\r\n\r\n".to_owned() + HIDDEN)
+            .sends("CONNECT internal:22 HTTP/1.1\r\nHost: internal:22\r\n\r\n".to_owned() + SECOND)
             .is("405, end", "-"),
         safety("CONNECT with a path", "RFC 9112 3.2.3")
-            .sends(with_line("CONNECT /gpt/x HTTP/1.1") + HIDDEN)
+            .sends(with_line("CONNECT /gpt/x HTTP/1.1") + SECOND)
             .is("405, end", "-"),
         choice("TRACE", "RFC 9110 9.3.8: it reflects credentials")
             .sends("TRACE /gpt/x HTTP/1.1\r\nHost: a\r\nAuthorization: secret\r\n\r\n")

@@ -179,6 +179,7 @@ fn bodiless() -> Vec<Case> {
             safety(name, SPLIT)
                 .sends(request)
                 .answered(format!("HTTP/1.1 {status}\r\n{answer}"))
+                .spends()
                 .is(format!("{code}, keep"), upstream)
         };
         rows.extend([
@@ -226,7 +227,7 @@ fn surplus() -> Vec<Case> {
     let length = ok("Content-Length: 2\r\n", "ok");
     let chunks = ok("Transfer-Encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n");
     let behind = |name: &'static str, response: &str, surplus: &str| {
-        safety(name, SPLIT).answered(format!("{response}{surplus}"))
+        safety(name, SPLIT).answered(format!("{response}{surplus}")).spends()
     };
     vec![
         behind("a response behind a response", &length, EVIL),
@@ -238,19 +239,24 @@ fn surplus() -> Vec<Case> {
         behind("two responses behind a response", &length, &EVIL.repeat(2)),
         safety("a response on an idle connection", "RFC 9112 9.2")
             .answered(length.as_str())
+            .spends()
             .later(EVIL),
         safety("half a response on an idle connection", "RFC 9112 9.2")
             .answered(length.as_str())
+            .spends()
             .later("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nevil"),
         safety("a timeout's answer on an idle connection", "RFC 9110 15.5.9")
             .answered(length.as_str())
+            .spends()
             .later("HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\n\r\nevil"),
         safety("a line end on an idle connection", "RFC 9112 9.2")
             .answered(chunks.as_str())
+            .spends()
             .later("\r\n"),
         safety("a response behind one to HEAD, later", SPLIT)
             .sends(HEAD)
             .answered(ok("Content-Length: 2\r\n", ""))
+            .spends()
             .later(format!("ok{EVIL}"))
             .is("200, keep", "HEAD /x"),
     ]

@@ -1,7 +1,7 @@
 //! Response heads: the upstream is no more trusted than the client (RFC 9112, sections 4 and 5).
 
 use super::{EVIL, bytes, ok};
-use crate::suite::case::{Case, choice, must, safety};
+use crate::suite::case::{Case, Kind, choice, must, safety};
 
 const REST: &str = "\r\nContent-Length: 2\r\n\r\nok";
 
@@ -15,7 +15,7 @@ pub fn rows() -> Vec<Case> {
 
 /// A 502 of ours; the client's connection stays.
 fn spoiled(name: &'static str, source: &'static str, response: impl Into<Vec<u8>>) -> Case {
-    safety(name, source).answered(response).then_closes().is("502, keep", "GET /x")
+    safety(name, source).answered(response).then_closes().spends().is("502, keep", "GET /x")
 }
 
 fn bad_status_lines() -> Vec<Case> {
@@ -33,7 +33,7 @@ fn bad_status_lines() -> Vec<Case> {
         line("a tab behind the status", "HTTP/1.1 200\tOK"),
         line("status 000", "HTTP/1.1 000 OK"),
         line("status 099", "HTTP/1.1 099 OK"),
-        line("a control byte in the reason", "HTTP/1.1 200 O\x01K"),
+        Case { kind: Kind::Choice, ..line("a control byte in the reason", "HTTP/1.1 200 O\x01K") },
         line("a NUL in the reason", "HTTP/1.1 200 O\0K"),
         line("a bare CR in the reason", "HTTP/1.1 200 O\rK"),
         line("a lower-case version of a response", "http/1.1 200 OK"),
@@ -96,7 +96,10 @@ fn bad_lines() -> Vec<Case> {
         lines("response: a bare CR in a value", KLEIN, "X: 1\rSet-Cookie: evil\r\n"),
         lines("response: CR CR LF", KLEIN, "X: 1\r\r\n"),
         lines("response: a NUL in a value", "RFC 9110 5.5", "X: \0\r\n"),
-        lines("response: an escape byte in a value", "RFC 9110 5.5", "X: \x1b[1m\r\n"),
+        Case {
+            kind: Kind::Choice,
+            ..lines("response: an escape byte in a value", "RFC 9110 5.5: MAY", "X: \x1b[1m\r\n")
+        },
         lines("response: no colon", "RFC 9112 5", "X\r\n"),
         lines("response: no name", "RFC 9112 5", ": 1\r\n"),
         lines("response: a name that is no token", "RFC 9110 5.1", "X(1): 1\r\n"),

@@ -1,6 +1,6 @@
 //! The request-target: its forms, and paths that mean one thing here and another there.
 
-use super::{HIDDEN, with_line};
+use super::{SECOND, with_line};
 use crate::suite::case::{Case, choice, must, safety};
 
 pub fn rows() -> Vec<Case> {
@@ -16,11 +16,13 @@ fn get(target: &str) -> String {
 
 fn forms() -> Vec<Case> {
     let refused = |name: &'static str, source: &'static str, target: &str| {
-        safety(name, source).sends(get(target) + HIDDEN).refused(400)
+        safety(name, source).sends(get(target) + SECOND).refused(400)
     };
     const FORMS: &str = "RFC 9112 3.2";
     vec![
-        must("absolute-form", "RFC 9112 3.2.2: MUST accept").sends(get("http://a/gpt/x")),
+        must("absolute-form", "RFC 9112 3.2.2: MUST accept")
+            .sends(get("http://a/gpt/x"))
+            .or("200 \"ok\", keep", "GET http://api.openai.test/x"),
         must("absolute-form with another Host", "RFC 9112 3.2.2: MUST ignore the Host")
             .sends("GET http://b/gpt/x HTTP/1.1\r\nHost: internal\r\n\r\n")
             .drops("Host: internal"),
@@ -28,7 +30,9 @@ fn forms() -> Vec<Case> {
             .sends("GET http://a/gpt/x HTTP/1.1\r\n\r\n")
             .refused(400),
         choice("absolute-form of https", "RFC 9112 3.2.2").sends(get("https://a:443/gpt/x")),
-        must("a scheme in capitals", "RFC 3986 3.1: case-insensitive").sends(get("HTTP://a/gpt/x")),
+        must("a scheme in capitals", "RFC 3986 3.1: case-insensitive")
+            .sends(get("HTTP://a/gpt/x"))
+            .or("200 \"ok\", keep", "GET HTTP://api.openai.test/x"),
         choice("absolute-form without a path", "RFC 9110 4.2.3")
             .sends(get("http://a"))
             .is("404, keep", "-"),

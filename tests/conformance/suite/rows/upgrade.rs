@@ -1,6 +1,6 @@
 //! Switching protocols, and not switching them (RFC 9110, section 7.8; RFC 6455).
 
-use super::{EVIL, HIDDEN, ok};
+use super::{EVIL, HIDDEN, SECOND, ok};
 use crate::suite::case::{Case, choice, must, safety};
 
 const FIELDS: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -70,7 +70,7 @@ fn switches() -> Vec<Case> {
 
 fn refused() -> Vec<Case> {
     let refused = |name: &'static str, source: &'static str, answer: &str, client: &'static str| {
-        safety(name, source).sends(offer(FIELDS) + HIDDEN).answered(answer).is(client, "GET /x")
+        safety(name, source).sends(offer(FIELDS) + SECOND).answered(answer).is(client, "GET /x")
     };
     vec![
         refused(
@@ -105,26 +105,26 @@ fn refused() -> Vec<Case> {
             "426 \"no\", end",
         ),
         safety("a wrong version with a request behind it", "Egorov, websocket-smuggle (2019)")
-            .sends(offer(&FIELDS.replace("Version: 13", "Version: 1337")) + HIDDEN)
+            .sends(offer(&FIELDS.replace("Version: 13", "Version: 1337")) + SECOND)
             .answered("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno")
             .is("426 \"no\", end", "GET /x"),
         safety("a request sent behind a refusal", "Egorov, websocket-smuggle (2019)")
             .sends(offer(FIELDS))
             .answered("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
-            .then_sends(HIDDEN)
+            .then_sends(SECOND)
             .is("403 \"no\", end", "GET /x"),
         safety("an interim response is no switch", RAGHAV)
-            .sends(offer(FIELDS) + HIDDEN)
+            .sends(offer(FIELDS) + SECOND)
             .answered(format!(
                 "HTTP/1.1 103 Early Hints\r\n\r\n{}",
                 ok("Content-Length: 2\r\n", "ok")
             ))
             .is("103, 200 \"ok\", end", "GET /x"),
         safety("an offer without a route", RAGHAV)
-            .sends(offer(FIELDS).replace("/gpt/x", "/nowhere") + HIDDEN)
+            .sends(offer(FIELDS).replace("/gpt/x", "/nowhere") + SECOND)
             .is("404, end", "-"),
         safety("an offer that is malformed", RAGHAV)
-            .sends(offer(&format!("{FIELDS}Content-Length: 5, 5\r\n")) + HIDDEN)
+            .sends(offer(&format!("{FIELDS}Content-Length: 5, 5\r\n")) + SECOND)
             .refused(400),
     ]
 }
