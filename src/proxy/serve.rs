@@ -3,9 +3,9 @@
 use crate::error::{Answer, Cause, ExchangeError, Peer};
 use crate::h1::body::BodyReader;
 use crate::h1::exchange::{Exchange, Fate};
-use crate::h1::head::{HeadSpan, Version};
+use crate::h1::head::{HeadSpan, Version, parse_trailers};
 use crate::h1::request::{Method, Request};
-use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT};
+use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT, TRAILER_FIELDS_MAX};
 use crate::net::buffer::Buffer;
 use crate::net::outbox::Outbox;
 use crate::ops::Outcome;
@@ -82,14 +82,19 @@ impl Session {
         self.manner(request, read)
     }
 
-    /// Whether the body of a request that is not forwarded is here to its end; it is dropped then.
+    /// Whether the body of a request that is not forwarded is here to its end, and well-formed; it
+    /// is dropped then.
     fn skip_body(&mut self, request: &Request) -> bool {
         let mut reader = BodyReader::new(request.body);
         while !reader.is_finished() {
-            match reader.walk(self.client.inbox.bytes()) {
-                Ok(walk) if walk.consumed > 0 => self.client.inbox.consume(walk.consumed),
-                Ok(_) | Err(_) => return false,
+            let input = self.client.inbox.bytes();
+            let Ok(walk) = reader.walk(input) else { return false };
+            let trailers =
+                walk.trailers.map(|range| parse_trailers(&input[range], TRAILER_FIELDS_MAX));
+            if walk.consumed == 0 || matches!(trailers, Some(Err(_))) {
+                return false;
             }
+            self.client.inbox.consume(walk.consumed);
         }
         true
     }

@@ -56,6 +56,23 @@ fn a_request_behind_a_body_begins_where_the_body_ends() {
 }
 
 #[test]
+fn a_malformed_trailer_section_of_a_refused_request_ends_the_connection() {
+    let head = "POST /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (section, end) in [("A: b\r\n\r\n", None), ("A b\r\n\r\n", Some(End::Clean))] {
+        let log = run(async |bench| {
+            let mut client = bench.client();
+            client.send(format!("{head}0\r\n{section}")).await;
+            let answer = client.read().await;
+            assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+            assert_eq!(answer.contains("\r\nConnection: close\r\n"), end.is_some(), "{answer}");
+            settle().await;
+            assert_eq!(client.here(), (Vec::new(), end));
+        });
+        assert_eq!(log, ["404 answered client route_not_found"]);
+    }
+}
+
+#[test]
 fn the_content_of_an_exchange_is_counted_and_its_framing_is_not() {
     let log = log_of(async |bench| {
         let mut client = bench.client();
