@@ -158,6 +158,9 @@ pub const DEPARTURE_LOOK: Duration = Duration::from_secs(1);
 /// How long running exchanges may go on after the first SIGTERM or SIGINT.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
+/// How long workers may take to cut what is left after a second signal: a moment's work.
+pub const STOP_AT_ONCE_MAX: Duration = Duration::from_secs(1);
+
 /// How long a client that connected just before we are asked to stop has to send its request.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 

@@ -1,11 +1,11 @@
 //! All workers: starting them, waiting for a signal, stopping them.
 
 use crate::config::snapshot::Snapshot;
-use crate::limits::{DESCRIPTORS_RESERVED, TCP_USER_TIMEOUT};
+use crate::limits::{DESCRIPTORS_RESERVED, STOP_AT_ONCE_MAX, TCP_USER_TIMEOUT};
 use crate::net::admission::Admission;
 use crate::net::listen::listen;
 use crate::ops::{READY, StopSignals, raise_descriptor_limit, write_gathered_lines};
-use crate::worker::{self, Setup};
+use crate::worker::{self, Setup, Stop};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 /// Why the server could not start, or stopped by itself.
 #[derive(Debug)]
@@ -65,10 +66,16 @@ pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
                 tracing::info!(target: READY, addresses, "ready");
             }
         }
-        workers.stop.send_replace(true);
+        workers.stop.send_replace(Stop::WhenDone);
         tokio::select! {
             () = workers.ended() => tracing::info!("stopped"),
-            signal = signals.recv() => tracing::warn!(signal, "stopped at once"),
+            signal = signals.recv() => {
+                tracing::warn!(signal, "stopping at once");
+                workers.stop.send_replace(Stop::AtOnce);
+                // What is cut has its line of the log. A worker in the middle of something long
+                // has none to give.
+                let _ = timeout(STOP_AT_ONCE_MAX, workers.ended()).await;
+            }
         }
         Ok(())
     })
@@ -77,7 +84,7 @@ pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
 /// The threads, as the main thread sees them.
 struct Workers {
     reports: mpsc::UnboundedReceiver<Report>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     /// How many have not said yet that they are ready.
     waiting: usize,
 }
@@ -95,7 +102,7 @@ impl Workers {
         let snapshot = Arc::new(snapshot);
         // At most two reports a worker: no bound is needed.
         let (sender, reports) = mpsc::unbounded_channel();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::Never);
         for (number, listeners) in listeners.into_iter().enumerate() {
             let snapshot = Arc::clone(&snapshot);
             let admission = Arc::clone(&admission);

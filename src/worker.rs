@@ -14,7 +14,7 @@ use crate::net::transport::Transport;
 use crate::ops::write_gathered_lines;
 use crate::proxy::context::Drain;
 use crate::proxy::opening::{identify, must_announce};
-use crate::proxy::passthrough::{Handover, Passthrough};
+use crate::proxy::passthrough::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::tls::acceptor;
 use crate::upstream::connect::NetworkDialer;
@@ -32,7 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 /// What a worker starts with.
 pub struct Setup {
@@ -42,8 +42,19 @@ pub struct Setup {
     pub listeners: Vec<std::net::TcpListener>,
     /// Client connections of all workers, against their limits.
     pub admission: Arc<Admission>,
-    /// Becomes true when the worker is to stop.
-    pub stop: watch::Receiver<bool>,
+    /// Whether the worker is to stop.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// What a worker is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// To serve.
+    Never,
+    /// To end when its exchanges have ended, or [`DRAIN_MAX`] has passed.
+    WhenDone,
+    /// To cut what is left.
+    AtOnce,
 }
 
 /// Runs a worker on the calling thread until it is told to stop and its exchanges have ended, or
@@ -65,9 +76,13 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
         }
         ready();
         // An error means that nobody is left to tell us anything: stop as well.
-        let _ = stop.wait_for(|stop| *stop).await;
+        let _ = stop.wait_for(|stop| *stop >= Stop::WhenDone).await;
         worker.context.drain.begin();
-        let _ = timeout(DRAIN_MAX, worker.live.none()).await;
+        tokio::select! {
+            () = worker.live.none() => {}
+            () = sleep(DRAIN_MAX) => {}
+            _ = stop.wait_for(|stop| *stop >= Stop::AtOnce) => {}
+        }
         Ok(())
     });
     // A lookup that hangs must not keep us: its thread cannot be interrupted.
@@ -153,64 +168,64 @@ impl Worker {
             Err(full) => return self.turn_away(transport, peer, listener, full),
         };
         let (worker, live) = (Rc::clone(self), self.live.enter());
+        let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
+        let who = peer.into();
+        let mut accepted = Accepted { transport, who, listener: index, deadline };
         if !announces {
-            return worker.begin(transport, peer.into(), index, Guard { place, live });
+            return worker.begin(accepted, Guard { place, live });
         }
         spawn_local(async move {
-            let mut transport = transport;
-            let listener = &worker.context.snapshot.listeners[index];
-            let who = match announced(&mut transport, peer, &worker.context.snapshot).await {
-                Ok(who) => who,
-                Err(error) => {
-                    // Whoever announces is the operator's own, and should know how to.
-                    tracing::warn!(%peer, cause = error.name(), "no PROXY header came");
-                    return transport.abort();
-                }
-            };
+            let Accepted { transport, who, .. } = &mut accepted;
+            match identify(transport, peer, deadline, &mut Alarm::default()).await {
+                Ok(announced) => *who = announced,
+                Err(error) => return worker.no_announcement(accepted, &error),
+            }
             match place.claim(who.address.ip()) {
-                Ok(place) => {
-                    Rc::clone(&worker).begin(transport, who, index, Guard { place, live });
+                Ok(place) => worker.begin(accepted, Guard { place, live }),
+                Err(full) => {
+                    let listener = &worker.context.snapshot.listeners[index];
+                    worker.turn_away(accepted.transport, accepted.who.address, listener, full);
                 }
-                Err(full) => worker.turn_away(transport, who.address, listener, full),
             }
         });
     }
 
+    /// Whoever announces is the operator's own, and should know how to. Told now and then, because
+    /// the health checks of a proxy in front may come without, once a second.
+    fn no_announcement(&self, accepted: Accepted, error: &ExchangeError) {
+        let Accepted { mut transport, who, .. } = accepted;
+        if is_news(&self.told.announcements) {
+            tracing::warn!(peer = %who.address, cause = error.name(), "no PROXY header came");
+        }
+        transport.abort();
+    }
+
     /// Serves a connection whose client is known. Two kinds of tasks: one would be as large as the
     /// larger of them.
-    fn begin(self: Rc<Self>, transport: Transport, who: Client, index: usize, guard: Guard) {
-        match self.context.snapshot.listeners[index].mode {
-            Mode::Http => self.secure_and_serve(transport, who, index, guard),
+    fn begin(self: Rc<Self>, accepted: Accepted, guard: Guard) {
+        match self.context.snapshot.listeners[accepted.listener].mode {
+            Mode::Http => self.secure_and_serve(accepted, guard),
             Mode::Tcp => {
                 let context = Rc::clone(&self.context);
-                let passthrough = Passthrough::new(context, index, who.address);
-                let hand_over = move |handover: Box<Handover>| {
-                    let Handover { transport, who, listener } = *handover;
-                    self.secure_and_serve(transport, who, listener, guard);
-                };
-                spawn_local(passthrough.run(transport, who.destination, hand_over));
+                let client = accepted.who.address;
+                let passthrough = Passthrough::new(context, accepted.listener, client);
+                let hand_over = move |http: Box<Accepted>| self.secure_and_serve(*http, guard);
+                spawn_local(passthrough.run(accepted, hand_over));
             }
         }
     }
 
     /// Serves a connection of an http listener. Its handshake is a task of its own, because it
     /// takes more memory than all that follows.
-    fn secure_and_serve(
-        self: Rc<Self>,
-        transport: Transport,
-        who: Client,
-        index: usize,
-        guard: Guard,
-    ) {
+    fn secure_and_serve(self: Rc<Self>, accepted: Accepted, guard: Guard) {
         // While the client shakes hands, so do we.
         let expectation = self.expectation();
-        if self.context.snapshot.listeners[index].tls.is_none() {
+        let Accepted { transport, who, listener, deadline } = accepted;
+        if self.context.snapshot.listeners[listener].tls.is_none() {
             return self.serve(transport, who, expectation, guard);
         }
         spawn_local(async move {
-            let snapshot = &self.context.snapshot;
-            let listener = &snapshot.listeners[index];
-            let deadline = Deadline::start(Timer::Handshake, &snapshot.timeouts);
+            let listener = &self.context.snapshot.listeners[listener];
             if let Some(transport) = secure(transport, &who, listener, deadline).await {
                 self.serve(transport, who, expectation, guard);
             }
@@ -266,16 +281,6 @@ struct Guard {
     place: Place,
     #[expect(dead_code, reason = "held, not read")]
     live: LiveGuard,
-}
-
-/// Who the client is, as `peer` has to say first.
-async fn announced(
-    transport: &mut Transport,
-    peer: SocketAddr,
-    snapshot: &Snapshot,
-) -> Result<Client, ExchangeError> {
-    let deadline = Deadline::start(Timer::Handshake, &snapshot.timeouts);
-    identify(transport, peer, deadline, &mut Alarm::default()).await
 }
 
 /// Shakes hands with a client, where the listener wants that.

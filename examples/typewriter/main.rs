@@ -17,7 +17,7 @@ use narrows::limits::TCP_USER_TIMEOUT;
 use narrows::net::admission::Admission;
 use narrows::net::listen::listen;
 use narrows::ops::{LogFormat, init_log};
-use narrows::worker::{self, Setup};
+use narrows::worker::{self, Setup, Stop};
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -128,7 +128,7 @@ fn percentile(delays: &[Duration], percent: usize) -> i128 {
 /// One worker of narrows on a thread of its own, configured as on the command line.
 struct Relay {
     address: SocketAddr,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -153,7 +153,7 @@ impl Relay {
 
         let listeners = listen(snapshot.listeners[0].address, 1, TCP_USER_TIMEOUT)?;
         let address = listeners[0].local_addr()?;
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stop::Never);
         let limits = &snapshot.limits;
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
         let setup = Setup { snapshot: Arc::new(snapshot), listeners, admission, stop: stopped };
@@ -164,7 +164,7 @@ impl Relay {
 
     /// Stops the worker, whose line about the exchange is in the log then.
     fn stop(self) -> Result<(), Fault> {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::WhenDone);
         self.thread.join().map_err(|_panic| "the worker panicked")??;
         Ok(())
     }

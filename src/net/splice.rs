@@ -9,12 +9,15 @@ use crate::limits::{PIPE_BYTES, PIPE_SHORTAGE, PIPES_KEPT_MAX, PIPES_MAX};
 use crate::net::tcp::MeteredTcp;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use socket2::SockRef;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 /// The bytes of one direction that are in the kernel, between its two sockets.
 #[derive(Debug, Default)]
@@ -31,7 +34,8 @@ pub enum Spliced {
     Bytes(usize),
     /// The proper end of that direction.
     End,
-    /// Nothing was read, although there may be bytes: there is no pipe to read them into.
+    /// Nothing was read, although there may be bytes: there is no pipe to read them into, or they
+    /// are nothing for one.
     NoPipe,
 }
 
@@ -49,15 +53,23 @@ impl Splice {
         loop {
             ready!(from.socket().poll_read_ready(cx))?;
             let Some(pipe) = Pipes::take() else { return Poll::Ready(Ok(Spliced::NoPipe)) };
-            let read = || move_bytes(from.socket(), &pipe.write, PIPE_BYTES);
-            let read = from.socket().try_io(Interest::READABLE, read);
-            if let Ok(len @ 1..) = read {
+            let read = from.socket().try_io(Interest::READABLE, || {
+                match move_bytes(from.socket(), &pipe.write, PIPE_BYTES) {
+                    Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+                    Ok(len @ 1..) => Ok(Spliced::Bytes(len)),
+                    // A splice stops in front of TCP's urgent byte, for ever, and takes a FIN
+                    // behind it for the next thing. A read steps over it.
+                    Ok(0) | Err(_) if has_bytes(from.socket()) => Ok(Spliced::NoPipe),
+                    dry => dry.map(|_| Spliced::End),
+                }
+            });
+            if let Ok(Spliced::Bytes(len)) = read {
                 (self.pipe, self.held) = (Some(pipe), len);
                 return Poll::Ready(Ok(Spliced::Bytes(len)));
             }
             Pipes::put(pipe);
             match read {
-                Ok(_) => return Poll::Ready(Ok(Spliced::End)),
+                Ok(spliced) => return Poll::Ready(Ok(spliced)),
                 Err(error) if is_passing(&error) => {}
                 Err(error) if is_forbidden(&error) => return Poll::Ready(Ok(Spliced::NoPipe)),
                 Err(error) => return Poll::Ready(Err(error)),
@@ -107,6 +119,11 @@ impl Drop for Splice {
 fn move_bytes(from: impl AsFd, to: impl AsFd, len: usize) -> io::Result<usize> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     Ok(splice(from, None, to, None, len, flags)?)
+}
+
+/// Whether a read would bring something.
+fn has_bytes(socket: &TcpStream) -> bool {
+    SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|len| len > 0)
 }
 
 /// Worth another look at the socket's readiness, which waits if there is none.

@@ -102,7 +102,10 @@ impl Transport {
                 tls.get_mut().0.reset_on_close(false);
                 Pin::new(tls).poll_shutdown(cx)
             }
-            Self::TlsClient(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::TlsClient(tls) => {
+                tls.get_mut().0.reset_on_close(false);
+                Pin::new(tls).poll_shutdown(cx)
+            }
             Self::Memory(memory) => {
                 memory.end(End::Clean);
                 Poll::Ready(Ok(()))
@@ -127,14 +130,15 @@ impl Transport {
     /// From now on, until [`Transport::poll_shutdown`], a close says that something is missing,
     /// whatever it is that closes: a task that ends, or the whole process.
     ///
-    /// For a body that ends with the connection. Behind TLS the absence of close_notify would say
+    /// For bytes that end with the connection, of a body or a tunnel. Behind TLS the absence of close_notify would say
     /// it, too, but there are clients that do not listen: curl 7.88 with OpenSSL 3 takes such a
     /// body for complete.
     pub fn abort_unless_shut_down(&mut self) {
         match self {
             Self::Tcp(tcp) => tcp.reset_on_close(true),
             Self::TlsServer(tls) => tls.get_mut().0.reset_on_close(true),
-            Self::TlsClient(_) | Self::Memory(_) => {}
+            Self::TlsClient(tls) => tls.get_mut().0.reset_on_close(true),
+            Self::Memory(_) => {}
         }
     }
 

@@ -29,14 +29,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
 
-/// A connection that the HTTP relay is to serve.
-pub struct Handover {
-    /// The connection, nothing of it read, inside of TLS where the tcp listener ends that.
+/// A connection whose client is known, and of which nothing else was read.
+pub struct Accepted {
+    /// The connection, inside of TLS where a tcp listener has ended that.
     pub transport: Transport,
     /// Who the client is.
     pub who: Client,
-    /// Of which http listener the connection is from now on: an index into `Snapshot::listeners`.
+    /// Of which listener it is: an index into `Snapshot::listeners`.
     pub listener: usize,
+    /// By when all that comes before its content has to be over.
+    pub deadline: Deadline,
 }
 
 /// A connection that a tcp listener has accepted.
@@ -55,7 +57,7 @@ pub struct Passthrough {
 enum Opened {
     /// Its bytes go to and fro between the client and the upstream.
     Tunnel(Box<[Side; 2]>),
-    Http(Box<Handover>),
+    Http(Box<Accepted>),
 }
 
 /// A connection of which no upstream has seen a byte, and none will.
@@ -75,18 +77,16 @@ impl Passthrough {
     }
 
     /// Takes the connection through its life, and writes its line of the log. One that belongs to
-    /// the HTTP relay goes to `hand_over`, and has no line of its own. `destination` is where the
-    /// client connected to, if a PROXY header said so.
+    /// the HTTP relay goes to `hand_over`, and has no line of its own.
     ///
     /// No `async fn`, because that would keep a place for its arguments for as long as it runs; for
     /// the same reason a task should be this future, and not one around it.
     pub fn run(
         self,
-        client: Transport,
-        destination: Option<SocketAddr>,
-        hand_over: impl FnOnce(Box<Handover>),
+        accepted: Accepted,
+        hand_over: impl FnOnce(Box<Accepted>),
     ) -> impl Future<Output = ()> {
-        let opening = Box::pin(self.begin(client, destination));
+        let opening = Box::pin(self.begin(accepted));
         async move {
             match opening.await {
                 (_, None) => {}
@@ -97,13 +97,9 @@ impl Passthrough {
     }
 
     /// All that comes before the tunnel; `None` when the connection was refused.
-    async fn begin(
-        self,
-        client: Transport,
-        destination: Option<SocketAddr>,
-    ) -> (Box<Self>, Option<Opened>) {
+    async fn begin(self, accepted: Accepted) -> (Box<Self>, Option<Opened>) {
         let mut this = Box::new(self);
-        let opened = match this.open(client, destination).await {
+        let opened = match this.open(accepted).await {
             Ok(opened) => Some(opened),
             Err(refusal) => {
                 this.refuse(refusal).await;
@@ -113,21 +109,16 @@ impl Passthrough {
         (this, opened)
     }
 
-    async fn open(
-        &mut self,
-        mut client: Transport,
-        destination: Option<SocketAddr>,
-    ) -> Result<Opened, Refusal> {
+    async fn open(&mut self, accepted: Accepted) -> Result<Opened, Refusal> {
+        let Accepted { transport: mut client, who, deadline, .. } = accepted;
         let context = Rc::clone(&self.context);
         let listener = &context.snapshot.listeners[self.listener];
-        let deadline = Deadline::start(Timer::Handshake, &context.snapshot.timeouts);
         let mut speaks_tls = false;
         let chosen = self.choose(&mut client, deadline, &mut speaks_tls).await;
         let target = match chosen {
             Ok(target) => target,
             Err(error) => return Err(Refusal { error, client: Some(client), speaks_tls }),
         };
-        let who = Client { address: self.recorder.client, destination };
         if let Some(config) = &listener.tls {
             speaks_tls = false;
             let secured = self.secure(client, config, deadline).await;
@@ -144,7 +135,8 @@ impl Passthrough {
             }
             (ForwardTarget::Http, Some(listener)) => {
                 self.recorder.is_open = false;
-                return Ok(Opened::Http(Box::new(Handover { transport: client, who, listener })));
+                let accepted = Accepted { transport: client, who, listener, deadline };
+                return Ok(Opened::Http(Box::new(accepted)));
             }
             // The configuration was checked for this.
             (ForwardTarget::Http, None) => {

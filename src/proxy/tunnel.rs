@@ -35,6 +35,9 @@ pub(super) async fn tunnel(
     mut count: impl FnMut(u64, u64),
 ) -> Result<(), ExchangeError> {
     let mut ends = Ends { client, upstream, are_over: false };
+    // Whatever ends the connection before that, be it a kill of the process, is no proper end.
+    ends.client.transport.abort_unless_shut_down();
+    ends.upstream.transport.abort_unless_shut_down();
     let mut ways = Ways {
         up: Way::from(Peer::Client),
         down: Way::from(Peer::Upstream),
@@ -97,11 +100,13 @@ impl Ways {
             self.moved = moved;
             self.clock.stamp();
         }
-        if !(self.up.is_blocked || self.down.is_blocked) {
+        let is_half_open = up.is_ready() != down.is_ready();
+        if !(self.up.is_blocked || self.down.is_blocked || is_half_open) {
             self.next_look = None;
             return Poll::Pending;
         }
-        // Whoever is not read, because what it sent has to wait, wakes nobody with a reset.
+        // Whoever is not read, because what it sent has to wait or because it has sent its end,
+        // wakes nobody with a reset.
         let now = Instant::now();
         let next_look = self.next_look.get_or_insert(now + DEPARTURE_LOOK);
         if now >= *next_look {

@@ -9,6 +9,7 @@ use clap::Parser;
 use std::panic::{set_hook, take_hook};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use tracing::Level;
 
 const GET: &[u8] = b"GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n";

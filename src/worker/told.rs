@@ -11,6 +11,7 @@ use tokio::time::Instant;
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) descriptors: Cell<Option<Instant>>,
+    pub(super) announcements: Cell<Option<Instant>>,
     connections: Cell<Option<Instant>>,
     address: Cell<Option<Instant>>,
 }

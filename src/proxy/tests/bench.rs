@@ -6,13 +6,13 @@ use crate::config::Limits;
 use crate::config::snapshot::Listener;
 use crate::config::snapshot::Snapshot;
 use crate::config::value::Mode;
-use crate::deadline::Timeouts;
+use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::ExchangeError;
 use crate::net::memory::MemoryStream;
 use crate::net::transport::Transport;
 use crate::ops::{LogFormat, logged};
 use crate::proxy::context::Drain;
-use crate::proxy::passthrough::Passthrough;
+use crate::proxy::passthrough::{Accepted, Passthrough};
 use crate::proxy::{Context, Session};
 use crate::route::{Forward, ForwardTable, ForwardTarget, NamePattern, Route, RouteTable};
 use crate::upstream::{Announcement, Dial, Dialing, Upstream};
@@ -225,8 +225,10 @@ impl Bench {
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
         let passthrough = Passthrough::new(Rc::new(context), 0, peer);
-        let passing =
-            passthrough.run(Transport::Memory(near), None, |_| panic!("it leads to no relay"));
+        let deadline = Deadline::start(Timer::Handshake, &timeouts());
+        let transport = Transport::Memory(near);
+        let accepted = Accepted { transport, who: peer.into(), listener: 0, deadline };
+        let passing = passthrough.run(accepted, |_| panic!("it leads to no relay"));
         self.sessions.borrow_mut().push(spawn_local(passing));
         Wire(far)
     }

@@ -252,6 +252,11 @@ impl Peer {
         self.drain();
     }
 
+    /// Sends a byte with TCP's urgent pointer behind it.
+    pub fn send_urgent(&mut self, byte: u8) {
+        assert_eq!(SockRef::from(self.wire.tcp()).send_out_of_band(&[byte]).unwrap(), 1);
+    }
+
     /// Closes by RST.
     pub fn reset(self) {
         SockRef::from(self.wire.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
