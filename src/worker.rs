@@ -242,8 +242,8 @@ impl Worker {
         let session = Session::new(Rc::clone(&self.context), transport, who);
         let mut session = session.expecting(expectation);
         spawn_local(async move {
-            let _guard = guard;
             session.run().await;
+            drop(guard);
         });
     }
 

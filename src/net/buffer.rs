@@ -5,13 +5,17 @@
 //! warm, an allocation. A connection that waits for its peer holds none.
 
 use crate::limits::{BUFFER_BYTES, BUFFER_KEPT_BYTES_MAX, BUFFERS_KEPT_MAX, SCRATCH_BYTES};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
+
+/// What a buffer with bytes has. Boxed, because a connection has several buffers, of which nearly
+/// all are empty.
+type Memory = Box<BytesMut>;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
-    static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends the worker's scratch buffer for the length of one call.
@@ -21,50 +25,56 @@ pub fn with_scratch<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {
     SCRATCH.with_borrow_mut(|scratch| use_it(scratch))
 }
 
-/// A growable buffer that goes back to its worker's free list when it is dropped.
-#[derive(Debug)]
-pub struct Buffer(BytesMut);
+/// A growable buffer. It has memory from its first byte to its last, and gives it back to its
+/// worker's free list then, or when it is dropped.
+#[derive(Debug, Default)]
+pub struct Buffer(Option<Memory>);
 
 impl Buffer {
-    /// An empty buffer: a free one if there is one.
+    /// An empty buffer that has its memory already: free memory if there is some.
     pub fn take() -> Self {
-        let free = FREE.with_borrow_mut(Vec::pop);
-        Self(free.unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES)))
-    }
-
-    /// A buffer that holds nothing and is not from the free list.
-    pub fn empty() -> Self {
-        Self(BytesMut::new())
+        Self(Some(free_or_new()))
     }
 
     /// A buffer that holds a copy of `bytes`.
     pub fn copy_of(bytes: &[u8]) -> Self {
         let mut buffer = Self::take();
-        buffer.extend_from_slice(bytes);
+        buffer.to_append().extend_from_slice(bytes);
         buffer
     }
+
+    /// The bytes, for more to be appended.
+    pub fn to_append(&mut self) -> &mut BytesMut {
+        self.0.get_or_insert_with(free_or_new)
+    }
+
+    /// Forgets the first `len` bytes. There must be as many.
+    pub fn consume(&mut self, len: usize) {
+        if let Some(bytes) = &mut self.0 {
+            bytes.advance(len);
+            if bytes.is_empty() {
+                *self = Self::default();
+            }
+        }
+    }
+}
+
+fn free_or_new() -> Memory {
+    let free = FREE.with_borrow_mut(Vec::pop);
+    free.unwrap_or_else(|| Box::new(BytesMut::with_capacity(BUFFER_BYTES)))
 }
 
 impl Deref for Buffer {
-    type Target = BytesMut;
+    type Target = [u8];
 
-    fn deref(&self) -> &BytesMut {
-        &self.0
-    }
-}
-
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut BytesMut {
-        &mut self.0
+    fn deref(&self) -> &[u8] {
+        self.0.as_deref().map_or(&[], |bytes| bytes)
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0);
-        if bytes.capacity() == 0 {
-            return;
-        }
+        let Some(mut bytes) = self.0.take() else { return };
         bytes.clear();
         // Reclaims what was consumed from the front; the length is 0, so nothing is moved.
         bytes.reserve(BUFFER_BYTES);
@@ -90,18 +100,30 @@ pub(crate) fn free_buffers() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Buf;
 
     #[test]
     fn a_dropped_buffer_is_taken_again_without_an_allocation() {
         let mut first = Buffer::copy_of(b"hello");
-        first.advance(3);
+        first.consume(3);
         let place = first.as_ptr() as usize - 3;
         drop(first);
-        let second = Buffer::take();
+        let mut second = Buffer::take();
         assert!(second.is_empty());
         assert_eq!(second.as_ptr() as usize, place);
-        assert!(second.capacity() >= BUFFER_BYTES);
+        assert!(second.to_append().capacity() >= BUFFER_BYTES);
+    }
+
+    #[test]
+    fn a_buffer_without_bytes_has_no_memory() {
+        FREE.with_borrow_mut(Vec::clear);
+        let mut buffer = Buffer::default();
+        buffer.consume(0);
+        assert!(buffer.is_empty() && free_buffers() == 0);
+        buffer.to_append().extend_from_slice(b"hello");
+        buffer.consume(4);
+        assert_eq!((&buffer[..], free_buffers()), (&b"o"[..], 0));
+        buffer.consume(1);
+        assert_eq!((&buffer[..], free_buffers()), (&b""[..], 1));
     }
 
     #[test]

@@ -5,14 +5,13 @@
 
 use crate::net::buffer::{Buffer, with_scratch};
 use crate::net::transport::Transport;
-use bytes::Buf;
 use std::io;
 use std::task::{Context, Poll, ready};
 
 /// Bytes that came from one side.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    held: Option<Buffer>,
+    held: Buffer,
 }
 
 /// What one read brought.
@@ -27,17 +26,12 @@ pub enum Fill {
 impl Inbox {
     /// What is held and not consumed.
     pub fn bytes(&self) -> &[u8] {
-        self.held.as_deref().map_or(&[], |held| held)
+        &self.held
     }
 
     /// Forgets the first `len` bytes.
     pub fn consume(&mut self, len: usize) {
-        if let Some(held) = &mut self.held {
-            held.advance(len);
-            if held.is_empty() {
-                self.held = None;
-            }
-        }
+        self.held.consume(len);
     }
 
     /// Reads once and keeps everything.
@@ -69,10 +63,7 @@ impl Inbox {
             if len == 0 {
                 return Poll::Ready(Ok(Fill::End));
             }
-            match &mut self.held {
-                None => self.held = Some(Buffer::copy_of(&scratch[..len])),
-                Some(held) => held.extend_from_slice(&scratch[..len]),
-            }
+            self.held.to_append().extend_from_slice(&scratch[..len]);
             Poll::Ready(Ok(Fill::Bytes))
         })
     }
@@ -99,11 +90,11 @@ impl Inbox {
                 return Poll::Ready(Ok(Ok(Fill::End)));
             }
             scratch[..kept].copy_from_slice(self.bytes());
-            self.held = None;
+            self.held = Buffer::default();
             let all = &scratch[..kept + len];
             Poll::Ready(Ok(consume(cx, all).map(|consumed| {
                 if consumed < all.len() {
-                    self.held = Some(Buffer::copy_of(&all[consumed..]));
+                    self.held = Buffer::copy_of(&all[consumed..]);
                 }
                 Fill::Bytes
             })))

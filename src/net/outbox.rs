@@ -7,10 +7,11 @@
 use crate::limits::{CONTENT_RANGES_MAX, REPLAY_BYTES_OF_WORKER_MAX};
 use crate::net::buffer::Buffer;
 use crate::net::transport::Transport;
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
+use std::num::NonZeroU32;
 use std::task::{Context, Poll, ready};
 
 /// Most pieces of one send: a chunk header, content, and what closes it.
@@ -19,21 +20,21 @@ pub const PIECES_MAX: usize = CONTENT_RANGES_MAX + 2;
 /// Bytes on their way to one side.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    held: Option<Buffer>,
+    held: Buffer,
     unflushed: bool,
     /// The socket takes nothing any more. What is sent from then on goes nowhere, until a drain
     /// says so: a sender in the middle of a read cannot do anything about it anyway.
-    broken: Option<io::Error>,
+    broken: Option<ErrorKind>,
     kept: Option<Kept>,
 }
 
 /// Everything that was sent, in case it has to be sent again elsewhere.
 #[derive(Debug)]
 struct Kept {
+    /// So many bytes of the worker's budget are booked for this.
     sent: Buffer,
-    limit: usize,
-    /// How much of the worker's budget this takes.
-    booked: usize,
+    /// Of this type, because an outbox without a copy then needs no word to say so.
+    limit: NonZeroU32,
 }
 
 thread_local! {
@@ -45,47 +46,53 @@ impl Kept {
     /// Whether `len` more bytes may be kept, and if so, books them.
     fn book(&mut self, len: usize) -> bool {
         let all = BOOKED.get() + len;
-        let may = self.sent.len() + len <= self.limit && all <= REPLAY_BYTES_OF_WORKER_MAX;
+        let limit = self.limit.get() as usize;
+        let may = self.sent.len() + len <= limit && all <= REPLAY_BYTES_OF_WORKER_MAX;
         if may {
-            self.booked += len;
             BOOKED.set(all);
         }
         may
+    }
+
+    /// What was sent, from now on outside of the budget.
+    fn take_sent(&mut self) -> Buffer {
+        // The thread may be ending, its count gone.
+        let _ = BOOKED.try_with(|all| all.set(all.get() - self.sent.len()));
+        mem::take(&mut self.sent)
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // The thread may be ending, its count gone.
-        let _ = BOOKED.try_with(|all| all.set(all.get() - self.booked));
+        self.take_sent();
     }
 }
 
 impl Outbox {
     /// An outbox with `buffer` queued.
     pub fn with(buffer: Buffer) -> Self {
-        Self { held: Some(buffer), ..Self::default() }
+        Self { held: buffer, ..Self::default() }
     }
 
     /// A buffer to append to; what it holds leaves first, and in one write with what is sent next.
     pub fn queue(&mut self) -> &mut BytesMut {
-        self.held.get_or_insert_with(Buffer::take)
+        self.held.to_append()
     }
 
     /// Copies what is queued, and from now on what is sent, as long as that is at most `limit`
     /// bytes, and all copies of the worker at most [`REPLAY_BYTES_OF_WORKER_MAX`]; beyond it the
     /// copy is given up.
     pub fn keep_copy(&mut self, limit: usize) {
-        self.kept = Some(Kept { sent: Buffer::take(), limit, booked: 0 });
-        if let Some(held) = self.held.take() {
-            self.keep(&[&held]);
-            self.held = Some(held);
-        }
+        let limit = NonZeroU32::new(u32::try_from(limit).unwrap_or(u32::MAX));
+        self.kept = limit.map(|limit| Kept { sent: Buffer::default(), limit });
+        let held = mem::take(&mut self.held);
+        self.keep(&[&held]);
+        self.held = held;
     }
 
     /// The copy, if it is complete. None is kept from now on.
     pub fn take_copy(&mut self) -> Option<Buffer> {
-        self.kept.take().map(|mut kept| mem::replace(&mut kept.sent, Buffer::empty()))
+        self.kept.take().map(|mut kept| kept.take_sent())
     }
 
     /// Whether a copy is kept, and complete so far.
@@ -95,19 +102,19 @@ impl Outbox {
 
     /// Forgets what is queued: nobody will take it. A copy stays.
     pub fn give_up(&mut self) {
-        self.held = None;
+        self.held = Buffer::default();
         self.unflushed = false;
         self.broken = None;
     }
 
     /// Whether everything was taken and flushed.
     pub fn is_empty(&self) -> bool {
-        self.held.is_none() && !self.unflushed
+        self.held.is_empty() && !self.unflushed
     }
 
     /// Whether bytes wait for the next send or drain.
     pub fn holds_bytes(&self) -> bool {
-        self.held.is_some()
+        !self.held.is_empty()
     }
 
     /// Sends what is queued and then `pieces`, at most [`PIECES_MAX`]; keeps what is not taken.
@@ -122,10 +129,10 @@ impl Outbox {
             return;
         }
         debug_assert!(pieces.len() <= PIECES_MAX, "the caller collects no more");
-        let held = self.held.take();
+        let held = mem::take(&mut self.held);
         let mut slices = [IoSlice::new(b""); PIECES_MAX + 1];
         let mut count = 0;
-        for piece in held.as_deref().map(|held| &held[..]).iter().chain(pieces) {
+        for piece in [&held[..]].iter().chain(pieces) {
             if !piece.is_empty() {
                 slices[count] = IoSlice::new(piece);
                 count += 1;
@@ -136,7 +143,7 @@ impl Outbox {
         while !left.is_empty() {
             match to.poll_write(cx, left) {
                 Poll::Ready(Ok(0)) => {
-                    self.broken = Some(ErrorKind::WriteZero.into());
+                    self.broken = Some(ErrorKind::WriteZero);
                     return;
                 }
                 Poll::Ready(Ok(len)) => {
@@ -144,7 +151,7 @@ impl Outbox {
                     IoSlice::advance_slices(&mut left, len);
                 }
                 Poll::Ready(Err(error)) => {
-                    self.broken = Some(error);
+                    self.broken = Some(error.kind());
                     return;
                 }
                 Poll::Pending => break,
@@ -158,23 +165,21 @@ impl Outbox {
         let Some(kept) = &mut self.kept else { return };
         let len: usize = pieces.iter().map(|piece| piece.len()).sum();
         if kept.book(len) {
-            pieces.iter().for_each(|piece| kept.sent.extend_from_slice(piece));
+            pieces.iter().for_each(|piece| kept.sent.to_append().extend_from_slice(piece));
         } else {
             self.kept = None;
         }
     }
 
     /// Keeps what is behind the first `written` bytes of `held` and `pieces` together.
-    fn keep_rest(&mut self, held: Option<Buffer>, pieces: &[&[u8]], written: usize) {
+    fn keep_rest(&mut self, mut held: Buffer, pieces: &[&[u8]], written: usize) {
         let mut skip = written;
-        if let Some(mut held) = held {
-            if skip < held.len() {
-                held.advance(skip);
-                skip = 0;
-                self.held = Some(held);
-            } else {
-                skip -= held.len();
-            }
+        if skip < held.len() {
+            held.consume(skip);
+            skip = 0;
+            self.held = held;
+        } else {
+            skip -= held.len();
         }
         for piece in pieces {
             if skip >= piece.len() {
@@ -191,13 +196,13 @@ impl Outbox {
     /// # Errors
     /// Those of the socket.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &mut Transport) -> Poll<io::Result<()>> {
-        if self.held.is_some() {
+        if self.holds_bytes() {
             self.send_uncopied(cx, to, &[]);
         }
         if let Some(error) = self.broken.take() {
-            return Poll::Ready(Err(error));
+            return Poll::Ready(Err(error.into()));
         }
-        if self.held.is_some() {
+        if self.holds_bytes() {
             return Poll::Pending;
         }
         if self.unflushed {

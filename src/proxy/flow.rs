@@ -120,7 +120,7 @@ impl Flow {
             return Ok(None);
         }
         let mut out = Buffer::take();
-        put_trailers(&mut out, &fields);
+        put_trailers(out.to_append(), &fields);
         Ok(Some(out))
     }
 

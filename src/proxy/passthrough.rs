@@ -88,10 +88,14 @@ impl Passthrough {
     ) -> impl Future<Output = ()> {
         let opening = Box::pin(self.begin(accepted));
         async move {
-            match opening.await {
-                (_, None) => {}
-                (_, Some(Opened::Http(handover))) => hand_over(handover),
-                (mut this, Some(Opened::Tunnel(ends))) => this.tunnel(ends).await,
+            let (mut this, opened) = opening.await;
+            match opened {
+                None => {}
+                Some(Opened::Http(handover)) => hand_over(handover),
+                Some(Opened::Tunnel(mut ends)) => {
+                    let tunnelled = this.tunnel(&mut ends).await;
+                    this.recorder.tunnelled(tunnelled);
+                }
             }
         }
     }
@@ -227,15 +231,14 @@ impl Passthrough {
         Ok(upstream)
     }
 
-    async fn tunnel(&mut self, mut ends: Box<[Side; 2]>) {
+    /// No `async fn`, like `tunnel` itself.
+    fn tunnel<'s>(
+        &'s mut self,
+        [client, upstream]: &'s mut [Side; 2],
+    ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, alarm, recorder, .. } = self;
-        let [client, upstream] = &mut *ends;
-        let count = |up, down| (recorder.to_upstream, recorder.to_client) = (up, down);
-        let ended = tunnel(client, upstream, &context.snapshot.timeouts, alarm, count).await;
-        recorder.end(match ended {
-            Ok(()) => ConnectionEnd::Closed,
-            Err(error) => ConnectionEnd::Aborted { fault: error.peer, cause: error.name() },
-        });
+        let count = |up, down| recorder.bytes(up, down);
+        tunnel(client, upstream, &context.snapshot.timeouts, alarm, count)
     }
 
     /// Ends a connection of which no upstream has seen a byte: by an alert where the client may
@@ -303,6 +306,17 @@ impl Recorder {
         let started = Instant::now();
         let is_open = true;
         Self { started, client, forward, server_name, connect, to_upstream, to_client, is_open }
+    }
+
+    fn bytes(&mut self, to_upstream: u64, to_client: u64) {
+        (self.to_upstream, self.to_client) = (to_upstream, to_client);
+    }
+
+    fn tunnelled(&mut self, result: Result<(), ExchangeError>) {
+        self.end(match result {
+            Ok(()) => ConnectionEnd::Closed,
+            Err(error) => ConnectionEnd::Aborted { fault: error.peer, cause: error.name() },
+        });
     }
 
     fn end(&mut self, end: ConnectionEnd) {

@@ -1,6 +1,7 @@
 //! Everything that can be decided about a request before an upstream is involved.
 
 use crate::error::{Cause, ExchangeError};
+use crate::h1::exchange::Exchange;
 use crate::h1::forward::{NewTarget, put_request_head};
 use crate::h1::head::RequestHead;
 use crate::h1::request::{Decided, Request, RequestError, decide};
@@ -13,7 +14,7 @@ use std::borrow::Cow;
 
 /// A request that is ready to leave.
 pub(super) struct Prepared {
-    pub(super) request: Request,
+    pub(super) exchange: Exchange,
     /// Index of its upstream.
     pub(super) upstream: usize,
     /// The head as the upstream gets it.
@@ -29,6 +30,7 @@ pub(super) struct Refusal {
     pub(super) is_head: bool,
 }
 
+#[derive(Clone, Copy)]
 pub(super) enum Why {
     Error(ExchangeError),
     /// OPTIONS with Max-Forwards: 0 asks us, not the upstream (RFC 9110, section 7.6.2).
@@ -62,8 +64,8 @@ pub(super) fn prepare(
         query: decided.query,
     };
     let mut out = Buffer::take();
-    put_request_head(&mut out, &head, &request, &target, &route.host);
-    Ok(Prepared { request, upstream: route.upstream, head: out })
+    put_request_head(out.to_append(), &head, &request, &target, &route.host);
+    Ok(Prepared { exchange: Exchange::new(request), upstream: route.upstream, head: out })
 }
 
 /// The path without dot segments: an upstream resolves them, so routes must not be matched before.

@@ -41,17 +41,39 @@ pub(super) struct PumpError {
 
 /// Moves bytes until the response is complete, or something is wrong. The request's head, or
 /// all that was sent of the request the first time, is queued for the upstream.
-pub(super) async fn pump(
-    session: &mut Session,
-    upstream: &mut Side,
-    upload: &mut Upload,
-    exchange: &mut Exchange,
-) -> Result<Pumped, PumpError> {
-    let Session { context, client, recorder, alarm, .. } = session;
-    let mut download = Download::new(client);
-    let timeouts = &context.snapshot.timeouts;
-    let head_limits = &context.snapshot.limits.head;
-    let result = poll_fn(|cx: &mut Context<'_>| {
+///
+/// No `async fn`, because that would keep a second place for its arguments.
+pub(super) fn pump<'s>(
+    session: &'s mut Session,
+    upstream: &'s mut Side,
+    upload: &'s mut Upload,
+    exchange: &'s mut Exchange,
+) -> impl Future<Output = Result<Pumped, PumpError>> + 's {
+    let download = Download::new(&session.client);
+    let mut pump = Pump { session, upstream, upload, download, exchange };
+    poll_fn(move |cx| {
+        pump.poll(cx).map_err(|error| PumpError {
+            error,
+            status_spent: pump.download.has_head(),
+            unanswered: pump.download.is_untouched(),
+        })
+    })
+}
+
+struct Pump<'s> {
+    session: &'s mut Session,
+    upstream: &'s mut Side,
+    upload: &'s mut Upload,
+    download: Download,
+    exchange: &'s mut Exchange,
+}
+
+impl Pump<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pumped, ExchangeError>> {
+        let Self { session, upstream, upload, download, exchange } = self;
+        let Session { context, client, recorder, alarm, .. } = &mut **session;
+        let timeouts = &context.snapshot.timeouts;
+        let head_limits = &context.snapshot.limits.head;
         upload.poll(cx, client, upstream, exchange, timeouts)?;
         let draining = context.drain.has_begun();
         let mut guide = Guide { exchange, recorder, head_limits, draining };
@@ -79,13 +101,7 @@ pub(super) async fn pump(
         }
         let Some(deadline) = deadline else { return Poll::Pending };
         alarm.poll(cx, deadline.at).map(|()| Err(ExchangeError::expired(deadline.timer)))
-    })
-    .await;
-    result.map_err(|error| PumpError {
-        error,
-        status_spent: download.has_head(),
-        unanswered: download.is_untouched(),
-    })
+    }
 }
 
 fn earliest(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {

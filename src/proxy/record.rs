@@ -5,16 +5,26 @@ use crate::ops::{ExchangeRecord, MethodName, Outcome};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::panicking;
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// The record of the exchange that a session is at, while it is being filled in.
+/// What is known so far of the exchange that a session is at.
 ///
 /// It stays in its place in the session: handed from one future to the next, it would take its
 /// size in each of them.
 #[derive(Debug)]
 pub(super) struct Recorder {
     started: Instant,
-    record: ExchangeRecord,
+    client: SocketAddr,
+    route: Option<Arc<str>>,
+    method: MethodName,
+    status: Option<u16>,
+    reused: Option<bool>,
+    connect: Option<Duration>,
+    head: Option<Duration>,
+    first_byte: Option<Duration>,
+    to_upstream: u64,
+    to_client: u64,
     /// An exchange has begun, and its line is not written: each exchange has exactly one.
     is_open: bool,
 }
@@ -22,57 +32,85 @@ pub(super) struct Recorder {
 impl Recorder {
     /// A recorder for the exchanges of one client.
     pub(super) fn new(client: SocketAddr) -> Self {
-        let record = ExchangeRecord::new(client);
-        Self { started: Instant::now(), record, is_open: false }
+        Self {
+            started: Instant::now(),
+            client,
+            route: None,
+            method: MethodName::OTHER,
+            status: None,
+            reused: None,
+            connect: None,
+            head: None,
+            first_byte: None,
+            to_upstream: 0,
+            to_client: 0,
+            is_open: false,
+        }
     }
 
     /// Starts the clock: the first byte of a request is here.
     pub(super) fn start(&mut self) {
-        self.started = Instant::now();
-        self.record = ExchangeRecord::new(self.record.client);
+        *self = Self::new(self.client);
         self.is_open = true;
     }
 
+    /// Whose exchanges these are.
+    pub(super) fn client(&self) -> SocketAddr {
+        self.client
+    }
+
     pub(super) fn method(&mut self, method: &[u8]) {
-        self.record.method = MethodName::of(method);
+        self.method = MethodName::of(method);
     }
 
     pub(super) fn route(&mut self, name: &Arc<str>) {
-        self.record.route = Some(Arc::clone(name));
+        self.route = Some(Arc::clone(name));
     }
 
     /// The exchange has its connection to the upstream: an idle one, or one just opened.
     pub(super) fn connected(&mut self, reused: bool) {
-        self.record.connect = (!reused).then(|| self.started.elapsed());
-        self.record.reused = Some(reused);
+        self.connect = (!reused).then(|| self.started.elapsed());
+        self.reused = Some(reused);
     }
 
     pub(super) fn response_head(&mut self, status: u16) {
-        self.record.head = Some(self.started.elapsed());
-        self.record.status = Some(status);
+        self.head = Some(self.started.elapsed());
+        self.status = Some(status);
     }
 
     pub(super) fn answered(&mut self, status: u16) {
-        self.record.status = Some(status);
+        self.status = Some(status);
     }
 
     pub(super) fn first_byte(&mut self) {
-        if self.record.first_byte.is_none() {
-            self.record.first_byte = Some(self.started.elapsed());
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.started.elapsed());
         }
     }
 
     pub(super) fn bytes(&mut self, to_upstream: u64, to_client: u64) {
-        self.record.to_upstream = to_upstream;
-        self.record.to_client = to_client;
+        self.to_upstream = to_upstream;
+        self.to_client = to_client;
     }
 
     /// Writes the line of an exchange that ended as it should.
     pub(super) fn end(&mut self, outcome: Outcome) {
-        self.record.total = self.started.elapsed();
-        self.record.outcome = outcome;
-        self.record.emit();
         self.is_open = false;
+        let record = ExchangeRecord {
+            client: self.client,
+            route: self.route.take(),
+            method: self.method,
+            status: self.status,
+            reused: self.reused,
+            connect: self.connect,
+            head: self.head,
+            first_byte: self.first_byte,
+            total: self.started.elapsed(),
+            to_upstream: self.to_upstream,
+            to_client: self.to_client,
+            outcome,
+        };
+        record.emit();
     }
 
     /// Writes the line of an exchange that did not. `answered`: the client was told.
@@ -105,7 +143,7 @@ mod tests {
         let connected = |reused| {
             let mut recorder = Recorder::new(SocketAddr::from(([192, 0, 2, 7], 4711)));
             recorder.connected(reused);
-            (recorder.record.reused, recorder.record.connect.is_some())
+            (recorder.reused, recorder.connect.is_some())
         };
         assert_eq!(connected(false), (Some(false), true));
         assert_eq!(connected(true), (Some(true), false));

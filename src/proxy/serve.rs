@@ -44,25 +44,27 @@ impl Session {
     /// Takes the request whose head stands at `span` of the inbox through its life.
     pub(super) async fn serve(&mut self, span: HeadSpan) -> Next {
         let head = &self.client.inbox.bytes()[span.start..span.end];
-        let prepared = prepare(&self.context, head, &mut self.recorder);
+        let mut prepared = prepare(&self.context, head, &mut self.recorder);
         self.client.inbox.consume(span.end);
         // Answered out here, so that the future of an answer takes no room beside an exchange's.
-        let unserved = match prepared {
-            Ok(mut prepared) => match self.exchange(&mut prepared).await {
+        let unserved = match &mut prepared {
+            Ok(prepared) => match self.exchange(prepared).await {
                 Ok(next) => return next,
                 Err(unserved) => unserved,
             },
             Err(refusal) => self.refusal(refusal),
         };
+        // An unsent head is a buffer, and a client may take its time.
+        drop(prepared);
         match unserved.why {
             Why::Error(error) => self.answer_error(&error, unserved.manner).await,
             Why::LastHop => self.answer_last_hop(unserved.manner).await,
         }
     }
 
-    fn refusal(&mut self, refusal: Refusal) -> Unserved {
-        let manner = match refusal.request {
-            Some(request) => self.manner_unsent(&request),
+    fn refusal(&mut self, refusal: &Refusal) -> Unserved {
+        let manner = match &refusal.request {
+            Some(request) => self.manner_unsent(request),
             None => Manner { head_only: refusal.is_head, ..Manner::CLOSE },
         };
         Unserved { why: refusal.why, manner }
@@ -109,38 +111,36 @@ impl Session {
 
     /// By reference, because a future keeps its arguments to its end, also those it has moved on.
     async fn exchange(&mut self, prepared: &mut Prepared) -> Result<Next, Unserved> {
-        let line = match self.line(prepared.upstream).await {
+        let Prepared { exchange, upstream, head } = prepared;
+        let line = match self.line(*upstream).await {
             Ok(line) => line,
             Err(error) => {
-                let manner = self.manner_unsent(&prepared.request);
+                let manner = self.manner_unsent(exchange.request());
                 return Err(Unserved { why: Why::Error(error), manner });
             }
         };
-        let mut exchange = Exchange::new(prepared.request);
-        let mut upload = Upload::new(&prepared.request);
-        let mut attempt = Attempt::first(line, mem::replace(&mut prepared.head, Buffer::empty()));
+        let mut upload = Upload::new(exchange.request());
+        let mut attempt = Attempt::first(line, mem::take(head));
         loop {
             self.recorder.connected(attempt.reused);
-            let pumped = pump(self, &mut attempt.upstream, &mut upload, &mut exchange).await;
+            let pumped = pump(self, &mut attempt.upstream, &mut upload, exchange).await;
             let failure = match pumped {
                 Ok(Pumped::Answered) => {
                     self.recorder.end(Outcome::Completed);
-                    return Ok(self.settle(
-                        &exchange,
-                        &upload,
-                        prepared.upstream,
-                        attempt.upstream,
-                    ));
+                    return Ok(self.settle(exchange, &upload, *upstream, attempt.upstream));
                 }
-                Ok(Pumped::Switched) => return Ok(self.switch(&mut attempt.upstream).await),
+                Ok(Pumped::Switched) => {
+                    let tunnelled = self.tunnel(&mut attempt.upstream).await;
+                    return Ok(self.tunnelled(tunnelled));
+                }
                 Err(failure) => failure,
             };
-            let sent = attempt.repeatable_bytes(&failure, &prepared.request);
+            let sent = attempt.repeatable_bytes(&failure, exchange.request());
             attempt.upstream.transport.abort();
-            let Some(sent) = sent else { return self.fail(&exchange, &failure) };
-            let line = match self.fresh_line(prepared.upstream).await {
+            let Some(sent) = sent else { return self.fail(exchange, &failure) };
+            let line = match self.fresh_line(*upstream).await {
                 Ok(line) => line,
-                Err(error) => return self.fail(&exchange, &PumpError { error, ..failure }),
+                Err(error) => return self.fail(exchange, &PumpError { error, ..failure }),
             };
             upload.start_again();
             attempt = Attempt::second(line, sent);
@@ -153,11 +153,11 @@ impl Session {
         if upstream.announces_clients() {
             return self.fresh_line(index).await;
         }
-        let line = upstream.checkout();
-        let obtained = match line {
-            Some(line) => Ok(line),
-            None => watched(&mut self.client, upstream.obtain()).await,
-        };
+        if let Some(line) = upstream.checkout() {
+            self.expectation = None;
+            return Ok(line);
+        }
+        let obtained = watched(&mut self.client, upstream.obtain()).await;
         self.expectation = None;
         obtained
     }
@@ -165,8 +165,8 @@ impl Session {
     /// A connection that nobody has used: another one from the pool may be just as dead, or
     /// announced as somebody else's.
     async fn fresh_line(&mut self, index: usize) -> Result<Line, ExchangeError> {
-        let announcement = self.who.announcement(&self.client.transport);
-        let dialing = self.context.upstreams[index].dial(&announcement);
+        let upstream = &self.context.upstreams[index];
+        let dialing = upstream.dial(&self.who().announcement(&self.client.transport));
         let transport = watched(&mut self.client, dialing).await?;
         Ok(Line { transport, used: false, was_idle: false, keep_alive: None })
     }
@@ -215,10 +215,17 @@ impl Session {
         }
     }
 
-    async fn switch(&mut self, upstream: &mut Side) -> Next {
+    fn tunnel<'s>(
+        &'s mut self,
+        upstream: &'s mut Side,
+    ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, client, recorder, alarm, .. } = self;
         let count = |up, down| recorder.bytes(up, down);
-        match tunnel(client, upstream, &context.snapshot.timeouts, alarm, count).await {
+        tunnel(client, upstream, &context.snapshot.timeouts, alarm, count)
+    }
+
+    fn tunnelled(&mut self, result: Result<(), ExchangeError>) -> Next {
+        match result {
             Ok(()) => {
                 self.recorder.end(Outcome::Switched);
                 Next::End

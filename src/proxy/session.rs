@@ -13,6 +13,7 @@ use crate::proxy::respond::Manner;
 use crate::proxy::side::{GONE, Side};
 use crate::upstream::Expectation;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -26,8 +27,8 @@ pub struct Session {
     pub(super) alarm: Alarm,
     /// Announces the need of an upstream connection, until the first request has one.
     pub(super) expectation: Option<Expectation>,
-    /// Who the client is, for upstreams that are told.
-    pub(super) who: Client,
+    /// Where the client connected to, if a PROXY header says so.
+    destination: Option<SocketAddr>,
     /// The client has sent a request before.
     has_asked: bool,
 }
@@ -46,14 +47,20 @@ pub(super) enum Next {
 impl Session {
     /// A session for `transport`, at whose other end `who` is.
     pub fn new(context: Rc<Context>, transport: Transport, who: impl Into<Client>) -> Self {
-        let (client, alarm, who) = (Side::new(transport), Alarm::default(), who.into());
-        let recorder = Recorder::new(who.address);
-        Self { context, client, recorder, alarm, expectation: None, who, has_asked: false }
+        let (client, alarm) = (Side::new(transport), Alarm::default());
+        let Client { address, destination } = who.into();
+        let (recorder, expectation, has_asked) = (Recorder::new(address), None, false);
+        Self { context, client, recorder, alarm, expectation, destination, has_asked }
     }
 
     /// The session holds `expectation` until its first request has a connection.
     pub fn expecting(self, expectation: Option<Expectation>) -> Self {
         Self { expectation, ..self }
+    }
+
+    /// Who the client is, for upstreams that are told.
+    pub(super) fn who(&self) -> Client {
+        Client { address: self.recorder.client(), destination: self.destination }
     }
 
     /// Serves requests until the connection ends. The session is dropped then.

@@ -25,15 +25,17 @@ use tokio::time::Instant;
 ///
 /// `count` is told the bytes from the client and those from the upstream as they come.
 ///
+/// No `async fn`, because that would keep a second place for its arguments.
+///
 /// # Errors
 /// What went wrong, and on whose side.
-pub(super) async fn tunnel(
-    client: &mut Side,
-    upstream: &mut Side,
-    timeouts: &Timeouts,
-    alarm: &mut Alarm,
-    mut count: impl FnMut(u64, u64),
-) -> Result<(), ExchangeError> {
+pub(super) fn tunnel<'s>(
+    client: &'s mut Side,
+    upstream: &'s mut Side,
+    timeouts: &'s Timeouts,
+    alarm: &'s mut Alarm,
+    mut count: impl FnMut(u64, u64) + 's,
+) -> impl Future<Output = Result<(), ExchangeError>> + 's {
     let mut ends = Ends { client, upstream, are_over: false };
     // Whatever ends the connection before that, be it a kill of the process, is no proper end.
     ends.client.transport.abort_unless_shut_down();
@@ -45,10 +47,11 @@ pub(super) async fn tunnel(
         moved: 0,
         next_look: None,
     };
-    let result = poll_fn(|cx| {
+    poll_fn(move |cx| {
         let polled = ways.poll(cx, &mut ends, timeouts);
         count(ways.up.bytes, ways.down.bytes);
         if let Poll::Ready(result) = polled {
+            ends.are_over = result.is_ok();
             return Poll::Ready(result);
         }
         let deadline = ways.clock.deadline(Timer::Tunnel, timeouts);
@@ -64,9 +67,6 @@ pub(super) async fn tunnel(
             }
         }
     })
-    .await;
-    ends.are_over = result.is_ok();
-    result
 }
 
 /// Both directions.

@@ -116,6 +116,8 @@ pub(super) struct Bench {
     network: Rc<Network>,
     sessions: RefCell<Vec<JoinHandle<()>>>,
     polls: Rc<Cell<usize>>,
+    /// The size of the last future of a tcp listener.
+    tcp_bytes: Cell<usize>,
 }
 
 /// What becomes of a dial.
@@ -171,8 +173,8 @@ impl Bench {
             forward_dialers: Vec::new(),
             drain: Drain::default(),
         };
-        let (sessions, polls) = (RefCell::default(), Rc::new(Cell::new(0)));
-        Self { context: Rc::new(context), network, sessions, polls }
+        let (sessions, polls, tcp_bytes) = Default::default();
+        Self { context: Rc::new(context), network, sessions, polls, tcp_bytes }
     }
 
     /// A client whose connection was just accepted.
@@ -229,8 +231,14 @@ impl Bench {
         let transport = Transport::Memory(near);
         let accepted = Accepted { transport, who: peer.into(), listener: 0, deadline };
         let passing = passthrough.run(accepted, |_| panic!("it leads to no relay"));
+        self.tcp_bytes.set(size_of_val(&passing));
         self.sessions.borrow_mut().push(spawn_local(passing));
         Wire(far)
+    }
+
+    /// What the future of a connection of a tcp listener takes.
+    pub(super) fn tcp_bytes(&self) -> usize {
+        self.tcp_bytes.get()
     }
 
     /// Ends all connections as a stop does that does not wait.

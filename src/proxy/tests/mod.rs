@@ -5,6 +5,7 @@ mod carriage;
 mod client_limits;
 mod cuts;
 mod departure;
+mod footprint;
 mod incomplete;
 mod memory;
 mod message;
