@@ -6,6 +6,7 @@ use crate::support::origin::Origin;
 use crate::support::peer::{End, Peer, field_value};
 use crate::support::relay::Relay;
 use crate::support::stage::{GET, OK_LAST, Stage};
+use crate::support::within;
 
 /// Asks for a path without a route: whoever is let in has an answer without the upstream.
 const ASK: &str = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -38,7 +39,9 @@ async fn an_address_with_too_many_connections_is_told_so_and_another_is_served()
         assert!(is_served(&mut connect_plain_from(OTHER, address).await).await);
         second.close().await;
         // Its place is free soon, though not at once.
-        while !is_served(&mut connect_plain_from(ONE, address).await).await {}
+        let serving =
+            async { while !is_served(&mut connect_plain_from(ONE, address).await).await {} };
+        within("the place of a client that left", serving).await;
         assert!(is_served(&mut first).await);
         let (_, log) = relay.stop().await;
         let told = log.iter().filter(|it| it.contains("per_address is reached")).count();

@@ -36,8 +36,8 @@ const CHUNKED_UPLOAD: &str = "POST /gpt/ HTTP/1.1\r\nHost: a\r\nTransfer-Encodin
 #[tokio::test]
 async fn slow_heads_cost_a_buffer_each_and_end_at_their_limit() {
     let scene = Scene::plain("[timeouts]\nrequest_head = \"2s\"\n").await;
-    let mut crowd = scene.crowd(CROWD, "GET /gpt/ HTTP/1.1\r\nHost: a\r\nX: ").await;
     let begun = Instant::now();
+    let mut crowd = scene.crowd(CROWD, "GET /gpt/ HTTP/1.1\r\nHost: a\r\nX: ").await;
     let bound = CROWD * (CONNECTION_KIB + BUFFER_KIB);
     while !crowd.is_empty() {
         for attacker in &mut crowd {
@@ -47,7 +47,7 @@ async fn slow_heads_cost_a_buffer_each_and_end_at_their_limit() {
         scene.assert_growth("slow heads", bound);
         let late = crowd.extract_if(.., |it| it.has_bytes()).collect::<Vec<_>>();
         for mut attacker in late {
-            assert!(begun.elapsed() >= Duration::from_secs(1), "the limit is 2 s for each");
+            assert!(begun.elapsed() >= Duration::from_secs(2), "the limit is 2 s for each");
             assert!(attacker.read_head().await.starts_with("HTTP/1.1 408 "));
         }
     }
@@ -121,11 +121,13 @@ async fn slow_readers_cost_what_one_read_brought_and_end_when_they_take_nothing(
 
 #[tokio::test]
 async fn handshakes_that_stop_half_way_end_at_their_limit() {
-    let scene = Scene::tls("[timeouts]\nhandshake = \"2s\"\n").await;
+    // Honest clients have to be done within it, also on a busy machine.
+    let scene = Scene::tls("[timeouts]\nhandshake = \"5s\"\n").await;
     let config = tls_config(ALL_VERSIONS);
     let mut tls = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
     let mut hello = Vec::new();
     tls.write_tls(&mut hello).unwrap();
+    let begun = Instant::now();
     let mut crowd = Vec::new();
     for number in 0..CROWD {
         let mut attacker = connect_plain(scene.relay.address()).await;
@@ -133,14 +135,13 @@ async fn handshakes_that_stop_half_way_end_at_their_limit() {
         attacker.send(&hello[..hello.len() / (1 + number % 2)]).await;
         crowd.push(attacker);
     }
-    let begun = Instant::now();
     let leaving = async {
         for attacker in &mut crowd {
             attacker.read_to_end().await;
         }
     };
     scene.serve_during("handshakes", CROWD * (CONNECTION_KIB + TLS_KIB), leaving).await;
-    assert!(begun.elapsed() >= Duration::from_secs(1), "the limit is 2 s for each");
+    assert!(begun.elapsed() >= Duration::from_secs(5), "the limit is 5 s for each");
 }
 
 #[tokio::test]
@@ -164,7 +165,8 @@ async fn a_flood_of_connections_is_turned_away_and_those_that_are_here_are_serve
         scene.relay.wait_for_log("limits.connections is reached").await;
         drop(crowd);
         // As soon as the flood is gone.
-        while !scene.try_to_serve().await {}
+        let serving = async { while !scene.try_to_serve().await {} };
+        within("a place after the flood", serving).await;
     }
 }
 

@@ -259,7 +259,7 @@ async fn a_hello_that_is_broken_gets_an_alert_and_a_line_and_reaches_nobody() {
 
 #[tokio::test]
 async fn a_hello_that_does_not_come_in_time_ends_the_connection() {
-    let limits = "[timeouts]\nhandshake = \"300ms\"";
+    let limits = "[timeouts]\nhandshake = \"1s\"";
     let passage = Passage::with(Pair::Through, "localhost", "", limits).await;
     let mut silent = connect(&passage.relay).await;
     let mut slow = connect(&passage.relay).await;
@@ -273,6 +273,12 @@ async fn a_hello_that_does_not_come_in_time_ends_the_connection() {
     let mut silent = connect(&passage.relay).await;
     silent.expect_end(End::Clean).await;
     passage.relay.wait_for_log("cause=\"handshake_timeout\"").await;
+    passage.origin.assert_untouched().await;
+}
+
+#[tokio::test]
+async fn what_is_no_tls_ends_a_connection_whose_tls_ends_here() {
+    let passage = Passage::with(Pair::TlsToTcp, "*", "", "").await;
     let mut lost = connect(&passage.relay).await;
     lost.send("GET / HTTP/1.1\r\n\r\n").await;
     let (answer, _) = lost.read_to_end().await;

@@ -72,9 +72,9 @@ async fn a_stream_of_a_stopped_origin_is_cut_at_the_limit_of_its_gap() {
         let (mut client, mut upstream) = line.begin(GET).await;
         upstream.send(CHUNKED).await;
         client.read_head().await;
+        let since = Instant::now();
         upstream.send("5\r\nhello\r\n").await;
         assert_eq!(client.read_chunk().await, b"hello");
-        let since = Instant::now();
         line.stop().await;
         client.expect_end(End::Reset).await;
         assert!(since.elapsed() >= LIMIT, "{:?}", since.elapsed());
