@@ -47,7 +47,7 @@ pub const INTERIM_RESPONSES_MAX: usize = 32;
 pub const LEADING_EMPTY_LINES_MAX: usize = 4;
 
 /// Longest client hello of TLS that is read for its server name, headers of its records included.
-/// It is held whole until then, for each connection.
+/// Until then it stays in the kernel's buffer and is only looked at, in the scratch buffer.
 ///
 /// Today's hellos have 0.3 to 2 KiB. The largest in sight has one extension as large as a record
 /// may be, 16 KiB, for a key of a post-quantum scheme without short ones; 2 KiB are for the rest.
@@ -198,5 +198,7 @@ const _: () = assert!(*HEAD_BYTES_RANGE.end() <= u32::MAX as usize);
 const _: () = assert!(HEADER_FIELDS_DEFAULT <= HEADER_FIELDS_MAX);
 const _: () = assert!(HEAD_BYTES_DEFAULT <= *HEAD_BYTES_RANGE.end());
 const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES);
-const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= BUFFER_KEPT_BYTES_MAX);
+// Openings are looked at in a slice of the scratch buffer.
+const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);
+const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);

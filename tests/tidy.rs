@@ -21,8 +21,15 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// The sans-IO modules may not know about sockets, tasks, clocks, files or logs.
-const SANS_IO: &[&str] =
-    &["src/h1", "src/limits.rs", "src/route.rs", "src/tls/alert.rs", "src/tls/client_hello.rs"];
+const SANS_IO: &[&str] = &[
+    "src/h1",
+    "src/limits.rs",
+    "src/net/proxy_protocol.rs",
+    "src/route.rs",
+    "src/tls/alert.rs",
+    "src/tls/client_hello.rs",
+    "src/tls/host_name.rs",
+];
 const IO: &[&str] = &[
     "tokio",
     "rustls",
