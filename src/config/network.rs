@@ -38,15 +38,15 @@ impl FromStr for Network {
             return Err(Invalid::new(format!("{} is not an IP address", quoted(address))));
         };
         let bits_max = if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
-        let prefix_bits = match bits.map(|bits| (bits, bits.parse::<u32>())) {
+        let prefix_bits = match bits {
             None => bits_max,
-            // The parser of the standard library would take a sign, too.
-            Some((text, Ok(bits))) if bits <= bits_max && !text.starts_with('+') => bits,
-            Some((text, _)) => {
-                let what = format!("{} is not a number from 0 to {bits_max}", quoted(text));
-                return Err(Invalid::new(what));
-            }
+            Some(bits) => prefix_length(bits, bits_max)?,
         };
+        if let IpAddr::V6(address) = address
+            && let Some(address) = address.to_ipv4_mapped()
+        {
+            return Err(mapped(text, address, prefix_bits));
+        }
         let first = first_of(address, prefix_bits);
         if first != address {
             // Which of the two is meant cannot be told.
@@ -61,6 +61,23 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.first, self.prefix_bits)
     }
+}
+
+/// The length of a prefix, in the one way to write it: some would read `010` as octal.
+fn prefix_length(text: &str, bits_max: u32) -> Result<u32, Invalid> {
+    let bits = text.parse().ok().filter(|&bits: &u32| bits <= bits_max && bits.to_string() == text);
+    bits.ok_or_else(|| {
+        let name = quoted(text);
+        Invalid::new(format!("{name} is not a number from 0 to {bits_max} without leading zeros"))
+    })
+}
+
+/// IPv4 in IPv6's clothes, which would contain nobody: peers are known by their IPv4 addresses.
+fn mapped(text: &str, address: Ipv4Addr, prefix_bits: u32) -> Invalid {
+    let meant = prefix_bits
+        .checked_sub(Ipv6Addr::BITS - Ipv4Addr::BITS)
+        .map(|bits| format!("{}/{bits}", first_of(address.into(), bits)));
+    Invalid { what: format!("{} is IPv4 in the form of IPv6", quoted(text)), meant }
 }
 
 /// `address` with all bits behind the first `prefix_bits` cleared.
@@ -106,7 +123,23 @@ mod tests {
         refuse("10.0.0.0/+8", "is not a number from 0 to 32");
         refuse("10.0.0.0/-1", "is not a number from 0 to 32");
         refuse("10.0.0.1/8", "did you mean \"10.0.0.0/8\"?");
+        refuse("10.0.0.0/08", "is not a number from 0 to 32 without leading zeros");
+        refuse("10.0.0.0/00", "is not a number from 0 to 32 without leading zeros");
+        refuse("::/0128", "is not a number from 0 to 128 without leading zeros");
         refuse("", "is not an IP address");
+    }
+
+    #[test]
+    fn ipv4_in_the_form_of_ipv6_is_refused_with_its_own_form() {
+        refuse("::ffff:10.0.0.0/104", "is IPv4 in the form of IPv6");
+        refuse("::ffff:10.0.0.0/104", "did you mean \"10.0.0.0/8\"?");
+        refuse("::ffff:10.1.2.3/104", "did you mean \"10.0.0.0/8\"?");
+        refuse("::ffff:0:0/96", "did you mean \"0.0.0.0/0\"?");
+        refuse("::ffff:c000:207", "did you mean \"192.0.2.7/32\"?");
+        // No range of IPv4 addresses is as large as this.
+        let refusal = Network::from_str("::ffff:10.0.0.0/95").unwrap_err();
+        assert_eq!(refusal.what, "\"::ffff:10.0.0.0/95\" is IPv4 in the form of IPv6");
+        assert_eq!(refusal.meant, None);
     }
 
     #[track_caller]
