@@ -168,7 +168,7 @@ async fn attempt(
     };
     let tcp = match timeout_at(deadline.at, connecting).await {
         Ok(Ok(tcp)) => tcp,
-        Ok(Err(error)) => return Err(unreachable(&error)),
+        Ok(Err(error)) => return Err(unreachable(&error, address)),
         Err(_elapsed) => return Err(ExchangeError::expired(Timer::Connect)),
     };
     tune(&tcp);
@@ -179,9 +179,11 @@ async fn attempt(
 }
 
 /// An upstream that cannot be reached, unless it is ourselves who cannot reach anybody.
-fn unreachable(error: &io::Error) -> ExchangeError {
+fn unreachable(error: &io::Error, address: SocketAddr) -> ExchangeError {
     const OURS: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    if Errno::from_io_error(error).is_some_and(|error| OURS.contains(&error)) {
+    // No port is left for this address (connect(2)). Of IPv6 it may also mean that we have none.
+    let no_port = |errno| errno == Errno::ADDRNOTAVAIL && address.is_ipv4();
+    if Errno::from_io_error(error).is_some_and(|it| OURS.contains(&it) || no_port(it)) {
         return ExchangeError { peer: Peer::Narrows, cause: Cause::Exhausted };
     }
     ExchangeError::upstream(Cause::Unreachable(error.kind()))
@@ -271,5 +273,15 @@ mod tests {
         assert_eq!(check(&[(900, Err(slow)), (5, Err(REFUSED))]).await, (Err(REFUSED), 900));
         let none = ExchangeError::upstream(Cause::NameNotResolved);
         assert_eq!(check(&[]).await, (Err(none), 0));
+    }
+
+    #[test]
+    fn what_runs_out_here_is_no_fault_of_the_upstreams() {
+        let fault =
+            |errno: Errno, address: &str| unreachable(&errno.into(), address.parse().unwrap()).peer;
+        assert_eq!(fault(Errno::MFILE, "[::1]:443"), Peer::Narrows);
+        assert_eq!(fault(Errno::ADDRNOTAVAIL, "127.0.0.1:443"), Peer::Narrows);
+        assert_eq!(fault(Errno::ADDRNOTAVAIL, "[::1]:443"), Peer::Upstream);
+        assert_eq!(fault(Errno::CONNREFUSED, "127.0.0.1:443"), Peer::Upstream);
     }
 }
