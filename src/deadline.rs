@@ -17,7 +17,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The name of a time limit: a row of `[timeouts]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// Accept to the end of the TLS handshake with a client.
+    /// Accept to the end of the TLS handshake with a client, its PROXY header before it included;
+    /// in tcp mode also to the end of its hello.
     Handshake,
     /// First byte to the end of a request head.
     RequestHead,
@@ -29,7 +30,7 @@ pub enum Timer {
     UpstreamHandshake,
     /// End of the request to the final response head.
     ResponseHead,
-    /// Silence in both directions of a tunnel.
+    /// Silence in both directions of a tunnel: behind an upgrade, or in tcp mode.
     Tunnel,
     /// Reading on after a response that ends the connection.
     Linger,
@@ -46,7 +47,8 @@ pub enum Timer {
 /// Limits of time: the `[timeouts]` table of the configuration, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Accept to TLS done, in total: a handshake that trickles still ends.
+    /// Accept to TLS done, in total, with the PROXY header before it and in tcp mode the hello:
+    /// a handshake that trickles still ends.
     pub handshake: Duration,
     /// From the first byte of a request to the end of its head. Bounds slow-header attacks, so it
     /// is a total, not an idle limit: a client that sends one byte a second still loses.
@@ -59,7 +61,7 @@ pub struct Timeouts {
     pub upstream_handshake: Duration,
     /// From the end of the request to the final response head. Long: a model may think.
     pub response_head: Duration,
-    /// Silence in both directions after an upgrade.
+    /// Silence in both directions after an upgrade, or of a connection in tcp mode.
     pub tunnel: Duration,
     /// How long a connection is read on, and the bytes thrown away, after our last response on
     /// it, so that the response is not lost to a reset (RFC 9112, section 9.6).

@@ -1,7 +1,8 @@
 //! What the operator sees and the process needs: the log, the access log, signals, descriptors.
 //!
 //! Nothing here knows how bytes travel. A line of the log never holds what a client or an upstream
-//! wrote: no field value, query or body, and of a method only its name when we know it.
+//! wrote: no field value, query or body, and of a method only its name when we know it. The one
+//! exception is the server name of a connection in tcp mode, if it is a valid host name.
 
 pub mod access_log;
 pub mod date;
