@@ -208,7 +208,7 @@ impl Worker {
             Mode::Tcp => {
                 let context = Rc::clone(&self.context);
                 let client = accepted.who.address;
-                let passthrough = Passthrough::new(context, accepted.listener, client);
+                let passthrough = Passthrough::new(context, client);
                 let hand_over = move |http: Box<Accepted>| self.secure_and_serve(*http, guard);
                 spawn_local(passthrough.run(accepted, hand_over));
             }

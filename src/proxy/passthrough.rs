@@ -47,8 +47,6 @@ pub struct Accepted {
 /// a connection may be idle there for long, and should then take no more than that needs.
 pub struct Passthrough {
     context: Rc<Context>,
-    /// An index into `Snapshot::listeners`.
-    listener: usize,
     alarm: Alarm,
     recorder: Recorder,
 }
@@ -70,10 +68,9 @@ struct Refusal {
 }
 
 impl Passthrough {
-    /// For a connection from `client` that `listener`, an index into `Snapshot::listeners`, has
-    /// accepted.
-    pub fn new(context: Rc<Context>, listener: usize, client: SocketAddr) -> Self {
-        Self { context, listener, alarm: Alarm::default(), recorder: Recorder::new(client) }
+    /// For a connection from `client`.
+    pub fn new(context: Rc<Context>, client: SocketAddr) -> Self {
+        Self { context, alarm: Alarm::default(), recorder: Recorder::new(client) }
     }
 
     /// Takes the connection through its life, and writes its line of the log. One that belongs to
@@ -114,9 +111,9 @@ impl Passthrough {
     }
 
     async fn open(&mut self, accepted: Accepted) -> Result<Opened, Refusal> {
-        let Accepted { transport: mut client, who, deadline, .. } = accepted;
+        let Accepted { transport: mut client, who, listener, deadline } = accepted;
         let context = Rc::clone(&self.context);
-        let listener = &context.snapshot.listeners[self.listener];
+        let listener = &context.snapshot.listeners[listener];
         let mut speaks_tls = false;
         let chosen = self.choose(&mut client, deadline, &mut speaks_tls).await;
         let target = match chosen {

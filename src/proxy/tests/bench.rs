@@ -226,7 +226,7 @@ impl Bench {
             drain: Drain::default(),
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
-        let passthrough = Passthrough::new(Rc::new(context), 0, peer);
+        let passthrough = Passthrough::new(Rc::new(context), peer);
         let deadline = Deadline::start(Timer::Handshake, &timeouts());
         let transport = Transport::Memory(near);
         let accepted = Accepted { transport, who: peer.into(), listener: 0, deadline };
