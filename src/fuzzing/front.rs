@@ -42,7 +42,7 @@ pub fn client_hello(data: &[u8]) {
 }
 
 /// None when rustls refuses the bytes, or waits for more.
-fn name_that_rustls_accepts(mut input: &[u8]) -> Option<Option<String>> {
+pub(crate) fn name_that_rustls_accepts(mut input: &[u8]) -> Option<Option<String>> {
     let mut acceptor = Acceptor::default();
     while !input.is_empty() {
         acceptor.read_tls(&mut input).ok()?;

@@ -27,6 +27,8 @@ mod target;
 pub use config::config;
 pub use exchange::exchange;
 pub use forward::forward;
+#[cfg(test)]
+pub(crate) use front::name_that_rustls_accepts;
 pub use front::{client_hello, proxy_protocol};
 pub use heads::{chunked, request_head, response_head};
 pub use relay::relay;

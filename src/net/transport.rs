@@ -130,9 +130,9 @@ impl Transport {
     /// From now on, until [`Transport::poll_shutdown`], a close says that something is missing,
     /// whatever it is that closes: a task that ends, or the whole process.
     ///
-    /// For bytes that end with the connection, of a body or a tunnel. Behind TLS the absence of close_notify would say
-    /// it, too, but there are clients that do not listen: curl 7.88 with OpenSSL 3 takes such a
-    /// body for complete.
+    /// For bytes that end with the connection, of a body or a tunnel. Behind TLS the absence of
+    /// close_notify would say it, too, but there are clients that do not listen: curl 7.88 with
+    /// OpenSSL 3 takes such a body for complete.
     pub fn abort_unless_shut_down(&mut self) {
         match self {
             Self::Tcp(tcp) => tcp.reset_on_close(true),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fuzzing;
 use ProxyHeaderError as E;
 
 #[test]
@@ -289,7 +290,7 @@ fn a_changed_byte_never_breaks_the_property() {
             for byte in [0, 1, b' ', b'\r', b'\n', b'0', 0xff, seed[at] ^ 1, seed[at] ^ 0x80] {
                 let mut changed = seed.to_vec();
                 changed[at] = byte;
-                check_property(&changed);
+                fuzzing::proxy_protocol(&changed);
             }
         }
     }
@@ -331,31 +332,5 @@ fn found(len: usize, ends: Ends) -> Header {
 #[track_caller]
 fn check(input: &[u8], want: Result<Option<Header>, E>) {
     assert_eq!(read(input), want, "{input:?}");
-    check_property(input);
-}
-
-/// Reading a header is total, bounded, and indifferent to how the bytes arrive; and the ends of a
-/// connection, written in either version, read the same.
-#[track_caller]
-fn check_property(input: &[u8]) {
-    let whole = read(input);
-    let beginnings = (0..=input.len()).map(|end| (end, read(&input[..end])));
-    match beginnings.into_iter().find(|(_, read)| *read != Ok(None)) {
-        Some((end, verdict)) => {
-            assert_eq!(verdict, whole, "after {end}: {input:?}");
-            assert!(end <= PROXY_HEADER_BYTES_MAX);
-            assert!(whole.is_err() || whole.is_ok_and(|it| it.is_some_and(|it| it.len == end)));
-        }
-        None => assert!(whole == Ok(None) && input.len() < PROXY_HEADER_BYTES_MAX),
-    }
-    let Ok(Some(Header { source: Some(source), destination: Some(destination), .. })) = whole
-    else {
-        return;
-    };
-    for version in [Version::V1, Version::V2] {
-        let mut written = BytesMut::new();
-        encode(version, source, destination, &mut written);
-        let again = found(written.len(), Some((source, destination)));
-        assert_eq!(read(&written), Ok(Some(again)), "{version:?}: {input:?}");
-    }
+    fuzzing::proxy_protocol(input);
 }

@@ -1,11 +1,11 @@
 //! Hellos that rustls writes, and hellos made by hand. The oracle is rustls's `Acceptor`.
 
 use super::*;
+use crate::fuzzing::{self, name_that_rustls_accepts};
 use std::sync::Arc;
 use tokio_rustls::rustls::client::{EchGreaseConfig, EchMode};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
@@ -335,7 +335,7 @@ fn a_changed_byte_never_gives_another_name_than_rustls_reads() {
             {
                 let mut changed = sound.clone();
                 changed[at] = byte;
-                check_property(&changed);
+                fuzzing::client_hello(&changed);
             }
         }
     }
@@ -408,50 +408,7 @@ fn check(input: &[u8], want: Result<Look, HelloError>) {
         }
     }
     assert_eq!(read(input), want, "{input:?}");
-    check_property(input);
-}
-
-/// Reading a hello is total, bounded, and indifferent to how the bytes arrive; and whenever
-/// rustls accepts the bytes, it finds the same name in them, or none as we do.
-#[track_caller]
-fn check_property(input: &[u8]) {
-    let whole = read(input);
-    let mut reader = HelloReader::default();
-    let first_verdict = (0..=input.len())
-        .map(|end| (end, reader.find(&input[..end])))
-        .find(|(_, look)| *look != Ok(Look::NeedMore));
-    match first_verdict {
-        Some((end, verdict)) => {
-            assert_eq!(verdict, whole, "byte by byte: {input:?}");
-            assert!(end <= CLIENT_HELLO_BYTES_MAX);
-        }
-        None => {
-            assert_eq!(whole, Ok(Look::NeedMore), "byte by byte: {input:?}");
-            assert!(input.len() < CLIENT_HELLO_BYTES_MAX);
-        }
-    }
-    let Some(name) = name_that_rustls_accepts(input) else { return };
-    match whole {
-        Ok(Look::Hello(hello)) => {
-            let name = name.as_deref().map(|name| name.strip_suffix('.').unwrap_or(name));
-            assert_eq!(hello.server_name.as_deref(), name, "{input:?}");
-        }
-        // Its limits are wider.
-        Err(HelloError::HelloTooLong | HelloError::RecordTooLong) => {}
-        other => panic!("rustls accepts what gives {other:?}: {input:?}"),
-    }
-}
-
-/// None when rustls refuses the bytes, or waits for more.
-fn name_that_rustls_accepts(mut input: &[u8]) -> Option<Option<String>> {
-    let mut acceptor = Acceptor::default();
-    while !input.is_empty() {
-        acceptor.read_tls(&mut input).ok()?;
-        if let Some(accepted) = acceptor.accept().ok()? {
-            return Some(accepted.client_hello().server_name().map(str::to_owned));
-        }
-    }
-    None
+    fuzzing::client_hello(input);
 }
 
 fn read(input: &[u8]) -> Result<Look, HelloError> {
