@@ -4,7 +4,8 @@
     cargo build --release && benches/tcp.py [--narrows target/release/narrows] [--rounds 3]
 
 One worker each, one plain port forwarded to one origin on loopback; what is not installed is left
-out. HAProxy splices (`option splice-request`, `splice-response`), as narrows does; nginx copies.
+out. With `--sni`, each connection begins with a ClientHello, and is forwarded by the name in it,
+TLS untouched. HAProxy splices (`option splice-request`, `splice-response`), as narrows does; nginx copies.
 CPU time is the kernel's count for all threads of the process (schedstat), the origin's and the
 client's left out. Memory is the growth of resident pages; buffers of the kernel are the same for
 all and not in it. Needs Linux and Python 3 alone.
@@ -15,6 +16,7 @@ import os
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -28,7 +30,7 @@ NARROWS = """workers = 1
 address = "127.0.0.1:{port}"
 mode = "tcp"
 [[forward]]
-server_name = "*"
+server_name = "{name}"
 upstream = "tcp://127.0.0.1:{origin}"
 """
 HAPROXY = """global
@@ -43,6 +45,7 @@ defaults
     option splice-response
 listen bench
     bind 127.0.0.1:{port}
+    {rules}
     server origin 127.0.0.1:{origin}
 """
 NGINX = """load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -53,8 +56,20 @@ pid {folder}/nginx.pid;
 error_log stderr;
 worker_rlimit_nofile 10000;
 events {{ worker_connections 5000; }}
-stream {{ server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{origin}; }} }}
+stream {{ {map} server {{ listen 127.0.0.1:{port}; proxy_pass {to}; {preread} }} }}
 """
+NAME = "origin.test"
+# What differs when the name in a ClientHello decides: without, and with it.
+PLAIN = dict(name="*", rules="", map="", to="127.0.0.1:{origin}", preread="")
+BY_NAME = dict(
+    name=NAME,
+    rules="""tcp-request inspect-delay 5s
+    tcp-request content accept if { req.ssl_hello_type 1 }
+    use-server origin if { req.ssl_sni -i origin.test }""",
+    map="map $ssl_preread_server_name $origin {{ origin.test 127.0.0.1:{origin}; }}",
+    to="$origin",
+    preread="ssl_preread on;",
+)
 
 
 def main():
@@ -63,9 +78,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--connections", type=int, default=1000)
+    parser.add_argument("--sni", action="store_true")
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if arguments.sni:
+        Opening.bytes = client_hello()
     with tempfile.TemporaryDirectory() as folder:
         ways = [
             ("narrows", NARROWS, [arguments.narrows, "run", "--log-level=error", "--config"]),
@@ -89,7 +107,11 @@ def measure(name, text, command, folder, arguments):
         port = free_port()
         path = os.path.join(folder, name)
         with open(path, "w") as file:
-            file.write(text.format(port=port, origin=origin.port, folder=folder))
+            places = dict(port=port, origin=origin.port, folder=folder)
+            parts = BY_NAME if arguments.sni else PLAIN
+            parts = {key: part.replace("{origin}", str(origin.port)) for key, part in parts.items()}
+            parts["map"] = parts["map"].replace("{{", "{").replace("}}", "}")
+            file.write(text.format(**places, **parts))
         log = open(path + ".log", "w")
         process = subprocess.Popen([*command, path], stderr=log, stdout=log)
         try:
@@ -128,6 +150,8 @@ class Origin:
 
 def serve(connection):
     try:
+        if Opening.bytes:
+            connection.recv(len(Opening.bytes), socket.MSG_WAITALL)
         what = connection.recv(1)
         while what == b"D":
             connection.sendall(BLOCK)
@@ -199,7 +223,23 @@ def idle_memory(pid, port, count):
 def connect(port):
     client = socket.create_connection(("127.0.0.1", port))
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.sendall(Opening.bytes)
     return client
+
+
+class Opening:
+    """What every connection begins with."""
+
+    bytes = b""
+
+
+def client_hello():
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.wrap_bio(incoming, outgoing, server_hostname=NAME).do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
 
 
 def wait_for(port, log):
