@@ -4,6 +4,7 @@
 //! [`access_log`](super::access_log), with one exception: the name that a client asks for is in it,
 //! because that is what it was routed by. It is a host name, or it would not be here.
 
+use super::access_log::milliseconds;
 use super::log::ACCESS;
 use crate::error::Peer;
 use std::net::SocketAddr;
@@ -117,11 +118,6 @@ impl ConnectionEnd {
             Self::Aborted { fault, cause } => ("aborted", Some(fault.name()), Some(cause)),
         }
     }
-}
-
-/// Milliseconds with three decimals, so that they print without a tail of binary noise.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
 }
 
 #[cfg(test)]
