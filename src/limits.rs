@@ -111,6 +111,9 @@ pub const POOL_IDLE_MAX: Duration = Duration::from_secs(240);
 /// Most idle connections per upstream and worker. One warm connection serves a kept-alive
 /// exchange at a time; more than this many idle ones were a burst.
 pub const POOL_CONNECTIONS_MAX: usize = 64;
+/// The kernel itself is asked about connections that have been idle for so long, before one is
+/// used: no upstream is known to end idle connections sooner.
+pub const POOL_PEEK_AGE: Duration = Duration::from_secs(1);
 
 /// Closes of idle connections by the upstream are remembered for so long. Long enough to keep
 /// below its limit, short enough that a restart of it is not taken for one for ever.

@@ -101,8 +101,9 @@ impl Upstream {
     /// An idle connection that is known to be open, the most recently used first.
     pub fn checkout(&self) -> Option<Line> {
         let shared = &self.0;
-        shared.last_use.set(Instant::now());
-        let line = shared.pool.take();
+        let now = Instant::now();
+        shared.last_use.set(now);
+        let line = shared.pool.take(now);
         if shared.pool.len() < shared.warm {
             shared.keeper.borrow().wake_by_ref();
         }

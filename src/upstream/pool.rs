@@ -10,12 +10,15 @@
 
 use crate::limits::{
     CLOSING_AGE_MIN, CLOSING_AGE_REMEMBERED, CLOSING_AGES_APART_MAX, POOL_CONNECTIONS_MAX,
-    POOL_IDLE_MAX, WARM_RENEWAL,
+    POOL_IDLE_MAX, POOL_PEEK_AGE, WARM_RENEWAL,
 };
 use crate::net::transport::{Peek, Transport};
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 /// An open connection to an upstream.
@@ -65,14 +68,16 @@ struct Seen {
 }
 
 impl Pool {
-    /// The most recently used connection that is still open and silent.
-    pub fn take(&self) -> Option<Line> {
+    /// The most recently used connection that is still open and silent at `now`.
+    pub fn take(&self, now: Instant) -> Option<Line> {
         loop {
-            let idle = self.idle.borrow_mut().pop()?;
-            // Even a young one: the upstream's FIN may have come since the last round of the
-            // runtime (RFC 9112, section 9.5).
-            if Instant::now() < idle.until && idle.line.is_silent() {
-                return Some(idle.line);
+            let mut idle = self.idle.borrow_mut().pop()?;
+            match idle.line.listen(&mut Context::from_waker(Waker::noop())) {
+                Heard::Silence if now < idle.until && idle.is_silent_in_the_kernel(now) => {
+                    return Some(idle.line);
+                }
+                Heard::Silence | Heard::Bytes => {}
+                Heard::End => self.learn(&idle),
             }
         }
     }
@@ -174,7 +179,9 @@ impl Line {
     /// Anything but silence ends an idle connection. TLS session tickets are silence: TLS takes
     /// them in and has nothing to show.
     fn listen(&mut self, cx: &mut Context<'_>) -> Heard {
-        match self.transport.poll_read(cx, &mut [0]) {
+        // Beside the task's budget: a look that the runtime put off would pass for silence.
+        let look = pin!(unconstrained(poll_fn(|cx| self.transport.poll_read(cx, &mut [0]))));
+        match look.poll(cx) {
             Poll::Pending => Heard::Silence,
             Poll::Ready(Ok(0) | Err(_)) => Heard::End,
             Poll::Ready(Ok(_)) => Heard::Bytes,
@@ -190,14 +197,21 @@ impl Line {
         let heard = self.listen(&mut Context::from_waker(keeper));
         matches!(heard, Heard::Silence).then_some(Checked(self))
     }
+}
 
+impl Idle {
     /// Whether the kernel knows of nothing that speaks against using the line: the runtime learns
-    /// of a byte or a FIN only in its next round. Behind a fresh handshake come session tickets,
-    /// so there bytes are in order.
-    fn is_silent(&self) -> bool {
-        match self.transport.peek() {
+    /// of a byte or a FIN only in its next round. Asked of lines that are old enough for their
+    /// upstream to be closing them; for the others, a system call in each exchange would win
+    /// microseconds against the time that a FIN is on its way (RFC 9112, section 9.5).
+    fn is_silent_in_the_kernel(&self, now: Instant) -> bool {
+        if now.duration_since(self.since) < POOL_PEEK_AGE {
+            return true;
+        }
+        match self.line.transport.peek() {
             Peek::Silence => true,
-            Peek::Bytes => !self.used && self.transport.is_tls(),
+            // Behind a fresh handshake come session tickets.
+            Peek::Bytes => !self.line.used && self.line.transport.is_tls(),
             Peek::End => false,
         }
     }
@@ -216,7 +230,8 @@ impl Checked {
 
     /// The line, if there is still nothing to be heard of it.
     pub fn take(self) -> Option<Line> {
-        (!self.0.was_idle || self.0.is_silent()).then_some(self.0)
+        let Self(line) = self;
+        if line.was_idle { line.check(Waker::noop()).map(|Self(line)| line) } else { Some(line) }
     }
 }
 
@@ -231,7 +246,12 @@ fn below(limit: Duration) -> Duration {
 mod tests {
     use super::*;
     use crate::net::memory::{End, MemoryStream};
+    use crate::net::tcp::MeteredTcp;
     use std::io::IoSlice;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::coop::poll_proceed;
+    use tokio::task::yield_now;
     use tokio::time::sleep;
 
     fn line(used: bool) -> (Line, MemoryStream) {
@@ -253,7 +273,7 @@ mod tests {
         let ((first, _far_first), (second, mut far_second)) = (line(true), line(true));
         put(&pool, first);
         put(&pool, second);
-        let mut taken = pool.take().unwrap();
+        let mut taken = pool.take(Instant::now()).unwrap();
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(taken.transport.poll_write(cx, &[IoSlice::new(b"x")]).is_ready());
         assert!(far_second.poll_read(cx, &mut [0; 8]).is_ready());
@@ -268,7 +288,59 @@ mod tests {
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(far.poll_write(cx, &[IoSlice::new(b"x")]).is_ready());
         sweep(&pool);
-        assert!(pool.take().is_none());
+        assert!(pool.take(Instant::now()).is_none());
+    }
+
+    /// An idle connection over TCP, and the upstream's end of it.
+    async fn tcp_line() -> (Line, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let near = MeteredTcp::new(listener.accept().await.unwrap().0);
+        (
+            Line { transport: Transport::Tcp(near), used: true, was_idle: true, keep_alive: None },
+            far,
+        )
+    }
+
+    #[tokio::test]
+    async fn a_task_that_has_used_up_its_turn_hears_what_it_should_not_hand_on() {
+        let (near, mut far) = tcp_line().await;
+        far.write_all(b"x").await.unwrap();
+        while near.transport.peek() != Peek::Bytes {
+            yield_now().await;
+        }
+        poll_fn(|cx| {
+            while let Poll::Ready(budget) = poll_proceed(cx) {
+                budget.made_progress();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert!(near.check(Waker::noop()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_close_that_the_runtime_knows_of_condemns_a_line_before_the_keeper_has_looked() {
+        let (pool, (near, far)) = (Pool::default(), tcp_line().await);
+        put(&pool, near);
+        drop(far);
+        let ended = poll_fn(|cx| {
+            let mut idle = pool.idle.borrow_mut();
+            idle[0].line.transport.poll_read(cx, &mut [0])
+        });
+        assert_eq!(ended.await.unwrap(), 0);
+        assert!(pool.take(Instant::now()).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_kernel_is_asked_about_a_line_that_the_upstream_may_just_be_closing() {
+        let (pool, (near, far)) = (Pool::default(), tcp_line().await);
+        put(&pool, near);
+        drop(far);
+        // No turn of the runtime in between, which would tell it of the FIN.
+        while pool.idle.borrow()[0].line.transport.peek() != Peek::End {}
+        pool.idle.borrow_mut()[0].since -= POOL_PEEK_AGE;
+        assert!(pool.take(Instant::now()).is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -283,7 +355,7 @@ mod tests {
         sweep(&pool);
         assert_eq!(pool.len(), 1);
         sleep(POOL_IDLE_MAX).await;
-        assert!(pool.take().is_none(), "even before a sweep");
+        assert!(pool.take(Instant::now()).is_none(), "even before a sweep");
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,7 +39,7 @@ fn an_exchange_that_waits_holds_no_buffer_in_any_phase() {
         upstream.send("0\r\n\r\n").await;
         assert_held(free, 0, "waiting for the next request").await;
         client.send(GET).await;
-        upstream.read().await;
+        settle().await;
         upstream.send(EMPTY).await;
         assert_held(free, 0, "behind another exchange").await;
         client.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").await;
