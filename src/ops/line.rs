@@ -5,6 +5,7 @@
 //! differ in their punctuation alone.
 
 use std::fmt::{self, Write};
+use std::net::SocketAddr;
 use std::time::SystemTime;
 use tracing::Event;
 use tracing::field::{Field, Visit};
@@ -37,6 +38,20 @@ impl LogFormat {
     }
 }
 
+/// An address as it is printed anyway. `fmt` takes as long for one of IPv4 as for half the line.
+pub(super) struct Address(pub(super) SocketAddr);
+
+impl fmt::Display for Address {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SocketAddr::V4(address) = self.0 else { return self.0.fmt(to) };
+        for (octet, behind) in address.ip().octets().into_iter().zip([".", ".", ".", ":"]) {
+            to.write_str(itoa::Buffer::new().format(octet))?;
+            to.write_str(behind)?;
+        }
+        to.write_str(itoa::Buffer::new().format(address.port()))
+    }
+}
+
 /// Writes the fields of one event in their order. The message comes first.
 struct Fields<'l> {
     format: LogFormat,
@@ -47,20 +62,22 @@ impl Fields<'_> {
     fn name(&mut self, field: &Field) {
         match self.format {
             LogFormat::Text if field.name() == "message" => self.line.push(' '),
-            LogFormat::Text => self.push(" ", field, "="),
-            LogFormat::Json => self.push(",\"", field, "\":"),
+            LogFormat::Text => {
+                self.line.push(' ');
+                self.line.push_str(field.name());
+                self.line.push('=');
+            }
+            LogFormat::Json => {
+                self.line.push_str(",\"");
+                self.line.push_str(field.name());
+                self.line.push_str("\":");
+            }
         }
     }
 
-    fn push(&mut self, before: &str, field: &Field, behind: &str) {
-        self.line.push_str(before);
-        self.line.push_str(field.name());
-        self.line.push_str(behind);
-    }
-
-    fn bare(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+    fn number(&mut self, field: &Field, value: impl itoa::Integer) {
         self.name(field);
-        write(self.line, value);
+        self.line.push_str(itoa::Buffer::new().format(value));
     }
 }
 
@@ -73,22 +90,27 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.bare(field, format_args!("{value}"));
+        self.number(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.bare(field, format_args!("{value}"));
+        self.number(field, value);
     }
 
     /// With three decimals: durations are microseconds, printed as milliseconds. None of ours is
     /// negative, or too long for 64 bits.
     fn record_f64(&mut self, field: &Field, value: f64) {
         let thousandths = (value * 1000.0).round() as u64;
-        self.bare(field, format_args!("{}.{:03}", thousandths / 1000, thousandths % 1000));
+        self.number(field, thousandths / 1000);
+        self.line.push('.');
+        // With a digit in front, so that the zeros behind it are there.
+        let decimals = 1000 + thousandths % 1000;
+        self.line.push_str(&itoa::Buffer::new().format(decimals)[1..]);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.bare(field, format_args!("{value}"));
+        self.name(field);
+        self.line.push_str(if value { "true" } else { "false" });
     }
 
     /// What has a type of its own: the message, addresses, errors. Text shows it unquoted.
@@ -121,6 +143,11 @@ impl Write for Escaping<'_> {
 /// Appends `text` as it stands between the quotes of a JSON string (RFC 8259, section 7): no line
 /// end, no quote and nothing that steers a terminal passes as it is.
 fn escape(text: &str, line: &mut String) {
+    // Nearly all of what is logged, and a sixth of a line's time if each character is looked up.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        line.push_str(text);
+        return;
+    }
     let needs_escape = |it: char| it.is_control() || it == '"' || it == '\\';
     let mut rest = text;
     while let Some(at) = rest.find(needs_escape) {
@@ -140,6 +167,14 @@ fn escape(text: &str, line: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_printed_as_the_standard_library_prints_them() {
+        for text in ["0.0.0.0:0", "192.0.2.10:65535", "[2001:db8::1]:443", "[::ffff:1.2.3.4]:80"] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert_eq!(Address(address).to_string(), address.to_string());
+        }
+    }
 
     #[test]
     fn what_could_end_a_string_or_steer_a_terminal_is_escaped() {

@@ -5,6 +5,7 @@
 //! because that is what it was routed by. It is a host name, or it would not be here.
 
 use super::access_log::milliseconds;
+use super::line::Address;
 use super::log::ACCESS;
 use crate::error::Peer;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ macro_rules! line {
             $level,
             forward = $record.forward.as_deref(),
             server_name = $record.server_name.as_deref(),
-            client = %$record.client,
+            client = %Address($record.client),
             connect_ms = $record.connect.map(milliseconds),
             total_ms = milliseconds($record.total),
             to_upstream = $record.to_upstream,
