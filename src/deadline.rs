@@ -149,25 +149,24 @@ pub enum Halt {
 }
 
 /// When one direction last moved. The limit that applies depends on what it waits for now.
-#[derive(Clone, Copy, Debug)]
+///
+/// A gap begins when its deadline is first asked for, which is when a task has moved what it could
+/// and waits: bytes that come and go at once, as most do, cost no look at the time.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct IdleClock {
-    since: Instant,
+    since: Option<Instant>,
 }
 
 impl IdleClock {
-    /// Starts now.
-    pub fn start() -> Self {
-        Self { since: Instant::now() }
-    }
-
     /// Bytes moved: the gap starts anew.
     pub fn stamp(&mut self) {
-        self.since = Instant::now();
+        self.since = None;
     }
 
     /// When the gap that `timer` limits will have lasted too long.
-    pub fn deadline(self, timer: Timer, timeouts: &Timeouts) -> Deadline {
-        Deadline { at: self.since + timeouts.of(timer), timer }
+    pub fn deadline(&mut self, timer: Timer, timeouts: &Timeouts) -> Deadline {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        Deadline { at: since + timeouts.of(timer), timer }
     }
 }
 
@@ -241,6 +240,22 @@ mod tests {
         let step = takes(Duration::from_secs(2));
         let expired = alarm.bound(deadline, step).await;
         assert!(matches!(expired, Err(Halt::Expired(Timer::RequestHead))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_lasts_from_the_first_wait_behind_a_move() {
+        let (mut clock, timeouts, begun) =
+            (IdleClock::default(), Timeouts::default(), Instant::now());
+        let gap_begins = |clock: &mut IdleClock| {
+            let end = clock.deadline(Timer::ToClientRead, &timeouts).at;
+            (end - timeouts.to_client_read).duration_since(begun).as_secs()
+        };
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(gap_begins(&mut clock), 1);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(gap_begins(&mut clock), 1, "nothing has moved");
+        clock.stamp();
+        assert_eq!(gap_begins(&mut clock), 2);
     }
 
     #[tokio::test(start_paused = true)]

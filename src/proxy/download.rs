@@ -49,7 +49,7 @@ impl Download {
     pub(super) fn new(client: &Side) -> Self {
         Self {
             state: State::Head(HeadReader::for_response()),
-            clock: IdleClock::start(),
+            clock: IdleClock::default(),
             taken: client.transport.written(),
             untouched: true,
         }
@@ -237,7 +237,7 @@ impl Download {
 
     /// The limit that the way down is under now.
     pub(super) fn deadline(
-        &self,
+        &mut self,
         client: &Side,
         answer_by: Option<Deadline>,
         timeouts: &Timeouts,

@@ -43,7 +43,7 @@ pub(super) fn tunnel<'s>(
     let mut ways = Ways {
         up: Way::from(Peer::Client),
         down: Way::from(Peer::Upstream),
-        clock: IdleClock::start(),
+        clock: IdleClock::default(),
         moved: 0,
         next_look: None,
     };

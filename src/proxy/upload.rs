@@ -52,7 +52,7 @@ impl Upload {
         Self {
             flow: Flow::new(BodyReader::new(body), writer),
             state: State::Fresh,
-            clock: IdleClock::start(),
+            clock: IdleClock::default(),
             taken: 0,
             asked: request.expects_continue,
             is_patient: false,
@@ -204,7 +204,7 @@ impl Upload {
     }
 
     /// The limit that the way up is under now.
-    pub(super) fn deadline(&self, upstream: &Side, timeouts: &Timeouts) -> Option<Deadline> {
+    pub(super) fn deadline(&mut self, upstream: &Side, timeouts: &Timeouts) -> Option<Deadline> {
         if !upstream.outbox.is_empty() {
             return Some(self.clock.deadline(Timer::ToUpstreamWrite, timeouts));
         }
