@@ -59,38 +59,38 @@ pub enum FieldId {
 impl FieldId {
     /// The id of `name`, in any case, or `None` for a name that means nothing to us.
     ///
-    /// Asked for every field line: the length picks at most four names to compare with.
+    /// Asked for every field line: length and first letter pick at most one name to compare with.
     pub fn of(name: &[u8]) -> Option<Self> {
-        let candidates: &[(&str, Self)] = match name.len() {
-            2 => &[("te", Self::Te)],
-            3 => &[("via", Self::Via)],
-            4 => &[("host", Self::Host), ("date", Self::Date)],
-            6 => &[("expect", Self::Expect)],
-            7 => {
-                &[("upgrade", Self::Upgrade), ("trailer", Self::Trailer), ("alt-svc", Self::AltSvc)]
-            }
-            9 => &[("forwarded", Self::ClientInfo), ("x-real-ip", Self::ClientInfo)],
-            10 => &[("connection", Self::Connection), ("keep-alive", Self::KeepAlive)],
-            12 => &[("content-type", Self::ContentType), ("max-forwards", Self::MaxForwards)],
-            14 => &[
-                ("content-length", Self::ContentLength),
-                ("http2-settings", Self::Http2Settings),
-                ("true-client-ip", Self::ClientInfo),
-            ],
-            15 => &[("idempotency-key", Self::IdempotencyKey)],
-            16 => &[("proxy-connection", Self::ProxyConnection)],
-            17 => &[
-                ("transfer-encoding", Self::TransferEncoding),
-                ("x-accel-buffering", Self::XAccelBuffering),
-            ],
-            19 => &[("proxy-authorization", Self::ProxyAuthorization)],
-            _ => &[],
+        let first = name.first()?.to_ascii_lowercase();
+        let (known, id) = match (name.len(), first) {
+            (2, b't') => ("te", Self::Te),
+            (3, b'v') => ("via", Self::Via),
+            (4, b'h') => ("host", Self::Host),
+            (4, b'd') => ("date", Self::Date),
+            (6, b'e') => ("expect", Self::Expect),
+            (7, b'u') => ("upgrade", Self::Upgrade),
+            (7, b't') => ("trailer", Self::Trailer),
+            (7, b'a') => ("alt-svc", Self::AltSvc),
+            (9, b'f') => ("forwarded", Self::ClientInfo),
+            (9, b'x') => ("x-real-ip", Self::ClientInfo),
+            (10, b'c') => ("connection", Self::Connection),
+            (10, b'k') => ("keep-alive", Self::KeepAlive),
+            (12, b'c') => ("content-type", Self::ContentType),
+            (12, b'm') => ("max-forwards", Self::MaxForwards),
+            (14, b'c') => ("content-length", Self::ContentLength),
+            (14, b'h') => ("http2-settings", Self::Http2Settings),
+            (14, b't') => ("true-client-ip", Self::ClientInfo),
+            (15, b'i') => ("idempotency-key", Self::IdempotencyKey),
+            (16, b'p') => ("proxy-connection", Self::ProxyConnection),
+            (17, b't') => ("transfer-encoding", Self::TransferEncoding),
+            (17, b'x') => ("x-accel-buffering", Self::XAccelBuffering),
+            (19, b'p') => ("proxy-authorization", Self::ProxyAuthorization),
+            _ => return has_client_prefix(name).then_some(Self::ClientInfo),
         };
-        candidates
-            .iter()
-            .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
-            .map(|&(_, id)| id)
-            .or_else(|| has_client_prefix(name).then_some(Self::ClientInfo))
+        if name.eq_ignore_ascii_case(known.as_bytes()) {
+            return Some(id);
+        }
+        has_client_prefix(name).then_some(Self::ClientInfo)
     }
 }
 
