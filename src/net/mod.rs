@@ -11,5 +11,6 @@ pub mod outbox;
 pub mod proxy_protocol;
 pub mod splice;
 pub mod tcp;
+pub mod tls_stream;
 pub mod transport;
 pub mod unacked;

@@ -51,6 +51,12 @@ impl MeteredTcp {
         self.written += len as u64;
     }
 
+    /// Ready when a read may find something, as far as the runtime knows.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // An error of the runtime, which the read meets with as well.
+        self.tcp.poll_read_ready(cx).map(|_| ())
+    }
+
     /// Looks at what has come without taking it. Ready when that is more than `seen` bytes, or as
     /// many as there will ever be: `seen` again is the end of what the peer sends.
     ///

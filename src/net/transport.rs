@@ -8,6 +8,7 @@
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
+use crate::net::tls_stream::TlsStream;
 use crate::net::unacked::unacknowledged;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -17,17 +18,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::{client, server};
 
 /// A connected byte stream.
 #[derive(Debug)]
 pub enum Transport {
     /// Plain TCP.
     Tcp(MeteredTcp),
-    /// TLS with a client of ours. Boxed, as the other TLS state: over a kilobyte each.
-    TlsServer(Box<server::TlsStream<MeteredTcp>>),
-    /// TLS with an upstream.
-    TlsClient(Box<client::TlsStream<MeteredTcp>>),
+    /// TLS. Boxed, because its state is over a kilobyte.
+    Tls(Box<TlsStream>),
     /// Memory, for tests and fuzzing.
     Memory(MemoryStream),
 }
@@ -49,14 +47,14 @@ impl Transport {
     /// # Errors
     /// Those of the socket; `UnexpectedEof` when TLS ends without close_notify.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut read = ReadBuf::new(into);
-        let result = match self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, &mut read),
-            Self::TlsServer(tls) => Pin::new(tls).poll_read(cx, &mut read),
-            Self::TlsClient(tls) => Pin::new(tls).poll_read(cx, &mut read),
-            Self::Memory(memory) => return memory.poll_read(cx, into),
-        };
-        result.map_ok(|()| read.filled().len())
+        match self {
+            Self::Tcp(tcp) => {
+                let mut read = ReadBuf::new(into);
+                Pin::new(tcp).poll_read(cx, &mut read).map_ok(|()| read.filled().len())
+            }
+            Self::Tls(tls) => tls.poll_read(cx, into),
+            Self::Memory(memory) => memory.poll_read(cx, into),
+        }
     }
 
     /// Writes some of `slices`, in one call to the socket where it can.
@@ -70,8 +68,7 @@ impl Transport {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
-            Self::TlsServer(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
-            Self::TlsClient(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+            Self::Tls(tls) => tls.poll_write(cx, slices),
             Self::Memory(memory) => memory.poll_write(cx, slices),
         }
     }
@@ -83,8 +80,7 @@ impl Transport {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(_) | Self::Memory(_) => Poll::Ready(Ok(())),
-            Self::TlsServer(tls) => Pin::new(tls).poll_flush(cx),
-            Self::TlsClient(tls) => Pin::new(tls).poll_flush(cx),
+            Self::Tls(tls) => tls.poll_flush(cx),
         }
     }
 
@@ -98,13 +94,9 @@ impl Transport {
                 tcp.reset_on_close(false);
                 Pin::new(tcp).poll_shutdown(cx)
             }
-            Self::TlsServer(tls) => {
-                tls.get_mut().0.reset_on_close(false);
-                Pin::new(tls).poll_shutdown(cx)
-            }
-            Self::TlsClient(tls) => {
-                tls.get_mut().0.reset_on_close(false);
-                Pin::new(tls).poll_shutdown(cx)
+            Self::Tls(tls) => {
+                tls.tcp_mut().reset_on_close(false);
+                tls.poll_shutdown(cx)
             }
             Self::Memory(memory) => {
                 memory.end(End::Clean);
@@ -121,8 +113,8 @@ impl Transport {
     pub fn abort(&mut self) {
         match self {
             Self::Tcp(tcp) => tcp.reset_on_close(true),
-            Self::TlsClient(tls) => tls.get_mut().0.reset_on_close(true),
-            Self::TlsServer(_) => {}
+            Self::Tls(tls) if tls.is_with_client() => {}
+            Self::Tls(tls) => tls.tcp_mut().reset_on_close(true),
             Self::Memory(memory) => memory.reset(),
         }
     }
@@ -136,8 +128,7 @@ impl Transport {
     pub fn abort_unless_shut_down(&mut self) {
         match self {
             Self::Tcp(tcp) => tcp.reset_on_close(true),
-            Self::TlsServer(tls) => tls.get_mut().0.reset_on_close(true),
-            Self::TlsClient(tls) => tls.get_mut().0.reset_on_close(true),
+            Self::Tls(tls) => tls.tcp_mut().reset_on_close(true),
             Self::Memory(_) => {}
         }
     }
@@ -161,7 +152,7 @@ impl Transport {
     pub fn is_tls(&self) -> bool {
         match self {
             Self::Tcp(_) | Self::Memory(_) => false,
-            Self::TlsServer(_) | Self::TlsClient(_) => true,
+            Self::Tls(_) => true,
         }
     }
 
@@ -177,8 +168,7 @@ impl Transport {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(tcp) => tcp.poll_peek(cx, into, seen),
-            Self::TlsServer(tls) => tls.get_ref().0.poll_peek(cx, into, seen),
-            Self::TlsClient(tls) => tls.get_ref().0.poll_peek(cx, into, seen),
+            Self::Tls(tls) => tls.tcp().poll_peek(cx, into, seen),
             Self::Memory(memory) => memory.poll_peek(cx, into, seen),
         }
     }
@@ -187,15 +177,15 @@ impl Transport {
     pub fn plain(&mut self) -> Option<&mut MeteredTcp> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
-            Self::TlsServer(_) | Self::TlsClient(_) | Self::Memory(_) => None,
+            Self::Tls(_) | Self::Memory(_) => None,
         }
     }
 
     /// The name that a client asked for in a handshake that ended here.
     pub fn asked_name(&self) -> Option<&str> {
         match self {
-            Self::TlsServer(tls) => tls.get_ref().1.server_name(),
-            Self::Tcp(_) | Self::TlsClient(_) | Self::Memory(_) => None,
+            Self::Tls(tls) => tls.asked_name(),
+            Self::Tcp(_) | Self::Memory(_) => None,
         }
     }
 
@@ -214,9 +204,7 @@ impl Transport {
     pub fn is_broken(&self) -> bool {
         match self {
             Self::Memory(memory) => memory.is_broken(),
-            Self::Tcp(_) | Self::TlsServer(_) | Self::TlsClient(_) => {
-                self.tcp().is_some_and(MeteredTcp::is_broken)
-            }
+            Self::Tcp(_) | Self::Tls(_) => self.tcp().is_some_and(MeteredTcp::is_broken),
         }
     }
 
@@ -233,9 +221,7 @@ impl Transport {
     pub fn written(&self) -> u64 {
         match self {
             Self::Memory(memory) => memory.written(),
-            Self::Tcp(_) | Self::TlsServer(_) | Self::TlsClient(_) => {
-                self.tcp().map_or(0, MeteredTcp::written)
-            }
+            Self::Tcp(_) | Self::Tls(_) => self.tcp().map_or(0, MeteredTcp::written),
         }
     }
 
@@ -254,8 +240,7 @@ impl Transport {
     fn tcp(&self) -> Option<&MeteredTcp> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
-            Self::TlsServer(tls) => Some(tls.get_ref().0),
-            Self::TlsClient(tls) => Some(tls.get_ref().0),
+            Self::Tls(tls) => Some(tls.tcp()),
             Self::Memory(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The handshake with a client.
 
 use crate::net::tcp::MeteredTcp;
+use crate::net::tls_stream::TlsStream;
 use crate::net::transport::Transport;
 use std::io;
 use std::sync::Arc;
@@ -14,5 +15,5 @@ use tokio_rustls::rustls::ServerConfig;
 pub async fn accept(config: &Arc<ServerConfig>, tcp: MeteredTcp) -> io::Result<Transport> {
     let acceptor = TlsAcceptor::from(Arc::clone(config));
     let tls = acceptor.accept(tcp).await?;
-    Ok(Transport::TlsServer(Box::new(tls)))
+    Ok(Transport::Tls(Box::new(TlsStream::new(tls))))
 }

@@ -2,6 +2,7 @@
 
 use crate::error::TlsFault;
 use crate::net::tcp::MeteredTcp;
+use crate::net::tls_stream::TlsStream;
 use crate::net::transport::Transport;
 use std::io;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub async fn connect(
 ) -> Result<Transport, TlsFault> {
     let connector = TlsConnector::from(Arc::clone(config));
     match connector.connect(name.clone(), MeteredTcp::new(tcp)).await {
-        Ok(tls) => Ok(Transport::TlsClient(Box::new(tls))),
+        Ok(tls) => Ok(Transport::Tls(Box::new(TlsStream::new(tls)))),
         Err(error) => Err(fault(&error)),
     }
 }
