@@ -677,6 +677,46 @@ upstream = "tcp://10.0.0.5:443"            # bytes as they are; "tls://host:port
     }
 
     #[test]
+    fn listeners_of_which_one_takes_in_the_other_are_refused_at_the_second() {
+        let route = "[[route]]\npath = \"/\"\nupstream = \"http://h/\"\n";
+        let listener = |address: &&str| format!("[[listener]]\naddress = \"{address}\"\n");
+        let file = |addresses: &[&str]| -> String {
+            let listeners: String = addresses.iter().map(listener).collect();
+            format!("{listeners}{route}")
+        };
+        let first = "; only one of them can have the port; the first is in line 2";
+        for (addresses, wide, narrow) in [
+            (["0.0.0.0:1", "127.0.0.1:1"], "0.0.0.0:1", "127.0.0.1:1"),
+            (["127.0.0.1:1", "0.0.0.0:1"], "0.0.0.0:1", "127.0.0.1:1"),
+            (["[::]:1", "[::1]:1"], "[::]:1", "[::1]:1"),
+            (["[fe80::1%2]:1", "[::]:1"], "[::]:1", "[fe80::1%2]:1"),
+        ] {
+            let want = format!("f:4: listener.address: {wide} takes in {narrow}{first}");
+            assert_eq!(read(&file(&addresses)).unwrap_err().to_string(), want);
+        }
+        let problems = read(&file(&["127.0.0.1:1", "0.0.0.0:1", "127.0.0.2:1"])).unwrap_err();
+        assert_eq!(problems.iter().len(), 2, "{problems}");
+        for apart in [
+            ["0.0.0.0:1", "127.0.0.1:2"],
+            ["0.0.0.0:1", "[::1]:1"],
+            ["[::]:1", "0.0.0.0:1"],
+            ["127.0.0.1:1", "127.0.0.2:1"],
+            ["0.0.0.0:0", "127.0.0.1:0"],
+        ] {
+            assert!(read(&file(&apart)).is_ok(), "{apart:?}");
+        }
+        refuse(&file(&["[::ffff:127.0.0.1]:1"]), "f:2: listener.address: \"[::ffff:127.0.0.1]:1\"");
+        // An http listener behind a tcp listener has no socket of its own.
+        let tcp = "[[listener]]\naddress = \"0.0.0.0:1\"\nmode = \"tcp\"\n";
+        let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n";
+        assert!(read(&format!("{tcp}{forward}{}", file(&["0.0.0.0:1"]))).is_ok());
+        refuse(
+            &format!("{tcp}{forward}{}", file(&["127.0.0.1:1"])),
+            "f:8: listener.address: 0.0.0",
+        );
+    }
+
+    #[test]
     fn a_file_that_cannot_be_one_is_refused() {
         let read = |path: &str| super::read(Path::new(path)).unwrap_err().to_string();
         assert!(read("/nonexistent.toml").starts_with("/nonexistent.toml:1: the file cannot be"));

@@ -237,13 +237,37 @@ pub(crate) fn check_duplicates(config: &Config, problems: &mut Problems) {
         }
     }
     let mut addresses = BTreeMap::new();
+    let mut ports = BTreeMap::new();
     // Port 0 is another port each time, and a tcp listener may lead to an http listener.
     for listener in config.listeners.iter().filter(|it| it.address.port() != 0) {
-        let key = (listener.address, shares_address(config, listener));
-        if let Some(first) = addresses.insert(key, &listener.origin) {
+        let shares = shares_address(config, listener);
+        if let Some(first) = addresses.insert((listener.address, shares), &listener.origin) {
             let what = format!("{} is listened on twice{}", listener.address, also_at(first));
             problems.add(&listener.origin, what);
+        } else if !shares {
+            check_overlap(listener, &mut ports, problems);
         }
+    }
+}
+
+/// Notes a listener on an address that another one has with all others of its family: the kernel
+/// gives no port to both. `ports` has the listeners before it.
+fn check_overlap<'c>(
+    listener: &'c ListenerConfig,
+    ports: &mut BTreeMap<(bool, u16), &'c ListenerConfig>,
+    problems: &mut Problems,
+) {
+    let is_wildcard = |it: &ListenerConfig| it.address.ip().is_unspecified();
+    let address = listener.address;
+    let first = ports.entry((address.is_ipv4(), address.port())).or_insert(listener);
+    if first.address != address && (is_wildcard(first) || is_wildcard(listener)) {
+        let (wide, narrow) =
+            if is_wildcard(first) { (first.address, address) } else { (address, first.address) };
+        let what = format!("{wide} takes in {narrow}; only one of them can have the port");
+        problems.add(&listener.origin, format!("{what}{}", also_at(&first.origin)));
+    }
+    if is_wildcard(listener) {
+        *first = listener;
     }
 }
 

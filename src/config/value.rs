@@ -79,10 +79,16 @@ impl FromStr for ListenAddress {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.parse() {
-            Ok(address) => Ok(Self(address)),
-            Err(_) => Err(Invalid::new(format!("{} is not an address", quoted(text)))),
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            return Err(Invalid::new(format!("{} is not an address", quoted(text))));
+        };
+        if address.ip().to_canonical() != address.ip() {
+            // Its socket would be one of IPv6 alone, which has no such addresses.
+            let what = format!("{} is IPv4 in the form of IPv6", quoted(text));
+            let meant = SocketAddr::new(address.ip().to_canonical(), address.port());
+            return Err(Invalid { what, meant: Some(meant.to_string()) });
         }
+        Ok(Self(address))
     }
 }
 
@@ -297,6 +303,9 @@ mod tests {
         for text in ["443", ":443", "localhost:443", "0.0.0.0", "0.0.0.0:65536", "::1:443"] {
             refuse::<ListenAddress>(text, "is not an address; IP:port is allowed");
         }
+        refuse::<ListenAddress>("[::ffff:192.0.2.7]:443", "is IPv4 in the form of IPv6; IP:port");
+        refuse::<ListenAddress>("[::ffff:c000:207]:443", "did you mean \"192.0.2.7:443\"?");
+        refuse::<ListenAddress>("[::ffff:0:0]:0", "did you mean \"0.0.0.0:0\"?");
     }
 
     #[track_caller]
