@@ -277,6 +277,21 @@ async fn a_hello_that_does_not_come_in_time_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_without_a_word_is_a_line_of_its_own_and_reaches_nobody() {
+    let origin = Origin::plain().await;
+    let to_origin = |names| forward(names, Pair::PlainToTcp, origin.address());
+    let toml = listener(false) + &to_origin("localhost") + &to_origin("*");
+    let relay = Relay::start(&toml).await;
+    let mut client = connect(&relay).await;
+    client.half_close().await;
+    client.expect_end(End::Reset).await;
+    let line = relay.wait_for_log("cause=\"gone\"").await;
+    assert!(line.contains(" INFO ") && !line.contains("forward="), "{line}");
+    assert!(line.contains("end=\"refused\" fault=\"client\""), "{line}");
+    origin.assert_untouched().await;
+}
+
+#[tokio::test]
 async fn what_is_no_tls_ends_a_connection_whose_tls_ends_here() {
     let passage = Passage::with(Pair::TlsToTcp, "*", "", "").await;
     let mut lost = connect(&passage.relay).await;
