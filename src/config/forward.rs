@@ -148,14 +148,20 @@ impl FromStr for ServerNames {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let name = text.strip_suffix('.').unwrap_or(text);
-        let (name, pattern): (_, fn(Box<str>) -> NamePattern) = match name.strip_prefix("*.") {
+        type Pattern = fn(Box<str>) -> NamePattern;
+        let (label, name, pattern): (_, _, Pattern) = match name.strip_prefix("*.") {
             None if text == "*" => {
                 return Ok(Self { pattern: NamePattern::Any, text: text.into() });
             }
-            None => (name, NamePattern::Exact),
-            Some(parent) => (parent, NamePattern::Below),
+            None => ("", name, NamePattern::Exact),
+            Some(parent) => ("*.", parent, NamePattern::Below),
         };
-        match Host::from_str(name)? {
+        let host = Host::from_str(name).map_err(|Invalid { what, meant }| Invalid {
+            // It speaks of a part of the text.
+            what: if name == text { what } else { format!("in {}, {what}", quoted(text)) },
+            meant: meant.map(|meant| format!("{label}{meant}")),
+        });
+        match host? {
             Host::Name(_) => Ok(Self { pattern: pattern(name.into()), text: text.into() }),
             Host::Ip(_) => {
                 let what = format!("{} is an address, which no client asks for", quoted(text));
@@ -269,6 +275,10 @@ mod tests {
         for text in ["", ".", "*.", "a.*.com", "**.com", "*a.com", "a b", "a..b", "*.*"] {
             refuse::<ServerNames>(text, "a host name is allowed, \"*.\" and a host name, or \"*\"");
         }
+        refuse::<ServerNames>("*.*.com", "in \"*.*.com\", \"*.com\" is not a host; a host name");
+        refuse::<ServerNames>("*.", "in \"*.\", \"*\" is not a host");
+        refuse::<ServerNames>("*.a..", "did you mean \"*.a\"?");
+        refuse::<ServerNames>("a*", "\"a*\" is not a host");
         refuse::<ServerNames>("192.0.2.7", "which no client asks for");
         refuse::<ServerNames>("bücher.example", "xn--");
     }
