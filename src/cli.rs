@@ -14,7 +14,7 @@ use crate::config::{
 use crate::deadline::Timeouts;
 use crate::ops::LogFormat;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -43,13 +43,14 @@ pub enum Command {
 
 /// Arguments of `narrows run`.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("what").args(["routes", "config"]).required(true).multiple(true))]
 pub struct RunArguments {
     /// Configuration file; or say it all here, beginning with a ROUTE.
     #[arg(long, value_name = "FILE")]
     #[arg(conflicts_with_all = ["routes", "listen", "certificate", "key", "connect", "ca"])]
     pub config: Option<PathBuf>,
     /// `/path/=https://host[:port]/path/`: requests below the first path go to the URL.
-    #[arg(value_name = "ROUTE", required_unless_present = "config", help = ROUTE_HELP)]
+    #[arg(value_name = "ROUTE", help = ROUTE_HELP)]
     #[arg(value_parser = RouteArgument::parse)]
     pub routes: Vec<RouteArgument>,
     /// Listen on this IP:port; may repeat [default: 127.0.0.1:8080].
@@ -266,6 +267,12 @@ mod tests {
         refuse(&[OPENAI, "--certificate", "c"]);
         refuse(&[OPENAI, "--key", "k"]);
         refuse(&[]);
+    }
+
+    #[test]
+    fn whoever_gives_no_route_is_told_both_ways_to_give_them() {
+        let message = parse(&[]).unwrap_err().to_string();
+        assert!(message.contains("<ROUTE") && message.contains("--config <FILE>"), "{message}");
     }
 
     #[test]
