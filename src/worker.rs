@@ -6,7 +6,8 @@ mod told;
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::config::value::Mode;
 use crate::deadline::{Alarm, Deadline, Timer};
-use crate::error::ExchangeError;
+use crate::error::opening::OpeningError;
+use crate::error::{Cause, ExchangeError};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX, RESOLVER_THREADS_MAX};
 use crate::net::admission::{Admission, Full, Place};
 use crate::net::tcp::MeteredTcp;
@@ -194,8 +195,14 @@ impl Worker {
     /// the health checks of a proxy in front may come without, once a second.
     fn no_announcement(&self, accepted: Accepted, error: &ExchangeError) {
         let Accepted { mut transport, who, .. } = accepted;
-        if is_news(&self.told.announcements) {
-            tracing::warn!(peer = %who.address, cause = error.name(), "no PROXY header came");
+        let is_malformed = error.cause == Cause::Opening(OpeningError::BadProxyHeader);
+        let (told, what) = if is_malformed {
+            (&self.told.malformed_announcements, "a malformed PROXY header came")
+        } else {
+            (&self.told.missing_announcements, "no PROXY header came")
+        };
+        if is_news(told) {
+            tracing::warn!(peer = %who.address, cause = error.name(), "{what}");
         }
         transport.abort();
     }

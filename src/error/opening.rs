@@ -6,8 +6,10 @@ use crate::tls::client_hello::HelloError;
 /// Why a connection is refused before anybody was chosen to answer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningError {
-    /// No PROXY header, or a malformed one, from a peer that has to send one.
-    ProxyHeader,
+    /// Something else, or nothing, came of a peer that has to begin with a PROXY header.
+    NoProxyHeader,
+    /// A PROXY header that is malformed, or cut in its middle.
+    BadProxyHeader,
     /// The `ClientHello` is no sound one.
     Hello(HelloError),
     /// The client went away, or stopped sending, in the middle of its `ClientHello`.
@@ -23,7 +25,7 @@ impl OpeningError {
     /// has told it by itself.
     pub fn alert(self) -> Option<Alert> {
         match self {
-            Self::ProxyHeader | Self::Handshake => None,
+            Self::NoProxyHeader | Self::BadProxyHeader | Self::Handshake => None,
             Self::Hello(error) => Some(error.alert()),
             Self::HelloCut => Some(Alert::DecodeError),
             Self::NoForward => Some(Alert::UnrecognizedName),
@@ -33,7 +35,8 @@ impl OpeningError {
     /// One word for the log.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::ProxyHeader => "bad_proxy_header",
+            Self::NoProxyHeader => "no_proxy_header",
+            Self::BadProxyHeader => "bad_proxy_header",
             Self::Hello(HelloError::HelloTooLong) => "hello_too_long",
             Self::Hello(
                 HelloError::NoHostName | HelloError::RepeatedHostName | HelloError::BadHostName,

@@ -11,7 +11,7 @@ use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
 use crate::net::buffer::with_scratch;
-use crate::net::proxy_protocol::{self, Header};
+use crate::net::proxy_protocol::{self, Header, ProxyHeaderError};
 use crate::net::transport::Transport;
 use crate::proxy::context::Client;
 use crate::tls::client_hello::{ClientHello, HelloReader, Look};
@@ -53,7 +53,7 @@ pub async fn identify(
     let header = loop {
         let looking = poll_fn(|cx| poll_header(cx, transport, &mut seen));
         match alarm.bound(deadline, looking).await {
-            Ok(Some(header)) => break header.map_err(|()| refused(OpeningError::ProxyHeader))?,
+            Ok(Some(header)) => break header.map_err(refused)?,
             Ok(None) => {}
             Err(Halt::Io(error)) => return Err(ExchangeError::client(Cause::Io(error.kind()))),
             Err(Halt::Expired(timer)) => return Err(ExchangeError::expired(timer)),
@@ -73,7 +73,8 @@ fn poll_header(
     cx: &mut Context<'_>,
     transport: &mut Transport,
     seen: &mut usize,
-) -> Poll<io::Result<Option<Result<Header, ()>>>> {
+) -> Poll<io::Result<Option<Result<Header, OpeningError>>>> {
+    let refuse = |error| Poll::Ready(Ok(Some(Err(error))));
     with_scratch(|scratch| {
         let room = &mut scratch[..PROXY_HEADER_BYTES_MAX];
         let len = ready!(transport.poll_peek(cx, room, *seen))?;
@@ -82,11 +83,19 @@ fn poll_header(
         let header = match proxy_protocol::read(&room[..len]) {
             Ok(Some(header)) => header,
             Ok(None) if !is_ended => return Poll::Ready(Ok(None)),
-            Ok(None) | Err(_) => return Poll::Ready(Ok(Some(Err(())))),
+            Ok(None) if len > 0 => return refuse(OpeningError::BadProxyHeader),
+            Ok(None) | Err(ProxyHeaderError::NotProxyProtocol) => {
+                return refuse(OpeningError::NoProxyHeader);
+            }
+            Err(_) => return refuse(OpeningError::BadProxyHeader),
         };
         // It was seen, so it is there, and as a whole.
         let taken = ready!(transport.poll_read(cx, &mut room[..header.len]))?;
-        Poll::Ready(Ok(Some(if taken == header.len { Ok(header) } else { Err(()) })))
+        if taken == header.len {
+            Poll::Ready(Ok(Some(Ok(header))))
+        } else {
+            refuse(OpeningError::BadProxyHeader)
+        }
     })
 }
 

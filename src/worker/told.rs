@@ -11,7 +11,8 @@ use tokio::time::Instant;
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) descriptors: Cell<Option<Instant>>,
-    pub(super) announcements: Cell<Option<Instant>>,
+    pub(super) missing_announcements: Cell<Option<Instant>>,
+    pub(super) malformed_announcements: Cell<Option<Instant>>,
     connections: Cell<Option<Instant>>,
     address: Cell<Option<Instant>>,
 }
