@@ -52,6 +52,9 @@ pub struct Listener {
     pub address: SocketAddr,
     /// With it: HTTPS, or TLS that ends here. Without: plain HTTP, or bytes as they are.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Of a tcp listener with `tls`, where a forward leads to an http listener: the same for the
+    /// clients of that, who agree on HTTP/1.1 (ALPN).
+    pub tls_of_http: Option<Arc<ServerConfig>>,
     /// What is spoken.
     pub mode: Mode,
     /// Peers that have to announce their clients by a PROXY header.
@@ -97,9 +100,15 @@ impl Snapshot {
     /// Everything that is wrong with those files, told where they are named.
     pub fn load(config: &Config) -> Result<Self, Problems> {
         let mut loader = Loader::default();
+        let leads_to_http = config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http);
         let listeners = config.listeners.iter().map(|listener| Listener {
             address: listener.address,
             tls: listener.credentials.as_ref().and_then(|it| loader.server(it, listener.mode)),
+            tls_of_http: listener
+                .credentials
+                .as_ref()
+                .filter(|_| listener.mode == Mode::Tcp && leads_to_http)
+                .and_then(|it| loader.server(it, Mode::Http)),
             mode: listener.mode,
             proxy_protocol: listener.proxy_protocol.clone(),
             // Whether one is needed, and not to be told, was checked with the configuration.
@@ -162,6 +171,14 @@ impl Snapshot {
 }
 
 impl Listener {
+    /// With what TLS ends here, where it does, for a client that goes to `target`.
+    pub fn tls_for(&self, target: ForwardTarget) -> Option<&Arc<ServerConfig>> {
+        match target {
+            ForwardTarget::Upstream(_) => self.tls.as_ref(),
+            ForwardTarget::Http => self.tls_of_http.as_ref(),
+        }
+    }
+
     /// What is spoken at `address`, as a URL.
     pub fn url(&self, address: SocketAddr) -> String {
         let scheme = match (self.mode, &self.tls) {

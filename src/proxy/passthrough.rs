@@ -120,7 +120,7 @@ impl Passthrough {
             Ok(target) => target,
             Err(error) => return Err(Refusal { error, client: Some(client), speaks_tls }),
         };
-        if let Some(config) = &listener.tls {
+        if let Some(config) = listener.tls_for(target) {
             speaks_tls = false;
             let secured = self.secure(client, config, deadline).await;
             client = secured.map_err(|error| Refusal { error, client: None, speaks_tls })?;

@@ -1,6 +1,8 @@
 //! Tcp mode: who gets a connection, its bytes, and how it ends.
 
-use crate::support::client::{connect_plain, connect_tls, connect_tls_as};
+use crate::support::client::{
+    connect_plain, connect_tls, connect_tls_as, connect_tls_with, tls_config_offering,
+};
 use crate::support::origin::Origin;
 use crate::support::passage::{
     Pair, Passage, certificate, connect, expect_alert, forward, hello, listener,
@@ -11,6 +13,8 @@ use crate::support::stage::{GET, OK_LAST};
 use crate::support::stall::pattern;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio_rustls::rustls::ALL_VERSIONS;
 
 const UNRECOGNIZED_NAME: u8 = 112;
 const INTERNAL_ERROR: u8 = 80;
@@ -439,6 +443,11 @@ async fn one_port_serves_the_relay_for_one_name_and_passes_others_on() {
     let (mut client, mut upstream) = (client.unwrap(), upstream);
     upstream.send("hello").await;
     assert_eq!(client.read_exactly(5).await, b"hello");
+
+    let h2 = Arc::new(tls_config_offering(ALL_VERSIONS, &["h2"]));
+    let refused = connect_tls_with(&h2, "localhost", address).await;
+    let error = refused.err().expect("a refusal").to_string();
+    assert!(error.contains("NoApplicationProtocol"), "{error}");
 }
 
 #[tokio::test]
@@ -459,6 +468,43 @@ async fn tls_that_a_tcp_listener_ends_may_lead_to_a_plain_http_listener() {
         upstream.send(OK_LAST).await;
         assert_eq!(client.read_message().await.1, b"ok");
     }
+}
+
+#[tokio::test]
+async fn clients_of_the_http_relay_agree_on_its_protocol_also_where_a_tcp_listener_ends_their_tls()
+{
+    let (origin, other) = (Origin::plain().await, Origin::plain().await);
+    let toml = format!(
+        "{}[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\n\
+         [[forward]]\nserver_name = \"localhost\"\nupstream = \"http\"\n{}",
+        listener(true),
+        origin.address(),
+        forward("*", Pair::TlsToTcp, other.address())
+    );
+    let relay = Relay::start(&toml).await;
+    let offering = |protocols: &[&str]| Arc::new(tls_config_offering(ALL_VERSIONS, protocols));
+    let both = offering(&["h2", "http/1.1"]);
+    let mut client = connect_tls_with(&both, "localhost", relay.address()).await.unwrap();
+    assert_eq!(client.alpn().as_deref(), Some("http/1.1"));
+    client.send(GET).await;
+    let mut upstream = origin.accept().await;
+    upstream.read_head().await;
+    upstream.send(OK_LAST).await;
+    assert_eq!(client.read_message().await.1, b"ok");
+
+    let h2 = offering(&["h2"]);
+    let refused = connect_tls_with(&h2, "localhost", relay.address()).await;
+    let error = refused.err().expect("a refusal").to_string();
+    assert!(error.contains("NoApplicationProtocol"), "{error}");
+    let line = relay.wait_for_log("cause=\"client_tls_failed\"").await;
+    assert!(line.contains("forward=\"localhost\""), "{line}");
+
+    // What others speak is not ours to know.
+    let mut client = connect_tls_with(&h2, "api.openai.test", relay.address()).await.unwrap();
+    assert_eq!(client.alpn(), None);
+    client.send("hello").await;
+    assert_eq!(other.accept().await.read_exactly(5).await, b"hello");
 }
 
 /// A port that is ours, and that a listener with `SO_REUSEADDR` can have all the same, because we

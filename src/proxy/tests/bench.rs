@@ -212,6 +212,7 @@ impl Bench {
             mode: Mode::Tcp,
             proxy_protocol: Vec::new(),
             http: None,
+            tls_of_http: None,
             has_socket: true,
         };
         let snapshot = Snapshot {
