@@ -10,10 +10,14 @@
 #[expect(unreachable_pub, reason = "the suite marks with `pub` what its users need")]
 mod suite;
 
-mod page;
+#[path = "../programs/mod.rs"]
 mod programs;
 
+mod configuration;
+mod page;
+
 use clap::Parser;
+use configuration::configuration;
 use programs::{Folder, Program};
 use std::error::Error;
 use std::fs;
@@ -67,7 +71,7 @@ struct Row {
 fn main() -> Result<(), Fault> {
     let arguments = Arguments::parse();
     let programs = Program::installed();
-    let folder = Folder::new()?;
+    let folder = Folder::new("conformance")?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let rows = runtime.block_on(play_all(&programs, &folder))?;
     let page = page::write(&programs, &rows);
@@ -82,7 +86,9 @@ async fn play_all(programs: &[Program], folder: &Folder) -> Result<Vec<Row>, Fau
     let (mut tasks, mut relays) = (JoinSet::new(), Vec::new());
     for (number, program) in programs.iter().enumerate() {
         let origin = Origin::start().await?;
-        let relay = program.start(origin.address, folder)?;
+        let relay = program.start(folder, |address| {
+            Ok(configuration(*program, address, origin.address, folder))
+        })?;
         let address = relay.address;
         relays.push(relay);
         tasks.spawn(async move {

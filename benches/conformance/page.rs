@@ -12,7 +12,7 @@ const INTRODUCTION: &str = "\
 The rows of the [conformance suite](../tests/conformance/main.rs), played through each program \
 by raw bytes over loopback, in one write and in pieces: plain HTTP on both sides, connections to \
 the upstream kept, nothing buffered. The configurations are in \
-[benches/conformance](../benches/conformance/programs.rs), and \
+[benches/conformance](../benches/conformance/configuration.rs), and \
 `cargo bench --bench conformance -- --page docs/conformance.md` writes this page.
 
 A row is one of three kinds. *Must*: the standard says what to do; the source gives its section. \

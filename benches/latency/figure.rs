@@ -1,6 +1,6 @@
 //! The results as a picture: plain SVG, readable on a light page and on a dark one.
 
-use crate::relay::Program;
+use crate::programs::Program;
 use crate::{FirstBytes, Row, origin, percentile, round_trips};
 use std::time::Duration;
 

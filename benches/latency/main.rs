@@ -14,15 +14,19 @@
 //! other clients after pauses.
 
 mod client;
+mod configuration;
 mod figure;
 mod link;
 mod origin;
-mod relay;
+
+#[path = "../programs/mod.rs"]
+mod programs;
 
 use clap::Parser;
 use client::Client;
+use configuration::configuration;
 use narrows::config::value::{Period, Value};
-use relay::{Folder, Program, Relay};
+use programs::{Folder, Program, Relay};
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
@@ -110,7 +114,7 @@ fn main() -> Result<(), Fault> {
     let clock = Instant::now();
     let origin = origin::start(clock, tokens.div_ceil(ROUNDS))?;
     let programs = Program::installed();
-    let folder = Folder::new()?;
+    let folder = Folder::new("latency")?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
 
     let (relays, ways) = start(&programs, origin, &folder)?;
@@ -140,9 +144,10 @@ fn start(
     origin: SocketAddr,
     folder: &Folder,
 ) -> Result<(Vec<Relay>, Vec<Way>), Fault> {
-    let relays: Result<Vec<_>, _> =
-        programs.iter().map(|program| program.start(origin, folder)).collect();
-    let relays = relays?;
+    let started = programs.iter().map(|program| {
+        program.start(folder, |address| configuration(*program, address, origin, folder))
+    });
+    let relays: Vec<Relay> = started.collect::<Result<_, _>>()?;
     let straight = Way { address: origin, prefix: "" };
     let through = relays.iter().map(|relay| Way { address: relay.address, prefix: "/gpt" });
     let ways = [straight].into_iter().chain(through).collect();

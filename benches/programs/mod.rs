@@ -1,9 +1,9 @@
-//! The relays that are compared, as processes: narrows, and nginx and HAProxy where installed.
+//! The programs that benchmarks compare, as processes: narrows, and nginx and HAProxy where
+//! installed.
 //!
-//! Each does the same job, TLS on both sides with a verified upstream and kept connections, with
-//! one worker, and as well as it can: what nginx and HAProxy need to be told for that, they are.
+//! Not here: what they are told to do (the benchmarks).
 
-use crate::{CA, CERTIFICATE, Fault, KEY};
+use crate::Fault;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -32,20 +32,23 @@ pub(crate) struct Relay {
 }
 
 /// A folder of this run, removed at its end.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+}
 
 impl Folder {
-    pub(crate) fn new() -> io::Result<Self> {
-        let path = env::temp_dir().join(format!("narrows-latency-{}", process::id()));
+    /// For the benchmark of this name.
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
+        let path = env::temp_dir().join(format!("narrows-{name}-{}", process::id()));
         fs::create_dir(&path)?;
-        Ok(Self(path))
+        Ok(Self { path })
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         // Left behind at worst.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -82,14 +85,19 @@ impl Program {
         if system.exists() { system } else { name.into() }
     }
 
-    /// Starts it in front of `origin`, and waits until it listens.
-    pub(crate) fn start(self, origin: SocketAddr, folder: &Folder) -> Result<Relay, Fault> {
+    /// Starts it with what `configure` says for the address and port that it is to listen on, and
+    /// waits until it does.
+    pub(crate) fn start(
+        self,
+        folder: &Folder,
+        configure: impl FnOnce(SocketAddr) -> io::Result<String>,
+    ) -> Result<Relay, Fault> {
         // The kernel chooses; nobody else is given the port again so soon.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let name = format!("{self:?}-{}", address.port());
-        let configuration = folder.0.join(&name);
-        let log = folder.0.join(format!("{name}.log"));
-        fs::write(&configuration, self.configuration(address, origin, folder)?)?;
+        let configuration = folder.path.join(&name);
+        let log = folder.path.join(format!("{name}.log"));
+        fs::write(&configuration, configure(address)?)?;
         let mut command = Command::new(self.path());
         match self {
             Self::Narrows => command.args(["run", "--config"]),
@@ -101,23 +109,6 @@ impl Program {
         let mut relay = Relay { address, child };
         let listens = relay.listens()?;
         if listens { Ok(relay) } else { Err(fs::read_to_string(log)?.into()) }
-    }
-
-    fn configuration(
-        self,
-        address: SocketAddr,
-        origin: SocketAddr,
-        folder: &Folder,
-    ) -> io::Result<String> {
-        Ok(match self {
-            Self::Narrows => narrows_configuration(address, origin),
-            Self::Nginx => nginx_configuration(address, origin, &folder.0),
-            Self::Haproxy => {
-                let both = folder.0.join("both.pem");
-                fs::write(&both, [fs::read(CERTIFICATE)?, fs::read(KEY)?].concat())?;
-                haproxy_configuration(address, origin, &both)
-            }
-        })
     }
 }
 
@@ -149,71 +140,4 @@ impl Drop for Relay {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn narrows_configuration(address: SocketAddr, origin: SocketAddr) -> String {
-    format!(
-        r#"workers = 1
-[[listener]]
-address = "{address}"
-certificate = {CERTIFICATE:?}
-key = {KEY:?}
-[[route]]
-path = "/gpt/"
-upstream = "https://api.openai.test/"
-connect = "{origin}"
-ca = {CA:?}
-"#
-    )
-}
-
-fn nginx_configuration(address: SocketAddr, origin: SocketAddr, folder: &Path) -> String {
-    let folder = folder.display();
-    let port = address.port();
-    format!(
-        r#"worker_processes 1; daemon off; pid {folder}/nginx-{port}.pid;
-events {{ worker_connections 1000; }}
-http {{
-  access_log off; tcp_nodelay on; client_max_body_size 0; keepalive_requests 1000000;
-  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
-  uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-  upstream api {{ server {origin}; keepalive 64; keepalive_requests 1000000; }}
-  server {{
-    listen {address} ssl;
-    ssl_certificate "{CERTIFICATE}"; ssl_certificate_key "{KEY}"; ssl_protocols TLSv1.2 TLSv1.3;
-    location /gpt/ {{
-      proxy_pass https://api/; proxy_set_header Host api.openai.test;
-      proxy_ssl_server_name on; proxy_ssl_name api.openai.test; proxy_ssl_verify on;
-      proxy_ssl_trusted_certificate "{CA}"; proxy_ssl_protocols TLSv1.2 TLSv1.3;
-      proxy_http_version 1.1; proxy_set_header Connection '';
-      proxy_buffering off; proxy_request_buffering off; proxy_read_timeout 600s;
-    }}
-  }}
-}}
-"#
-    )
-}
-
-fn haproxy_configuration(address: SocketAddr, origin: SocketAddr, both: &Path) -> String {
-    let both = both.display();
-    format!(
-        r#"global
-  nbthread 1
-  maxconn 1000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  http-reuse always
-  option http-no-delay
-frontend clients
-  bind {address} ssl crt {both} alpn http/1.1
-  default_backend api
-backend api
-  http-request replace-path /gpt/(.*) /\1
-  http-request set-header Host api.openai.test
-  server api {origin} ssl verify required ca-file "{CA}" sni str(api.openai.test) pool-max-conn 64
-"#
-    )
 }
