@@ -173,6 +173,22 @@ async fn an_announced_client_is_announced_further() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_speaks_for_itself_is_announced_by_the_connection_s_own_ends() {
+    let origin = Origin::plain().await;
+    let relay = relay(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
+    let arrived = relay.address().port();
+    for header in [LOCAL, b"PROXY UNKNOWN\r\n"] {
+        let mut client = connect(&relay).await;
+        client.send([header, b"hello"].concat()).await;
+        let mut upstream = origin.accept().await;
+        let port = client.local_port();
+        let want = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {port} {arrived}\r\nhello");
+        let got = upstream.read_exactly(want.len()).await;
+        assert_eq!(String::from_utf8_lossy(&got), want);
+    }
+}
+
+#[tokio::test]
 async fn routes_announce_the_client_and_share_no_connection() {
     let origin = Origin::plain().await;
     let relay = relay(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
