@@ -1,9 +1,9 @@
 //! The limit of connections of one client address, over real sockets. 127.0.0.0/8 has many
 //! addresses, and counts as soon as the configuration gives a number.
 
-use crate::support::client::{connect_plain, connect_plain_from};
+use crate::support::client::{connect_plain, connect_plain_from, expect_turned_away};
 use crate::support::origin::Origin;
-use crate::support::peer::{End, Peer, field_value};
+use crate::support::peer::Peer;
 use crate::support::relay::Relay;
 use crate::support::stage::{GET, OK_LAST, Stage};
 use crate::support::within;
@@ -26,13 +26,7 @@ async fn an_address_with_too_many_connections_is_told_so_and_another_is_served()
             assert!(is_served(client).await);
         }
         let mut third = connect_plain_from(ONE, address).await;
-        let (head, body) = third.read_message().await;
-        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-        assert_eq!(field_value(&head, "retry-after"), Some("1"));
-        assert_eq!(field_value(&head, "connection"), Some("close"));
-        let body = String::from_utf8(body).unwrap();
-        assert!(body.contains("\"code\":\"too_many_connections\""), "{body}");
-        third.expect_end(End::Clean).await;
+        expect_turned_away(&mut third).await;
         let line = relay.wait_for_log("limits.connections_per_address is reached").await;
         assert!(line.contains(" WARN ") && line.ends_with("client=127.0.0.5"), "{line}");
 

@@ -1,6 +1,6 @@
 //! The process: how it stops, what it refuses, and that several workers are one server.
 
-use crate::support::client::{connect_plain, connect_tls};
+use crate::support::client::{connect_plain, connect_tls, expect_turned_away};
 use crate::support::origin::Origin;
 use crate::support::peer::{End, field_value};
 use crate::support::relay::Relay;
@@ -106,13 +106,7 @@ async fn one_connection_too_many_is_told_so_in_plain_and_closed_behind_tls() {
     let (first, _upstream) = plain.begin(GET).await;
     let second = within("a connection", connect_plain(plain.relay.address())).await;
     let mut third = plain.relay.connect().await;
-    let (head, body) = third.read_message().await;
-    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-    assert_eq!(field_value(&head, "retry-after"), Some("1"));
-    assert_eq!(field_value(&head, "connection"), Some("close"));
-    let body = String::from_utf8(body).unwrap();
-    assert!(body.contains("\"code\":\"too_many_connections\""), "{body}");
-    third.expect_end(End::Clean).await;
+    expect_turned_away(&mut third).await;
     second.close().await;
     expect_place(&plain).await;
     drop(first);

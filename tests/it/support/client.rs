@@ -1,6 +1,6 @@
 //! Connections as a client makes them.
 
-use super::peer::{Peer, Wire};
+use super::peer::{End, Peer, Wire, field_value};
 use super::{certificate_file, within};
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,17 @@ use tokio_rustls::{TlsConnector, TlsStream};
 /// Connects without TLS.
 pub async fn connect_plain(address: SocketAddr) -> Peer {
     Peer::new("client", Wire::Plain(connect(address).await.expect("a connection")))
+}
+
+/// Asserts that a client over a limit of connections is told so.
+pub async fn expect_turned_away(client: &mut Peer) {
+    let (head, body) = client.read_message().await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert_eq!(field_value(&head, "retry-after"), Some("1"));
+    assert_eq!(field_value(&head, "connection"), Some("close"));
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains("\"code\":\"too_many_connections\""), "{body}");
+    client.expect_end(End::Clean).await;
 }
 
 /// As [`connect_plain`], from another address of this machine: all of 127.0.0.0/8 are its own.
