@@ -10,9 +10,21 @@ use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::Level;
 
-/// One line of the log. A macro, because the level of an event has to be a constant.
+/// Calls the macro `$line` with a record and the level that its fault has. Macros, both, because
+/// the level of an event has to be a constant.
+macro_rules! at_level_of_fault {
+    ($fault:expr, $line:ident, $record:expr) => {
+        match $fault {
+            None | Some(Peer::Client) => $line!($record, tracing::Level::INFO),
+            Some(Peer::Upstream) => $line!($record, tracing::Level::WARN),
+            Some(Peer::Narrows) => $line!($record, tracing::Level::ERROR),
+        }
+    };
+}
+pub(super) use at_level_of_fault;
+
+/// One line of the log.
 macro_rules! line {
     ($record:expr, $level:expr) => {{
         let (end, fault, cause) = $record.outcome.words();
@@ -116,11 +128,7 @@ impl ExchangeRecord {
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
     /// `info` otherwise.
     pub fn emit(&self) {
-        match self.outcome.fault() {
-            None | Some(Peer::Client) => line!(self, Level::INFO),
-            Some(Peer::Upstream) => line!(self, Level::WARN),
-            Some(Peer::Narrows) => line!(self, Level::ERROR),
-        }
+        at_level_of_fault!(self.outcome.fault(), line, self);
     }
 }
 

@@ -4,16 +4,15 @@
 //! [`access_log`](super::access_log), with one exception: the name that a client asks for is in it,
 //! because that is what it was routed by. It is a host name, or it would not be here.
 
-use super::access_log::milliseconds;
+use super::access_log::{at_level_of_fault, milliseconds};
 use super::line::Address;
 use super::log::ACCESS;
 use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::Level;
 
-/// One line of the log. A macro, because the level of an event has to be a constant.
+/// One line of the log.
 macro_rules! line {
     ($record:expr, $level:expr) => {{
         let (end, fault, cause) = $record.end.words();
@@ -95,11 +94,7 @@ impl ConnectionRecord {
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
     /// `info` otherwise.
     pub fn emit(&self) {
-        match self.end.fault() {
-            None | Some(Peer::Client) => line!(self, Level::INFO),
-            Some(Peer::Upstream) => line!(self, Level::WARN),
-            Some(Peer::Narrows) => line!(self, Level::ERROR),
-        }
+        at_level_of_fault!(self.end.fault(), line, self);
     }
 }
 
@@ -126,6 +121,7 @@ mod tests {
     use super::*;
     use crate::ops::line::LogFormat;
     use crate::ops::log::capture::logged;
+    use tracing::Level;
 
     #[test]
     fn a_connection_is_one_line_with_all_that_is_known_of_it() {
