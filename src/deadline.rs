@@ -96,6 +96,24 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// For tests: no two limits of an exchange are alike, so that a time tells which it was.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn distinct() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            request_head: seconds(11),
+            keep_alive: seconds(13),
+            response_head: seconds(17),
+            tunnel: seconds(19),
+            linger: seconds(2),
+            to_upstream_read: seconds(23),
+            to_upstream_write: seconds(29),
+            to_client_read: seconds(31),
+            to_client_write: seconds(37),
+            ..Self::default()
+        }
+    }
+
     /// The limit that `timer` names.
     pub fn of(&self, timer: Timer) -> Duration {
         match timer {

@@ -154,19 +154,6 @@ impl Network {
 impl Stage {
     fn new(acts: &[Act], free: usize) -> Self {
         let network = Rc::<Network>::default();
-        let seconds = Duration::from_secs;
-        let timeouts = Timeouts {
-            request_head: seconds(11),
-            keep_alive: seconds(13),
-            response_head: seconds(17),
-            tunnel: seconds(19),
-            linger: seconds(2),
-            to_upstream_read: seconds(23),
-            to_upstream_write: seconds(29),
-            to_client_read: seconds(31),
-            to_client_write: seconds(37),
-            ..Timeouts::default()
-        };
         let snapshot = Snapshot {
             workers: 1,
             listeners: Vec::new(),
@@ -174,7 +161,7 @@ impl Stage {
             upstreams: Vec::new(),
             forwards: ForwardTable::default(),
             forward_upstreams: Vec::new(),
-            timeouts,
+            timeouts: Timeouts::distinct(),
             limits: Limits { head: HEADS, ..Limits::default() },
         };
         let upstream = Upstream::new(Box::new(Dialer(Rc::clone(&network))), 0);

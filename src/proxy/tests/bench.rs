@@ -56,22 +56,6 @@ const GUARD: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Turns of one session after which it spins. On a paused clock a spin would last for ever.
 const POLLS_MAX: usize = 200_000;
 
-/// Limits of time of which no two are alike, so that a time tells which of them it was.
-pub(super) fn timeouts() -> Timeouts {
-    Timeouts {
-        request_head: seconds(11),
-        keep_alive: seconds(13),
-        response_head: seconds(17),
-        tunnel: seconds(19),
-        linger: seconds(2),
-        to_upstream_read: seconds(23),
-        to_upstream_write: seconds(29),
-        to_client_read: seconds(31),
-        to_client_write: seconds(37),
-        ..Timeouts::default()
-    }
-}
-
 pub(super) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -163,7 +147,7 @@ impl Bench {
             upstreams: Vec::new(),
             forwards: ForwardTable::default(),
             forward_upstreams: Vec::new(),
-            timeouts: timeouts(),
+            timeouts: Timeouts::distinct(),
             limits: Limits::default(),
         };
         let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))), 0);
@@ -228,7 +212,7 @@ impl Bench {
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
         let passthrough = Passthrough::new(Rc::new(context), peer);
-        let deadline = Deadline::start(Timer::Handshake, &timeouts());
+        let deadline = Deadline::start(Timer::Handshake, &Timeouts::distinct());
         let transport = Transport::Memory(near);
         let accepted = Accepted { transport, who: peer.into(), listener: 0, deadline };
         let passing = passthrough.run(accepted, |_| panic!("it leads to no relay"));
