@@ -38,19 +38,6 @@ impl<'a> Authority<'a> {
         };
         Some(Self { host, port })
     }
-
-    /// The port, or the scheme's `default` without one.
-    pub fn port_or(&self, default: u16) -> u16 {
-        self.port.unwrap_or(default)
-    }
-
-    /// Whether both name the same place: hosts without regard to case, ports with the scheme's
-    /// default (RFC 9110, section 4.2.3). Percent-encodings and forms of an IPv6 address are not
-    /// normalised: two spellings count as different.
-    pub fn is_same(&self, other: &Authority<'_>, default_port: u16) -> bool {
-        self.host.eq_ignore_ascii_case(other.host)
-            && self.port_or(default_port) == other.port_or(default_port)
-    }
 }
 
 /// Cuts at the colon in front of the port, which in an IP literal stands behind the bracket.
@@ -180,20 +167,6 @@ mod tests {
                 assert_eq!(parsed.is_some(), allowed, "{byte:#04x}");
             }
         }
-    }
-
-    #[test]
-    fn places_are_compared_without_case_and_with_the_default_port() {
-        let same = |one: &str, other: &str| {
-            let [one, other] =
-                [one, other].map(|text| Authority::parse(text.as_bytes()).expect("valid"));
-            one.is_same(&other, 443)
-        };
-        assert!(same("API.example.com", "api.EXAMPLE.com:443"));
-        assert!(same("a:", "a:443"));
-        assert!(!same("a", "a:80"));
-        assert!(!same("a", "b"));
-        assert!(!same("a", "a."));
     }
 
     #[track_caller]
