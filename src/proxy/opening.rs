@@ -23,8 +23,8 @@ use std::task::{Context, Poll, ready};
 /// What a client begins with.
 #[derive(Debug)]
 pub(super) enum Greeting {
-    /// A whole `ClientHello`. Boxed, because it is gone long before the connection is.
-    Hello(Box<ClientHello>),
+    /// A whole `ClientHello`.
+    Hello(ClientHello),
     /// Something that is no TLS.
     NotTls,
     /// Nothing, for as long as the caller was patient.
@@ -116,7 +116,7 @@ pub(super) async fn greeting(
         let looked = alarm.bound(until, looking).await;
         let is_tls = seen > 0;
         let error = match looked {
-            Ok(Ok(Look::Hello(hello))) => return Ok(Greeting::Hello(Box::new(hello))),
+            Ok(Ok(Look::Hello(hello))) => return Ok(Greeting::Hello(hello)),
             Ok(Ok(Look::NotTls)) => return Ok(Greeting::NotTls),
             Ok(Ok(Look::NeedMore)) if seen > before => continue,
             Ok(Ok(Look::NeedMore)) if seen == 0 => ExchangeError::client(Cause::Gone),

@@ -1,5 +1,5 @@
-//! The server name and the protocols that a client hello of TLS asks for (RFC 8446, section 4.1.2),
-//! for whoever passes the bytes on as they came.
+//! The server name that a client hello of TLS asks for (RFC 8446, section 4.1.2), for whoever
+//! passes the bytes on as they came.
 //!
 //! [`HelloReader`] looks at the first bytes of a connection, from where it stopped the last time,
 //! so a hello that trickles in costs no more than one that comes at once. It keeps nothing of
@@ -8,8 +8,8 @@
 //! that it does not know, those of RFC 8701 (GREASE) among them.
 //!
 //! It is strict where two readers might see two names: lengths have to agree to the last byte, and
-//! neither the extension nor the name in it may come twice. It is no judge of versions, suites or
-//! keys: whoever ends the TLS is.
+//! neither the extension nor the name in it may come twice. It is no judge of versions, suites,
+//! keys or application protocols: whoever ends the TLS is.
 //!
 //! Not here: what follows from a name (`route`) and from an error (the drivers).
 
@@ -41,28 +41,6 @@ pub struct ClientHello {
     /// permit one, some clients send one all the same, and what they mean is a server without a
     /// name.
     pub server_name: Option<Box<str>>,
-    /// The application protocols on offer (RFC 7301).
-    pub alpn: ProtocolNames,
-}
-
-/// Names of application protocols, the client's favourite first. Empty without the extension.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProtocolNames {
-    /// As on the wire, checked: each name behind its length.
-    list: Box<[u8]>,
-}
-
-impl ProtocolNames {
-    /// The names one by one, none of them empty.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut fields = Fields(&self.list);
-        std::iter::from_fn(move || fields.vector8().ok())
-    }
-
-    /// Whether `name` is on offer.
-    pub fn contains(&self, name: &[u8]) -> bool {
-        self.iter().any(|offered| offered == name)
-    }
 }
 
 /// Why the first bytes of a TLS connection are refused. Sections are RFC 8446's, unless said.
@@ -92,7 +70,7 @@ pub enum HelloError {
     BadCipherSuites,
     /// Not even the compression method "null" (section 4.1.2).
     NoCompressionMethod,
-    /// One of the extensions that are read here comes twice (section 4.2).
+    /// The extension with the name comes twice (section 4.2).
     RepeatedExtension,
     /// A list of server names that does not begin with a `host_name`, an empty one included: there
     /// is no other type, and so no telling how long a name of another type is (RFC 6066,
@@ -102,8 +80,6 @@ pub enum HelloError {
     RepeatedHostName,
     /// A `host_name` that is neither a name of DNS nor an IP address: see [`host_name`].
     BadHostName,
-    /// No protocol in the list of protocols, or one without a name (RFC 7301, section 3.1).
-    BadProtocolNames,
 }
 
 impl HelloError {
@@ -122,8 +98,7 @@ impl HelloError {
             | Self::BadLength
             | Self::BadSessionId
             | Self::BadCipherSuites
-            | Self::NoCompressionMethod
-            | Self::BadProtocolNames => Alert::DecodeError,
+            | Self::NoCompressionMethod => Alert::DecodeError,
         }
     }
 }
@@ -235,8 +210,6 @@ const RANDOM_BYTES: usize = 32;
 const SESSION_ID_BYTES_MAX: usize = 32;
 /// The type of extension of RFC 6066, section 3.
 const SERVER_NAME: u16 = 0;
-/// The type of extension of RFC 7301, section 3.1.
-const ALPN: u16 = 16;
 const HOST_NAME: u8 = 0;
 
 /// Whether these bytes, or none, begin a handshake record.
@@ -290,20 +263,14 @@ fn parse(message: &[u8]) -> Result<ClientHello, HelloError> {
 
 fn parse_extensions(mut extensions: Fields<'_>) -> Result<ClientHello, HelloError> {
     let mut server_name = None;
-    let mut alpn = None;
     while !extensions.is_empty() {
         let kind = extensions.u16()?;
         let data = Fields(extensions.vector16()?);
-        let repeated = match kind {
-            SERVER_NAME => server_name.replace(parse_server_name(data)?).is_some(),
-            ALPN => alpn.replace(parse_protocol_names(data)?).is_some(),
-            _ => false,
-        };
-        if repeated {
+        if kind == SERVER_NAME && server_name.replace(parse_server_name(data)?).is_some() {
             return Err(HelloError::RepeatedExtension);
         }
     }
-    Ok(ClientHello { server_name: server_name.flatten(), alpn: alpn.unwrap_or_default() })
+    Ok(ClientHello { server_name: server_name.flatten() })
 }
 
 /// `ServerNameList` (RFC 6066, section 3), or none for an IP address.
@@ -322,22 +289,6 @@ fn parse_server_name(mut data: Fields<'_>) -> Result<Option<Box<str>>, HelloErro
         Some(name) => Ok(Some(name)),
         None if is_ip_address(name) => Ok(None),
         None => Err(HelloError::BadHostName),
-    }
-}
-
-/// `ProtocolNameList` (RFC 7301, section 3.1).
-fn parse_protocol_names(mut data: Fields<'_>) -> Result<ProtocolNames, HelloError> {
-    let list = data.vector16()?;
-    data.end()?;
-    let mut names = Fields(list);
-    while !names.is_empty() {
-        if names.vector8()?.is_empty() {
-            return Err(HelloError::BadProtocolNames);
-        }
-    }
-    match list {
-        [] => Err(HelloError::BadProtocolNames),
-        [..] => Ok(ProtocolNames { list: list.into() }),
     }
 }
 

@@ -11,11 +11,13 @@ use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
 };
 
+/// The type of extension of RFC 7301, section 3.1.
+const ALPN: u16 = 16;
 const KEY_SHARE: u16 = 51;
 const SIGNATURE_ALGORITHMS: u16 = 13;
 
 #[test]
-fn the_hellos_of_a_real_client_give_their_name_and_protocols() {
+fn the_hellos_of_a_real_client_give_their_name_whatever_protocols_it_offers() {
     check_client(client(&[&TLS13]), "under_score.example", Some("under_score.example"), &[]);
     check_client(client(&[&TLS12, &TLS13]), "dot.example.", Some("dot.example"), &["h2"]);
     let old = client(&[&TLS12]);
@@ -69,18 +71,6 @@ fn a_key_share_of_16_kib_gives_the_same_name() {
     ] {
         check_hello(&hello(&extensions), name("a.example"));
     }
-}
-
-#[test]
-fn a_long_list_of_protocols_is_read_to_its_end() {
-    let names: Vec<Vec<u8>> = (0..80_u8).map(|it| vec![it; 1 + usize::from(it % 16)]).collect();
-    let Ok(found) = read(&records(&hello(&[offered(&names), named("a")]), RECORD_BYTES_MAX)) else {
-        panic!("refused");
-    };
-    let Look::Hello(found) = found else { panic!("not found") };
-    assert_eq!(found.alpn.iter().collect::<Vec<_>>(), names);
-    assert!(found.alpn.contains(&names[79]) && !found.alpn.contains(b"h2"));
-    check_hello(&hello(&[offered(&names), named("a")]), Ok(found));
 }
 
 #[test]
@@ -165,21 +155,18 @@ fn a_list_of_names_holds_one_host_name_and_holds_it_first() {
 }
 
 #[test]
-fn a_list_of_protocols_is_not_empty_and_neither_are_they() {
-    for data in [&b"\0\0"[..], b"\0\x01\0", b"\0\x04\x02h2\0"] {
-        check_hello(&hello(&[(ALPN, data.to_vec())]), Err(HelloError::BadProtocolNames));
-    }
-    for data in [&b""[..], b"\0", b"\0\x03\x03h2", b"\0\x03\x02h2\0", b"\0\x04\x02h2"] {
-        check_hello(&hello(&[(ALPN, data.to_vec())]), Err(HelloError::BadLength));
+fn a_list_of_protocols_is_not_read_so_a_broken_one_is_for_whoever_ends_the_tls() {
+    for data in [&b""[..], b"\0\0", b"\0\x01\0", b"\0\x04\x02h2\0", b"\0\x03\x03h2"] {
+        check_hello(&hello(&[(ALPN, data.to_vec()), named("a.example")]), name("a.example"));
     }
 }
 
 #[test]
-fn extensions_that_are_read_come_once() {
+fn the_extension_with_the_name_comes_once() {
     let repeated = Err(HelloError::RepeatedExtension);
     check_hello(&hello(&[named("a"), named("a")]), repeated.clone());
-    check_hello(&hello(&[named("192.0.2.1"), named("a")]), repeated.clone());
-    check_hello(&hello(&[offered(&["h2"]), named("a"), offered(&["h2"])]), repeated);
+    check_hello(&hello(&[named("192.0.2.1"), named("a")]), repeated);
+    check_hello(&hello(&[offered(&["h2"]), named("a"), offered(&["h2"])]), name("a"));
 }
 
 #[test]
@@ -363,7 +350,7 @@ fn client(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     config.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
-/// What the client of this configuration says first gives this name and these protocols.
+/// The client of this configuration asks for this name, whichever protocols it offers.
 #[track_caller]
 fn check_client(mut config: ClientConfig, host: &str, want: Option<&str>, protocols: &[&str]) {
     config.alpn_protocols = protocols.iter().map(|it| it.as_bytes().to_vec()).collect();
@@ -371,10 +358,7 @@ fn check_client(mut config: ClientConfig, host: &str, want: Option<&str>, protoc
     let mut client = ClientConnection::new(Arc::new(config), host).unwrap();
     let mut sent = Vec::new();
     client.write_tls(&mut sent).unwrap();
-    let want = ClientHello {
-        server_name: want.map(Into::into),
-        alpn: if protocols.is_empty() { ProtocolNames::default() } else { names(protocols) },
-    };
+    let want = ClientHello { server_name: want.map(Into::into) };
     assert!(name_that_rustls_accepts(&sent).is_some());
     check(&sent, Ok(Look::Hello(want.clone())));
     check_hello(&gather(&sent, sent.len() - RECORD_HEADER_BYTES), Ok(want));
@@ -420,11 +404,7 @@ fn found(hello: Result<ClientHello, HelloError>) -> Result<Look, HelloError> {
 }
 
 fn name(name: &str) -> Result<ClientHello, HelloError> {
-    Ok(ClientHello { server_name: Some(name.into()), alpn: ProtocolNames::default() })
-}
-
-fn names<T: AsRef<[u8]>>(names: &[T]) -> ProtocolNames {
-    ProtocolNames { list: offered(names).1[2..].into() }
+    Ok(ClientHello { server_name: Some(name.into()) })
 }
 
 /// A message of these bytes in records of at most `size`.
