@@ -83,9 +83,8 @@ const LIMITS: &[Key] = &[
 /// Reads the file at `path`; see [`Config::read`].
 pub(super) fn read(path: &Path) -> Result<Config, Problems> {
     let name = path.display().to_string();
-    let text = read_text(path).map_err(|what| {
+    let text = read_text(path).map_err(|(line, what)| {
         let mut problems = Problems::default();
-        let line = 1;
         problems.add(&Origin::File { name: name.as_str().into(), line, key: "".into() }, what);
         problems
     })?;
@@ -305,17 +304,19 @@ fn file(
     Some(NamedFile { path: folder.join(value), origin })
 }
 
-/// The whole file, or why it cannot be one.
-fn read_text(path: &Path) -> Result<String, String> {
-    let unreadable = |error: io::Error| format!("the file cannot be read: {error}");
+/// The whole file, or in which line and why it cannot be one.
+fn read_text(path: &Path) -> Result<String, (usize, String)> {
+    let unreadable = |error: io::Error| (1, format!("the file cannot be read: {error}"));
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("the file is longer than {FILE_BYTES_MAX} bytes"));
+        return Err((1, format!("the file is longer than {FILE_BYTES_MAX} bytes")));
     }
     String::from_utf8(bytes).map_err(|error| {
-        format!("the file is not UTF-8; byte {} is wrong", error.utf8_error().valid_up_to())
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        (line, format!("the file is not UTF-8; its byte {at} is wrong"))
     })
 }
 
@@ -723,8 +724,9 @@ upstream = "tcp://10.0.0.5:443"            # bytes as they are; "tls://host:port
         assert!(read("/").starts_with("/:1: the file cannot be read: "));
         assert_eq!(read("/dev/zero"), "/dev/zero:1: the file is longer than 1048576 bytes");
         let folder = Folder::new();
-        let message = read(folder.write("latin", b"# caf\xe9").to_str().unwrap());
-        assert!(message.ends_with("latin:1: the file is not UTF-8; byte 5 is wrong"), "{message}");
+        let message = read(folder.write("latin", b"\n\n# caf\xe9").to_str().unwrap());
+        let want = "latin:3: the file is not UTF-8; its byte 7 is wrong";
+        assert!(message.ends_with(want), "{message}");
     }
 
     #[test]
