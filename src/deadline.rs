@@ -12,6 +12,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The name of a time limit: a row of `[timeouts]`.
@@ -202,7 +203,9 @@ impl Alarm {
             sleep.as_mut().reset(at);
         }
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            // Also when the task has had its turn of the runtime: a peer that keeps it busy from one
+            // turn to the next would have no limit otherwise.
+            ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
             if Instant::now() >= at {
                 return Poll::Ready(());
             }
@@ -235,6 +238,7 @@ impl Alarm {
 mod tests {
     use super::*;
     use std::future::pending;
+    use tokio::task::coop::poll_proceed;
     use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
@@ -287,6 +291,23 @@ mod tests {
         assert!(poll_once(&mut alarm, at(600)).await.is_pending());
         poll_fn(|cx| alarm.poll(cx, at(61))).await;
         assert_eq!(begun.elapsed(), Duration::from_secs(61));
+    }
+
+    /// The runtime lets a task do so much at a time, and then finds nothing ready for it.
+    #[tokio::test]
+    async fn a_step_that_uses_up_every_turn_of_its_task_fails_at_its_limit_all_the_same() {
+        let deadline = Deadline { at: Instant::now(), timer: Timer::Linger };
+        let mut turns = 0;
+        let endless = poll_fn(|cx| {
+            turns += 1;
+            assert!(turns < 1000, "the limit is never seen");
+            while let Poll::Ready(progress) = poll_proceed(cx) {
+                progress.made_progress();
+            }
+            Poll::<io::Result<()>>::Pending
+        });
+        let result = Alarm::default().bound(deadline, endless).await;
+        assert!(matches!(result, Err(Halt::Expired(Timer::Linger))));
     }
 
     async fn takes(time: Duration) -> io::Result<()> {
