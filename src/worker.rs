@@ -128,7 +128,7 @@ impl Worker {
                 Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
             });
             match accepted.await {
-                Some(Ok((tcp, address))) => self.admit(tcp, address, index),
+                Some(Ok((tcp, address))) => self.admit(plain(tcp), address, index),
                 Some(Err(error)) => self.accept_failed(&error).await,
                 None => break,
             }
@@ -140,7 +140,7 @@ impl Worker {
             if let Ok(()) = tcp.set_nonblocking(true)
                 && let Ok(tcp) = TcpStream::from_std(tcp)
             {
-                self.admit(tcp, address, index);
+                self.admit(plain(tcp), address, index);
             }
         }
     }
@@ -155,9 +155,8 @@ impl Worker {
         sleep(ACCEPT_BACKOFF).await;
     }
 
-    fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr, index: usize) {
+    fn admit(self: &Rc<Self>, transport: Transport, peer: SocketAddr, index: usize) {
         let listener = &self.context.snapshot.listeners[index];
-        let transport = Transport::Tcp(MeteredTcp::new(tcp));
         let announces = must_announce(&listener.proxy_protocol, peer);
         let entered = self.admission.enter().and_then(|place| match announces {
             // Counted for the client, when it is known.
@@ -280,6 +279,10 @@ impl Worker {
             Session::new(Rc::clone(&refusal.0.context), transport, client).turn_away().await;
         });
     }
+}
+
+fn plain(tcp: TcpStream) -> Transport {
+    Transport::Tcp(MeteredTcp::new(tcp))
 }
 
 /// What a connection holds for as long as it lasts, whichever of its tasks it is at.

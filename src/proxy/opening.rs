@@ -79,23 +79,27 @@ fn poll_header(
         let room = &mut scratch[..PROXY_HEADER_BYTES_MAX];
         let len = ready!(transport.poll_peek(cx, room, *seen))?;
         let is_ended = len == *seen;
-        *seen = len;
         let header = match proxy_protocol::read(&room[..len]) {
             Ok(Some(header)) => header,
-            Ok(None) if !is_ended => return Poll::Ready(Ok(None)),
+            Ok(None) if !is_ended => {
+                *seen = len;
+                return Poll::Ready(Ok(None));
+            }
             Ok(None) if len > 0 => return refuse(OpeningError::BadProxyHeader),
             Ok(None) | Err(ProxyHeaderError::NotProxyProtocol) => {
                 return refuse(OpeningError::NoProxyHeader);
             }
             Err(_) => return refuse(OpeningError::BadProxyHeader),
         };
-        // It was seen, so it is there, and as a whole.
-        let taken = ready!(transport.poll_read(cx, &mut room[..header.len]))?;
-        if taken == header.len {
-            Poll::Ready(Ok(Some(Ok(header))))
-        } else {
-            refuse(OpeningError::BadProxyHeader)
+        // It was seen, so all of it is there, though not always for one read.
+        let mut left = header.len;
+        while left > 0 {
+            match ready!(transport.poll_read(cx, &mut room[..left]))? {
+                0 => return refuse(OpeningError::BadProxyHeader),
+                taken => left -= taken,
+            }
         }
+        Poll::Ready(Ok(Some(Ok(header))))
     })
 }
 

@@ -1,15 +1,20 @@
-//! A worker with an upstream that the test plays: what a panic ends, and what it does not.
+//! A worker with peers that the test plays: what a panic ends, and what it does not; how long a
+//! connection has to say who it is and whom it wants.
 
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::config::Config;
 use crate::net::listen::listen;
+use crate::net::memory::MemoryStream;
 use crate::ops::{LogFormat, log_panic, logged};
 use crate::upstream::{Announcement, Dial, Dialing};
 use clap::Parser;
+use std::io::IoSlice;
 use std::panic::{set_hook, take_hook};
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::Level;
 
 const GET: &[u8] = b"GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -87,6 +92,72 @@ async fn scene() {
     }
     worker.context.drain.begin();
     worker.live.none().await;
+}
+
+/// In tcp mode, for clients that say a name, behind a proxy that announces them.
+const ANNOUNCED: &str = r#"
+[[listener]]
+address = "127.0.0.1:0"
+mode = "tcp"
+proxy_protocol = ["192.0.2.0/24"]
+
+[[forward]]
+server_name = "a.example"
+upstream = "tcp://127.0.0.1:9"
+"#;
+const HEADER: &str = "PROXY TCP4 198.51.100.7 198.51.100.1 4711 443\r\n";
+/// The beginning of a hello.
+const HELLO: &str = "\x16\x03\x01\0\x7f\x01\0\0\x7b\x03\x03random";
+/// The record of a fatal `decode_error`.
+const DECODE_ERROR: &[u8] = b"\x15\x03\x03\0\x02\x02\x32";
+
+#[test]
+fn one_limit_bounds_a_proxy_header_and_the_hello_behind_it() {
+    let (begin, rest) = HEADER.split_at(HEADER.len() / 2);
+    // What comes at the third, the sixth and the ninth second of ten.
+    for (parts, answer, line) in [
+        (["", "", ""], None, "no PROXY header came peer=192.0.2.1:1"),
+        (["P", "R", "O"], None, "no PROXY header came peer=192.0.2.1:1"),
+        ([begin, rest, ""], None, "connection client=198.51.100.7:4711"),
+        ([begin, rest, HELLO], Some(DECODE_ERROR), "connection client=198.51.100.7:4711"),
+        ([HEADER, "\x16", "\x03"], Some(DECODE_ERROR), "connection client=198.51.100.7:4711"),
+    ] {
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            let mut builder = Builder::new_current_thread();
+            let options = LocalOptions::default();
+            let runtime = builder.enable_all().start_paused(true).build_local(options).unwrap();
+            runtime.block_on(say_late(parts, answer));
+        });
+        let told = log.lines().any(|it| it.contains(line) && it.contains("handshake_timeout"));
+        assert!(told, "{parts:?}: {log}");
+    }
+}
+
+/// Sends a part every three seconds, and asserts that the end, or the alert before it, comes when
+/// `handshake` has passed since the beginning.
+async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
+    let config = Config::parse("narrows.toml", Path::new("."), ANNOUNCED).unwrap();
+    let snapshot = Snapshot::load(&config).unwrap();
+    let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
+    let worker = Rc::new(Worker::new(Arc::new(snapshot), admission));
+    let (near, mut far) = MemoryStream::pair(1024);
+    let begun = Instant::now();
+    worker.admit(Transport::Memory(near), SocketAddr::from(([192, 0, 2, 1], 1)), 0);
+    for part in parts {
+        sleep(Duration::from_secs(3)).await;
+        let sent = poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(part.as_bytes())])).await;
+        assert!(sent.is_ok(), "{parts:?}: {sent:?} after {:?}", begun.elapsed());
+    }
+    let mut into = [0; 64];
+    let read = poll_fn(|cx| far.poll_read(cx, &mut into)).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(10), "{parts:?}");
+    match answer {
+        Some(answer) => assert_eq!(&into[..read.unwrap()], answer, "{parts:?}"),
+        None => assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset, "{parts:?}"),
+    }
+    drop(far);
+    worker.live.none().await;
+    assert_eq!(worker.admission.connections(), 0);
 }
 
 fn worker(dialer: Rc<Dialer>) -> Rc<Worker> {
