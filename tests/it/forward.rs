@@ -13,6 +13,7 @@ use crate::support::stage::{GET, OK_LAST};
 use crate::support::stall::pattern;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use tokio_rustls::rustls::ALL_VERSIONS;
 
@@ -411,6 +412,20 @@ async fn a_second_signal_ends_tunnels_at_once() {
     client.expect_end(End::Reset).await;
     upstream.expect_end(End::Reset).await;
     assert!(log.iter().any(|line| line.contains("cause=\"stopped\"")), "{log:?}");
+}
+
+/// Also behind TLS, where many clients take a missing close_notify for an end.
+#[tokio::test]
+async fn a_kill_of_the_process_is_a_reset_of_both_sides() {
+    for mut passage in Passage::all().await {
+        println!("{passage:?}");
+        let (mut client, mut upstream) = opened(&passage).await;
+        passage.relay.signal(rustix::process::Signal::KILL);
+        let (status, _) = passage.relay.ended().await;
+        assert_eq!(status.signal(), Some(rustix::process::Signal::KILL.as_raw()), "{status:?}");
+        client.expect_end(End::Reset).await;
+        upstream.expect_end(End::Reset).await;
+    }
 }
 
 #[tokio::test]
