@@ -1,32 +1,19 @@
 //! Peers that mean harm: what one of them costs is bounded in memory and in time, and honest
-//! clients are served meanwhile.
-//!
-//! Each bound on memory is one for the whole process of the relay, as the kernel counts it, and
-//! stands beside what it is made of. An honest exchange, with a new connection on both sides, may
-//! take as long as anything in these tests; on an idle machine it takes some milliseconds.
-//! `--nocapture` shows what was measured.
+//! clients are served meanwhile. These attack the HTTP relay, those below what is in front of it.
+
+mod proxy_header;
+mod tcp;
 
 use crate::support::client::{connect_plain, connect_plain_from, tls_config};
 use crate::support::origin::Origin;
 use crate::support::peer::{End, Peer};
 use crate::support::relay::{Relay, Setup};
+use crate::support::siege::{BUFFER_KIB, Before, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB};
 use crate::support::stage::{CHUNKED, OK_LAST};
 use crate::support::stall::pattern;
-use crate::support::{GUARD, within};
-use std::cell::Cell;
+use crate::support::within;
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
-
-/// How many attackers there are at one time, unless a test says otherwise.
-const CROWD: usize = 200;
-/// What the relay may grow by without any cause in particular: lists, timers, the allocator.
-const SLACK_KIB: usize = 2 * 1024;
-/// A connection that waits: its task, its session, its entry in the runtime; TLS's state besides.
-const CONNECTION_KIB: usize = 8;
-/// A handshake under way, or TLS's state behind it with its buffers.
-const TLS_KIB: usize = 40;
-/// A pooled buffer with a part of a head, or of a body that a receiver does not take.
-const BUFFER_KIB: usize = 8;
 
 const HONEST: &str = "GET /honest/ HTTP/1.1\r\nHost: a\r\n\r\n";
 const ATTACK: &str = "GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -108,7 +95,7 @@ async fn slow_readers_cost_what_one_read_brought_and_end_when_they_take_nothing(
             while upstream.try_send(&part).await.is_ok() {}
         }));
     }
-    let bound = COUNT * (2 * CONNECTION_KIB + 64 + BUFFER_KIB);
+    let bound = COUNT * (2 * CONNECTION_KIB + READ_KIB + BUFFER_KIB);
     let mut waiting = true;
     while waiting {
         scene.serve_an_honest_client().await;
@@ -205,7 +192,7 @@ async fn a_flood_of_pipelined_requests_is_not_read_ahead() {
                 upstream = Some(scene.attacked.accept().await);
             }
             scene.serve_an_honest_client().await;
-            scene.assert_growth("pipelined requests", 64 + 2 * BUFFER_KIB);
+            scene.assert_growth("pipelined requests", READ_KIB + 2 * BUFFER_KIB);
         }
         scene.attacked.assert_untouched().await;
         attacker.reset();
@@ -281,7 +268,7 @@ async fn a_response_that_never_ends_costs_what_another_does() {
         };
         // It ends when the client has had enough.
         let passing = async { tokio::join!(endless, reading) };
-        scene.serve_during("an endless response", 64 + 2 * BUFFER_KIB, passing).await;
+        scene.serve_during("an endless response", READ_KIB + 2 * BUFFER_KIB, passing).await;
     }
 }
 
@@ -326,8 +313,7 @@ struct Scene {
     relay: Relay,
     attacked: Origin,
     honest: Origin,
-    /// Its memory before the attack.
-    before_kib: usize,
+    before: Before,
 }
 
 impl Scene {
@@ -347,11 +333,9 @@ impl Scene {
             honest.address()
         );
         let relay = setup.with(&route).with(toml).await;
-        let mut scene = Self { relay, attacked, honest, before_kib: 0 };
-        for _ in 0..10 {
-            scene.serve_an_honest_client().await;
-        }
-        scene.before_kib = scene.relay.resident_kib();
+        let before = Before::of(&relay);
+        let scene = Self { relay, attacked, honest, before };
+        scene.warm_up().await;
         scene
     }
 
@@ -375,42 +359,6 @@ impl Scene {
         upstream.send(head).await;
         client.read_head().await;
         (client, upstream)
-    }
-
-    async fn serve_an_honest_client(&self) {
-        let since = Instant::now();
-        let served = within("an honest exchange", self.try_to_serve()).await;
-        assert!(served, "an honest client is turned away");
-        println!("an honest exchange: {:?} of {GUARD:?}", since.elapsed());
-    }
-
-    /// Whether a new client is served.
-    async fn try_to_serve(&self) -> bool {
-        let Ok(mut client) = self.relay.try_connect().await else { return false };
-        if client.try_send(HONEST).await.is_err() {
-            return false;
-        }
-        let upstream = async {
-            let mut upstream = self.honest.accept().await;
-            upstream.read_head().await;
-            upstream.send(OK_LAST).await;
-        };
-        let answer = async {
-            let (bytes, _) = client.read_to_end().await;
-            bytes
-        };
-        tokio::select! {
-            () = upstream => {
-                assert_eq!(client.read_message().await.1, b"ok");
-                client.close().await;
-                true
-            }
-            // Nothing else ends it, or answers: the client itself has not asked for an end.
-            refusal = answer => {
-                assert!(refusal.is_empty() || refusal.starts_with(b"HTTP/1.1 503 "));
-                false
-            }
-        }
     }
 
     /// A million chunks of one byte, each of which has to arrive.
@@ -439,31 +387,44 @@ impl Scene {
             }
         };
         let passing = async { tokio::join!(sending, receiving) };
-        self.serve_during("chunks of one byte", 64 + 2 * BUFFER_KIB, passing).await;
+        self.serve_during("chunks of one byte", READ_KIB + 2 * BUFFER_KIB, passing).await;
+    }
+}
+
+impl Siege for Scene {
+    fn relay(&self) -> &Relay {
+        &self.relay
     }
 
-    /// Serves honest clients until `attack` is over, and watches the relay's memory.
-    async fn serve_during<T>(&self, name: &str, bound_kib: usize, attack: impl Future<Output = T>) {
-        let over = Cell::new(false);
-        let attacking = async {
-            attack.await;
-            over.set(true);
+    fn before(&self) -> &Before {
+        &self.before
+    }
+
+    async fn try_to_serve(&self) -> bool {
+        let Ok(mut client) = self.relay.try_connect().await else { return false };
+        if client.try_send(HONEST).await.is_err() {
+            return false;
+        }
+        let upstream = async {
+            let mut upstream = self.honest.accept().await;
+            upstream.read_head().await;
+            upstream.send(OK_LAST).await;
         };
-        let serving = async {
-            while !over.get() {
-                self.serve_an_honest_client().await;
-                self.assert_growth(name, bound_kib);
+        let answer = async {
+            let (bytes, _) = client.read_to_end().await;
+            bytes
+        };
+        tokio::select! {
+            () = upstream => {
+                assert_eq!(client.read_message().await.1, b"ok");
+                client.close().await;
+                true
             }
-        };
-        tokio::join!(attacking, serving);
-    }
-
-    /// Asserts that the relay has not grown by more than this since before the attack.
-    #[track_caller]
-    fn assert_growth(&self, attack: &str, bound_kib: usize) {
-        let growth = self.relay.resident_kib().saturating_sub(self.before_kib);
-        let bound = bound_kib + SLACK_KIB;
-        println!("{attack}: {growth} KiB of {bound} KiB");
-        assert!(growth <= bound, "{attack}: grown by {growth} KiB, {bound} KiB are allowed");
+            // Nothing else ends it, or answers: the client itself has not asked for an end.
+            refusal = answer => {
+                assert!(refusal.is_empty() || refusal.starts_with(b"HTTP/1.1 503 "));
+                false
+            }
+        }
     }
 }

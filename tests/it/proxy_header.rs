@@ -2,35 +2,21 @@
 
 use crate::support::client::connect_plain;
 use crate::support::origin::Origin;
-use crate::support::passage::{Pair, Passage, connect, listener};
+use crate::support::passage::{
+    FROM_US, Pair, Passage, V1, V2, certificate, connect, hello, two_listeners,
+};
 use crate::support::peer::End;
-use crate::support::relay::{Relay, Setup};
 use crate::support::stage::{GET, OK_LAST};
+use std::time::{Duration, Instant};
 
-const V1: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
-const V2: &[u8] =
-    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb";
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
-const FROM_US: &str = "proxy_protocol = [\"192.0.2.0/24\", \"127.0.0.1\"]\n";
 const FROM_OTHERS: &str = "proxy_protocol = [\"192.0.2.0/24\"]\n";
-
-/// A tcp listener and an http listener, both with `more` keys, before one origin.
-fn relay(origin: &Origin, more: &str, sends: &str) -> Setup {
-    let address = origin.address();
-    let toml = format!(
-        "{}{more}[[listener]]\naddress = \"127.0.0.1:0\"\n{more}\
-         [[forward]]\nserver_name = \"*\"\nupstream = \"tcp://{address}\"\n{sends}\
-         [[route]]\npath = \"/gpt/\"\nupstream = \"http://{address}/\"\n{sends}",
-        listener(false)
-    );
-    Relay::start(&toml)
-}
 
 #[tokio::test]
 async fn a_header_from_a_listed_peer_names_the_client_and_is_not_passed_on() {
     let origin = Origin::plain().await;
-    let relay = relay(&origin, FROM_US, "").await;
+    let relay = two_listeners(&origin, FROM_US, "").await;
     for header in [V1.as_bytes(), V2] {
         // In one piece with what follows, and in two.
         for together in [true, false] {
@@ -63,7 +49,7 @@ async fn a_header_from_a_listed_peer_names_the_client_and_is_not_passed_on() {
 #[tokio::test]
 async fn a_proxy_that_speaks_for_itself_is_the_client() {
     let origin = Origin::plain().await;
-    let relay = relay(&origin, FROM_US, "").await;
+    let relay = two_listeners(&origin, FROM_US, "").await;
     for header in [LOCAL, b"PROXY UNKNOWN\r\n"] {
         let mut client = connect(&relay).await;
         client.send([header, b"hello"].concat()).await;
@@ -92,7 +78,7 @@ async fn a_malformed_header_is_closed_and_has_its_own_words() {
 /// Sends `bytes`, and an end, in place of a header.
 async fn expect_refusal(bytes: &str, what: &str, cause: &str) {
     let origin = Origin::plain().await;
-    let relay = relay(&origin, FROM_US, "").await;
+    let relay = two_listeners(&origin, FROM_US, "").await;
     for address in relay.addresses() {
         let mut client = connect_plain(*address).await;
         client.send(bytes).await;
@@ -109,7 +95,7 @@ async fn expect_refusal(bytes: &str, what: &str, cause: &str) {
 async fn a_header_that_does_not_come_in_time_ends_the_connection() {
     let origin = Origin::plain().await;
     let limits = "[timeouts]\nhandshake = \"200ms\"";
-    let relay = relay(&origin, FROM_US, "").with(limits).await;
+    let relay = two_listeners(&origin, FROM_US, "").with(limits).await;
     for address in relay.addresses() {
         let mut client = connect_plain(*address).await;
         client.send("PROXY TCP4 192.").await;
@@ -121,9 +107,35 @@ async fn a_header_that_does_not_come_in_time_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn one_limit_bounds_a_header_and_the_handshake_behind_it() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let origin = Origin::plain().await;
+    let keys = format!("{FROM_US}{}", certificate());
+    let limits = "[timeouts]\nhandshake = \"2s\"";
+    let relay = two_listeners(&origin, &keys, "").with(limits).await;
+    let hello = hello("localhost");
+    let takes = async |address| {
+        let begun = Instant::now();
+        let mut client = connect_plain(address).await;
+        client.send(&V1[..20]).await;
+        assert!(client.is_silent_for(LIMIT * 3 / 4).await, "there is time left");
+        client.send([&V1.as_bytes()[20..], &hello[..100]].concat()).await;
+        let (bytes, _) = client.read_to_end().await;
+        assert!(bytes.is_empty(), "{bytes:?}");
+        begun.elapsed()
+    };
+    let times = tokio::join!(takes(relay.addresses()[0]), takes(relay.addresses()[1]));
+    for time in [times.0, times.1] {
+        // A limit that began anew behind the header would end it later.
+        assert!(LIMIT <= time && time < LIMIT * 7 / 4, "{time:?}");
+    }
+    origin.assert_untouched().await;
+}
+
+#[tokio::test]
 async fn a_header_from_another_peer_is_not_looked_for() {
     let origin = Origin::plain().await;
-    let relay = relay(&origin, FROM_OTHERS, "").await;
+    let relay = two_listeners(&origin, FROM_OTHERS, "").await;
     let mut client = connect(&relay).await;
     client.send(V1).await;
     let mut upstream = origin.accept().await;
@@ -164,7 +176,7 @@ async fn forwards_announce_the_client_before_all_else() {
 #[tokio::test]
 async fn an_announced_client_is_announced_further() {
     let origin = Origin::plain().await;
-    let relay = relay(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
+    let relay = two_listeners(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
     let mut client = connect(&relay).await;
     client.send([V2, b"hello"].concat()).await;
     let mut upstream = origin.accept().await;
@@ -191,7 +203,7 @@ async fn a_proxy_that_speaks_for_itself_is_announced_by_the_connection_s_own_end
 #[tokio::test]
 async fn routes_announce_the_client_and_share_no_connection() {
     let origin = Origin::plain().await;
-    let relay = relay(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
+    let relay = two_listeners(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
     let mut client = connect_plain(relay.addresses()[1]).await;
     client.send(V1).await;
     for _ in 0..2 {

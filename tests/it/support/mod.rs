@@ -8,6 +8,7 @@ pub mod passage;
 pub mod peer;
 pub mod relay;
 pub mod rig;
+pub mod siege;
 pub mod stage;
 pub mod stall;
 

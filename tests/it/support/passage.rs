@@ -3,12 +3,20 @@
 use super::client::{connect_plain, connect_tls, tls_config};
 use super::origin::Origin;
 use super::peer::Peer;
-use super::relay::Relay;
+use super::relay::{Relay, Setup};
 use super::{certificate_file, within};
 use std::fmt;
 use std::net::SocketAddr;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
+
+/// A PROXY header that announces 192.0.2.7.
+pub const V1: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
+/// The same in binary.
+pub const V2: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb";
+/// Keys of a listener that wants a PROXY header from the clients of the tests.
+pub const FROM_US: &str = "proxy_protocol = [\"192.0.2.0/24\", \"127.0.0.1\"]\n";
 
 /// What a tcp listener and its upstream speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +45,13 @@ impl Pair {
         matches!(self, Self::TlsToTcp | Self::TlsToTls)
     }
 
-    fn origin_tls(self) -> bool {
+    pub fn origin_tls(self) -> bool {
         matches!(self, Self::Through | Self::PlainToTls | Self::TlsToTls)
+    }
+
+    /// An origin that speaks what the upstream of this pair does.
+    pub async fn origin(self) -> Origin {
+        if self.origin_tls() { Origin::tls().await } else { Origin::plain().await }
     }
 }
 
@@ -56,7 +69,7 @@ impl Passage {
 
     /// For `names`, with `more` keys of the forward and `rest` behind that.
     pub async fn with(pair: Pair, names: &str, more: &str, rest: &str) -> Self {
-        let origin = if pair.origin_tls() { Origin::tls().await } else { Origin::plain().await };
+        let origin = pair.origin().await;
         let toml = format!(
             "{}{}{more}\n{rest}",
             listener(pair.listener_tls()),
@@ -97,6 +110,18 @@ impl fmt::Debug for Passage {
 pub fn listener(tls: bool) -> String {
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n";
     format!("{listener}{}", if tls { certificate() } else { String::new() })
+}
+
+/// A relay with a tcp listener and an http listener, both with `more` keys, before one origin.
+pub fn two_listeners(origin: &Origin, more: &str, sends: &str) -> Setup {
+    let address = origin.address();
+    let toml = format!(
+        "{}{more}[[listener]]\naddress = \"127.0.0.1:0\"\n{more}\
+         [[forward]]\nserver_name = \"*\"\nupstream = \"tcp://{address}\"\n{sends}\
+         [[route]]\npath = \"/gpt/\"\nupstream = \"http://{address}/\"\n{sends}",
+        listener(false)
+    );
+    Relay::start(&toml)
 }
 
 /// The keys of a listener that ends TLS as `localhost`.

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion};
 
@@ -222,6 +223,20 @@ impl Peer {
         if let Poll::Ready(result) = now.await {
             let bytes = String::from_utf8_lossy(bytes.filled());
             panic!("the {} should be silent, but read {bytes:?} ({result:?})", self.role);
+        }
+    }
+
+    /// Whether neither a byte nor an end comes for so long; below TLS, if there is any.
+    pub async fn is_silent_for(&mut self, time: Duration) -> bool {
+        timeout(time, self.wire.tcp().peek(&mut [0])).await.is_err()
+    }
+
+    /// Sends a byte of `bytes` each time `gap` has passed, until something comes back.
+    pub async fn trickle(&mut self, bytes: &[u8], gap: Duration) {
+        for byte in bytes {
+            if self.try_send([*byte]).await.is_err() || !self.is_silent_for(gap).await {
+                return;
+            }
         }
     }
 

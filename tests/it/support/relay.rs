@@ -109,6 +109,14 @@ impl Relay {
         within("descriptors to be closed", closed).await;
     }
 
+    /// Its pipes that are open now, in both of their ends.
+    pub fn pipes(&self) -> usize {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the relay runs");
+        // One that is closed meanwhile has no target any more.
+        let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        targets.filter(|it| it.to_string_lossy().starts_with("pipe:")).count() / 2
+    }
+
     /// Its memory now (resident set), in KiB.
     pub fn resident_kib(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -128,6 +136,16 @@ impl Relay {
     /// Waits for a log line that contains `part`, from now or before, and returns it.
     pub async fn wait_for_log(&self, part: &str) -> String {
         self.log.wait_for(part).await.expect("the relay ended before it logged that")
+    }
+
+    /// Waits until so many log lines contain `part`.
+    pub async fn wait_for_log_lines(&self, part: &str, count: usize) {
+        let logged = async {
+            while self.log_lines().iter().filter(|line| line.contains(part)).count() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(&format!("{count} lines with {part:?}"), logged).await;
     }
 
     /// Asks it to stop and waits until it has: status, and all it has logged.
