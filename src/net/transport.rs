@@ -254,7 +254,34 @@ impl Transport {
         cx: &mut Context<'_>,
         scratch: &mut [u8],
     ) -> Poll<io::Result<()>> {
-        while ready!(self.poll_read(cx, scratch))? > 0 {}
-        Poll::Ready(Ok(()))
+        if ready!(self.poll_read(cx, scratch))? == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        // The turn is that of others now: nobody waits for what is thrown away, and a peer that
+        // sends as fast as we read would have it for long.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn what_a_peer_sends_is_thrown_away_with_turns_for_others_in_between() {
+        let (near, mut far) = MemoryStream::pair(1024);
+        for _ in 0..3 {
+            poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(b"x")])).await.unwrap();
+        }
+        far.end(End::Clean);
+        let (mut near, mut scratch, mut turns) = (Transport::Memory(near), [0; 64], 0);
+        let discarding = poll_fn(|cx| {
+            turns += 1;
+            near.poll_discard(cx, &mut scratch)
+        });
+        discarding.await.unwrap();
+        assert_eq!(turns, 4, "the last one for the end");
     }
 }
