@@ -203,8 +203,8 @@ impl Alarm {
             sleep.as_mut().reset(at);
         }
         loop {
-            // Also when the task has had its turn of the runtime: a peer that keeps it busy from one
-            // turn to the next would have no limit otherwise.
+            // Also when the task has had its turn of the runtime: a peer that keeps it busy from
+            // one turn to the next would have no limit otherwise.
             ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
             if Instant::now() >= at {
                 return Poll::Ready(());
