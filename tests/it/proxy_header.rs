@@ -187,7 +187,7 @@ async fn an_announced_client_is_announced_further() {
 #[tokio::test]
 async fn a_proxy_that_speaks_for_itself_is_announced_by_the_connection_s_own_ends() {
     let origin = Origin::plain().await;
-    let relay = relay(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
+    let relay = two_listeners(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
     let arrived = relay.address().port();
     for header in [LOCAL, b"PROXY UNKNOWN\r\n"] {
         let mut client = connect(&relay).await;
