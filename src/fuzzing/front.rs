@@ -31,12 +31,24 @@ pub fn client_hello(data: &[u8]) {
             let name = name.as_deref().map(|name| name.strip_suffix('.').unwrap_or(name));
             assert_eq!(hello.server_name.as_deref(), name);
         }
-        // It knows 0.2, which was SSL 2.0's, as the version of a record; nobody sends that.
-        Some((_, Ok(Look::NotTls))) if data.starts_with(&[22, 0, 2]) => {}
+        // It takes the versions of SSL 2.0 and DTLS for those of a record; nobody sends that.
+        Some((_, Ok(Look::NotTls) | Err(HelloError::BadRecordVersion))) if !is_3_x(data) => {}
         // Its limits are wider.
         Some((_, Err(HelloError::HelloTooLong | HelloError::RecordTooLong))) => {}
         other => panic!("rustls accepts what gives {other:?}"),
     }
+}
+
+/// Whether all records are of version 3.x.
+fn is_3_x(mut records: &[u8]) -> bool {
+    while let [_, major, _, high, low, rest @ ..] = records {
+        if *major != 3 {
+            return false;
+        }
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        records = rest.get(len..).unwrap_or(&[]);
+    }
+    true
 }
 
 /// None when rustls refuses the bytes, or waits for more.
