@@ -3,7 +3,7 @@
 //! WebSocket, kept connections, bodies of any size), they are; everything else is as they are
 //! installed.
 
-use crate::programs::{Folder, Program};
+use crate::programs::{Folder, HAPROXY_DEFAULTS, Program};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -62,17 +62,7 @@ http {{
 
 fn haproxy_configuration(address: SocketAddr, origin: SocketAddr) -> String {
     format!(
-        r#"global
-  nbthread 1
-  maxconn 1000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  http-reuse always
-  option http-no-delay
-frontend clients
+        r#"{HAPROXY_DEFAULTS}frontend clients
   bind {address}
   http-request deny deny_status 404 unless {{ path_beg /gpt/ }}
   default_backend api

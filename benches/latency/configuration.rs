@@ -2,7 +2,7 @@
 //! verified upstream and kept connections, with one worker, and as well as it can. What nginx and
 //! HAProxy need to be told for that, they are.
 
-use crate::programs::{Folder, Program};
+use crate::programs::{Folder, HAPROXY_DEFAULTS, Program};
 use crate::{CA, CERTIFICATE, KEY};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -72,17 +72,7 @@ http {{
 fn haproxy_configuration(address: SocketAddr, origin: SocketAddr, both: &Path) -> String {
     let both = both.display();
     format!(
-        r#"global
-  nbthread 1
-  maxconn 1000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 600s
-  timeout server 600s
-  http-reuse always
-  option http-no-delay
-frontend clients
+        r#"{HAPROXY_DEFAULTS}frontend clients
   bind {address} ssl crt {both} alpn http/1.1
   default_backend api
 backend api

@@ -17,6 +17,20 @@ use std::{env, io, process};
 const PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 
+/// What HAProxy is told in front of its own proxies: one worker, and nothing held back.
+pub(crate) const HAPROXY_DEFAULTS: &str = "\
+global
+  nbthread 1
+  maxconn 1000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  http-reuse always
+  option http-no-delay
+";
+
 /// A program that can be started as a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {

@@ -85,12 +85,9 @@ impl FieldId {
             (17, b't') => ("transfer-encoding", Self::TransferEncoding),
             (17, b'x') => ("x-accel-buffering", Self::XAccelBuffering),
             (19, b'p') => ("proxy-authorization", Self::ProxyAuthorization),
-            _ => return has_client_prefix(name).then_some(Self::ClientInfo),
+            _ => return client_info(name),
         };
-        if name.eq_ignore_ascii_case(known.as_bytes()) {
-            return Some(id);
-        }
-        has_client_prefix(name).then_some(Self::ClientInfo)
+        if name.eq_ignore_ascii_case(known.as_bytes()) { Some(id) } else { client_info(name) }
     }
 }
 
@@ -170,22 +167,23 @@ impl<'b> FieldSection<'b> {
     }
 }
 
-/// Whether the name belongs to one of the two families of client information.
+/// The id of a name that belongs to one of the two families of client information.
 ///
 /// `CF-Access-*` (service tokens) and `cf-aig-*` (AI Gateway) are what a client shows to an
 /// upstream at Cloudflare. What Access adds for a server behind it says who the user is.
-fn has_client_prefix(name: &[u8]) -> bool {
+fn client_info(name: &[u8]) -> Option<FieldId> {
     let begins_with = |prefix: &[u8]| {
         name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix))
     };
-    match name.first() {
+    let is_client_info = match name.first() {
         Some(b'c' | b'C') if begins_with(b"cf-access-") => {
             begins_with(b"cf-access-authenticated-") || begins_with(b"cf-access-jwt-")
         }
         Some(b'c' | b'C') => begins_with(b"cf-") && !begins_with(b"cf-aig-"),
         Some(b'x' | b'X') => begins_with(b"x-forwarded"),
         _ => false,
-    }
+    };
+    is_client_info.then_some(FieldId::ClientInfo)
 }
 
 #[cfg(test)]

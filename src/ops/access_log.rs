@@ -107,24 +107,6 @@ pub enum Outcome {
 pub struct MethodName(&'static str);
 
 impl ExchangeRecord {
-    /// The record of an exchange of which nothing is known but its client.
-    pub fn new(client: SocketAddr) -> Self {
-        Self {
-            client,
-            route: None,
-            method: MethodName::OTHER,
-            status: None,
-            reused: None,
-            connect: None,
-            head: None,
-            first_byte: None,
-            total: Duration::ZERO,
-            to_upstream: 0,
-            to_client: 0,
-            outcome: Outcome::Completed,
-        }
-    }
-
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
     /// `info` otherwise.
     pub fn emit(&self) {
@@ -274,6 +256,19 @@ mod tests {
     }
 
     fn empty() -> ExchangeRecord {
-        ExchangeRecord::new(SocketAddr::from(([192, 0, 2, 7], 4711)))
+        ExchangeRecord {
+            client: SocketAddr::from(([192, 0, 2, 7], 4711)),
+            route: None,
+            method: MethodName::OTHER,
+            status: None,
+            reused: None,
+            connect: None,
+            head: None,
+            first_byte: None,
+            total: Duration::ZERO,
+            to_upstream: 0,
+            to_client: 0,
+            outcome: Outcome::Completed,
+        }
     }
 }

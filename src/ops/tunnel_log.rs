@@ -77,20 +77,6 @@ pub enum ConnectionEnd {
 }
 
 impl ConnectionRecord {
-    /// The record of a connection of which nothing is known but its client.
-    pub fn new(client: SocketAddr) -> Self {
-        Self {
-            client,
-            forward: None,
-            server_name: None,
-            connect: None,
-            total: Duration::ZERO,
-            to_upstream: 0,
-            to_client: 0,
-            end: ConnectionEnd::Closed,
-        }
-    }
-
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
     /// `info` otherwise.
     pub fn emit(&self) {
@@ -132,7 +118,7 @@ mod tests {
             total: Duration::from_secs(60),
             to_upstream: 17,
             to_client: 4096,
-            ..ConnectionRecord::new(SocketAddr::from(([192, 0, 2, 7], 4711)))
+            ..empty()
         };
         let text = logged(LogFormat::Text, Level::INFO, || record.emit());
         let want = "INFO narrows::access: connection forward=\"*.example.com\" \
@@ -149,8 +135,7 @@ mod tests {
             (Peer::Narrows, "ERROR", "narrows"),
         ] {
             let end = ConnectionEnd::Refused { fault, cause: "forward_not_found" };
-            let client = SocketAddr::from(([192, 0, 2, 7], 4711));
-            let record = ConnectionRecord { end, ..ConnectionRecord::new(client) };
+            let record = ConnectionRecord { end, ..empty() };
             let text = logged(LogFormat::Text, Level::INFO, || record.emit());
             let want = format!(
                 "{level} narrows::access: connection client=192.0.2.7:4711 total_ms=0.000 \
@@ -158,6 +143,19 @@ mod tests {
                  cause=\"forward_not_found\"\n"
             );
             assert!(text.ends_with(&want), "{text}");
+        }
+    }
+
+    fn empty() -> ConnectionRecord {
+        ConnectionRecord {
+            client: SocketAddr::from(([192, 0, 2, 7], 4711)),
+            forward: None,
+            server_name: None,
+            connect: None,
+            total: Duration::ZERO,
+            to_upstream: 0,
+            to_client: 0,
+            end: ConnectionEnd::Closed,
         }
     }
 }

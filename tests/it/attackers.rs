@@ -8,7 +8,9 @@ use crate::support::client::{connect_plain, connect_plain_from, tls_config};
 use crate::support::origin::Origin;
 use crate::support::peer::{End, Peer};
 use crate::support::relay::{Relay, Setup};
-use crate::support::siege::{BUFFER_KIB, Before, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB};
+use crate::support::siege::{
+    BUFFER_KIB, Besieged, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB,
+};
 use crate::support::stage::{CHUNKED, OK_LAST};
 use crate::support::stall::pattern;
 use crate::support::within;
@@ -310,10 +312,9 @@ async fn a_response_without_an_end_in_its_framing_is_cut_at_its_bound() {
 
 /// A relay with an origin for attackers and one for honest clients.
 struct Scene {
-    relay: Relay,
+    relay: Besieged,
     attacked: Origin,
     honest: Origin,
-    before: Before,
 }
 
 impl Scene {
@@ -333,8 +334,8 @@ impl Scene {
             honest.address()
         );
         let relay = setup.with(&route).with(toml).await;
-        let before = Before::of(&relay);
-        let scene = Self { relay, attacked, honest, before };
+        let relay = Besieged::new(relay);
+        let scene = Self { relay, attacked, honest };
         scene.warm_up().await;
         scene
     }
@@ -392,12 +393,8 @@ impl Scene {
 }
 
 impl Siege for Scene {
-    fn relay(&self) -> &Relay {
+    fn relay(&self) -> &Besieged {
         &self.relay
-    }
-
-    fn before(&self) -> &Before {
-        &self.before
     }
 
     async fn try_to_serve(&self) -> bool {

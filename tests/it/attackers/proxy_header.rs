@@ -5,8 +5,7 @@ use crate::support::client::connect_plain;
 use crate::support::origin::Origin;
 use crate::support::passage::{FROM_US, V1, V2, two_listeners};
 use crate::support::peer::{End, Peer};
-use crate::support::relay::Relay;
-use crate::support::siege::{Before, CONNECTION_KIB, CROWD, Siege, all_of};
+use crate::support::siege::{Besieged, CONNECTION_KIB, CROWD, Siege, all_of};
 use crate::support::stage::{GET, OK_LAST};
 use std::time::{Duration, Instant};
 
@@ -77,17 +76,16 @@ async fn headers_without_an_end_are_refused_at_their_bound() {
 
 /// A relay with a tcp listener and an http listener in front of an origin.
 struct Scene {
-    relay: Relay,
+    relay: Besieged,
     origin: Origin,
-    before: Before,
 }
 
 impl Scene {
     async fn new(toml: &str) -> Self {
         let origin = Origin::plain().await;
         let relay = two_listeners(&origin, FROM_US, "").with(toml).await;
-        let before = Before::of(&relay);
-        let scene = Self { relay, origin, before };
+        let relay = Besieged::new(relay);
+        let scene = Self { relay, origin };
         scene.warm_up().await;
         scene
     }
@@ -99,12 +97,8 @@ impl Scene {
 }
 
 impl Siege for Scene {
-    fn relay(&self) -> &Relay {
+    fn relay(&self) -> &Besieged {
         &self.relay
-    }
-
-    fn before(&self) -> &Before {
-        &self.before
     }
 
     /// By either listener. There is no limit by which one could be turned away.

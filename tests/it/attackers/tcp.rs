@@ -6,10 +6,11 @@ use crate::support::passage::{Pair, forward, hello, listener};
 use crate::support::peer::{End, Peer};
 use crate::support::relay::Relay;
 use crate::support::siege::{
-    BUFFER_KIB, Before, CONNECTION_KIB, CROWD, PIPES_KEPT, READ_KIB, Siege, TLS_KIB, all_of,
+    BUFFER_KIB, Besieged, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB, all_of,
 };
 use crate::support::stall::pattern;
 use crate::support::{GUARD, within};
+use narrows::limits::PIPES_KEPT_MAX;
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -88,7 +89,7 @@ async fn what_is_sent_behind_a_refusal_is_thrown_away_for_as_long_as_its_limit()
 async fn stuck_tunnels_between_plain_sockets_cost_a_pipe_each() {
     let pipes = stuck_tunnels(Pair::PlainToTcp, STUCK * TUNNEL_KIB).await;
     println!("stuck tunnels: {pipes} pipes of 256 KiB");
-    assert!(pipes <= STUCK + PIPES_KEPT, "{pipes} pipes for {STUCK} tunnels");
+    assert!(pipes <= STUCK + PIPES_KEPT_MAX, "{pipes} pipes for {STUCK} tunnels");
 }
 
 /// Half of the tunnels are stuck on their plain side, half on that with TLS.
@@ -97,7 +98,7 @@ async fn stuck_tunnels_with_tls_cost_what_one_read_brought_and_its_records() {
     let bytes = STUCK * (READ_KIB + BUFFER_KIB) + STUCK / 2 * RECORDS_KIB;
     for pair in [Pair::TlsToTcp, Pair::PlainToTls] {
         let pipes = stuck_tunnels(pair, STUCK * (TUNNEL_KIB + TLS_KIB) + bytes).await;
-        assert!(pipes <= PIPES_KEPT, "{pipes} pipes for bytes that are copied");
+        assert!(pipes <= PIPES_KEPT_MAX, "{pipes} pipes for bytes that are copied");
     }
 }
 
@@ -203,12 +204,11 @@ async fn a_flood_of_tunnels_from_one_address_keeps_nobody_else_out() {
 
 /// A relay with a tcp listener, and an origin for attackers and one for honest clients.
 struct Scene {
-    relay: Relay,
+    relay: Besieged,
     /// What an attacker's connection is on both sides.
     pair: Pair,
     attacked: Origin,
     honest: Origin,
-    before: Before,
 }
 
 impl Scene {
@@ -219,8 +219,8 @@ impl Scene {
         let forwards = forward("localhost", honestly, honest.address())
             + &forward(names, pair, attacked.address());
         let relay = Relay::start(&(listener(pair.listener_tls()) + &forwards)).with(toml).await;
-        let before = Before::of(&relay);
-        let scene = Self { relay, pair, attacked, honest, before };
+        let relay = Besieged::new(relay);
+        let scene = Self { relay, pair, attacked, honest };
         scene.warm_up().await;
         scene
     }
@@ -251,12 +251,8 @@ impl Scene {
 }
 
 impl Siege for Scene {
-    fn relay(&self) -> &Relay {
+    fn relay(&self) -> &Besieged {
         &self.relay
-    }
-
-    fn before(&self) -> &Before {
-        &self.before
     }
 
     async fn try_to_serve(&self) -> bool {

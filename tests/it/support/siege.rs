@@ -7,7 +7,9 @@
 
 use super::relay::Relay;
 use super::{GUARD, within};
+use narrows::limits::PIPES_KEPT_MAX;
 use std::cell::Cell;
+use std::ops::Deref;
 use std::time::Instant;
 use tokio::task::JoinHandle;
 
@@ -23,34 +25,39 @@ pub const TLS_KIB: usize = 40;
 pub const BUFFER_KIB: usize = 8;
 /// What one read may bring.
 pub const READ_KIB: usize = 64;
-/// Empty pipes that a worker keeps (`limits::PIPES_KEPT_MAX`); they have two descriptors each.
-pub const PIPES_KEPT: usize = 16;
 
-/// What a relay had before the attack.
-pub struct Before {
+/// A relay, and what it had before the attack.
+pub struct Besieged {
+    relay: Relay,
     resident_kib: Cell<usize>,
     descriptors: usize,
     pipes: usize,
 }
 
-impl Before {
-    /// Of a relay that has just started.
-    pub fn of(relay: &Relay) -> Self {
+impl Besieged {
+    /// One that has just started.
+    pub fn new(relay: Relay) -> Self {
         Self {
             resident_kib: Cell::new(relay.resident_kib()),
             descriptors: relay.descriptors(),
             pipes: relay.pipes(),
+            relay,
         }
+    }
+}
+
+impl Deref for Besieged {
+    type Target = Relay;
+
+    fn deref(&self) -> &Relay {
+        &self.relay
     }
 }
 
 /// A relay, attackers, and honest clients.
 pub trait Siege {
     /// The relay under attack.
-    fn relay(&self) -> &Relay;
-
-    /// What it had before.
-    fn before(&self) -> &Before;
+    fn relay(&self) -> &Besieged;
 
     /// Whether a new client is served.
     async fn try_to_serve(&self) -> bool;
@@ -60,7 +67,7 @@ pub trait Siege {
         for _ in 0..10 {
             self.serve_an_honest_client().await;
         }
-        self.before().resident_kib.set(self.relay().resident_kib());
+        self.relay().resident_kib.set(self.relay().resident_kib());
     }
 
     /// Asserts that a new client is served, and shows how long that takes.
@@ -96,7 +103,7 @@ pub trait Siege {
     /// Asserts that the relay has not grown by more than this since before the attack.
     #[track_caller]
     fn assert_growth(&self, attack: &str, bound_kib: usize) {
-        let before = self.before().resident_kib.get();
+        let before = self.relay().resident_kib.get();
         let growth = self.relay().resident_kib().saturating_sub(before);
         let bound = bound_kib + SLACK_KIB;
         println!("{attack}: {growth} KiB of {bound} KiB");
@@ -105,12 +112,12 @@ pub trait Siege {
 
     /// The pipes that it has opened since.
     fn new_pipes(&self) -> usize {
-        self.relay().pipes().saturating_sub(self.before().pipes)
+        self.relay().pipes().saturating_sub(self.relay().pipes)
     }
 
-    /// Waits until it has no descriptor more than before, but those of the pipes that it keeps.
+    /// Waits until it has no descriptor more than before, but the two of each pipe that it keeps.
     async fn wait_for_descriptors(&self) {
-        let most = self.before().descriptors + 2 * PIPES_KEPT;
+        let most = self.relay().descriptors + 2 * PIPES_KEPT_MAX;
         self.relay().wait_for_descriptors(most).await;
     }
 }
