@@ -63,7 +63,7 @@ impl TlsStream {
             ready!(tcp.poll_readable(cx));
         }
         let mut filled = 0;
-        while filled < into.len() {
+        while filled < into.len() && (filled == 0 || self.may_hold_more()) {
             match Pin::new(&mut self.stream).poll_fill_buf(cx) {
                 Poll::Ready(Ok([])) => return Poll::Ready(Ok(filled)),
                 Poll::Ready(Ok(bytes)) => {
@@ -81,6 +81,12 @@ impl TlsStream {
             }
         }
         if filled > 0 { Poll::Ready(Ok(filled)) } else { Poll::Pending }
+    }
+
+    /// Whether another read, right behind one that found something, may do so, too.
+    fn may_hold_more(&self) -> bool {
+        let (tcp, session) = self.stream.get_ref();
+        !(session.wants_read() && tcp.is_emptied())
     }
 
     /// Encrypts and writes some of `slices`.
