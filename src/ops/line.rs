@@ -44,11 +44,19 @@ pub(super) struct Address(pub(super) SocketAddr);
 impl fmt::Display for Address {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SocketAddr::V4(address) = self.0 else { return self.0.fmt(to) };
+        // In one piece: each is looked through for what needs an escape.
+        let mut text = [0; b"255.255.255.255:65535".len()];
+        let mut len = 0;
+        let mut push = |part: &str| {
+            text[len..len + part.len()].copy_from_slice(part.as_bytes());
+            len += part.len();
+        };
         for (octet, behind) in address.ip().octets().into_iter().zip([".", ".", ".", ":"]) {
-            to.write_str(itoa::Buffer::new().format(octet))?;
-            to.write_str(behind)?;
+            push(itoa::Buffer::new().format(octet));
+            push(behind);
         }
-        to.write_str(itoa::Buffer::new().format(address.port()))
+        push(itoa::Buffer::new().format(address.port()));
+        to.write_str(str::from_utf8(&text[..len]).unwrap_or_default())
     }
 }
 
@@ -170,7 +178,9 @@ mod tests {
 
     #[test]
     fn addresses_are_printed_as_the_standard_library_prints_them() {
-        for text in ["0.0.0.0:0", "192.0.2.10:65535", "[2001:db8::1]:443", "[::ffff:1.2.3.4]:80"] {
+        for text in
+            ["0.0.0.0:0", "255.255.255.255:65535", "[2001:db8::1]:443", "[::ffff:1.2.3.4]:80"]
+        {
             let address: SocketAddr = text.parse().unwrap();
             assert_eq!(Address(address).to_string(), address.to_string());
         }
