@@ -10,7 +10,6 @@ use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX, RESOLVER_THREADS_MAX};
 use crate::net::admission::{Admission, Full, Place};
-use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::ops::write_gathered_lines;
 use crate::proxy::context::Drain;
@@ -282,7 +281,7 @@ impl Worker {
 }
 
 fn plain(tcp: TcpStream) -> Transport {
-    Transport::Tcp(MeteredTcp::new(tcp))
+    Transport::from(tcp)
 }
 
 /// What a connection holds for as long as it lasts, whichever of its tasks it is at.
@@ -301,7 +300,7 @@ async fn secure(
     deadline: Deadline,
 ) -> Option<Transport> {
     let (config, tcp) = match (&listener.tls, transport) {
-        (Some(config), Transport::Tcp(tcp)) => (config, tcp),
+        (Some(config), Transport::Tcp(tcp)) => (config, *tcp),
         (_, transport) => return Some(transport),
     };
     let client = who.address;

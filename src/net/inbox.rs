@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn left_overs_stand_before_what_is_read_next() {
         let (near, mut far) = MemoryStream::pair(64);
-        let mut from = Transport::Memory(near);
+        let mut from = Transport::from(near);
         let mut inbox = Inbox::default();
         let cx = &mut Context::from_waker(Waker::noop());
         for part in [b"hel".as_slice(), b"lo", b" world"] {

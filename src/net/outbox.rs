@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn what_is_queued_leaves_in_one_write_with_what_is_sent() {
         let (near, mut far) = MemoryStream::pair(64);
-        let mut to = Transport::Memory(near);
+        let mut to = Transport::from(near);
         let mut outbox = Outbox::default();
         outbox.queue().extend_from_slice(b"head ");
         let cx = &mut Context::from_waker(Waker::noop());
@@ -244,7 +244,7 @@ mod tests {
     fn a_socket_that_fails_shows_at_the_drain() {
         let (near, far) = MemoryStream::pair(64);
         drop(far);
-        let mut to = Transport::Memory(near);
+        let mut to = Transport::from(near);
         let mut outbox = Outbox::default();
         let cx = &mut Context::from_waker(Waker::noop());
         outbox.send(cx, &mut to, &[b"lost"]);
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_copy_holds_all_that_was_queued_and_sent_or_nothing() {
         let (near, _far) = MemoryStream::pair(4);
-        let mut to = Transport::Memory(near);
+        let mut to = Transport::from(near);
         let cx = &mut Context::from_waker(Waker::noop());
         let mut outbox = Outbox::with(Buffer::copy_of(b"head"));
         outbox.keep_copy(9);
@@ -288,7 +288,7 @@ mod tests {
     fn whatever_is_not_taken_is_kept_in_order_wherever_the_cut_is() {
         for capacity in 1..12 {
             let (near, mut far) = MemoryStream::pair(capacity);
-            let mut to = Transport::Memory(near);
+            let mut to = Transport::from(near);
             let mut outbox = Outbox::default();
             outbox.queue().extend_from_slice(b"abc");
             let cx = &mut Context::from_waker(Waker::noop());

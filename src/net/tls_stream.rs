@@ -6,46 +6,66 @@
 //! they save, because each counts against the task's budget.
 
 use crate::net::tcp::MeteredTcp;
+use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio_rustls::{client, server};
 
-/// TLS over TCP, behind its handshake.
+/// TLS over TCP, behind its handshake, on either side of it.
 #[derive(Debug)]
-pub struct TlsStream {
-    stream: tokio_rustls::TlsStream<MeteredTcp>,
+pub struct TlsStream<S: ?Sized = dyn Session> {
     /// What went wrong behind bytes that a read gave out first.
     failed: Option<io::Error>,
+    session: S,
+}
+
+/// What the two sides of a handshake have in common behind it. The larger one is no measure for
+/// the memory of the other.
+pub trait Session: AsyncBufRead + AsyncWrite + Debug + Unpin {
+    /// What carries it.
+    fn tcp(&self) -> &MeteredTcp;
+
+    /// What carries it.
+    fn tcp_mut(&mut self) -> &mut MeteredTcp;
+
+    /// Whether all that has come was given out, so that only the socket has more.
+    fn wants_read(&self) -> bool;
+
+    /// Whether the peer is the client of the handshake.
+    fn is_with_client(&self) -> bool;
+
+    /// The name that a client asked for.
+    fn asked_name(&self) -> Option<&str>;
+}
+
+impl<S: Session> TlsStream<S> {
+    /// The stream of either side of a handshake.
+    pub fn new(session: S) -> Self {
+        Self { failed: None, session }
+    }
 }
 
 impl TlsStream {
-    /// The stream of either side of a handshake.
-    pub fn new(stream: impl Into<tokio_rustls::TlsStream<MeteredTcp>>) -> Self {
-        Self { stream: stream.into(), failed: None }
-    }
-
     /// Whether the peer is the client of the handshake.
     pub fn is_with_client(&self) -> bool {
-        matches!(self.stream, tokio_rustls::TlsStream::Server(_))
+        self.session.is_with_client()
     }
 
     /// The name that a client asked for.
     pub fn asked_name(&self) -> Option<&str> {
-        match &self.stream {
-            tokio_rustls::TlsStream::Server(tls) => tls.get_ref().1.server_name(),
-            tokio_rustls::TlsStream::Client(_) => None,
-        }
+        self.session.asked_name()
     }
 
     /// What carries it.
     pub fn tcp(&self) -> &MeteredTcp {
-        self.stream.get_ref().0
+        self.session.tcp()
     }
 
     /// What carries it.
     pub fn tcp_mut(&mut self) -> &mut MeteredTcp {
-        self.stream.get_mut().0
+        self.session.tcp_mut()
     }
 
     /// Reads what is there, records together as far as they fit. 0 is close_notify. There must be
@@ -58,18 +78,17 @@ impl TlsStream {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
-        let (tcp, session) = self.stream.get_ref();
-        if session.wants_read() {
-            ready!(tcp.poll_readable(cx));
+        if self.session.wants_read() {
+            ready!(self.tcp().poll_readable(cx));
         }
         let mut filled = 0;
         while filled < into.len() && (filled == 0 || self.may_hold_more()) {
-            match Pin::new(&mut self.stream).poll_fill_buf(cx) {
+            match Pin::new(&mut self.session).poll_fill_buf(cx) {
                 Poll::Ready(Ok([])) => return Poll::Ready(Ok(filled)),
                 Poll::Ready(Ok(bytes)) => {
                     let len = bytes.len().min(into.len() - filled);
                     into[filled..filled + len].copy_from_slice(&bytes[..len]);
-                    Pin::new(&mut self.stream).consume(len);
+                    Pin::new(&mut self.session).consume(len);
                     filled += len;
                 }
                 Poll::Ready(Err(error)) if filled == 0 => return Poll::Ready(Err(error)),
@@ -85,8 +104,7 @@ impl TlsStream {
 
     /// Whether another read, right behind one that found something, may do so, too.
     fn may_hold_more(&self) -> bool {
-        let (tcp, session) = self.stream.get_ref();
-        !(session.wants_read() && tcp.is_emptied())
+        !(self.tcp().is_emptied() && self.session.wants_read())
     }
 
     /// Encrypts and writes some of `slices`.
@@ -98,7 +116,7 @@ impl TlsStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.session).poll_write_vectored(cx, slices)
     }
 
     /// Moves what was encrypted but not yet handed to the socket.
@@ -106,7 +124,7 @@ impl TlsStream {
     /// # Errors
     /// Those of the socket.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.session).poll_flush(cx)
     }
 
     /// Sends close_notify and then FIN.
@@ -114,7 +132,51 @@ impl TlsStream {
     /// # Errors
     /// Those of the socket.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.session).poll_shutdown(cx)
+    }
+}
+
+impl Session for server::TlsStream<MeteredTcp> {
+    fn tcp(&self) -> &MeteredTcp {
+        self.get_ref().0
+    }
+
+    fn tcp_mut(&mut self) -> &mut MeteredTcp {
+        self.get_mut().0
+    }
+
+    fn wants_read(&self) -> bool {
+        self.get_ref().1.wants_read()
+    }
+
+    fn is_with_client(&self) -> bool {
+        true
+    }
+
+    fn asked_name(&self) -> Option<&str> {
+        self.get_ref().1.server_name()
+    }
+}
+
+impl Session for client::TlsStream<MeteredTcp> {
+    fn tcp(&self) -> &MeteredTcp {
+        self.get_ref().0
+    }
+
+    fn tcp_mut(&mut self) -> &mut MeteredTcp {
+        self.get_mut().0
+    }
+
+    fn wants_read(&self) -> bool {
+        self.get_ref().1.wants_read()
+    }
+
+    fn is_with_client(&self) -> bool {
+        false
+    }
+
+    fn asked_name(&self) -> Option<&str> {
+        None
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
-use crate::net::tls_stream::TlsStream;
+use crate::net::tls_stream::{Session, TlsStream};
 use crate::net::unacked::unacknowledged;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -18,16 +18,35 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
-/// A connected byte stream.
+/// A connected byte stream. Boxed, so that none is as large as the largest of them.
 #[derive(Debug)]
 pub enum Transport {
     /// Plain TCP.
-    Tcp(MeteredTcp),
-    /// TLS. Boxed, because its state is over a kilobyte.
+    Tcp(Box<MeteredTcp>),
+    /// TLS.
     Tls(Box<TlsStream>),
     /// Memory, for tests and fuzzing.
-    Memory(MemoryStream),
+    Memory(Box<MemoryStream>),
+}
+
+impl From<TcpStream> for Transport {
+    fn from(tcp: TcpStream) -> Self {
+        Self::Tcp(Box::new(MeteredTcp::new(tcp)))
+    }
+}
+
+impl From<MemoryStream> for Transport {
+    fn from(memory: MemoryStream) -> Self {
+        Self::Memory(Box::new(memory))
+    }
+}
+
+impl<S: Session + 'static> From<S> for Transport {
+    fn from(tls: S) -> Self {
+        Self::Tls(Box::new(TlsStream::new(tls)))
+    }
 }
 
 /// What waits to be read from a connection.
@@ -276,7 +295,7 @@ mod tests {
             poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(b"x")])).await.unwrap();
         }
         far.end(End::Clean);
-        let (mut near, mut scratch, mut turns) = (Transport::Memory(near), [0; 64], 0);
+        let (mut near, mut scratch, mut turns) = (Transport::from(near), [0; 64], 0);
         let discarding = poll_fn(|cx| {
             turns += 1;
             near.poll_discard(cx, &mut scratch)

@@ -102,9 +102,9 @@ pub enum Outcome {
     Switched,
 }
 
-/// A method's name for the log: one of a fixed list, or `other`.
+/// A method's name for the log: its place in a fixed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MethodName(&'static str);
+pub struct MethodName(u8);
 
 impl ExchangeRecord {
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
@@ -136,23 +136,23 @@ impl Outcome {
 
 impl MethodName {
     /// A method that is not in the list, or a request that never showed one.
-    pub const OTHER: Self = Self("other");
+    pub const OTHER: Self = Self(0);
 
     /// Finds `method` in the list. Methods are case-sensitive (RFC 9110, section 9.1).
     pub fn of(method: &[u8]) -> Self {
-        let known = KNOWN_METHODS.iter().find(|name| name.as_bytes() == method);
-        known.map_or(Self::OTHER, |name| Self(name))
+        let known = METHOD_NAMES[1..].iter().position(|name| name.as_bytes() == method);
+        known.map_or(Self::OTHER, |at| Self(1 + at as u8))
     }
 
     /// The word in the log.
     pub fn as_str(self) -> &'static str {
-        self.0
+        METHOD_NAMES[usize::from(self.0)]
     }
 }
 
-/// The methods of RFC 9110, section 9.3, and PATCH (RFC 5789).
-const KNOWN_METHODS: [&str; 9] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+/// What stands for all others, the methods of RFC 9110, section 9.3, and PATCH (RFC 5789).
+const METHOD_NAMES: [&str; 10] =
+    ["other", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Milliseconds and their thousandths.
 pub(super) fn milliseconds(duration: Duration) -> f64 {

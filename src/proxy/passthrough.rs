@@ -185,7 +185,7 @@ impl Passthrough {
         deadline: Deadline,
     ) -> Result<Transport, ExchangeError> {
         let Transport::Tcp(tcp) = client else { return Ok(client) };
-        let accepted = self.alarm.bound(deadline, acceptor::accept(config, tcp)).await;
+        let accepted = self.alarm.bound(deadline, acceptor::accept(config, *tcp)).await;
         let client = accepted.map_err(|halt| no_handshake(&halt))?;
         let name = client.asked_name();
         self.recorder.server_name = name.and_then(|name| host_name(name.as_bytes()));

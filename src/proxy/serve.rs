@@ -42,23 +42,27 @@ struct Unserved {
 
 impl Session {
     /// Takes the request whose head stands at `span` of the inbox through its life.
-    pub(super) async fn serve(&mut self, span: HeadSpan) -> Next {
+    ///
+    /// No `async fn`, because that would keep its arguments as long as the exchange lasts.
+    pub(super) fn serve(&mut self, span: HeadSpan) -> impl Future<Output = Next> {
         let head = &self.client.inbox.bytes()[span.start..span.end];
         let mut prepared = prepare(&self.context, head, &mut self.recorder);
         self.client.inbox.consume(span.end);
-        // Answered out here, so that the future of an answer takes no room beside an exchange's.
-        let unserved = match &mut prepared {
-            Ok(prepared) => match self.exchange(prepared).await {
-                Ok(next) => return next,
-                Err(unserved) => unserved,
-            },
-            Err(refusal) => self.refusal(refusal),
-        };
-        // An unsent head is a buffer, and a client may take its time.
-        drop(prepared);
-        match unserved.why {
-            Why::Error(error) => self.answer_error(&error, unserved.manner).await,
-            Why::LastHop => self.answer_last_hop(unserved.manner).await,
+        async move {
+            // Answered out here, so that an answer takes no room beside an exchange.
+            let unserved = match &mut prepared {
+                Ok(prepared) => match self.exchange(prepared).await {
+                    Ok(next) => return next,
+                    Err(unserved) => unserved,
+                },
+                Err(refusal) => self.refusal(refusal),
+            };
+            // An unsent head is a buffer, and a client may take its time.
+            drop(prepared);
+            match unserved.why {
+                Why::Error(error) => self.answer_error(&error, unserved.manner).await,
+                Why::LastHop => self.answer_last_hop(unserved.manner).await,
+            }
         }
     }
 
@@ -111,23 +115,23 @@ impl Session {
 
     /// By reference, because a future keeps its arguments to its end, also those it has moved on.
     async fn exchange(&mut self, prepared: &mut Prepared) -> Result<Next, Unserved> {
-        let Prepared { exchange, upstream, head } = prepared;
-        let line = match self.line(*upstream).await {
+        let line = match self.line(prepared.upstream).await {
             Ok(line) => line,
             Err(error) => {
-                let manner = self.manner_unsent(exchange.request());
+                let manner = self.manner_unsent(prepared.exchange.request());
                 return Err(Unserved { why: Why::Error(error), manner });
             }
         };
-        let mut upload = Upload::new(exchange.request());
-        let mut attempt = Attempt::first(line, mem::take(head));
+        let mut upload = Upload::new(prepared.exchange.request());
+        let mut attempt = Attempt::first(line, mem::take(&mut prepared.head));
         loop {
             self.recorder.connected(attempt.reused);
+            let Prepared { exchange, .. } = prepared;
             let pumped = pump(self, &mut attempt.upstream, &mut upload, exchange).await;
             let failure = match pumped {
                 Ok(Pumped::Answered) => {
                     self.recorder.end(Outcome::Completed);
-                    return Ok(self.settle(exchange, &upload, *upstream, attempt.upstream));
+                    return Ok(self.settle(prepared, &upload, attempt.upstream));
                 }
                 Ok(Pumped::Switched) => {
                     let tunnelled = self.tunnel(&mut attempt.upstream).await;
@@ -135,12 +139,14 @@ impl Session {
                 }
                 Err(failure) => failure,
             };
-            let sent = attempt.repeatable_bytes(&failure, exchange.request());
+            let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
             attempt.upstream.transport.abort();
-            let Some(sent) = sent else { return self.fail(exchange, &failure) };
-            let line = match self.fresh_line(*upstream).await {
+            let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
+            let line = match self.fresh_line(prepared.upstream).await {
                 Ok(line) => line,
-                Err(error) => return self.fail(exchange, &PumpError { error, ..failure }),
+                Err(error) => {
+                    return self.fail(&prepared.exchange, &PumpError { error, ..failure });
+                }
             };
             upload.start_again();
             attempt = Attempt::second(line, sent);
@@ -182,15 +188,10 @@ impl Session {
     }
 
     /// Decides what becomes of both connections after a complete response.
-    fn settle(
-        &mut self,
-        exchange: &Exchange,
-        upload: &Upload,
-        index: usize,
-        mut upstream: Side,
-    ) -> Next {
+    fn settle(&mut self, prepared: &Prepared, upload: &Upload, mut upstream: Side) -> Next {
+        let Prepared { exchange, upstream: index, .. } = prepared;
         let surplus = !upstream.inbox.bytes().is_empty();
-        let is_reusable = !self.context.upstreams[index].announces_clients();
+        let is_reusable = !self.context.upstreams[*index].announces_clients();
         match exchange.upstream_fate(surplus) {
             Fate::Keep if is_reusable && upstream.outbox.is_empty() => {
                 if upload.is_patient() {
@@ -199,7 +200,7 @@ impl Session {
                 let keep_alive = exchange.upstream_keep_alive().map(Duration::from_secs);
                 let transport = upstream.transport;
                 let line = Line { transport, used: true, was_idle: true, keep_alive };
-                self.context.upstreams[index].give_back(line);
+                self.context.upstreams[*index].give_back(line);
             }
             Fate::Keep | Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
                 // One try is enough: it is a courtesy to a peer that has said all it had to say.

@@ -28,7 +28,7 @@ pub struct Session {
     /// Announces the need of an upstream connection, until the first request has one.
     pub(super) expectation: Option<Expectation>,
     /// Where the client connected to, if a PROXY header says so.
-    destination: Option<SocketAddr>,
+    destination: Option<Box<SocketAddr>>,
     /// The client has sent a request before.
     has_asked: bool,
 }
@@ -49,6 +49,7 @@ impl Session {
     pub fn new(context: Rc<Context>, transport: Transport, who: impl Into<Client>) -> Self {
         let (client, alarm) = (Side::new(transport), Alarm::default());
         let Client { address, destination } = who.into();
+        let destination = destination.map(Box::new);
         let (recorder, expectation, has_asked) = (Recorder::new(address), None, false);
         Self { context, client, recorder, alarm, expectation, destination, has_asked }
     }
@@ -60,7 +61,10 @@ impl Session {
 
     /// Who the client is, for upstreams that are told.
     pub(super) fn who(&self) -> Client {
-        Client { address: self.recorder.client(), destination: self.destination }
+        Client {
+            address: self.recorder.client(),
+            destination: self.destination.as_deref().copied(),
+        }
     }
 
     /// Serves requests until the connection ends. The session is dropped then.

@@ -1,7 +1,6 @@
 //! The handshake with a client.
 
 use crate::net::tcp::MeteredTcp;
-use crate::net::tls_stream::TlsStream;
 use crate::net::transport::Transport;
 use std::io;
 use std::sync::Arc;
@@ -14,6 +13,5 @@ use tokio_rustls::rustls::ServerConfig;
 /// The client speaks no TLS, or nothing that we speak; an alert has been sent to it.
 pub async fn accept(config: &Arc<ServerConfig>, tcp: MeteredTcp) -> io::Result<Transport> {
     let acceptor = TlsAcceptor::from(Arc::clone(config));
-    let tls = acceptor.accept(tcp).await?;
-    Ok(Transport::Tls(Box::new(TlsStream::new(tls))))
+    Ok(acceptor.accept(tcp).await?.into())
 }

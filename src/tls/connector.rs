@@ -2,7 +2,6 @@
 
 use crate::error::TlsFault;
 use crate::net::tcp::MeteredTcp;
-use crate::net::tls_stream::TlsStream;
 use crate::net::transport::Transport;
 use std::io;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ pub async fn connect(
 ) -> Result<Transport, TlsFault> {
     let connector = TlsConnector::from(Arc::clone(config));
     match connector.connect(name.clone(), MeteredTcp::new(tcp)).await {
-        Ok(tls) => Ok(Transport::Tls(Box::new(TlsStream::new(tls)))),
+        Ok(tls) => Ok(tls.into()),
         Err(error) => Err(fault(&error)),
     }
 }

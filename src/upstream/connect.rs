@@ -10,7 +10,6 @@ use crate::error::{Cause, ExchangeError, Peer};
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::proxy_protocol::{self, Version};
-use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::tls::connector;
 use crate::upstream::resolve::Names;
@@ -173,7 +172,7 @@ async fn attempt(
     };
     tune(&tcp);
     match &dialer.tls {
-        None => Ok(Transport::Tcp(MeteredTcp::new(tcp))),
+        None => Ok(Transport::from(tcp)),
         Some(tls) => secure(tcp, tls, timeouts).await,
     }
 }

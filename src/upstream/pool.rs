@@ -256,7 +256,7 @@ mod tests {
 
     fn line(used: bool) -> (Line, MemoryStream) {
         let (near, far) = MemoryStream::pair(64);
-        (Line { transport: Transport::Memory(near), used, was_idle: false, keep_alive: None }, far)
+        (Line { transport: Transport::from(near), used, was_idle: false, keep_alive: None }, far)
     }
 
     fn sweep(pool: &Pool) {
@@ -297,7 +297,12 @@ mod tests {
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let near = MeteredTcp::new(listener.accept().await.unwrap().0);
         (
-            Line { transport: Transport::Tcp(near), used: true, was_idle: true, keep_alive: None },
+            Line {
+                transport: Transport::Tcp(Box::new(near)),
+                used: true,
+                was_idle: true,
+                keep_alive: None,
+            },
             far,
         )
     }

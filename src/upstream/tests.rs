@@ -37,7 +37,7 @@ impl Dial for Fake {
             }
             let (near, far) = MemoryStream::pair(64);
             state.ends.borrow_mut().push(far);
-            Ok(Transport::Memory(near))
+            Ok(Transport::from(near))
         })
     }
 }

@@ -142,7 +142,7 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let worker = Rc::new(Worker::new(Arc::new(snapshot), admission));
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
-    worker.admit(Transport::Memory(near), SocketAddr::from(([192, 0, 2, 1], 1)), 0);
+    worker.admit(Transport::from(near), SocketAddr::from(([192, 0, 2, 1], 1)), 0);
     for part in parts {
         sleep(Duration::from_secs(3)).await;
         let sent = poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(part.as_bytes())])).await;
@@ -206,9 +206,11 @@ impl Dial for Rc<Dialer> {
     fn dial(&self, _announcement: Option<&Announcement>) -> Dialing {
         let address = self.address;
         match self.manner.get() {
-            Manner::Connect => Box::pin(async move {
-                Ok(Transport::Tcp(MeteredTcp::new(TcpStream::connect(address).await.unwrap())))
-            }),
+            Manner::Connect => {
+                Box::pin(
+                    async move { Ok(Transport::from(TcpStream::connect(address).await.unwrap())) },
+                )
+            }
             Manner::PanicAtOnce => panic!("on purpose"),
             Manner::PanicInTheAttempt => Box::pin(async { panic!("on purpose") }),
         }

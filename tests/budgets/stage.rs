@@ -116,7 +116,7 @@ async fn serve(context: Rc<Context>, front: TcpListener, tls: Option<Arc<ServerC
     let (tcp, address) = front.accept().await.unwrap();
     tcp.set_nodelay(true).unwrap();
     let transport = match tls {
-        None => Transport::Tcp(MeteredTcp::new(tcp)),
+        None => Transport::from(tcp),
         Some(config) => acceptor::accept(&config, MeteredTcp::new(tcp)).await.unwrap(),
     };
     Session::new(context, transport, address).run().await;
@@ -186,7 +186,7 @@ impl Pipes {
         let dialer = PipeDialer(Rc::clone(&origins));
         let context = context(snapshot(Security::Plain, nowhere), Box::new(dialer));
         let (near, far) = MemoryStream::pair(PIPE_BYTES);
-        let mut session = Session::new(context, Transport::Memory(far), nowhere);
+        let mut session = Session::new(context, Transport::from(far), nowhere);
         spawn_local(async move { session.run().await });
         Self { client: Pipe(near), origins }
     }
@@ -235,7 +235,7 @@ impl Dial for PipeDialer {
     fn dial(&self, _: Option<&Announcement>) -> Dialing {
         let (near, far) = MemoryStream::pair(PIPE_BYTES);
         self.0.borrow_mut().push(Pipe(far));
-        Box::pin(ready(Ok(Transport::Memory(near))))
+        Box::pin(ready(Ok(Transport::from(near))))
     }
 }
 

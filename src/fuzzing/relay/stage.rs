@@ -138,7 +138,7 @@ impl Dial for Dialer {
             }
             let (near, far) = network.pair();
             network.accepted.borrow_mut().push(far);
-            Ok(Transport::Memory(near))
+            Ok(Transport::from(near))
         })
     }
 }
@@ -189,7 +189,7 @@ impl Stage {
         }
         let (near, far) = self.network.pair();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let (context, transport) = (Rc::clone(&self.context), Transport::Memory(near));
+        let (context, transport) = (Rc::clone(&self.context), Transport::from(near));
         let mut session = Session::new(context, transport, address);
         let polls = Rc::clone(&self.polls);
         let polls_max = 2000 + 20 * (self.said + self.acts);

@@ -213,7 +213,7 @@ impl Bench {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
         let passthrough = Passthrough::new(Rc::new(context), peer);
         let deadline = Deadline::start(Timer::Handshake, &Timeouts::distinct());
-        let transport = Transport::Memory(near);
+        let transport = Transport::from(near);
         let accepted = Accepted { transport, who: peer.into(), listener: 0, deadline };
         let passing = passthrough.run(accepted, |_| panic!("it leads to no relay"));
         self.tcp_bytes.set(size_of_val(&passing));
@@ -240,7 +240,7 @@ impl Bench {
     pub(super) fn idle_client(&self, capacity: usize) -> (Wire, Session) {
         let (near, far) = MemoryStream::pair(capacity);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let session = Session::new(Rc::clone(&self.context), Transport::Memory(near), address);
+        let session = Session::new(Rc::clone(&self.context), Transport::from(near), address);
         (Wire(far), session)
     }
 
@@ -347,6 +347,6 @@ impl Network {
         }
         self.accepted.borrow_mut().push_back(far);
         self.arrived.notify_one();
-        Transport::Memory(near)
+        Transport::from(near)
     }
 }

@@ -31,7 +31,7 @@ impl Tunnel {
     async fn open() -> Self {
         let ((client, near_client), (upstream, near_upstream)) = (pair().await, pair().await);
         let ended = spawn_local(async move {
-            let side = |tcp| Side::new(Transport::Tcp(MeteredTcp::new(tcp)));
+            let side = |tcp| Side::new(Transport::from(tcp));
             let (mut client, mut upstream) = (side(near_client), side(near_upstream));
             let (mut moved, mut alarm) = ((0, 0), Alarm::default());
             let count = |up, down| moved = (up, down);

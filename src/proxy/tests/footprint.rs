@@ -21,18 +21,18 @@ const HAND_OVER_BYTES: usize = 56;
 fn the_state_of_a_connection_stays_small() {
     assert!(size_of::<Outbox>() <= 32, "{}", size_of::<Outbox>());
     // In tests a transport in memory makes it larger.
-    assert!(size_of::<Side>() <= 88, "{}", size_of::<Side>());
-    assert!(size_of::<Session>() <= 304, "{}", size_of::<Session>());
+    assert!(size_of::<Side>() <= 64, "{}", size_of::<Side>());
+    assert!(size_of::<Session>() <= 240, "{}", size_of::<Session>());
     assert!(size_of::<Passthrough>() <= 136, "{}", size_of::<Passthrough>());
 }
 
 #[test]
-fn the_task_of_an_http_connection_fits_into_a_kilobyte() {
+fn the_task_of_an_http_connection_fits_into_seven_steps_of_128_bytes() {
     run(async |bench| {
         let (_client, mut session) = bench.idle_client(1);
         let state = size_of::<Session>() + GUARD_BYTES;
         let all = state + size_of_val(&session.run()) + TASK_BYTES;
-        assert!(all <= 1024, "{all}");
+        assert!(all <= 896, "{all}");
     });
 }
 
