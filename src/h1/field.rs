@@ -87,8 +87,15 @@ impl FieldId {
             (19, b'p') => ("proxy-authorization", Self::ProxyAuthorization),
             _ => return client_info(name),
         };
-        if name.eq_ignore_ascii_case(known.as_bytes()) { Some(id) } else { client_info(name) }
+        if is_lowercase_of(known.as_bytes(), name) { Some(id) } else { client_info(name) }
     }
+}
+
+/// Whether `name` is `known`, which is in lower case, in any case: half the work that it is to put
+/// both in lower case.
+fn is_lowercase_of(known: &[u8], name: &[u8]) -> bool {
+    known.len() == name.len()
+        && known.iter().zip(name).all(|(known, byte)| *known == byte.to_ascii_lowercase())
 }
 
 /// Where one field line stands in the bytes of its [`FieldSection`].
