@@ -4,51 +4,13 @@
 //! are fixed names; a value that is not known is left out rather than printed empty. Nothing that a
 //! client or an upstream wrote appears in it, so keys, prompts and forged lines cannot.
 
-use super::line::Address;
-use super::log::ACCESS;
+use super::line::Fields;
+use super::log::log_access;
 use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Calls the macro `$line` with a record and the level that its fault has. Macros, both, because
-/// the level of an event has to be a constant.
-macro_rules! at_level_of_fault {
-    ($fault:expr, $line:ident, $record:expr) => {
-        match $fault {
-            None | Some(Peer::Client) => $line!($record, tracing::Level::INFO),
-            Some(Peer::Upstream) => $line!($record, tracing::Level::WARN),
-            Some(Peer::Narrows) => $line!($record, tracing::Level::ERROR),
-        }
-    };
-}
-pub(super) use at_level_of_fault;
-
-/// One line of the log.
-macro_rules! line {
-    ($record:expr, $level:expr) => {{
-        let (end, fault, cause) = $record.outcome.words();
-        tracing::event!(
-            target: ACCESS,
-            $level,
-            route = $record.route.as_deref(),
-            client = %Address($record.client),
-            method = $record.method.as_str(),
-            status = $record.status,
-            connect_ms = $record.connect.map(milliseconds),
-            reused = $record.reused,
-            head_ms = $record.head.map(milliseconds),
-            first_byte_ms = $record.first_byte.map(milliseconds),
-            total_ms = milliseconds($record.total),
-            to_upstream = $record.to_upstream,
-            to_client = $record.to_client,
-            end,
-            fault,
-            cause,
-            "exchange"
-        );
-    }};
-}
+use tracing::Level;
 
 /// What is known of one exchange at its end. Durations run from the first byte of the request.
 #[derive(Clone, Debug)]
@@ -110,7 +72,35 @@ impl ExchangeRecord {
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
     /// `info` otherwise.
     pub fn emit(&self) {
-        at_level_of_fault!(self.outcome.fault(), line, self);
+        log_access(level_of(self.outcome.fault()), |line| self.write(line));
+    }
+
+    fn write(&self, line: &mut Fields<'_>) {
+        line.message("exchange");
+        line.field("route", self.route.as_deref());
+        line.field("client", self.client);
+        line.field("method", self.method.as_str());
+        line.field("status", self.status);
+        line.field("connect_ms", self.connect);
+        line.field("reused", self.reused);
+        line.field("head_ms", self.head);
+        line.field("first_byte_ms", self.first_byte);
+        line.field("total_ms", self.total);
+        line.field("to_upstream", self.to_upstream);
+        line.field("to_client", self.to_client);
+        let (end, fault, cause) = self.outcome.words();
+        line.field("end", end);
+        line.field("fault", fault);
+        line.field("cause", cause);
+    }
+}
+
+/// How loud the line is of what `fault` ended, if anybody's.
+pub(super) fn level_of(fault: Option<Peer>) -> Level {
+    match fault {
+        None | Some(Peer::Client) => Level::INFO,
+        Some(Peer::Upstream) => Level::WARN,
+        Some(Peer::Narrows) => Level::ERROR,
     }
 }
 
@@ -153,12 +143,6 @@ impl MethodName {
 /// What stands for all others, the methods of RFC 9110, section 9.3, and PATCH (RFC 5789).
 const METHOD_NAMES: [&str; 10] =
     ["other", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-
-/// Milliseconds and their thousandths.
-pub(super) fn milliseconds(duration: Duration) -> f64 {
-    // 64 bits of microseconds are 500,000 years, and convert in one instruction.
-    duration.as_micros() as u64 as f64 / 1000.0
-}
 
 #[cfg(test)]
 mod tests {

@@ -4,10 +4,11 @@
 //! kernel. So a line is written straight into the buffer that it leaves from, and text and JSON
 //! differ in their punctuation alone.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
-use std::time::SystemTime;
-use tracing::Event;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tracing::Level;
 use tracing::field::{Field, Visit};
 
 /// How a log line is written.
@@ -21,113 +22,209 @@ pub enum LogFormat {
     Json,
 }
 
+/// As wide as the widest level.
+const LEVEL_BLANKS: &str = "     ";
+
+/// What every line tells.
+pub(super) struct Head {
+    pub(super) at: SystemTime,
+    pub(super) level: Level,
+    pub(super) target: &'static str,
+}
+
 impl LogFormat {
-    /// Appends `event`, with its line end. `at` is printed in UTC (RFC 3339).
-    pub(super) fn append(self, event: &Event<'_>, at: SystemTime, line: &mut String) {
-        let (level, target) = (event.metadata().level().as_str(), event.metadata().target());
-        let at = humantime::format_rfc3339_micros(at);
+    /// Appends a line, with its end.
+    pub(super) fn append(
+        self,
+        head: &Head,
+        fields: impl FnOnce(&mut Fields<'_>),
+        line: &mut String,
+    ) {
+        let level = head.level.as_str();
         match self {
-            Self::Text => write(line, format_args!("{at} {level:>5} {target}:")),
-            Self::Json => write(line, format_args!(r#"{{"timestamp":"{at}","level":"{level}""#)),
+            Self::Text => {
+                append_time(head.at, line);
+                let blanks = &LEVEL_BLANKS[level.len()..];
+                line.extend([" ", blanks, level, " ", head.target, ":"]);
+            }
+            Self::Json => {
+                line.push_str("{\"timestamp\":\"");
+                append_time(head.at, line);
+                line.extend(["\",\"level\":\"", level, "\""]);
+            }
         }
-        event.record(&mut Fields { format: self, line });
+        fields(&mut Fields { format: self, line });
         match self {
             Self::Text => line.push('\n'),
-            Self::Json => write(line, format_args!(",\"target\":\"{target}\"}}\n")),
+            Self::Json => line.extend([",\"target\":\"", head.target, "\"}\n"]),
         }
     }
 }
 
-/// An address as it is printed anyway. `fmt` takes as long for one of IPv4 as for half the line.
-pub(super) struct Address(pub(super) SocketAddr);
-
-impl fmt::Display for Address {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SocketAddr::V4(address) = self.0 else { return self.0.fmt(to) };
-        // In one piece: each is looked through for what needs an escape.
-        let mut text = [0; b"255.255.255.255:65535".len()];
-        let mut len = 0;
-        let mut push = |part: &str| {
-            text[len..len + part.len()].copy_from_slice(part.as_bytes());
-            len += part.len();
-        };
-        for (octet, behind) in address.ip().octets().into_iter().zip([".", ".", ".", ":"]) {
-            push(itoa::Buffer::new().format(octet));
-            push(behind);
-        }
-        push(itoa::Buffer::new().format(address.port()));
-        to.write_str(str::from_utf8(&text[..len]).unwrap_or_default())
-    }
+thread_local! {
+    /// The second of this thread's last line, and how it is printed.
+    static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
-/// Writes the fields of one event in their order. The message comes first.
-struct Fields<'l> {
+/// Appends `at` in UTC, with six decimals of a second (RFC 3339).
+fn append_time(at: SystemTime, line: &mut String) {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != since.as_secs() || text.is_empty() {
+            *second = since.as_secs();
+            *text = humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string();
+        }
+        line.push_str(text.trim_end_matches('Z'));
+    });
+    // With a digit in front, so that the zeros behind it are there.
+    let decimals = 1_000_000 + since.subsec_micros();
+    line.extend([".", &itoa::Buffer::new().format(decimals)[1..], "Z"]);
+}
+
+/// Writes the fields of one line in their order. The message comes first.
+pub(super) struct Fields<'l> {
     format: LogFormat,
     line: &'l mut String,
 }
 
+/// What a field may hold. `None` is no field.
+pub(super) trait Value {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>);
+}
+
 impl Fields<'_> {
-    fn name(&mut self, field: &Field) {
+    /// What the line is about.
+    pub(super) fn message(&mut self, message: &str) {
+        self.name(MESSAGE);
+        let quote = self.quote();
+        self.line.extend([quote, message, quote]);
+    }
+
+    /// A field with a name of ours.
+    pub(super) fn field(&mut self, name: &'static str, value: impl Value) {
+        value.write(name, self);
+    }
+
+    fn name(&mut self, name: &str) {
         match self.format {
-            LogFormat::Text if field.name() == "message" => self.line.push(' '),
-            LogFormat::Text => {
-                self.line.push(' ');
-                self.line.push_str(field.name());
-                self.line.push('=');
-            }
-            LogFormat::Json => {
-                self.line.push_str(",\"");
-                self.line.push_str(field.name());
-                self.line.push_str("\":");
-            }
+            LogFormat::Text if name == MESSAGE => self.line.push(' '),
+            LogFormat::Text => self.line.extend([" ", name, "="]),
+            LogFormat::Json => self.line.extend([",\"", name, "\":"]),
         }
     }
 
-    fn number(&mut self, field: &Field, value: impl itoa::Integer) {
-        self.name(field);
+    /// Around what is no text of its own: the message, addresses, errors. Text shows it unquoted.
+    fn quote(&self) -> &'static str {
+        match self.format {
+            LogFormat::Text => "",
+            LogFormat::Json => "\"",
+        }
+    }
+
+    fn number(&mut self, name: &str, value: impl itoa::Integer) {
+        self.name(name);
         self.line.push_str(itoa::Buffer::new().format(value));
     }
-}
 
-impl Visit for Fields<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
+    fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
         self.line.push('"');
         escape(value, self.line);
         self.line.push('"');
     }
 
+    fn flag(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.line.push_str(if value { "true" } else { "false" });
+    }
+}
+
+/// Name of the field that is shown without it.
+const MESSAGE: &str = "message";
+
+impl<V: Value> Value for Option<V> {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+        if let Some(value) = self {
+            value.write(name, fields);
+        }
+    }
+}
+
+impl Value for &str {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+        fields.text(name, self);
+    }
+}
+
+impl Value for u16 {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+        fields.number(name, self);
+    }
+}
+
+impl Value for u64 {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+        fields.number(name, self);
+    }
+}
+
+impl Value for bool {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+        fields.flag(name, self);
+    }
+}
+
+/// Milliseconds, with three decimals.
+impl Value for Duration {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+        // 64 bits of microseconds are 500,000 years.
+        let microseconds = self.as_micros() as u64;
+        fields.number(name, microseconds / 1000);
+        let decimals = 1000 + microseconds % 1000;
+        fields.line.extend([".", &itoa::Buffer::new().format(decimals)[1..]]);
+    }
+}
+
+/// As `fmt` prints it, which takes as long for one of IPv4 as for half the line.
+impl Value for SocketAddr {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+        fields.name(name);
+        let quote = fields.quote();
+        fields.line.push_str(quote);
+        match self {
+            Self::V4(address) => {
+                for (octet, behind) in address.ip().octets().into_iter().zip([".", ".", ".", ":"]) {
+                    fields.line.extend([itoa::Buffer::new().format(octet), behind]);
+                }
+                fields.line.push_str(itoa::Buffer::new().format(address.port()));
+            }
+            Self::V6(address) => write(fields.line, format_args!("{address}")),
+        }
+        fields.line.push_str(quote);
+    }
+}
+
+/// The fields of an event of `tracing`.
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field.name(), value);
+    }
+
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.number(field, value);
+        self.number(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.number(field, value);
-    }
-
-    /// With three decimals: durations are microseconds, printed as milliseconds. None of ours is
-    /// negative, or too long for 64 bits.
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        let thousandths = (value * 1000.0).round() as u64;
-        self.number(field, thousandths / 1000);
-        self.line.push('.');
-        // With a digit in front, so that the zeros behind it are there.
-        let decimals = 1000 + thousandths % 1000;
-        self.line.push_str(&itoa::Buffer::new().format(decimals)[1..]);
+        self.number(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.name(field);
-        self.line.push_str(if value { "true" } else { "false" });
+        self.flag(field.name(), value);
     }
 
-    /// What has a type of its own: the message, addresses, errors. Text shows it unquoted.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let quote = match self.format {
-            LogFormat::Text => "",
-            LogFormat::Json => "\"",
-        };
-        self.name(field);
+        let quote = self.quote();
+        self.name(field.name());
         self.line.push_str(quote);
         write(&mut Escaping(self.line), format_args!("{value:?}"));
         self.line.push_str(quote);
@@ -176,13 +273,39 @@ fn escape(text: &str, line: &mut String) {
 mod tests {
     use super::*;
 
+    fn text(write: impl FnOnce(&mut Fields<'_>)) -> String {
+        let mut line = String::new();
+        write(&mut Fields { format: LogFormat::Text, line: &mut line });
+        line
+    }
+
     #[test]
     fn addresses_are_printed_as_the_standard_library_prints_them() {
-        for text in
+        for printed in
             ["0.0.0.0:0", "255.255.255.255:65535", "[2001:db8::1]:443", "[::ffff:1.2.3.4]:80"]
         {
-            let address: SocketAddr = text.parse().unwrap();
-            assert_eq!(Address(address).to_string(), address.to_string());
+            let address: SocketAddr = printed.parse().unwrap();
+            assert_eq!(text(|line| line.field("peer", address)), format!(" peer={address}"));
+        }
+    }
+
+    #[test]
+    fn durations_are_milliseconds_with_three_decimals() {
+        for (nanoseconds, printed) in
+            [(0, "0.000"), (1_999, "0.001"), (60_012_345_678, "60012.345")]
+        {
+            let duration = Duration::from_nanos(nanoseconds);
+            assert_eq!(text(|line| line.field("ms", duration)), format!(" ms={printed}"));
+        }
+    }
+
+    #[test]
+    fn a_time_is_printed_as_humantime_prints_it_whichever_was_printed_before() {
+        for microseconds in [0, 1, 999_999, 1_000_000, 1_795_532_653_000_042, 999_999] {
+            let at = UNIX_EPOCH + Duration::from_micros(microseconds);
+            let mut line = String::new();
+            append_time(at, &mut line);
+            assert_eq!(line, humantime::format_rfc3339_micros(at).to_string());
         }
     }
 

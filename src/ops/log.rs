@@ -4,7 +4,7 @@
 //! full, the reader is gone or does not read), lines are dropped in silence and the program goes
 //! on. A worker gathers the lines of exchanges that went well until it has nothing else to do.
 
-use crate::ops::line::LogFormat;
+use crate::ops::line::{Fields, Head, LogFormat};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,12 +12,13 @@ use std::fs;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::time::SystemTime;
+use tracing::dispatcher::get_default;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, set_global_default};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Target of the access log.
+/// Target of the access log, whose lines [`log_access`] writes.
 pub(super) const ACCESS: &str = "narrows::access";
 
 /// Target of the one line that says that all listeners accept. Its level does not count: with
@@ -39,21 +40,52 @@ pub fn init_log(format: LogFormat, level: Level) {
 ///
 /// tracing-subscriber does the same and much more, in three times the time: 2 us of the 13 us that
 /// a small exchange took.
-pub struct Log<W> {
+pub struct Log {
     format: LogFormat,
     level: Level,
-    write: W,
+    write: Box<Sink>,
 }
 
-impl<W: Fn(&str, bool) + 'static> Log<W> {
+/// Takes a line, and whether it may be late.
+type Sink = dyn Fn(&str, bool) + Send + Sync;
+
+impl Log {
     /// Gives lines of `level` and above to `write`, and tells it whether a line may be late.
-    pub fn new(format: LogFormat, level: Level, write: W) -> Self {
-        Self { format, level, write }
+    pub fn new(
+        format: LogFormat,
+        level: Level,
+        write: impl Fn(&str, bool) + Send + Sync + 'static,
+    ) -> Self {
+        Self { format, level, write: Box::new(write) }
     }
 
     fn wants(&self, about: &Metadata<'_>) -> bool {
         about.is_event() && (*about.level() <= self.level || about.target() == READY)
     }
+
+    fn write_line(&self, level: Level, target: &'static str, fields: impl FnOnce(&mut Fields<'_>)) {
+        let head = Head { at: SystemTime::now(), level, target };
+        // Taken out, because a value may log something itself while it is printed.
+        let mut line = LINE.try_with(Cell::take).unwrap_or_default();
+        line.clear();
+        self.format.append(&head, fields, &mut line);
+        (self.write)(&line, target == ACCESS && level == Level::INFO);
+        let _thread_ends = LINE.try_with(|memory| memory.set(line));
+    }
+}
+
+/// Logs a line of the access log.
+///
+/// An exchange has one. As an event of `tracing` it would take twice the time, for a description
+/// that only [`Log`] reads.
+pub(super) fn log_access(level: Level, fields: impl FnOnce(&mut Fields<'_>)) {
+    let mut fields = Some(fields);
+    get_default(|subscriber| {
+        let log = subscriber.downcast_ref::<Log>().filter(|log| level <= log.level);
+        if let (Some(log), Some(fields)) = (log, fields.take()) {
+            log.write_line(level, ACCESS, fields);
+        }
+    });
 }
 
 thread_local! {
@@ -61,7 +93,7 @@ thread_local! {
     static LINE: Cell<String> = const { Cell::new(String::new()) };
 }
 
-impl<W: Fn(&str, bool) + 'static> Subscriber for Log<W> {
+impl Subscriber for Log {
     fn register_callsite(&self, about: &'static Metadata<'static>) -> Interest {
         if self.wants(about) { Interest::always() } else { Interest::never() }
     }
@@ -76,13 +108,7 @@ impl<W: Fn(&str, bool) + 'static> Subscriber for Log<W> {
 
     fn event(&self, event: &Event<'_>) {
         let about = event.metadata();
-        let may_wait = about.target() == ACCESS && *about.level() == Level::INFO;
-        // Taken out, because a value may log something itself while it is printed.
-        let mut line = LINE.try_with(Cell::take).unwrap_or_default();
-        line.clear();
-        self.format.append(event, SystemTime::now(), &mut line);
-        (self.write)(&line, may_wait);
-        let _thread_ends = LINE.try_with(|memory| memory.set(line));
+        self.write_line(*about.level(), about.target(), |fields| event.record(fields));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

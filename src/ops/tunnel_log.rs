@@ -4,35 +4,13 @@
 //! [`access_log`](super::access_log), with one exception: the name that a client asks for is in it,
 //! because that is what it was routed by. It is a host name, or it would not be here.
 
-use super::access_log::{at_level_of_fault, milliseconds};
-use super::line::Address;
-use super::log::ACCESS;
+use super::access_log::level_of;
+use super::line::Fields;
+use super::log::log_access;
 use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// One line of the log.
-macro_rules! line {
-    ($record:expr, $level:expr) => {{
-        let (end, fault, cause) = $record.end.words();
-        tracing::event!(
-            target: ACCESS,
-            $level,
-            forward = $record.forward.as_deref(),
-            server_name = $record.server_name.as_deref(),
-            client = %Address($record.client),
-            connect_ms = $record.connect.map(milliseconds),
-            total_ms = milliseconds($record.total),
-            to_upstream = $record.to_upstream,
-            to_client = $record.to_client,
-            end,
-            fault,
-            cause,
-            "connection"
-        );
-    }};
-}
 
 /// What is known of one connection at its end. Durations run from its acceptance.
 #[derive(Clone, Debug)]
@@ -80,7 +58,22 @@ impl ConnectionRecord {
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
     /// `info` otherwise.
     pub fn emit(&self) {
-        at_level_of_fault!(self.end.fault(), line, self);
+        log_access(level_of(self.end.fault()), |line| self.write(line));
+    }
+
+    fn write(&self, line: &mut Fields<'_>) {
+        line.message("connection");
+        line.field("forward", self.forward.as_deref());
+        line.field("server_name", self.server_name.as_deref());
+        line.field("client", self.client);
+        line.field("connect_ms", self.connect);
+        line.field("total_ms", self.total);
+        line.field("to_upstream", self.to_upstream);
+        line.field("to_client", self.to_client);
+        let (end, fault, cause) = self.end.words();
+        line.field("end", end);
+        line.field("fault", fault);
+        line.field("cause", cause);
     }
 }
 
