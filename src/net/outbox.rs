@@ -17,6 +17,9 @@ use std::task::{Context, Poll, ready};
 /// Most pieces of one send: a chunk header, content, and what closes it.
 pub const PIECES_MAX: usize = CONTENT_RANGES_MAX + 2;
 
+/// Most pieces of a common one, whose content is in one piece.
+const FEW_PIECES: usize = 3;
+
 /// Bytes on their way to one side.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -130,35 +133,19 @@ impl Outbox {
         }
         debug_assert!(pieces.len() <= PIECES_MAX, "the caller collects no more");
         let held = mem::take(&mut self.held);
-        let mut slices = [IoSlice::new(b""); PIECES_MAX + 1];
-        let mut count = 0;
-        for piece in [&held[..]].iter().chain(pieces) {
-            if !piece.is_empty() {
-                slices[count] = IoSlice::new(piece);
-                count += 1;
+        // To fill room for all that may come takes half of a common send.
+        let written = if pieces.len() <= FEW_PIECES {
+            write::<{ FEW_PIECES + 1 }>(cx, to, &held, pieces)
+        } else {
+            write::<{ PIECES_MAX + 1 }>(cx, to, &held, pieces)
+        };
+        match written {
+            Ok(written) => {
+                self.unflushed |= written > 0;
+                self.keep_rest(held, pieces, written);
             }
+            Err(error) => self.broken = Some(error),
         }
-        let mut left = &mut slices[..count];
-        let mut written = 0;
-        while !left.is_empty() {
-            match to.poll_write(cx, left) {
-                Poll::Ready(Ok(0)) => {
-                    self.broken = Some(ErrorKind::WriteZero);
-                    return;
-                }
-                Poll::Ready(Ok(len)) => {
-                    written += len;
-                    IoSlice::advance_slices(&mut left, len);
-                }
-                Poll::Ready(Err(error)) => {
-                    self.broken = Some(error.kind());
-                    return;
-                }
-                Poll::Pending => break,
-            }
-        }
-        self.unflushed |= written > 0;
-        self.keep_rest(held, pieces, written);
     }
 
     fn keep(&mut self, pieces: &[&[u8]]) {
@@ -211,6 +198,38 @@ impl Outbox {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Writes `held` and then `pieces`, fewer than `N`, as far as the socket takes them; gives how many
+/// bytes it took.
+fn write<const N: usize>(
+    cx: &mut Context<'_>,
+    to: &mut Transport,
+    held: &[u8],
+    pieces: &[&[u8]],
+) -> Result<usize, ErrorKind> {
+    let mut slices = [IoSlice::new(b""); N];
+    let mut count = 0;
+    for piece in [held].iter().chain(pieces) {
+        if !piece.is_empty() {
+            slices[count] = IoSlice::new(piece);
+            count += 1;
+        }
+    }
+    let mut left = &mut slices[..count];
+    let mut written = 0;
+    while !left.is_empty() {
+        match to.poll_write(cx, left) {
+            Poll::Ready(Ok(0)) => return Err(ErrorKind::WriteZero),
+            Poll::Ready(Ok(len)) => {
+                written += len;
+                IoSlice::advance_slices(&mut left, len);
+            }
+            Poll::Ready(Err(error)) => return Err(error.kind()),
+            Poll::Pending => break,
+        }
+    }
+    Ok(written)
 }
 
 #[cfg(test)]

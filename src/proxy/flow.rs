@@ -91,22 +91,23 @@ impl Flow {
             (true, Some(_)) => After::Trailers,
         };
         let before = self.writer.before(content);
-        let mut pieces: [&[u8]; PIECES_MAX] = [&[]; PIECES_MAX];
-        pieces[0] = before.as_bytes();
-        let mut count = 1;
-        for range in walk.content(input) {
-            pieces[count] = range;
-            count += 1;
-        }
         let behind = self.writer.behind(content, after);
-        pieces[count] = behind;
-        count += 1;
+        let mut ranges = walk.content(input);
+        let (first, second) = (ranges.next().unwrap_or(&[]), ranges.next());
+        let (few, many);
+        let pieces = if second.is_none() {
+            few = [before.as_bytes(), first, behind];
+            &few[..]
+        } else {
+            many = join(before.as_bytes(), walk.content(input), behind);
+            &many[..]
+        };
         if let Some(trailers) = trailers {
             // Rare and small: it may as well be queued behind the content by a second send.
-            outbox.send(cx, to, &pieces[..count]);
+            outbox.send(cx, to, pieces);
             outbox.send(cx, to, &[&trailers]);
         } else if content > 0 || !behind.is_empty() || (walk.finished && outbox.holds_bytes()) {
-            outbox.send(cx, to, &pieces[..count]);
+            outbox.send(cx, to, pieces);
         }
         self.content_bytes += content as u64;
         self.finished = walk.finished;
@@ -140,4 +141,19 @@ impl Flow {
         outbox.send(cx, to, &[end]);
         true
     }
+}
+
+/// `ranges`, at most [`CONTENT_RANGES_MAX`](crate::limits::CONTENT_RANGES_MAX) of them, between two
+/// pieces; empty pieces fill the rest.
+fn join<'p>(
+    before: &'p [u8],
+    ranges: impl Iterator<Item = &'p [u8]>,
+    behind: &'p [u8],
+) -> [&'p [u8]; PIECES_MAX] {
+    let mut pieces: [&[u8]; PIECES_MAX] = [&[]; PIECES_MAX];
+    for (place, piece) in pieces.iter_mut().zip([before].into_iter().chain(ranges).chain([behind]))
+    {
+        *place = piece;
+    }
+    pieces
 }
