@@ -11,6 +11,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio_rustls::rustls::CommonState;
 use tokio_rustls::{client, server};
 
 /// TLS over TCP, behind its handshake, on either side of it.
@@ -24,14 +25,11 @@ pub struct TlsStream<S: ?Sized = dyn Session> {
 /// What the two sides of a handshake have in common behind it. The larger one is no measure for
 /// the memory of the other.
 pub trait Session: AsyncBufRead + AsyncWrite + Debug + Unpin {
-    /// What carries it.
-    fn tcp(&self) -> &MeteredTcp;
+    /// What carries it, and how far TLS is.
+    fn parts(&self) -> (&MeteredTcp, &CommonState);
 
     /// What carries it.
     fn tcp_mut(&mut self) -> &mut MeteredTcp;
-
-    /// Whether all that has come was given out, so that only the socket has more.
-    fn wants_read(&self) -> bool;
 
     /// Whether the peer is the client of the handshake.
     fn is_with_client(&self) -> bool;
@@ -60,7 +58,7 @@ impl TlsStream {
 
     /// What carries it.
     pub fn tcp(&self) -> &MeteredTcp {
-        self.session.tcp()
+        self.session.parts().0
     }
 
     /// What carries it.
@@ -78,8 +76,9 @@ impl TlsStream {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
-        if self.session.wants_read() {
-            ready!(self.tcp().poll_readable(cx));
+        let (tcp, tls) = self.session.parts();
+        if tls.wants_read() {
+            ready!(tcp.poll_readable(cx));
         }
         let mut filled = 0;
         while filled < into.len() && (filled == 0 || self.may_hold_more()) {
@@ -104,7 +103,8 @@ impl TlsStream {
 
     /// Whether another read, right behind one that found something, may do so, too.
     fn may_hold_more(&self) -> bool {
-        !(self.tcp().is_emptied() && self.session.wants_read())
+        let (tcp, tls) = self.session.parts();
+        !(tcp.is_emptied() && tls.wants_read())
     }
 
     /// Encrypts and writes some of `slices`.
@@ -137,16 +137,13 @@ impl TlsStream {
 }
 
 impl Session for server::TlsStream<MeteredTcp> {
-    fn tcp(&self) -> &MeteredTcp {
-        self.get_ref().0
+    fn parts(&self) -> (&MeteredTcp, &CommonState) {
+        let (tcp, session) = self.get_ref();
+        (tcp, session)
     }
 
     fn tcp_mut(&mut self) -> &mut MeteredTcp {
         self.get_mut().0
-    }
-
-    fn wants_read(&self) -> bool {
-        self.get_ref().1.wants_read()
     }
 
     fn is_with_client(&self) -> bool {
@@ -159,16 +156,13 @@ impl Session for server::TlsStream<MeteredTcp> {
 }
 
 impl Session for client::TlsStream<MeteredTcp> {
-    fn tcp(&self) -> &MeteredTcp {
-        self.get_ref().0
+    fn parts(&self) -> (&MeteredTcp, &CommonState) {
+        let (tcp, session) = self.get_ref();
+        (tcp, session)
     }
 
     fn tcp_mut(&mut self) -> &mut MeteredTcp {
         self.get_mut().0
-    }
-
-    fn wants_read(&self) -> bool {
-        self.get_ref().1.wants_read()
     }
 
     fn is_with_client(&self) -> bool {
