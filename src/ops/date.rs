@@ -1,23 +1,50 @@
-//! The date for Date fields (RFC 9110, section 6.6.1), formatted once a second and thread.
+//! The date for Date fields (RFC 9110, section 6.6.1), and times that are formatted once a second
+//! and thread.
 
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 thread_local! {
-    static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    static DATE: RefCell<Second> = const { RefCell::new(Second::new()) };
 }
 
 /// Lends the current date as an IMF-fixdate.
 pub fn with_date<T>(use_it: impl FnOnce(&str) -> T) -> T {
-    let now = SystemTime::now();
-    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    LAST.with_borrow_mut(|(at, text)| {
-        if *at != seconds || text.is_empty() {
-            *at = seconds;
-            *text = httpdate::fmt_http_date(now);
+    let fixdate = |since, text: &mut String| *text = httpdate::fmt_http_date(UNIX_EPOCH + since);
+    DATE.with_borrow_mut(|date| use_it(date.text(since_epoch(SystemTime::now()), fixdate)))
+}
+
+/// A time as a text without fractions of a second, printed when the second is another one.
+#[derive(Debug, Default)]
+pub(super) struct Second {
+    second: u64,
+    text: String,
+}
+
+impl Second {
+    /// Nothing is printed yet.
+    pub(super) const fn new() -> Self {
+        Self { second: 0, text: String::new() }
+    }
+
+    /// The text of a time after 1970, which `print` appends to an empty one where it is news.
+    pub(super) fn text(
+        &mut self,
+        since: Duration,
+        print: impl FnOnce(Duration, &mut String),
+    ) -> &str {
+        if self.second != since.as_secs() || self.text.is_empty() {
+            self.second = since.as_secs();
+            self.text.clear();
+            print(since, &mut self.text);
         }
-        use_it(text)
-    })
+        &self.text
+    }
+}
+
+/// What has passed since 1970; nothing before it.
+pub(super) fn since_epoch(at: SystemTime) -> Duration {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

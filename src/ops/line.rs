@@ -4,7 +4,8 @@
 //! kernel. So a line is written straight into the buffer that it leaves from, and text and JSON
 //! differ in their punctuation alone.
 
-use std::cell::RefCell;
+use super::date::{Second, since_epoch};
+use std::cell::Cell;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -62,20 +63,20 @@ impl LogFormat {
 }
 
 thread_local! {
-    /// The second of this thread's last line, and how it is printed.
-    static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    /// The second of this thread's last line.
+    static SECOND: Cell<Second> = const { Cell::new(Second::new()) };
 }
 
 /// Appends `at` in UTC, with six decimals of a second (RFC 3339).
 fn append_time(at: SystemTime, line: &mut String) {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    SECOND.with_borrow_mut(|(second, text)| {
-        if *second != since.as_secs() || text.is_empty() {
-            *second = since.as_secs();
-            *text = humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string();
-        }
-        line.push_str(text.trim_end_matches('Z'));
+    let since = since_epoch(at);
+    // The thread may be ending: then it is printed once more.
+    let mut second = SECOND.try_with(Cell::take).unwrap_or_default();
+    let text = second.text(since, |since, text| {
+        write(text, format_args!("{}", humantime::format_rfc3339_seconds(UNIX_EPOCH + since)));
     });
+    line.push_str(text.trim_end_matches('Z'));
+    let _thread_ends = SECOND.try_with(|kept| kept.set(second));
     // With a digit in front, so that the zeros behind it are there.
     let decimals = 1_000_000 + since.subsec_micros();
     line.extend([".", &itoa::Buffer::new().format(decimals)[1..], "Z"]);
@@ -272,6 +273,8 @@ fn escape(text: &str, line: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
+    use std::thread;
 
     fn text(write: impl FnOnce(&mut Fields<'_>)) -> String {
         let mut line = String::new();
@@ -307,6 +310,29 @@ mod tests {
             append_time(at, &mut line);
             assert_eq!(line, humantime::format_rfc3339_micros(at).to_string());
         }
+    }
+
+    #[test]
+    fn a_thread_that_is_ending_has_the_time_all_the_same() {
+        struct Last(mpsc::Sender<String>);
+        impl Drop for Last {
+            fn drop(&mut self) {
+                let mut line = String::new();
+                append_time(UNIX_EPOCH, &mut line);
+                self.0.send(line).unwrap();
+            }
+        }
+        thread_local! {
+            static LAST: Cell<Option<Last>> = const { Cell::new(None) };
+        }
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            // What is used first is dropped last.
+            LAST.set(Some(Last(sender)));
+            append_time(UNIX_EPOCH, &mut String::new());
+        });
+        thread.join().unwrap();
+        assert_eq!(receiver.recv().unwrap(), "1970-01-01T00:00:00.000000Z");
     }
 
     #[test]
