@@ -40,7 +40,7 @@ pub const TRAILER_FIELDS_MAX: usize = 64;
 
 /// Most interim (1xx) responses before a final one. Real servers send one or two; each costs the
 /// client a write, so an endless row of them is an attack.
-pub const INTERIM_RESPONSES_MAX: usize = 32;
+pub const INTERIM_RESPONSES_MAX: u8 = 32;
 
 /// Most empty lines skipped in front of a request line. RFC 9112, section 2.2 asks for "at least
 /// one", for the sake of clients that end a body with a stray CRLF.
@@ -86,9 +86,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 pub const BUFFER_BYTES: usize = 8 * 1024;
 /// A buffer that grew beyond this is freed when it comes back, not kept.
 pub const BUFFER_KEPT_BYTES_MAX: usize = 64 * 1024;
-/// Most free buffers that one worker keeps: 128 KiB when none of them has grown. An exchange needs
+/// Most free buffers that one worker keeps: 64 KiB when none of them has grown. An exchange needs
 /// two for a moment; more at once are a burst, whose memory would otherwise stay for ever.
-pub const BUFFERS_KEPT_MAX: usize = 16;
+pub const BUFFERS_KEPT_MAX: usize = 8;
 
 /// Most content ranges that one vectored write carries. Chunks beyond that in one read go out in
 /// a further write. Linux allows 1024 (`IOV_MAX`); the slices live on the stack.

@@ -353,23 +353,26 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// How many tasks a stop has to wait for.
+/// The tasks that a stop has to wait for.
 #[derive(Debug, Default)]
-struct Live {
-    count: Rc<Cell<usize>>,
-    none: Rc<Notify>,
+struct Live(Rc<Tasks>);
+
+#[derive(Debug, Default)]
+struct Tasks {
+    count: Cell<usize>,
+    none: Notify,
 }
 
 impl Live {
     fn enter(&self) -> LiveGuard {
-        self.count.set(self.count.get() + 1);
-        LiveGuard { count: Rc::clone(&self.count), none: Rc::clone(&self.none) }
+        self.0.count.set(self.0.count.get() + 1);
+        LiveGuard(Rc::clone(&self.0))
     }
 
     async fn none(&self) {
         loop {
-            let changed = self.none.notified();
-            if self.count.get() == 0 {
+            let changed = self.0.none.notified();
+            if self.0.count.get() == 0 {
                 return;
             }
             changed.await;
@@ -377,16 +380,14 @@ impl Live {
     }
 }
 
-struct LiveGuard {
-    count: Rc<Cell<usize>>,
-    none: Rc<Notify>,
-}
+struct LiveGuard(Rc<Tasks>);
 
 impl Drop for LiveGuard {
     fn drop(&mut self) {
-        self.count.set(self.count.get() - 1);
-        if self.count.get() == 0 {
-            self.none.notify_waiters();
+        let Tasks { count, none } = &*self.0;
+        count.set(count.get() - 1);
+        if count.get() == 0 {
+            none.notify_waiters();
         }
     }
 }

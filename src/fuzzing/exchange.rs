@@ -104,7 +104,8 @@ impl History {
         let agreed = self.facts.offers_websocket
             && head.list("connection").contains(&"upgrade".to_owned())
             && upgrade == ["websocket"];
-        let too_many = self.heads().filter(|it| it.status() < 200).count() >= INTERIM_RESPONSES_MAX;
+        let too_many = self.heads().filter(|it| it.status() < 200).count()
+            >= usize::from(INTERIM_RESPONSES_MAX);
         let is_right = match head.status() {
             101 => agreed,
             100..=199 => !too_many,

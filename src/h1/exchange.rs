@@ -19,12 +19,12 @@ use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 pub struct Exchange {
     request: Request,
     request_ended: bool,
-    interim_responses: usize,
+    interim_responses: u8,
     /// A 100 came: the upstream reads the body.
     continued: bool,
     upstream_persists: bool,
     response_ended: bool,
-    upstream_keep_alive: Option<u64>,
+    upstream_keep_alive: Option<u32>,
     close: Option<CloseReason>,
 }
 
@@ -243,7 +243,7 @@ impl Exchange {
     }
 
     /// For how many seconds the upstream said it keeps the idle connection.
-    pub fn upstream_keep_alive(&self) -> Option<u64> {
+    pub fn upstream_keep_alive(&self) -> Option<u32> {
         self.upstream_keep_alive
     }
 
@@ -258,13 +258,15 @@ impl Exchange {
     }
 }
 
-/// `timeout` of the Keep-Alive field: not in any RFC since 2068, and sent by most servers.
-fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<u64> {
+/// `timeout` of the Keep-Alive field, in seconds: not in any RFC since 2068, and sent by most
+/// servers. Who says more than a century means for ever.
+fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<u32> {
     let mut parameters = head.fields.values(FieldId::KeepAlive).flat_map(list_elements);
-    parameters.find_map(|parameter| {
+    let seconds = parameters.find_map(|parameter| {
         let (name, value) = parameter.split_at_checked(b"timeout=".len())?;
         if name.eq_ignore_ascii_case(b"timeout=") { parse_decimal(value) } else { None }
-    })
+    });
+    seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -452,6 +454,7 @@ mod tests {
         };
         assert_eq!(told("timeout=5"), Some(5));
         assert_eq!(told("max=100, Timeout=72"), Some(72));
+        assert_eq!(told("timeout=4294967296"), Some(u32::MAX));
         assert_eq!(told("timeout=x"), None);
         assert_eq!(told("max"), None);
     }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,7 +36,7 @@ pub struct Admission {
     connections_max: usize,
     of_address: AddressLimit,
     connections: AtomicUsize,
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Mutex<HashMap<Block, usize>>,
 }
 
 impl Admission {
@@ -62,7 +62,7 @@ impl Admission {
         self.connections.load(Ordering::Relaxed)
     }
 
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn addresses(&self) -> MutexGuard<'_, HashMap<Block, usize>> {
         // Nothing in here panics between two states, so that a poisoned count is right, too.
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,8 +72,8 @@ impl Admission {
 #[derive(Debug)]
 pub struct Place {
     admission: Arc<Admission>,
-    /// The block of addresses that it counts for, once claimed.
-    claimed: Option<IpAddr>,
+    /// What it counts for, once claimed.
+    claimed: Option<Block>,
 }
 
 impl Place {
@@ -84,10 +84,10 @@ impl Place {
     /// [`Full::Address`]: this address has as many connections as it may. The place is given back.
     pub fn claim(mut self, address: IpAddr) -> Result<Self, Full> {
         let AddressLimit { connections, counts_loopback } = self.admission.of_address;
-        let block = block_of(address);
-        if block.is_loopback() && !counts_loopback {
+        if address.to_canonical().is_loopback() && !counts_loopback {
             return Ok(self);
         }
+        let block = Block::of(address);
         let admission = Arc::clone(&self.admission);
         let mut addresses = admission.addresses();
         let count = addresses.entry(block).or_default();
@@ -113,15 +113,28 @@ impl Drop for Place {
     }
 }
 
-/// What counts as one address: an IPv4 address, also one written as IPv6 (RFC 4291, section
-/// 2.5.5.2), and of IPv6 a /64, because one host has all of its addresses at its disposal (RFC
-/// 4291, section 2.5.1). The loopback address of IPv6 stands for itself.
-fn block_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) if !address.is_loopback() => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+/// What counts as one address. No larger than it has to be: each connection has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Block {
+    /// An IPv4 address, also one written as IPv6 (RFC 4291, section 2.5.5.2).
+    V4(Ipv4Addr),
+    /// A /64 of IPv6, because one host has all of its addresses at its disposal (RFC 4291, section
+    /// 2.5.1).
+    V6([u8; 8]),
+    /// The loopback address of IPv6: its neighbours in the /64 are not this machine.
+    V6Loopback,
+}
+
+impl Block {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) if address.is_loopback() => Self::V6Loopback,
+            IpAddr::V6(address) => {
+                let [prefix @ .., _, _, _, _, _, _, _, _] = address.octets();
+                Self::V6(prefix)
+            }
         }
-        address => address,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::{ExchangeError, Peer};
 use crate::ops::{ExchangeRecord, MethodName, Outcome};
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::panicking;
 use std::time::Duration;
@@ -20,9 +21,9 @@ pub(super) struct Recorder {
     method: MethodName,
     status: Option<u16>,
     reused: Option<bool>,
-    connect: Option<Duration>,
-    head: Option<Duration>,
-    first_byte: Option<Duration>,
+    connect: Option<Lap>,
+    head: Option<Lap>,
+    first_byte: Option<Lap>,
     to_upstream: u64,
     to_client: u64,
     /// An exchange has begun, and its line is not written: each exchange has exactly one.
@@ -69,12 +70,12 @@ impl Recorder {
 
     /// The exchange has its connection to the upstream: an idle one, or one just opened.
     pub(super) fn connected(&mut self, reused: bool) {
-        self.connect = (!reused).then(|| self.started.elapsed());
+        self.connect = (!reused).then(|| Lap::since(self.started));
         self.reused = Some(reused);
     }
 
     pub(super) fn response_head(&mut self, status: u16) {
-        self.head = Some(self.started.elapsed());
+        self.head = Some(Lap::since(self.started));
         self.status = Some(status);
     }
 
@@ -84,7 +85,7 @@ impl Recorder {
 
     pub(super) fn first_byte(&mut self) {
         if self.first_byte.is_none() {
-            self.first_byte = Some(self.started.elapsed());
+            self.first_byte = Some(Lap::since(self.started));
         }
     }
 
@@ -102,9 +103,9 @@ impl Recorder {
             method: self.method,
             status: self.status,
             reused: self.reused,
-            connect: self.connect,
-            head: self.head,
-            first_byte: self.first_byte,
+            connect: self.connect.map(Duration::from),
+            head: self.head.map(Duration::from),
+            first_byte: self.first_byte.map(Duration::from),
             total: self.started.elapsed(),
             to_upstream: self.to_upstream,
             to_client: self.to_client,
@@ -121,6 +122,24 @@ impl Recorder {
             Outcome::Aborted { fault: error.peer, cause: error.name() }
         };
         self.end(outcome);
+    }
+}
+
+/// A time since the start, in nanoseconds, never 0: an optional one is half as large as an optional
+/// [`Duration`], and a session has three for as long as it lasts.
+#[derive(Clone, Copy, Debug)]
+struct Lap(NonZero<u64>);
+
+impl Lap {
+    fn since(started: Instant) -> Self {
+        let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Self(NonZero::new(nanoseconds).unwrap_or(NonZero::<u64>::MIN))
+    }
+}
+
+impl From<Lap> for Duration {
+    fn from(Lap(nanoseconds): Lap) -> Self {
+        Self::from_nanos(nanoseconds.get())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::upstream::retry::{Acknowledged, Ended, Unanswered};
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::mem;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -114,42 +114,49 @@ impl Session {
     }
 
     /// By reference, because a future keeps its arguments to its end, also those it has moved on.
-    async fn exchange(&mut self, prepared: &mut Prepared) -> Result<Next, Unserved> {
-        let line = match self.line(prepared.upstream).await {
-            Ok(line) => line,
-            Err(error) => {
-                let manner = self.manner_unsent(prepared.exchange.request());
-                return Err(Unserved { why: Why::Error(error), manner });
-            }
-        };
-        let mut upload = Upload::new(prepared.exchange.request());
-        let mut attempt = Attempt::first(line, mem::take(&mut prepared.head));
-        loop {
-            self.recorder.connected(attempt.reused);
-            let Prepared { exchange, .. } = prepared;
-            let pumped = pump(self, &mut attempt.upstream, &mut upload, exchange).await;
-            let failure = match pumped {
-                Ok(Pumped::Answered) => {
-                    self.recorder.end(Outcome::Completed);
-                    return Ok(self.settle(prepared, &upload, attempt.upstream));
-                }
-                Ok(Pumped::Switched) => {
-                    let tunnelled = self.tunnel(&mut attempt.upstream).await;
-                    return Ok(self.tunnelled(tunnelled));
-                }
-                Err(failure) => failure,
-            };
-            let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
-            attempt.upstream.transport.abort();
-            let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
-            let line = match self.fresh_line(prepared.upstream).await {
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps a second place for arguments")]
+    fn exchange<'s>(
+        &'s mut self,
+        prepared: &'s mut Prepared,
+    ) -> impl Future<Output = Result<Next, Unserved>> + 's {
+        async move {
+            let line = match self.line(prepared.upstream).await {
                 Ok(line) => line,
                 Err(error) => {
-                    return self.fail(&prepared.exchange, &PumpError { error, ..failure });
+                    let manner = self.manner_unsent(prepared.exchange.request());
+                    return Err(Unserved { why: Why::Error(error), manner });
                 }
             };
-            upload.start_again();
-            attempt = Attempt::second(line, sent);
+            let mut upload = Upload::new(prepared.exchange.request());
+            let mut attempt = Attempt::first(line, mem::take(&mut prepared.head));
+            loop {
+                self.recorder.connected(attempt.reused);
+                let Prepared { exchange, .. } = prepared;
+                let pumped = pump(self, &mut attempt.upstream, &mut upload, exchange).await;
+                let failure = match pumped {
+                    Ok(Pumped::Answered) => {
+                        self.recorder.end(Outcome::Completed);
+                        return Ok(self.settle(prepared, &upload, attempt.upstream));
+                    }
+                    Ok(Pumped::Switched) => {
+                        // In a box, because every exchange would be as large as a tunnel otherwise.
+                        let tunnelled = Box::pin(self.tunnel(&mut attempt.upstream)).await;
+                        return Ok(self.tunnelled(tunnelled));
+                    }
+                    Err(failure) => failure,
+                };
+                let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
+                attempt.upstream.transport.abort();
+                let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
+                let line = match self.fresh_line(prepared.upstream).await {
+                    Ok(line) => line,
+                    Err(error) => {
+                        return self.fail(&prepared.exchange, &PumpError { error, ..failure });
+                    }
+                };
+                upload.start_again();
+                attempt = Attempt::second(line, sent);
+            }
         }
     }
 
@@ -170,11 +177,14 @@ impl Session {
 
     /// A connection that nobody has used: another one from the pool may be just as dead, or
     /// announced as somebody else's.
-    async fn fresh_line(&mut self, index: usize) -> Result<Line, ExchangeError> {
+    fn fresh_line(&mut self, index: usize) -> impl Future<Output = Result<Line, ExchangeError>> {
         let upstream = &self.context.upstreams[index];
         let dialing = upstream.dial(&self.who().announcement(&self.client.transport));
-        let transport = watched(&mut self.client, dialing).await?;
-        Ok(Line { transport, used: false, was_idle: false, keep_alive: None })
+        let dialing = watched(&mut self.client, dialing);
+        async move {
+            let transport = dialing.await?;
+            Ok(Line { transport, used: false, was_idle: false, keep_alive: None })
+        }
     }
 
     /// The exchange failed, and is not tried again.
@@ -197,7 +207,8 @@ impl Session {
                 if upload.is_patient() {
                     upstream.transport.tolerate_silence(TCP_USER_TIMEOUT);
                 }
-                let keep_alive = exchange.upstream_keep_alive().map(Duration::from_secs);
+                let seconds = exchange.upstream_keep_alive();
+                let keep_alive = seconds.map(|seconds| Duration::from_secs(seconds.into()));
                 let transport = upstream.transport;
                 let line = Line { transport, used: true, was_idle: true, keep_alive };
                 self.context.upstreams[*index].give_back(line);
@@ -298,14 +309,12 @@ impl Attempt {
 }
 
 /// Waits for a connection while the client is watched: one that leaves needs none.
-async fn watched<T>(
+fn watched<T>(
     client: &mut Side,
-    connecting: impl Future<Output = Result<T, ExchangeError>>,
-) -> Result<T, ExchangeError> {
-    let mut connecting = pin!(connecting);
-    poll_fn(|cx| {
+    mut connecting: impl Future<Output = Result<T, ExchangeError>> + Unpin,
+) -> impl Future<Output = Result<T, ExchangeError>> {
+    poll_fn(move |cx| {
         client.watch(cx)?;
-        connecting.as_mut().poll(cx)
+        Pin::new(&mut connecting).poll(cx)
     })
-    .await
 }

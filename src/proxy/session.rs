@@ -68,18 +68,21 @@ impl Session {
     }
 
     /// Serves requests until the connection ends. The session is dropped then.
-    pub async fn run(&mut self) {
-        loop {
-            let next = match self.next_request().await {
-                Ok(Some(span)) => self.serve(span).await,
-                Ok(None) => Next::End,
-                // Nobody knows where another request would begin.
-                Err(error) => self.answer_error(&error, Manner::CLOSE).await,
-            };
-            match next {
-                Next::Request => {}
-                Next::End => return self.end().await,
-                Next::Abort => return self.client.transport.abort(),
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps a second place for `self`")]
+    pub fn run(&mut self) -> impl Future<Output = ()> {
+        async move {
+            loop {
+                let next = match self.next_request().await {
+                    Ok(Some(span)) => self.serve(span).await,
+                    Ok(None) => Next::End,
+                    // Nobody knows where another request would begin.
+                    Err(error) => self.answer_error(&error, Manner::CLOSE).await,
+                };
+                match next {
+                    Next::Request => {}
+                    Next::End => return self.end().await,
+                    Next::Abort => return self.client.transport.abort(),
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::net::inbox::Fill;
 use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
 use crate::proxy::side::{GONE, Side};
 use std::task::{Context, Poll};
+use tokio::time::Instant;
 
 /// The state of the way up.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Upload {
     /// The upstream may leave bytes unacknowledged for long.
     is_patient: bool,
     /// From when on, and until when, the final response head is waited for.
-    answer_by: Option<Deadline>,
+    answer_by: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Upload {
             }
             if self.state == State::Body && self.flow.is_finished() {
                 self.state = State::Sent;
-                self.answer_by = Some(Deadline::start(Timer::ResponseHead, timeouts));
+                self.answer_by = Some(Instant::now() + timeouts.response_head);
                 exchange.end_request();
             }
             match self.state {
@@ -191,7 +192,7 @@ impl Upload {
 
     fn go_deaf(&mut self, upstream: &mut Side, timeouts: &Timeouts) {
         self.state = State::Deaf;
-        self.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts));
+        self.answer_by.get_or_insert_with(|| Instant::now() + timeouts.response_head);
         upstream.outbox.give_up();
     }
 
@@ -231,7 +232,7 @@ impl Upload {
 
     /// Until when the final response head has to be here; none while the request is on its way.
     pub(super) fn answer_by(&self) -> Option<Deadline> {
-        self.answer_by
+        self.answer_by.map(|at| Deadline { at, timer: Timer::ResponseHead })
     }
 }
 

@@ -150,7 +150,7 @@ pub(super) fn said(
             break head;
         }
         interims.push(head);
-        if interims.len() > INTERIM_RESPONSES_MAX {
+        if interims.len() > usize::from(INTERIM_RESPONSES_MAX) {
             return None;
         }
     };
