@@ -229,10 +229,18 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 pub(crate) mod capture {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, LazyLock, Mutex};
+    use tracing::Dispatch;
+    use tracing::subscriber::NoSubscriber;
+
+    /// Hears nothing. While there is but one subscriber, tracing asks the thread that is the first
+    /// to reach a line whether anybody wants it, and keeps the answer: a test that hears nothing
+    /// would answer for one that does.
+    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
     /// What was logged on this thread while `work` ran.
     pub(crate) fn logged(format: LogFormat, level: Level, work: impl FnOnce()) -> String {
+        LazyLock::force(&SECOND);
         let kept = Arc::new(Mutex::new(String::new()));
         let to = Arc::clone(&kept);
         let write = move |line: &str, _may_wait| to.lock().unwrap().push_str(line);
@@ -245,6 +253,7 @@ pub(crate) mod capture {
 mod tests {
     use super::capture::logged;
     use super::*;
+    use std::thread;
 
     #[test]
     fn text_lines_carry_level_message_and_fields_without_colour() {
@@ -252,6 +261,16 @@ mod tests {
         assert!(text.ends_with(" ready port=8080\n"), "{text:?}");
         assert!(text.contains(" INFO "), "{text:?}");
         assert!(!text.contains('\x1b'), "{text:?}");
+    }
+
+    #[test]
+    fn a_line_that_another_thread_was_the_first_to_reach_is_logged_here() {
+        let reach = || tracing::info!("reached");
+        let text = logged(LogFormat::Text, Level::INFO, || {
+            thread::spawn(reach).join().unwrap();
+            reach();
+        });
+        assert!(text.ends_with(" reached\n"), "{text:?}");
     }
 
     #[test]
