@@ -175,11 +175,11 @@ impl Exchange {
     }
 
     fn interim(&mut self, status: u16) -> Result<Verdict, ResponseError> {
-        self.interim_responses += 1;
         self.continued |= status == 100;
-        if self.interim_responses > INTERIM_RESPONSES_MAX {
+        if self.interim_responses == INTERIM_RESPONSES_MAX {
             return Err(ResponseError::TooManyInterim);
         }
+        self.interim_responses += 1;
         Ok(match self.request.version {
             Version::Http10 => Verdict::DropInterim,
             Version::Http11 => Verdict::Interim,
@@ -390,8 +390,10 @@ mod tests {
         for _ in 0..INTERIM_RESPONSES_MAX {
             assert_eq!(tell(&mut exchange, "HTTP/1.1 100 C\r\n\r\n"), Ok(Verdict::Interim));
         }
-        let over = tell(&mut exchange, "HTTP/1.1 100 C\r\n\r\n");
-        assert_eq!(over, Err(ResponseError::TooManyInterim));
+        for _ in 0..=u8::MAX {
+            let over = tell(&mut exchange, "HTTP/1.1 100 C\r\n\r\n");
+            assert_eq!(over, Err(ResponseError::TooManyInterim), "and stays one");
+        }
     }
 
     #[test]

@@ -84,10 +84,10 @@ impl Place {
     /// [`Full::Address`]: this address has as many connections as it may. The place is given back.
     pub fn claim(mut self, address: IpAddr) -> Result<Self, Full> {
         let AddressLimit { connections, counts_loopback } = self.admission.of_address;
-        if address.to_canonical().is_loopback() && !counts_loopback {
+        let block = Block::of(address);
+        if block.is_loopback() && !counts_loopback {
             return Ok(self);
         }
-        let block = Block::of(address);
         let admission = Arc::clone(&self.admission);
         let mut addresses = admission.addresses();
         let count = addresses.entry(block).or_default();
@@ -134,6 +134,14 @@ impl Block {
                 let [prefix @ .., _, _, _, _, _, _, _, _] = address.octets();
                 Self::V6(prefix)
             }
+        }
+    }
+
+    fn is_loopback(self) -> bool {
+        match self {
+            Self::V4(address) => address.is_loopback(),
+            Self::V6(_) => false,
+            Self::V6Loopback => true,
         }
     }
 }

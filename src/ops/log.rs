@@ -236,11 +236,11 @@ pub(crate) mod capture {
     /// Hears nothing. While there is but one subscriber, tracing asks the thread that is the first
     /// to reach a line whether anybody wants it, and keeps the answer: a test that hears nothing
     /// would answer for one that does.
-    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    static DEAF: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
     /// What was logged on this thread while `work` ran.
     pub(crate) fn logged(format: LogFormat, level: Level, work: impl FnOnce()) -> String {
-        LazyLock::force(&SECOND);
+        LazyLock::force(&DEAF);
         let kept = Arc::new(Mutex::new(String::new()));
         let to = Arc::clone(&kept);
         let write = move |line: &str, _may_wait| to.lock().unwrap().push_str(line);

@@ -98,7 +98,7 @@ impl Upload {
             }
             if self.state == State::Body && self.flow.is_finished() {
                 self.state = State::Sent;
-                self.answer_by = Some(Instant::now() + timeouts.response_head);
+                self.answer_by = Some(Deadline::start(Timer::ResponseHead, timeouts).at);
                 exchange.end_request();
             }
             match self.state {
@@ -192,7 +192,7 @@ impl Upload {
 
     fn go_deaf(&mut self, upstream: &mut Side, timeouts: &Timeouts) {
         self.state = State::Deaf;
-        self.answer_by.get_or_insert_with(|| Instant::now() + timeouts.response_head);
+        self.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts).at);
         upstream.outbox.give_up();
     }
 
