@@ -1,0 +1,72 @@
+//! The request head that the upstream gets.
+
+use super::{Edit, Value, copy_fields, put_all};
+use crate::h1::field::FieldId;
+use crate::h1::framing::BodyLength;
+use crate::h1::head::RequestHead;
+use crate::h1::request::Request;
+use bytes::{BufMut, BytesMut};
+
+/// The new request-target, in its three parts.
+#[derive(Clone, Copy, Debug)]
+pub struct NewTarget<'a> {
+    /// What stands in place of the route's path; begins and ends with `/`.
+    pub replacement: &'a [u8],
+    /// The path behind the route's path, byte for byte.
+    pub rest: &'a [u8],
+    /// The query with its `?`, or nothing.
+    pub query: &'a [u8],
+}
+
+/// Appends the request head that the upstream gets.
+pub fn put_request_head(
+    out: &mut BytesMut,
+    head: &RequestHead<'_>,
+    request: &Request,
+    target: &NewTarget<'_>,
+    host: &[u8],
+) {
+    put_all(out, &[head.method, b" ", target.replacement, target.rest, target.query]);
+    out.put_slice(b" HTTP/1.1\r\n");
+    if head.fields.values(FieldId::Host).next().is_none() {
+        put_all(out, &[b"Host: ", host, b"\r\n"]);
+    }
+    copy_fields(out, &head.fields, |line| request_edit(line.id, request, host));
+    if request.offers_websocket {
+        out.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    }
+    out.put_slice(b"\r\n");
+}
+
+fn request_edit<'a>(id: Option<FieldId>, request: &Request, host: &'a [u8]) -> Edit<'a> {
+    let Some(id) = id else { return Edit::Keep };
+    match id {
+        FieldId::Host => Edit::Value(Value::Bytes(host)),
+        FieldId::ContentLength => match request.body {
+            BodyLength::Exact(length) => Edit::Value(Value::Number(length)),
+            BodyLength::None | BodyLength::Chunked | BodyLength::UntilClose => Edit::Drop,
+        },
+        FieldId::TransferEncoding => Edit::Value(Value::Bytes(b"chunked")),
+        FieldId::MaxForwards => match request.max_forwards {
+            Some(hops) => Edit::Value(Value::Number(hops.saturating_sub(1))),
+            None => Edit::Keep,
+        },
+        FieldId::Expect if request.expects_continue => Edit::Keep,
+        FieldId::Expect
+        | FieldId::Connection
+        | FieldId::KeepAlive
+        | FieldId::ProxyConnection
+        | FieldId::ProxyAuthorization
+        | FieldId::Te
+        | FieldId::Upgrade
+        | FieldId::Http2Settings
+        | FieldId::Via
+        | FieldId::ClientInfo => Edit::Drop,
+        FieldId::Trailer
+        | FieldId::ContentType
+        | FieldId::Date
+        | FieldId::AltSvc
+        | FieldId::XAccelBuffering
+        | FieldId::IdempotencyKey => Edit::Keep,
+    }
+}

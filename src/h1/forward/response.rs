@@ -1,0 +1,123 @@
+//! The response heads that the client gets.
+
+use super::{Edit, Value, copy_fields, put_all};
+use crate::h1::body::BodyWriter;
+use crate::h1::encode::put_decimal;
+use crate::h1::exchange::FinalResponse;
+use crate::h1::field::{FieldId, FieldSection};
+use crate::h1::framing::BodyLength;
+use crate::h1::head::ResponseHead;
+use crate::h1::token::{parse_decimal, trim_ows};
+use bytes::{BufMut, BytesMut};
+
+/// Appends the final response head that the client gets. `date` is added where the upstream sent
+/// none (RFC 9110, section 6.6.1).
+pub fn put_final_head(
+    out: &mut BytesMut,
+    head: &ResponseHead<'_>,
+    response: &FinalResponse,
+    date: &str,
+) {
+    put_status_line(out, head);
+    let is_event_stream = is_event_stream(&head.fields);
+    copy_fields(out, &head.fields, |line| match line.id {
+        Some(FieldId::XAccelBuffering) if is_event_stream => Edit::Drop,
+        Some(FieldId::Upgrade) if response.keep_upgrade => Edit::Keep,
+        Some(FieldId::ContentLength) => final_length(head.fields.value(line), response),
+        Some(FieldId::TransferEncoding)
+            if response.body == BodyLength::Chunked && response.writer == BodyWriter::Chunked =>
+        {
+            Edit::Value(Value::Bytes(b"chunked"))
+        }
+        id => response_edit(id),
+    });
+    if response.body == BodyLength::UntilClose && response.writer == BodyWriter::Chunked {
+        out.put_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if is_event_stream {
+        // Asks an nginx in front of us not to hold events back.
+        out.put_slice(b"X-Accel-Buffering: no\r\n");
+    }
+    let has_date = head.fields.values(FieldId::Date).next().is_some();
+    if !has_date || head.fields.lists(FieldId::Connection, b"date") {
+        put_all(out, &[b"Date: ", date.as_bytes(), b"\r\n"]);
+    }
+    put_connection(out, response);
+    out.put_slice(b"\r\n");
+}
+
+/// Appends an interim response head.
+pub fn put_interim_head(out: &mut BytesMut, head: &ResponseHead<'_>) {
+    put_status_line(out, head);
+    copy_fields(out, &head.fields, |line| response_edit(line.id));
+    out.put_slice(b"\r\n");
+}
+
+/// Appends the head of a switch to the WebSocket protocol.
+pub fn put_switch_head(out: &mut BytesMut, head: &ResponseHead<'_>) {
+    put_status_line(out, head);
+    copy_fields(out, &head.fields, |line| response_edit(line.id));
+    out.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+}
+
+/// For every response; a final one makes its exceptions first.
+fn response_edit<'a>(id: Option<FieldId>) -> Edit<'a> {
+    let Some(id) = id else { return Edit::Keep };
+    match id {
+        FieldId::ContentLength
+        | FieldId::TransferEncoding
+        | FieldId::Connection
+        | FieldId::KeepAlive
+        | FieldId::ProxyConnection
+        | FieldId::Te
+        | FieldId::Upgrade
+        | FieldId::Http2Settings
+        // It invites to another port of the *upstream's* name, which is not where the client is.
+        | FieldId::AltSvc => Edit::Drop,
+        FieldId::Host
+        | FieldId::ProxyAuthorization
+        | FieldId::Trailer
+        | FieldId::Expect
+        | FieldId::MaxForwards
+        | FieldId::Via
+        | FieldId::ClientInfo
+        | FieldId::ContentType
+        | FieldId::Date
+        | FieldId::XAccelBuffering
+        | FieldId::IdempotencyKey => Edit::Keep,
+    }
+}
+
+fn final_length<'a>(value: &[u8], response: &FinalResponse) -> Edit<'a> {
+    match response.body {
+        BodyLength::Exact(length) => Edit::Value(Value::Number(length)),
+        BodyLength::None if response.describes_absent_body => {
+            parse_decimal(value).map_or(Edit::Drop, |length| Edit::Value(Value::Number(length)))
+        }
+        BodyLength::None | BodyLength::Chunked | BodyLength::UntilClose => Edit::Drop,
+    }
+}
+
+fn put_status_line(out: &mut BytesMut, head: &ResponseHead<'_>) {
+    out.put_slice(b"HTTP/1.1 ");
+    put_decimal(out, u64::from(head.status));
+    put_all(out, &[b" ", head.reason, b"\r\n"]);
+}
+
+fn put_connection(out: &mut BytesMut, response: &FinalResponse) {
+    let line: &[u8] = match (response.close, response.keep_upgrade, response.tell_keep_alive) {
+        (true, true, _) => b"Connection: close, Upgrade\r\n",
+        (true, false, _) => b"Connection: close\r\n",
+        (false, true, _) => b"Connection: Upgrade\r\n",
+        (false, false, true) => b"Connection: keep-alive\r\n",
+        (false, false, false) => b"",
+    };
+    out.put_slice(line);
+}
+
+fn is_event_stream(fields: &FieldSection<'_>) -> bool {
+    fields.values(FieldId::ContentType).any(|value| {
+        let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
+        trim_ows(media_type).eq_ignore_ascii_case(b"text/event-stream")
+    })
+}

@@ -1,0 +1,382 @@
+use super::*;
+use crate::h1::exchange::{Exchange, Verdict};
+use crate::h1::framing::BodyLength;
+use crate::h1::head::{HeadLimits, RequestHead, ResponseHead, parse_trailers};
+use crate::h1::request::decide;
+
+const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
+const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST_UNFINISHED: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+const GET_10: &str = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+
+#[test]
+fn the_target_is_the_replacement_then_the_rest_then_the_query() {
+    let target = NewTarget { replacement: b"/base/", rest: b"v1/a%2Fb//c;d", query: b"?e=/../" };
+    let head = RequestHead::parse(b"GET /gpt/x HTTP/1.0\r\n\r\n", &LIMITS).unwrap();
+    let request = decide(&head).unwrap().request;
+    let mut out = BytesMut::new();
+    put_request_head(&mut out, &head, &request, &target, b"api.test:8443");
+    let want = "GET /base/v1/a%2Fb//c;d?e=/../ HTTP/1.1\r\nHost: api.test:8443\r\n\r\n";
+    assert_eq!(out, want.as_bytes());
+}
+
+#[test]
+fn lines_that_mean_nothing_to_us_stay_as_they_came() {
+    for lines in [
+        "",
+        "Authorization: Bearer x\r\n",
+        "x-b: 1\r\nX-A:2\r\nx-B: \t 3 \t\r\nX_under_score:\r\n",
+        "X-Text: \u{fc}ber \u{20ac}\r\n!#$%&'*+-.^_`|~: \"quoted, list\";a=b\r\n",
+        "Cookie: a=1\r\nCookie: b=2\r\nAccept-Encoding: gzip, br\r\n",
+        "Content-Type: a/b\r\nDate: x\r\nIdempotency-Key: k\r\nTrailer: Sum\r\n",
+        "Alt-Svc: clear\r\nX-Accel-Buffering: yes\r\nMax-Forwards: 1\r\n",
+        "CF-Access-Client-Id: 1\r\nCF-Access-Client-Secret: 2\r\ncf-aig-metadata: 3\r\n",
+    ] {
+        request(&format!("Host: b\r\n{lines}"), &format!("Host: up\r\n{lines}"));
+    }
+}
+
+#[test]
+fn host_is_replaced_in_its_place_and_in_the_case_of_its_name() {
+    request("A: 1\r\nhOSt:\t b:80 \r\nC: 2\r\n", "A: 1\r\nhOSt: up\r\nC: 2\r\n");
+}
+
+#[test]
+fn a_missing_host_comes_first() {
+    let got = forwarded("GET / HTTP/1.0\r\nA: 1\r\n\r\n");
+    assert_eq!(got, "GET /x HTTP/1.1\r\nHost: up\r\nA: 1\r\n\r\n");
+}
+
+#[test]
+fn fields_of_one_hop_and_about_the_client_are_left_out() {
+    for line in [
+        "Connection: keep-alive",
+        "Keep-Alive: timeout=5",
+        "Proxy-Connection: keep-alive",
+        "Proxy-Authorization: Basic eDp5",
+        "TE: trailers",
+        "Upgrade: h2c",
+        "Upgrade: websocket",
+        "HTTP2-Settings: AAMAAABk",
+        "Via: 1.1 a",
+        "Forwarded: for=192.0.2.1",
+        "X-Forwarded-For: 192.0.2.1",
+        "x-forwarded-proto: https",
+        "X-Real-IP: 192.0.2.1",
+        "True-Client-IP: 192.0.2.1",
+        "CF-Connecting-IP: 192.0.2.1",
+        "Cf-Access-Authenticated-User-Email: a@b",
+    ] {
+        request(&format!("Host: a\r\n{line}\r\n"), "Host: up\r\n");
+        request(&format!("{line}\r\nHost: a\r\n"), "Host: up\r\n");
+        let around = format!("A: 1\r\nHost: a\r\n{line}\r\nB: 2\r\nC: 3\r\n{line}\r\n");
+        request(&around, "A: 1\r\nHost: up\r\nB: 2\r\nC: 3\r\n");
+    }
+}
+
+#[test]
+fn nominated_fields_are_left_out_in_any_case_and_from_any_line() {
+    request(
+        "X-One: 1\r\nHost: a\r\nConnection: x-one,, X-TWO\r\nX-Onee: 2\r\n\
+         connection: close, x_3\r\nx-two: 3\r\nX_3: 4\r\nX-One: 5\r\n",
+        "Host: up\r\nX-Onee: 2\r\n",
+    );
+}
+
+#[test]
+fn host_and_framing_cannot_be_nominated_away() {
+    let got = forwarded(
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: host, content-length\r\n\
+         Content-Length: 3\r\n\r\n",
+    );
+    assert_eq!(got, "POST /x HTTP/1.1\r\nHost: up\r\nContent-Length: 3\r\n\r\n");
+    let got = forwarded(
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: Transfer-Encoding\r\n\
+         Transfer-Encoding: chunked\r\n\r\n",
+    );
+    assert_eq!(got, "POST /x HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
+#[test]
+fn an_expectation_that_is_waited_for_cannot_be_nominated_away() {
+    let fields = "Content-Length: 3\r\nExpect: 100-continue\r\n";
+    let got =
+        forwarded(&format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: expect\r\n{fields}\r\n"));
+    assert_eq!(got, format!("POST /x HTTP/1.1\r\nHost: up\r\n{fields}\r\n"));
+}
+
+#[test]
+fn the_framing_field_is_written_anew_in_its_place() {
+    let post = |fields: &str| forwarded(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    let want = |fields: &str| format!("POST /x HTTP/1.1\r\nHost: up\r\n{fields}\r\n");
+    let got = post("content-LENGTH:\t007 \r\nA: 1\r\n");
+    assert_eq!(got, want("content-LENGTH: 7\r\nA: 1\r\n"));
+    assert_eq!(post("Content-Length: 0\r\n"), want("Content-Length: 0\r\n"));
+    let got = post("transfer-encoding:  CHUNKED\r\nA: 1\r\n");
+    assert_eq!(got, want("transfer-encoding: chunked\r\nA: 1\r\n"));
+    assert_eq!(post(""), want(""));
+}
+
+#[test]
+fn the_expectation_is_passed_on_where_it_means_something() {
+    let with = |version: &str| {
+        forwarded(&format!(
+            "POST / HTTP/{version}\r\nHost: a\r\nExpect: 100-Continue\r\n\
+             Content-Length: 1\r\n\r\n"
+        ))
+    };
+    assert!(with("1.1").contains("\r\nExpect: 100-Continue\r\n"));
+    assert!(!with("1.0").contains("Expect"));
+}
+
+#[test]
+fn max_forwards_of_options_is_counted_down() {
+    let with = |method: &str, hops: &str| {
+        forwarded(&format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {hops}\r\n\r\n"))
+    };
+    assert!(with("OPTIONS", "10").contains("\r\nMax-Forwards: 9\r\n"));
+    assert!(with("OPTIONS", "1").contains("\r\nMax-Forwards: 0\r\n"));
+    assert!(with("GET", "1").contains("\r\nMax-Forwards: 1\r\n"));
+}
+
+#[test]
+fn an_offer_of_websocket_is_written_anew_at_the_end() {
+    request(
+        "Host: a\r\nConnection: keep-alive, Upgrade, X-Hop\r\nUpgrade: h2c, WebSocket\r\n\
+         X-Hop: 1\r\nSec-WebSocket-Key: k\r\n",
+        "Host: up\r\nSec-WebSocket-Key: k\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+    );
+}
+
+#[test]
+fn the_status_line_is_ours_in_version_and_theirs_in_code_and_reason() {
+    for (line, want) in [
+        ("HTTP/1.1 200 OK", "HTTP/1.1 200 OK"),
+        ("HTTP/1.0 404  Not \u{e9} here", "HTTP/1.1 404  Not \u{e9} here"),
+        ("HTTP/1.1 599", "HTTP/1.1 599 "),
+        ("HTTP/1.1 200 ", "HTTP/1.1 200 "),
+    ] {
+        let got = answered(GET, &format!("{line}\r\nDate: d\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(got, format!("{want}\r\nDate: d\r\nContent-Length: 0\r\n\r\n"));
+    }
+}
+
+#[test]
+fn lines_of_a_response_stay_as_they_came() {
+    for lines in [
+        "Content-Length: 1\r\nDate: d\r\n",
+        "Date: d\r\nSet-Cookie: a\r\nset-cookie:b\r\nX:  \u{fc} \r\nContent-Length: 1\r\n",
+        "Content-Length: 1\r\nVia: 1.1 v\r\nCF-Ray: 1\r\nServer: cloudflare\r\nDate: d\r\n",
+        "Content-Length: 1\r\nDate: d\r\nRetry-After: 1\r\nX-Accel-Buffering: yes\r\n",
+    ] {
+        response(lines, lines);
+    }
+}
+
+#[test]
+fn a_response_loses_fields_of_one_hop_and_the_invitation_to_another_port() {
+    for line in [
+        "Connection: close",
+        "Keep-Alive: timeout=5",
+        "Proxy-Connection: close",
+        "TE: x",
+        "Upgrade: h2c",
+        "HTTP2-Settings: x",
+        "Alt-Svc: h3=\":443\"; ma=86400",
+        "Connection: x-hop\r\nX-Hop: 1",
+    ] {
+        let sent = format!("A: 1\r\n{line}\r\nContent-Length: 1\r\nDate: d\r\nB: 2\r\n");
+        response(&sent, "A: 1\r\nContent-Length: 1\r\nDate: d\r\nB: 2\r\n");
+    }
+}
+
+#[test]
+fn a_date_is_added_where_there_is_none() {
+    response("Content-Length: 1\r\n", &format!("Content-Length: 1\r\nDate: {DATE}\r\n"));
+    let nominated = "Connection: date\r\nDate: d\r\nContent-Length: 1\r\n";
+    response(nominated, &format!("Content-Length: 1\r\nDate: {DATE}\r\n"));
+}
+
+#[test]
+fn each_body_has_one_framing_field_of_ours() {
+    let with = |request: &str, fields: &str| {
+        answered(request, &format!("HTTP/1.1 200 OK\r\n{fields}Date: d\r\n\r\n"))
+    };
+    let want = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+    let got = with(GET, "content-length: 007\r\n");
+    assert_eq!(got, want("content-length: 7\r\nDate: d\r\n"));
+    let got = with(GET, "transfer-encoding: Chunked\r\n");
+    assert_eq!(got, want("transfer-encoding: chunked\r\nDate: d\r\n"));
+    let got = with(GET, "");
+    assert_eq!(got, want("Date: d\r\nTransfer-Encoding: chunked\r\n"));
+    for fields in ["", "Transfer-Encoding: chunked\r\n"] {
+        assert_eq!(with(GET_10, fields), want("Date: d\r\nConnection: close\r\n"));
+    }
+    let got = with(GET_10, "Content-Length: 7\r\n");
+    assert_eq!(got, want("Content-Length: 7\r\nDate: d\r\nConnection: keep-alive\r\n"));
+}
+
+#[test]
+fn a_length_without_a_body_stays_only_where_it_describes_one() {
+    let with = |request: &str, status: u16, field: &str| {
+        let got = answered(request, &format!("HTTP/1.1 {status} S\r\n{field}\r\nDate: d\r\n\r\n"));
+        got.strip_prefix(&format!("HTTP/1.1 {status} S\r\n")).unwrap().to_owned()
+    };
+    let length = "Content-Length: 5";
+    assert_eq!(with(HEAD, 200, length), "Content-Length: 5\r\nDate: d\r\n\r\n");
+    assert_eq!(with(GET, 304, length), "Content-Length: 5\r\nDate: d\r\n\r\n");
+    assert_eq!(with(GET, 204, length), "Date: d\r\n\r\n");
+    let coding = "Transfer-Encoding: chunked";
+    for (request, status) in [(HEAD, 200), (GET, 304), (GET, 204)] {
+        assert_eq!(with(request, status, coding), "Date: d\r\n\r\n", "{status}");
+    }
+}
+
+#[test]
+fn an_event_stream_asks_other_proxies_not_to_buffer() {
+    let with = |fields: &str| {
+        answered(GET, &format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\nDate: d\r\n\r\n"))
+    };
+    for kind in
+        ["text/event-stream", "Text/Event-Stream; charset=utf-8", "\ttext/event-stream ;a=b"]
+    {
+        for upstreams in ["", "x-accel-buffering: yes\r\n", "X-Accel-Buffering: no\r\n"] {
+            let got = with(&format!("Content-Type: {kind}\r\n{upstreams}"));
+            assert_eq!(got.matches("\r\nX-Accel-Buffering: no\r\n").count(), 1, "{got}");
+            assert_eq!(got.to_ascii_lowercase().matches("x-accel-").count(), 1, "{got}");
+        }
+    }
+    for kind in ["application/json", "text/event-streams", "x-text/event-stream", "text/event"] {
+        let got = with(&format!("Content-Type: {kind}\r\n"));
+        assert!(!got.contains("X-Accel"), "{got}");
+    }
+}
+
+#[test]
+fn the_connection_field_of_a_response_is_ours() {
+    let length = "Connection: keep-alive\r\nContent-Length: 0\r\nDate: d\r\n";
+    let ends_with = |request: &str, status: u16, fields: &str, end: &str| {
+        let got = answered(request, &format!("HTTP/1.1 {status} S\r\n{fields}\r\n"));
+        let want = format!("HTTP/1.1 {status} S\r\nContent-Length: 0\r\nDate: d\r\n{end}\r\n");
+        assert_eq!(got, want);
+    };
+    ends_with(GET, 200, length, "");
+    ends_with(GET_10, 200, length, "Connection: keep-alive\r\n");
+    ends_with(POST_UNFINISHED, 200, length, "Connection: close\r\n");
+    let asks = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    ends_with(asks, 200, length, "Connection: close\r\n");
+}
+
+#[test]
+fn a_426_says_what_to_upgrade_to() {
+    let text = "HTTP/1.1 426 U\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                Content-Length: 0\r\nDate: d\r\n\r\n";
+    let want = "HTTP/1.1 426 U\r\nUpgrade: websocket\r\nContent-Length: 0\r\nDate: d\r\n\
+                Connection: Upgrade\r\n\r\n";
+    assert_eq!(answered(GET, text), want);
+    let want = want.replace("Connection: Upgrade", "Connection: close, Upgrade");
+    assert_eq!(answered(POST_UNFINISHED, text), want);
+}
+
+#[test]
+fn an_interim_head_has_no_framing_and_nothing_of_ours() {
+    let head = "HTTP/1.0 103 Early Hints\r\nLink: </a>\r\nContent-Length: 5\r\n\
+                Connection: x-hop\r\nX-Hop: 1\r\nlink: </b>\r\n\r\n";
+    let mut out = BytesMut::new();
+    put_interim_head(&mut out, &ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap());
+    let want = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nlink: </b>\r\n\r\n";
+    assert_eq!(out, want.as_bytes());
+}
+
+#[test]
+fn a_switch_is_to_websocket_and_to_nothing_else() {
+    let head = "HTTP/1.1 101 Switching\r\nConnection: upgrade, x-hop\r\nUPGRADE: WebSocket\r\n\
+                X-Hop: 1\r\nSec-WebSocket-Accept: s\r\nContent-Length: 0\r\n\r\n";
+    let mut out = BytesMut::new();
+    put_switch_head(&mut out, &ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap());
+    let want = "HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: s\r\n\
+                Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(out, want.as_bytes());
+}
+
+#[test]
+fn trailers_keep_what_only_informs_and_lose_what_would_decide() {
+    for kept in ["", "Server-Timing: a;dur=1\r\n", "x-sum:  1 \r\nX-Sum: \u{fc}\r\n"] {
+        trailers(kept, kept);
+    }
+    for name in [
+        "Host",
+        "Content-Length",
+        "transfer-encoding",
+        "Connection",
+        "TE",
+        "Trailer",
+        "Expect",
+        "Date",
+        "Content-Type",
+        "X-Forwarded-For",
+        "Alt-Svc",
+        "Authorization",
+        "authoriZATION",
+        "Set-Cookie",
+        "Cookie",
+        "Content-Encoding",
+        "Content-Range",
+        "Cache-Control",
+        "Location",
+    ] {
+        trailers(&format!("A: 1\r\n{name}: x\r\nB: 2\r\n"), "A: 1\r\nB: 2\r\n");
+    }
+    trailers("Connection: a\r\nA: 1\r\nB: 2\r\n", "B: 2\r\n");
+}
+
+/// What becomes of the fields of a GET request.
+#[track_caller]
+fn request(fields: &str, want: &str) {
+    let got = forwarded(&format!("GET / HTTP/1.1\r\n{fields}\r\n"));
+    assert_eq!(got, format!("GET /x HTTP/1.1\r\n{want}\r\n"));
+}
+
+/// The request head that the upstream `up` gets, its target replaced by `/x`.
+fn forwarded(text: &str) -> String {
+    let head = RequestHead::parse(text.as_bytes(), &LIMITS).unwrap();
+    let request = decide(&head).unwrap().request;
+    let target = NewTarget { replacement: b"/", rest: b"x", query: b"" };
+    let mut out = BytesMut::new();
+    put_request_head(&mut out, &head, &request, &target, b"up");
+    String::from_utf8(out.to_vec()).unwrap()
+}
+
+/// What becomes of the fields of a 200 to a GET request.
+#[track_caller]
+fn response(fields: &str, want: &str) {
+    let got = answered(GET, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
+    assert_eq!(got, format!("HTTP/1.1 200 OK\r\n{want}\r\n"));
+}
+
+/// The final response head that the client gets. A request without a body is sent whole.
+fn answered(request: &str, response: &str) -> String {
+    let head = RequestHead::parse(request.as_bytes(), &LIMITS).unwrap();
+    let mut exchange = Exchange::new(decide(&head).unwrap().request);
+    if exchange.request().body == BodyLength::None {
+        exchange.end_request();
+    }
+    let head = ResponseHead::parse(response.as_bytes(), &LIMITS).unwrap();
+    let Ok(Verdict::Final(response)) = exchange.response_head(&head, false) else {
+        panic!("not final: {response}");
+    };
+    let mut out = BytesMut::new();
+    put_final_head(&mut out, &head, &response, DATE);
+    String::from_utf8(out.to_vec()).unwrap()
+}
+
+#[track_caller]
+fn trailers(section: &str, want: &str) {
+    let section = format!("{section}\r\n");
+    let fields = parse_trailers(section.as_bytes(), 8).unwrap();
+    let mut out = BytesMut::new();
+    put_trailers(&mut out, &fields);
+    assert_eq!(out, format!("{want}\r\n").as_bytes());
+}
