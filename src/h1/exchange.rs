@@ -126,6 +126,12 @@ impl Exchange {
         }
     }
 
+    /// The same request once more, to another connection, because the first one ended without a
+    /// byte of an answer: all that happened was between us and that connection.
+    pub fn start_again(&mut self) {
+        *self = Self::new(self.request);
+    }
+
     /// The facts of the request.
     pub fn request(&self) -> &Request {
         &self.request
@@ -375,6 +381,19 @@ mod tests {
         let asking = format!("{post}Expect: 100-continue\r\n\r\n");
         assert_eq!(fate(&asking, &[early], true), Fate::Close, "the body came unasked");
         assert_eq!(fate(&asking, &["HTTP/1.1 100 C\r\n\r\n", early], true), Fate::Keep);
+    }
+
+    #[test]
+    fn a_request_that_is_sent_once_more_has_not_ended_because_it_had_the_first_time() {
+        let mut exchange = exchange("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
+        exchange.end_request();
+        exchange.start_again();
+        assert!(!exchange.request_ended());
+        let verdict = tell(&mut exchange, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert!(matches!(verdict, Ok(Verdict::Final(FinalResponse { close: true, .. }))));
+        exchange.end_request();
+        exchange.end_response();
+        assert_eq!(exchange.upstream_fate(false), Fate::Close, "it answered half a request");
     }
 
     #[test]

@@ -154,7 +154,8 @@ impl Session {
                         return self.fail(&prepared.exchange, &PumpError { error, ..failure });
                     }
                 };
-                upload.start_again();
+                prepared.exchange.start_again();
+                upload.start_again(prepared.exchange.request());
                 attempt = Attempt::second(line, sent);
             }
         }

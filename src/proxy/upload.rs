@@ -14,10 +14,16 @@ use crate::proxy::side::{GONE, Side};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// The state of the way up.
+/// The state of the way up: what was read of the request, and how its sending goes.
 #[derive(Debug)]
 pub(super) struct Upload {
     flow: Flow,
+    sending: Sending,
+}
+
+/// The state of one sending of a request. One that is sent once more begins with a new one.
+#[derive(Debug)]
+struct Sending {
     state: State,
     clock: IdleClock,
     /// Bytes that the upstream's socket had taken at the last look.
@@ -50,20 +56,12 @@ impl Upload {
             BodyLength::Chunked => BodyWriter::Chunked,
             BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => BodyWriter::Bare,
         };
-        Self {
-            flow: Flow::new(BodyReader::new(body), writer),
-            state: State::Fresh,
-            clock: IdleClock::default(),
-            taken: 0,
-            asked: request.expects_continue,
-            is_patient: false,
-            answer_by: None,
-        }
+        Self { flow: Flow::new(BodyReader::new(body), writer), sending: Sending::new(request) }
     }
 
     /// Whether the upstream was given more time than a connection has otherwise.
     pub(super) fn is_patient(&self) -> bool {
-        self.is_patient
+        self.sending.is_patient
     }
 
     /// Octets of content that went up.
@@ -72,12 +70,8 @@ impl Upload {
     }
 
     /// The same request once more, to another connection: what was sent of it is queued there.
-    pub(super) fn start_again(&mut self) {
-        self.state = State::Fresh;
-        self.clock.stamp();
-        self.taken = 0;
-        self.is_patient = false;
-        self.answer_by = None;
+    pub(super) fn start_again(&mut self, request: &Request) {
+        self.sending = Sending::new(request);
     }
 
     /// Moves what can be moved. An error is the end of the exchange.
@@ -89,19 +83,19 @@ impl Upload {
         exchange: &mut Exchange,
         timeouts: &Timeouts,
     ) -> Result<(), ExchangeError> {
-        if self.state == State::Fresh {
+        if self.sending.state == State::Fresh {
             self.begin(cx, client, upstream)?;
         }
         for _ in 0..READS_PER_TURN {
             if self.poll_room(cx, upstream, timeouts).is_pending() {
                 return client.watch_unread();
             }
-            if self.state == State::Body && self.flow.is_finished() {
-                self.state = State::Sent;
-                self.answer_by = Some(Deadline::start(Timer::ResponseHead, timeouts).at);
+            if self.sending.state == State::Body && self.flow.is_finished() {
+                self.sending.state = State::Sent;
+                self.sending.answer_by = Some(Deadline::start(Timer::ResponseHead, timeouts).at);
                 exchange.end_request();
             }
-            match self.state {
+            match self.sending.state {
                 State::Fresh | State::Body => {
                     if self.poll_body(cx, client, upstream)?.is_pending() {
                         return Ok(());
@@ -124,7 +118,7 @@ impl Upload {
         client: &mut Side,
         upstream: &mut Side,
     ) -> Result<(), ExchangeError> {
-        self.state = State::Body;
+        self.sending.state = State::Body;
         let Side { transport, outbox, .. } = upstream;
         let passed = self.flow.pass(cx, client.inbox.bytes(), outbox, transport);
         client.inbox.consume(passed.map_err(broken)?);
@@ -140,9 +134,9 @@ impl Upload {
     ) -> Poll<()> {
         let drained = upstream.poll_drain(cx);
         let taken = upstream.transport.written();
-        if taken != self.taken {
-            self.taken = taken;
-            self.clock.stamp();
+        if taken != self.sending.taken {
+            self.sending.taken = taken;
+            self.sending.clock.stamp();
         }
         match drained {
             Poll::Ready(Ok(())) => {
@@ -164,8 +158,8 @@ impl Upload {
 
     /// From now on the upstream's window may be shut for as long as its limit says.
     fn grow_patient(&mut self, upstream: &Side, timeouts: &Timeouts) {
-        if !self.is_patient {
-            self.is_patient = true;
+        if !self.sending.is_patient {
+            self.sending.is_patient = true;
             upstream.transport.tolerate_silence(timeouts.to_upstream_write);
         }
     }
@@ -183,7 +177,7 @@ impl Upload {
         });
         match passed {
             Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(Ok(Ok(Fill::Bytes))) => self.clock.stamp(),
+            Poll::Ready(Ok(Ok(Fill::Bytes))) => self.sending.clock.stamp(),
             Poll::Ready(Ok(Ok(Fill::End)) | Err(_)) => return Err(GONE),
             Poll::Ready(Ok(Err(error))) => return Err(broken(error)),
         }
@@ -191,31 +185,31 @@ impl Upload {
     }
 
     fn go_deaf(&mut self, upstream: &mut Side, timeouts: &Timeouts) {
-        self.state = State::Deaf;
-        self.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts).at);
+        self.sending.state = State::Deaf;
+        self.sending.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts).at);
         upstream.outbox.give_up();
     }
 
     /// The upstream has said something: a client that asked whether to send its body may know now.
     pub(super) fn go_ahead(&mut self) {
-        if self.asked {
-            self.asked = false;
-            self.clock.stamp();
+        if self.sending.asked {
+            self.sending.asked = false;
+            self.sending.clock.stamp();
         }
     }
 
     /// The limit that the way up is under now.
     pub(super) fn deadline(&mut self, upstream: &Side, timeouts: &Timeouts) -> Option<Deadline> {
         if !upstream.outbox.is_empty() {
-            return Some(self.clock.deadline(Timer::ToUpstreamWrite, timeouts));
+            return Some(self.sending.clock.deadline(Timer::ToUpstreamWrite, timeouts));
         }
-        match self.state {
+        match self.sending.state {
             // It is the upstream that is slow, not the client (RFC 9110, section 10.1.1).
-            State::Fresh | State::Body if self.asked && self.flow.content_bytes() == 0 => {
-                Some(self.clock.deadline(Timer::ResponseHead, timeouts))
+            State::Fresh | State::Body if self.sending.asked && self.flow.content_bytes() == 0 => {
+                Some(self.sending.clock.deadline(Timer::ResponseHead, timeouts))
             }
             State::Fresh | State::Body => {
-                Some(self.clock.deadline(Timer::ToUpstreamRead, timeouts))
+                Some(self.sending.clock.deadline(Timer::ToUpstreamRead, timeouts))
             }
             State::Sent | State::Deaf => None,
         }
@@ -223,7 +217,7 @@ impl Upload {
 
     /// Whether the client cannot be read now, so that its departure would wake nobody.
     pub(super) fn is_blind(&self, client: &Side, upstream: &Side) -> bool {
-        match self.state {
+        match self.sending.state {
             State::Fresh | State::Body => !upstream.outbox.is_empty(),
             State::Sent => client.is_full(),
             State::Deaf => upstream.outbox.has_copy(),
@@ -232,7 +226,20 @@ impl Upload {
 
     /// Until when the final response head has to be here; none while the request is on its way.
     pub(super) fn answer_by(&self) -> Option<Deadline> {
-        self.answer_by.map(|at| Deadline { at, timer: Timer::ResponseHead })
+        self.sending.answer_by.map(|at| Deadline { at, timer: Timer::ResponseHead })
+    }
+}
+
+impl Sending {
+    fn new(request: &Request) -> Self {
+        Self {
+            state: State::Fresh,
+            clock: IdleClock::default(),
+            taken: 0,
+            asked: request.expects_continue,
+            is_patient: false,
+            answer_by: None,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! when never.
 
 use crate::support::origin::Origin;
-use crate::support::peer::Peer;
+use crate::support::peer::{End, Peer, field_value};
 use crate::support::relay::Relay;
 use crate::support::within;
 use std::fs;
@@ -13,6 +13,8 @@ const POST: &str = "POST /gpt/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n
 const KEYED_POST: &str =
     "POST /gpt/x HTTP/1.1\r\nHost: a\r\nIdempotency-Key: 7\r\nContent-Length: 4\r\n\r\nbody";
 const GET: &str = "GET /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n";
+/// Less than is kept of a request, and more than a small window takes.
+const REPEATED_BYTES: usize = 200_000;
 const CHUNKED_PUT: &str =
     "PUT /gpt/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
 
@@ -166,6 +168,51 @@ async fn after_the_first_byte_of_an_answer_nothing_is_repeated() {
             }
             assert!(head.starts_with("HTTP/1.1 502 "), "{part}: {head}");
             origin.assert_untouched().await;
+        }
+    }
+}
+
+/// The second connection has a part of the request when it begins to answer.
+#[tokio::test]
+async fn a_second_connection_that_answers_half_of_the_request_is_not_used_again() {
+    for origin in origins().await {
+        let (_relay, mut client, mut upstream) = reused(&origin).await;
+        let origin = origin.with_narrow_connections();
+        let put = [b"PUT".as_slice(), &post(REPEATED_BYTES)[b"POST".len()..]].concat();
+        client.send(put).await;
+        assert_eq!(upstream.read_message().await.1.len(), REPEATED_BYTES);
+        upstream.close().await;
+        let mut second = origin.accept().await;
+        second.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
+        let answer = client.read_head().await;
+        assert_eq!(field_value(&answer, "connection"), Some("close"), "{answer}");
+        assert_eq!(second.read_message().await.1.len(), REPEATED_BYTES);
+        second.send("ok").await;
+        assert_eq!(client.read_exactly(2).await, b"ok");
+        client.expect_end(End::Clean).await;
+        second.expect_end(End::Clean).await;
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_whose_body_was_half_sent_is_the_whole_request() {
+    for origin in origins().await {
+        for ending in [Ending::Fin, Ending::Reset] {
+            let (_relay, mut client, mut upstream) = reused(&origin).await;
+            let put = [b"PUT".as_slice(), &post(REPEATED_BYTES)[b"POST".len()..]].concat();
+            let (half, rest) = put.split_at(put.len() / 2);
+            client.send(half).await;
+            upstream.read_head().await;
+            end(upstream, ending).await;
+            let mut second = origin.accept().await;
+            client.send(rest).await;
+            assert_eq!(second.read_message().await.1.len(), REPEATED_BYTES, "{ending:?}");
+            second.send(OK).await;
+            assert_eq!(client.read_message().await.1, b"ok");
+            client.send(GET).await;
+            second.read_head().await;
+            second.send(OK).await;
+            assert_eq!(client.read_message().await.1, b"ok", "and the connection goes on");
         }
     }
 }

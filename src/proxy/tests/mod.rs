@@ -12,6 +12,7 @@ mod message;
 mod one_timer;
 mod passthrough;
 mod pump;
+mod repeat;
 mod session;
 mod tunnel;
 mod upstream_limits;

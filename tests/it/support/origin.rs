@@ -64,6 +64,13 @@ impl Origin {
         self
     }
 
+    /// The same, with segments so small as well that the peer's kernel holds little for it: what
+    /// it does not read is soon not taken either.
+    pub fn with_narrow_connections(self) -> Self {
+        SockRef::from(&self.listener).set_tcp_mss(536).unwrap();
+        self.with_small_windows()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
