@@ -193,6 +193,23 @@ pub const DESCRIPTORS_RESERVED: u64 = 64;
 /// Between two log lines about a limit that stays reached.
 pub const LIMIT_TOLD_EVERY: Duration = Duration::from_secs(60);
 
+/// Lines of the log about what one client address (of IPv6, one /64) was refused: so many at once,
+/// which is a person who tries this and that.
+pub const REFUSAL_LINES_AT_ONCE: u32 = 20;
+/// And then one in so long, which is enough to see that it goes on. A pipelined request of 16
+/// bytes, refused, would be 200 bytes of log otherwise.
+pub const REFUSAL_LINE_EVERY: Duration = Duration::from_secs(1);
+/// Such lines of all addresses together, for each worker: so many at once.
+pub const REFUSAL_LINES_OF_WORKER_AT_ONCE: u32 = 100;
+/// And then one in so long: 200 MB of log a day and worker, under an attack that goes on all day.
+pub const REFUSAL_LINE_OF_WORKER_EVERY: Duration = Duration::from_millis(100);
+/// Most addresses that a worker remembers for this. One is forgotten when it may have
+/// [`REFUSAL_LINES_AT_ONCE`] again, and only a line that is written makes another one remembered,
+/// so that there are never more.
+pub const REFUSED_ADDRESSES_MAX: usize = 512;
+/// Between two lines that say how many were left out.
+pub const LEFT_OUT_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// Most connections over `limits.connections` that are being told so at one time; the others are
 /// closed without a word.
 pub const REFUSALS_MAX: usize = 64;
@@ -205,3 +222,10 @@ const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES)
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);
+// The lines that a worker can write while an address is remembered.
+const _: () = assert!(
+    REFUSAL_LINES_OF_WORKER_AT_ONCE as u128
+        + REFUSAL_LINE_EVERY.as_millis() * REFUSAL_LINES_AT_ONCE as u128
+            / REFUSAL_LINE_OF_WORKER_EVERY.as_millis()
+        < REFUSED_ADDRESSES_MAX as u128
+);

@@ -4,6 +4,7 @@ use crate::config::snapshot::Snapshot;
 use crate::limits::{DESCRIPTORS_RESERVED, STOP_AT_ONCE_MAX, TCP_USER_TIMEOUT};
 use crate::net::admission::Admission;
 use crate::net::listen::listen;
+use crate::ops::refusals::{tell_last_left_out_lines, tell_left_out_lines};
 use crate::ops::{READY, StopSignals, raise_descriptor_limit, write_gathered_lines};
 use crate::worker::{self, Setup, Stop};
 use std::fmt;
@@ -48,37 +49,47 @@ pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
     let listeners = open_listeners(&snapshot)?;
     let addresses = addresses(&snapshot, &listeners);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
-    runtime.block_on(async {
-        let mut signals = StopSignals::new().map_err(RunError::Start)?;
-        let mut workers = Workers::start(snapshot, listeners)?;
-        loop {
-            tokio::select! {
-                report = workers.reports.recv() => match report {
-                    Some(Report::Ready) => workers.waiting -= 1,
-                    Some(Report::Ended) | None => return Err(RunError::WorkerEnded),
-                },
-                signal = signals.recv() => {
-                    tracing::info!(signal, "stopping; running exchanges may end");
-                    break;
-                }
-            }
-            if workers.waiting == 0 {
-                tracing::info!(target: READY, addresses, "ready");
-            }
-        }
-        workers.stop.send_replace(Stop::WhenDone);
+    let ended = runtime.block_on(async {
         tokio::select! {
-            () = workers.ended() => tracing::info!("stopped"),
+            ended = serve(snapshot, listeners, &addresses) => ended,
+            never = tell_left_out_lines() => match never {},
+        }
+    });
+    tell_last_left_out_lines();
+    ended
+}
+
+/// Runs the workers, and waits for a signal.
+async fn serve(snapshot: Snapshot, listeners: Listeners, addresses: &str) -> Result<(), RunError> {
+    let mut signals = StopSignals::new().map_err(RunError::Start)?;
+    let mut workers = Workers::start(snapshot, listeners)?;
+    loop {
+        tokio::select! {
+            report = workers.reports.recv() => match report {
+                Some(Report::Ready) => workers.waiting -= 1,
+                Some(Report::Ended) | None => return Err(RunError::WorkerEnded),
+            },
             signal = signals.recv() => {
-                tracing::warn!(signal, "stopping at once");
-                workers.stop.send_replace(Stop::AtOnce);
-                // What is cut has its line of the log. A worker in the middle of something long
-                // has none to give.
-                let _ = timeout(STOP_AT_ONCE_MAX, workers.ended()).await;
+                tracing::info!(signal, "stopping; running exchanges may end");
+                break;
             }
         }
-        Ok(())
-    })
+        if workers.waiting == 0 {
+            tracing::info!(target: READY, addresses, "ready");
+        }
+    }
+    workers.stop.send_replace(Stop::WhenDone);
+    tokio::select! {
+        () = workers.ended() => tracing::info!("stopped"),
+        signal = signals.recv() => {
+            tracing::warn!(signal, "stopping at once");
+            workers.stop.send_replace(Stop::AtOnce);
+            // What is cut has its line of the log. A worker in the middle of something long
+            // has none to give.
+            let _ = timeout(STOP_AT_ONCE_MAX, workers.ended()).await;
+        }
+    }
+    Ok(())
 }
 
 /// The threads, as the main thread sees them.

@@ -11,6 +11,7 @@ use crate::error::{Cause, ExchangeError};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX, RESOLVER_THREADS_MAX};
 use crate::net::admission::{Admission, Full, Place};
 use crate::net::transport::Transport;
+use crate::ops::refusals::{Refused, may_tell};
 use crate::ops::write_gathered_lines;
 use crate::proxy::context::Drain;
 use crate::proxy::opening::{identify, must_announce};
@@ -33,6 +34,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout_at};
+use tracing::Level;
 
 /// What a worker starts with.
 pub struct Setup {
@@ -308,11 +310,15 @@ async fn secure(
     match timeout_at(deadline.at, Box::pin(acceptor::accept(config, tcp))).await {
         Ok(Ok(transport)) => Some(transport),
         Ok(Err(error)) => {
-            tracing::debug!(%client, %error, "TLS handshake with a client failed");
+            if may_tell(Level::DEBUG, client.ip(), Refused::Handshake) {
+                tracing::debug!(%client, %error, "TLS handshake with a client failed");
+            }
             None
         }
         Err(_elapsed) => {
-            tracing::debug!(%client, "TLS handshake with a client took too long");
+            if may_tell(Level::DEBUG, client.ip(), Refused::Handshake) {
+                tracing::debug!(%client, "TLS handshake with a client took too long");
+            }
             None
         }
     }

@@ -115,7 +115,7 @@ impl Drop for Place {
 
 /// What counts as one address. No larger than it has to be: each connection has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Block {
+pub(crate) enum Block {
     /// An IPv4 address, also one written as IPv6 (RFC 4291, section 2.5.5.2).
     V4(Ipv4Addr),
     /// A /64 of IPv6, because one host has all of its addresses at its disposal (RFC 4291, section
@@ -126,7 +126,8 @@ enum Block {
 }
 
 impl Block {
-    fn of(address: IpAddr) -> Self {
+    /// What `address` counts as.
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) if address.is_loopback() => Self::V6Loopback,

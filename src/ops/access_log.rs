@@ -6,6 +6,7 @@
 
 use super::line::Fields;
 use super::log::log_access;
+use super::refusals::{Refused, may_tell};
 use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,8 +72,23 @@ pub struct MethodName(u8);
 impl ExchangeRecord {
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
     /// `info` otherwise.
+    /// Lines about refusals are [limited](super::refusals).
     pub fn emit(&self) {
-        log_access(level_of(self.outcome.fault()), |line| self.write(line));
+        let level = level_of(self.outcome.fault());
+        if self.is_refusal() && !may_tell(level, self.client.ip(), Refused::Request) {
+            return;
+        }
+        log_access(level, |line| self.write(line));
+    }
+
+    /// Whether the client alone is to blame, for something that cost nobody else anything. One
+    /// that left when the upstream was at work already is no refusal: that work is paid for.
+    fn is_refusal(&self) -> bool {
+        match self.outcome {
+            Outcome::Answered { fault, .. } => fault == Peer::Client,
+            Outcome::Aborted { fault, .. } => fault == Peer::Client && self.reused.is_none(),
+            Outcome::Completed | Outcome::Switched => false,
+        }
     }
 
     fn write(&self, line: &mut Fields<'_>) {
@@ -149,6 +165,7 @@ mod tests {
     use super::*;
     use crate::ops::line::LogFormat;
     use crate::ops::log::capture::logged;
+    use std::thread;
     use tracing::Level;
 
     #[test]
@@ -212,6 +229,33 @@ mod tests {
         assert_eq!(MethodName::of(b"POST").as_str(), "POST");
         for unknown in [&b"post"[..], b"PROPFIND", b"", b"GET\r\n", b"\xff"] {
             assert_eq!(MethodName::of(unknown), MethodName::OTHER, "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn only_lines_about_what_a_client_alone_did_wrong_are_ever_left_out() {
+        const MANY: usize = 500;
+        let answered = |fault| Outcome::Answered { fault, code: "some_code" };
+        let aborted = |fault| Outcome::Aborted { fault, cause: "some_cause" };
+        for (outcome, reused, is_limited) in [
+            (answered(Peer::Client), None, true),
+            (answered(Peer::Client), Some(true), true),
+            (aborted(Peer::Client), None, true),
+            (aborted(Peer::Client), Some(false), false),
+            (answered(Peer::Upstream), None, false),
+            (aborted(Peer::Upstream), Some(true), false),
+            (answered(Peer::Narrows), None, false),
+            (aborted(Peer::Narrows), None, false),
+            (Outcome::Completed, Some(true), false),
+            (Outcome::Switched, Some(false), false),
+        ] {
+            let record = ExchangeRecord { outcome, reused, ..empty() };
+            let write = || (0..MANY).for_each(|_| record.emit());
+            // A thread of its own has limits of its own.
+            let log = thread::scope(|scope| {
+                scope.spawn(|| logged(LogFormat::Text, Level::INFO, write)).join().unwrap()
+            });
+            assert_eq!(log.lines().count() < MANY / 2, is_limited, "{outcome:?} {reused:?}");
         }
     }
 

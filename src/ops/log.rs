@@ -4,6 +4,7 @@
 //! full, the reader is gone or does not read), lines are dropped in silence and the program goes
 //! on. A worker gathers the lines of exchanges that went well until it has nothing else to do.
 
+use crate::ops::dropped::count_dropped;
 use crate::ops::line::{Fields, Head, LogFormat};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
@@ -88,6 +89,11 @@ pub(super) fn log_access(level: Level, fields: impl FnOnce(&mut Fields<'_>)) {
     });
 }
 
+/// Whether lines of the access log of this level are written.
+pub(super) fn hears(level: Level) -> bool {
+    get_default(|subscriber| subscriber.downcast_ref::<Log>().is_some_and(|log| level <= log.level))
+}
+
 thread_local! {
     /// The memory of this thread's last line, for its next one.
     static LINE: Cell<String> = const { Cell::new(String::new()) };
@@ -145,9 +151,9 @@ impl Stderr {
             let mut look = [PollFd::new(&stderr, PollFlags::OUT)];
             poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
         };
-        if has_room {
-            // An interrupted write is the one failure worth another try; `write_all` does that.
-            let _lost = stderr.write_all(lines.as_bytes());
+        // An interrupted write is the one failure worth another try; `write_all` does that.
+        if !has_room || stderr.write_all(lines.as_bytes()).is_err() {
+            count_dropped(lines.bytes().filter(|byte| *byte == b'\n').count() as u64);
         }
     }
 }

@@ -7,14 +7,17 @@
 pub mod access_log;
 pub mod date;
 mod descriptors;
+mod dropped;
 mod line;
 mod log;
 mod panics;
+pub mod refusals;
 mod signals;
 pub mod tunnel_log;
 
 pub use access_log::{ExchangeRecord, MethodName, Outcome};
 pub use descriptors::raise_descriptor_limit;
+pub use dropped::dropped_lines;
 pub use line::LogFormat;
 pub use log::{Log, READY, init_log, write_gathered_lines};
 #[cfg(test)]

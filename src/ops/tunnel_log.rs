@@ -7,6 +7,7 @@
 use super::access_log::level_of;
 use super::line::Fields;
 use super::log::log_access;
+use super::refusals::{Refused, may_tell};
 use crate::error::Peer;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,8 +58,21 @@ pub enum ConnectionEnd {
 impl ConnectionRecord {
     /// Writes the line: at level `warn` when the upstream is at fault, at `error` when we are, at
     /// `info` otherwise.
+    /// Lines about refusals are [limited](super::refusals).
     pub fn emit(&self) {
-        log_access(level_of(self.end.fault()), |line| self.write(line));
+        let level = level_of(self.end.fault());
+        if self.is_refusal() && !may_tell(level, self.client.ip(), Refused::Connection) {
+            return;
+        }
+        log_access(level, |line| self.write(line));
+    }
+
+    /// Whether the client alone is to blame, and no upstream was troubled.
+    fn is_refusal(&self) -> bool {
+        match self.end {
+            ConnectionEnd::Refused { fault, .. } => fault == Peer::Client,
+            ConnectionEnd::Closed | ConnectionEnd::Aborted { .. } => false,
+        }
     }
 
     fn write(&self, line: &mut Fields<'_>) {
@@ -100,6 +114,7 @@ mod tests {
     use super::*;
     use crate::ops::line::LogFormat;
     use crate::ops::log::capture::logged;
+    use std::thread;
     use tracing::Level;
 
     #[test]
@@ -136,6 +151,27 @@ mod tests {
                  cause=\"forward_not_found\"\n"
             );
             assert!(text.ends_with(&want), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_lines_about_connections_that_a_client_had_refused_are_ever_left_out() {
+        const MANY: usize = 500;
+        let refused = |fault| ConnectionEnd::Refused { fault, cause: "gone" };
+        for (end, is_limited) in [
+            (refused(Peer::Client), true),
+            (refused(Peer::Upstream), false),
+            (refused(Peer::Narrows), false),
+            (ConnectionEnd::Aborted { fault: Peer::Client, cause: "gone" }, false),
+            (ConnectionEnd::Closed, false),
+        ] {
+            let record = ConnectionRecord { end, ..empty() };
+            let write = || (0..MANY).for_each(|_| record.emit());
+            // A thread of its own has limits of its own.
+            let log = thread::scope(|scope| {
+                scope.spawn(|| logged(LogFormat::Text, Level::INFO, write)).join().unwrap()
+            });
+            assert_eq!(log.lines().count() < MANY / 2, is_limited, "{end:?}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! The access log as an operator reads it, and what must never be in any log.
 
-use crate::support::client::connect_plain;
+use crate::support::client::{connect_plain, connect_plain_from};
 use crate::support::origin::Origin;
 use crate::support::relay::Relay;
 use crate::support::stage::{CHUNKED, GET, OK, OK_LAST, Stage};
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Stands for a key or a prompt.
@@ -142,11 +144,61 @@ async fn nothing_that_a_peer_wrote_is_in_the_log_at_any_level() {
     }
 }
 
+/// A million of them would be 200 MB of log.
+#[tokio::test]
+async fn a_flood_of_refused_requests_is_a_few_lines_and_a_count_and_hides_nothing_else() {
+    const FLOOD: usize = 5000;
+    let stage = Stage::plain().await;
+    let address = stage.relay.address();
+    let mut attacker = connect_plain_from([127, 0, 0, 5], address).await;
+    let refused = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
+    for _ in 0..FLOOD / 100 {
+        attacker.send(refused.repeat(100)).await;
+        for _ in 0..100 {
+            assert!(attacker.read_message().await.0.starts_with("HTTP/1.1 404 "));
+        }
+    }
+    // What others do wrong is seen, and what the attacker does right.
+    let mut other = connect_plain_from([127, 0, 0, 6], address).await;
+    other.send(refused).await;
+    other.read_message().await;
+    for client in [&mut attacker, &mut other] {
+        client.send(GET).await;
+        let mut upstream = stage.origin.accept().await;
+        upstream.read_head().await;
+        upstream.send(OK_LAST).await;
+        client.read_message().await;
+    }
+    let (_, log) = stage.relay.stop().await;
+    let lines = |parts: [&str; 2]| {
+        log.iter().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    };
+    assert_eq!(lines(["client=127.0.0.6:", "status=404"]), 1, "{log:#?}");
+    assert_eq!(lines(["client=127.0.0.5:", "status=200"]), 1, "{log:#?}");
+    assert_eq!(lines(["client=127.0.0.6:", "status=200"]), 1, "{log:#?}");
+    let written = lines(["client=127.0.0.5:", "status=404"]);
+    assert!(written < FLOOD / 2, "{written}");
+    let counts = log.iter().filter_map(|line| {
+        line.split_once("narrows::log: lines about refusals were left out requests=")
+    });
+    let left_out: usize = counts.map(|(_, count)| count.parse::<usize>().unwrap()).sum();
+    assert_eq!(written + left_out, FLOOD, "{log:#?}");
+}
+
 /// Far more lines than a pipe holds, and nobody takes them out of it.
 #[tokio::test]
 async fn a_log_that_nobody_reads_stops_nobody() {
+    let origin = Origin::plain().await;
+    let configuration = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unread-log.toml");
+    let toml = format!(
+        "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\nwarm = 0\n",
+        origin.address()
+    );
+    fs::write(&configuration, toml).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
-        .args(["run", "--listen=127.0.0.1:0", "--workers=1", "/gpt/=http://127.0.0.1:9/"])
+        .args(["run", "--config"])
+        .arg(&configuration)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -158,9 +210,13 @@ async fn a_log_that_nobody_reads_stops_nobody() {
     }
     let (_, address) = line.trim_end().split_once("http://").unwrap();
     let mut client = connect_plain(address.trim_end_matches('"').parse().unwrap()).await;
-    for _ in 0..2000 {
-        client.send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        assert!(client.read_message().await.0.starts_with("HTTP/1.1 404 "));
+    client.send(GET).await;
+    let mut upstream = origin.accept().await;
+    for _ in 0..1000 {
+        upstream.read_head().await;
+        upstream.send(OK).await;
+        client.read_message().await;
+        client.send(GET).await;
     }
     child.kill().unwrap();
     child.wait().unwrap();

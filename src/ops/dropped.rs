@@ -1,0 +1,16 @@
+//! How many lines of the log were never written: left out because there were too many of their
+//! kind, or lost because nobody took them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Their number since the start.
+pub fn dropped_lines() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+pub(super) fn count_dropped(lines: u64) {
+    // Relaxed: the count orders nothing but itself.
+    DROPPED.fetch_add(lines, Ordering::Relaxed);
+}
