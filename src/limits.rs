@@ -53,6 +53,14 @@ pub const LEADING_EMPTY_LINES_MAX: usize = 4;
 /// may be, 16 KiB, for a key of a post-quantum scheme without short ones; 2 KiB are for the rest.
 pub const CLIENT_HELLO_BYTES_MAX: usize = (16 + 2) * 1024;
 
+/// Most bytes that a client sends until its TLS handshake with us is over: what rustls may have to
+/// keep of a message that is not whole. Two hellos, as a server may ask for a second one, and the
+/// few hundred bytes of the rest.
+pub const CLIENT_HANDSHAKE_BYTES_MAX: u32 = 2 * CLIENT_HELLO_BYTES_MAX as u32 + 4 * 1024;
+/// Most bytes of TLS that a client sends behind its handshake without a byte of content in them,
+/// likewise: a record of 16 KiB that is not whole, and more than enough for updates of keys.
+pub const TLS_BYTES_WITHOUT_CONTENT_MAX: u32 = 24 * 1024;
+
 /// Longest PROXY protocol header that is read. Addresses need 232 bytes at most; what proxies add
 /// has a few hundred, or 1 to 2 KiB where a client's certificate is in it.
 pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;

@@ -48,12 +48,15 @@ impl Buffer {
         self.0.get_or_insert_with(free_or_new)
     }
 
-    /// Forgets the first `len` bytes. There must be as many.
+    /// Forgets the first `len` bytes. There must be as many. Where they are many, the others do not
+    /// keep the memory of all.
     pub fn consume(&mut self, len: usize) {
         if let Some(bytes) = &mut self.0 {
             bytes.advance(len);
             if bytes.is_empty() {
                 *self = Self::default();
+            } else if len > BUFFER_KEPT_BYTES_MAX / 2 {
+                *self = Self::copy_of(bytes);
             }
         }
     }
@@ -124,6 +127,14 @@ mod tests {
         assert_eq!((&buffer[..], free_buffers()), (&b"o"[..], 0));
         buffer.consume(1);
         assert_eq!((&buffer[..], free_buffers()), (&b""[..], 1));
+    }
+
+    #[test]
+    fn what_is_left_behind_many_bytes_does_not_keep_their_memory() {
+        let mut buffer = Buffer::copy_of(&vec![b'x'; BUFFER_KEPT_BYTES_MAX]);
+        buffer.consume(BUFFER_KEPT_BYTES_MAX - 5);
+        assert_eq!(&buffer[..], b"xxxxx");
+        assert!(buffer.to_append().capacity() <= BUFFER_BYTES);
     }
 
     #[test]

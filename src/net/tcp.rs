@@ -20,12 +20,18 @@ pub struct MeteredTcp {
     written: u64,
     resets_on_close: bool,
     is_emptied: bool,
+    /// How much more may be read.
+    to_read: u32,
 }
+
+/// No limit on what is read.
+const UNLIMITED: u32 = u32::MAX;
 
 impl MeteredTcp {
     /// Counts from here.
     pub fn new(tcp: TcpStream) -> Self {
-        Self { tcp, written: 0, resets_on_close: false, is_emptied: false }
+        let (resets_on_close, is_emptied) = (false, false);
+        Self { tcp, written: 0, resets_on_close, is_emptied, to_read: UNLIMITED }
     }
 
     /// The stream itself, for socket options.
@@ -56,6 +62,20 @@ impl MeteredTcp {
     /// Counts bytes that went into the socket past this type.
     pub fn add_written(&mut self, len: usize) {
         self.written += len as u64;
+    }
+
+    /// From now on no more than `len` bytes are read; one more is an error.
+    ///
+    /// For TLS, which keeps what is not whole yet, for as long as its peer likes.
+    pub fn limit_reads(&mut self, len: u32) {
+        self.to_read = len;
+    }
+
+    /// As [`MeteredTcp::limit_reads`], where there is a limit already.
+    pub fn renew_limit(&mut self, len: u32) {
+        if self.to_read != UNLIMITED {
+            self.to_read = len;
+        }
     }
 
     /// Ready when a read may find something, as far as the runtime knows.
@@ -135,7 +155,12 @@ impl AsyncRead for MeteredTcp {
     ) -> Poll<io::Result<()>> {
         let room = into.remaining();
         let read = Pin::new(&mut self.tcp).poll_read(cx, into);
-        self.is_emptied = (1..room).contains(&(room - into.remaining()));
+        let len = room - into.remaining();
+        self.is_emptied = (1..room).contains(&len);
+        if self.to_read != UNLIMITED {
+            let left = u32::try_from(len).ok().and_then(|len| self.to_read.checked_sub(len));
+            self.to_read = left.ok_or(ErrorKind::InvalidData)?;
+        }
         read
     }
 }
@@ -225,6 +250,21 @@ mod tests {
         near.arrived(4).await;
         assert_eq!(near.read(&mut [0; 4]).await.unwrap(), 4);
         assert!(!near.is_emptied(), "there may be a fifth byte");
+    }
+
+    #[tokio::test]
+    async fn a_limit_on_what_is_read_is_an_error_behind_its_last_byte() {
+        let (mut far, mut near) = pair().await;
+        near.renew_limit(2);
+        near.limit_reads(5);
+        far.write_all(b"hello").await.unwrap();
+        near.read_exact(&mut [0; 5]).await.unwrap();
+        near.renew_limit(3);
+        far.write_all(b"fo").await.unwrap();
+        near.read_exact(&mut [0; 2]).await.unwrap();
+        far.write_all(b"ur").await.unwrap();
+        near.arrived(2).await;
+        assert_eq!(near.read(&mut [0; 2]).await.unwrap_err().kind(), ErrorKind::InvalidData);
     }
 
     #[tokio::test]

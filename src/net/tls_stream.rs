@@ -5,6 +5,7 @@
 //! 130. Only the first look of a read is spared: those behind it cost a bulk transfer more than
 //! they save, because each counts against the task's budget.
 
+use crate::limits::TLS_BYTES_WITHOUT_CONTENT_MAX;
 use crate::net::tcp::MeteredTcp;
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
@@ -67,7 +68,7 @@ impl TlsStream {
     }
 
     /// Reads what is there, records together as far as they fit. 0 is close_notify. There must be
-    /// room for a byte.
+    /// room for a byte. A client that says too much of TLS without content fails.
     ///
     /// # Errors
     /// Those of the socket; `UnexpectedEof` when TLS ends without close_notify.
@@ -98,7 +99,11 @@ impl TlsStream {
                 Poll::Pending => break,
             }
         }
-        if filled > 0 { Poll::Ready(Ok(filled)) } else { Poll::Pending }
+        if filled == 0 {
+            return Poll::Pending;
+        }
+        self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
+        Poll::Ready(Ok(filled))
     }
 
     /// Whether another read, right behind one that found something, may do so, too.

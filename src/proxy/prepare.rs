@@ -37,6 +37,9 @@ pub(super) enum Why {
     LastHop,
 }
 
+/// What a head may grow by in most cases: another path, another host.
+const HEAD_GROWTH: usize = 1024;
+
 /// Parses, decides, routes, and writes the head that the upstream gets.
 pub(super) fn prepare(
     context: &Context,
@@ -46,6 +49,7 @@ pub(super) fn prepare(
     let unknown =
         |error, is_head| Refusal { why: Why::Error(refused(error)), request: None, is_head };
     let limits = &context.snapshot.limits.head;
+    let len = head.len();
     let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into(), false))?;
     recorder.method(head.method);
     let is_head = head.method == b"HEAD";
@@ -64,6 +68,8 @@ pub(super) fn prepare(
         query: decided.query,
     };
     let mut out = Buffer::take();
+    // A large one would double its buffer on its way, and wait in it for its connection.
+    out.to_append().reserve(len + HEAD_GROWTH);
     put_request_head(out.to_append(), &head, &request, &target, &route.host);
     Ok(Prepared { exchange: Exchange::new(request), upstream: route.upstream, head: out })
 }

@@ -141,8 +141,8 @@ impl Session {
             // A head that is here at once, as most are, needs no clock.
             let deadline = *deadline
                 .get_or_insert_with(|| Deadline::start(Timer::RequestHead, &snapshot.timeouts));
-            let client = &mut self.client;
-            let step = poll_fn(|cx| client.inbox.poll_fill(cx, &mut client.transport));
+            let (client, bytes_max) = (&mut self.client, snapshot.limits.head.bytes);
+            let step = poll_fn(|cx| client.poll_rest_of_head(cx, bytes_max));
             match self.alarm.bound(deadline, step).await {
                 Ok(Fill::Bytes) => {}
                 Ok(Fill::End) => return Err(ExchangeError::client(Cause::ClosedEarly)),

@@ -5,6 +5,7 @@ use crate::limits::PIPELINED_BYTES_MAX;
 use crate::net::inbox::{Fill, Inbox};
 use crate::net::outbox::Outbox;
 use crate::net::transport::Transport;
+use std::io;
 use std::task::{Context, Poll};
 
 /// The client's or the upstream's side.
@@ -40,6 +41,21 @@ impl Side {
         Ok(())
     }
 
+    /// Reads on in a head of no more than `bytes_max`, and, where a part of it is here, not much of
+    /// what is behind: a large head, with a large part of a body, would take the memory of both.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub(super) fn poll_rest_of_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes_max: usize,
+    ) -> Poll<io::Result<Fill>> {
+        let most = bytes_max + PIPELINED_BYTES_MAX;
+        let room = most.saturating_sub(self.inbox.bytes().len()).max(1);
+        self.inbox.poll_fill_up_to(cx, &mut self.transport, room)
+    }
+
     /// Whether no more is read ahead of what is asked for.
     pub(super) fn is_full(&self) -> bool {
         self.inbox.bytes().len() >= PIPELINED_BYTES_MAX
@@ -55,7 +71,7 @@ impl Side {
     ///
     /// # Errors
     /// Those of the socket.
-    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outbox.poll_drain(cx, &mut self.transport)
     }
 }

@@ -1,6 +1,7 @@
 //! Peers that mean harm: what one of them costs is bounded in memory and in time, and honest
 //! clients are served meanwhile. These attack the HTTP relay, those below what is in front of it.
 
+mod memory;
 mod proxy_header;
 mod tcp;
 
