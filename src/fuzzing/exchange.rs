@@ -167,6 +167,22 @@ impl History {
         &self.events[..end.unwrap_or(self.events.len())]
     }
 
+    /// Whether nobody could read this exchange in another way, so that bytes of it are left over.
+    fn is_in_step(&self, head: &Head) -> bool {
+        let announced = naive::announced(head).expect("taken");
+        let is_said_to_be_empty = announced == Some(Length::Exact(0));
+        let has_no_body = matches!(head.status(), 204 | 304);
+        let ends = match self.length(head) {
+            Length::None if has_no_body => announced.is_none() || is_said_to_be_empty,
+            Length::None => is_said_to_be_empty,
+            Length::Exact(_) | Length::Chunked | Length::UntilClose => true,
+        };
+        let refusals = [400, 408, 411, 413, 414, 417, 431, 501, 505];
+        let is_refused = self.facts.has_content && head.status() == 405;
+        let is_read = !is_refused && !refusals.contains(&head.status());
+        ends && is_read && (!self.facts.has_content || self.facts.is_about_content)
+    }
+
     fn check_fates(&self, exchange: &Exchange) {
         assert_eq!(exchange.request_ended(), self.has(&Event::RequestEnded));
         let Some(head) = self.final_head() else {
@@ -179,6 +195,7 @@ impl History {
         let keep = read_on
             && self.has(&Event::ResponseEnded)
             && self.length(head) != Length::UntilClose
+            && self.is_in_step(head)
             && model::persists(head);
         assert_eq!(exchange.upstream_fate(false) == Fate::Keep, keep);
         assert_eq!(exchange.upstream_fate(true), Fate::Close);

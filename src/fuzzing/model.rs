@@ -42,6 +42,9 @@ pub(super) struct Facts {
     pub(super) persists: bool,
     pub(super) expects_continue: bool,
     pub(super) offers_websocket: bool,
+    pub(super) has_content: bool,
+    /// By its method, every server reads its content.
+    pub(super) is_about_content: bool,
 }
 
 /// What becomes of a request, as far as its head decides; `None`: it is refused.
@@ -63,7 +66,7 @@ pub(super) fn facts(head: &Head) -> Option<(Length, Facts)> {
         || RequestTarget::parse(head.method(), head.target()).is_err()
         || bad_hops;
     let offers_websocket = !head.is_http10()
-        && body == Length::None
+        && matches!(body, Length::None | Length::Exact(0))
         && head.method() == b"GET"
         && head.list("connection").contains(&"upgrade".to_owned())
         && head.list("upgrade").contains(&"websocket".to_owned());
@@ -73,6 +76,8 @@ pub(super) fn facts(head: &Head) -> Option<(Length, Facts)> {
         persists: persists(head),
         expects_continue: !expectations.is_empty(),
         offers_websocket,
+        has_content: !matches!(body, Length::None | Length::Exact(0)),
+        is_about_content: [&b"POST"[..], b"PUT", b"PATCH"].contains(&head.method()),
     };
     (!refused).then_some((body, facts))
 }

@@ -8,7 +8,9 @@
 
 use crate::h1::body::BodyWriter;
 use crate::h1::field::FieldId;
-use crate::h1::framing::{BodyLength, FramingError, ResponseTo, response_body_length};
+use crate::h1::framing::{
+    BodyLength, FramingError, ResponseTo, announces_body, response_body_length,
+};
 use crate::h1::head::{HeadError, ResponseHead, Version};
 use crate::h1::request::{Method, Request, persists};
 use crate::h1::token::{list_elements, parse_decimal};
@@ -202,7 +204,10 @@ impl Exchange {
         // take the rest of its body for the next one (RFC 9112, section 9.3).
         let read_on = self.request_ended && (self.continued || !self.request.expects_continue);
         let lasts = body != BodyLength::UntilClose;
-        self.upstream_persists = lasts && read_on && persists(head.version, &head.fields);
+        self.upstream_persists = lasts
+            && read_on
+            && !self.may_be_out_of_step(head, body)
+            && persists(head.version, &head.fields);
         self.upstream_keep_alive = keep_alive_timeout(head);
         let writer = match (body, self.request.version) {
             (BodyLength::None | BodyLength::Exact(_), _) => BodyWriter::Bare,
@@ -236,6 +241,28 @@ impl Exchange {
         }
     }
 
+    /// Whether the upstream may take the rest of this request for the next one, or may still send
+    /// what we would take for the next response: simple servers do, and what they misread would
+    /// be another client's.
+    fn may_be_out_of_step(&self, head: &ResponseHead<'_>, body: BodyLength) -> bool {
+        // Said by servers that have given up on a request somewhere in its middle.
+        let is_given_up = match head.status {
+            400 | 408 | 411 | 413 | 414 | 417 | 431 | 501 | 505 => true,
+            405 => !self.request.body.is_empty(),
+            _ => false,
+        };
+        let sends_more = match (body, self.request.method, head.status) {
+            (BodyLength::None, _, 204 | 304)
+            | (BodyLength::None, Method::OtherIdempotent | Method::Other, _) => {
+                announces_body(head)
+            }
+            // A body that must not come does come, a moment later, announced or not.
+            (BodyLength::None, Method::Head, _) => !says_empty(head),
+            (BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose, ..) => false,
+        };
+        self.request.content_may_stay_unread || is_given_up || sends_more
+    }
+
     /// The final response was read to its last octet.
     pub fn end_response(&mut self) {
         self.response_ended = true;
@@ -262,6 +289,11 @@ impl Exchange {
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.close
     }
+}
+
+/// Whether the length that `head` gives is 0.
+fn says_empty(head: &ResponseHead<'_>) -> bool {
+    head.fields.values(FieldId::ContentLength).next().is_some() && !announces_body(head)
 }
 
 /// `timeout` of the Keep-Alive field, in seconds: not in any RFC since 2068, and sent by most
@@ -465,6 +497,69 @@ mod tests {
         assert_eq!(fate("HTTP/1.1 204 N\r\nConnection: close\r\n\r\n"), Fate::Close);
         assert_eq!(fate("HTTP/1.0 204 N\r\n\r\n"), Fate::Close);
         assert_eq!(fate("HTTP/1.0 204 N\r\nConnection: keep-alive\r\n\r\n"), Fate::Keep);
+    }
+
+    #[track_caller]
+    fn keeps(request: &str, response: &str, want: bool) {
+        let (mut exchange, _) = answer(request, response);
+        exchange.end_response();
+        let kept = exchange.upstream_fate(false) == Fate::Keep;
+        assert_eq!(kept, want, "{request:?}, {response:?}");
+        assert_eq!(exchange.client_fate(), Fate::Keep, "it is no fault of the client's");
+    }
+
+    #[test]
+    fn content_that_a_simple_server_does_not_read_costs_the_upstreams_connection() {
+        let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        for (method, keep) in [
+            ("POST", true),
+            ("PUT", true),
+            ("PATCH", true),
+            ("GET", false),
+            ("HEAD", false),
+            ("DELETE", false),
+            ("OPTIONS", false),
+            ("PROPFIND", false),
+        ] {
+            let request = |length| format!("{method} / HTTP/1.1\r\nHost: a\r\n{length}\r\n\r\n");
+            keeps(&request("Content-Length: 9"), ok, keep);
+            keeps(&request("Transfer-Encoding: chunked"), ok, keep);
+            keeps(&request("Content-Length: 0"), ok, true);
+            keeps(&request("A: b"), ok, true);
+        }
+    }
+
+    #[test]
+    fn an_upstream_that_gave_up_on_a_request_may_read_on_in_its_middle() {
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+        for status in 200..=599 {
+            let response = format!("HTTP/1.1 {status} A\r\nContent-Length: 0\r\n\r\n");
+            let gave_up = matches!(status, 400 | 408 | 411 | 413 | 414 | 417 | 431 | 501 | 505);
+            keeps(GET, &response, !gave_up);
+            keeps(post, &response, !gave_up && status != 405);
+        }
+    }
+
+    #[test]
+    fn a_body_that_must_not_come_may_come_a_moment_later() {
+        let lengths = [
+            "",
+            "Content-Length: 0\r\n",
+            "Content-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\n",
+        ];
+        for (request, status, keep) in [
+            (HEAD, 200, [false, true, false, false]),
+            (HEAD, 404, [false, true, false, false]),
+            (HEAD, 204, [true, true, false, false]),
+            (HEAD, 304, [true, true, false, false]),
+            (GET, 204, [true, true, false, false]),
+            (GET, 304, [true, true, false, false]),
+        ] {
+            for (length, keep) in lengths.into_iter().zip(keep) {
+                keeps(request, &format!("HTTP/1.1 {status} A\r\n{length}\r\n"), keep);
+            }
+        }
     }
 
     #[test]

@@ -24,6 +24,16 @@ pub enum BodyLength {
     UntilClose,
 }
 
+impl BodyLength {
+    /// Whether not one octet of content will come, which `Content-Length: 0` says as well.
+    pub fn is_empty(self) -> bool {
+        match self {
+            Self::None | Self::Exact(0) => true,
+            Self::Exact(_) | Self::Chunked | Self::UntilClose => false,
+        }
+    }
+}
+
 /// What a response answers, as far as its length depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseTo {
@@ -54,6 +64,13 @@ pub enum FramingError {
     RepeatedTransferEncoding,
     /// Transfer-Encoding in HTTP/1.0, which has none: section 6.1 calls the framing faulty.
     TransferEncodingInHttp10,
+}
+
+/// Whether a response that ends with its head says that it has a body all the same: true of an
+/// answer to HEAD and of a 304, and of a 204 by a server that breaks a rule.
+pub fn announces_body(head: &ResponseHead<'_>) -> bool {
+    let announced = announced_length(&head.fields, head.version);
+    !matches!(announced, Ok(None | Some(BodyLength::Exact(0))))
 }
 
 /// Decides the body length of a request. The numbers are the rules of RFC 9112, section 6.3.
@@ -251,6 +268,17 @@ mod tests {
                 assert_eq!(got, Ok(BodyLength::None), "HEAD {status} {fields}");
             }
         }
+    }
+
+    #[test]
+    fn a_response_without_a_body_may_say_that_it_has_one() {
+        let announces = |fields: &str| {
+            let head = format!("HTTP/1.1 304\r\n{fields}\r\n");
+            announces_body(&ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap())
+        };
+        assert!(announces("Content-Length: 1\r\n"));
+        assert!(announces("Transfer-Encoding: chunked\r\n"));
+        assert!(!announces("Content-Length: 00\r\n") && !announces(""));
     }
 
     #[test]

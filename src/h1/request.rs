@@ -34,6 +34,9 @@ pub struct Request {
     pub version: Version,
     /// How the body is framed.
     pub body: BodyLength,
+    /// Content where the method gives it no meaning. Simple servers do not read it, and take it for
+    /// the next request.
+    pub content_may_stay_unread: bool,
     /// The client waits for a 100 before it sends the body.
     pub expects_continue: bool,
     /// The client offers to switch to the WebSocket protocol.
@@ -137,8 +140,9 @@ pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
         method: method_kind(head.method),
         version: head.version,
         body,
+        content_may_stay_unread: !body.is_empty() && !takes_content(head.method),
         expects_continue: expects_continue(head)?,
-        offers_websocket: is_http11 && body == BodyLength::None && offers_websocket(head),
+        offers_websocket: is_http11 && body.is_empty() && offers_websocket(head),
         persistent: persists(head.version, &head.fields),
         has_idempotency_key: head.fields.values(FieldId::IdempotencyKey).next().is_some(),
         max_forwards: max_forwards(head)?,
@@ -166,6 +170,12 @@ fn method_kind(method: &[u8]) -> Method {
         b"GET" | b"OPTIONS" | b"PUT" | b"DELETE" => Method::OtherIdempotent,
         _ => Method::Other,
     }
+}
+
+/// Methods whose content is what they are about (RFC 9110, section 9.3; RFC 5789), so that even the
+/// simplest server reads it.
+fn takes_content(method: &[u8]) -> bool {
+    matches!(method, b"POST" | b"PUT" | b"PATCH")
 }
 
 /// Each option names a field to drop, and each field is compared with each option: without a
@@ -321,6 +331,26 @@ mod tests {
         assert!(!with("GET / HTTP/1.0", both));
         assert!(!with("POST / HTTP/1.1", both));
         assert!(!with("GET / HTTP/1.1", &format!("{both}Content-Length: 3\r\n")));
+        assert!(!with("GET / HTTP/1.1", &format!("{both}Transfer-Encoding: chunked\r\n")));
+        // The length that some clients give with each request.
+        assert!(with("GET / HTTP/1.1", &format!("{both}Content-Length: 0\r\n")));
+    }
+
+    #[test]
+    fn content_is_read_by_all_servers_where_the_method_is_about_it() {
+        let with = |method: &str, field: &str| {
+            let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+            accepted(&head).content_may_stay_unread
+        };
+        for field in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
+            for method in ["GET", "HEAD", "DELETE", "OPTIONS", "QUERY", "PROPFIND"] {
+                assert!(with(method, field), "{method}, {field}");
+                assert!(!with(method, "Content-Length: 0") && !with(method, "A: b"), "{method}");
+            }
+            for method in ["POST", "PUT", "PATCH"] {
+                assert!(!with(method, field), "{method}, {field}");
+            }
+        }
     }
 
     #[test]

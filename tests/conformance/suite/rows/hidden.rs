@@ -1,19 +1,21 @@
 //! A request inside of another one's body has to stay there, whatever is said about the body.
 
-use super::{CHUNKED, HIDDEN, post, request, with_fields};
-use crate::suite::case::{Case, safety};
+use super::{CHUNKED, HIDDEN, ok, post, request, with_fields};
+use crate::suite::case::{Case, choice, safety};
 
 const CL_0: &str = "Kettle, Browser-Powered Desync Attacks (2022)";
 const TE_0: &str = "Arnolfo et al., Unveiling TE.0 (2024)";
 const MUST_DIE: &str = "Kettle, HTTP/1.1 must die (2025)";
 const DAVISON: &str = "Davison, Abusing hop-by-hop headers (2019)";
 const PINGORA: &str = "CVE-2025-4366 (Pingora)";
+const HTTPLIB: &str = "cpp-httplib 0.11: what it has not read is the next request";
 const APACHE: &str = "CVE-2022-22720 (Apache)";
 
 pub fn rows() -> Vec<Case> {
     let length = &format!("Content-Length: {}\r\n", HIDDEN.len());
     let chunk = &format!("{:x}\r\n{HIDDEN}\r\n0\r\n\r\n", HIDDEN.len());
     let mut rows = stays(length, chunk);
+    rows.extend(spends(length, chunk));
     rows.extend(refused(length, chunk));
     rows.extend(half_seen(length));
     rows
@@ -43,6 +45,44 @@ fn stays(length: &str, chunk: &str) -> Vec<Case> {
         stays("a length that connection options name", DAVISON, "GET", nominating_length),
         stays("a coding that connection options name", DAVISON, "POST", nominating_coding),
     ]
+}
+
+/// A server that does not read such a body takes the next request for the rest of it.
+fn spends(length: &str, chunk: &str) -> Vec<Case> {
+    let spends = |what: &str, method: &str, fields: &str| {
+        let body = if fields.contains("chunked") { chunk } else { HIDDEN };
+        let client = if method == "HEAD" { "200, keep" } else { "200 \"ok\", keep" };
+        let upstream = format!("{method} /x \"{}\"", HIDDEN.escape_default());
+        let name = format!("{what} in {method} spend their connection");
+        let answer = ok("Content-Length: 2\r\n", if method == "HEAD" { "" } else { "ok" });
+        choice(name, HTTPLIB)
+            .sends(request(&format!("{method} /gpt/x"), fields, body))
+            .answered(answer)
+            .spends()
+            .is(client, upstream)
+    };
+    let refusal = |status: &str| {
+        choice(format!("a {} spends its connection", &status[..3]), HTTPLIB)
+            .sends(post("Content-Length: 5\r\n", "hello"))
+            .answered(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno"))
+            .spends()
+            .is(format!("{} \"no\", keep", &status[..3]), "POST /x \"hello\"")
+    };
+    let methods = ["GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND"];
+    let refusals = [
+        "400 Bad Request",
+        "408 Request Timeout",
+        "411 Length Required",
+        "413 Content Too Large",
+        "414 URI Too Long",
+        "431 Request Header Fields Too Large",
+        "501 Not Implemented",
+    ];
+    methods
+        .iter()
+        .flat_map(|it| [spends("octets", it, length), spends("chunks", it, CHUNKED)])
+        .chain(refusals.iter().map(|it| refusal(it)))
+        .collect()
 }
 
 /// A body that goes nowhere is no request either.

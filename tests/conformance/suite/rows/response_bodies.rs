@@ -3,6 +3,7 @@
 use super::{EVIL, GET, HEAD, ok};
 use crate::suite::case::{Case, choice, must, safety};
 
+const MISREAD: &str = "waitress, cheroot, gunicorn: a body in answer to HEAD";
 const SPLIT: &str = "Klein, Divide and Conquer (2004)";
 
 pub fn rows() -> Vec<Case> {
@@ -211,6 +212,24 @@ fn bodiless() -> Vec<Case> {
             .answered(ok("Content-Length: 42\r\n", ""))
             .is("200, keep", "HEAD /x")
             .returns("Content-Length: 42"),
+        choice("an answer to HEAD spends its connection", MISREAD)
+            .sends(HEAD)
+            .answered(ok("Content-Length: 4\r\n", ""))
+            .spends()
+            .is("200, keep", "HEAD /x"),
+        choice("an answer to HEAD without a length spends its connection", MISREAD)
+            .sends(HEAD)
+            .answered(ok("", ""))
+            .spends()
+            .is("200, keep", "HEAD /x"),
+        choice("an empty answer to HEAD leaves its connection", MISREAD)
+            .sends(HEAD)
+            .answered(ok("Content-Length: 0\r\n", ""))
+            .is("200, keep", "HEAD /x"),
+        choice("a 304 that announces a body spends its connection", MISREAD)
+            .answered("HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n")
+            .spends()
+            .is("304, keep", "GET /x"),
         choice("a bad length of a 304", "RFC 9112 6.3 rule 5")
             .answered("HTTP/1.1 304 Not Modified\r\nContent-Length: +4\r\n\r\n")
             .is("502, keep", "GET /x"),

@@ -61,6 +61,12 @@ fn switches() -> Vec<Case> {
             .answered(AGREED)
             .is("101, tunnel", "GET /x")
             .forwards("Upgrade: websocket"),
+        must("an offer with a length of 0", "RFC 9110 8.6: no content")
+            .sends(offer(&format!("{FIELDS}Content-Length: 0\r\n")))
+            .answered(AGREED)
+            .then_sends("late")
+            .is("101, tunnel", "GET /x, tunnel \"late\"")
+            .forwards("Upgrade: websocket"),
         choice("the version and the key are the upstream's to check", "RFC 6455 4.2.1")
             .sends(offer("Connection: Upgrade\r\nUpgrade: websocket\r\n"))
             .forwards("Upgrade: websocket")
