@@ -198,7 +198,7 @@ fn request_decide() -> Result<Operation, Fault> {
 
 fn request_rewrite() -> Result<Operation, Fault> {
     let head = parsed_request()?;
-    let Decided { request, path, query } = decided(&head)?;
+    let Decided { request, path, query, .. } = decided(&head)?;
     let rest = path.strip_prefix(b"/gpt/").ok_or("the route is /gpt/")?;
     let target = NewTarget { replacement: b"/", rest, query };
     let mut out = BytesMut::with_capacity(8192);
@@ -237,7 +237,7 @@ fn response_rewrite() -> Result<Operation, Fault> {
     let mut out = BytesMut::with_capacity(8192);
     Ok(Box::new(move || {
         out.clear();
-        put_final_head(&mut out, black_box(&head), &response, DATE);
+        put_final_head(&mut out, black_box(&head), &response, DATE, None);
         black_box(&out);
     }))
 }

@@ -21,6 +21,10 @@ pub const HEADER_FIELDS_DEFAULT: usize = 256;
 /// stack, 32 bytes a line.
 pub const HEADER_FIELDS_MAX: usize = 1024;
 
+/// Longest authority that is remembered of a client, to be said again in a redirect: the longest
+/// name in DNS, its final dot, and a port. A redirect for a longer one is a path.
+pub const CLIENT_AUTHORITY_BYTES_MAX: usize = 260;
+
 /// Most connection options in one head. Clients send one or two; each is compared with each field
 /// name, so the product of both is what is bounded here.
 pub const CONNECTION_OPTIONS_MAX: usize = 16;

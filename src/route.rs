@@ -10,6 +10,7 @@
 //! Not here: what becomes of the request-target (`h1::target`), and the checks on what the
 //! operator wrote (`config`).
 
+use crate::h1::reference::Site;
 use std::sync::Arc;
 
 /// What happens to requests below one path.
@@ -23,6 +24,9 @@ pub struct Route {
     pub host: Box<[u8]>,
     /// Whom to ask: an index into `Snapshot::upstreams`.
     pub upstream: usize,
+    /// What the upstream calls itself, so that references and cookies for its own paths come back
+    /// through the route; `None`: they pass as they are.
+    pub site: Option<Site>,
     /// The path as text, for log lines.
     pub name: Arc<str>,
 }
@@ -48,7 +52,17 @@ impl RouteTable {
     /// The route with the longest path that `path` begins with. `path` is the path component of
     /// a request-target, without the query, its dot segments resolved.
     pub fn find(&self, path: &[u8]) -> Option<&Route> {
-        self.routes.iter().find(|route| path.starts_with(&route.path))
+        self.get(self.position(path)?)
+    }
+
+    /// The place of the route that [`find`](Self::find) finds, for [`get`](Self::get).
+    pub fn position(&self, path: &[u8]) -> Option<usize> {
+        self.routes.iter().position(|route| path.starts_with(&route.path))
+    }
+
+    /// The route at this place.
+    pub fn get(&self, position: usize) -> Option<&Route> {
+        self.routes.get(position)
     }
 
     /// All routes, longest path first.
@@ -270,6 +284,7 @@ mod tests {
             replacement: b"/".as_slice().into(),
             host: b"example.com".as_slice().into(),
             upstream: 0,
+            site: None,
             name: path.into(),
         }
     }

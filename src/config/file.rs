@@ -47,6 +47,7 @@ const ROUTE: &[Key] = &[
     Key { name: "family", default: Is("\"auto\"") },
     Key { name: "warm", default: Words("1; 0 with `proxy_protocol`") },
     Key { name: "proxy_protocol", default: Words("none is sent") },
+    Key { name: "redirects", default: Is("\"rewrite\"") },
 ];
 const FORWARD: &[Key] = &[
     Key { name: "server_name", default: Required },
@@ -176,6 +177,7 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
     let warm_origin = reader.place(&table, "warm");
     let warm = reader.number(&mut table, "warm", WARM_RANGE);
     let proxy_protocol = reader.value(&mut table, "proxy_protocol");
+    let redirects = reader.value(&mut table, "redirects");
     reader.finish(table);
     if let (Some(1..), Some(_), Some(origin)) = (warm, &proxy_protocol, warm_origin) {
         let what = "with `proxy_protocol` a connection belongs to one client; none can stand ready";
@@ -191,6 +193,7 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
         family: family.map(|it| it.value),
         warm,
         proxy_protocol: proxy_protocol.map(|it| it.value),
+        redirects: redirects.map(|it| it.value).unwrap_or_default(),
     };
     let (Found { value: path, origin }, Found { value: upstream, .. }) = (path?, upstream?);
     let route = RouteConfig::new(path, upstream, options, origin);

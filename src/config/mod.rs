@@ -29,7 +29,7 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use url::{Endpoint, Host, HostField, Scheme, UpstreamUrl};
-use value::{Family, Mode, ProxyVersion, RoutePath};
+use value::{Family, Mode, ProxyVersion, Redirects, RoutePath};
 
 /// Range of `workers` and `--workers`: one thread each, and no machine this is for has more cores.
 pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
@@ -151,6 +151,8 @@ pub struct RouteConfig {
     pub warm: usize,
     /// Announce the client by a PROXY header.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// What becomes of the upstream's references to itself.
+    pub redirects: Redirects,
     /// Where the path was said.
     pub origin: Origin,
 }
@@ -173,6 +175,8 @@ pub struct RouteOptions {
     pub warm: Option<usize>,
     /// Default: none is sent.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// Default: they come back through the route.
+    pub redirects: Redirects,
 }
 
 impl RouteConfig {
@@ -193,6 +197,7 @@ impl RouteConfig {
             family: options.family.unwrap_or_default(),
             warm: options.warm.unwrap_or(warm_default),
             proxy_protocol: options.proxy_protocol,
+            redirects: options.redirects,
             upstream,
             origin,
         }

@@ -10,9 +10,10 @@ use super::forward::{ForwardConfig, ForwardUpstream, http_behind, shares_address
 use super::network::Network;
 use super::problem::{Origin, Problems};
 use super::url::{Endpoint, Scheme};
-use super::value::{Family, Mode, ProxyVersion};
+use super::value::{Family, Mode, ProxyVersion, Redirects};
 use super::{Config, CredentialFiles, Limits, NamedFile, RouteConfig, WORKERS_RANGE};
 use crate::deadline::Timeouts;
+use crate::h1::reference::Site;
 use crate::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
 use crate::tls::credentials::{Chain, CredentialError, Inside, Key, client_config, server_config};
 use std::collections::HashMap;
@@ -121,6 +122,7 @@ impl Snapshot {
             replacement: route.upstream.path.as_bytes().into(),
             host: route.host.as_str().as_bytes().into(),
             upstream: loader.upstream(route),
+            site: site(route),
             name: route.path.as_str().into(),
         });
         let routes = RouteTable::new(routes.collect());
@@ -189,6 +191,16 @@ impl Listener {
         };
         format!("{scheme}://{address}")
     }
+}
+
+/// What the upstream of `route` may call itself, where that makes a difference.
+fn site(route: &RouteConfig) -> Option<Site> {
+    if route.redirects == Redirects::Keep {
+        return None;
+    }
+    let dialled = route.connect.to_string();
+    let names = [&*route.upstream.authority, route.host.as_str(), &dialled];
+    Some(Site::new(route.is_tls(), names.map(str::as_bytes)))
 }
 
 fn count(number: usize, word: &str) -> String {

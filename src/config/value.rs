@@ -92,6 +92,35 @@ impl FromStr for ListenAddress {
     }
 }
 
+/// What becomes of references and cookies with which an upstream means its own paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redirects {
+    /// They come back through the route.
+    #[default]
+    Rewrite,
+    /// They pass as they are.
+    Keep,
+}
+
+impl Value for Redirects {
+    const ALLOWED: &'static str = "\"rewrite\" and \"keep\" are allowed";
+}
+
+impl FromStr for Redirects {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "rewrite" => Ok(Self::Rewrite),
+            "keep" => Ok(Self::Keep),
+            _ => Err(Invalid {
+                what: format!("{} is not a way to treat redirects", quoted(text)),
+                meant: nearest(text, ["rewrite", "keep"]).map(str::to_owned),
+            }),
+        }
+    }
+}
+
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {

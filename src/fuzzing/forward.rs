@@ -11,6 +11,7 @@ use crate::h1::exchange::{Exchange, Verdict as Decision};
 use crate::h1::forward::{NewTarget, put_final_head, put_interim_head, put_request_head};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{HeadReader, RequestHead, ResponseHead};
+use crate::h1::reference::{Site, View};
 use crate::h1::request::{Request, decide};
 use crate::h1::target::{has_dot_segments, resolve_dot_segments};
 use bytes::BytesMut;
@@ -27,11 +28,15 @@ const REQUESTS: [&[u8]; 3] = [
 /// hyper's server reads as exactly the one request that was meant: method, target, fields, body,
 /// and nothing left over; and never as a request while a part is missing. Whatever of a response
 /// is forwarded, hyper's client reads as exactly that response, and never as a complete one while
-/// a part is missing.
+/// a part is missing. A reference in it is what it was, or leads below the route.
 pub fn forward(data: &[u8]) {
     if data.starts_with(b"HTTP/") {
+        let site = Site::new(true, [b"api.test".as_slice()]);
+        let (base, route, client_authority) = (&b"/v1/"[..], &b"/gpt/"[..], &b"relay.test"[..]);
+        let view = View { site: &site, base, route, client_https: true, client_authority };
         for request in REQUESTS {
-            response(data, request);
+            response(data, request, None);
+            response(data, request, Some(&view));
         }
     } else {
         request(data);
@@ -115,7 +120,7 @@ fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
     Some((out.to_vec(), decided.request, span.end))
 }
 
-fn response(data: &[u8], request: &[u8]) {
+fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
     let limits = Limits::default().head;
     let request = RequestHead::parse(request, &limits).unwrap();
     let is_http10 = request.version == crate::h1::head::Version::Http10;
@@ -132,10 +137,10 @@ fn response(data: &[u8], request: &[u8]) {
     let response = match exchange.response_head(&head, false) {
         Ok(Decision::Final(response)) => response,
         Ok(Decision::Interim | Decision::DropInterim) => {
-            put_interim_head(&mut out, &head);
+            put_interim_head(&mut out, &head, view);
             let sent = naive::response_head(&out, ANY).whole().expect("a head");
             assert_eq!(naive::announced(&sent), Ok(None));
-            assert_eq!(model::end_to_end(&sent), model::end_to_end(&meant));
+            check_lines(&sent, &meant, view);
             return;
         }
         Ok(Decision::Switch) => panic!("nobody offered to switch"),
@@ -144,10 +149,10 @@ fn response(data: &[u8], request: &[u8]) {
             return assert!(refused || meant.list("connection").len() > 16);
         }
     };
-    put_final_head(&mut out, &head, &response, DATE);
+    put_final_head(&mut out, &head, &response, DATE, view);
     let sent = naive::response_head(&out, ANY).whole().expect("a head");
     assert_eq!((sent.status(), sent.reason()), (meant.status(), meant.reason()));
-    assert_eq!(model::end_to_end(&sent), model::end_to_end(&meant));
+    check_lines(&sent, &meant, view);
     let length = length.expect("one length");
     let body = &data[span.end..];
     for positions in arrivals(body) {
@@ -171,6 +176,36 @@ fn response(data: &[u8], request: &[u8]) {
                 }
                 (meant, seen) => panic!("{meant:?} {seen:?} {:?}", naive::text(&bytes)),
             }
+        }
+    }
+}
+
+/// The same lines, but for references and cookies that a view has made the client's.
+fn check_lines(sent: &naive::Head, meant: &naive::Head, view: Option<&View<'_>>) {
+    let Some(view) = view else {
+        return assert_eq!(model::end_to_end(sent), model::end_to_end(meant));
+    };
+    let (sent, meant) = (model::end_to_end(sent), model::end_to_end(meant));
+    assert_eq!(sent.len(), meant.len());
+    for (sent, meant) in sent.iter().zip(&meant).filter(|(sent, meant)| sent != meant) {
+        let [(name, sent), (meant_name, meant)] = [sent, meant].map(|line| {
+            let text = naive::text(line);
+            let (name, value) = text.split_once(':').expect("a field line");
+            (name.to_owned(), value.trim().to_owned())
+        });
+        assert_eq!(name, meant_name);
+        match name.to_ascii_lowercase().as_str() {
+            "location" | "content-location" => {
+                let authority = naive::text(view.client_authority);
+                let path = sent.strip_prefix("https:").unwrap_or(&sent);
+                let path = path.strip_prefix(&format!("//{authority}")).unwrap_or(path);
+                let rest = path.strip_prefix(&naive::text(view.route)).expect("the route");
+                assert!(meant.ends_with(rest), "{meant:?} is {sent:?}");
+                let path = rest.split(['?', '#']).next().unwrap_or_default();
+                assert!(super::target::stays_inside(path.as_bytes()), "{sent:?} climbs");
+            }
+            "refresh" | "set-cookie" => assert!(sent.contains(&naive::text(view.route))),
+            other => panic!("{other} is not ours to change"),
         }
     }
 }

@@ -54,6 +54,13 @@ pub enum FieldId {
     XAccelBuffering,
     /// `Idempotency-Key`: the APIs' promise that a request may be repeated.
     IdempotencyKey,
+    /// `Location` (RFC 9110, section 10.2.2) and `Content-Location` (section 8.7): the whole value
+    /// is a reference.
+    Reference,
+    /// `Refresh`: in no RFC, in all browsers; a reference is in its value.
+    Refresh,
+    /// `Set-Cookie` (RFC 6265, section 4.1).
+    SetCookie,
 }
 
 impl FieldId {
@@ -70,17 +77,21 @@ impl FieldId {
             (6, b'e') => ("expect", Self::Expect),
             (7, b'u') => ("upgrade", Self::Upgrade),
             (7, b't') => ("trailer", Self::Trailer),
+            (7, b'r') => ("refresh", Self::Refresh),
             (7, b'a') => ("alt-svc", Self::AltSvc),
+            (8, b'l') => ("location", Self::Reference),
             (9, b'f') => ("forwarded", Self::ClientInfo),
             (9, b'x') => ("x-real-ip", Self::ClientInfo),
             (10, b'c') => ("connection", Self::Connection),
             (10, b'k') => ("keep-alive", Self::KeepAlive),
+            (10, b's') => ("set-cookie", Self::SetCookie),
             (12, b'c') => ("content-type", Self::ContentType),
             (12, b'm') => ("max-forwards", Self::MaxForwards),
             (14, b'c') => ("content-length", Self::ContentLength),
             (14, b'h') => ("http2-settings", Self::Http2Settings),
             (14, b't') => ("true-client-ip", Self::ClientInfo),
             (15, b'i') => ("idempotency-key", Self::IdempotencyKey),
+            (16, b'c') => ("content-location", Self::Reference),
             (16, b'p') => ("proxy-connection", Self::ProxyConnection),
             (17, b't') => ("transfer-encoding", Self::TransferEncoding),
             (17, b'x') => ("x-accel-buffering", Self::XAccelBuffering),
@@ -218,6 +229,10 @@ mod tests {
         ("Alt-Svc", FieldId::AltSvc),
         ("X-Accel-Buffering", FieldId::XAccelBuffering),
         ("Idempotency-Key", FieldId::IdempotencyKey),
+        ("Location", FieldId::Reference),
+        ("Content-Location", FieldId::Reference),
+        ("Refresh", FieldId::Refresh),
+        ("Set-Cookie", FieldId::SetCookie),
         ("Forwarded", FieldId::ClientInfo),
         ("X-Forwarded", FieldId::ClientInfo),
         ("X-Forwarded-For", FieldId::ClientInfo),

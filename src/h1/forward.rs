@@ -12,8 +12,10 @@ mod response;
 pub use request::{NewTarget, put_request_head};
 pub use response::{put_final_head, put_interim_head, put_switch_head};
 
+use crate::h1::cookie::map_set_cookie;
 use crate::h1::encode::put_decimal;
 use crate::h1::field::{FieldId, FieldLine, FieldSection};
+use crate::h1::reference::{Pieces, View};
 use crate::h1::token::list_elements;
 use crate::limits::CONNECTION_OPTIONS_MAX;
 use bytes::{BufMut, BytesMut};
@@ -22,16 +24,14 @@ use bytes::{BufMut, BytesMut};
 /// else in a trailer than where they belong (RFC 9110, section 6.5.1): framing, routing,
 /// authentication, and everything that a head would have been changed for.
 pub fn put_trailers(out: &mut BytesMut, trailers: &FieldSection<'_>) {
-    const NOT_IN_TRAILERS: [&[u8]; 10] = [
+    const NOT_IN_TRAILERS: [&[u8]; 8] = [
         b"authorization",
         b"cache-control",
         b"content-encoding",
         b"content-range",
         b"cookie",
-        b"location",
         b"proxy-authenticate",
         b"range",
-        b"set-cookie",
         b"www-authenticate",
     ];
     copy_fields(out, trailers, |line| {
@@ -58,6 +58,14 @@ enum Edit<'a> {
 enum Value<'a> {
     Bytes(&'a [u8]),
     Number(u64),
+    /// A reference of the upstream's, and what surrounds it.
+    Reference {
+        before: &'a [u8],
+        pieces: Pieces<'a>,
+        behind: &'a [u8],
+    },
+    /// The value of a Set-Cookie field.
+    Cookie(&'a [u8], &'a View<'a>),
 }
 
 /// Whatever is listed in Connection belongs to the hop it came over (RFC 9110, section 7.6.1).
@@ -99,7 +107,7 @@ impl<'b> Nominated<'b> {
 
 fn copy_fields<'a>(
     out: &mut BytesMut,
-    fields: &FieldSection<'_>,
+    fields: &FieldSection<'a>,
     edit: impl Fn(&FieldLine) -> Edit<'a>,
 ) {
     let nominated = Nominated::of(fields);
@@ -122,6 +130,14 @@ fn copy_fields<'a>(
                 match value {
                     Value::Bytes(bytes) => out.put_slice(bytes),
                     Value::Number(number) => put_decimal(out, number),
+                    Value::Reference { before, pieces, behind } => {
+                        put_all(out, &[before]);
+                        put_all(out, &pieces);
+                        put_all(out, &[behind]);
+                    }
+                    Value::Cookie(value, view) => {
+                        map_set_cookie(value, view, |piece| out.put_slice(piece));
+                    }
                 }
                 out.put_slice(b"\r\n");
             }

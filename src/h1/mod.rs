@@ -6,12 +6,13 @@
 //! Bottom-up: [`token`], [`lines`] and [`field`] are the alphabet; [`target`] and [`authority`] say
 //! where a request wants to go; [`head`] finds and parses heads; [`framing`] decides how long a
 //! body is; [`request`] is what a request asks for; [`chunked`] and [`body`] walk through bodies;
-//! [`exchange`] is the state of a request and its response; [`forward`] is what a gateway changes;
-//! [`encode`] writes.
+//! [`exchange`] is the state of a request and its response; [`forward`] is what a gateway changes,
+//! [`reference`] and [`cookie`] where an upstream names its own paths; [`encode`] writes.
 
 pub mod authority;
 pub mod body;
 pub mod chunked;
+pub mod cookie;
 pub mod encode;
 pub mod exchange;
 pub mod field;
@@ -20,6 +21,7 @@ pub mod framing;
 pub mod head;
 mod head_error;
 pub mod lines;
+pub mod reference;
 pub mod request;
 pub mod target;
 pub mod token;

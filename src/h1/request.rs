@@ -62,6 +62,9 @@ impl Request {
 pub struct Decided<'b> {
     /// The facts.
     pub request: Request,
+    /// What the client calls us: the authority of an absolute target, or else Host. Empty in
+    /// HTTP/1.0 when it did not say.
+    pub authority: &'b [u8],
     /// The path as it came, dot segments and all; never empty.
     pub path: &'b [u8],
     /// The query with its `?`, or nothing.
@@ -129,12 +132,13 @@ impl Request {
 /// The first rule that the head breaks, in the order of the code.
 pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
     check_connection_options(head)?;
-    check_host(head)?;
+    let host = check_host(head)?;
     let body = request_body_length(head)?;
     if matches!(head.method, b"CONNECT" | b"TRACE") {
         return Err(RequestError::MethodNotAllowed);
     }
-    let (path, query) = path_and_query(head)?;
+    let [authority, path, query] = parts(head)?;
+    let authority = if authority.is_empty() { host } else { authority };
     let is_http11 = head.version == Version::Http11;
     let request = Request {
         method: method_kind(head.method),
@@ -147,7 +151,7 @@ pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
         has_idempotency_key: head.fields.values(FieldId::IdempotencyKey).next().is_some(),
         max_forwards: max_forwards(head)?,
     };
-    Ok(Decided { request, path, query })
+    Ok(Decided { request, authority, path, query })
 }
 
 /// Whether the sender of a message lets its connection go on: RFC 9112, section 9.3, its rules in
@@ -188,28 +192,34 @@ fn check_connection_options(head: &RequestHead<'_>) -> Result<(), RequestError> 
     Ok(())
 }
 
-fn check_host(head: &RequestHead<'_>) -> Result<(), RequestError> {
+/// The value of Host, empty if there is none in HTTP/1.0.
+fn check_host<'b>(head: &RequestHead<'b>) -> Result<&'b [u8], RequestError> {
     match head.fields.single(FieldId::Host) {
         Err(_) => Err(RequestError::RepeatedHost),
         Ok(None) if head.version == Version::Http11 => Err(RequestError::MissingHost),
-        Ok(None) => Ok(()),
-        Ok(Some(value)) if Authority::parse(value).is_some() => Ok(()),
+        Ok(None) => Ok(b""),
+        Ok(Some(value)) if Authority::parse(value).is_some() => Ok(value),
         Ok(Some(_)) => Err(RequestError::BadHost),
     }
 }
 
-/// The path to route by. Of an absolute-form only the path matters: routes are paths, and the
-/// authority that a client believes in is replaced in any case (RFC 9112, section 3.2.2).
-fn path_and_query<'b>(head: &RequestHead<'b>) -> Result<(&'b [u8], &'b [u8]), RequestError> {
-    let target = match RequestTarget::parse(head.method, head.target)? {
-        RequestTarget::Origin(target) => target,
-        RequestTarget::Absolute { path_and_query, .. } => path_and_query,
-        RequestTarget::Asterisk => b"*",
+/// The authority of an absolute target, the path to route by, and the query. Routes are paths, so
+/// the authority leads nowhere, and another one is sent on (RFC 9112, section 3.2.2).
+fn parts<'b>(head: &RequestHead<'b>) -> Result<[&'b [u8]; 3], RequestError> {
+    let (authority, target): (&[u8], &[u8]) = match RequestTarget::parse(head.method, head.target)?
+    {
+        RequestTarget::Origin(target) => (b"", target),
+        RequestTarget::Absolute { https, path_and_query, .. } => {
+            let scheme = if https { b"https://".len() } else { b"http://".len() };
+            let end = head.target.len() - path_and_query.len();
+            (&head.target[scheme..end], path_and_query)
+        }
+        RequestTarget::Asterisk => (b"", b"*"),
         RequestTarget::Authority(_) => return Err(RequestError::MethodNotAllowed),
     };
     let (path, query) = split_query(target);
     // RFC 9110, section 4.2.3: an empty path component is equivalent to "/".
-    Ok((if path.is_empty() { b"/" } else { path }, query))
+    Ok([authority, if path.is_empty() { b"/" } else { path }, query])
 }
 
 /// HTTP/1.0 has no 100, and a server ignores the expectation there (RFC 9110, section 10.1.1).

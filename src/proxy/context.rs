@@ -1,6 +1,7 @@
 //! What all sessions of one worker share.
 
 use crate::config::snapshot::Snapshot;
+use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
 use crate::net::transport::Transport;
 use crate::upstream::{Announcement, Dial, Upstream};
 use std::cell::Cell;
@@ -20,6 +21,44 @@ pub struct Client {
 impl From<SocketAddr> for Client {
     fn from(address: SocketAddr) -> Self {
         Self { address, destination: None }
+    }
+}
+
+/// What is known of some clients, and is kept for as long as their connection lasts. In a place of
+/// its own, once there is anything, because most of its size is not needed.
+#[derive(Debug, Default)]
+pub(super) struct About(Option<Box<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Host and perhaps port by which the client called us in its last request.
+    called: Box<[u8]>,
+    /// Where it connected to, if a PROXY header says so.
+    destination: Option<SocketAddr>,
+}
+
+impl About {
+    /// With what a PROXY header said.
+    pub(super) fn new(destination: Option<SocketAddr>) -> Self {
+        let known = |destination| Box::new(Known { destination, ..Known::default() });
+        Self(destination.map(|destination| known(Some(destination))))
+    }
+
+    pub(super) fn destination(&self) -> Option<SocketAddr> {
+        self.0.as_ref().and_then(|known| known.destination)
+    }
+
+    /// What the client calls us; empty when it did not say.
+    pub(super) fn called(&self) -> &[u8] {
+        self.0.as_ref().map_or(b"", |known| &known.called)
+    }
+
+    /// Remembers what the client calls us. The requests of a connection rarely differ in it.
+    pub(super) fn is_called(&mut self, authority: &[u8]) {
+        let authority = if authority.len() > CLIENT_AUTHORITY_BYTES_MAX { b"" } else { authority };
+        if self.called() != authority {
+            self.0.get_or_insert_default().called = authority.into();
+        }
     }
 }
 

@@ -6,12 +6,15 @@ use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::exchange::{Exchange, ResponseError, Verdict};
 use crate::h1::forward::{put_final_head, put_interim_head, put_switch_head};
 use crate::h1::head::{HeadLimits, HeadReader, ResponseHead};
+use crate::h1::reference::View;
 use crate::net::inbox::Fill;
 use crate::ops::date::with_date;
+use crate::proxy::context::About;
 use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
 use crate::proxy::pump::Pumped;
 use crate::proxy::record::Recorder;
 use crate::proxy::side::{GONE, Side};
+use crate::route::Route;
 use std::task::{Context, Poll};
 
 /// The state of the way down.
@@ -43,6 +46,22 @@ pub(super) struct Guide<'a> {
     pub(super) recorder: &'a mut Recorder,
     pub(super) head_limits: &'a HeadLimits,
     pub(super) draining: bool,
+    pub(super) route: Option<&'a Route>,
+    pub(super) about: &'a About,
+}
+
+impl<'a> Guide<'a> {
+    /// How the client sees the upstream's paths, where that makes a difference.
+    fn view(&self, client: &Side) -> Option<View<'a>> {
+        let route = self.route?;
+        Some(View {
+            site: route.site.as_ref()?,
+            base: &route.replacement,
+            route: &route.path,
+            client_https: client.transport.is_tls(),
+            client_authority: self.about.called(),
+        })
+    }
 }
 
 impl Download {
@@ -147,21 +166,22 @@ impl Download {
         let head = ResponseHead::parse(&bytes[span.start..span.end], guide.head_limits)
             .map_err(malformed)?;
         let verdict = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
+        let view = guide.view(client);
         match verdict {
             Verdict::DropInterim => *reader = HeadReader::for_response(),
             Verdict::Interim => {
-                put_interim_head(client.outbox.queue(), &head);
+                put_interim_head(client.outbox.queue(), &head, view.as_ref());
                 *reader = HeadReader::for_response();
             }
             Verdict::Switch => {
                 guide.recorder.response_head(head.status);
-                put_switch_head(client.outbox.queue(), &head);
+                put_switch_head(client.outbox.queue(), &head, view.as_ref());
                 self.state = State::Switched;
             }
             Verdict::Final(response) => {
                 guide.recorder.response_head(head.status);
                 let out = client.outbox.queue();
-                with_date(|date| put_final_head(out, &head, &response, date));
+                with_date(|date| put_final_head(out, &head, &response, date, view.as_ref()));
                 if response.writer == BodyWriter::UntilClose {
                     client.transport.abort_unless_shut_down();
                 }

@@ -7,7 +7,7 @@ use crate::h1::head::RequestHead;
 use crate::h1::request::{Decided, Request, RequestError, decide};
 use crate::h1::target::{TargetError, has_dot_segments, resolve_dot_segments};
 use crate::net::buffer::Buffer;
-use crate::proxy::context::Context;
+use crate::proxy::context::{About, Context};
 use crate::proxy::record::Recorder;
 use crate::route::Route;
 use std::borrow::Cow;
@@ -15,10 +15,24 @@ use std::borrow::Cow;
 /// A request that is ready to leave.
 pub(super) struct Prepared {
     pub(super) exchange: Exchange,
-    /// Index of its upstream.
-    pub(super) upstream: usize,
+    /// Index of its upstream. Two halves of a word, because a session has them all along.
+    upstream: u32,
+    /// Its place among the routes.
+    route: u32,
     /// The head as the upstream gets it.
     pub(super) head: Buffer,
+}
+
+impl Prepared {
+    /// Index of its upstream.
+    pub(super) fn upstream(&self) -> usize {
+        self.upstream as usize
+    }
+
+    /// Its place among the routes.
+    pub(super) fn route(&self) -> usize {
+        self.route as usize
+    }
 }
 
 /// A request that will not leave.
@@ -45,6 +59,7 @@ pub(super) fn prepare(
     context: &Context,
     head: &[u8],
     recorder: &mut Recorder,
+    about: &mut About,
 ) -> Result<Prepared, Refusal> {
     let unknown =
         |error, is_head| Refusal { why: Why::Error(refused(error)), request: None, is_head };
@@ -60,8 +75,12 @@ pub(super) fn prepare(
         return Err(known(Why::LastHop));
     }
     let path = resolved(&decided).map_err(|error| known(Why::Error(error)))?;
-    let route = find_route(context, &decided, &path).map_err(|error| known(Why::Error(error)))?;
+    let (position, route) =
+        find_route(context, &decided, &path).map_err(|error| known(Why::Error(error)))?;
     recorder.route(&route.name);
+    if route.site.is_some() {
+        about.is_called(decided.authority);
+    }
     let target = NewTarget {
         replacement: &route.replacement,
         rest: &path[route.path.len()..],
@@ -71,7 +90,9 @@ pub(super) fn prepare(
     // A large one would double its buffer on its way, and wait in it for its connection.
     out.to_append().reserve(len + HEAD_GROWTH);
     put_request_head(out.to_append(), &head, &request, &target, &route.host);
-    Ok(Prepared { exchange: Exchange::new(request), upstream: route.upstream, head: out })
+    // A file of a megabyte holds no 2^32 of either.
+    let (upstream, position) = (route.upstream as u32, position as u32);
+    Ok(Prepared { exchange: Exchange::new(request), upstream, route: position, head: out })
 }
 
 /// The path without dot segments: an upstream resolves them, so routes must not be matched before.
@@ -90,14 +111,17 @@ fn find_route<'c>(
     context: &'c Context,
     decided: &Decided<'_>,
     path: &[u8],
-) -> Result<&'c Route, ExchangeError> {
+) -> Result<(usize, &'c Route), ExchangeError> {
     let routes = &context.snapshot.routes;
-    let route = routes.find(path);
-    let begun = routes.find(decided.path);
-    match (route, begun) {
-        (Some(route), Some(begun)) if route.path != begun.path => Err(leaves_route()),
+    let position = routes.position(path);
+    let begun = routes.position(decided.path);
+    match (position, begun) {
+        (Some(position), Some(begun)) if position != begun => Err(leaves_route()),
         (None, Some(_)) => Err(leaves_route()),
-        (Some(route), _) => Ok(route),
+        (Some(position), _) => {
+            let route = routes.get(position);
+            route.map(|route| (position, route)).ok_or(ExchangeError::client(Cause::NoRoute))
+        }
         (None, None) => Err(ExchangeError::client(Cause::NoRoute)),
     }
 }

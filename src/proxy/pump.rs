@@ -9,9 +9,9 @@
 
 use crate::deadline::Deadline;
 use crate::error::ExchangeError;
-use crate::h1::exchange::Exchange;
 use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::download::{Download, Guide};
+use crate::proxy::prepare::Prepared;
 use crate::proxy::session::Session;
 use crate::proxy::side::Side;
 use crate::proxy::upload::Upload;
@@ -47,10 +47,10 @@ pub(super) fn pump<'s>(
     session: &'s mut Session,
     upstream: &'s mut Side,
     upload: &'s mut Upload,
-    exchange: &'s mut Exchange,
+    prepared: &'s mut Prepared,
 ) -> impl Future<Output = Result<Pumped, PumpError>> + 's {
     let download = Download::new(&session.client);
-    let mut pump = Pump { session, upstream, upload, download, exchange };
+    let mut pump = Pump { session, upstream, upload, download, prepared };
     poll_fn(move |cx| {
         pump.poll(cx).map_err(|error| PumpError {
             error,
@@ -65,18 +65,20 @@ struct Pump<'s> {
     upstream: &'s mut Side,
     upload: &'s mut Upload,
     download: Download,
-    exchange: &'s mut Exchange,
+    prepared: &'s mut Prepared,
 }
 
 impl Pump<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pumped, ExchangeError>> {
-        let Self { session, upstream, upload, download, exchange } = self;
-        let Session { context, client, recorder, alarm, .. } = &mut **session;
+        let Self { session, upstream, upload, download, prepared } = self;
+        let Session { context, client, recorder, alarm, about, .. } = &mut **session;
+        let route = context.snapshot.routes.get(prepared.route());
+        let exchange = &mut prepared.exchange;
         let timeouts = &context.snapshot.timeouts;
         let head_limits = &context.snapshot.limits.head;
         upload.poll(cx, client, upstream, exchange, timeouts)?;
         let draining = context.drain.has_begun();
-        let mut guide = Guide { exchange, recorder, head_limits, draining };
+        let mut guide = Guide { exchange, recorder, head_limits, draining, route, about };
         let pumped = download.poll(cx, client, upstream, &mut guide);
         recorder.bytes(upload.content_bytes(), download.content_bytes());
         if let Poll::Ready(pumped) = pumped? {

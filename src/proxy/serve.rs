@@ -46,7 +46,7 @@ impl Session {
     /// No `async fn`, because that would keep its arguments as long as the exchange lasts.
     pub(super) fn serve(&mut self, span: HeadSpan) -> impl Future<Output = Next> {
         let head = &self.client.inbox.bytes()[span.start..span.end];
-        let mut prepared = prepare(&self.context, head, &mut self.recorder);
+        let mut prepared = prepare(&self.context, head, &mut self.recorder, &mut self.about);
         self.client.inbox.consume(span.end);
         async move {
             // Answered out here, so that an answer takes no room beside an exchange.
@@ -120,7 +120,7 @@ impl Session {
         prepared: &'s mut Prepared,
     ) -> impl Future<Output = Result<Next, Unserved>> + 's {
         async move {
-            let line = match self.line(prepared.upstream).await {
+            let line = match self.line(prepared.upstream()).await {
                 Ok(line) => line,
                 Err(error) => {
                     let manner = self.manner_unsent(prepared.exchange.request());
@@ -131,8 +131,7 @@ impl Session {
             let mut attempt = Attempt::first(line, mem::take(&mut prepared.head));
             loop {
                 self.recorder.connected(attempt.reused);
-                let Prepared { exchange, .. } = prepared;
-                let pumped = pump(self, &mut attempt.upstream, &mut upload, exchange).await;
+                let pumped = pump(self, &mut attempt.upstream, &mut upload, prepared).await;
                 let failure = match pumped {
                     Ok(Pumped::Answered) => {
                         self.recorder.end(Outcome::Completed);
@@ -148,7 +147,7 @@ impl Session {
                 let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
                 attempt.upstream.transport.abort();
                 let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
-                let line = match self.fresh_line(prepared.upstream).await {
+                let line = match self.fresh_line(prepared.upstream()).await {
                     Ok(line) => line,
                     Err(error) => {
                         return self.fail(&prepared.exchange, &PumpError { error, ..failure });
@@ -200,9 +199,9 @@ impl Session {
 
     /// Decides what becomes of both connections after a complete response.
     fn settle(&mut self, prepared: &Prepared, upload: &Upload, mut upstream: Side) -> Next {
-        let Prepared { exchange, upstream: index, .. } = prepared;
+        let (exchange, index) = (&prepared.exchange, prepared.upstream());
         let surplus = !upstream.inbox.bytes().is_empty();
-        let is_reusable = !self.context.upstreams[*index].announces_clients();
+        let is_reusable = !self.context.upstreams[index].announces_clients();
         match exchange.upstream_fate(surplus) {
             Fate::Keep if is_reusable && upstream.outbox.is_empty() => {
                 if upload.is_patient() {
@@ -212,7 +211,7 @@ impl Session {
                 let keep_alive = seconds.map(|seconds| Duration::from_secs(seconds.into()));
                 let transport = upstream.transport;
                 let line = Line { transport, used: true, was_idle: true, keep_alive };
-                self.context.upstreams[*index].give_back(line);
+                self.context.upstreams[index].give_back(line);
             }
             Fate::Keep | Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
                 // One try is enough: it is a courtesy to a peer that has said all it had to say.

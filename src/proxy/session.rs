@@ -6,14 +6,13 @@ use crate::h1::head::{HeadReader, HeadSpan};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::inbox::Fill;
 use crate::net::transport::{Peek, Transport};
-use crate::proxy::context::{Client, Context};
+use crate::proxy::context::{About, Client, Context};
 use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::Manner;
 use crate::proxy::side::{GONE, Side};
 use crate::upstream::Expectation;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -27,8 +26,8 @@ pub struct Session {
     pub(super) alarm: Alarm,
     /// Announces the need of an upstream connection, until the first request has one.
     pub(super) expectation: Option<Expectation>,
-    /// Where the client connected to, if a PROXY header says so.
-    destination: Option<Box<SocketAddr>>,
+    /// What is known of the client beyond its address.
+    pub(super) about: About,
     /// The client has sent a request before.
     has_asked: bool,
 }
@@ -49,9 +48,9 @@ impl Session {
     pub fn new(context: Rc<Context>, transport: Transport, who: impl Into<Client>) -> Self {
         let (client, alarm) = (Side::new(transport), Alarm::default());
         let Client { address, destination } = who.into();
-        let destination = destination.map(Box::new);
+        let about = About::new(destination);
         let (recorder, expectation, has_asked) = (Recorder::new(address), None, false);
-        Self { context, client, recorder, alarm, expectation, destination, has_asked }
+        Self { context, client, recorder, alarm, expectation, about, has_asked }
     }
 
     /// The session holds `expectation` until its first request has a connection.
@@ -61,10 +60,7 @@ impl Session {
 
     /// Who the client is, for upstreams that are told.
     pub(super) fn who(&self) -> Client {
-        Client {
-            address: self.recorder.client(),
-            destination: self.destination.as_deref().copied(),
-        }
+        Client { address: self.recorder.client(), destination: self.about.destination() }
     }
 
     /// Serves requests until the connection ends. The session is dropped then.

@@ -142,7 +142,7 @@ async fn response_fields_keep_their_order_case_and_bytes() {
         "CONTENT-LENGTH: 0\r\nVia: 1.1 google\r\nCF-Ray: 1\r\nServer: cloudflare\r\ndate: d\r\n",
         "Retry-After: 1\r\nretry-after-ms: 900\r\nDate: d\r\nContent-Length: 0\r\n",
         "Date: d\r\nX-Accel-Buffering: yes\r\nContent-Length: 0\r\nX-Forwarded-For: a\r\n",
-        "Date: d\r\nContent-Encoding: gzip\r\nVary: a\r\nLocation: /b\r\nContent-Length: 0\r\n",
+        "Date: d\r\nContent-Encoding: gzip\r\nVary: a\r\nLocation: b\r\nContent-Length: 0\r\n",
     ] {
         let response = format!("HTTP/1.1 429 Too  Many\r\n{lines}\r\n");
         rig.answers(lines, GET, &response, &response).await;

@@ -67,6 +67,9 @@ fn request_edit<'a>(id: Option<FieldId>, request: &Request, host: &'a [u8]) -> E
         | FieldId::Date
         | FieldId::AltSvc
         | FieldId::XAccelBuffering
-        | FieldId::IdempotencyKey => Edit::Keep,
+        | FieldId::IdempotencyKey
+        | FieldId::Reference
+        | FieldId::Refresh
+        | FieldId::SetCookie => Edit::Keep,
     }
 }

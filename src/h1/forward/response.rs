@@ -2,21 +2,25 @@
 
 use super::{Edit, Value, copy_fields, put_all};
 use crate::h1::body::BodyWriter;
+use crate::h1::cookie::map_set_cookie;
 use crate::h1::encode::put_decimal;
 use crate::h1::exchange::FinalResponse;
-use crate::h1::field::{FieldId, FieldSection};
+use crate::h1::field::{FieldId, FieldLine, FieldSection};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::ResponseHead;
+use crate::h1::reference::{View, refresh_target};
 use crate::h1::token::{parse_decimal, trim_ows};
 use bytes::{BufMut, BytesMut};
 
 /// Appends the final response head that the client gets. `date` is added where the upstream sent
-/// none (RFC 9110, section 6.6.1).
+/// none (RFC 9110, section 6.6.1). With a `view`, references and cookies of the upstream become
+/// those of the route.
 pub fn put_final_head(
     out: &mut BytesMut,
     head: &ResponseHead<'_>,
     response: &FinalResponse,
     date: &str,
+    view: Option<&View<'_>>,
 ) {
     put_status_line(out, head);
     let is_event_stream = is_event_stream(&head.fields);
@@ -29,7 +33,7 @@ pub fn put_final_head(
         {
             Edit::Value(Value::Bytes(b"chunked"))
         }
-        id => response_edit(id),
+        _ => response_edit(&head.fields, line, view),
     });
     if response.body == BodyLength::UntilClose && response.writer == BodyWriter::Chunked {
         out.put_slice(b"Transfer-Encoding: chunked\r\n");
@@ -47,23 +51,31 @@ pub fn put_final_head(
 }
 
 /// Appends an interim response head.
-pub fn put_interim_head(out: &mut BytesMut, head: &ResponseHead<'_>) {
+pub fn put_interim_head(out: &mut BytesMut, head: &ResponseHead<'_>, view: Option<&View<'_>>) {
     put_status_line(out, head);
-    copy_fields(out, &head.fields, |line| response_edit(line.id));
+    copy_fields(out, &head.fields, |line| response_edit(&head.fields, line, view));
     out.put_slice(b"\r\n");
 }
 
 /// Appends the head of a switch to the WebSocket protocol.
-pub fn put_switch_head(out: &mut BytesMut, head: &ResponseHead<'_>) {
+pub fn put_switch_head(out: &mut BytesMut, head: &ResponseHead<'_>, view: Option<&View<'_>>) {
     put_status_line(out, head);
-    copy_fields(out, &head.fields, |line| response_edit(line.id));
+    copy_fields(out, &head.fields, |line| response_edit(&head.fields, line, view));
     out.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
 }
 
 /// For every response; a final one makes its exceptions first.
-fn response_edit<'a>(id: Option<FieldId>) -> Edit<'a> {
-    let Some(id) = id else { return Edit::Keep };
+fn response_edit<'a>(
+    fields: &FieldSection<'a>,
+    line: &FieldLine,
+    view: Option<&'a View<'a>>,
+) -> Edit<'a> {
+    let Some(id) = line.id else { return Edit::Keep };
     match id {
+        FieldId::Reference | FieldId::Refresh | FieldId::SetCookie => match view {
+            Some(view) => seen_by_client(id, fields.value(line), view),
+            None => Edit::Keep,
+        },
         FieldId::ContentLength
         | FieldId::TransferEncoding
         | FieldId::Connection
@@ -85,6 +97,23 @@ fn response_edit<'a>(id: Option<FieldId>) -> Edit<'a> {
         | FieldId::Date
         | FieldId::XAccelBuffering
         | FieldId::IdempotencyKey => Edit::Keep,
+    }
+}
+
+/// What becomes of a field in which the upstream names its own paths.
+fn seen_by_client<'a>(id: FieldId, value: &'a [u8], view: &'a View<'a>) -> Edit<'a> {
+    if id == FieldId::SetCookie {
+        let differs = map_set_cookie(value, view, |_| {});
+        return if differs { Edit::Value(Value::Cookie(value, view)) } else { Edit::Keep };
+    }
+    let place = if id == FieldId::Refresh { refresh_target(value) } else { Some((0, value.len())) };
+    let Some((start, end)) = place else { return Edit::Keep };
+    match view.mapped(&value[start..end]) {
+        Some(pieces) => {
+            let (before, behind) = (&value[..start], &value[end..]);
+            Edit::Value(Value::Reference { before, pieces, behind })
+        }
+        None => Edit::Keep,
     }
 }
 

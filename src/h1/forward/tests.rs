@@ -2,6 +2,7 @@ use super::*;
 use crate::h1::exchange::{Exchange, Verdict};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{HeadLimits, RequestHead, ResponseHead, parse_trailers};
+use crate::h1::reference::{Site, View};
 use crate::h1::request::decide;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
@@ -193,6 +194,36 @@ fn a_response_loses_fields_of_one_hop_and_the_invitation_to_another_port() {
 }
 
 #[test]
+fn references_and_cookies_of_the_upstream_become_those_of_the_route() {
+    let site = Site::new(true, [b"api.test".as_slice()]);
+    let view = View {
+        site: &site,
+        base: b"/v1/",
+        route: b"/gpt/",
+        client_https: true,
+        client_authority: b"relay.test",
+    };
+    for (lines, want) in [
+        ("Location:https://api.test/v1/a\r\n", "Location: https://relay.test/gpt/a\r\n"),
+        ("content-LOCATION:  /v1/a \r\n", "content-LOCATION: /gpt/a\r\n"),
+        ("Refresh: 5; URL=\"/v1/a\" x\r\n", "Refresh: 5; URL=\"/gpt/a\" x\r\n"),
+        ("Set-Cookie:a=b;Path=/\r\n", "Set-Cookie: a=b;Path=/gpt/\r\n"),
+        ("Connection: location\r\nLocation: /v1/a\r\n", ""),
+        (
+            "Location:\ta \r\nRefresh:5\r\nSet-Cookie:  a\r\n",
+            "Location:\ta \r\nRefresh:5\r\nSet-Cookie:  a\r\n",
+        ),
+    ] {
+        let with = |lines: &str| {
+            format!("HTTP/1.1 201 C\r\nA: 1\r\n{lines}Content-Length: 0\r\nDate: d\r\n\r\n")
+        };
+        assert_eq!(answered_to(Some(&view), GET, &with(lines)), with(want));
+        let kept = if want.is_empty() { want } else { lines };
+        assert_eq!(answered(GET, &with(lines)), with(kept));
+    }
+}
+
+#[test]
 fn a_date_is_added_where_there_is_none() {
     response("Content-Length: 1\r\n", &format!("Content-Length: 1\r\nDate: {DATE}\r\n"));
     let nominated = "Connection: date\r\nDate: d\r\nContent-Length: 1\r\n";
@@ -285,7 +316,7 @@ fn an_interim_head_has_no_framing_and_nothing_of_ours() {
     let head = "HTTP/1.0 103 Early Hints\r\nLink: </a>\r\nContent-Length: 5\r\n\
                 Connection: x-hop\r\nX-Hop: 1\r\nlink: </b>\r\n\r\n";
     let mut out = BytesMut::new();
-    put_interim_head(&mut out, &ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap());
+    put_interim_head(&mut out, &ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap(), None);
     let want = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nlink: </b>\r\n\r\n";
     assert_eq!(out, want.as_bytes());
 }
@@ -295,7 +326,7 @@ fn a_switch_is_to_websocket_and_to_nothing_else() {
     let head = "HTTP/1.1 101 Switching\r\nConnection: upgrade, x-hop\r\nUPGRADE: WebSocket\r\n\
                 X-Hop: 1\r\nSec-WebSocket-Accept: s\r\nContent-Length: 0\r\n\r\n";
     let mut out = BytesMut::new();
-    put_switch_head(&mut out, &ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap());
+    put_switch_head(&mut out, &ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap(), None);
     let want = "HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: s\r\n\
                 Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     assert_eq!(out, want.as_bytes());
@@ -358,6 +389,11 @@ fn response(fields: &str, want: &str) {
 
 /// The final response head that the client gets. A request without a body is sent whole.
 fn answered(request: &str, response: &str) -> String {
+    answered_to(None, request, response)
+}
+
+/// The same, for a client with this view.
+fn answered_to(view: Option<&View<'_>>, request: &str, response: &str) -> String {
     let head = RequestHead::parse(request.as_bytes(), &LIMITS).unwrap();
     let mut exchange = Exchange::new(decide(&head).unwrap().request);
     if exchange.request().body == BodyLength::None {
@@ -368,7 +404,7 @@ fn answered(request: &str, response: &str) -> String {
         panic!("not final: {response}");
     };
     let mut out = BytesMut::new();
-    put_final_head(&mut out, &head, &response, DATE);
+    put_final_head(&mut out, &head, &response, DATE, view);
     String::from_utf8(out.to_vec()).unwrap()
 }
 

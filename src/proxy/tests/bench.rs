@@ -8,6 +8,7 @@ use crate::config::snapshot::Snapshot;
 use crate::config::value::Mode;
 use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::ExchangeError;
+use crate::h1::reference::Site;
 use crate::net::memory::MemoryStream;
 use crate::net::transport::Transport;
 use crate::ops::{LogFormat, logged};
@@ -138,6 +139,7 @@ impl Bench {
             replacement: b"/".as_slice().into(),
             host: b"api.test".as_slice().into(),
             upstream: 0,
+            site: Some(Site::new(false, [b"api.test".as_slice()])),
             name: "/gpt/".into(),
         };
         let snapshot = Snapshot {
