@@ -1,6 +1,6 @@
 //! What is wrong with the TLS of an upstream: [`TlsFault`], and what a client is told of it.
 
-use super::{Answer, bad_gateway};
+use super::answer::{Answer, bad_gateway};
 
 /// Why a TLS handshake with an upstream failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,185 @@
+//! What a client is told of an error: [`Answer`], and the table of all of them.
+//!
+//! Not here: which error gets which (`error`), and how an answer is written (`h1::encode`).
+
+use crate::deadline::Timer;
+use crate::h1::framing::FramingError;
+use crate::h1::head::HeadError;
+use crate::h1::request::RequestError;
+use crate::h1::target::TargetError;
+
+/// What the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Its reason phrase.
+    pub reason: &'static str,
+    /// The word for programs, in the body and in the log.
+    pub code: &'static str,
+    /// The sentence for people. Names no internals.
+    pub message: &'static str,
+    /// Further field lines, each with its CRLF.
+    pub fields: &'static str,
+}
+
+pub(super) const NO_ROUTE: Answer = Answer {
+    status: 404,
+    reason: "Not Found",
+    code: "route_not_found",
+    message: "No route of this relay has this path.",
+    fields: "",
+};
+
+pub(super) const MALFORMED_RESPONSE: Answer =
+    bad_gateway("upstream_malformed_response", "The upstream sent a malformed response.");
+
+pub(super) const CLOSED_EARLY: Answer =
+    bad_gateway("upstream_closed_early", "The upstream closed the connection before it answered.");
+
+pub(super) const INTERNAL: Answer = Answer {
+    status: 500,
+    reason: "Internal Server Error",
+    code: "internal_error",
+    message: "The relay made a mistake.",
+    fields: "",
+};
+
+pub(super) const fn bad_request(code: &'static str, message: &'static str) -> Answer {
+    Answer { status: 400, reason: "Bad Request", code, message, fields: "" }
+}
+
+pub(super) const fn bad_gateway(code: &'static str, message: &'static str) -> Answer {
+    Answer { status: 502, reason: "Bad Gateway", code, message, fields: "" }
+}
+
+pub(super) const fn unavailable(code: &'static str, message: &'static str) -> Answer {
+    let fields = "Retry-After: 1\r\n";
+    Answer { status: 503, reason: "Service Unavailable", code, message, fields }
+}
+
+pub(super) const fn gateway_timeout(code: &'static str, message: &'static str) -> Answer {
+    Answer { status: 504, reason: "Gateway Timeout", code, message, fields: "" }
+}
+
+pub(super) fn refusal(error: RequestError) -> Answer {
+    match error {
+        RequestError::Head(error) => bad_head(error),
+        RequestError::Target(error) => bad_target(error),
+        RequestError::Framing(FramingError::UnknownTransferCoding) => Answer {
+            status: 501,
+            reason: "Not Implemented",
+            code: "unknown_transfer_coding",
+            message: "The only transfer coding understood is chunked.",
+            fields: "",
+        },
+        RequestError::Framing(_) => {
+            bad_request("ambiguous_length", "The length of the request body is ambiguous.")
+        }
+        RequestError::MissingHost | RequestError::RepeatedHost | RequestError::BadHost => {
+            bad_request("bad_host", "A request needs exactly one valid Host field.")
+        }
+        RequestError::MethodNotAllowed => Answer {
+            status: 405,
+            reason: "Method Not Allowed",
+            code: "method_not_allowed",
+            message: "CONNECT and TRACE are not allowed.",
+            fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+        },
+        RequestError::UnknownExpectation => Answer {
+            status: 417,
+            reason: "Expectation Failed",
+            code: "unknown_expectation",
+            message: "The only expectation understood is 100-continue.",
+            fields: "",
+        },
+        RequestError::TooManyConnectionOptions => {
+            bad_request("too_many_options", "The Connection field has too many options.")
+        }
+        RequestError::BadMaxForwards => {
+            bad_request("bad_max_forwards", "Max-Forwards is not a number.")
+        }
+    }
+}
+
+fn bad_head(error: HeadError) -> Answer {
+    match error {
+        HeadError::TargetTooLong => Answer {
+            status: 414,
+            reason: "URI Too Long",
+            code: "target_too_long",
+            message: "The request line is too long.",
+            fields: "",
+        },
+        HeadError::HeadTooLarge | HeadError::TooManyFields => Answer {
+            status: 431,
+            reason: "Request Header Fields Too Large",
+            code: "head_too_large",
+            message: "The request head is too large.",
+            fields: "",
+        },
+        HeadError::UnsupportedVersion => Answer {
+            status: 505,
+            reason: "HTTP Version Not Supported",
+            code: "unsupported_version",
+            message: "The relay speaks HTTP/1.1 and HTTP/1.0.",
+            fields: "",
+        },
+        HeadError::BareLf
+        | HeadError::BareCr
+        | HeadError::Nul
+        | HeadError::NotHttp
+        | HeadError::BadRequestLine
+        | HeadError::BadStatusLine
+        | HeadError::BadFieldName
+        | HeadError::BadFieldValue
+        | HeadError::FoldedField
+        | HeadError::NotOneHead => bad_request("malformed_head", "The request head is malformed."),
+    }
+}
+
+fn bad_target(error: TargetError) -> Answer {
+    match error {
+        TargetError::AboveRoot | TargetError::HiddenDotSegment => {
+            bad_request("path_leaves_route", "The path climbs out of its route.")
+        }
+        TargetError::BadByte | TargetError::WrongForm | TargetError::BadAuthority => {
+            bad_request("malformed_target", "The request target is malformed.")
+        }
+    }
+}
+
+pub(super) fn timeout(timer: Timer) -> Option<Answer> {
+    match timer {
+        Timer::RequestHead | Timer::ToUpstreamRead => Some(Answer {
+            status: 408,
+            reason: "Request Timeout",
+            code: "request_timeout",
+            message: "The request took too long to arrive.",
+            fields: "",
+        }),
+        Timer::Connect => Some(gateway_timeout(
+            "upstream_connect_timeout",
+            "The upstream took too long to accept a connection.",
+        )),
+        Timer::UpstreamHandshake => Some(gateway_timeout(
+            "upstream_handshake_timeout",
+            "The upstream took too long to shake hands.",
+        )),
+        Timer::ResponseHead => Some(gateway_timeout(
+            "upstream_response_timeout",
+            "The upstream took too long to answer.",
+        )),
+        Timer::ToUpstreamWrite => Some(gateway_timeout(
+            "upstream_write_timeout",
+            "The upstream took too long to accept the request.",
+        )),
+        // A response is under way, or nobody waits for one.
+        Timer::Handshake
+        | Timer::KeepAlive
+        | Timer::Tunnel
+        | Timer::Linger
+        | Timer::ToClientRead
+        | Timer::ToClientWrite => None,
+    }
+}
