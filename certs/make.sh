@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 # Certificates start in the past, so that a test machine's wrong clock does no harm.
-readonly start=20200101000000Z
+start=20200101000000Z
 readonly end=21250101000000Z
 readonly names='DNS:localhost, DNS:api.openai.test, IP:127.0.0.1, IP:::1'
 
@@ -22,6 +22,10 @@ main() {
   make_leaf expired ca 20210101000000Z "$names"
   make_leaf wrong-name ca "$end" 'DNS:wrong-name.test'
   make_leaf foreign foreign-ca "$end" "$names"
+  make_leaf not-yet-valid ca "$end" "$names" 21240101000000Z
+  make_own authority
+  make_own impostor
+  make_own authority-expired 20210101000000Z
 }
 
 # make_ca NAME COMMON_NAME: NAME.pem here, its key in the work directory only.
@@ -36,7 +40,21 @@ EXT
   sign "$1" "$work/$1.key" "$2" "$end" -selfsign -keyfile "$work/$1.key"
 }
 
-# make_leaf NAME CA NOT_AFTER SUBJECT_ALT_NAMES: NAME.pem (the leaf alone) and NAME.key (PKCS#8).
+# make_own NAME [NOT_AFTER]: NAME.pem, self-signed and an authority, as `openssl req -x509` makes it
+# by default, and NAME.key. All have the same name.
+make_own() {
+  new_key "$1.key"
+  cat > "$work/$1.ext" <<EXT
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+basicConstraints = critical, CA:TRUE
+subjectAltName = $names
+EXT
+  sign "$1" "$1.key" 'narrows test server' "${2:-$end}" -selfsign -keyfile "$1.key"
+}
+
+# make_leaf NAME CA NOT_AFTER SUBJECT_ALT_NAMES [NOT_BEFORE]: NAME.pem (the leaf alone) and NAME.key
+# (PKCS#8).
 make_leaf() {
   new_key "$1.key"
   cat > "$work/$1.ext" <<EXT
@@ -47,7 +65,7 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 subjectAltName = $4
 EXT
-  sign "$1" "$1.key" "narrows test $1" "$3" -cert "$2.pem" -keyfile "$work/$2.key"
+  start=${5:-$start} sign "$1" "$1.key" "narrows test $1" "$3" -cert "$2.pem" -keyfile "$work/$2.key"
 }
 
 # sign NAME KEY COMMON_NAME NOT_AFTER SIGNER...: the extensions are in NAME.ext.
