@@ -6,6 +6,8 @@
 //! Not here: how an answer is written (`h1::encode`) and sent (`proxy::respond`).
 
 mod answer;
+mod dial;
+mod errno;
 pub mod opening;
 mod tls;
 
@@ -22,6 +24,8 @@ use answer::{
 };
 
 pub use answer::Answer;
+pub use dial::{DialFailure, Step};
+pub use errno::SocketError;
 pub use tls::TlsFault;
 
 /// Whose fault it is.
@@ -73,13 +77,13 @@ pub enum Cause {
     /// The upstream's name has no address now.
     NameNotResolved,
     /// No address of the upstream accepts connections.
-    Unreachable(io::ErrorKind),
-    /// The TLS handshake with the upstream failed.
+    Unreachable(SocketError),
+    /// TLS with the upstream failed: the handshake, or by an alert later.
     Tls(TlsFault),
     /// More client connections than `limits.connections`.
     TooManyConnections,
     /// We have no descriptor or no memory for another connection.
-    Exhausted,
+    Exhausted(SocketError),
 }
 
 /// An exchange that did not end as it should.
@@ -105,7 +109,7 @@ impl ExchangeError {
     /// A bounded step with `peer` that did not succeed.
     pub fn halted(peer: Peer, halt: &Halt) -> Self {
         match halt {
-            Halt::Io(error) => Self { peer, cause: Cause::Io(error.kind()) },
+            Halt::Io(error) => Self::io(peer, error),
             Halt::Expired(timer) => Self::expired(*timer),
         }
     }
@@ -161,9 +165,40 @@ impl ExchangeError {
                 "too_many_connections",
                 "The relay serves as many connections as it may.",
             ),
-            Cause::Exhausted => unavailable("out_of_resources", "The relay is out of resources."),
+            Cause::Exhausted(_) => {
+                unavailable("out_of_resources", "The relay is out of resources.")
+            }
         };
         Some(answer)
+    }
+
+    /// What a read or a write of `peer` failed with.
+    pub fn io(peer: Peer, error: &io::Error) -> Self {
+        // With TLS 1.3 an upstream refuses a certificate of ours, or the lack of one, only after
+        // our handshake is done (RFC 8446, section 4.4.2.4).
+        let alert = TlsFault::alert_in(error).filter(|_| peer == Peer::Upstream);
+        Self { peer, cause: alert.map_or(Cause::Io(error.kind()), Cause::Tls) }
+    }
+
+    /// Why, where the cause alone leaves that open, in one word for the log: an errno, an alert,
+    /// what is wrong with a certificate. Never anything that a peer sent.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self.cause {
+            Cause::Unreachable(error) | Cause::Exhausted(error) => Some(error.name()),
+            Cause::Tls(fault) => Some(fault.reason()),
+            Cause::Opening(error) => error.reason(),
+            Cause::Request(_)
+            | Cause::NoRoute
+            | Cause::Response(_)
+            | Cause::Chunk(_)
+            | Cause::Trailers(_)
+            | Cause::Gone
+            | Cause::ClosedEarly
+            | Cause::Io(_)
+            | Cause::Timeout(_)
+            | Cause::NameNotResolved
+            | Cause::TooManyConnections => None,
+        }
     }
 
     /// One word for the log. Never anything that a peer sent.
@@ -191,7 +226,7 @@ impl ExchangeError {
             | Cause::Unreachable(_)
             | Cause::Tls(_)
             | Cause::TooManyConnections
-            | Cause::Exhausted => "answered",
+            | Cause::Exhausted(_) => "answered",
         }
     }
 }
@@ -253,18 +288,23 @@ mod tests {
     /// By the source, because nothing else knows all the words.
     #[test]
     fn the_manual_explains_every_code_and_cause() {
-        let source = concat!(
+        let sources = [
             include_str!("error/answer.rs"),
+            include_str!("error/dial.rs"),
+            include_str!("error/errno.rs"),
             include_str!("error/opening.rs"),
             include_str!("error/tls.rs"),
-            include_str!("error.rs")
-        );
+            include_str!("error.rs"),
+        ];
+        // Their tests are not asked.
+        let production = sources.map(|it| it.split("#[cfg(test)]").next().unwrap()).concat();
         let manual = include_str!("../docs/configuration.md");
         // Never logged: a client that is idle has begun no exchange.
         let silent = ["keep_alive_timeout"];
-        let production = source.split("#[cfg(test)]").next().unwrap();
         let is_word = |text: &&str| {
-            text.contains('_') && text.bytes().all(|it| it == b'_' || it.is_ascii_lowercase())
+            let letters = |it: u8| it == b'_' || it == b'=' || it.is_ascii_alphabetic();
+            let is_errno = text.len() > 2 && text.starts_with('E');
+            (text.contains('_') || is_errno) && text.bytes().all(letters)
         };
         let words: Vec<_> = production.split('"').skip(1).step_by(2).filter(is_word).collect();
         assert!(words.len() > 30, "{words:?}");

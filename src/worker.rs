@@ -7,12 +7,11 @@ use crate::config::snapshot::{Listener, Snapshot};
 use crate::config::value::Mode;
 use crate::deadline::{Alarm, Deadline, Timer};
 use crate::error::opening::OpeningError;
-use crate::error::{Cause, ExchangeError};
+use crate::error::{Cause, ExchangeError, TlsFault};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX, RESOLVER_THREADS_MAX};
 use crate::net::admission::{Admission, Full, Place};
 use crate::net::transport::Transport;
-use crate::ops::refusals::{Refused, may_tell};
-use crate::ops::write_gathered_lines;
+use crate::ops::{handshake_failed, write_gathered_lines};
 use crate::proxy::context::Drain;
 use crate::proxy::opening::{identify, must_announce};
 use crate::proxy::passthrough::{Accepted, Passthrough};
@@ -33,8 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout_at};
-use tracing::Level;
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// What a worker starts with.
 pub struct Setup {
@@ -305,23 +303,18 @@ async fn secure(
         (Some(config), Transport::Tcp(tcp)) => (config, *tcp),
         (_, transport) => return Some(transport),
     };
-    let client = who.address;
+    let begun = Instant::now();
     // Boxed: it is the largest future of a connection, and over when the others begin.
-    match timeout_at(deadline.at, Box::pin(acceptor::accept(config, tcp))).await {
-        Ok(Ok(transport)) => Some(transport),
+    let error = match timeout_at(deadline.at, Box::pin(acceptor::accept(config, tcp))).await {
+        Ok(Ok(transport)) => return Some(transport),
         Ok(Err(error)) => {
-            if may_tell(Level::DEBUG, client.ip(), Refused::Handshake) {
-                tracing::debug!(%client, %error, "TLS handshake with a client failed");
-            }
-            None
+            let fault = OpeningError::Handshake(TlsFault::of(&error));
+            ExchangeError::client(Cause::Opening(fault))
         }
-        Err(_elapsed) => {
-            if may_tell(Level::DEBUG, client.ip(), Refused::Handshake) {
-                tracing::debug!(%client, "TLS handshake with a client took too long");
-            }
-            None
-        }
-    }
+        Err(_elapsed) => ExchangeError::expired(deadline.timer),
+    };
+    handshake_failed(who.address, &error, begun.elapsed());
+    None
 }
 
 /// A connection that is told that there are too many, for as long as that lasts.

@@ -223,7 +223,9 @@ fn tests_that_documents_name_exist() {
             let name = quoted.rsplit(':').next().unwrap_or_default();
             let is_name = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_';
             let is_test = name.matches('_').count() >= 4 && name.chars().all(is_name);
-            if is_test && !sources.contains(&format!("fn {name}(")) {
+            // A long word of ours looks like one, such as a code.
+            let is_word = sources.contains(&format!("\"{name}\""));
+            if is_test && !is_word && !sources.contains(&format!("fn {name}(")) {
                 faults.push(format!("{document}: there is no test {name}"));
             }
             let row = quoted.strip_prefix("row: ");

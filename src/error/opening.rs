@@ -1,5 +1,6 @@
 //! What is wrong with the beginning of a connection: [`OpeningError`].
 
+use super::TlsFault;
 use crate::tls::alert::Alert;
 use crate::tls::client_hello::HelloError;
 
@@ -17,7 +18,7 @@ pub enum OpeningError {
     /// No forward is for the name that the client asks for, or for clients without one.
     NoForward,
     /// The TLS handshake failed.
-    Handshake,
+    Handshake(TlsFault),
 }
 
 impl OpeningError {
@@ -25,7 +26,7 @@ impl OpeningError {
     /// has told it by itself.
     pub fn alert(self) -> Option<Alert> {
         match self {
-            Self::NoProxyHeader | Self::BadProxyHeader | Self::Handshake => None,
+            Self::NoProxyHeader | Self::BadProxyHeader | Self::Handshake(_) => None,
             Self::Hello(error) => Some(error.alert()),
             Self::HelloCut => Some(Alert::DecodeError),
             Self::NoForward => Some(Alert::UnrecognizedName),
@@ -44,7 +45,19 @@ impl OpeningError {
             Self::Hello(_) => "malformed_hello",
             Self::HelloCut => "incomplete_hello",
             Self::NoForward => "forward_not_found",
-            Self::Handshake => "client_tls_failed",
+            Self::Handshake(_) => "client_tls_failed",
+        }
+    }
+
+    /// Why, where [`OpeningError::name`] leaves that open.
+    pub(super) fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Handshake(fault) => Some(fault.reason()),
+            Self::NoProxyHeader
+            | Self::BadProxyHeader
+            | Self::Hello(_)
+            | Self::HelloCut
+            | Self::NoForward => None,
         }
     }
 }

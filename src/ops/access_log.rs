@@ -5,9 +5,9 @@
 //! client or an upstream wrote appears in it, so keys, prompts and forged lines cannot.
 
 use super::line::Fields;
-use super::log::log_access;
+use super::log::{ACCESS, log_line};
 use super::refusals::{Refused, may_tell};
-use crate::error::Peer;
+use crate::error::{DialFailure, ExchangeError, Peer, Step};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,47 @@ pub struct ExchangeRecord {
     pub to_client: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// More about an end that was not in order.
+    pub detail: Detail,
+}
+
+/// What the cause alone does not say.
+#[derive(Clone, Debug, Default)]
+pub struct Detail {
+    /// Why, in one fixed word.
+    reason: Option<&'static str>,
+    /// The dial that failed, if one did.
+    dial: Option<Box<DialFailure>>,
+}
+
+impl From<&ExchangeError> for Detail {
+    fn from(error: &ExchangeError) -> Self {
+        Self { reason: error.reason(), dial: None }
+    }
+}
+
+impl From<Box<DialFailure>> for Detail {
+    fn from(failure: Box<DialFailure>) -> Self {
+        Self { reason: failure.error.reason(), dial: Some(failure) }
+    }
+}
+
+impl Detail {
+    pub(super) fn write(&self, line: &mut Fields<'_>) {
+        match &self.dial {
+            Some(dial) => Self::write_dial(line, dial),
+            None => line.field("reason", self.reason),
+        }
+    }
+
+    pub(super) fn write_dial(line: &mut Fields<'_>, dial: &DialFailure) {
+        line.field("reason", dial.reason());
+        let step = dial.step.map(Step::name);
+        line.field("step", step);
+        line.field("address", dial.address);
+        line.field("family", dial.family());
+        line.field("step_ms", step.map(|_| dial.took));
+    }
 }
 
 /// How an exchange ended.
@@ -78,7 +119,7 @@ impl ExchangeRecord {
         if self.is_refusal() && !may_tell(level, self.client.ip(), Refused::Request) {
             return;
         }
-        log_access(level, |line| self.write(line));
+        log_line(level, ACCESS, |line| self.write(line));
     }
 
     /// Whether the client alone is to blame, for something that cost nobody else anything. One
@@ -108,6 +149,7 @@ impl ExchangeRecord {
         line.field("end", end);
         line.field("fault", fault);
         line.field("cause", cause);
+        self.detail.write(line);
     }
 }
 
@@ -297,6 +339,7 @@ mod tests {
             to_upstream: 0,
             to_client: 0,
             outcome: Outcome::Completed,
+            detail: Detail::default(),
         }
     }
 }

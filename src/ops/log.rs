@@ -19,7 +19,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, set_global_default};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Target of the access log, whose lines [`log_access`] writes.
+/// Target of the access log, whose lines [`log_line`] writes.
 pub(super) const ACCESS: &str = "narrows::access";
 
 /// Target of the one line that says that all listeners accept. Its level does not count: with
@@ -75,16 +75,17 @@ impl Log {
     }
 }
 
-/// Logs a line of the access log.
+/// Logs a line past the events of `tracing`: for the access log, and for others whose level or
+/// fields are known only when they are written.
 ///
-/// An exchange has one. As an event of `tracing` it would take twice the time, for a description
-/// that only [`Log`] reads.
-pub(super) fn log_access(level: Level, fields: impl FnOnce(&mut Fields<'_>)) {
+/// An exchange has one line. As an event of `tracing` it would take twice the time, for a
+/// description that only [`Log`] reads.
+pub(super) fn log_line(level: Level, target: &'static str, fields: impl FnOnce(&mut Fields<'_>)) {
     let mut fields = Some(fields);
     get_default(|subscriber| {
         let log = subscriber.downcast_ref::<Log>().filter(|log| level <= log.level);
         if let (Some(log), Some(fields)) = (log, fields.take()) {
-            log.write_line(level, ACCESS, fields);
+            log.write_line(level, target, fields);
         }
     });
 }

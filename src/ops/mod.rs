@@ -8,6 +8,7 @@ pub mod access_log;
 pub mod date;
 mod descriptors;
 mod dropped;
+mod failure_log;
 mod line;
 mod log;
 mod panics;
@@ -15,9 +16,10 @@ pub mod refusals;
 mod signals;
 pub mod tunnel_log;
 
-pub use access_log::{ExchangeRecord, MethodName, Outcome};
+pub use access_log::{Detail, ExchangeRecord, MethodName, Outcome};
 pub use descriptors::raise_descriptor_limit;
 pub use dropped::dropped_lines;
+pub use failure_log::{dial_failed, handshake_failed};
 pub use line::LogFormat;
 pub use log::{Log, READY, init_log, write_gathered_lines};
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! [`access_log`](super::access_log), with one exception: the name that a client asks for is in it,
 //! because that is what it was routed by. It is a host name, or it would not be here.
 
-use super::access_log::level_of;
+use super::access_log::{Detail, level_of};
 use super::line::Fields;
-use super::log::log_access;
+use super::log::{ACCESS, log_line};
 use super::refusals::{Refused, may_tell};
 use crate::error::Peer;
 use std::net::SocketAddr;
@@ -32,6 +32,8 @@ pub struct ConnectionRecord {
     pub to_client: u64,
     /// How it ended.
     pub end: ConnectionEnd,
+    /// More about an end that was not in order.
+    pub detail: Detail,
 }
 
 /// How a connection ended.
@@ -64,7 +66,7 @@ impl ConnectionRecord {
         if self.is_refusal() && !may_tell(level, self.client.ip(), Refused::Connection) {
             return;
         }
-        log_access(level, |line| self.write(line));
+        log_line(level, ACCESS, |line| self.write(line));
     }
 
     /// Whether the client alone is to blame, and no upstream was troubled.
@@ -88,6 +90,7 @@ impl ConnectionRecord {
         line.field("end", end);
         line.field("fault", fault);
         line.field("cause", cause);
+        self.detail.write(line);
     }
 }
 
@@ -185,6 +188,7 @@ mod tests {
             to_upstream: 0,
             to_client: 0,
             end: ConnectionEnd::Closed,
+            detail: Detail::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The way down: interim responses, the final response head, its body.
 
 use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
-use crate::error::{Cause, ExchangeError};
+use crate::error::{Cause, ExchangeError, Peer};
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::exchange::{Exchange, ResponseError, Verdict};
 use crate::h1::forward::{put_final_head, put_interim_head, put_switch_head};
@@ -160,7 +160,7 @@ impl Download {
                     Ok(Poll::Ready(()))
                 }
                 Poll::Ready(Ok(Fill::End)) => Err(ExchangeError::upstream(Cause::ClosedEarly)),
-                Poll::Ready(Err(error)) => Err(ExchangeError::upstream(Cause::Io(error.kind()))),
+                Poll::Ready(Err(error)) => Err(ExchangeError::io(Peer::Upstream, &error)),
             };
         };
         let head = ResponseHead::parse(&bytes[span.start..span.end], guide.head_limits)
@@ -235,7 +235,7 @@ impl Download {
             }
             Poll::Ready(Ok(Err(error))) => return Err(broken(error)),
             Poll::Ready(Err(error)) => {
-                return Err(ExchangeError::upstream(Cause::Io(error.kind())));
+                return Err(ExchangeError::io(Peer::Upstream, &error));
             }
         }
         self.settle(guide);

@@ -5,11 +5,11 @@
 
 use crate::deadline::{Alarm, Deadline, Halt, Timer};
 use crate::error::opening::OpeningError;
-use crate::error::{Cause, ExchangeError, Peer};
+use crate::error::{Cause, DialFailure, ExchangeError, Peer, TlsFault};
 use crate::limits::{DEPARTURE_LOOK, SILENCE_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::transport::Transport;
-use crate::ops::{ConnectionEnd, ConnectionRecord};
+use crate::ops::{ConnectionEnd, ConnectionRecord, Detail};
 use crate::proxy::context::{Client, Context};
 use crate::proxy::opening::{Greeting, NoGreeting, greeting, refused};
 use crate::proxy::side::{GONE, Side};
@@ -61,10 +61,17 @@ enum Opened {
 /// A connection of which no upstream has seen a byte, and none will.
 struct Refusal {
     error: ExchangeError,
+    detail: Detail,
     /// The client, unless its TLS has ended it already.
     client: Option<Transport>,
     /// The client has begun with TLS, which has not ended here.
     speaks_tls: bool,
+}
+
+impl Refusal {
+    fn new(error: ExchangeError, client: Option<Transport>, speaks_tls: bool) -> Self {
+        Self { error, detail: (&error).into(), client, speaks_tls }
+    }
 }
 
 impl Passthrough {
@@ -118,33 +125,34 @@ impl Passthrough {
         let chosen = self.choose(&mut client, deadline, &mut speaks_tls).await;
         let target = match chosen {
             Ok(target) => target,
-            Err(error) => return Err(Refusal { error, client: Some(client), speaks_tls }),
+            Err(error) => return Err(Refusal::new(error, Some(client), speaks_tls)),
         };
         if let Some(config) = listener.tls_for(target) {
             speaks_tls = false;
             let secured = self.secure(client, config, deadline).await;
-            client = secured.map_err(|error| Refusal { error, client: None, speaks_tls })?;
+            client = secured.map_err(|error| Refusal::new(error, None, speaks_tls))?;
         }
-        let error = match (target, listener.http) {
+        match (target, listener.http) {
             (ForwardTarget::Upstream(index), _) => {
                 match self.dial(&client, index, who, speaks_tls).await {
-                    Ok(upstream) => {
-                        return Ok(Opened::Tunnel(Box::new([client, upstream].map(Side::new))));
+                    Ok(upstream) => Ok(Opened::Tunnel(Box::new([client, upstream].map(Side::new)))),
+                    Err(failure) => {
+                        let refusal = Refusal::new(failure.error, Some(client), speaks_tls);
+                        Err(Refusal { detail: failure.into(), ..refusal })
                     }
-                    Err(error) => error,
                 }
             }
             (ForwardTarget::Http, Some(listener)) => {
                 self.recorder.is_open = false;
                 let accepted = Accepted { transport: client, who, listener, deadline };
-                return Ok(Opened::Http(Box::new(accepted)));
+                Ok(Opened::Http(Box::new(accepted)))
             }
             // The configuration was checked for this.
             (ForwardTarget::Http, None) => {
-                ExchangeError { peer: Peer::Narrows, cause: Cause::NoRoute }
+                let error = ExchangeError { peer: Peer::Narrows, cause: Cause::NoRoute };
+                Err(Refusal::new(error, Some(client), speaks_tls))
             }
-        };
-        Err(Refusal { error, client: Some(client), speaks_tls })
+        }
     }
 
     /// Finds out where to go.
@@ -203,7 +211,7 @@ impl Passthrough {
         index: usize,
         who: Client,
         speaks_tls: bool,
-    ) -> Result<Transport, ExchangeError> {
+    ) -> Result<Transport, Box<DialFailure>> {
         let Self { context, alarm, recorder, .. } = self;
         let announcement = who.announcement(client);
         let mut dialing = context.forward_dialers[index].dial(Some(&announcement));
@@ -217,7 +225,7 @@ impl Passthrough {
             // Nothing is read of the client yet, so its departure wakes nobody.
             while alarm.poll(cx, next_look).is_ready() {
                 if has_left() {
-                    return Poll::Ready(Err(GONE));
+                    return Poll::Ready(Err(GONE.into()));
                 }
                 next_look = Instant::now() + DEPARTURE_LOOK;
             }
@@ -241,8 +249,9 @@ impl Passthrough {
     /// Ends a connection of which no upstream has seen a byte: by an alert where the client may
     /// understand one, by a reset otherwise.
     async fn refuse(&mut self, refusal: Refusal) {
-        let Refusal { error, client, speaks_tls } = refusal;
-        self.recorder.end(ConnectionEnd::Refused { fault: error.peer, cause: error.name() });
+        let Refusal { error, detail, client, speaks_tls } = refusal;
+        let end = ConnectionEnd::Refused { fault: error.peer, cause: error.name() };
+        self.recorder.end_with(end, detail);
         let Some(mut client) = client else { return };
         match alert(&error).filter(|_| speaks_tls) {
             None => client.abort(),
@@ -279,7 +288,7 @@ fn alert(error: &ExchangeError) -> Option<Alert> {
 
 fn no_handshake(halt: &Halt) -> ExchangeError {
     match halt {
-        Halt::Io(_) => refused(OpeningError::Handshake),
+        Halt::Io(error) => refused(OpeningError::Handshake(TlsFault::of(error))),
         Halt::Expired(timer) => ExchangeError::expired(*timer),
     }
 }
@@ -310,13 +319,16 @@ impl Recorder {
     }
 
     fn tunnelled(&mut self, result: Result<(), ExchangeError>) {
-        self.end(match result {
-            Ok(()) => ConnectionEnd::Closed,
-            Err(error) => ConnectionEnd::Aborted { fault: error.peer, cause: error.name() },
-        });
+        match result {
+            Ok(()) => self.end_with(ConnectionEnd::Closed, Detail::default()),
+            Err(error) => {
+                let end = ConnectionEnd::Aborted { fault: error.peer, cause: error.name() };
+                self.end_with(end, (&error).into());
+            }
+        }
     }
 
-    fn end(&mut self, end: ConnectionEnd) {
+    fn end_with(&mut self, end: ConnectionEnd, detail: Detail) {
         self.is_open = false;
         let record = ConnectionRecord {
             client: self.client,
@@ -327,6 +339,7 @@ impl Recorder {
             to_upstream: self.to_upstream,
             to_client: self.to_client,
             end,
+            detail,
         };
         record.emit();
     }
@@ -337,7 +350,10 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         if self.is_open {
             let cause = if panicking() { "panic" } else { "stopped" };
-            self.end(ConnectionEnd::Aborted { fault: Peer::Narrows, cause });
+            self.end_with(
+                ConnectionEnd::Aborted { fault: Peer::Narrows, cause },
+                Detail::default(),
+            );
         }
     }
 }

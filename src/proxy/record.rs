@@ -1,7 +1,7 @@
 //! What is remembered of an exchange for its access-log line.
 
-use crate::error::{ExchangeError, Peer};
-use crate::ops::{ExchangeRecord, MethodName, Outcome};
+use crate::error::{DialFailure, ExchangeError, Peer};
+use crate::ops::{Detail, ExchangeRecord, MethodName, Outcome};
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -96,6 +96,10 @@ impl Recorder {
 
     /// Writes the line of an exchange that ended as it should.
     pub(super) fn end(&mut self, outcome: Outcome) {
+        self.end_with(outcome, Detail::default());
+    }
+
+    fn end_with(&mut self, outcome: Outcome, detail: Detail) {
         self.is_open = false;
         let record = ExchangeRecord {
             client: self.client,
@@ -110,18 +114,26 @@ impl Recorder {
             to_upstream: self.to_upstream,
             to_client: self.to_client,
             outcome,
+            detail,
         };
         record.emit();
     }
 
     /// Writes the line of an exchange that did not. `answered`: the client was told.
     pub(super) fn fail(&mut self, error: &ExchangeError, answered: bool) {
-        let outcome = if answered {
-            Outcome::Answered { fault: error.peer, code: error.name() }
-        } else {
-            Outcome::Aborted { fault: error.peer, cause: error.name() }
-        };
-        self.end(outcome);
+        self.end_with(outcome(error, answered), error.into());
+    }
+
+    /// Writes the line of an exchange for which there was no connection to the upstream.
+    pub(super) fn fail_to_dial(&mut self, failure: Box<DialFailure>, answered: bool) {
+        self.end_with(outcome(&failure.error, answered), failure.into());
+    }
+}
+
+fn outcome(error: &ExchangeError, answered: bool) -> Outcome {
+    match answered {
+        true => Outcome::Answered { fault: error.peer, code: error.name() },
+        false => Outcome::Aborted { fault: error.peer, cause: error.name() },
     }
 }
 

@@ -1,6 +1,6 @@
 //! One exchange, from a whole request head to the fate of both connections.
 
-use crate::error::{Answer, Cause, ExchangeError, Peer};
+use crate::error::{Answer, Cause, DialFailure, ExchangeError, Peer};
 use crate::h1::body::BodyReader;
 use crate::h1::exchange::{Exchange, Fate};
 use crate::h1::head::{HeadSpan, Version, parse_trailers};
@@ -34,9 +34,12 @@ const LAST_HOP: Answer = Answer {
     fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
 };
 
-/// An exchange that ended without a response from the upstream.
+/// An exchange that ended without a response from the upstream. In a box where it is handed on, or
+/// every exchange would have the place for it.
 struct Unserved {
     why: Why,
+    /// The dial that failed, if it was one.
+    dial: Option<Box<DialFailure>>,
     manner: Manner,
 }
 
@@ -60,18 +63,20 @@ impl Session {
             // An unsent head is a buffer, and a client may take its time.
             drop(prepared);
             match unserved.why {
-                Why::Error(error) => self.answer_error(&error, unserved.manner).await,
+                Why::Error(error) => {
+                    self.answer_error(&error, unserved.dial, unserved.manner).await
+                }
                 Why::LastHop => self.answer_last_hop(unserved.manner).await,
             }
         }
     }
 
-    fn refusal(&mut self, refusal: &Refusal) -> Unserved {
+    fn refusal(&mut self, refusal: &Refusal) -> Box<Unserved> {
         let manner = match &refusal.request {
             Some(request) => self.manner_unsent(request),
             None => Manner { head_only: refusal.is_head, ..Manner::CLOSE },
         };
-        Unserved { why: refusal.why, manner }
+        Box::new(Unserved { why: refusal.why, dial: None, manner })
     }
 
     async fn answer_last_hop(&mut self, manner: Manner) -> Next {
@@ -118,13 +123,13 @@ impl Session {
     fn exchange<'s>(
         &'s mut self,
         prepared: &'s mut Prepared,
-    ) -> impl Future<Output = Result<Next, Unserved>> + 's {
+    ) -> impl Future<Output = Result<Next, Box<Unserved>>> + 's {
         async move {
             let line = match self.line(prepared.upstream()).await {
                 Ok(line) => line,
-                Err(error) => {
+                Err(failure) => {
                     let manner = self.manner_unsent(prepared.exchange.request());
-                    return Err(Unserved { why: Why::Error(error), manner });
+                    return Err(Box::new(Unserved::undialled(failure, manner)));
                 }
             };
             let mut upload = Upload::new(prepared.exchange.request());
@@ -149,8 +154,10 @@ impl Session {
                 let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
                 let line = match self.fresh_line(prepared.upstream()).await {
                     Ok(line) => line,
-                    Err(error) => {
-                        return self.fail(&prepared.exchange, &PumpError { error, ..failure });
+                    Err(dial) => {
+                        let failure = PumpError { error: dial.error, ..failure };
+                        let failed = self.fail(&prepared.exchange, &failure);
+                        return failed.map_err(|it| Box::new(Unserved { dial: Some(dial), ..*it }));
                     }
                 };
                 prepared.exchange.start_again();
@@ -161,7 +168,7 @@ impl Session {
     }
 
     /// An open connection to the upstream, while the client is watched.
-    async fn line(&mut self, index: usize) -> Result<Line, ExchangeError> {
+    async fn line(&mut self, index: usize) -> Result<Line, Box<DialFailure>> {
         let upstream = &self.context.upstreams[index];
         if upstream.announces_clients() {
             return self.fresh_line(index).await;
@@ -177,7 +184,7 @@ impl Session {
 
     /// A connection that nobody has used: another one from the pool may be just as dead, or
     /// announced as somebody else's.
-    fn fresh_line(&mut self, index: usize) -> impl Future<Output = Result<Line, ExchangeError>> {
+    fn fresh_line(&mut self, index: usize) -> impl Future<Output = Result<Line, Box<DialFailure>>> {
         let upstream = &self.context.upstreams[index];
         let dialing = upstream.dial(&self.who().announcement(&self.client.transport));
         let dialing = watched(&mut self.client, dialing);
@@ -188,13 +195,13 @@ impl Session {
     }
 
     /// The exchange failed, and is not tried again.
-    fn fail(&mut self, exchange: &Exchange, failure: &PumpError) -> Result<Next, Unserved> {
+    fn fail(&mut self, exchange: &Exchange, failure: &PumpError) -> Result<Next, Box<Unserved>> {
         if failure.status_spent {
             self.recorder.fail(&failure.error, false);
             return Ok(Next::Abort);
         }
         let manner = self.manner(exchange.request(), exchange.request_ended());
-        Err(Unserved { why: Why::Error(failure.error), manner })
+        Err(Box::new(Unserved { why: Why::Error(failure.error), dial: None, manner }))
     }
 
     /// Decides what becomes of both connections after a complete response.
@@ -250,6 +257,12 @@ impl Session {
     }
 }
 
+impl Unserved {
+    fn undialled(failure: Box<DialFailure>, manner: Manner) -> Self {
+        Self { why: Why::Error(failure.error), dial: Some(failure), manner }
+    }
+}
+
 /// One sending of a request.
 struct Attempt {
     upstream: Side,
@@ -290,7 +303,7 @@ impl Attempt {
             (Peer::Upstream, Cause::ClosedEarly | Cause::Io(ErrorKind::UnexpectedEof)) => {
                 Ended::Clean
             }
-            (Peer::Upstream, Cause::Io(_)) => Ended::Failed,
+            (Peer::Upstream, Cause::Io(_) | Cause::Tls(_)) => Ended::Failed,
             _ => return None,
         };
         let sent = self.upstream.outbox.take_copy()?;
@@ -311,8 +324,8 @@ impl Attempt {
 /// Waits for a connection while the client is watched: one that leaves needs none.
 fn watched<T>(
     client: &mut Side,
-    mut connecting: impl Future<Output = Result<T, ExchangeError>> + Unpin,
-) -> impl Future<Output = Result<T, ExchangeError>> {
+    mut connecting: impl Future<Output = Result<T, Box<DialFailure>>> + Unpin,
+) -> impl Future<Output = Result<T, Box<DialFailure>>> {
     poll_fn(move |cx| {
         client.watch(cx)?;
         Pin::new(&mut connecting).poll(cx)

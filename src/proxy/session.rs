@@ -1,7 +1,7 @@
 //! One client connection: a request, its response, and again.
 
 use crate::deadline::{Alarm, Deadline, Halt, Timer};
-use crate::error::{Cause, ExchangeError, Peer};
+use crate::error::{Cause, DialFailure, ExchangeError, Peer};
 use crate::h1::head::{HeadReader, HeadSpan};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::inbox::Fill;
@@ -72,7 +72,7 @@ impl Session {
                     Ok(Some(span)) => self.serve(span).await,
                     Ok(None) => Next::End,
                     // Nobody knows where another request would begin.
-                    Err(error) => self.answer_error(&error, Manner::CLOSE).await,
+                    Err(error) => self.answer_error(&error, None, Manner::CLOSE).await,
                 };
                 match next {
                     Next::Request => {}
@@ -148,7 +148,12 @@ impl Session {
     }
 
     /// Answers `error`, if there is anybody to read an answer, and writes the exchange's line.
-    pub(super) async fn answer_error(&mut self, error: &ExchangeError, manner: Manner) -> Next {
+    pub(super) async fn answer_error(
+        &mut self,
+        error: &ExchangeError,
+        dial: Option<Box<DialFailure>>,
+        manner: Manner,
+    ) -> Next {
         let Some(answer) = error.answer() else {
             self.recorder.fail(error, false);
             return Next::Abort;
@@ -157,7 +162,10 @@ impl Session {
         self.queue_answer(&answer, manner);
         match self.send_answer().await {
             Ok(()) => {
-                self.recorder.fail(error, true);
+                match dial {
+                    Some(failure) => self.recorder.fail_to_dial(failure, true),
+                    None => self.recorder.fail(error, true),
+                }
                 if manner.close { Next::End } else { Next::Request }
             }
             Err(Halt::Io(_)) => {

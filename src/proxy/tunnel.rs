@@ -8,7 +8,7 @@
 //! is on either side, and where there is no pipe.
 
 use crate::deadline::{Alarm, IdleClock, Timeouts, Timer};
-use crate::error::{Cause, ExchangeError, Peer};
+use crate::error::{ExchangeError, Peer};
 use crate::limits::DEPARTURE_LOOK;
 use crate::net::inbox::Fill;
 use crate::net::splice::{Splice, Spliced};
@@ -113,7 +113,10 @@ impl Ways {
             *next_look = now + DEPARTURE_LOOK;
             for (peer, side) in [(Peer::Client, client), (Peer::Upstream, upstream)] {
                 if side.transport.is_broken() {
-                    return Poll::Ready(Err(failed(peer, &ErrorKind::ConnectionReset.into())));
+                    return Poll::Ready(Err(ExchangeError::io(
+                        peer,
+                        &ErrorKind::ConnectionReset.into(),
+                    )));
                 }
             }
         }
@@ -188,7 +191,9 @@ impl Way {
                     self.grow_patient(to, timeouts);
                     return Ok(Poll::Pending);
                 }
-                Poll::Ready(drained) => drained.map_err(|it| failed(self.receiver(), &it))?,
+                Poll::Ready(drained) => {
+                    drained.map_err(|it| ExchangeError::io(self.receiver(), &it))?;
+                }
             }
             match self.state {
                 WayState::Ended => return Ok(Poll::Ready(())),
@@ -200,7 +205,7 @@ impl Way {
                 WayState::Open => match self.poll_read(cx, from, to) {
                     Poll::Pending => return Ok(Poll::Pending),
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Err(failed(self.sender, &error)),
+                    Poll::Ready(Err(error)) => return Err(ExchangeError::io(self.sender, &error)),
                 },
             }
         }
@@ -275,8 +280,4 @@ impl Way {
             Ok(Fill::End) => self.state = WayState::Ending,
         }))
     }
-}
-
-fn failed(peer: Peer, error: &io::Error) -> ExchangeError {
-    ExchangeError { peer, cause: Cause::Io(error.kind()) }
 }

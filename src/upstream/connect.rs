@@ -6,11 +6,12 @@
 
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
 use crate::deadline::{Deadline, Timeouts, Timer};
-use crate::error::{Cause, ExchangeError, Peer};
+use crate::error::{Cause, DialFailure, ExchangeError, Peer, SocketError, Step};
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::proxy_protocol::{self, Version};
 use crate::net::transport::Transport;
+use crate::ops::dial_failed;
 use crate::tls::connector;
 use crate::upstream::resolve::Names;
 use crate::upstream::{Announcement, Dial, Dialing};
@@ -18,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use rustix::io::Errno;
 use socket2::SockRef;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -27,6 +28,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Level;
 
 /// Dials over the network.
 #[derive(Clone, Debug)]
@@ -35,14 +37,18 @@ pub struct NetworkDialer {
     announces: Option<Version>,
     names: Rc<Names>,
     timeouts: Arc<Timeouts>,
+    /// `host:port`, for the log.
+    label: Rc<str>,
 }
 
 impl NetworkDialer {
     /// A dialer for one upstream.
     pub fn new(upstream: &UpstreamConfig, timeouts: Arc<Timeouts>) -> Self {
-        let UpstreamConfig { address, family, tls, proxy_protocol: announces, .. } = upstream;
+        let UpstreamConfig { address, family, tls, proxy_protocol: announces, label, .. } =
+            upstream;
         let names = Rc::new(Names::new(address.clone(), *family, Arc::clone(&timeouts)));
-        Self { tls: tls.clone(), announces: *announces, names, timeouts }
+        let (tls, label) = (tls.clone(), Rc::from(&**label));
+        Self { tls, announces: *announces, names, timeouts, label }
     }
 }
 
@@ -69,22 +75,33 @@ impl NetworkDialer {
         Some(header.freeze())
     }
 
-    async fn dial_once(self, header: Option<Bytes>) -> Result<Transport, ExchangeError> {
-        let addresses = self.names.addresses().await?;
-        let attempts = addresses.iter().map(|it| attempt(self.clone(), *it, header.clone()));
+    async fn dial_once(self, header: Option<Bytes>) -> Dialed<Transport> {
+        let begun = Instant::now();
+        let addresses = self.names.addresses().await;
+        let failed = |error| DialFailure::at(Step::Lookup, None, begun.elapsed(), error);
+        let addresses = addresses.map_err(failed)?;
+        let label = Rc::clone(&self.label);
+        let attempts = addresses.iter().map(|it| {
+            let (attempt, label) = (attempt(self.clone(), *it, header.clone()), Rc::clone(&label));
+            async move {
+                attempt.await.inspect_err(|failure| dial_failed(Level::DEBUG, &label, failure))
+            }
+        });
         race(attempts).await
     }
 }
 
+type Dialed<T> = Result<T, Box<DialFailure>>;
+
 /// Dials again after a pause while the connection is refused, a few times.
-async fn insist<T, F>(dial: impl Fn() -> F) -> Result<T, ExchangeError>
+async fn insist<T, F>(dial: impl Fn() -> F) -> Dialed<T>
 where
-    F: Future<Output = Result<T, ExchangeError>>,
+    F: Future<Output = Dialed<T>>,
 {
-    const REFUSED: Cause = Cause::Unreachable(ErrorKind::ConnectionRefused);
+    const REFUSED: Cause = Cause::Unreachable(SocketError::REFUSED);
     for pause in REFUSED_PAUSES {
         match dial().await {
-            Err(ExchangeError { cause: REFUSED, .. }) => sleep(pause).await,
+            Err(failure) if failure.error.cause == REFUSED => sleep(pause).await,
             ended => return ended,
         }
     }
@@ -92,11 +109,11 @@ where
 }
 
 /// Starts the attempts one after the other, a moment apart or as soon as one has failed, and gives
-/// the first that succeeds; the others are dropped. When all fail, the first attempt's error is
-/// given: its address is the one that the resolver put first.
-async fn race<T, F>(attempts: impl Iterator<Item = F>) -> Result<T, ExchangeError>
+/// the first that succeeds; the others are dropped. When all fail, the failure that says most is
+/// given, and of several the first: its address is the one that the resolver put first.
+async fn race<T, F>(attempts: impl Iterator<Item = F>) -> Dialed<T>
 where
-    F: Future<Output = Result<T, ExchangeError>>,
+    F: Future<Output = Dialed<T>>,
 {
     let mut waiting = attempts;
     let mut running: Vec<Option<Pin<Box<F>>>> = Vec::new();
@@ -118,8 +135,8 @@ where
                     next_start.as_mut().reset(Instant::now() + ATTEMPT_STAGGER);
                 }
                 None if idle => {
-                    let none = ExchangeError::upstream(Cause::NameNotResolved);
-                    return Poll::Ready(Err(first_error.unwrap_or(none)));
+                    let none = || ExchangeError::upstream(Cause::NameNotResolved).into();
+                    return Poll::Ready(Err(first_error.take().unwrap_or_else(none)));
                 }
                 None => return Poll::Pending,
             }
@@ -131,10 +148,10 @@ where
 fn poll_running<T, F>(
     cx: &mut Context<'_>,
     running: &mut [Option<Pin<Box<F>>>],
-    first_error: &mut Option<ExchangeError>,
+    first_error: &mut Option<Box<DialFailure>>,
 ) -> Option<T>
 where
-    F: Future<Output = Result<T, ExchangeError>>,
+    F: Future<Output = Dialed<T>>,
 {
     for place in running {
         let Some(attempt) = place else { continue };
@@ -142,7 +159,9 @@ where
             Poll::Pending => {}
             Poll::Ready(Ok(done)) => return Some(done),
             Poll::Ready(Err(error)) => {
-                first_error.get_or_insert(error);
+                if first_error.as_ref().is_none_or(|first| weight(&error) > weight(first)) {
+                    *first_error = Some(error);
+                }
                 *place = None;
             }
         }
@@ -150,13 +169,30 @@ where
     None
 }
 
+/// How much a failure says about the upstream. That this machine has no way to the addresses of one
+/// family says nothing, and a handshake that failed says more than a connection that did.
+fn weight(failure: &DialFailure) -> u8 {
+    const NO_WAY: [SocketError; 3] = [
+        SocketError::new(Errno::NETUNREACH),
+        SocketError::new(Errno::ADDRNOTAVAIL),
+        SocketError::new(Errno::AFNOSUPPORT),
+    ];
+    match (failure.step, failure.error.cause) {
+        (_, Cause::Unreachable(errno)) if NO_WAY.contains(&errno) => 0,
+        (Some(Step::Tls), _) => 2,
+        (Some(Step::Lookup | Step::Connect) | None, _) => 1,
+    }
+}
+
 /// One address, from TCP to TLS done.
 async fn attempt(
     dialer: NetworkDialer,
     address: SocketAddr,
     header: Option<Bytes>,
-) -> Result<Transport, ExchangeError> {
+) -> Dialed<Transport> {
     let timeouts = &dialer.timeouts;
+    let begun = Instant::now();
+    let failed = |error| DialFailure::at(Step::Connect, Some(address), begun.elapsed(), error);
     let deadline = Deadline::start(Timer::Connect, timeouts);
     let connecting = async {
         let mut tcp = TcpStream::connect(address).await?;
@@ -167,13 +203,17 @@ async fn attempt(
     };
     let tcp = match timeout_at(deadline.at, connecting).await {
         Ok(Ok(tcp)) => tcp,
-        Ok(Err(error)) => return Err(unreachable(&error, address)),
-        Err(_elapsed) => return Err(ExchangeError::expired(Timer::Connect)),
+        Ok(Err(error)) => return Err(failed(unreachable(&error, address))),
+        Err(_elapsed) => return Err(failed(ExchangeError::expired(Timer::Connect))),
     };
     tune(&tcp);
     match &dialer.tls {
         None => Ok(Transport::from(tcp)),
-        Some(tls) => secure(tcp, tls, timeouts).await,
+        Some(tls) => {
+            let begun = Instant::now();
+            let failed = |error| DialFailure::at(Step::Tls, Some(address), begun.elapsed(), error);
+            secure(tcp, tls, timeouts).await.map_err(failed)
+        }
     }
 }
 
@@ -182,10 +222,12 @@ fn unreachable(error: &io::Error, address: SocketAddr) -> ExchangeError {
     const OURS: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     // No port is left for this address (connect(2)). Of IPv6 it may also mean that we have none.
     let no_port = |errno| errno == Errno::ADDRNOTAVAIL && address.is_ipv4();
-    if Errno::from_io_error(error).is_some_and(|it| OURS.contains(&it) || no_port(it)) {
-        return ExchangeError { peer: Peer::Narrows, cause: Cause::Exhausted };
+    let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+    let error = SocketError::new(errno);
+    if OURS.contains(&errno) || no_port(errno) {
+        return ExchangeError { peer: Peer::Narrows, cause: Cause::Exhausted(error) };
     }
-    ExchangeError::upstream(Cause::Unreachable(error.kind()))
+    ExchangeError::upstream(Cause::Unreachable(error))
 }
 
 /// Best effort, all of it: a connection without these options works, only later or longer.
@@ -215,7 +257,7 @@ mod tests {
     use std::time::Duration;
 
     const REFUSED: ExchangeError =
-        ExchangeError::upstream(Cause::Unreachable(ErrorKind::ConnectionRefused));
+        ExchangeError::upstream(Cause::Unreachable(SocketError::REFUSED));
 
     /// Races attempts that end after so many milliseconds; gives what won and when.
     async fn check(
@@ -224,9 +266,9 @@ mod tests {
         let begun = Instant::now();
         let attempts = attempts.iter().map(|&(milliseconds, result)| async move {
             sleep(Duration::from_millis(milliseconds)).await;
-            result
+            result.map_err(Box::from)
         });
-        let result = race(attempts).await;
+        let result = race(attempts).await.map_err(|failure| failure.error);
         (result, begun.elapsed().as_millis() as u64)
     }
 
@@ -255,13 +297,14 @@ mod tests {
         let begun = Instant::now();
         let up_after = |milliseconds| async move {
             let is_up = begun.elapsed() >= Duration::from_millis(milliseconds);
-            if is_up { Ok(begun.elapsed().as_millis()) } else { Err(REFUSED) }
+            if is_up { Ok(begun.elapsed().as_millis()) } else { Err(REFUSED.into()) }
         };
         assert_eq!(insist(|| up_after(250)).await, Ok(300));
-        assert_eq!(insist(|| up_after(9999)).await, Err(REFUSED));
+        assert_eq!(insist(|| up_after(9999)).await, Err(REFUSED.into()));
         assert_eq!(begun.elapsed(), Duration::from_millis(1000));
         let expired = ExchangeError::expired(Timer::Connect);
-        assert_eq!(insist(|| async { Err::<(), _>(expired) }).await, Err(expired));
+        let expires = || async { Err::<(), _>(expired.into()) };
+        assert_eq!(insist(expires).await, Err(expired.into()));
         assert_eq!(begun.elapsed(), Duration::from_millis(1000), "only a refusal is waited for");
     }
 
@@ -272,6 +315,14 @@ mod tests {
         assert_eq!(check(&[(900, Err(slow)), (5, Err(REFUSED))]).await, (Err(REFUSED), 900));
         let none = ExchangeError::upstream(Cause::NameNotResolved);
         assert_eq!(check(&[]).await, (Err(none), 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_family_that_cannot_be_reached_from_here_does_not_hide_why_the_other_failed() {
+        let no_way = SocketError::new(Errno::NETUNREACH);
+        let no_way = ExchangeError::upstream(Cause::Unreachable(no_way));
+        assert_eq!(check(&[(0, Err(no_way)), (5, Err(REFUSED))]).await, (Err(REFUSED), 5));
+        assert_eq!(check(&[(0, Err(no_way)), (5, Err(no_way))]).await, (Err(no_way), 5));
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod pool;
 pub mod resolve;
 pub mod retry;
 
-use crate::error::{Cause, ExchangeError, Peer};
+use crate::error::{Cause, DialFailure, ExchangeError, Peer};
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::net::transport::Transport;
 use crate::upstream::keeper::Backoff;
@@ -52,7 +52,7 @@ pub struct Announcement {
 }
 
 /// A connection being opened. It owns what it needs, so that it may outlive whoever began it.
-pub type Dialing = Pin<Box<dyn Future<Output = Result<Transport, ExchangeError>>>>;
+pub type Dialing = Pin<Box<dyn Future<Output = Result<Transport, Box<DialFailure>>>>>;
 
 /// One upstream of one worker.
 #[derive(Clone)]
@@ -172,12 +172,12 @@ pub struct Obtain {
 
 struct Waiter {
     since: Instant,
-    outcome: RefCell<Option<Result<Checked, ExchangeError>>>,
+    outcome: RefCell<Option<Result<Checked, Box<DialFailure>>>>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Future for Obtain {
-    type Output = Result<Line, ExchangeError>;
+    type Output = Result<Line, Box<DialFailure>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.waiter.outcome.take() {
@@ -232,9 +232,9 @@ impl Shared {
                     shared.backoff.succeeded();
                     shared.deliver(Checked::fresh(transport));
                 }
-                Err(error) => {
+                Err(failure) => {
                     shared.backoff.failed();
-                    shared.fail(error, begun);
+                    shared.fail(failure, begun);
                 }
             }
             // Whoever waits for nothing that is under way gets an attempt of its own.
@@ -258,10 +258,10 @@ impl Shared {
 
     /// Tells whoever waits longest that an attempt begun at `begun` has failed. Who came later
     /// than that has not had an attempt yet.
-    fn fail(&self, error: ExchangeError, begun: Instant) {
+    fn fail(&self, failure: Box<DialFailure>, begun: Instant) {
         if let Some(waiter) = self.next_waiter() {
             if waiter.since <= begun {
-                waiter.settle(Err(error));
+                waiter.settle(Err(failure));
             } else {
                 self.waiting.borrow_mut().push_front(Rc::downgrade(&waiter));
             }
@@ -280,7 +280,7 @@ impl Shared {
 }
 
 impl Waiter {
-    fn settle(&self, outcome: Result<Checked, ExchangeError>) {
+    fn settle(&self, outcome: Result<Checked, Box<DialFailure>>) {
         self.outcome.replace(Some(outcome));
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -307,7 +307,8 @@ impl Drop for AttemptGuard {
         if panicking() {
             // Whoever waits for this attempt would wait for ever.
             let cause = Cause::Io(ErrorKind::Other);
-            self.shared.fail(ExchangeError { peer: Peer::Narrows, cause }, self.begun);
+            let error = ExchangeError { peer: Peer::Narrows, cause };
+            self.shared.fail(error.into(), self.begun);
         }
     }
 }

@@ -1,19 +1,17 @@
 //! Who gets which connection, and what the keeper does, on a paused clock.
 
 use super::*;
-use crate::error::Cause;
+use crate::error::{Cause, SocketError};
 use crate::limits::{WARM_BACKOFF_MIN, WARM_FOR};
 use crate::net::memory::{End, MemoryStream};
 use std::future::poll_fn;
-use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
 const DIAL_TIME: Duration = Duration::from_millis(100);
-const REFUSED: ExchangeError =
-    ExchangeError::upstream(Cause::Unreachable(ErrorKind::ConnectionRefused));
+const REFUSED: ExchangeError = ExchangeError::upstream(Cause::Unreachable(SocketError::REFUSED));
 
 /// An upstream in memory: dials take [`DIAL_TIME`], and fail while it is down.
 #[derive(Clone, Default)]
@@ -33,7 +31,7 @@ impl Dial for Fake {
         Box::pin(async move {
             sleep(DIAL_TIME).await;
             if state.down.get() {
-                return Err(REFUSED);
+                return Err(REFUSED.into());
             }
             let (near, far) = MemoryStream::pair(64);
             state.ends.borrow_mut().push(far);
@@ -59,7 +57,8 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 fn obtain(upstream: &Upstream) -> JoinHandle<Result<Line, ExchangeError>> {
-    spawn_local(upstream.obtain())
+    let obtaining = upstream.obtain();
+    spawn_local(async move { obtaining.await.map_err(|failure| failure.error) })
 }
 
 #[test]

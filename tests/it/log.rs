@@ -61,8 +61,10 @@ async fn an_answer_of_our_own_names_the_fault_and_the_code() {
     client.send(GET).await;
     client.read_message().await;
     let line = relay.wait_for_log("status=502").await;
-    let want = "end=\"answered\" fault=\"upstream\" cause=\"upstream_unreachable\"";
-    assert!(line.ends_with(want), "{line}");
+    let want = "end=\"answered\" fault=\"upstream\" cause=\"upstream_unreachable\" \
+                reason=\"ECONNREFUSED\" step=\"connect\" address=127.0.0.1:";
+    assert!(line.contains(want), "{line}");
+    assert!(line.contains(" family=\"4\" step_ms="), "{line}");
 }
 
 #[tokio::test]

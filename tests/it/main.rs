@@ -30,6 +30,7 @@ mod own_answers;
 mod persistence;
 mod process;
 mod proxy_header;
+mod reasons;
 mod redirects;
 mod replay;
 mod request_head;

@@ -4,7 +4,7 @@ use super::script::{Act, Actor};
 use crate::config::Limits;
 use crate::config::snapshot::Snapshot;
 use crate::deadline::Timeouts;
-use crate::error::{Cause, ExchangeError};
+use crate::error::{Cause, ExchangeError, SocketError};
 use crate::fuzzing::model::routes;
 use crate::h1::head::HeadLimits;
 use crate::limits::BUFFER_KEPT_BYTES_MAX;
@@ -133,8 +133,8 @@ impl Dial for Dialer {
         let network = Rc::clone(&self.0);
         Box::pin(async move {
             if network.fails.get() {
-                let refused = Cause::Unreachable(ErrorKind::ConnectionRefused);
-                return Err(ExchangeError::upstream(refused));
+                let refused = Cause::Unreachable(SocketError::REFUSED);
+                return Err(ExchangeError::upstream(refused).into());
             }
             let (near, far) = network.pair();
             network.accepted.borrow_mut().push(far);

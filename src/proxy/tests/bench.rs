@@ -322,7 +322,7 @@ impl Dial for Line {
         Box::pin(async move {
             match network.manner.get() {
                 Manner::Connect => Ok(network.connect()),
-                Manner::Fail(error) => Err(error),
+                Manner::Fail(error) => Err(error.into()),
                 Manner::Never => {
                     let _abandoned = Abandoned(network);
                     pending().await

@@ -3,10 +3,9 @@
 use super::bench::{
     CHUNKED_POST, EMPTY, GET, Manner, POST, STREAM, log_of, run, seconds, settle, words,
 };
-use crate::error::{Cause, ExchangeError};
+use crate::error::{Cause, ExchangeError, SocketError};
 use crate::limits::PIPELINED_BYTES_MAX;
 use crate::net::memory::End;
-use std::io::ErrorKind;
 use tokio::time::timeout;
 
 fn get(path: &str) -> String {
@@ -171,7 +170,7 @@ fn a_request_without_a_route_keeps_the_connection_when_its_body_is_here() {
 #[test]
 fn a_dial_that_fails_is_answered_and_the_next_one_may_work() {
     let log = run(async |bench| {
-        let refused = Cause::Unreachable(ErrorKind::ConnectionRefused);
+        let refused = Cause::Unreachable(SocketError::REFUSED);
         bench.dials_are(Manner::Fail(ExchangeError::upstream(refused)));
         let mut client = bench.client();
         client.send(GET).await;

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::version::TLS12;
-use tokio_rustls::rustls::{ALL_VERSIONS, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{
+    ALL_VERSIONS, ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 /// A server on 127.0.0.1 that answers nothing by itself.
@@ -34,6 +37,16 @@ impl Origin {
     pub async fn tls12() -> Self {
         let tls = Some(tls_acceptor("server", &[&TLS12]));
         Self { listener: listen().await, tls }
+    }
+
+    /// As [`Origin::tls`], but of TLS 1.3, for clients that show a certificate of `certs/ca.pem`.
+    pub async fn tls_for_certified_clients() -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(certificate_file("ca.pem")).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+        let config = ServerConfig::builder_with_protocol_versions(&[&TLS13])
+            .with_client_cert_verifier(verifier);
+        Self { listener: listen().await, tls: Some(acceptor(config, "server")) }
     }
 
     /// An address at which nobody listens, and nobody else can, until [`Origin::wake_up`].
@@ -118,12 +131,13 @@ impl Origin {
 
 /// Of a server with `certs/{name}.pem`.
 pub fn tls_acceptor(name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
+    acceptor(ServerConfig::builder_with_protocol_versions(versions).with_no_client_auth(), name)
+}
+
+fn acceptor(config: ConfigBuilder<ServerConfig, WantsServerCert>, name: &str) -> TlsAcceptor {
     let chain = CertificateDer::from_pem_file(certificate_file(&format!("{name}.pem")));
     let key = PrivateKeyDer::from_pem_file(certificate_file(&format!("{name}.key")));
-    let mut config = ServerConfig::builder_with_protocol_versions(versions)
-        .with_no_client_auth()
-        .with_single_cert(vec![chain.unwrap()], key.unwrap())
-        .unwrap();
+    let mut config = config.with_single_cert(vec![chain.unwrap()], key.unwrap()).unwrap();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config).into()
 }

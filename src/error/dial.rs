@@ -1,0 +1,73 @@
+//! A connection to an upstream that could not be opened: [`DialFailure`], which says where and why.
+//!
+//! Boxed wherever it travels: it is rare, and everything beside it should stay small.
+
+use super::{Cause, ExchangeError};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a dial was at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The lookup of the name.
+    Lookup,
+    /// The TCP connection, with the PROXY header where one is sent.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+}
+
+impl Step {
+    /// The word for the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lookup => "lookup",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// A dial that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialFailure {
+    /// Whose fault it is, and what a client is told.
+    pub error: ExchangeError,
+    /// What it was at. Unknown only of a failure that is not the upstream's.
+    pub step: Option<Step>,
+    /// The address that was tried, when one was known.
+    pub address: Option<SocketAddr>,
+    /// How long the step took.
+    pub took: Duration,
+}
+
+impl DialFailure {
+    /// A failure of `step`, in the box in which it travels.
+    pub fn at(
+        step: Step,
+        address: Option<SocketAddr>,
+        took: Duration,
+        error: ExchangeError,
+    ) -> Box<Self> {
+        Box::new(Self { error, step: Some(step), address, took })
+    }
+
+    /// Why, in one word: an errno, an alert, what is wrong with a certificate.
+    pub fn reason(&self) -> Option<&'static str> {
+        let is_late = matches!(self.error.cause, Cause::Timeout(_));
+        self.error.reason().or(is_late.then_some("timeout"))
+    }
+
+    /// The family of the address, in the word of the configuration.
+    pub fn family(&self) -> Option<&'static str> {
+        self.address.map(|address| if address.is_ipv4() { "4" } else { "6" })
+    }
+}
+
+/// A failure of which nothing more is known.
+impl From<ExchangeError> for Box<DialFailure> {
+    fn from(error: ExchangeError) -> Self {
+        let (step, address, took) = (None, None, Duration::ZERO);
+        Self::new(DialFailure { error, step, address, took })
+    }
+}

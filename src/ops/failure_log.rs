@@ -1,0 +1,84 @@
+//! Lines about a handshake or a dial that failed and is no exchange's: one of a client that never
+//! asked for anything, or of a connection to an upstream that no client waits for.
+//!
+//! Their fields have the names of the access log, and their values are fixed words of ours.
+
+use super::access_log::Detail;
+use super::log::log_line;
+use super::refusals::{Refused, may_tell};
+use crate::error::opening::OpeningError;
+use crate::error::{Cause, DialFailure, ExchangeError, TlsFault};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tracing::Level;
+
+/// A connection to the upstream with this `host:port` could not be opened.
+pub fn dial_failed(level: Level, upstream: &str, failure: &DialFailure) {
+    log_line(level, "narrows::upstream", |line| {
+        line.message("dial failed");
+        line.field("upstream", upstream);
+        line.field("fault", failure.error.peer.name());
+        line.field("cause", failure.error.name());
+        Detail::write_dial(line, failure);
+    });
+}
+
+/// The TLS handshake with `client` failed, after so long. Such lines are
+/// [limited](super::refusals), and for one that only looked whether the port is open, they are for
+/// `debug`.
+pub fn handshake_failed(client: SocketAddr, error: &ExchangeError, took: Duration) {
+    const SILENT: Cause = Cause::Opening(OpeningError::Handshake(TlsFault::Silent));
+    let level = if error.cause == SILENT { Level::DEBUG } else { Level::INFO };
+    if !may_tell(level, client.ip(), Refused::Handshake) {
+        return;
+    }
+    log_line(level, "narrows::client", |line| {
+        line.message("handshake failed");
+        line.field("client", client);
+        line.field("fault", error.peer.name());
+        line.field("cause", error.name());
+        line.field("reason", error.reason());
+        line.field("step", "tls");
+        line.field("step_ms", took);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Step;
+    use crate::ops::line::LogFormat;
+    use crate::ops::log::capture::logged;
+
+    #[test]
+    fn a_failed_dial_says_where_and_why_and_how_long_it_took() {
+        let error = ExchangeError::upstream(Cause::Tls(TlsFault::CertificateName));
+        let address = Some("[2001:db8::1]:443".parse().unwrap());
+        let failure = DialFailure::at(Step::Tls, address, Duration::from_millis(12), error);
+        let text = logged(LogFormat::Text, Level::WARN, || {
+            dial_failed(Level::WARN, "api.example:443", &failure);
+            dial_failed(Level::DEBUG, "api.example:443", &failure);
+        });
+        let want = " WARN narrows::upstream: dial failed upstream=\"api.example:443\" \
+                    fault=\"upstream\" cause=\"upstream_certificate_wrong_name\" \
+                    reason=\"wrong_name\" step=\"tls\" address=[2001:db8::1]:443 family=\"6\" \
+                    step_ms=12.000\n";
+        assert!(text.ends_with(want), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_handshake_has_its_reason_as_a_field_of_json() {
+        let fault = OpeningError::Handshake(TlsFault::Alert(48));
+        let error = ExchangeError::client(Cause::Opening(fault));
+        let client = SocketAddr::from(([192, 0, 2, 7], 4711));
+        let text = logged(LogFormat::Json, Level::INFO, || {
+            handshake_failed(client, &error, Duration::from_millis(3));
+        });
+        let want = "\"message\":\"handshake failed\",\"client\":\"192.0.2.7:4711\",\
+                    \"fault\":\"client\",\"cause\":\"client_tls_failed\",\
+                    \"reason\":\"alert=unknown_ca\",\"step\":\"tls\",\"step_ms\":3.000,\
+                    \"target\":\"narrows::client\"}\n";
+        assert!(text.ends_with(want), "{text}");
+    }
+}

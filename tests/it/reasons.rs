@@ -1,0 +1,106 @@
+//! Why a dial or a handshake failed, as the log says it.
+
+use crate::support::client::{connect_plain, connect_tls_as};
+use crate::support::origin::Origin;
+use crate::support::relay::Relay;
+use crate::support::stage::GET;
+
+#[tokio::test]
+async fn an_upstream_that_cannot_be_trusted_is_logged_with_where_and_why() {
+    for (certificate, reason) in [
+        ("wrong-name", "wrong_name"),
+        ("expired", "expired"),
+        ("not-yet-valid", "not_yet_valid"),
+        ("foreign", "unknown_ca"),
+        ("authority", "ca_as_server"),
+    ] {
+        let origin = Origin::tls_with(certificate).await;
+        let relay = Relay::to(&origin).await;
+        let mut client = relay.connect().await;
+        client.send(GET).await;
+        assert!(origin.try_accept().await.is_err(), "{certificate}");
+        client.read_message().await;
+        let line = relay.wait_for_log("narrows::access").await;
+        let address = origin.address();
+        let want =
+            format!(" reason=\"{reason}\" step=\"tls\" address={address} family=\"4\" step_ms=");
+        assert!(line.contains(&want), "{certificate}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn in_json_where_and_why_are_fields() {
+    let origin = Origin::tls_with("not-yet-valid").await;
+    let relay = Relay::to(&origin).argument("--log-format=json").await;
+    let mut client = relay.connect().await;
+    client.send(GET).await;
+    assert!(origin.try_accept().await.is_err());
+    let (_, body) = client.read_message().await;
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains("\"code\":\"upstream_certificate_not_yet_valid\""), "{body}");
+    let line = relay.wait_for_log("narrows::access").await;
+    let address = origin.address();
+    let want = format!(
+        "\"cause\":\"upstream_certificate_not_yet_valid\",\"reason\":\"not_yet_valid\",\
+         \"step\":\"tls\",\"address\":\"{address}\",\"family\":\"4\",\"step_ms\":"
+    );
+    assert!(line.contains(&want), "{line}");
+}
+
+/// With TLS 1.3 the refusal comes after our handshake is done.
+#[tokio::test]
+async fn an_upstream_that_wants_a_certificate_of_ours_is_reported_by_its_alert() {
+    let origin = Origin::tls_for_certified_clients().await;
+    let relay = Relay::to(&origin).await;
+    let mut client = relay.connect().await;
+    client.send(GET).await;
+    assert!(origin.try_accept().await.is_err());
+    let (head, body) = client.read_message().await;
+    let body = String::from_utf8(body).unwrap();
+    assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+    assert!(body.contains("\"code\":\"upstream_tls_failed\""), "{body}");
+    let line = relay.wait_for_log("narrows::access").await;
+    let want = "cause=\"upstream_tls_failed\" reason=\"alert=certificate_required\"";
+    assert!(line.contains(want), "{line}");
+}
+
+#[tokio::test]
+async fn a_client_whose_handshake_fails_is_logged_with_its_reason() {
+    let origin = Origin::plain().await;
+    for listener in ["", "\nmode = \"tcp\""] {
+        let relay = Relay::start(&tls_listener(&origin, listener)).await;
+        let mut client = connect_plain(relay.address()).await;
+        client.send(GET).await;
+        client.read_to_end().await;
+        let line = relay.wait_for_log("client_tls_failed").await;
+        assert!(line.contains(" INFO ") && line.contains("reason=\"not_tls\""), "{line}");
+        // One that does not take the certificate for the right one.
+        assert!(connect_tls_as("elsewhere.test", relay.address()).await.is_err());
+        let line = relay.wait_for_log("alert=").await;
+        assert!(line.contains("reason=\"alert=bad_certificate\""), "{line}");
+        assert!(line.contains("cause=\"client_tls_failed\""), "{line}");
+    }
+}
+
+/// As load balancers and monitors do.
+#[tokio::test]
+async fn a_client_that_only_connects_is_no_line_at_info() {
+    let origin = Origin::plain().await;
+    let relay = Relay::start(&tls_listener(&origin, "")).argument("--log-level=debug").await;
+    connect_plain(relay.address()).await.close().await;
+    let line = relay.wait_for_log("no_hello").await;
+    assert!(line.contains("DEBUG narrows::client: handshake failed"), "{line}");
+}
+
+fn tls_listener(origin: &Origin, further: &str) -> String {
+    let [certificate, key] = ["server.pem", "server.key"].map(crate::support::certificate_file);
+    let address = origin.address();
+    let way = match further {
+        "" => format!("[[route]]\npath = \"/\"\nupstream = \"http://{address}/\"\n"),
+        _ => format!("[[forward]]\nserver_name = \"*\"\nupstream = \"tcp://{address}\"\n"),
+    };
+    format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\ncertificate = {certificate:?}\nkey = {key:?}\
+         {further}\n{way}"
+    )
+}
