@@ -64,10 +64,12 @@ async fn serve(
     }
 }
 
-/// Reads one request, answers it, closes.
+/// Reads one request, if one comes, answers it, closes.
 async fn answer(tcp: TcpStream, acceptor: TlsAcceptor, clock: Instant) -> Result<(), Fault> {
     tcp.set_nodelay(true)?;
     let mut stream = BufReader::new(acceptor.accept(tcp).await?);
+    // The relay keeps a connection ready that nobody may ever use. It leaves as it likes.
+    let Ok([_, ..]) = stream.fill_buf().await else { return Ok(()) };
     read_request(&mut stream).await?;
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
                 Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
