@@ -1,31 +1,43 @@
-//! SIGTERM and SIGINT: the operator's wish to stop.
+//! Signals: the operator's wish to stop, and those that must not end the process by the way.
 
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask the process to stop. From its making on, they no longer kill it, and
-/// neither does SIGHUP.
+/// The signals that mean something to us, or to the habits of those who send them. From its making
+/// on, none of them kills the process.
 #[derive(Debug)]
 pub struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
+    stopping: [(Signal, &'static str); 3],
     hangup: Signal,
+    ignored: [(Signal, &'static str); 2],
 }
 
 impl StopSignals {
-    /// Takes both signals over. Must be called in a tokio runtime with I/O enabled; fails when the
-    /// kernel refuses a handler.
+    /// Takes them over. Must be called in a tokio runtime with I/O enabled; fails when the kernel
+    /// refuses a handler.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            stopping: [
+                (signal(SignalKind::terminate())?, "SIGTERM"),
+                (signal(SignalKind::interrupt())?, "SIGINT"),
+                // nginx's word for a graceful stop. By default it would end every stream, and
+                // leave the keys of this process in a core dump.
+                (signal(SignalKind::quit())?, "SIGQUIT"),
+            ],
             hangup: signal(SignalKind::hangup())?,
+            // Elsewhere they open log files anew, or change a binary; scripts that rotate logs
+            // send them to whatever is there.
+            ignored: [
+                (signal(SignalKind::user_defined1())?, "SIGUSR1"),
+                (signal(SignalKind::user_defined2())?, "SIGUSR2"),
+            ],
         })
     }
 
-    /// Waits for the next of them, and names it: `"SIGTERM"` or `"SIGINT"`.
+    /// Waits for the next one that asks to stop, and names it: `"SIGTERM"`, `"SIGINT"` or
+    /// `"SIGQUIT"`.
     ///
     /// Cancel-safe. Call it again for the second signal, which means "at once". Signals of one kind
     /// that arrive while nobody waits count as one.
@@ -35,10 +47,17 @@ impl StopSignals {
                 // Elsewhere it means to reload; to be killed by it would cut every stream.
                 tracing::warn!("SIGHUP is ignored: a change of the configuration needs a restart");
             }
-            if self.terminate.poll_recv(context).is_ready() {
-                return Poll::Ready("SIGTERM");
+            for (ignored, name) in &mut self.ignored {
+                while ignored.poll_recv(context).is_ready() {
+                    tracing::warn!("{name} is ignored: it has no meaning here");
+                }
             }
-            self.interrupt.poll_recv(context).map(|_| "SIGINT")
+            for (stopping, name) in &mut self.stopping {
+                if stopping.poll_recv(context).is_ready() {
+                    return Poll::Ready(*name);
+                }
+            }
+            Poll::Pending
         })
         .await
     }
@@ -49,11 +68,13 @@ mod tests {
     use super::*;
     use rustix::process::{Signal as Number, getpid, kill_process};
 
-    /// One test for both, because signals belong to the process and tests run side by side.
+    /// One test for all, because signals belong to the process and tests run side by side.
     #[tokio::test]
     async fn each_signal_is_received_under_its_name() {
         let mut signals = StopSignals::new().unwrap();
-        for (number, name) in [(Number::TERM, "SIGTERM"), (Number::INT, "SIGINT")] {
+        for (number, name) in
+            [(Number::TERM, "SIGTERM"), (Number::INT, "SIGINT"), (Number::QUIT, "SIGQUIT")]
+        {
             kill_process(getpid(), number).unwrap();
             assert_eq!(signals.recv().await, name);
         }
