@@ -1,11 +1,13 @@
 //! All workers: starting them, waiting for a signal, stopping them.
 
 use crate::config::snapshot::Snapshot;
-use crate::limits::{DESCRIPTORS_RESERVED, STOP_AT_ONCE_MAX, TCP_USER_TIMEOUT};
+use crate::limits::{STOP_AT_ONCE_MAX, TCP_USER_TIMEOUT};
 use crate::net::admission::Admission;
 use crate::net::listen::listen;
 use crate::ops::refusals::{tell_last_left_out_lines, tell_left_out_lines};
-use crate::ops::{READY, StopSignals, raise_descriptor_limit, write_gathered_lines};
+use crate::ops::{
+    READY, StopSignals, connections_with_room, raise_descriptor_limit, write_gathered_lines,
+};
 use crate::worker::{self, Setup, Stop};
 use std::fmt;
 use std::io;
@@ -171,24 +173,18 @@ fn addresses(snapshot: &Snapshot, listeners: &Listeners) -> String {
     urls.collect::<Vec<_>>().join(" ")
 }
 
-/// An exchange takes two descriptors. Says so at start when that many cannot be had, because it
-/// shows only under load.
+/// An exchange takes two descriptors. Says so at start when that many cannot be had; the workers
+/// warn when the connections come near.
 fn check_descriptors(snapshot: &Snapshot) {
-    let available = match raise_descriptor_limit() {
-        Ok(available) => available,
-        Err(error) => {
-            tracing::warn!(%error, "cannot raise the limit of open files");
-            return;
-        }
-    };
-    let connections = snapshot.limits.connections as u64;
-    let needed = connections.saturating_mul(2).saturating_add(DESCRIPTORS_RESERVED);
-    if available < needed {
-        tracing::warn!(
-            available,
-            needed,
-            "the limit of open files is too low for limits.connections = {connections}: raise the \
-             hard limit (LimitNOFILE of systemd), or lower limits.connections"
+    if let Err(error) = raise_descriptor_limit() {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    let (connections, room) = (snapshot.limits.connections, connections_with_room());
+    if room < connections {
+        tracing::info!(
+            connections = room,
+            "the limit of open files has room for fewer connections than limits.connections = \
+             {connections}: raise it (LimitNOFILE of systemd) if there will ever be more"
         );
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Cause, ExchangeError, TlsFault};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX, RESOLVER_THREADS_MAX};
 use crate::net::admission::{Admission, Full, Place};
 use crate::net::transport::Transport;
-use crate::ops::{handshake_failed, write_gathered_lines};
+use crate::ops::{connections_with_room, handshake_failed, write_gathered_lines};
 use crate::proxy::context::Drain;
 use crate::proxy::opening::{identify, must_announce};
 use crate::proxy::passthrough::{Accepted, Passthrough};
@@ -97,6 +97,8 @@ struct Worker {
     refusals: Cell<usize>,
     told: Told,
     live: Live,
+    /// Connections that the limit of open files has room for.
+    room: usize,
 }
 
 impl Worker {
@@ -114,7 +116,8 @@ impl Worker {
         let (forward_dialers, drain) = (dialers.collect(), Drain::default());
         let context = Rc::new(Context { snapshot, upstreams, forward_dialers, drain });
         let (refusals, told, live) = Default::default();
-        Self { context, admission, refusals, told, live }
+        let room = connections_with_room();
+        Self { context, admission, refusals, told, live, room }
     }
 
     /// Accepts until told to stop, and what is in the queue then: to close it would reset them.
@@ -155,6 +158,7 @@ impl Worker {
     }
 
     fn admit(self: &Rc<Self>, transport: Transport, peer: SocketAddr, index: usize) {
+        self.told.connected(self.admission.connections(), self.room);
         let listener = &self.context.snapshot.listeners[index];
         let announces = must_announce(&listener.proxy_protocol, peer);
         let entered = self.admission.enter().and_then(|place| match announces {
@@ -190,17 +194,23 @@ impl Worker {
     }
 
     /// Whoever announces is the operator's own, and should know how to. Told now and then, because
-    /// the health checks of a proxy in front may come without, once a second.
+    /// each client of a proxy that does not would be a line. A connection without a byte is a
+    /// health check, as proxies and platforms make them every second.
     fn no_announcement(&self, accepted: Accepted, error: &ExchangeError) {
         let Accepted { mut transport, who, .. } = accepted;
-        let is_malformed = error.cause == Cause::Opening(OpeningError::BadProxyHeader);
-        let (told, what) = if is_malformed {
-            (&self.told.malformed_announcements, "a malformed PROXY header came")
-        } else {
-            (&self.told.missing_announcements, "no PROXY header came")
+        let peer = who.address;
+        let (told, what) = match error.cause {
+            Cause::Opening(OpeningError::Nothing) => {
+                tracing::debug!(%peer, "a peer connected and left without a byte");
+                return;
+            }
+            Cause::Opening(OpeningError::BadProxyHeader) => {
+                (&self.told.malformed_announcements, "a malformed PROXY header came")
+            }
+            _ => (&self.told.missing_announcements, "no PROXY header came"),
         };
         if is_news(told) {
-            tracing::warn!(peer = %who.address, cause = error.name(), "{what}");
+            tracing::warn!(%peer, cause = error.name(), "{what}");
         }
         transport.abort();
     }

@@ -7,7 +7,9 @@ use crate::tls::client_hello::HelloError;
 /// Why a connection is refused before anybody was chosen to answer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningError {
-    /// Something else, or nothing, came of a peer that has to begin with a PROXY header.
+    /// A peer that has to begin with a PROXY header ended without a byte, as health checks do.
+    Nothing,
+    /// Something else came of a peer that has to begin with a PROXY header.
     NoProxyHeader,
     /// A PROXY header that is malformed, or cut in its middle.
     BadProxyHeader,
@@ -26,7 +28,7 @@ impl OpeningError {
     /// has told it by itself.
     pub fn alert(self) -> Option<Alert> {
         match self {
-            Self::NoProxyHeader | Self::BadProxyHeader | Self::Handshake(_) => None,
+            Self::Nothing | Self::NoProxyHeader | Self::BadProxyHeader | Self::Handshake(_) => None,
             Self::Hello(error) => Some(error.alert()),
             Self::HelloCut => Some(Alert::DecodeError),
             Self::NoForward => Some(Alert::UnrecognizedName),
@@ -36,6 +38,7 @@ impl OpeningError {
     /// One word for the log.
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Nothing => "gone",
             Self::NoProxyHeader => "no_proxy_header",
             Self::BadProxyHeader => "bad_proxy_header",
             Self::Hello(HelloError::HelloTooLong) => "hello_too_long",
@@ -53,7 +56,8 @@ impl OpeningError {
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Handshake(fault) => Some(fault.reason()),
-            Self::NoProxyHeader
+            Self::Nothing
+            | Self::NoProxyHeader
             | Self::BadProxyHeader
             | Self::Hello(_)
             | Self::HelloCut

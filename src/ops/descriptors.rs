@@ -1,5 +1,6 @@
 //! The limit of open files: every connection is one descriptor, an exchange needs two.
 
+use crate::limits::DESCRIPTORS_RESERVED;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
@@ -17,9 +18,26 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(maximum.unwrap_or(u64::MAX))
 }
 
+/// How many client connections the limit of open files has room for: each may have one to an
+/// upstream, and some descriptors are for the rest of the process.
+pub fn connections_with_room() -> usize {
+    room_in(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+}
+
+fn room_in(available: u64) -> usize {
+    usize::try_from(available.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_takes_two_descriptors_of_those_that_are_not_reserved() {
+        for (available, room) in [(0, 0), (DESCRIPTORS_RESERVED + 1, 0), (1024, 480)] {
+            assert_eq!(room_in(available), room, "{available}");
+        }
+    }
 
     #[test]
     fn the_soft_limit_becomes_the_hard_one() {

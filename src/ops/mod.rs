@@ -17,7 +17,7 @@ mod signals;
 pub mod tunnel_log;
 
 pub use access_log::{Detail, ExchangeRecord, MethodName, Outcome};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{connections_with_room, raise_descriptor_limit};
 pub use dropped::dropped_lines;
 pub use failure_log::{dial_failed, handshake_failed};
 pub use line::LogFormat;

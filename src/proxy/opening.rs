@@ -55,6 +55,8 @@ pub async fn identify(
         match alarm.bound(deadline, looking).await {
             Ok(Some(header)) => break header.map_err(refused)?,
             Ok(None) => {}
+            // A reset in the place of an end, which some health checks prefer.
+            Err(Halt::Io(_)) if seen == 0 => return Err(refused(OpeningError::Nothing)),
             Err(Halt::Io(error)) => return Err(ExchangeError::client(Cause::Io(error.kind()))),
             Err(Halt::Expired(timer)) => return Err(ExchangeError::expired(timer)),
         }
@@ -86,7 +88,8 @@ fn poll_header(
                 return Poll::Ready(Ok(None));
             }
             Ok(None) if len > 0 => return refuse(OpeningError::BadProxyHeader),
-            Ok(None) | Err(ProxyHeaderError::NotProxyProtocol) => {
+            Ok(None) => return refuse(OpeningError::Nothing),
+            Err(ProxyHeaderError::NotProxyProtocol) => {
                 return refuse(OpeningError::NoProxyHeader);
             }
             Err(_) => return refuse(OpeningError::BadProxyHeader),

@@ -172,7 +172,7 @@ fn worker(dialer: Rc<Dialer>) -> Rc<Worker> {
     let (snapshot, forward_dialers, drain) = (Arc::new(snapshot), Vec::new(), Drain::default());
     let context = Context { snapshot, upstreams, forward_dialers, drain };
     let (refusals, told, live) = Default::default();
-    Rc::new(Worker { context: Rc::new(context), admission, refusals, told, live })
+    Rc::new(Worker { context: Rc::new(context), admission, refusals, told, live, room: usize::MAX })
 }
 
 async fn ask(address: SocketAddr) -> TcpStream {

@@ -15,9 +15,22 @@ pub(super) struct Told {
     pub(super) malformed_announcements: Cell<Option<Instant>>,
     connections: Cell<Option<Instant>>,
     address: Cell<Option<Instant>>,
+    room: Cell<Option<Instant>>,
 }
 
 impl Told {
+    /// So many are connected, and the limit of open files has room for so many.
+    pub(super) fn connected(&self, connections: usize, room: usize) {
+        if connections > room / 10 * 9 && is_news(&self.room) {
+            tracing::warn!(
+                connections,
+                room,
+                "open files are running out: raise their limit (LimitNOFILE of systemd), or lower \
+                 limits.connections"
+            );
+        }
+    }
+
     pub(super) fn limit_reached(&self, full: Full, client: SocketAddr) {
         match full {
             Full::Connections if is_news(&self.connections) => {

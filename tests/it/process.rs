@@ -52,6 +52,28 @@ async fn a_stop_lets_exchanges_end_and_closes_idle_connections_at_once() {
 }
 
 #[tokio::test]
+async fn signals_that_mean_something_elsewhere_are_a_line_and_cut_nothing() {
+    let stage = Stage::plain().await;
+    let (mut client, mut upstream) = stage.answered(GET, CHUNKED).await;
+    for (signal, name) in
+        [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")]
+    {
+        stage.relay.signal(signal);
+        let line = stage.relay.wait_for_log(&format!("{name} is ignored")).await;
+        assert!(line.contains(" WARN "), "{line}");
+    }
+    stage.relay.signal(Signal::QUIT);
+    let line = stage.relay.wait_for_log("stopping; running exchanges may end").await;
+    assert!(line.ends_with("signal=\"SIGQUIT\""), "{line}");
+    upstream.send("5\r\nevent\r\n0\r\n\r\n").await;
+    assert_eq!(client.read_chunk().await, b"event");
+    assert_eq!(client.read_chunk().await, b"");
+    let mut relay = stage.relay;
+    let (status, log) = relay.ended().await;
+    assert_eq!(status.code(), Some(0), "{log:#?}");
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_the_process_at_once() {
     for signal in [Signal::TERM, Signal::INT] {
         let stage = Stage::plain().await;
@@ -94,9 +116,29 @@ async fn an_address_in_use_is_one_line_and_exit_code_1() {
     let output = narrows(&["run", &format!("--listen={address}"), "/=http://127.0.0.1:9/"]).await;
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains(" WARN ")).collect();
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains(" INFO ")).collect();
     assert_eq!(lines.len(), 1, "{stderr}");
     assert!(lines[0].starts_with(&format!("narrows: cannot listen on {address}: ")), "{stderr}");
+}
+
+/// Each may take two, and 64 are for the process itself.
+#[tokio::test]
+async fn a_low_limit_of_open_files_is_a_warning_when_the_connections_come_near() {
+    let origin = Origin::asleep();
+    let relay = Relay::plain_to(&origin).open_files(64 + 2 * 20).await;
+    let line = relay.wait_for_log("the limit of open files has room for fewer").await;
+    assert!(line.contains(" INFO ") && line.ends_with(" connections=20"), "{line}");
+    let mut clients = Vec::new();
+    for _ in 0..18 {
+        clients.push(relay.connect().await);
+    }
+    // The last of them has been accepted when it is answered.
+    clients[17].send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    clients[17].read_message().await;
+    assert!(!relay.log_lines().iter().any(|line| line.contains(" WARN ")));
+    clients.extend([relay.connect().await, relay.connect().await]);
+    let line = relay.wait_for_log("open files are running out").await;
+    assert!(line.contains(" WARN ") && line.ends_with(" room=20"), "{line}");
 }
 
 #[tokio::test]

@@ -63,9 +63,30 @@ async fn a_proxy_that_speaks_for_itself_is_the_client() {
 
 #[tokio::test]
 async fn a_listed_peer_without_a_header_is_closed_and_reaches_nobody() {
-    for bytes in [GET, "\r\n\r\n\0\r\nQUIT\r", ""] {
+    for bytes in [GET, "\r\n\r\n\0\r\nQUIT\r"] {
         expect_refusal(bytes, "no PROXY header came", "no_proxy_header").await;
     }
+}
+
+/// As HAProxy, the balancers of clouds and Kubernetes do it, once a second each.
+#[tokio::test]
+async fn a_health_check_that_only_connects_is_no_warning() {
+    let origin = Origin::plain().await;
+    let keys = format!("{FROM_US}{}", certificate());
+    for keys in [FROM_US, &keys] {
+        let relay = two_listeners(&origin, keys, "").argument("--log-level=debug").await;
+        let mut checks = 0;
+        for address in relay.addresses() {
+            connect_plain(*address).await.close().await;
+            connect_plain(*address).await.reset();
+            checks += 2;
+        }
+        relay.wait_for_log_lines("a peer connected and left without a byte", checks).await;
+        let (_, log) = relay.stop().await;
+        let told = |it: &&String| it.contains(" WARN ") || it.contains("narrows::access");
+        assert_eq!(log.iter().filter(told).count(), 0, "{log:#?}");
+    }
+    origin.assert_untouched().await;
 }
 
 #[tokio::test]

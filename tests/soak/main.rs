@@ -248,7 +248,7 @@ fn check_log(log: &[String]) {
         " INFO ",
         "limits.connections is reached",
         "limits.connections_per_address is reached",
-        "the limit of open files is too low",
+        "open files are running out",
         "narrows::ready",
         "fault=\"upstream\"",
     ];
