@@ -1,6 +1,7 @@
 //! One worker thread: a local runtime, its own listeners, its own upstreams, and a task for each
 //! connection. Nothing of the data path is shared with another worker.
 
+mod live;
 mod told;
 
 use crate::config::snapshot::{Listener, Snapshot};
@@ -19,6 +20,7 @@ use crate::proxy::{Client, Context, Session};
 use crate::tls::acceptor;
 use crate::upstream::connect::NetworkDialer;
 use crate::upstream::{Dial, Expectation, Upstream};
+use crate::worker::live::{Live, LiveGuard};
 use crate::worker::told::{Told, is_news};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -360,45 +362,6 @@ fn is_about_one_connection(error: &io::Error) -> bool {
             | NetworkUnreachable
             | PermissionDenied
     )
-}
-
-/// The tasks that a stop has to wait for.
-#[derive(Debug, Default)]
-struct Live(Rc<Tasks>);
-
-#[derive(Debug, Default)]
-struct Tasks {
-    count: Cell<usize>,
-    none: Notify,
-}
-
-impl Live {
-    fn enter(&self) -> LiveGuard {
-        self.0.count.set(self.0.count.get() + 1);
-        LiveGuard(Rc::clone(&self.0))
-    }
-
-    async fn none(&self) {
-        loop {
-            let changed = self.0.none.notified();
-            if self.0.count.get() == 0 {
-                return;
-            }
-            changed.await;
-        }
-    }
-}
-
-struct LiveGuard(Rc<Tasks>);
-
-impl Drop for LiveGuard {
-    fn drop(&mut self) {
-        let Tasks { count, none } = &*self.0;
-        count.set(count.get() - 1);
-        if count.get() == 0 {
-            none.notify_waiters();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,47 @@
+//! The tasks of a worker, counted, so that a stop knows when they have ended.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use tokio::sync::Notify;
+
+/// The tasks that a stop has to wait for.
+#[derive(Debug, Default)]
+pub(super) struct Live(Rc<Tasks>);
+
+#[derive(Debug, Default)]
+struct Tasks {
+    count: Cell<usize>,
+    none: Notify,
+}
+
+impl Live {
+    /// Another one, until what is returned is dropped.
+    pub(super) fn enter(&self) -> LiveGuard {
+        self.0.count.set(self.0.count.get() + 1);
+        LiveGuard(Rc::clone(&self.0))
+    }
+
+    /// Waits until there is none.
+    pub(super) async fn none(&self) {
+        loop {
+            let changed = self.0.none.notified();
+            if self.0.count.get() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// One of them.
+pub(super) struct LiveGuard(Rc<Tasks>);
+
+impl Drop for LiveGuard {
+    fn drop(&mut self) {
+        let Tasks { count, none } = &*self.0;
+        count.set(count.get() - 1);
+        if count.get() == 0 {
+            none.notify_waiters();
+        }
+    }
+}
