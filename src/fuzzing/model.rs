@@ -4,6 +4,7 @@
 use super::naive::{self, Field, Head, Length};
 use super::target::naive_resolve;
 use crate::h1::authority::Authority;
+use crate::h1::client_info::FAMILIES;
 use crate::h1::target::{RequestTarget, resolve_dot_segments, split_query};
 use crate::limits::CONNECTION_OPTIONS_MAX;
 use crate::route::{Route, RouteTable};
@@ -65,6 +66,10 @@ pub(super) fn facts(head: &Head) -> Option<(Length, Facts)> {
         || matches!(head.method(), b"CONNECT" | b"TRACE")
         || expectations.iter().any(|it| it != "100-continue")
         || RequestTarget::parse(head.method(), head.target()).is_err()
+        || head
+            .fields
+            .iter()
+            .any(|it| is_lookalike_of(&it.name, &["content-length", "transfer-encoding"]))
         || bad_hops;
     let offers_websocket = !head.is_http10()
         && matches!(body, Length::None | Length::Exact(0))
@@ -165,25 +170,33 @@ fn with_value(field: &Field, value: &str) -> Vec<u8> {
 
 /// Whether a field of a request is for the upstream.
 fn passes_up(name: &str) -> bool {
-    const FOR_ONE_HOP: [&str; 11] = [
+    const FOR_ONE_HOP: [&str; 8] = [
         "connection",
-        "forwarded",
         "http2-settings",
         "keep-alive",
         "proxy-authorization",
         "proxy-connection",
         "te",
-        "true-client-ip",
         "upgrade",
         "via",
-        "x-real-ip",
     ];
-    let access = name.strip_prefix("cf-access-");
-    let of_cloudflare = match access {
-        Some(rest) => rest.starts_with("authenticated-") || rest.starts_with("jwt-"),
-        None => name.starts_with("cf-") && !name.starts_with("cf-aig-"),
+    let read = name.replace('_', "-");
+    let is_meant = |pattern: &str| match pattern.split_once('*') {
+        Some((front, _)) => read.starts_with(front),
+        None => read == pattern,
     };
-    !FOR_ONE_HOP.contains(&name) && !name.starts_with("x-forwarded") && !of_cloudflare
+    let is_about_the_client = FAMILIES.iter().copied().flatten().any(|(pattern, exceptions)| {
+        is_meant(pattern) && !exceptions.iter().any(|exception| is_meant(exception))
+    });
+    !FOR_ONE_HOP.contains(&name)
+        && !is_lookalike_of(name, &FOR_ONE_HOP)
+        && !is_lookalike_of(name, &["max-forwards"])
+        && !is_about_the_client
+}
+
+/// Whether CGI would read `name` as one of `names`, which it is not.
+fn is_lookalike_of(name: &str, names: &[&str]) -> bool {
+    name.contains('_') && names.contains(&name.replace('_', "-").as_str())
 }
 
 /// The lines of a response head that mean the same on either side, as they came. Without what is

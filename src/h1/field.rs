@@ -8,6 +8,7 @@
 //! Not here: splitting bytes into lines (`h1::head`), and what happens to which field
 //! (`h1::framing`, `h1::exchange`, `h1::forward`).
 
+use super::client_info::{is_client_info, reads_as};
 use super::token::list_elements;
 
 /// A field name that some rule of ours asks for.
@@ -41,8 +42,7 @@ pub enum FieldId {
     MaxForwards,
     /// `Via` (RFC 9110, section 7.6.3).
     Via,
-    /// A name that tells an upstream about the client: `X-Forwarded*`, `Forwarded` (RFC 7239),
-    /// `X-Real-IP`, `True-Client-IP`, `CF-*` without the credentials of Cloudflare's services.
+    /// A name that tells an upstream about the client: see `h1::client_info`.
     ClientInfo,
     /// `Content-Type` (RFC 9110, section 8.3).
     ContentType,
@@ -61,6 +61,11 @@ pub enum FieldId {
     Refresh,
     /// `Set-Cookie` (RFC 6265, section 4.1).
     SetCookie,
+    /// `Content_Length` or `Transfer_Encoding`: CGI and its heirs read `_` as `-`.
+    FramingLookalike,
+    /// The same of another field of a request that we remove or change, such as
+    /// `Proxy_Authorization`.
+    Lookalike,
 }
 
 impl FieldId {
@@ -80,8 +85,6 @@ impl FieldId {
             (7, b'r') => ("refresh", Self::Refresh),
             (7, b'a') => ("alt-svc", Self::AltSvc),
             (8, b'l') => ("location", Self::Reference),
-            (9, b'f') => ("forwarded", Self::ClientInfo),
-            (9, b'x') => ("x-real-ip", Self::ClientInfo),
             (10, b'c') => ("connection", Self::Connection),
             (10, b'k') => ("keep-alive", Self::KeepAlive),
             (10, b's') => ("set-cookie", Self::SetCookie),
@@ -89,7 +92,6 @@ impl FieldId {
             (12, b'm') => ("max-forwards", Self::MaxForwards),
             (14, b'c') => ("content-length", Self::ContentLength),
             (14, b'h') => ("http2-settings", Self::Http2Settings),
-            (14, b't') => ("true-client-ip", Self::ClientInfo),
             (15, b'i') => ("idempotency-key", Self::IdempotencyKey),
             (16, b'c') => ("content-location", Self::Reference),
             (16, b'p') => ("proxy-connection", Self::ProxyConnection),
@@ -98,8 +100,48 @@ impl FieldId {
             (19, b'p') => ("proxy-authorization", Self::ProxyAuthorization),
             _ => return client_info(name),
         };
-        if is_lowercase_of(known.as_bytes(), name) { Some(id) } else { client_info(name) }
+        if is_lowercase_of(known.as_bytes(), name) {
+            Some(id)
+        } else if reads_as(known, name) {
+            id.lookalike()
+        } else {
+            client_info(name)
+        }
     }
+
+    /// What a name is that becomes the one of this id when `_` is read as `-`.
+    fn lookalike(self) -> Option<Self> {
+        match self {
+            Self::ContentLength | Self::TransferEncoding => Some(Self::FramingLookalike),
+            Self::KeepAlive
+            | Self::ProxyConnection
+            | Self::ProxyAuthorization
+            | Self::Http2Settings
+            | Self::MaxForwards => Some(Self::Lookalike),
+            Self::Host
+            | Self::Connection
+            | Self::Te
+            | Self::Trailer
+            | Self::Upgrade
+            | Self::Expect
+            | Self::Via
+            | Self::ClientInfo
+            | Self::ContentType
+            | Self::Date
+            | Self::AltSvc
+            | Self::XAccelBuffering
+            | Self::IdempotencyKey
+            | Self::Reference
+            | Self::Refresh
+            | Self::SetCookie
+            | Self::FramingLookalike
+            | Self::Lookalike => None,
+        }
+    }
+}
+
+fn client_info(name: &[u8]) -> Option<FieldId> {
+    is_client_info(name).then_some(FieldId::ClientInfo)
 }
 
 /// Whether `name` is `known`, which is in lower case, in any case: half the work that it is to put
@@ -185,25 +227,6 @@ impl<'b> FieldSection<'b> {
     }
 }
 
-/// The id of a name that belongs to one of the two families of client information.
-///
-/// `CF-Access-*` (service tokens) and `cf-aig-*` (AI Gateway) are what a client shows to an
-/// upstream at Cloudflare. What Access adds for a server behind it says who the user is.
-fn client_info(name: &[u8]) -> Option<FieldId> {
-    let begins_with = |prefix: &[u8]| {
-        name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix))
-    };
-    let is_client_info = match name.first() {
-        Some(b'c' | b'C') if begins_with(b"cf-access-") => {
-            begins_with(b"cf-access-authenticated-") || begins_with(b"cf-access-jwt-")
-        }
-        Some(b'c' | b'C') => begins_with(b"cf-") && !begins_with(b"cf-aig-"),
-        Some(b'x' | b'X') => begins_with(b"x-forwarded"),
-        _ => false,
-    };
-    is_client_info.then_some(FieldId::ClientInfo)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +293,25 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_cgi_reads_as_one_of_ours_is_known_as_that() {
+        for (name, id) in [
+            ("Content_Length", FieldId::FramingLookalike),
+            ("TRANSFER_ENCODING", FieldId::FramingLookalike),
+            ("Proxy_Authorization", FieldId::Lookalike),
+            ("keep_alive", FieldId::Lookalike),
+            ("Proxy_Connection", FieldId::Lookalike),
+            ("HTTP2_Settings", FieldId::Lookalike),
+            ("Max_Forwards", FieldId::Lookalike),
+            ("X_Forwarded_For", FieldId::ClientInfo),
+            ("X-Forwarded_For", FieldId::ClientInfo),
+            ("x_real_ip", FieldId::ClientInfo),
+            ("CF_Connecting_IP", FieldId::ClientInfo),
+        ] {
+            assert_eq!(FieldId::of(name.as_bytes()), Some(id), "{name}");
+        }
+    }
+
+    #[test]
     fn names_of_the_apis_mean_nothing_to_us() {
         for name in [
             "",
@@ -277,7 +319,10 @@ mod tests {
             "Accept",
             "User-Agent",
             "Content-Encoding",
-            "content_length",
+            "session_id",
+            "content_type",
+            "idempotency_key",
+            "set_cookie",
             "X-Request-Id",
             "X-Stainless-Retry-Count",
             "OpenAI-Organization",

@@ -62,6 +62,9 @@ pub enum FramingError {
     /// More than one Transfer-Encoding line. They would combine to a list, but not every parser
     /// combines them.
     RepeatedTransferEncoding,
+    /// A request with a name that becomes one of these two when `_` is read as `-`, as CGI and its
+    /// heirs do: to them it would be a second length.
+    Lookalike,
     /// Transfer-Encoding in HTTP/1.0, which has none: section 6.1 calls the framing faulty.
     TransferEncodingInHttp10,
 }

@@ -12,6 +12,7 @@
 pub mod authority;
 pub mod body;
 pub mod chunked;
+pub mod client_info;
 pub mod cookie;
 pub mod encode;
 pub mod exchange;

@@ -133,6 +133,9 @@ impl Request {
 pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
     check_connection_options(head)?;
     let host = check_host(head)?;
+    if head.fields.values(FieldId::FramingLookalike).next().is_some() {
+        return Err(FramingError::Lookalike.into());
+    }
     let body = request_body_length(head)?;
     if matches!(head.method, b"CONNECT" | b"TRACE") {
         return Err(RequestError::MethodNotAllowed);

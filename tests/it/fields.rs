@@ -14,6 +14,9 @@ const UNTOUCHED: &[&str] = &[
     "Idempotency-Key: k\r\nDate: d\r\nTrailer: Sum\r\nMax-Forwards: 3\r\nPriority: u=1\r\n",
     "X-Forward: 1\r\nXForwarded: 2\r\nX-Real: 3\r\nCFx: 4\r\nX-CF-Ray: 5\r\nForwardedx: 6\r\n",
     "CF-Access-Client-Id: 1\r\ncf-access-client-secret: 2\r\nCF-AIG-Authorization: 3\r\n",
+    "session_id: 1\r\nOpenai_Organization: 2\r\nIdempotency_Key: 3\r\nContent_Type: 4\r\n",
+    "x-ms-client-request-id: 1\r\nx-goog-api-key: 2\r\nX-Client-Request-Id: 3\r\napi-key: 4\r\n",
+    "X-Stainless-OS: Linux\r\nanthropic-version: 1\r\ntraceparent: 2\r\nX-Amzn-Trace-Id: 3\r\n",
 ];
 
 #[tokio::test]
@@ -54,6 +57,9 @@ async fn fields_of_one_hop_are_not_forwarded() {
         "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
         "Upgrade: websocket",
         "Connection: Upgrade\r\nUpgrade: TLS/1.2",
+        "Proxy_Authorization: Basic eDp5",
+        "Proxy-Connection: a\r\nproxy_connection: b",
+        "Keep_Alive: timeout=5\r\nHTTP2_Settings: AAMAAABk",
     ] {
         drops_from_request(&rig, line).await;
     }
@@ -113,6 +119,20 @@ async fn nothing_about_the_client_is_told_to_the_upstream() {
         "cf-ray: 1-FRA",
         "CF-Visitor: {\"scheme\":\"https\"}",
         "Cf-Access-Jwt-Assertion: ey\r\nCf-Access-Authenticated-User-Email: a@b",
+        "Fly-Client-IP: 192.0.2.1\r\nFly-Region: fra",
+        "Fastly-Client-IP: 192.0.2.1",
+        "CloudFront-Viewer-Address: 192.0.2.1:4711\r\nCloudFront-Viewer-Country: XX",
+        "X-Azure-ClientIP: 192.0.2.1\r\nX-Azure-SocketIP: 192.0.2.1\r\nX-Azure-FDID: 1",
+        "X-Vercel-Forwarded-For: 192.0.2.1\r\nX-Vercel-IP-City: b",
+        "X-AppEngine-User-IP: 192.0.2.1",
+        "DO-Connecting-IP: 192.0.2.1\r\nEO-Connecting-IP: 192.0.2.1\r\nEO-Client-IP: 192.0.2.1",
+        "Ali-CDN-Real-IP: 192.0.2.1",
+        "X-Client-IP: 192.0.2.1\r\nX-Cluster-Client-IP: 192.0.2.1\r\nClient-IP: 192.0.2.1",
+        "X-Original-Forwarded-For: 192.0.2.1",
+        "X-Envoy-External-Address: 192.0.2.1\r\nX-Envoy-Peer-Metadata: a",
+        "X-Nf-Client-Connection-IP: 192.0.2.1\r\nIncap-Client-IP: 192.0.2.1",
+        "X_Forwarded_For: 192.0.2.1\r\nX-Forwarded_For: 192.0.2.1\r\nx_real_ip: 192.0.2.1",
+        "CF_Connecting_IP: 192.0.2.1",
     ] {
         drops_from_request(&rig, line).await;
     }

@@ -210,11 +210,30 @@ async fn without_a_length_there_is_no_body_and_none_is_announced() {
 #[tokio::test]
 async fn names_that_only_resemble_the_length_fields_mean_nothing() {
     let rig = Rig::new().await;
-    let lookalikes = "Content_Length: 99\r\nTransfer_Encoding: chunked\r\nContent-Lengths: 7\r\n\
-                      X-Content-Length: 8\r\nTransfer-Encodin: chunked\r\n";
+    let lookalikes = "Content-Lengths: 7\r\nX-Content-Length: 8\r\nTransfer-Encodin: chunked\r\n\
+                      Content.Length: 9\r\nContent_Lengths: 9\r\n";
     let fields = format!("{lookalikes}Content-Length: 5\r\n");
     let request = format!("POST /gpt/x HTTP/1.1\r\nHost: a\r\n{fields}\r\nhello");
     rig.forwards("beside a length", request, forwarded("POST /x", &fields) + "hello").await;
+}
+
+#[tokio::test]
+async fn a_name_that_cgi_reads_as_a_length_is_refused() {
+    let rig = Rig::new().await;
+    for line in [
+        "Content_Length: 5",
+        "content_LENGTH: 99",
+        "Content_Length:",
+        "Transfer_Encoding: chunked",
+        "transfer_encoding: identity",
+        "Connection: content_length\r\nContent_Length: 5",
+    ] {
+        let request = |length: &str| {
+            format!("POST /gpt/x HTTP/1.1\r\nHost: a\r\n{line}\r\n{length}\r\nhello")
+        };
+        rig.refuses(line, request(""), 400, "ambiguous_length").await;
+        rig.refuses(line, request("Content-Length: 5\r\n"), 400, "ambiguous_length").await;
+    }
 }
 
 /// A body that ends at once to those who read chunks, with a request behind it.

@@ -61,7 +61,10 @@ fn request_edit<'a>(id: Option<FieldId>, request: &Request, host: &'a [u8]) -> E
         | FieldId::Upgrade
         | FieldId::Http2Settings
         | FieldId::Via
-        | FieldId::ClientInfo => Edit::Drop,
+        | FieldId::ClientInfo
+        | FieldId::Lookalike
+        // Refused before it comes here.
+        | FieldId::FramingLookalike => Edit::Drop,
         FieldId::Trailer
         | FieldId::ContentType
         | FieldId::Date

@@ -93,6 +93,8 @@ fn response_edit<'a>(
         | FieldId::MaxForwards
         | FieldId::Via
         | FieldId::ClientInfo
+        | FieldId::Lookalike
+        | FieldId::FramingLookalike
         | FieldId::ContentType
         | FieldId::Date
         | FieldId::XAccelBuffering

@@ -145,9 +145,15 @@ fn kept() -> Vec<Case> {
         choice("a name of odd token bytes", "RFC 9110 5.6.2")
             .sends(with_fields("!#$%&'*+-.^_`|~09: 1\r\n"))
             .forwards("!#$%&'*+-.^_`|~09: 1"),
-        choice("a length by an underscore is no length", "Http11Probe NORM-UNDERSCORE-CL")
+        choice("a length by an underscore", "Http11Probe NORM-UNDERSCORE-CL; nginx drops it")
             .sends(with_fields("Content_Length: 37\r\n"))
-            .forwards("Content_Length: 37"),
+            .refused(400),
+        choice("a coding by an underscore", "CGI reads _ as -; nginx drops it")
+            .sends(with_fields("Transfer_Encoding: chunked\r\n"))
+            .refused(400),
+        choice("a field about the client by an underscore", "CGI reads _ as -; nginx drops it")
+            .sends(with_fields("X_Forwarded_For: 1.2.3.4\r\n"))
+            .drops("X_Forwarded_For"),
     ]
 }
 
