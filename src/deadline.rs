@@ -25,7 +25,9 @@ pub enum Timer {
     RequestHead,
     /// Silence between two requests of one client.
     KeepAlive,
-    /// Name to TCP connection, for each address.
+    /// Lookup of an upstream's name.
+    Lookup,
+    /// TCP connection to an upstream, for each of its addresses.
     Connect,
     /// TCP connection to the end of the TLS handshake with an upstream.
     UpstreamHandshake,
@@ -56,7 +58,10 @@ pub struct Timeouts {
     pub request_head: Duration,
     /// Between two requests of one client, and before its first.
     pub keep_alive: Duration,
-    /// Name to TCP connection, for each address tried.
+    /// Lookup of an upstream's name. Longer than the 5 s that the system's resolver gives a first
+    /// nameserver before it asks the second.
+    pub lookup: Duration,
+    /// TCP connection to an upstream, for each address tried.
     pub connect: Duration,
     /// TCP connected to TLS done, with an upstream.
     pub upstream_handshake: Duration,
@@ -83,6 +88,7 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
+            lookup: Duration::from_secs(10),
             connect: Duration::from_secs(5),
             upstream_handshake: Duration::from_secs(10),
             response_head: Duration::from_secs(600),
@@ -121,6 +127,7 @@ impl Timeouts {
             Timer::Handshake => self.handshake,
             Timer::RequestHead => self.request_head,
             Timer::KeepAlive => self.keep_alive,
+            Timer::Lookup => self.lookup,
             Timer::Connect => self.connect,
             Timer::UpstreamHandshake => self.upstream_handshake,
             Timer::ResponseHead => self.response_head,

@@ -124,7 +124,8 @@ impl ExchangeError {
             | Timer::ToClientWrite
             | Timer::Tunnel
             | Timer::Linger => Peer::Client,
-            Timer::Connect
+            Timer::Lookup
+            | Timer::Connect
             | Timer::UpstreamHandshake
             | Timer::ResponseHead
             | Timer::ToUpstreamWrite

@@ -142,13 +142,27 @@ pub const WARM_FOR: Duration = Duration::from_secs(600);
 pub const WARM_LIFE_MIN: Duration = Duration::from_secs(3);
 /// A warm line with less than this to live is replaced before it ends.
 pub const WARM_RENEWAL: Duration = Duration::from_millis(500);
-/// First pause after a warm line could not be opened; it doubles with each further failure.
-pub const WARM_BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// First pause after a connection that nobody has asked for could not be opened, or was ended by
+/// the upstream before a request came; it doubles with each further one.
+pub const UNASKED_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest such pause.
-pub const WARM_BACKOFF_MAX: Duration = Duration::from_secs(60);
+pub const UNASKED_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Most connections that all workers together open to an upstream unasked and without a use for
+/// them, beside its `warm`: one that a request is sent on makes room for another. A client that has
+/// connected asks within 0.1 s, so that 160 new clients a second find theirs ready.
+pub const UNASKED_MAX: usize = 16;
+/// One of these is forgiven in this time, for each of `warm`, so that lines which live for no
+/// longer than [`WARM_LIFE_MIN`] can be replaced.
+pub const UNASKED_FORGIVEN_AFTER: Duration = Duration::from_secs(2);
 /// Most connections that one worker opens at one time to an upstream for clients that have not
 /// asked for anything yet: a flood of clients must not become a flood of dials.
 pub const SPECULATIVE_DIALS_MAX: usize = 8;
+/// Between two lines of the log about the same trouble with an upstream.
+pub const TROUBLE_TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Between two lines about different ones, of which some upstreams have two in turns.
+pub const TROUBLE_CHANGES_TOLD_EVERY: Duration = Duration::from_secs(10);
+/// A worker whose share of `warm` stands ready at another one does not look again for so long.
+pub const WARM_LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Age at which the addresses of a name in use are looked up again, behind the data path.
 pub const NAME_REFRESH: Duration = Duration::from_secs(30);
@@ -158,9 +172,10 @@ pub const NAME_STALE: Duration = Duration::from_secs(300);
 /// Nothing of a request was sent by then, so any may wait; no client is less patient than 0.7 s.
 pub const REFUSED_PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
-/// Threads of one worker for the system's resolver, which blocks. One lookup at a time runs for
-/// each upstream.
-pub const RESOLVER_THREADS_MAX: usize = 4;
+/// Most threads of the process for the system's resolver, which blocks, and which nothing can stop.
+/// One lookup at a time runs for each name and family, so that only so many names whose lookup
+/// hangs can keep the others waiting. A thread in a lookup takes some 100 KiB.
+pub const RESOLVER_THREADS_MAX: usize = 64;
 /// Most addresses of a name that one dial tries.
 pub const ADDRESSES_MAX: usize = 8;
 /// Between the starts of two attempts of one dial (RFC 8305, section 5).

@@ -8,6 +8,7 @@ use crate::ops::refusals::{tell_last_left_out_lines, tell_left_out_lines};
 use crate::ops::{
     READY, StopSignals, connections_with_room, raise_descriptor_limit, write_gathered_lines,
 };
+use crate::upstream::commons::Commons;
 use crate::worker::{self, Setup, Stop};
 use std::fmt;
 use std::io;
@@ -113,13 +114,15 @@ impl Workers {
         let limits = &snapshot.limits;
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
         let snapshot = Arc::new(snapshot);
+        let commons = Arc::new(Commons::new(&snapshot));
         // At most two reports a worker: no bound is needed.
         let (sender, reports) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(Stop::Never);
         for (number, listeners) in listeners.into_iter().enumerate() {
             let snapshot = Arc::clone(&snapshot);
             let admission = Arc::clone(&admission);
-            let setup = Setup { snapshot, listeners, admission, stop: stopped.clone() };
+            let (commons, stop) = (Arc::clone(&commons), stopped.clone());
+            let setup = Setup { snapshot, listeners, admission, commons, stop };
             let sender = sender.clone();
             let body = move || run_worker(setup, &sender);
             let named = thread::Builder::new().name(format!("narrows-{number}"));

@@ -9,7 +9,7 @@ use crate::config::value::Mode;
 use crate::deadline::{Alarm, Deadline, Timer};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError, TlsFault};
-use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX, RESOLVER_THREADS_MAX};
+use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX};
 use crate::net::admission::{Admission, Full, Place};
 use crate::net::transport::Transport;
 use crate::ops::{connections_with_room, handshake_failed, write_gathered_lines};
@@ -18,6 +18,7 @@ use crate::proxy::opening::{identify, must_announce};
 use crate::proxy::passthrough::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::tls::acceptor;
+use crate::upstream::commons::Commons;
 use crate::upstream::connect::NetworkDialer;
 use crate::upstream::{Dial, Expectation, Upstream};
 use crate::worker::live::{Live, LiveGuard};
@@ -44,6 +45,8 @@ pub struct Setup {
     pub listeners: Vec<std::net::TcpListener>,
     /// Client connections of all workers, against their limits.
     pub admission: Arc<Admission>,
+    /// What all workers know of the upstreams.
+    pub commons: Arc<Commons>,
     /// Whether the worker is to stop.
     pub stop: watch::Receiver<Stop>,
 }
@@ -66,12 +69,12 @@ pub enum Stop {
 /// The runtime cannot be built, or a listener cannot be registered with it.
 pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
     let mut builder = Builder::new_current_thread();
-    builder.enable_all().max_blocking_threads(RESOLVER_THREADS_MAX);
+    builder.enable_all();
     builder.on_thread_park(write_gathered_lines);
     let runtime = builder.build_local(LocalOptions::default())?;
     let ended = runtime.block_on(async {
-        let Setup { snapshot, listeners, admission, mut stop } = setup;
-        let worker = Rc::new(Worker::new(Arc::clone(&snapshot), admission));
+        let Setup { snapshot, listeners, admission, commons, mut stop } = setup;
+        let worker = Rc::new(Worker::new(Arc::clone(&snapshot), admission, &commons));
         for (listener, (index, _)) in listeners.into_iter().zip(snapshot.sockets()) {
             let listener = TcpListener::from_std(listener)?;
             spawn_local(Rc::clone(&worker).accept(listener, index));
@@ -87,7 +90,7 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
         }
         Ok(())
     });
-    // A lookup that hangs must not keep us: its thread cannot be interrupted.
+    // Nothing that still runs is waited for.
     runtime.shutdown_background();
     ended
 }
@@ -104,15 +107,17 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(snapshot: Arc<Snapshot>, admission: Arc<Admission>) -> Self {
+    fn new(snapshot: Arc<Snapshot>, admission: Arc<Admission>, commons: &Commons) -> Self {
         let timeouts = Arc::new(snapshot.timeouts.clone());
-        let upstreams = snapshot.upstreams.iter().map(|upstream| {
-            let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts));
-            Upstream::new(Box::new(dialer), upstream.warm)
+        let resolver = &commons.resolver;
+        let upstreams = snapshot.upstreams.iter().zip(&commons.standings);
+        let upstreams = upstreams.map(|(upstream, standing)| {
+            let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts), resolver);
+            Upstream::sharing(Box::new(dialer), Arc::clone(standing), upstream.connection_age)
         });
         let upstreams = upstreams.collect();
         let dialers = snapshot.forward_upstreams.iter().map(|upstream| {
-            let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts));
+            let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts), resolver);
             Box::new(dialer) as Box<dyn Dial>
         });
         let (forward_dialers, drain) = (dialers.collect(), Drain::default());

@@ -17,6 +17,7 @@ use narrows::limits::TCP_USER_TIMEOUT;
 use narrows::net::admission::Admission;
 use narrows::net::listen::listen;
 use narrows::ops::{LogFormat, init_log};
+use narrows::upstream::commons::Commons;
 use narrows::worker::{self, Setup, Stop};
 use std::error::Error;
 use std::io::{self, Write};
@@ -156,7 +157,9 @@ impl Relay {
         let (stop, stopped) = watch::channel(Stop::Never);
         let limits = &snapshot.limits;
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
-        let setup = Setup { snapshot: Arc::new(snapshot), listeners, admission, stop: stopped };
+        let commons = Arc::new(Commons::new(&snapshot));
+        let snapshot = Arc::new(snapshot);
+        let setup = Setup { snapshot, listeners, admission, commons, stop: stopped };
         // The socket listens already: a client that is early waits in its queue.
         let thread = thread::spawn(move || worker::run(setup, || ()));
         Ok(Self { address, stop, thread })

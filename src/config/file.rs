@@ -7,7 +7,7 @@ use super::forward::{ForwardConfig, ForwardOptions, ForwardUpstream, ForwardWay,
 use super::problem::{Origin, Problems};
 use super::table::Default::{Required, Value as Is, Words};
 use super::table::{Found, Key, Reader, Table};
-use super::value::{ListenAddress, Mode, Period};
+use super::value::{Age, ListenAddress, Mode, Period};
 use super::{
     CONNECTIONS_RANGE, Config, CredentialFiles, FILE_BYTES_MAX, Limits, ListenerConfig, NamedFile,
     RouteConfig, RouteOptions, WARM_RANGE, WORKERS_RANGE, check_duplicates,
@@ -45,7 +45,8 @@ const ROUTE: &[Key] = &[
     Key { name: "connect", default: Words("the upstream's host and port") },
     Key { name: "ca", default: Words("the built-in roots") },
     Key { name: "family", default: Is("\"auto\"") },
-    Key { name: "warm", default: Words("1; 0 with `proxy_protocol`") },
+    Key { name: "warm", default: Words("1; 0 for `http://` and with `proxy_protocol`") },
+    Key { name: "connection_age", default: Is("\"0s\"") },
     Key { name: "proxy_protocol", default: Words("none is sent") },
     Key { name: "redirects", default: Is("\"rewrite\"") },
 ];
@@ -56,12 +57,14 @@ const FORWARD: &[Key] = &[
     Key { name: "connect", default: Words("the upstream's host and port") },
     Key { name: "ca", default: Words("the built-in roots") },
     Key { name: "family", default: Is("\"auto\"") },
+    Key { name: "connection_age", default: Is("\"0s\"") },
     Key { name: "proxy_protocol", default: Words("none is sent") },
 ];
 const TIMEOUTS: &[Key] = &[
     Key { name: "handshake", default: Is("\"10s\"") },
     Key { name: "request_head", default: Is("\"10s\"") },
     Key { name: "keep_alive", default: Is("\"75s\"") },
+    Key { name: "lookup", default: Is("\"10s\"") },
     Key { name: "connect", default: Is("\"5s\"") },
     Key { name: "upstream_handshake", default: Is("\"10s\"") },
     Key { name: "response_head", default: Is("\"10m\"") },
@@ -176,6 +179,7 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
     let family = reader.value(&mut table, "family");
     let warm_origin = reader.place(&table, "warm");
     let warm = reader.number(&mut table, "warm", WARM_RANGE);
+    let connection_age = reader.value::<Age>(&mut table, "connection_age");
     let proxy_protocol = reader.value(&mut table, "proxy_protocol");
     let redirects = reader.value(&mut table, "redirects");
     reader.finish(table);
@@ -192,6 +196,7 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
         ca,
         family: family.map(|it| it.value),
         warm,
+        connection_age: connection_age.and_then(|it| it.value.0),
         proxy_protocol: proxy_protocol.map(|it| it.value),
         redirects: redirects.map(|it| it.value).unwrap_or_default(),
     };
@@ -211,6 +216,8 @@ fn forward(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<F
     let connect = reader.value(&mut table, "connect");
     let ca = file(reader, &mut table, "ca", folder);
     let family = reader.value(&mut table, "family");
+    // A connection of a forward is one client's for as long as it lives: none is kept.
+    let age = reader.value::<Age>(&mut table, "connection_age");
     let proxy_protocol = reader.value(&mut table, "proxy_protocol");
     reader.finish(table);
     let (Found { value: server_name, origin }, Found { value: upstream, origin: upstream_origin }) =
@@ -219,6 +226,7 @@ fn forward(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<F
     let of_both = [
         connect.as_ref().map(|it| &it.origin),
         family.as_ref().map(|it| &it.origin),
+        age.as_ref().map(|it| &it.origin),
         proxy_protocol.as_ref().map(|it| &it.origin),
     ];
     let (useless, what): (Vec<_>, _) = match &upstream {
@@ -247,10 +255,11 @@ fn forward(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<F
 
 fn read_timeouts(reader: &mut Reader, table: &mut Table<'_>) -> Timeouts {
     let mut timeouts = Timeouts::default();
-    let rows: [(&'static str, &mut Duration); 8] = [
+    let rows: [(&'static str, &mut Duration); 9] = [
         ("handshake", &mut timeouts.handshake),
         ("request_head", &mut timeouts.request_head),
         ("keep_alive", &mut timeouts.keep_alive),
+        ("lookup", &mut timeouts.lookup),
         ("connect", &mut timeouts.connect),
         ("upstream_handshake", &mut timeouts.upstream_handshake),
         ("response_head", &mut timeouts.response_head),

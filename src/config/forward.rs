@@ -162,8 +162,13 @@ impl FromStr for ServerNames {
             meant: meant.map(|meant| format!("{label}{meant}")),
         });
         match host? {
+            Host::Name(host) if host.is_absolute() => {
+                let what = format!("{} ends in more than one dot", quoted(text));
+                let meant = name.strip_suffix('.').map(|name| format!("{label}{name}"));
+                Err(Invalid { what, meant })
+            }
             Host::Name(_) => Ok(Self { pattern: pattern(name.into()), text: text.into() }),
-            Host::Ip(_) => {
+            Host::Ip(_) | Host::Zoned(..) => {
                 let what = format!("{} is an address, which no client asks for", quoted(text));
                 Err(Invalid::new(format!("{what} (RFC 6066, section 3)")))
             }

@@ -28,12 +28,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use url::{Endpoint, Host, HostField, Scheme, UpstreamUrl};
 use value::{Family, Mode, ProxyVersion, Redirects, RoutePath};
 
 /// Range of `workers` and `--workers`: one thread each, and no machine this is for has more cores.
 pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
-/// Connections that each worker keeps ready for an upstream by default; `route.warm` changes it.
+/// Connections to an `https://` upstream that stand ready by default, all workers together;
+/// `route.warm` changes it. To one of `http://` it is none: there is no handshake to save, and many
+/// servers behind it serve one connection at a time.
 pub const WARM_DEFAULT: usize = 1;
 /// Range that `route.warm` may be set to: a pool holds no more idle connections than that.
 pub const WARM_RANGE: RangeInclusive<usize> = 0..=POOL_CONNECTIONS_MAX;
@@ -147,8 +150,10 @@ pub struct RouteConfig {
     pub ca: Option<NamedFile>,
     /// Which of the upstream's addresses are used.
     pub family: Family,
-    /// Connections that each worker keeps ready.
+    /// Connections that stand ready, all workers together.
     pub warm: usize,
+    /// Older connections are not kept.
+    pub connection_age: Option<Duration>,
     /// Announce the client by a PROXY header.
     pub proxy_protocol: Option<ProxyVersion>,
     /// What becomes of the upstream's references to itself.
@@ -170,9 +175,11 @@ pub struct RouteOptions {
     pub ca: Option<NamedFile>,
     /// Default: both families.
     pub family: Option<Family>,
-    /// Default: [`WARM_DEFAULT`], or 0 where each client is announced: nobody can know for whom a
-    /// connection should stand ready.
+    /// Default: [`WARM_DEFAULT`], or 0 for `http`, and where each client is announced: nobody can
+    /// know for whom a connection should stand ready.
     pub warm: Option<usize>,
+    /// Default: none.
+    pub connection_age: Option<Duration>,
     /// Default: none is sent.
     pub proxy_protocol: Option<ProxyVersion>,
     /// Default: they come back through the route.
@@ -187,7 +194,10 @@ impl RouteConfig {
         options: RouteOptions,
         origin: Origin,
     ) -> Self {
-        let warm_default = if options.proxy_protocol.is_none() { WARM_DEFAULT } else { 0 };
+        let warm_default = match (upstream.scheme, options.proxy_protocol) {
+            (Scheme::Https, None) => WARM_DEFAULT,
+            (Scheme::Http, _) | (_, Some(_)) => 0,
+        };
         Self {
             path,
             host: options.host.unwrap_or_else(|| HostField::of(&upstream)),
@@ -196,6 +206,7 @@ impl RouteConfig {
             ca: options.ca,
             family: options.family.unwrap_or_default(),
             warm: options.warm.unwrap_or(warm_default),
+            connection_age: options.connection_age,
             proxy_protocol: options.proxy_protocol,
             redirects: options.redirects,
             upstream,

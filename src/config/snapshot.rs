@@ -22,6 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
@@ -74,8 +75,11 @@ pub struct UpstreamConfig {
     pub address: Endpoint,
     /// Which of its addresses are used.
     pub family: Family,
-    /// Connections that each worker keeps ready; 0: none is opened before a request needs it.
+    /// Connections that stand ready, all workers together; 0: none is opened before a request
+    /// needs it.
     pub warm: usize,
+    /// Older connections are not kept.
+    pub connection_age: Option<Duration>,
     /// With it: TLS, verified. Without: plain TCP.
     pub tls: Option<UpstreamTls>,
     /// Announce the client by a PROXY header: such a connection is one client's alone.
@@ -258,7 +262,8 @@ impl<'c> Loader<'c> {
         };
         let (address, proxy_protocol) = (way.connect.clone(), way.proxy_protocol);
         let label = forward.upstream.to_string().into();
-        Some(UpstreamConfig { address, family: way.family, warm: 0, tls, proxy_protocol, label })
+        let (family, warm, connection_age) = (way.family, 0, None);
+        Some(UpstreamConfig { address, family, warm, connection_age, tls, proxy_protocol, label })
     }
 
     /// Index of the upstream that `route` names, which may be new.
@@ -267,6 +272,8 @@ impl<'c> Loader<'c> {
         if let Some(index) = known {
             let (_, upstream) = &mut self.upstreams[index];
             upstream.warm = upstream.warm.max(route.warm);
+            let ages = [upstream.connection_age, route.connection_age];
+            upstream.connection_age = ages.into_iter().flatten().min();
             return index;
         }
         let tls = match route.upstream.scheme {
@@ -277,8 +284,9 @@ impl<'c> Loader<'c> {
         };
         let address = route.connect.clone();
         let label = route.upstream.endpoint.to_string().into();
-        let RouteConfig { family, warm, proxy_protocol, .. } = *route;
-        let upstream = UpstreamConfig { address, family, warm, tls, proxy_protocol, label };
+        let RouteConfig { family, warm, connection_age, proxy_protocol, .. } = *route;
+        let upstream =
+            UpstreamConfig { address, family, warm, connection_age, tls, proxy_protocol, label };
         self.upstreams.push((route, upstream));
         self.upstreams.len() - 1
     }

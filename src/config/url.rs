@@ -70,13 +70,18 @@ impl FromStr for UpstreamUrl {
             // Not repeated in the message: it may hold a password.
             return Err(Invalid::new("the URL holds user information before \"@\""));
         }
-        let (host_text, host, port) = split_authority(authority)?;
+        let (host_text, host, port) = split_authority(authority, Zones::OfUrl)?;
         let path = if path.is_empty() { "/" } else { path };
         check_path(path)?;
         let port_said = port.filter(|port| *port != scheme.default_port());
+        // No server knows our zones (RFC 6874, section 4).
+        let host_text = match &host {
+            Host::Zoned(address, _) => format!("[{address}]"),
+            Host::Name(_) | Host::Ip(_) => host_text.to_owned(),
+        };
         let authority = match port_said {
             Some(port) => format!("{host_text}:{port}"),
-            None => host_text.to_owned(),
+            None => host_text,
         };
         let port = port.unwrap_or_else(|| scheme.default_port());
         let endpoint = Endpoint { host, port };
@@ -88,9 +93,32 @@ impl FromStr for UpstreamUrl {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A DNS name; comparison ignores case.
-    Name(DnsName<'static>),
+    Name(HostName),
     /// An address.
     Ip(IpAddr),
+    /// A link-local address, and the interface that it is reached by (RFC 4007, section 11).
+    Zoned(Ipv6Addr, Box<str>),
+}
+
+/// A DNS name. Whether it ends in a dot makes a difference to the resolver alone: with it no search
+/// domain is tried. Certificates and SNI have names without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName {
+    name: DnsName<'static>,
+    is_absolute: bool,
+}
+
+impl HostName {
+    /// Whether it was written with a final dot.
+    pub fn is_absolute(&self) -> bool {
+        self.is_absolute
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.name.as_ref(), if self.is_absolute { "." } else { "" })
+    }
 }
 
 impl Host {
@@ -98,8 +126,19 @@ impl Host {
     /// section 3, forbids addresses there).
     pub fn server_name(&self) -> ServerName<'static> {
         match self {
-            Self::Name(name) => ServerName::DnsName(name.clone()),
+            Self::Name(HostName { name, .. }) => ServerName::DnsName(name.clone()),
             Self::Ip(address) => ServerName::from(*address),
+            Self::Zoned(address, _) => ServerName::from(IpAddr::from(*address)),
+        }
+    }
+
+    /// The address that it is, or the name that the system has to look up: also an address with a
+    /// zone, because only the system knows its interfaces by name.
+    pub fn address(&self) -> Result<IpAddr, String> {
+        match self {
+            Self::Name(name) => Err(name.to_string()),
+            Self::Ip(address) => Ok(*address),
+            Self::Zoned(address, zone) => Err(format!("{address}%{zone}")),
         }
     }
 }
@@ -122,7 +161,8 @@ impl FromStr for Host {
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(name) => f.write_str(name.as_ref()),
+            Self::Name(name) => name.fmt(f),
+            Self::Zoned(address, zone) => write!(f, "[{address}%{zone}]"),
             Self::Ip(IpAddr::V4(address)) => address.fmt(f),
             Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
         }
@@ -147,7 +187,7 @@ impl FromStr for Endpoint {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        match split_authority(text)? {
+        match split_authority(text, Zones::Plain)? {
             (_, host, Some(port)) => Ok(Self { host, port }),
             (_, _, None) => Err(Invalid::new(format!("{} has no port", quoted(text)))),
         }
@@ -184,13 +224,24 @@ impl FromStr for HostField {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        split_authority(text)?;
+        split_authority(text, Zones::Refused)?;
         Ok(Self(text.into()))
     }
 }
 
+/// How the zone of an IPv6 address is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zones {
+    /// `%25eth0` (RFC 6874), or as people write it.
+    OfUrl,
+    /// `%eth0` (RFC 4007).
+    Plain,
+    /// Not at all.
+    Refused,
+}
+
 /// Splits `host[:port]`: the host as written, as parsed, and the port if there is one.
-fn split_authority(text: &str) -> Result<(&str, Host, Option<u16>), Invalid> {
+fn split_authority(text: &str, zones: Zones) -> Result<(&str, Host, Option<u16>), Invalid> {
     if text.is_empty() {
         return Err(Invalid::new("the host is missing"));
     }
@@ -200,12 +251,7 @@ fn split_authority(text: &str) -> Result<(&str, Host, Option<u16>), Invalid> {
     };
     let (host_text, rest) = text.split_at(host_end);
     let host = match host_text.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) => match inner.parse::<Ipv6Addr>() {
-            Ok(address) => Host::Ip(address.into()),
-            Err(_) => {
-                return Err(Invalid::new(format!("{} is not an IPv6 address", quoted(inner))));
-            }
-        },
+        Some(inner) => parse_ipv6(inner, zones)?,
         None if text.parse::<Ipv6Addr>().is_ok() => {
             return Err(Invalid {
                 what: format!("the IPv6 address {} has no brackets", quoted(text)),
@@ -225,19 +271,43 @@ fn split_authority(text: &str) -> Result<(&str, Host, Option<u16>), Invalid> {
     Ok((host_text, host, port))
 }
 
+/// What stands in brackets.
+fn parse_ipv6(text: &str, zones: Zones) -> Result<Host, Invalid> {
+    let refuse = |why: &str| Err(Invalid::new(format!("{} {why}", quoted(text))));
+    let (address, zone) = match text.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (text, None),
+    };
+    let Ok(address) = address.parse::<Ipv6Addr>() else {
+        return refuse("is not an IPv6 address");
+    };
+    let Some(zone) = zone else { return Ok(Host::Ip(address.into())) };
+    let zone = match zones {
+        Zones::OfUrl => zone.strip_prefix("25").unwrap_or(zone),
+        Zones::Plain => zone,
+        Zones::Refused => return refuse("has a zone, which means nothing to a server"),
+    };
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if zone.is_empty() || !zone.bytes().all(in_name) {
+        return refuse("has a zone that is not the name of an interface");
+    }
+    if !address.is_unicast_link_local() {
+        return refuse("has a zone, and is not a link-local address");
+    }
+    Ok(Host::Zoned(address, zone.into()))
+}
+
 /// A DNS name of the shape that rustls verifies: labels of letters, digits, `-` and `_`, the last
 /// of them not a number.
 fn parse_name(text: &str) -> Result<Host, Invalid> {
-    if let Some(relative) = text.strip_suffix('.') {
-        // Legal in DNS, but no certificate and no virtual host has it.
-        let what = format!("the host {} ends in a dot", quoted(text));
-        return Err(Invalid { what, meant: Some(relative.to_owned()) });
-    }
     if text.is_empty() {
         return Err(Invalid::new("the host is missing"));
     }
     match DnsName::try_from(text) {
-        Ok(name) => Ok(Host::Name(name.to_owned())),
+        Ok(name) => {
+            let is_absolute = text.ends_with('.');
+            Ok(Host::Name(HostName { name: name.to_owned(), is_absolute }))
+        }
         Err(_) if !text.is_ascii() => {
             let what = format!("the host {} is not ASCII; write it as xn--…", quoted(text));
             Err(Invalid::new(what))
@@ -293,7 +363,9 @@ mod tests {
         refuse::<UpstreamUrl>("https://[::1/", "is not a host");
         refuse::<UpstreamUrl>("https://[::1]x/", "after the host");
         refuse::<UpstreamUrl>("https://[nonsense]/", "IPv6");
-        refuse::<UpstreamUrl>("https://h.example./", "did you mean \"h.example\"?");
+        refuse::<UpstreamUrl>("https://./", "not a host");
+        refuse::<UpstreamUrl>("https://h.example../", "not a host");
+        refuse::<UpstreamUrl>("https://127.0.0.1./", "not a host");
         refuse::<UpstreamUrl>("https://bücher.example/", "xn--");
         refuse::<UpstreamUrl>("https://h ost/", "not a host");
         refuse::<UpstreamUrl>("https://h/a b/", "percent-encode");
@@ -315,6 +387,34 @@ mod tests {
         refuse::<Endpoint>("127.0.0.1", "no port");
         refuse::<Endpoint>("::1", "brackets");
         refuse::<Endpoint>("a:b:1", "1 to 65535");
+    }
+
+    #[test]
+    fn a_final_dot_is_for_the_resolver_and_in_the_host_field_and_not_for_tls() {
+        url("https://h.example./", "h.example.", "h.example.:443", "/");
+        url("http://svc.ns.:8080/", "svc.ns.:8080", "svc.ns.:8080", "/");
+        let absolute = Host::from_str("h.example.").unwrap();
+        assert_eq!(absolute.address(), Err("h.example.".to_owned()));
+        assert_eq!(absolute.server_name().to_str(), "h.example");
+        assert_ne!(Ok(absolute), Host::from_str("h.example"));
+    }
+
+    #[test]
+    fn a_zone_is_for_the_dial_alone() {
+        for text in ["http://[fe80::1%25eth0]/", "http://[fe80::1%eth0]/"] {
+            url(text, "[fe80::1]", "[fe80::1%eth0]:80", "/");
+        }
+        url("https://[FE80::1%252]:8443/", "[fe80::1]:8443", "[fe80::1%2]:8443", "/");
+        let Endpoint { host, .. } = Endpoint::from_str("[fe80::1%br-0.1]:443").unwrap();
+        assert_eq!(host.address(), Err("fe80::1%br-0.1".to_owned()));
+        assert_eq!(host.server_name().to_str(), "fe80::1");
+        assert_eq!(host.to_string(), "[fe80::1%br-0.1]");
+        refuse::<UpstreamUrl>("http://[fe80::1%25]/", "not the name of an interface");
+        refuse::<UpstreamUrl>("http://[fe80::1%25a%2fb]/", "not the name of an interface");
+        refuse::<Endpoint>("[fe80::1%]:1", "not the name of an interface");
+        refuse::<Endpoint>("[2001:db8::1%eth0]:1", "not a link-local address");
+        refuse::<HostField>("[fe80::1%eth0]", "means nothing to a server");
+        refuse::<Host>("fe80::1%eth0", "not a host");
     }
 
     #[test]

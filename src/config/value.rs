@@ -167,7 +167,7 @@ impl FromStr for ProxyVersion {
 }
 
 /// Which of an upstream's addresses are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Family {
     /// IPv4 and IPv6, whichever answers first.
     #[default]
@@ -239,6 +239,26 @@ impl FromStr for Period {
             Duration::ZERO => Err(Invalid::new(format!("{} is no time at all", quoted(text)))),
             _ if period > PERIOD_MAX => Err(Invalid::new(format!("{} is too long", quoted(text)))),
             _ => Ok(Self(period)),
+        }
+    }
+}
+
+/// A greatest age, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age(pub Option<Duration>);
+
+impl Value for Age {
+    const ALLOWED: &'static str =
+        "a whole number of ms, s, m or h is allowed, up to \"24h\", and \"0s\" for no limit";
+}
+
+impl FromStr for Age {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "0s" => Ok(Self(None)),
+            _ => Period::from_str(text).map(|Period(age)| Self(Some(age))),
         }
     }
 }
@@ -322,6 +342,14 @@ mod tests {
         refuse::<Period>("+1s", "digit");
         refuse::<Period>("", "digit");
         refuse::<Period>("1d", "not a unit");
+    }
+
+    #[test]
+    fn a_greatest_age_is_a_period_or_none() {
+        assert_eq!(Age::from_str("0s"), Ok(Age(None)));
+        assert_eq!(Age::from_str("1h"), Ok(Age(Some(Duration::from_secs(3600)))));
+        refuse::<Age>("0", "no unit");
+        refuse::<Age>("-1s", "and \"0s\" for no limit");
     }
 
     #[test]

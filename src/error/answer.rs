@@ -158,6 +158,10 @@ pub(super) fn timeout(timer: Timer) -> Option<Answer> {
             message: "The request took too long to arrive.",
             fields: "",
         }),
+        Timer::Lookup => Some(gateway_timeout(
+            "upstream_lookup_timeout",
+            "The name of the upstream took too long to look up.",
+        )),
         Timer::Connect => Some(gateway_timeout(
             "upstream_connect_timeout",
             "The upstream took too long to accept a connection.",

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use tokio::time::Instant;
 
 /// How one direction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub struct MemoryStream {
     incoming: Rc<RefCell<Pipe>>,
     outgoing: Rc<RefCell<Pipe>>,
     written: u64,
+    opened: Instant,
 }
 
 #[derive(Debug)]
@@ -55,8 +57,15 @@ impl MemoryStream {
             }))
         };
         let (there, back) = (pipe(), pipe());
-        let one = Self { incoming: Rc::clone(&back), outgoing: Rc::clone(&there), written: 0 };
-        (one, Self { incoming: there, outgoing: back, written: 0 })
+        let (written, opened) = (0, Instant::now());
+        let (incoming, outgoing) = (Rc::clone(&back), Rc::clone(&there));
+        let one = Self { incoming, outgoing, written, opened };
+        (one, Self { incoming: there, outgoing: back, written, opened })
+    }
+
+    /// When it was opened.
+    pub fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Reads from one write of the other end. 0 is a clean end.

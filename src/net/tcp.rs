@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// A TCP stream and the number of bytes that went into its socket.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct MeteredTcp {
     is_emptied: bool,
     /// How much more may be read.
     to_read: u32,
+    opened: Instant,
 }
 
 /// No limit on what is read.
@@ -30,13 +32,18 @@ const UNLIMITED: u32 = u32::MAX;
 impl MeteredTcp {
     /// Counts from here.
     pub fn new(tcp: TcpStream) -> Self {
-        let (resets_on_close, is_emptied) = (false, false);
-        Self { tcp, written: 0, resets_on_close, is_emptied, to_read: UNLIMITED }
+        let (resets_on_close, is_emptied, opened) = (false, false, Instant::now());
+        Self { tcp, written: 0, resets_on_close, is_emptied, to_read: UNLIMITED, opened }
     }
 
     /// The stream itself, for socket options.
     pub fn socket(&self) -> &TcpStream {
         &self.tcp
+    }
+
+    /// When it was opened.
+    pub fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Bytes that the socket has taken.

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// A connected byte stream. Boxed, so that none is as large as the largest of them.
 #[derive(Debug)]
@@ -233,6 +234,15 @@ impl Transport {
         let Some(tcp) = self.tcp() else { return };
         // Best effort: without it the kernel's own limits hold, some 15 minutes.
         let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(Some(time.max(TCP_USER_TIMEOUT)));
+    }
+
+    /// When the connection was opened.
+    pub fn opened(&self) -> Instant {
+        match self {
+            Self::Memory(memory) => memory.opened(),
+            Self::Tcp(tcp) => tcp.opened(),
+            Self::Tls(tls) => tls.tcp().opened(),
+        }
     }
 
     /// Bytes that the socket has taken: what the peer's kernel accepts shows here, and nowhere

@@ -14,8 +14,18 @@ use tracing::Level;
 
 /// A connection to the upstream with this `host:port` could not be opened.
 pub fn dial_failed(level: Level, upstream: &str, failure: &DialFailure) {
+    log_dial(level, "dial failed", upstream, failure);
+}
+
+/// No connection to the upstream with this `host:port` can be opened. Said when it begins, and for
+/// each other reason.
+pub fn unreachable_upstream(upstream: &str, failure: &DialFailure) {
+    log_dial(Level::WARN, "the upstream cannot be reached", upstream, failure);
+}
+
+fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) {
     log_line(level, "narrows::upstream", |line| {
-        line.message("dial failed");
+        line.message(message);
         line.field("upstream", upstream);
         line.field("fault", failure.error.peer.name());
         line.field("cause", failure.error.name());

@@ -140,7 +140,7 @@ impl Session {
                 let failure = match pumped {
                     Ok(Pumped::Answered) => {
                         self.recorder.end(Outcome::Completed);
-                        return Ok(self.settle(prepared, &upload, attempt.upstream));
+                        return Ok(self.settle(prepared, &upload, attempt));
                     }
                     Ok(Pumped::Switched) => {
                         // In a box, because every exchange would be as large as a tunnel otherwise.
@@ -151,6 +151,10 @@ impl Session {
                 };
                 let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
                 attempt.upstream.transport.abort();
+                if attempt.died_without_a_word(&failure) {
+                    self.context.upstreams[prepared.upstream()]
+                        .suspect(Duration::from_millis(attempt.idle_ms.into()));
+                }
                 let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
                 let line = match self.fresh_line(prepared.upstream()).await {
                     Ok(line) => line,
@@ -188,10 +192,7 @@ impl Session {
         let upstream = &self.context.upstreams[index];
         let dialing = upstream.dial(&self.who().announcement(&self.client.transport));
         let dialing = watched(&mut self.client, dialing);
-        async move {
-            let transport = dialing.await?;
-            Ok(Line { transport, used: false, was_idle: false, keep_alive: None })
-        }
+        async move { dialing.await.map(Line::fresh) }
     }
 
     /// The exchange failed, and is not tried again.
@@ -205,7 +206,8 @@ impl Session {
     }
 
     /// Decides what becomes of both connections after a complete response.
-    fn settle(&mut self, prepared: &Prepared, upload: &Upload, mut upstream: Side) -> Next {
+    fn settle(&mut self, prepared: &Prepared, upload: &Upload, attempt: Attempt) -> Next {
+        let mut upstream = attempt.upstream;
         let (exchange, index) = (&prepared.exchange, prepared.upstream());
         let surplus = !upstream.inbox.bytes().is_empty();
         let is_reusable = !self.context.upstreams[index].announces_clients();
@@ -216,8 +218,13 @@ impl Session {
                 }
                 let seconds = exchange.upstream_keep_alive();
                 let keep_alive = seconds.map(|seconds| Duration::from_secs(seconds.into()));
-                let transport = upstream.transport;
-                let line = Line { transport, used: true, was_idle: true, keep_alive };
+                let line = Line {
+                    transport: upstream.transport,
+                    used: true,
+                    was_idle: true,
+                    idle_ms: 0,
+                    keep_alive,
+                };
                 self.context.upstreams[index].give_back(line);
             }
             Fate::Keep | Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
@@ -270,6 +277,8 @@ struct Attempt {
     reused: bool,
     /// The connection was idle before, so it may have died unnoticed.
     was_idle: bool,
+    /// For how long, in milliseconds.
+    idle_ms: u32,
     /// Bytes that the connection had taken before the request.
     taken_before: u64,
 }
@@ -290,11 +299,19 @@ impl Attempt {
     }
 
     fn new(line: Line, queued: Buffer) -> Self {
-        let Line { transport, used: reused, was_idle, .. } = line;
+        let Line { transport, used: reused, was_idle, idle_ms, .. } = line;
         let taken_before = transport.written();
         let mut upstream = Side::new(transport);
         upstream.outbox = Outbox::with(queued);
-        Self { upstream, reused, was_idle, taken_before }
+        Self { upstream, reused, was_idle, idle_ms, taken_before }
+    }
+
+    /// Whether a connection that was idle broke without an answer, as those do of which a router on
+    /// the way knows nothing any more.
+    fn died_without_a_word(&self, failure: &PumpError) -> bool {
+        let broke =
+            matches!(failure.error.cause, Cause::Io(kind) if kind != ErrorKind::UnexpectedEof);
+        self.was_idle && failure.unanswered && failure.error.peer == Peer::Upstream && broke
     }
 
     /// What to send again, if the request may be repeated.

@@ -14,6 +14,7 @@ use crate::net::transport::Transport;
 use crate::ops::dial_failed;
 use crate::tls::connector;
 use crate::upstream::resolve::Names;
+use crate::upstream::resolver::Resolver;
 use crate::upstream::{Announcement, Dial, Dialing};
 use bytes::{Bytes, BytesMut};
 use rustix::io::Errno;
@@ -42,11 +43,15 @@ pub struct NetworkDialer {
 }
 
 impl NetworkDialer {
-    /// A dialer for one upstream.
-    pub fn new(upstream: &UpstreamConfig, timeouts: Arc<Timeouts>) -> Self {
+    /// A dialer for one upstream, whose name `resolver` looks up.
+    pub fn new(
+        upstream: &UpstreamConfig,
+        timeouts: Arc<Timeouts>,
+        resolver: &Arc<Resolver>,
+    ) -> Self {
         let UpstreamConfig { address, family, tls, proxy_protocol: announces, label, .. } =
             upstream;
-        let names = Rc::new(Names::new(address.clone(), *family, Arc::clone(&timeouts)));
+        let names = Rc::new(Names::new(address, *family, Arc::clone(&timeouts), resolver));
         let (tls, label) = (tls.clone(), Rc::from(&**label));
         Self { tls, announces: *announces, names, timeouts, label }
     }

@@ -2,45 +2,18 @@
 //!
 //! It is woken when something happens to one of them, so a close by the upstream removes the
 //! connection when it happens, not at its next use. And it keeps lines warm: while the upstream
-//! is in use, so many connections stand ready with their handshakes done, and are replaced before
-//! they end. It opens one at a time, and pauses longer and longer while the upstream is down.
+//! is in use, so many connections of all workers together stand ready with their handshakes done,
+//! and are replaced before they end. It opens one at a time, and only as often as the upstream's
+//! [standing](crate::upstream::standing) lets it.
 
 use crate::deadline::Alarm;
-use crate::limits::{WARM_BACKOFF_MAX, WARM_BACKOFF_MIN, WARM_FOR, WARM_LIFE_MIN, WARM_RENEWAL};
+use crate::limits::{WARM_FOR, WARM_LIFE_MIN, WARM_LOOK_AGAIN, WARM_RENEWAL};
 use crate::upstream::Shared;
-use std::cell::Cell;
+use crate::upstream::standing::Turn;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// When the next warm line may be opened.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    not_before: Cell<Instant>,
-    pause: Cell<Duration>,
-}
-
-impl Backoff {
-    /// At once.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { not_before: Cell::new(now), pause: Cell::new(Duration::ZERO) }
-    }
-
-    /// The upstream is there.
-    pub(super) fn succeeded(&self) {
-        self.pause.set(Duration::ZERO);
-        self.not_before.set(Instant::now());
-    }
-
-    /// The upstream is not there, or not now.
-    pub(super) fn failed(&self) {
-        let pause = (self.pause.get() * 2).clamp(WARM_BACKOFF_MIN, WARM_BACKOFF_MAX);
-        self.pause.set(pause);
-        self.not_before.set(Instant::now() + pause);
-    }
-}
 
 /// Looks after the idle connections of `upstream` for as long as it exists.
 pub(super) async fn keep(upstream: Weak<Shared>) {
@@ -60,26 +33,42 @@ pub(super) async fn keep(upstream: Weak<Shared>) {
 
 /// Does what is due, and gives the time to look again at the latest.
 fn look(upstream: &Rc<Shared>, cx: &mut Context<'_>) -> Option<Instant> {
-    let next_end = upstream.pool.sweep(cx);
+    let Shared { pool, standing, .. } = &**upstream;
+    let next_end = pool.sweep(cx);
     let now = Instant::now();
-    let warm_until = upstream.last_use.get() + WARM_FOR;
     let mut next_look = next_end;
-    let lives_long = upstream.pool.closing_limit(false).is_none_or(|limit| limit >= WARM_LIFE_MIN);
-    if upstream.warm > 0 && lives_long && now < warm_until {
-        let ready = upstream.pool.ready(now);
-        let not_before = upstream.backoff.not_before.get();
-        if ready < upstream.warm && upstream.attempts.get() == 0 {
-            if now < not_before {
-                next_look = earliest(next_look, Some(not_before));
-            } else {
-                Shared::start_attempt(upstream);
-            }
+    let lives_long = pool.closing_limit(false).is_none_or(|limit| limit >= WARM_LIFE_MIN);
+    if standing.warm() > 0 && lives_long && now < upstream.last_use.get() + WARM_FOR {
+        if upstream.attempts.get() == 0 {
+            next_look = earliest(next_look, keep_warm(upstream, now));
         }
         // To replace a line before it ends; one that is too short-lived for that just ends.
         let renewal = next_end.map(|end| end - WARM_RENEWAL).filter(|renewal| *renewal > now);
         next_look = earliest(next_look, renewal);
     }
+    if standing.ends_unused() {
+        let proof = pool.proof();
+        if proof.is_some_and(|proof| proof <= now) {
+            standing.survived();
+        } else {
+            next_look = earliest(next_look, proof);
+        }
+    }
     upstream.keeper_alarmed.set(next_look.is_some());
+    next_look
+}
+
+/// Opens a line if one is missing, or gives the time to ask again.
+fn keep_warm(upstream: &Rc<Shared>, now: Instant) -> Option<Instant> {
+    let (look_again, next_look) = match upstream.standing.keep_warm(upstream.pool.own(now), now) {
+        Turn::Open(unasked) => {
+            Shared::start_attempt(upstream, Some(unasked));
+            (now, None)
+        }
+        Turn::NotBefore(at) => (at, Some(at)),
+        Turn::Enough => (now + WARM_LOOK_AGAIN, None),
+    };
+    upstream.look_again.set(look_again);
     next_look
 }
 

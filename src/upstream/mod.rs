@@ -6,25 +6,30 @@
 //!
 //! Nothing in here knows of clients or exchanges.
 
+pub mod commons;
 pub mod connect;
 mod keeper;
 pub mod pool;
 pub mod resolve;
+pub mod resolver;
 pub mod retry;
+pub mod standing;
 
 use crate::error::{Cause, DialFailure, ExchangeError, Peer};
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::net::transport::Transport;
-use crate::upstream::keeper::Backoff;
 use crate::upstream::pool::{Checked, Line, Pool};
+use crate::upstream::standing::{Standing, Unasked};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread::panicking;
+use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -62,10 +67,13 @@ pub struct Upstream(Rc<Shared>);
 struct Shared {
     dialer: Box<dyn Dial>,
     pool: Pool,
-    /// Lines to keep ready.
-    warm: usize,
-    backoff: Backoff,
+    /// What all workers know of the upstream.
+    standing: Arc<Standing>,
     last_use: Cell<Instant>,
+    /// A client has come to this worker.
+    has_clients: Cell<bool>,
+    /// Before then, the keeper need not be asked for another warm line.
+    look_again: Cell<Instant>,
     /// Who waits for a line, the longest wait first.
     waiting: RefCell<VecDeque<Weak<Waiter>>>,
     /// Connections being opened. Never fewer than are waited for.
@@ -78,16 +86,27 @@ struct Shared {
 }
 
 impl Upstream {
-    /// An upstream that keeps `warm` connections ready; with 0, none is opened before a request
-    /// needs it. Must be called inside a local runtime, because its keeper starts here.
+    /// An upstream that no other worker has, and that keeps `warm` connections ready. Must be
+    /// called inside a local runtime, because its keeper starts here.
     pub fn new(dialer: Box<dyn Dial>, warm: usize) -> Self {
+        Self::sharing(dialer, Arc::new(Standing::new("upstream", warm, 1)), None)
+    }
+
+    /// One worker's part of the upstream that `standing` is of. Connections leave the pool at
+    /// `age_max`. Must be called inside a local runtime, too.
+    pub fn sharing(
+        dialer: Box<dyn Dial>,
+        standing: Arc<Standing>,
+        age_max: Option<Duration>,
+    ) -> Self {
         let now = Instant::now();
         let shared = Rc::new(Shared {
             dialer,
-            pool: Pool::default(),
-            warm,
-            backoff: Backoff::new(now),
+            pool: Pool::new(Arc::clone(&standing), age_max),
+            standing,
             last_use: Cell::new(now),
+            has_clients: Cell::new(false),
+            look_again: Cell::new(now),
             waiting: RefCell::default(),
             attempts: Cell::new(0),
             expected: Cell::new(0),
@@ -103,8 +122,9 @@ impl Upstream {
         let shared = &self.0;
         let now = Instant::now();
         shared.last_use.set(now);
+        shared.client_came();
         let line = shared.pool.take(now);
-        if shared.pool.len() < shared.warm {
+        if shared.pool.len() < shared.standing.warm() && now >= shared.look_again.get() {
             shared.keeper.borrow().wake_by_ref();
         }
         line
@@ -129,27 +149,39 @@ impl Upstream {
         self.0.dialer.announces_clients()
     }
 
-    /// Hands on a connection whose exchange ended cleanly.
+    /// Hands on a connection whose exchange ended cleanly, unless it is too old.
     pub fn give_back(&self, line: Line) {
+        if self.0.pool.is_aged(&line) {
+            return;
+        }
         let checked = line.check(&self.0.keeper.borrow());
         if let Some(checked) = checked {
             self.0.deliver(checked);
         }
     }
 
+    /// Tells that a connection which had been idle for `idle` died without a word, so that no other
+    /// that was idle for as long is used.
+    pub fn suspect(&self, idle: Duration) {
+        self.0.pool.suspect(idle);
+    }
+
     /// Tells that a client has connected that will probably need a connection: one is opened when
     /// none is free, while the client still shakes hands and writes its request.
     pub fn expect(&self) -> Option<Expectation> {
         let shared = &self.0;
-        if shared.warm == 0 {
+        if shared.standing.warm() == 0 {
             return None;
         }
+        shared.client_came();
         shared.expected.set(shared.expected.get() + 1);
         // Clients that never ask for anything must not fill the pool with connections.
         let expected = shared.expected.get().min(SPECULATIVE_DIALS_MAX);
         let needed = expected + shared.waiting.borrow().len();
-        if shared.pool.len() + shared.attempts.get() < needed {
-            Shared::start_attempt(shared);
+        if shared.pool.len() + shared.attempts.get() < needed
+            && let Some(unasked) = shared.standing.prepare(Instant::now())
+        {
+            Shared::start_attempt(shared, Some(unasked));
         }
         Some(Expectation(Rc::clone(shared)))
     }
@@ -206,6 +238,14 @@ impl Drop for Obtain {
 }
 
 impl Shared {
+    /// The first client of this worker may be the first of all: there may be warm lines to open.
+    fn client_came(&self) {
+        if !self.has_clients.replace(true) {
+            self.standing.client_came();
+            self.keeper.borrow().wake_by_ref();
+        }
+    }
+
     /// Puts `waiter` in the row, and opens a connection unless enough are being opened already.
     fn wait(shared: &Rc<Self>, waiter: &Rc<Waiter>) {
         shared.waiting.borrow_mut().push_back(Rc::downgrade(waiter));
@@ -214,12 +254,12 @@ impl Shared {
 
     fn start_missing_attempts(shared: &Rc<Self>) {
         while shared.waiting.borrow().len() > shared.attempts.get() {
-            Self::start_attempt(shared);
+            Self::start_attempt(shared, None);
         }
     }
 
     /// Opens a connection in a task of its own, for whoever waits longest then.
-    fn start_attempt(shared: &Rc<Self>) {
+    fn start_attempt(shared: &Rc<Self>, mut unasked: Option<Unasked>) {
         let attempt = AttemptGuard::begin(shared);
         let dialing = shared.dialer.dial(None);
         spawn_local(async move {
@@ -229,11 +269,15 @@ impl Shared {
             drop(attempt);
             match result {
                 Ok(transport) => {
-                    shared.backoff.succeeded();
-                    shared.deliver(Checked::fresh(transport));
+                    shared.standing.reached();
+                    if let Some(unasked) = &mut unasked {
+                        unasked.opened();
+                    }
+                    shared.deliver(Checked::fresh(transport, unasked));
                 }
                 Err(failure) => {
-                    shared.backoff.failed();
+                    drop(unasked);
+                    shared.standing.failed(&failure, begun);
                     shared.fail(failure, begun);
                 }
             }
@@ -257,8 +301,11 @@ impl Shared {
     }
 
     /// Tells whoever waits longest that an attempt begun at `begun` has failed. Who came later
-    /// than that has not had an attempt yet.
+    /// than that has not had an attempt yet, and while there is one for each, nobody is told.
     fn fail(&self, failure: Box<DialFailure>, begun: Instant) {
+        if self.waiting.borrow().len() <= self.attempts.get() {
+            return;
+        }
         if let Some(waiter) = self.next_waiter() {
             if waiter.since <= begun {
                 waiter.settle(Err(failure));

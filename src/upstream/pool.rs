@@ -10,12 +10,15 @@
 
 use crate::limits::{
     CLOSING_AGE_MIN, CLOSING_AGE_REMEMBERED, CLOSING_AGES_APART_MAX, POOL_CONNECTIONS_MAX,
-    POOL_IDLE_MAX, POOL_PEEK_AGE, WARM_RENEWAL,
+    POOL_IDLE_MAX, POOL_PEEK_AGE, WARM_LIFE_MIN, WARM_RENEWAL,
 };
 use crate::net::transport::{Peek, Transport};
+use crate::upstream::standing::{Ending, Own, Standing, Unasked};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::task::coop::unconstrained;
@@ -30,14 +33,21 @@ pub struct Line {
     pub used: bool,
     /// It has been idle, so that the upstream may be closing it this moment.
     pub was_idle: bool,
+    /// For how long it was idle before it was taken, in milliseconds: an exchange keeps it.
+    pub idle_ms: u32,
     /// For how long the upstream said it keeps the connection idle.
     pub keep_alive: Option<Duration>,
 }
 
 /// The idle connections of one upstream and worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pool {
     idle: RefCell<Vec<Idle>>,
+    /// How many these are, for the other workers.
+    count: Arc<AtomicUsize>,
+    standing: Arc<Standing>,
+    /// Connections older than this are not kept.
+    age_max: Option<Duration>,
     /// Closing ages of connections without and with an exchange behind them: servers have two
     /// limits, one for the first request and one between requests.
     learned: [Cell<Learned>; 2],
@@ -49,6 +59,8 @@ struct Idle {
     since: Instant,
     /// When we close it.
     until: Instant,
+    /// Nobody has asked for it yet.
+    unasked: Option<Unasked>,
 }
 
 /// What the upstream's closes of idle connections have taught.
@@ -68,38 +80,68 @@ struct Seen {
 }
 
 impl Pool {
+    /// An empty one, of one worker.
+    pub fn new(standing: Arc<Standing>, age_max: Option<Duration>) -> Self {
+        let count = standing.join();
+        let (idle, learned) = Default::default();
+        Self { idle, count, standing, age_max, learned }
+    }
+
     /// The most recently used connection that is still open and silent at `now`.
     pub fn take(&self, now: Instant) -> Option<Line> {
         loop {
-            let mut idle = self.idle.borrow_mut().pop()?;
+            let popped = self.idle.borrow_mut().pop();
+            self.publish();
+            let mut idle = popped?;
+            let is_over = now >= idle.until || self.standing.is_suspect(idle.since);
             match idle.line.listen(&mut Context::from_waker(Waker::noop())) {
-                Heard::Silence if now < idle.until && idle.is_silent_in_the_kernel(now) => {
-                    return Some(idle.line);
+                Heard::Silence if !is_over && idle.is_silent_in_the_kernel(now) => {
+                    return Some(self.hand_out(idle, now));
                 }
-                Heard::Silence | Heard::Bytes => {}
-                Heard::End => self.learn(&idle),
+                Heard::Silence => {}
+                Heard::End(why) => self.ended(&idle, why),
             }
         }
+    }
+
+    fn hand_out(&self, idle: Idle, now: Instant) -> Line {
+        let Idle { line, since, unasked, .. } = idle;
+        let idle = now.duration_since(since);
+        if !line.used && idle >= WARM_LIFE_MIN {
+            self.standing.survived();
+            self.standing.kept();
+        }
+        if let Some(unasked) = unasked {
+            unasked.used();
+        }
+        let idle_ms = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
+        Line { idle_ms, ..line }
     }
 
     /// Keeps a line if it is silent. The oldest one makes room. From now on the readiness of the
     /// line wakes `keeper`.
     pub fn put(&self, checked: Checked, keeper: &Waker) {
-        // A fresh one has not been listened to yet.
-        let checked = if checked.0.was_idle { Some(checked) } else { checked.0.check(keeper) };
-        let Some(Checked(line)) = checked else { return };
+        let Checked { mut line, unasked } = checked;
         let since = Instant::now();
-        let until = since + self.idle_limit(&line);
-        if until == since {
+        let until = self.end_of(&line, since);
+        if !line.was_idle {
+            // A fresh one has not been listened to yet.
+            if let Heard::End(why) = line.listen(&mut Context::from_waker(keeper)) {
+                return self.ended(&Idle { line, since, until, unasked }, why);
+            }
+        }
+        if until <= since {
             return;
         }
         let line = Line { was_idle: true, ..line };
-        let added = Idle { line, since, until };
+        let added = Idle { line, since, until, unasked };
         let mut idle = self.idle.borrow_mut();
         if idle.len() == POOL_CONNECTIONS_MAX {
             idle.remove(0);
         }
         idle.push(added);
+        drop(idle);
+        self.publish();
     }
 
     /// How many connections are idle.
@@ -112,9 +154,31 @@ impl Pool {
         self.len() == 0
     }
 
-    /// How many idle connections have more than [`WARM_RENEWAL`] to live.
-    pub fn ready(&self, now: Instant) -> usize {
-        self.idle.borrow().iter().filter(|idle| now + WARM_RENEWAL < idle.until).count()
+    /// How many connections are idle, and how many have more than [`WARM_RENEWAL`] to live.
+    pub(super) fn own(&self, now: Instant) -> Own {
+        let idle = self.idle.borrow();
+        let ready = idle.iter().filter(|idle| now + WARM_RENEWAL < idle.until).count();
+        Own { idle: idle.len(), ready }
+    }
+
+    /// When a connection that no request has come for will have lived for as long as one needs to
+    /// be of use.
+    pub(super) fn proof(&self) -> Option<Instant> {
+        let idle = self.idle.borrow();
+        idle.iter().filter(|idle| !idle.line.used).map(|idle| idle.since + WARM_LIFE_MIN).min()
+    }
+
+    /// Whether `line` is too old to be kept.
+    pub fn is_aged(&self, line: &Line) -> bool {
+        self.age_max.is_some_and(|age| line.transport.opened().elapsed() >= age)
+    }
+
+    /// Removes those that may be as dead as a connection that was idle for so long before it died
+    /// without a word. The other workers see to theirs when they take one.
+    pub fn suspect(&self, idle: Duration) {
+        self.standing.suspect(idle, Instant::now());
+        self.idle.borrow_mut().retain(|idle| !self.standing.is_suspect(idle.since));
+        self.publish();
     }
 
     /// Removes what is over, and learns from it. Gives the end of the connection that ends first.
@@ -122,14 +186,32 @@ impl Pool {
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|idle| match idle.line.listen(cx) {
-            Heard::Silence => now < idle.until,
-            Heard::End => {
-                self.learn(idle);
+            Heard::Silence => {
+                let goes_on = now < idle.until;
+                if !goes_on && !idle.line.used {
+                    self.standing.kept();
+                }
+                goes_on
+            }
+            Heard::End(why) => {
+                self.ended(idle, why);
                 false
             }
-            Heard::Bytes => false,
         });
-        idle.iter().map(|idle| idle.until).min()
+        let next = idle.iter().map(|idle| idle.until).min();
+        drop(idle);
+        self.publish();
+        next
+    }
+
+    fn publish(&self) {
+        self.count.store(self.len(), Ordering::Relaxed);
+    }
+
+    /// When `line`, idle since `since`, has to go.
+    fn end_of(&self, line: &Line, since: Instant) -> Instant {
+        let idle = since + self.idle_limit(line);
+        self.age_max.map_or(idle, |age| idle.min(line.transport.opened() + age))
     }
 
     /// How long `line` may stay idle.
@@ -137,6 +219,15 @@ impl Pool {
         let learned = self.closing_limit(line.used);
         let told = line.keep_alive.map(below);
         [learned, told].into_iter().flatten().fold(POOL_IDLE_MAX, Duration::min)
+    }
+
+    /// Learns from a line that the upstream has ended.
+    fn ended(&self, idle: &Idle, why: Ending) {
+        self.learn(idle);
+        if !idle.line.used {
+            let is_early = idle.line.transport.opened().elapsed() < WARM_LIFE_MIN;
+            self.standing.ended_unused(idle.line.transport.opened(), is_early.then_some(why));
+        }
     }
 
     /// For how long connections may stay idle, by what was learned of the upstream.
@@ -166,16 +257,25 @@ impl Pool {
     }
 }
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.count.store(0, Ordering::Relaxed);
+    }
+}
+
 /// What a look at an idle connection found.
 enum Heard {
     Silence,
-    /// The upstream has closed it, or it broke.
-    End,
-    /// Bytes that answer nothing.
-    Bytes,
+    /// The upstream has closed it, or it broke, or bytes came that answer nothing.
+    End(Ending),
 }
 
 impl Line {
+    /// A connection that nobody has used.
+    pub fn fresh(transport: Transport) -> Self {
+        Self { transport, used: false, was_idle: false, idle_ms: 0, keep_alive: None }
+    }
+
     /// Anything but silence ends an idle connection. TLS session tickets are silence: TLS takes
     /// them in and has nothing to show.
     fn listen(&mut self, cx: &mut Context<'_>) -> Heard {
@@ -183,8 +283,9 @@ impl Line {
         let look = pin!(unconstrained(poll_fn(|cx| self.transport.poll_read(cx, &mut [0]))));
         match look.poll(cx) {
             Poll::Pending => Heard::Silence,
-            Poll::Ready(Ok(0) | Err(_)) => Heard::End,
-            Poll::Ready(Ok(_)) => Heard::Bytes,
+            Poll::Ready(Ok(0)) => Heard::End(Ending::CLOSED),
+            Poll::Ready(Ok(_)) => Heard::End(Ending::BYTES),
+            Poll::Ready(Err(error)) => Heard::End(Ending::failed(&error)),
         }
     }
 
@@ -195,7 +296,7 @@ impl Line {
     /// taken for the beginning of the next.
     pub fn check(mut self, keeper: &Waker) -> Option<Checked> {
         let heard = self.listen(&mut Context::from_waker(keeper));
-        matches!(heard, Heard::Silence).then_some(Checked(self))
+        matches!(heard, Heard::Silence).then_some(Checked { line: self, unasked: None })
     }
 }
 
@@ -219,19 +320,29 @@ impl Idle {
 
 /// A line of which nothing was heard when it was last looked at, or a fresh one.
 #[derive(Debug)]
-pub struct Checked(Line);
+pub struct Checked {
+    line: Line,
+    unasked: Option<Unasked>,
+}
 
 impl Checked {
     /// A line that nobody has used. Whatever its upstream does with it is the answer to its first
     /// request: another line would meet with the same.
-    pub fn fresh(transport: Transport) -> Self {
-        Self(Line { transport, used: false, was_idle: false, keep_alive: None })
+    pub(super) fn fresh(transport: Transport, unasked: Option<Unasked>) -> Self {
+        Self { line: Line::fresh(transport), unasked }
     }
 
     /// The line, if there is still nothing to be heard of it.
     pub fn take(self) -> Option<Line> {
-        let Self(line) = self;
-        if line.was_idle { line.check(Waker::noop()).map(|Self(line)| line) } else { Some(line) }
+        let Self { line, unasked } = self;
+        if let Some(unasked) = unasked {
+            unasked.used();
+        }
+        if line.was_idle {
+            line.check(Waker::noop()).map(|checked| checked.line)
+        } else {
+            Some(line)
+        }
     }
 }
 
@@ -254,9 +365,13 @@ mod tests {
     use tokio::task::yield_now;
     use tokio::time::sleep;
 
+    fn pool() -> Pool {
+        Pool::new(Arc::new(Standing::new("a:443", 1, 1)), None)
+    }
+
     fn line(used: bool) -> (Line, MemoryStream) {
         let (near, far) = MemoryStream::pair(64);
-        (Line { transport: Transport::from(near), used, was_idle: false, keep_alive: None }, far)
+        (Line { used, ..Line::fresh(Transport::from(near)) }, far)
     }
 
     fn sweep(pool: &Pool) {
@@ -269,7 +384,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_connection_used_last_goes_out_first() {
-        let pool = Pool::default();
+        let pool = pool();
         let ((first, _far_first), (second, mut far_second)) = (line(true), line(true));
         put(&pool, first);
         put(&pool, second);
@@ -282,7 +397,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_byte_that_nobody_asked_for_condemns_an_idle_connection() {
-        let pool = Pool::default();
+        let pool = pool();
         let (near, mut far) = line(true);
         put(&pool, near);
         let cx = &mut Context::from_waker(Waker::noop());
@@ -296,15 +411,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let near = MeteredTcp::new(listener.accept().await.unwrap().0);
-        (
-            Line {
-                transport: Transport::Tcp(Box::new(near)),
-                used: true,
-                was_idle: true,
-                keep_alive: None,
-            },
-            far,
-        )
+        let near = Line::fresh(Transport::Tcp(Box::new(near)));
+        (Line { used: true, was_idle: true, ..near }, far)
     }
 
     #[tokio::test]
@@ -326,7 +434,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_close_that_the_runtime_knows_of_condemns_a_line_before_the_keeper_has_looked() {
-        let (pool, (near, far)) = (Pool::default(), tcp_line().await);
+        let (pool, (near, far)) = (pool(), tcp_line().await);
         put(&pool, near);
         drop(far);
         let ended = poll_fn(|cx| {
@@ -339,7 +447,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_kernel_is_asked_about_a_line_that_the_upstream_may_just_be_closing() {
-        let (pool, (near, far)) = (Pool::default(), tcp_line().await);
+        let (pool, (near, far)) = (pool(), tcp_line().await);
         put(&pool, near);
         drop(far);
         // No turn of the runtime in between, which would tell it of the FIN.
@@ -350,7 +458,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn idle_connections_end_at_their_age() {
-        let pool = Pool::default();
+        let pool = pool();
         let (old, _far_old) = line(true);
         put(&pool, old);
         sleep(POOL_IDLE_MAX - Duration::from_secs(1)).await;
@@ -365,7 +473,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_connection_makes_room_when_the_pool_is_full() {
-        let pool = Pool::default();
+        let pool = pool();
         let mut ends: Vec<_> = (0..POOL_CONNECTIONS_MAX + 1)
             .map(|_| {
                 let (near, far) = line(true);
@@ -391,7 +499,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_age_at_which_the_upstream_closes_is_kept_below_from_then_on() {
-        let pool = Pool::default();
+        let pool = pool();
         let limit = after_close_at(&pool, Duration::from_secs(5), true).await;
         assert_eq!(limit, POOL_IDLE_MAX, "once is no rule");
         let limit = after_close_at(&pool, Duration::from_millis(5100), true).await;
@@ -406,7 +514,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn closes_right_after_use_are_no_idle_limit() {
-        let pool = Pool::default();
+        let pool = pool();
         for _ in 0..3 {
             let limit = after_close_at(&pool, Duration::from_millis(100), true).await;
             assert_eq!(limit, POOL_IDLE_MAX);
@@ -415,7 +523,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_that_closes_all_connections_at_once_teaches_nothing() {
-        let pool = Pool::default();
+        let pool = pool();
         let mut ends: Vec<_> = (0..9)
             .map(|_| {
                 let (near, far) = line(true);
@@ -445,7 +553,7 @@ mod tests {
     async fn what_the_upstream_says_of_its_keep_alive_is_kept_below() {
         let limit = |seconds| {
             let keep_alive = Some(Duration::from_secs(seconds));
-            Pool::default().idle_limit(&Line { keep_alive, ..line(true).0 })
+            pool().idle_limit(&Line { keep_alive, ..line(true).0 })
         };
         assert_eq!(limit(5), Duration::from_millis(4500));
         assert_eq!(limit(100), Duration::from_secs(90));

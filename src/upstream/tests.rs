@@ -2,11 +2,16 @@
 
 use super::*;
 use crate::error::{Cause, SocketError};
-use crate::limits::{WARM_BACKOFF_MIN, WARM_FOR};
+use crate::limits::{
+    POOL_IDLE_MAX, UNASKED_FORGIVEN_AFTER, UNASKED_MAX, UNASKED_PAUSE_MAX, UNASKED_PAUSE_MIN,
+    WARM_FOR, WARM_LIFE_MIN,
+};
 use crate::net::memory::{End, MemoryStream};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
+use std::io::IoSlice;
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
@@ -22,6 +27,7 @@ struct FakeState {
     down: Cell<bool>,
     dials: RefCell<Vec<Instant>>,
     ends: RefCell<Vec<MemoryStream>>,
+    opened: Notify,
 }
 
 impl Dial for Fake {
@@ -35,6 +41,7 @@ impl Dial for Fake {
             }
             let (near, far) = MemoryStream::pair(64);
             state.ends.borrow_mut().push(far);
+            state.opened.notify_one();
             Ok(Transport::from(near))
         })
     }
@@ -145,11 +152,12 @@ fn a_warm_line_that_the_upstream_closes_is_replaced_before_that_from_then_on() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
+        assert!(upstream.checkout().is_none(), "a client has come");
         for closes in 1..=2 {
             sleep(Duration::from_secs(5) + DIAL_TIME).await;
             fake.0.ends.borrow_mut().remove(0).end(End::Clean);
-            sleep(DIAL_TIME * 2).await;
-            assert_eq!(fake.dials(), closes + 1);
+            sleep(UNASKED_PAUSE_MIN * closes + DIAL_TIME * 2).await;
+            assert_eq!(fake.dials(), closes as usize + 1);
         }
         for _ in 0..100 {
             sleep(Duration::from_millis(97)).await;
@@ -186,7 +194,7 @@ fn an_upstream_that_is_down_is_dialed_less_and_less_often() {
         sleep(Duration::from_secs(120)).await;
         let dials = fake.0.dials.borrow();
         let gaps: Vec<_> = dials.windows(2).map(|pair| pair[1] - pair[0] - DIAL_TIME).collect();
-        let doubling = [1, 2, 4, 8, 16, 32].map(|factor| WARM_BACKOFF_MIN * factor);
+        let doubling = [1, 2, 4, 8, 16, 32].map(|factor| UNASKED_PAUSE_MIN * factor);
         assert_eq!(gaps, doubling);
     });
 }
@@ -227,5 +235,279 @@ fn without_warm_lines_nothing_is_opened_before_it_is_needed() {
         assert!(upstream.expect().is_none());
         sleep(Duration::from_secs(60)).await;
         assert_eq!(fake.dials(), 0);
+    });
+}
+
+/// What becomes of the connections of an upstream that opens them.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// A FIN with the handshake's end, or so long after it.
+    Closed(Duration),
+    Reset,
+    /// A byte that nobody asked for.
+    Byte,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Keeps meeting that fate for so long, in which a client connects every `clients`; gives the
+/// moments of the dials.
+async fn dials_in(time: Duration, fate: Fate, clients: Option<Duration>) -> Vec<Duration> {
+    let fake = Fake::default();
+    let upstream = fake.upstream(1);
+    let begun = Instant::now();
+    let ends = Rc::clone(&fake.0);
+    let meets_its_fate = spawn_local(async move {
+        loop {
+            ends.opened.notified().await;
+            let Some(mut end) = ends.ends.borrow_mut().pop() else { continue };
+            match fate {
+                Fate::Closed(after) => {
+                    sleep(after).await;
+                    end.end(End::Clean);
+                }
+                Fate::Reset => end.reset(),
+                Fate::Byte => {
+                    let _ = poll_fn(|cx| end.poll_write(cx, &[IoSlice::new(b"x")])).await;
+                    // It stays open.
+                    spawn_local(async move {
+                        pending::<()>().await;
+                        drop(end);
+                    });
+                }
+            }
+        }
+    });
+    while begun.elapsed() < time {
+        sleep(clients.unwrap_or(time)).await;
+        if clients.is_some() {
+            drop(upstream.expect());
+        }
+    }
+    meets_its_fate.abort();
+    let dials = fake.0.dials.borrow();
+    dials.iter().map(|dial| *dial - begun).collect()
+}
+
+#[test]
+fn an_upstream_that_ends_what_it_accepts_is_dialed_less_and_less_often() {
+    for fate in [Fate::Closed(Duration::ZERO), Fate::Closed(DIAL_TIME), Fate::Reset, Fate::Byte] {
+        run(async move {
+            let dials = dials_in(HOUR, fate, Some(DIAL_TIME)).await;
+            let gaps: Vec<_> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let pauses = (0..).map(|doublings| UNASKED_PAUSE_MIN * (1 << doublings.min(6)));
+            for (gap, pause) in gaps.iter().zip(pauses) {
+                let pause = pause.min(UNASKED_PAUSE_MAX);
+                assert!((pause..pause + DIAL_TIME * 4).contains(gap), "{fate:?}: {gaps:?}");
+            }
+            assert!((60..70).contains(&dials.len()), "{fate:?}: {}", dials.len());
+        });
+    }
+}
+
+#[test]
+fn an_upstream_that_ends_unused_connections_is_left_alone_until_a_client_comes() {
+    for fate in [Fate::Closed(Duration::ZERO), Fate::Closed(Duration::from_secs(30)), Fate::Reset] {
+        run(async move {
+            assert_eq!(dials_in(HOUR, fate, None).await.len(), 1, "{fate:?}");
+        });
+    }
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        sleep(DIAL_TIME * 2).await;
+        fake.0.ends.borrow_mut().remove(0).end(End::Clean);
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(fake.dials(), 1);
+        drop(upstream.expect());
+        sleep(DIAL_TIME * 2).await;
+        assert_eq!(fake.dials(), 2);
+        assert_eq!(upstream.0.pool.len(), 1);
+    });
+}
+
+#[test]
+fn clients_that_only_connect_have_few_connections_opened_for_them_whatever_becomes_of_those() {
+    run(async {
+        // Each lives for as long as one needs to be of use.
+        let fate = Fate::Closed(WARM_LIFE_MIN + DIAL_TIME);
+        let dials = dials_in(HOUR / 6, fate, Some(DIAL_TIME)).await;
+        let forgiven = (HOUR / 6).as_secs() / UNASKED_FORGIVEN_AFTER.as_secs();
+        assert!(dials.len() as u64 <= UNASKED_MAX as u64 + 1 + forgiven, "{}", dials.len());
+    });
+    run(async {
+        let standing = Arc::new(Standing::new("a:443", 1, 1));
+        let begun = Instant::now();
+        let all_at_once = (0..1000).filter(|_| standing.prepare(begun).is_some()).count();
+        assert_eq!(all_at_once, UNASKED_MAX + 1);
+        sleep(UNASKED_FORGIVEN_AFTER - Duration::from_millis(1)).await;
+        assert!(standing.prepare(Instant::now()).is_none());
+        sleep(Duration::from_millis(1)).await;
+        assert!(standing.prepare(Instant::now()).is_some());
+        assert!(standing.prepare(Instant::now()).is_none());
+    });
+}
+
+#[test]
+fn a_connection_that_a_request_is_sent_on_makes_room_for_another() {
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        for _ in 0..10 * UNASKED_MAX {
+            let expectation = upstream.expect();
+            sleep(DIAL_TIME + Duration::from_millis(1)).await;
+            assert!(upstream.checkout().is_some(), "a client that asks finds it ready");
+            drop(expectation);
+        }
+    });
+}
+
+#[test]
+fn a_request_never_waits_for_a_pause() {
+    run(async {
+        let fake = Fake::default();
+        fake.0.down.set(true);
+        let upstream = fake.upstream(1);
+        sleep(Duration::from_secs(50)).await;
+        fake.0.down.set(false);
+        let begun = Instant::now();
+        assert!(upstream.expect().is_some());
+        assert!(obtain(&upstream).await.unwrap().is_ok());
+        assert_eq!(begun.elapsed(), DIAL_TIME);
+        sleep(DIAL_TIME * 2).await;
+        assert_eq!(upstream.0.pool.len(), 1, "what can be reached is kept warm at once");
+    });
+}
+
+#[test]
+fn a_request_whose_own_attempt_goes_on_does_not_fail_with_another() {
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        fake.0.down.set(true);
+        let leaving = obtain(&upstream);
+        yield_now().await;
+        let waiting = obtain(&upstream);
+        yield_now().await;
+        leaving.abort();
+        sleep(DIAL_TIME / 2).await;
+        fake.0.down.set(false);
+        assert!(waiting.await.unwrap().is_ok());
+    });
+}
+
+/// Workers of one process, each with a part of the same upstream.
+fn workers<const N: usize>(fake: &Fake, warm: usize) -> [Upstream; N] {
+    let standing = Arc::new(Standing::new("a:443", warm, N));
+    [(); N].map(|()| Upstream::sharing(Box::new(fake.clone()), Arc::clone(&standing), None))
+}
+
+fn ready<const N: usize>(workers: &[Upstream; N]) -> [usize; N] {
+    workers.each_ref().map(|worker| worker.0.pool.len())
+}
+
+#[test]
+fn what_stands_ready_is_counted_for_all_workers_together() {
+    run(async {
+        let fake = Fake::default();
+        let workers = workers::<16>(&fake, 1);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(fake.dials(), 1);
+        assert_eq!(ready(&workers).iter().sum::<usize>(), 1);
+    });
+    run(async {
+        let fake = Fake::default();
+        let workers = workers::<4>(&fake, 4);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(ready(&workers), [1, 1, 1, 1], "each has its share");
+    });
+}
+
+#[test]
+fn the_worker_that_takes_a_client_opens_a_connection_for_it_and_the_next_line_is_its_own() {
+    run(async {
+        let fake = Fake::default();
+        let workers = workers::<2>(&fake, 1);
+        sleep(DIAL_TIME * 2).await;
+        assert_eq!(ready(&workers), [1, 0]);
+        let expectation = workers[1].expect();
+        sleep(DIAL_TIME * 2).await;
+        assert_eq!(ready(&workers), [1, 1]);
+        let line = workers[1].checkout().unwrap();
+        drop(expectation);
+        workers[1].give_back(Line { used: true, ..line });
+        // The other worker's ends with its age, and there is one here.
+        sleep(POOL_IDLE_MAX - Duration::from_secs(1)).await;
+        let line = workers[1].checkout().unwrap();
+        workers[1].give_back(Line { used: true, ..line });
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!((ready(&workers), fake.dials()), ([0, 1], 2));
+    });
+}
+
+#[test]
+fn what_one_worker_meets_with_the_others_need_not_try() {
+    run(async {
+        let fake = Fake::default();
+        fake.0.down.set(true);
+        let _workers = workers::<16>(&fake, 1);
+        sleep(Duration::from_secs(100)).await;
+        assert_eq!(fake.dials(), 7, "after 1, 2, 4, 8, 16 and 32 s");
+    });
+}
+
+#[test]
+fn a_connection_leaves_at_its_age_although_it_is_in_use() {
+    run(async {
+        let fake = Fake::default();
+        let age = Duration::from_secs(60);
+        let standing = Arc::new(Standing::new("a:443", 0, 1));
+        let upstream = Upstream::sharing(Box::new(fake.clone()), standing, Some(age));
+        let begun = Instant::now();
+        let mut line = obtain(&upstream).await.unwrap().unwrap();
+        while begun.elapsed() < age {
+            upstream.give_back(Line { used: true, ..line });
+            line = upstream.checkout().unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        upstream.give_back(Line { used: true, ..line });
+        assert!(upstream.checkout().is_none());
+        // An idle one does, too, long before its idle limit.
+        let line = obtain(&upstream).await.unwrap().unwrap();
+        upstream.give_back(Line { used: true, ..line });
+        sleep(age - Duration::from_secs(1)).await;
+        assert_eq!(upstream.0.pool.len(), 1);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(upstream.0.pool.len(), 0);
+    });
+}
+
+#[test]
+fn what_was_idle_as_long_as_a_connection_that_died_without_a_word_is_not_used() {
+    run(async {
+        let fake = Fake::default();
+        let [here, there] = workers::<2>(&fake, 0);
+        let mut lines = Vec::new();
+        for upstream in [&here, &here, &here, &there, &there] {
+            lines.push(Line { used: true, ..obtain(upstream).await.unwrap().unwrap() });
+        }
+        let [a, b, young, c, young_there] = <[Line; 5]>::try_from(lines).unwrap();
+        here.give_back(a);
+        sleep(Duration::from_secs(10)).await;
+        here.give_back(b);
+        there.give_back(c);
+        sleep(Duration::from_secs(100)).await;
+        let dead = here.checkout().unwrap();
+        let idle = Duration::from_millis(dead.idle_ms.into());
+        assert_eq!(idle, Duration::from_secs(100));
+        here.give_back(young);
+        there.give_back(young_there);
+        sleep(Duration::from_secs(30)).await;
+        here.suspect(idle);
+        assert_eq!(here.0.pool.len(), 1, "one that had been idle for longer is gone");
+        assert!(here.checkout().is_some(), "one that has been idle for less is not");
+        // Another worker sees it when it takes one.
+        assert!(there.checkout().is_some());
+        assert!(there.checkout().is_none());
     });
 }

@@ -139,7 +139,8 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let config = Config::parse("narrows.toml", Path::new("."), ANNOUNCED).unwrap();
     let snapshot = Snapshot::load(&config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
-    let worker = Rc::new(Worker::new(Arc::new(snapshot), admission));
+    let commons = Commons::new(&snapshot);
+    let worker = Rc::new(Worker::new(Arc::new(snapshot), admission, &commons));
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
     worker.admit(Transport::from(near), SocketAddr::from(([192, 0, 2, 1], 1)), 0);

@@ -97,7 +97,7 @@ impl Sockets {
         let snapshot = snapshot(security, origin);
         let tls = snapshot.listeners[0].tls.clone();
         let timeouts = Arc::new(snapshot.timeouts.clone());
-        let dialer = NetworkDialer::new(&snapshot.upstreams[0], timeouts);
+        let dialer = NetworkDialer::new(&snapshot.upstreams[0], timeouts, &Arc::default());
         let context = context(snapshot, Box::new(dialer));
         spawn_local(serve(context, front, tls));
 
