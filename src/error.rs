@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_malformed_request_is_the_clients_and_a_malformed_response_the_upstreams() {
-        let chunk = Cause::Chunk(ChunkError::BadLineEnd);
+        let chunk = Cause::Chunk(ChunkError::BareLf);
         assert_eq!(status(ExchangeError::client(chunk)), Some(400));
         assert_eq!(status(ExchangeError::upstream(chunk)), Some(502));
         let framing = FramingError::UnknownTransferCoding;

@@ -125,6 +125,18 @@ fn bad_head(error: HeadError) -> Answer {
             message: "The relay speaks HTTP/1.1 and HTTP/1.0.",
             fields: "",
         },
+        HeadError::MethodCase => Answer {
+            status: 501,
+            reason: "Not Implemented",
+            code: "unknown_method",
+            message: "Methods are case-sensitive, and this is a standard one in another case.",
+            fields: "",
+        },
+        HeadError::Target(error) => bad_target(error),
+        HeadError::Tls => bad_request(
+            "malformed_head",
+            "The client speaks TLS to a port of plain HTTP: use http://, or the HTTPS port.",
+        ),
         HeadError::BareLf
         | HeadError::BareCr
         | HeadError::Nul

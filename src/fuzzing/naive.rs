@@ -3,7 +3,10 @@
 //! Everything here looks at a whole input, keeps no state between calls, copies freely and knows
 //! nothing of `h1`. It is as strict as docs/protocol.md says that we are.
 
-use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
+mod size_line;
+
+use self::size_line::size_line;
+use crate::limits::{TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
 /// What the beginning of some bytes is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,13 +109,23 @@ pub(super) fn request_head(input: &[u8], limits: Limits) -> Verdict<Head> {
         [first, ..] if !is_tchar(first) => return Verdict::Bad,
         _ => {}
     }
-    let head = head(&input[start..], limits);
-    match head {
+    let input = &input[start..];
+    match head(input, limits) {
         Verdict::Whole(head) if is_request_line(&head.start_line) => {
             Verdict::Whole(Head { end: start + head.end, ..head })
         }
-        Verdict::Whole(_) => Verdict::Bad,
-        unfinished => unfinished,
+        Verdict::Partial if may_begin(input, is_request_line, |it| it.is_ascii_graphic()) => {
+            Verdict::Partial
+        }
+        Verdict::Whole(_) | Verdict::Partial | Verdict::Bad => Verdict::Bad,
+    }
+}
+
+/// Whether the start line of a head that has not ended may be one, as far as it is here.
+fn may_begin(input: &[u8], is_line: fn(&[u8]) -> bool, is_byte: fn(&u8) -> bool) -> bool {
+    match input.iter().position(|it| *it == b'\r') {
+        Some(end) if input[end..].starts_with(b"\r\n") => is_line(&input[..end]),
+        end => input[..end.unwrap_or(input.len())].iter().all(|it| *it == b' ' || is_byte(it)),
     }
 }
 
@@ -125,6 +138,9 @@ pub(super) fn response_head(input: &[u8], limits: Limits) -> Verdict<Head> {
     }
     match head(input, limits) {
         Verdict::Whole(head) if !is_status_line(&head.start_line) => Verdict::Bad,
+        Verdict::Partial if !may_begin(input, is_status_line, |it| is_field_byte(*it)) => {
+            Verdict::Bad
+        }
         verdict => verdict,
     }
 }
@@ -133,8 +149,14 @@ fn is_request_line(line: &[u8]) -> bool {
     let words: Vec<&[u8]> = line.split(|it| *it == b' ').collect();
     let [method, target, version] = words[..] else { return false };
     let is_version = version == b"HTTP/1.1" || version == b"HTTP/1.0";
-    is_token(method) && !target.is_empty() && target.iter().all(u8::is_ascii_graphic) && is_version
+    let upper = method.to_ascii_uppercase();
+    let is_standard = STANDARD_METHODS.contains(&text(&upper).as_str());
+    let is_method = is_token(method) && (method == upper || !is_standard);
+    is_method && !target.is_empty() && target.iter().all(u8::is_ascii_graphic) && is_version
 }
+
+const STANDARD_METHODS: [&str; 9] =
+    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
 fn is_status_line(line: &[u8]) -> bool {
     let version = line.starts_with(b"HTTP/1.1 ") || line.starts_with(b"HTTP/1.0 ");
@@ -211,7 +233,10 @@ pub(super) fn announced(head: &Head) -> Result<Option<Length>, ()> {
         ([coding], []) if coding.eq_ignore_ascii_case(b"chunked") && !head.is_http10() => {
             Ok(Some(Length::Chunked))
         }
-        ([], [digits]) => number(digits).map(|it| Some(Length::Exact(it))).ok_or(()),
+        ([], [digits]) => match number(digits) {
+            Some(length) if i64::try_from(length).is_ok() => Ok(Some(Length::Exact(length))),
+            _ => Err(()),
+        },
         _ => Err(()),
     }
 }
@@ -295,29 +320,6 @@ fn read_chunks(input: &[u8], body: &mut Body) -> Verdict<()> {
             body.end = end;
             Verdict::Whole(())
         }
-    }
-}
-
-/// The size on a chunk's line, and the length of that line with its CRLF.
-fn size_line(input: &[u8]) -> Verdict<(u64, usize)> {
-    let digits = input.iter().take_while(|it| it.is_ascii_hexdigit()).count();
-    let is_extension = |it: &&u8| matches!(it, b'\t' | b' '..=b'~' | 0x80..);
-    let line = match input.get(digits) {
-        _ if digits > 16 => return Verdict::Bad,
-        None => return Verdict::Partial,
-        Some(_) if digits == 0 => return Verdict::Bad,
-        Some(b'\r') => digits,
-        Some(b';') => digits + input[digits..].iter().take_while(is_extension).count(),
-        Some(_) => return Verdict::Bad,
-    };
-    if line > CHUNK_LINE_BYTES_MAX {
-        return Verdict::Bad;
-    }
-    let size = text(&input[..digits]);
-    match &input[line..] {
-        [] | [b'\r'] => Verdict::Partial,
-        [b'\r', b'\n', ..] => Verdict::Whole((u64::from_str_radix(&size, 16).unwrap(), line + 2)),
-        _ => Verdict::Bad,
     }
 }
 

@@ -5,15 +5,16 @@
 //! tokio, under a fuzzer and in a unit test.
 //!
 //! It is strict where leniency has led to request smuggling: a size line ends in CRLF and in
-//! nothing else, holds 1 to 16 hex digits without any blank, and is at most
-//! [`CHUNK_LINE_BYTES_MAX`] long. Extensions are skipped and dropped; a trailer section is
-//! measured, not interpreted.
+//! nothing else, holds 1 to 16 hex digits, is at most [`CHUNK_LINE_BYTES_MAX`] long, and what
+//! stands behind the digits is an extension by the letter (section 7.1.1), which is dropped.
+//! Blanks are taken where the grammar has them, around `;` and `=`, and nowhere else. A trailer
+//! section is measured, not interpreted.
 //!
 //! Not here: writing chunks (`h1::encode`), reading trailer sections (`h1::head`), and deciding
 //! *whether* a message is chunked (`h1::framing`).
 
 use super::lines::{LineError, SectionScanner};
-use super::token::hex_value;
+use super::token::{hex_value, is_ows, is_tchar};
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// What lies at the front of the input. Every number counts bytes for the caller to skip.
@@ -39,15 +40,21 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChunkError {
-    /// The size is not `1*HEXDIG` with `;` or CRLF right behind it: a sign, a blank, nothing. The
-    /// RFC's grammar lets a recipient take blanks in front of `;`; parsers differ about them.
+    /// The size is not `1*HEXDIG` with CRLF, or blanks and `;`, right behind it: a sign, a blank at
+    /// the line's end, nothing.
     BadSize,
-    /// The size has more than 16 digits, leading zeros included, and so perhaps more than 64 bits.
+    /// The size has more than 16 digits, leading zeros included, or more than 63 bits: others count
+    /// in numbers with a sign.
     SizeTooLarge,
+    /// What stands behind a `;` is no extension (section 7.1.1): no name, no value behind `=`, an
+    /// open quote, a byte that is none of a token.
+    BadExtension,
     /// The size line is over [`CHUNK_LINE_BYTES_MAX`].
     LineTooLong,
-    /// A bare CR or LF in a size line, an extension or the trailer section.
-    BadLineEnd,
+    /// LF without CR before it, in a size line, an extension or the trailer section.
+    BareLf,
+    /// CR without LF behind it, in the same places.
+    BareCr,
     /// A control byte but HTAB in an extension, or NUL in the trailer section.
     ControlByte,
     /// No CRLF behind the content: the chunk is not as long as it said.
@@ -138,14 +145,17 @@ impl ChunkedDecoder {
 impl From<LineError> for ChunkError {
     fn from(error: LineError) -> Self {
         match error {
-            LineError::BareLf | LineError::BareCr => Self::BadLineEnd,
+            LineError::BareLf => Self::BareLf,
+            LineError::BareCr => Self::BareCr,
             LineError::Nul => Self::ControlByte,
         }
     }
 }
 
-/// Most digits of a size: 64 bits. With this many the arithmetic cannot overflow.
+/// Most digits of a size. With this many the arithmetic cannot overflow.
 const SIZE_DIGITS_MAX: usize = 16;
+/// The largest size.
+const SIZE_MAX: u64 = i64::MAX as u64;
 
 /// `chunk-size [ chunk-ext ] CRLF`.
 struct SizeLine {
@@ -167,13 +177,17 @@ fn read_size_line(input: &[u8]) -> Result<Option<SizeLine>, ChunkError> {
         size = size << 4 | u64::from(value);
         digits += 1;
     }
+    // Nothing of a line's rest makes it right.
+    if size > SIZE_MAX {
+        return Err(ChunkError::SizeTooLarge);
+    }
     let line_end = match input.get(digits) {
         None => return Ok(None),
         // Said as what it is, also where the size is missing.
-        Some(b'\n') => return Err(ChunkError::BadLineEnd),
+        Some(b'\n') => return Err(ChunkError::BareLf),
         Some(_) if digits == 0 => return Err(ChunkError::BadSize),
         Some(b'\r') => digits,
-        Some(b';') => match find_extension_end(input, digits)? {
+        Some(b';' | b' ' | b'\t') => match find_extension_end(input, digits)? {
             None => return Ok(None),
             Some(end) => end,
         },
@@ -182,22 +196,91 @@ fn read_size_line(input: &[u8]) -> Result<Option<SizeLine>, ChunkError> {
     match input.get(line_end + 1) {
         None => Ok(None),
         Some(b'\n') => Ok(Some(SizeLine { size, bytes: line_end + b"\r\n".len() })),
-        Some(_) => Err(ChunkError::BadLineEnd),
+        Some(_) => Err(ChunkError::BareCr),
     }
 }
 
 /// The position of the CR that ends the extensions which begin at `from`.
 fn find_extension_end(input: &[u8], from: usize) -> Result<Option<usize>, ChunkError> {
+    let mut at_part = Part::BeforeFirst;
     for (at, &byte) in input.iter().enumerate().skip(from) {
         match byte {
-            b'\r' => return Ok(Some(at)),
+            b'\r' if at_part.may_be_last() => return Ok(Some(at)),
             _ if at == CHUNK_LINE_BYTES_MAX => return Err(ChunkError::LineTooLong),
-            b'\n' => return Err(ChunkError::BadLineEnd),
-            b'\t' | b' '..=b'~' | 0x80.. => {}
-            _ => return Err(ChunkError::ControlByte),
+            b'\n' => return Err(ChunkError::BareLf),
+            b'\r' if at_part == Part::BeforeFirst => return Err(ChunkError::BadSize),
+            b'\r' => return Err(ChunkError::BadExtension),
+            0..=8 | 11..=31 | 127 => return Err(ChunkError::ControlByte),
+            _ => at_part = at_part.then(byte)?,
         }
     }
     Ok(None)
+}
+
+/// Where in `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` a line has got to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Behind the size, perhaps with blanks.
+    BeforeFirst,
+    /// Behind `;`.
+    BeforeName,
+    Name,
+    /// Behind a name and blanks.
+    AfterName,
+    /// Behind `=`.
+    BeforeValue,
+    Value,
+    Quoted,
+    /// Behind a backslash in quotes.
+    Escaped,
+    /// Right behind the closing quote.
+    QuoteEnd,
+    /// Behind a value and blanks.
+    AfterValue,
+}
+
+impl Part {
+    /// Whether the line may end here.
+    fn may_be_last(self) -> bool {
+        matches!(self, Self::Name | Self::Value | Self::QuoteEnd)
+    }
+
+    /// The part behind `byte`, which is neither CR nor LF nor another control byte but HTAB.
+    fn then(self, byte: u8) -> Result<Self, ChunkError> {
+        let is_blank = is_ows(byte);
+        Ok(match (self, byte) {
+            (Self::Quoted, b'"') => Self::QuoteEnd,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Quoted | Self::Escaped, _) => Self::Quoted,
+            (Self::BeforeValue, b'"') => Self::Quoted,
+            (
+                Self::BeforeFirst
+                | Self::Name
+                | Self::AfterName
+                | Self::Value
+                | Self::QuoteEnd
+                | Self::AfterValue,
+                b';',
+            ) => Self::BeforeName,
+            (Self::Name | Self::AfterName, b'=') => Self::BeforeValue,
+            (Self::BeforeFirst | Self::BeforeName | Self::BeforeValue, _) if is_blank => self,
+            (Self::Name | Self::AfterName, _) if is_blank => Self::AfterName,
+            (Self::Value | Self::QuoteEnd | Self::AfterValue, _) if is_blank => Self::AfterValue,
+            (Self::BeforeName | Self::Name, _) if is_tchar(byte) => Self::Name,
+            (Self::BeforeValue | Self::Value, _) if is_tchar(byte) => Self::Value,
+            (Self::BeforeFirst, _) => return Err(ChunkError::BadSize),
+            (
+                Self::BeforeName
+                | Self::Name
+                | Self::AfterName
+                | Self::BeforeValue
+                | Self::Value
+                | Self::QuoteEnd
+                | Self::AfterValue,
+                _,
+            ) => return Err(ChunkError::BadExtension),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -233,8 +316,8 @@ mod tests {
     #[test]
     fn sizes_are_hex_digits_without_sign_or_blank() {
         for size in [
-            "", " ", " 1", "1 ", "\t1", "1\t", "+1", "-1", "0x1", "x", "1g", "1,", "1.0", "_",
-            "1 ;a", "1\t;a", ";a", "\u{ff11}", "\0", "1\0",
+            "", " ", " 1", "1 ", "\t1", "1\t", "1 \t ", "1 a", "1 1", "+1", "-1", "0x1", "x", "1g",
+            "1,", "1.0", "_", ";a", "\u{ff11}", "\0", "1\0",
         ] {
             check(&format!("{size}\r\na\r\n0\r\n\r\n"), Err(ChunkError::BadSize));
         }
@@ -245,8 +328,9 @@ mod tests {
         for byte in 0..=u8::MAX {
             let step = ChunkedDecoder::default().step(&[b'1', byte, b'\r', b'\n']);
             let want = match byte {
-                b'\r' | b'\n' => Err(ChunkError::BadLineEnd),
-                b';' => Ok(Step::Framing(4)),
+                b'\n' => Err(ChunkError::BareLf),
+                b'\r' => Err(ChunkError::BareCr),
+                b';' => Err(ChunkError::BadExtension),
                 _ if byte.is_ascii_hexdigit() => Ok(Step::Framing(4)),
                 _ => Err(ChunkError::BadSize),
             };
@@ -255,15 +339,17 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_at_most_64_bits_and_16_digits() {
+    fn sizes_have_at_most_63_bits_and_16_digits() {
         let mut decoder = ChunkedDecoder::default();
-        assert_eq!(decoder.step(b"ffffffffffffffff\r\n"), Ok(Step::Framing(18)));
-        assert!(matches!(decoder.state, State::Content(u64::MAX)));
+        assert_eq!(decoder.step(b"7fffffffffffffff\r\n"), Ok(Step::Framing(18)));
+        assert!(matches!(decoder.state, State::Content(SIZE_MAX)));
+        check("8000000000000000\r\n", Err(ChunkError::SizeTooLarge));
+        check("ffffffffffffffff;a\r\n", Err(ChunkError::SizeTooLarge));
         check("10000000000000000\r\n", Err(ChunkError::SizeTooLarge));
         check("00000000000000001\r\na\r\n0\r\n\r\n", Err(ChunkError::SizeTooLarge));
         check("0000000000000001\r\na\r\n0000000000000000\r\n\r\n", Ok("a||"));
         assert_eq!(
-            ChunkedDecoder::default().step(&[b'f'; 17]),
+            ChunkedDecoder::default().step(&[b'1'; 17]),
             Err(ChunkError::SizeTooLarge),
             "at once, not at the end of the line"
         );
@@ -272,24 +358,96 @@ mod tests {
     #[test]
     fn extensions_are_skipped() {
         check("5;a=b\r\nhello\r\n0;c=\"d;e\";f\r\n\r\n", Ok("hello||"));
-        check("1;\r\na\r\n0; \t x\u{e9}\r\n\r\n", Ok("a||"));
+        for extension in [
+            ";a",
+            ";a;b",
+            ";a=b;c=d",
+            ";a=\"\"",
+            ";a=\"b; c=\\\"d\\\\\"",
+            ";a=\" \t~\u{e9}\\\u{e9}\";b",
+            ";!#$%&'*+-.^_`|~09=!#$%&'*+-.^_`|~09",
+        ] {
+            check(&format!("1{extension}\r\na\r\n0\r\n\r\n"), Ok("a||"));
+        }
+    }
+
+    #[test]
+    fn blanks_are_taken_where_the_grammar_of_extensions_has_them() {
+        for extension in [
+            " ;a",
+            "\t;a",
+            "; a",
+            " \t ; \t a",
+            ";a =b",
+            ";a= b",
+            ";a = b",
+            ";a=b ;c",
+            ";a=\"b\" ; c",
+            ";a ;b",
+        ] {
+            check(&format!("1{extension}\r\na\r\n0\r\n\r\n"), Ok("a||"));
+        }
+        for extension in [";a ", ";a=b ", ";a=\"b\"\t", ";a b", ";a=b c", "; ", ";a= "] {
+            check(&format!("1{extension}\r\na\r\n0\r\n\r\n"), Err(ChunkError::BadExtension));
+        }
+    }
+
+    #[test]
+    fn what_is_no_extension_is_refused() {
+        for extension in [
+            ";",
+            ";;a",
+            ";a;",
+            ";=b",
+            ";a=",
+            ";a=;b",
+            ";a==b",
+            ";a=b=c",
+            ";a=\"b",
+            ";a=\"b\\\"",
+            ";a=\"b\"c",
+            ";a=\"b\"\"c\"",
+            ";a=b\"c\"",
+            ";\"a\"",
+            ";a,b",
+            ";a/b",
+            ";a=b,c",
+            ";\u{e9}",
+            ";a=\u{e9}",
+        ] {
+            check(&format!("1{extension}\r\na\r\n0\r\n\r\n"), Err(ChunkError::BadExtension));
+        }
     }
 
     #[test]
     fn a_bare_lf_inside_a_chunk_extension_is_refused() {
-        check("5;a\nb\r\nhello\r\n0\r\n\r\n", Err(ChunkError::BadLineEnd));
+        check("5;a\nb\r\nhello\r\n0\r\n\r\n", Err(ChunkError::BareLf));
+        check("5;a=\"\nb\"\r\nhello\r\n0\r\n\r\n", Err(ChunkError::BareLf));
     }
 
     #[test]
-    fn every_byte_of_an_extension_is_htab_sp_visible_or_obs_text() {
+    fn every_byte_of_a_name_and_of_a_quoted_value_is_of_its_alphabet() {
         for byte in 0..=u8::MAX {
-            let step = ChunkedDecoder::default().step(&[b'1', b';', byte, b'a', b'\r', b'\n']);
-            let want = match byte {
-                b'\r' | b'\n' => Err(ChunkError::BadLineEnd),
-                b'\t' | 0x20..=0x7e | 0x80..=0xff => Ok(Step::Framing(6)),
+            let refused = |otherwise| match byte {
+                b'\n' => Err(ChunkError::BareLf),
+                b'\r' => otherwise,
+                b'\t' | 0x20..=0x7e | 0x80.. => Err(ChunkError::BadExtension),
                 _ => Err(ChunkError::ControlByte),
             };
-            assert_eq!(step, want, "{byte:#04x}");
+            let step = |line: &[u8]| ChunkedDecoder::default().step(&[line, b"\r\n"].concat());
+            let name = if is_tchar(byte) {
+                Ok(Step::Framing(6))
+            } else {
+                refused(Err(ChunkError::BadExtension))
+            };
+            // A blank in front of a name is one of those that are taken.
+            let name = if is_ows(byte) { Ok(Step::Framing(6)) } else { name };
+            assert_eq!(step(&[b'1', b';', byte, b'a']), name, "{byte:#04x}");
+            let quoted = match byte {
+                b'\t' | 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e | 0x80.. => Ok(Step::Framing(9)),
+                _ => refused(Err(ChunkError::BadExtension)),
+            };
+            assert_eq!(step(&[b'1', b';', b'a', b'=', b'"', byte, b'"']), quoted, "{byte:#04x}");
         }
     }
 
@@ -298,17 +456,21 @@ mod tests {
         for body in [
             "1\na\r\n0\r\n\r\n",
             "\n1\r\na\r\n0\r\n\r\n",
+            "1\r\na\r\n0\n\r\n",
+            "1\r\na\r\n0\r\n\n",
+            "0\r\na: b\n\r\n",
+            "0\r\na: b\r\n\n",
+        ] {
+            check(body, Err(ChunkError::BareLf));
+        }
+        for body in [
             "1\r\ra\r\n0\r\n\r\n",
             "1\ra\r\n0\r\n\r\n",
             "1;a\rb\r\na\r\n0\r\n\r\n",
-            "1\r\na\r\n0\n\r\n",
-            "1\r\na\r\n0\r\n\n",
             "1\r\na\r\n0\r\n\rx",
-            "0\r\na: b\n\r\n",
-            "0\r\na: b\r\n\n",
             "0\r\na: b\rc\r\n\r\n",
         ] {
-            check(body, Err(ChunkError::BadLineEnd));
+            check(body, Err(ChunkError::BareCr));
         }
         check("0\r\na: b\0\r\n\r\n", Err(ChunkError::ControlByte));
     }

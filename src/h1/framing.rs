@@ -47,7 +47,7 @@ pub enum ResponseTo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FramingError {
-    /// Content-Length is not one `1*DIGIT` that fits in 64 bits. Repeats are refused even when
+    /// Content-Length is not one `1*DIGIT` that fits in 63 bits. Repeats are refused even when
     /// they agree, which the RFC would let us repair: a guess about framing is not worth it.
     BadContentLength,
     /// Both Content-Length and Transfer-Encoding. Section 6.1 lets a server reject it; a gateway,
@@ -75,6 +75,9 @@ pub fn announces_body(head: &ResponseHead<'_>) -> bool {
     let announced = announced_length(&head.fields, head.version);
     !matches!(announced, Ok(None | Some(BodyLength::Exact(0))))
 }
+
+/// The longest body: others count in numbers with a sign.
+const LENGTH_MAX: u64 = i64::MAX as u64;
 
 /// Decides the body length of a request. The numbers are the rules of RFC 9112, section 6.3.
 pub fn request_body_length(head: &RequestHead<'_>) -> Result<BodyLength, FramingError> {
@@ -126,8 +129,8 @@ fn announced_length(
         (Some(_), None) => Err(FramingError::ChunkedNotFinal),
         // 5 and 6.
         (None, Some(digits)) => match parse_decimal(digits) {
-            Some(length) => Ok(Some(BodyLength::Exact(length))),
-            None => Err(FramingError::BadContentLength),
+            Some(length @ ..=LENGTH_MAX) => Ok(Some(BodyLength::Exact(length))),
+            Some(_) | None => Err(FramingError::BadContentLength),
         },
         (None, None) => Ok(None),
     }
@@ -164,7 +167,7 @@ mod tests {
     fn content_length_is_exact_also_when_it_is_zero() {
         check("Content-Length: 0\r\n", Ok(Some(Exact(0))));
         check("content-LENGTH:\t12 \r\n", Ok(Some(Exact(12))));
-        check("Content-Length: 18446744073709551615\r\n", Ok(Some(Exact(u64::MAX))));
+        check("Content-Length: 9223372036854775807\r\n", Ok(Some(Exact(LENGTH_MAX))));
     }
 
     #[test]
@@ -180,6 +183,7 @@ mod tests {
             "1.0",
             "1a",
             "\"1\"",
+            "9223372036854775808",
             "18446744073709551616",
         ] {
             check(&format!("Content-Length: {value}\r\n"), Err(BadContentLength));

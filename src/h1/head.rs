@@ -14,7 +14,8 @@
 use super::field::{FieldId, FieldLine, FieldSection};
 use super::head_error::{Message, explain, explain_field};
 use super::lines::SectionScanner;
-use super::token::{is_ows, is_tchar};
+use super::start_line::check_arrived;
+use super::token::{is_ows, is_wrong_case_of_a_standard_method};
 use crate::limits::{
     HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, LEADING_EMPTY_LINES_MAX, TRAILER_BYTES_MAX,
     TRAILER_FIELDS_MAX,
@@ -53,6 +54,10 @@ pub struct HeadReader {
     scanner: Option<SectionScanner>,
 }
 
+/// The types of the records that begin a connection of TLS, or refuse one (RFC 8446, section 5.1).
+const TLS_ALERT: u8 = 0x15;
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// Where a head stands in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadSpan {
@@ -80,7 +85,8 @@ impl HeadReader {
     /// `input` may grow between calls and must not change otherwise. Up to
     /// [`LEADING_EMPTY_LINES_MAX`] empty lines in front of a request are skipped and not counted
     /// (RFC 9112, section 2.2). Fails as soon as the bytes cannot become a head within the limit:
-    /// at a bare CR or LF, a NUL, or a first byte that begins no start line.
+    /// at a bare CR or LF, a NUL, a byte that no start line has there, or the end of a start line
+    /// that is none.
     pub fn find(
         &mut self,
         input: &[u8],
@@ -93,9 +99,17 @@ impl HeadReader {
         // Bytes beyond the limit are not looked at, so arrival does not change the verdict.
         let limit = self.start.saturating_add(limits.bytes);
         let window = input.get(..limit).unwrap_or(input);
-        if let Some(end) = scanner.find_end(window)? {
+        let (scanned, had_line) = (scanner.scanned(), scanner.has_line());
+        let found = scanner.find_end(window);
+        if let Ok(Some(end)) = found {
             return Ok(Some(HeadSpan { start: self.start, end }));
         }
+        if !had_line {
+            // What is wrong with the start line comes before what is wrong behind it.
+            let line = window.get(self.start..).unwrap_or(&[]);
+            check_arrived(self.message, line, scanned - self.start, scanner.has_line())?;
+        }
+        found?;
         match self.message {
             _ if window.len() < limit => Ok(None),
             Message::Request if !scanner.has_line() => Err(HeadError::TargetTooLong),
@@ -119,6 +133,7 @@ impl HeadReader {
                 [first, ..] if self.message.may_begin_with(*first) => {
                     return Ok(Some(SectionScanner::starting_at(self.start)));
                 }
+                [TLS_ALERT | TLS_HANDSHAKE, ..] => return Err(HeadError::Tls),
                 [_, ..] => return Err(HeadError::NotHttp),
             }
         }
@@ -158,6 +173,9 @@ impl<'b> RequestHead<'b> {
         };
         if !target.is_ascii() {
             return Err(HeadError::BadRequestLine);
+        }
+        if is_wrong_case_of_a_standard_method(method.as_bytes()) {
+            return Err(HeadError::MethodCase);
         }
         Ok(Self {
             method: method.as_bytes(),
@@ -232,16 +250,6 @@ pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_
             Err(HeadError::NotOneHead)
         }
         Err(error) => Err(explain_field(error, bytes)),
-    }
-}
-
-impl Message {
-    /// Whether a start line may begin so: with a method, or with `HTTP`.
-    fn may_begin_with(self, byte: u8) -> bool {
-        match self {
-            Self::Request => is_tchar(byte),
-            Self::Response => byte == b'H',
-        }
     }
 }
 
@@ -323,7 +331,9 @@ fn is_complete(status: httparse::Result<usize>) -> Result<(), Option<httparse::E
 
 #[cfg(test)]
 mod tests {
+    use super::super::token::is_tchar;
     use super::*;
+    use crate::h1::target::TargetError;
     use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
 
     const LIMITS: HeadLimits =
@@ -403,12 +413,14 @@ mod tests {
                 b'\r' => Ok(None),
                 b'\n' => Err(HeadError::BareLf),
                 _ if is_tchar(byte) => Ok(None),
+                0x15 | 0x16 => Err(HeadError::Tls),
                 _ => Err(HeadError::NotHttp),
             };
             assert_eq!(HeadReader::default().find(&[byte], &LIMITS), want, "{byte:#04x}");
             let want = match byte {
                 b'H' => Ok(None),
                 b'\n' => Err(HeadError::BareLf),
+                0x15 | 0x16 => Err(HeadError::Tls),
                 _ => Err(HeadError::NotHttp),
             };
             assert_eq!(HeadReader::for_response().find(&[byte], &LIMITS), want, "{byte:#04x}");
@@ -418,7 +430,7 @@ mod tests {
     #[test]
     fn bare_line_ends_and_nul_are_refused_before_the_head_is_complete() {
         for (bytes, error) in [("\n", HeadError::BareLf), ("\rx", HeadError::BareCr)] {
-            for front in ["GET", "GET / HTTP/1.1", "GET / HTTP/1.1\r\nA: b", "A / B\r\nC"] {
+            for front in ["GET", "GET / HTTP/1.1", "GET / HTTP/1.1\r\nA: b"] {
                 request(&format!("{front}{bytes}"), Err(error));
                 request(&format!("{front}{bytes}\r\n\r\n"), Err(error));
             }
@@ -429,6 +441,83 @@ mod tests {
         request("GET /\0", Err(HeadError::Nul));
         request("GET / HTTP/1.1\r\nA: b\0c\r\n\r\n", Err(HeadError::Nul));
         response("HTTP/1.1 200 O\0K\r\n\r\n", Err(HeadError::Nul));
+    }
+
+    /// As soon as a byte proves it, and at the end of the line at the latest.
+    #[test]
+    fn a_start_line_that_can_never_become_one_is_refused_before_its_head_has_ended() {
+        let target = HeadError::Target;
+        for (line, error) in [
+            ("GET /x\r\n", HeadError::BadRequestLine),
+            ("GET\r\n", HeadError::BadRequestLine),
+            ("GET / HTTP/1.1 \r\n", HeadError::BadRequestLine),
+            ("SSH-2.0-OpenSSH_9.6\r\n", HeadError::BadRequestLine),
+            ("EHLO a b c\r\n", HeadError::BadRequestLine),
+            ("hello there\x08", HeadError::BadRequestLine),
+            ("GET /\u{e9}", HeadError::BadRequestLine),
+            ("GET\t", HeadError::BadRequestLine),
+            ("GET / HTTP/2.0\r\n", HeadError::UnsupportedVersion),
+            ("PRI * HTTP/2.0\r\n", HeadError::UnsupportedVersion),
+            ("get / HTTP/1.1\r\n", HeadError::MethodCase),
+            ("Post / HTTP/1.1\r\n", HeadError::MethodCase),
+            ("connect a:1 HTTP/1.1\r\n", HeadError::MethodCase),
+            ("GET x HTTP/1.1\r\n", target(TargetError::WrongForm)),
+            ("GET /#x HTTP/1.1\r\n", target(TargetError::BadByte)),
+            ("GET ftp://a/ HTTP/1.1\r\n", target(TargetError::WrongForm)),
+        ] {
+            request(line, Err(error));
+            // What follows in the same read does not change what is said.
+            for behind in ["\n", "a\0", "A : b\r\n\r\n"] {
+                if line.ends_with('\n') {
+                    let found =
+                        HeadReader::default().find((line.to_owned() + behind).as_bytes(), &LIMITS);
+                    assert!(
+                        found == Err(error) || matches!(found, Ok(Some(_))),
+                        "{line:?} {found:?}"
+                    );
+                }
+            }
+        }
+        for line in
+            ["HTTP/1.1 20\r\n", "HTTP/1.1 200 \x01", "HTTP 200 OK\r\n", "H2\r\n", "HTTP/1.1\r\n"]
+        {
+            response(line, Err(HeadError::BadStatusLine));
+        }
+        response("HTTP/2.0 200 OK\r\n", Err(HeadError::UnsupportedVersion));
+    }
+
+    #[test]
+    fn a_start_line_that_may_become_one_is_waited_for() {
+        let limits = &LIMITS;
+        for line in [
+            "GET / HTTP/1.1\r\n",
+            "foo /a HTTP/1.0\r\nA: b\r\n",
+            "CONNECT / HTTP/1.1\r\n",
+            "G",
+            "\r\nOPTIONS * HT",
+        ] {
+            for cut in 0..=line.len() {
+                let mut reader = HeadReader::default();
+                assert_eq!(reader.find(&line.as_bytes()[..cut], limits), Ok(None), "{line:?}");
+                assert_eq!(reader.find(line.as_bytes(), limits), Ok(None), "{line:?}");
+            }
+        }
+        for line in [b"HTTP/1.1 200\r\n".as_slice(), b"HTTP/1.0 404 N\xe9\t\r\n", b"HTTP/1.1 2"] {
+            assert_eq!(HeadReader::for_response().find(line, limits), Ok(None), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn methods_that_are_standard_but_for_their_case_are_refused_and_others_are_not() {
+        for method in
+            ["get", "Get", "hEAD", "post", "Put", "delete", "Connect", "options", "trace", "patch"]
+        {
+            request(&format!("{method} / HTTP/1.1\r\n\r\n"), Err(HeadError::MethodCase));
+            request(&format!("{method} / HTTP/1.1\r\nA: b\r\n\r\n"), Err(HeadError::MethodCase));
+        }
+        for method in ["GET", "PATCH", "query", "Foo", "gets", "ge"] {
+            request(&format!("{method} / HTTP/1.1\r\n\r\n"), Ok(method));
+        }
     }
 
     #[test]
@@ -531,7 +620,7 @@ mod tests {
     #[test]
     fn every_byte_of_a_method_is_a_tchar() {
         for byte in not_line_ends() {
-            for method in [vec![byte], vec![b'G', byte], vec![b'G', byte, b'T']] {
+            for method in [vec![byte], vec![b'X', byte], vec![b'X', byte, b'Y']] {
                 let head = [method.as_slice(), b" / HTTP/1.1\r\n\r\n"].concat();
                 let parsed = RequestHead::parse(&head, &LIMITS);
                 let want = (!is_tchar(byte)).then_some(HeadError::BadRequestLine);
@@ -787,6 +876,21 @@ mod tests {
         assert_eq!(parse_trailers(&section, 1).map(parts), want, "trailers: {shown}");
     }
 
+    /// The span, if what is there is a head. A start line that is none is refused here, or before
+    /// the head has ended.
+    fn parsed(
+        message: Message,
+        bytes: &[u8],
+        span: HeadSpan,
+        limits: &HeadLimits,
+    ) -> Result<HeadSpan, HeadError> {
+        let head = &bytes[span.start..span.end];
+        match message {
+            Message::Request => RequestHead::parse(head, limits).map(|_| span),
+            Message::Response => ResponseHead::parse(head, limits).map(|_| span),
+        }
+    }
+
     /// Finds the head in `bytes` whole, in two parts cut at every offset, and byte by byte.
     #[track_caller]
     fn decide_at_every_cut(
@@ -801,7 +905,7 @@ mod tests {
             };
             for cut in cuts.chain([bytes.len()]) {
                 if let Some(decided) = reader.find(&bytes[..cut], limits).transpose() {
-                    return decided;
+                    return decided.and_then(|span| parsed(message, bytes, span, limits));
                 }
             }
             panic!("undecided: {:?}", bytes.escape_ascii().to_string());

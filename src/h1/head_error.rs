@@ -7,6 +7,9 @@
 //! Not here: deciding that it is refused (`h1::head`).
 
 use super::lines::{LineError, SectionScanner};
+use super::start_line::check_line;
+use super::target::TargetError;
+use super::token::is_tchar;
 
 /// Why a head or a trailer section is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +21,10 @@ pub enum HeadError {
     BareCr,
     /// A NUL byte (RFC 9110, section 5.5).
     Nul,
-    /// The first byte begins no head: perhaps a TLS handshake, or a body longer than announced.
+    /// The first byte begins no head: perhaps a body longer than announced.
     NotHttp,
+    /// The first byte is that of a record of TLS: its sender takes this for the port of TLS.
+    Tls,
     /// The request line alone is over the limit.
     TargetTooLong,
     /// The head, or the trailer section, is over its limit of bytes.
@@ -28,6 +33,11 @@ pub enum HeadError {
     TooManyFields,
     /// Not `method SP request-target SP HTTP-version`, each SP a single one (RFC 9112, section 3).
     BadRequestLine,
+    /// A method that is a standard one but for its case (RFC 9110, section 9.1): methods are
+    /// case-sensitive, and servers that forget it serve what another one took for unknown.
+    MethodCase,
+    /// The request-target has none of its forms.
+    Target(TargetError),
     /// Not `HTTP-version SP 3DIGIT [ SP reason-phrase ]`, or a status outside 100 to 599
     /// (RFC 9112, section 4).
     BadStatusLine,
@@ -63,6 +73,24 @@ pub(super) enum Message {
     Response,
 }
 
+impl Message {
+    /// Whether a start line may begin so: with a method, or with `HTTP`.
+    pub(super) fn may_begin_with(self, byte: u8) -> bool {
+        match self {
+            Self::Request => is_tchar(byte),
+            Self::Response => byte == b'H',
+        }
+    }
+
+    /// What a start line is that breaks its grammar.
+    pub(super) fn bad_line(self) -> HeadError {
+        match self {
+            Self::Request => HeadError::BadRequestLine,
+            Self::Response => HeadError::BadStatusLine,
+        }
+    }
+}
+
 /// Our name for what httparse found. Not on the fast path.
 pub(super) fn explain(
     error: Option<httparse::Error>,
@@ -70,35 +98,26 @@ pub(super) fn explain(
     head: &[u8],
     line: &[u8],
 ) -> HeadError {
+    if let Err(error) = check_line(message, line) {
+        return error;
+    }
     // httparse calls a control byte after what it expected there; the byte itself says more.
     if let Err(error) = SectionScanner::default().find_end(head) {
         return error.into();
     }
-    let Some(error) = error else { return HeadError::NotOneHead };
-    match (error, message) {
-        (httparse::Error::Version, _) if has_other_version(line, message) => {
-            HeadError::UnsupportedVersion
-        }
-        (
-            httparse::Error::HeaderName
+    match error {
+        None => HeadError::NotOneHead,
+        Some(
+            error @ (httparse::Error::HeaderName
             | httparse::Error::HeaderValue
-            | httparse::Error::TooManyHeaders,
-            _,
+            | httparse::Error::TooManyHeaders),
         ) => explain_field(error, head),
-        (
+        Some(
             httparse::Error::Version
             | httparse::Error::NewLine
             | httparse::Error::Status
             | httparse::Error::Token,
-            Message::Request,
-        ) => HeadError::BadRequestLine,
-        (
-            httparse::Error::Version
-            | httparse::Error::NewLine
-            | httparse::Error::Status
-            | httparse::Error::Token,
-            Message::Response,
-        ) => HeadError::BadStatusLine,
+        ) => message.bad_line(),
     }
 }
 
@@ -119,17 +138,4 @@ pub(super) fn explain_field(error: httparse::Error, bytes: &[u8]) -> HeadError {
         | httparse::Error::Token
         | httparse::Error::Version => HeadError::BadFieldName,
     }
-}
-
-/// Whether the start line is in order but for a version, well-formed, that we do not speak.
-fn has_other_version(line: &[u8], message: Message) -> bool {
-    let mut words = line.split(|&byte| byte == b' ');
-    let version = match message {
-        // httparse has accepted the two words in front of the version.
-        Message::Request => words.nth(2).filter(|_| words.next().is_none()),
-        Message::Response => words.next(),
-    };
-    let Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]) = version else { return false };
-    let is_ours = *major == b'1' && matches!(minor, b'0' | b'1');
-    major.is_ascii_digit() && minor.is_ascii_digit() && !is_ours
 }

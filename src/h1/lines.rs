@@ -65,6 +65,11 @@ impl SectionScanner {
         Ok(None)
     }
 
+    /// Everything before this position has been looked at.
+    pub fn scanned(&self) -> usize {
+        self.scanned
+    }
+
     /// Whether the section's first line is complete, and was not the empty one.
     pub fn has_line(&self) -> bool {
         self.has_line

@@ -131,16 +131,17 @@ impl Request {
 /// # Errors
 /// The first rule that the head breaks, in the order of the code.
 pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
+    if matches!(head.method, b"CONNECT" | b"TRACE") {
+        return Err(RequestError::MethodNotAllowed);
+    }
+    // What is wrong with the request line comes first, as it does when the line arrives alone.
+    let [authority, path, query] = parts(head)?;
     check_connection_options(head)?;
     let host = check_host(head)?;
     if head.fields.values(FieldId::FramingLookalike).next().is_some() {
         return Err(FramingError::Lookalike.into());
     }
     let body = request_body_length(head)?;
-    if matches!(head.method, b"CONNECT" | b"TRACE") {
-        return Err(RequestError::MethodNotAllowed);
-    }
-    let [authority, path, query] = parts(head)?;
     let authority = if authority.is_empty() { host } else { authority };
     let is_http11 = head.version == Version::Http11;
     let request = Request {

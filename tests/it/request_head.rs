@@ -240,7 +240,7 @@ async fn connect_and_trace_are_405_with_the_methods_that_are_allowed() {
 async fn every_other_method_is_forwarded_in_its_own_case() {
     let rig = Rig::new().await;
     for method in
-        ["GET", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "QUERY", "get", "M!#$%&'*+-.^_`|~"]
+        ["GET", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "QUERY", "propfind", "M!#$%&'*+-.^_`|~"]
     {
         let request = format!("{method} /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n");
         rig.forwards(method, request, forwarded(&format!("{method} /x"), "")).await;
@@ -277,8 +277,27 @@ async fn a_refusal_does_not_wait_for_the_rest_of_the_head() {
         ("a NUL", "GET /gpt/\0"),
         ("no method", "\x16\x03"),
         ("a bare CR", "GET /gpt/x HTTP/1.1\r\nHost: a\rb"),
+        ("no version", "GET /gpt/x\r\n"),
+        ("the method alone", "GET\r\n"),
+        ("another protocol", "SSH-2.0-OpenSSH_9.9\r\n"),
+        ("a wrong version and a field", "GET /gpt/x HTTP/1.10\r\nHost: a\r\n"),
+        ("a control byte", "GET /gpt/\x08"),
+        ("a byte over 127", "GET /gpt/\u{e9}"),
     ] {
         rig.refuses(label, begin, 400, "malformed_head").await;
+    }
+    rig.refuses("another version", "GET / HTTP/3.0\r\n", 505, "unsupported_version").await;
+    rig.refuses("no form of a target", "GET x HTTP/1.1\r\n", 400, "malformed_target").await;
+    rig.refuses("a method in another case", "get / HTTP/1.1\r\n", 501, "unknown_method").await;
+}
+
+/// Servers that forget that methods are case-sensitive serve what we took for unknown.
+#[tokio::test]
+async fn a_standard_method_in_another_case_is_501() {
+    let rig = Rig::new().await;
+    for method in ["get", "Get", "pOST", "connect", "Connect", "trace", "patch", "Delete", "head"] {
+        let request = format!("{method} /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n");
+        rig.refuses(method, request, 501, "unknown_method").await;
     }
 }
 

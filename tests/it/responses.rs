@@ -47,6 +47,19 @@ async fn a_bad_status_line_is_a_502() {
 }
 
 #[tokio::test]
+async fn a_bad_status_line_is_a_502_before_the_head_has_ended() {
+    let rig = Rig::new().await;
+    for line in ["HTTP/1.1 20\r\n", "HTTP/2.0 200 OK\r\n", "H2\r\n", "HTTP/1.1 200 \x01"] {
+        let mut client = rig.client(GET).await;
+        let mut upstream = rig.origin.accept().await;
+        upstream.read_head().await;
+        upstream.send(line).await;
+        expect_own_error(&mut client, 502, "upstream_malformed_response").await;
+        upstream.expect_end(End::Reset).await;
+    }
+}
+
+#[tokio::test]
 async fn a_bad_line_in_a_response_head_is_a_502() {
     let rig = Rig::new().await;
     for (label, lines) in [

@@ -97,6 +97,12 @@ fn broken() -> Vec<Case> {
         safety("the end of a chunked body", "RFC 9112 2.2")
             .sends(format!("0\r\n\r\n{SECOND}"))
             .refused(400),
+        safety("a line without a version, and no head", "RFC 9112 3: SHOULD 400")
+            .sends("GET /gpt/x\r\n")
+            .refused(400),
+        safety("a line of another protocol", "RFC 9112 3: SHOULD 400")
+            .sends("SSH-2.0-OpenSSH_9.9\r\n")
+            .refused(400),
         safety("half a request line, and the end", "RFC 9112 8: MAY answer")
             .sends("GET /gpt/x HT")
             .hangs_up()
@@ -150,9 +156,20 @@ fn methods() -> Vec<Case> {
             .or("405, end", "-")
             .or("400, end", "-")
     };
+    let lower = |name: &'static str, method: &str| {
+        safety(name, "RFC 9110 9.1: case-sensitive; some servers forget it")
+            .sends(with_line(&format!("{method} /gpt/x HTTP/1.1")) + SECOND)
+            .is("501, end", "-")
+            .or("400, end", "-")
+            .or("405, end", "-")
+    };
     vec![
         passes("a method of its own", "PURGE"),
-        passes("a lower-case method is another method", "get"),
+        passes("a lower-case method is another method", "propfind"),
+        lower("a standard method in lower case", "get"),
+        lower("a standard method with a capital", "Post"),
+        lower("CONNECT in lower case", "connect"),
+        lower("TRACE in mixed case", "tRACE"),
         passes("a method of odd token bytes", "!#$%&'*+-.^_`|~09"),
         must("OPTIONS of a path", "RFC 9110 9.3.7")
             .sends(with_line("OPTIONS /gpt/x HTTP/1.1"))
