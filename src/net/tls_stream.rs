@@ -90,6 +90,7 @@ impl TlsStream {
                     into[filled..filled + len].copy_from_slice(&bytes[..len]);
                     Pin::new(&mut self.session).consume(len);
                     filled += len;
+                    self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
                 }
                 Poll::Ready(Err(error)) if filled == 0 => return Poll::Ready(Err(error)),
                 Poll::Ready(Err(error)) => {
@@ -99,11 +100,7 @@ impl TlsStream {
                 Poll::Pending => break,
             }
         }
-        if filled == 0 {
-            return Poll::Pending;
-        }
-        self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
-        Poll::Ready(Ok(filled))
+        if filled > 0 { Poll::Ready(Ok(filled)) } else { Poll::Pending }
     }
 
     /// Whether another read, right behind one that found something, may do so, too.
@@ -286,5 +283,22 @@ mod tests {
         assert!(tls.failed.is_some(), "it was found");
         let end = read(&mut near, &mut into).await.map_err(|error| error.kind());
         assert_eq!(end, Err(ErrorKind::InvalidData));
+    }
+
+    /// More than `TLS_BYTES_WITHOUT_CONTENT_MAX`, but all of it is content.
+    #[tokio::test]
+    async fn a_client_may_send_as_much_content_at_once_as_it_likes() {
+        let (mut near, mut far) = pair().await;
+        let sent = vec![b'x'; 4 * 12_000];
+        for part in sent.chunks(12_000) {
+            write(&mut near, part).await;
+        }
+        arrived(&far, sent.len() + 4 * FRAME).await;
+        let mut into = vec![0; 64 * 1024];
+        let mut got = 0;
+        while got < sent.len() {
+            got += read(&mut far, &mut into[got..]).await.unwrap();
+        }
+        assert!(into[..got] == sent);
     }
 }
