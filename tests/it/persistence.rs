@@ -81,8 +81,10 @@ async fn pipelined_requests_are_served_one_after_the_other_in_their_order() {
         expect_bytes(&mut upstream, want).await;
         upstream.assert_silent().await;
         client.assert_silent().await;
-        let head = format!("HTTP/1.1 200 OK\r\nDate: {number}\r\nContent-Length: 2\r\n\r\n");
+        // Another answer to HEAD would spend the upstream's connection.
         let body = if want.starts_with("HEAD") { "" } else { "{}" };
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\nDate: {number}\r\nContent-Length: {length}\r\n\r\n");
         upstream.send(format!("{head}{body}")).await;
         expect_bytes(&mut client, format!("{head}{body}")).await;
     }
