@@ -127,6 +127,11 @@ pub const POOL_CONNECTIONS_MAX: usize = 64;
 /// used: no upstream is known to end idle connections sooner.
 pub const POOL_PEEK_AGE: Duration = Duration::from_secs(1);
 
+/// A 408 that closes a kept connection so soon after a request began is about the silence before
+/// it: it was on its way already, or written when the request arrived. No server's limit for a
+/// request is that short, and no round trip, with a segment lost, is longer.
+pub const IDLE_LIMIT_TOLD_WITHIN: Duration = Duration::from_secs(1);
+
 /// Closes of idle connections by the upstream are remembered for so long. Long enough to keep
 /// below its limit, short enough that a restart of it is not taken for one for ever.
 pub const CLOSING_AGE_REMEMBERED: Duration = Duration::from_secs(3600);

@@ -46,6 +46,12 @@ pub enum CloseReason {
     Draining,
 }
 
+/// Whether a final response is what some servers say when they close an idle connection (RFC 9110,
+/// section 15.5.9). It may also be an answer; what it crossed on its way tells.
+pub fn may_tell_an_idle_limit(head: &ResponseHead<'_>) -> bool {
+    head.status == 408 && !persists(head.version, &head.fields)
+}
+
 /// What to do about a response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -3,7 +3,7 @@
 use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError, Peer};
 use crate::h1::body::{BodyReader, BodyWriter};
-use crate::h1::exchange::{Exchange, ResponseError, Verdict};
+use crate::h1::exchange::{Exchange, ResponseError, Verdict, may_tell_an_idle_limit};
 use crate::h1::forward::{put_final_head, put_interim_head, put_switch_head};
 use crate::h1::head::{HeadLimits, HeadReader, ResponseHead};
 use crate::h1::reference::View;
@@ -26,6 +26,8 @@ pub(super) struct Download {
     taken: u64,
     /// The upstream has not sent a byte.
     untouched: bool,
+    /// What it has sent may be about the silence before the request.
+    idle_limit: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl Download {
             clock: IdleClock::default(),
             taken: client.transport.written(),
             untouched: true,
+            idle_limit: false,
         }
     }
 
@@ -82,6 +85,12 @@ impl Download {
     /// Whether no byte of a response has come, not even of an interim one.
     pub(super) fn is_untouched(&self) -> bool {
         self.untouched
+    }
+
+    /// Whether the response may be about the silence before the request, which can be sent once
+    /// more. It was not passed on, and is still in the inbox.
+    pub(super) fn tells_idle_limit(&self) -> bool {
+        self.idle_limit
     }
 
     /// Octets of content that came down.
@@ -155,8 +164,6 @@ impl Download {
                 Poll::Pending => Ok(Poll::Pending),
                 Poll::Ready(Ok(Fill::Bytes)) => {
                     self.untouched = false;
-                    // From here on the request is not repeated, whatever happens.
-                    upstream.outbox.take_copy();
                     Ok(Poll::Ready(()))
                 }
                 Poll::Ready(Ok(Fill::End)) => Err(ExchangeError::upstream(Cause::ClosedEarly)),
@@ -165,6 +172,12 @@ impl Download {
         };
         let head = ResponseHead::parse(&bytes[span.start..span.end], guide.head_limits)
             .map_err(malformed)?;
+        if upstream.outbox.has_copy() && may_tell_an_idle_limit(&head) {
+            self.idle_limit = true;
+            return Err(ExchangeError::upstream(Cause::ClosedEarly));
+        }
+        // From here on the request is not repeated, whatever happens.
+        upstream.outbox.take_copy();
         let verdict = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
         let view = guide.view(client);
         match verdict {

@@ -37,6 +37,8 @@ pub(super) struct PumpError {
     pub(super) status_spent: bool,
     /// The upstream has not sent a byte.
     pub(super) unanswered: bool,
+    /// What it has sent may be about the silence before the request. It is still in the inbox.
+    pub(super) idle_limit: bool,
 }
 
 /// Moves bytes until the response is complete, or something is wrong. The request's head, or
@@ -56,6 +58,7 @@ pub(super) fn pump<'s>(
             error,
             status_spent: pump.download.has_head(),
             unanswered: pump.download.is_untouched(),
+            idle_limit: pump.download.tells_idle_limit(),
         })
     })
 }

@@ -55,6 +55,11 @@ impl Recorder {
         self.is_open = true;
     }
 
+    /// How long ago the exchange began.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Whose exchanges these are.
     pub(super) fn client(&self) -> SocketAddr {
         self.client

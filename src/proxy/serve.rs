@@ -17,7 +17,7 @@ use crate::proxy::side::Side;
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::upload::Upload;
 use crate::upstream::pool::Line;
-use crate::upstream::retry::{Acknowledged, Ended, Unanswered};
+use crate::upstream::retry::{Acknowledged, Ended, TimedOut, Unanswered};
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::mem;
@@ -134,8 +134,8 @@ impl Session {
             };
             let mut upload = Upload::new(prepared.exchange.request());
             let mut attempt = Attempt::first(line, mem::take(&mut prepared.head));
+            self.recorder.connected(attempt.reused);
             loop {
-                self.recorder.connected(attempt.reused);
                 let pumped = pump(self, &mut attempt.upstream, &mut upload, prepared).await;
                 let failure = match pumped {
                     Ok(Pumped::Answered) => {
@@ -149,6 +149,11 @@ impl Session {
                     }
                     Err(failure) => failure,
                 };
+                if failure.idle_limit && !attempt.has_timed_out_before(self.recorder.elapsed()) {
+                    // It is the answer after all.
+                    attempt.upstream.outbox.take_copy();
+                    continue;
+                }
                 let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
                 attempt.upstream.transport.abort();
                 if attempt.died_without_a_word(&failure) {
@@ -167,6 +172,7 @@ impl Session {
                 prepared.exchange.start_again();
                 upload.start_again(prepared.exchange.request());
                 attempt = Attempt::second(line, sent);
+                self.recorder.connected(attempt.reused);
             }
         }
     }
@@ -314,6 +320,19 @@ impl Attempt {
         self.was_idle && failure.unanswered && failure.error.peer == Peer::Upstream && broke
     }
 
+    /// Whether a 408 is about the silence before the request, which began `elapsed` ago.
+    fn has_timed_out_before(&self, elapsed: Duration) -> bool {
+        let acknowledged = self.acknowledged();
+        TimedOut { was_idle: self.was_idle, elapsed, acknowledged }.may_be_repeated()
+    }
+
+    fn acknowledged(&self) -> Acknowledged {
+        match self.upstream.transport.nothing_acknowledged_since(self.taken_before) {
+            true => Acknowledged::Nothing,
+            false => Acknowledged::SomethingOrUnknown,
+        }
+    }
+
     /// What to send again, if the request may be repeated.
     fn repeatable_bytes(&mut self, failure: &PumpError, request: &Request) -> Option<Buffer> {
         let ended = match (failure.error.peer, failure.error.cause) {
@@ -324,14 +343,13 @@ impl Attempt {
             _ => return None,
         };
         let sent = self.upstream.outbox.take_copy()?;
+        if failure.idle_limit {
+            return Some(sent);
+        }
         let repeatable = request.is_repeatable();
-        let acknowledged = if ended == Ended::Clean
-            && !repeatable
-            && self.upstream.transport.nothing_acknowledged_since(self.taken_before)
-        {
-            Acknowledged::Nothing
-        } else {
-            Acknowledged::SomethingOrUnknown
+        let acknowledged = match ended == Ended::Clean && !repeatable {
+            true => self.acknowledged(),
+            false => Acknowledged::SomethingOrUnknown,
         };
         let unanswered = Unanswered { was_idle: self.was_idle, repeatable, ended, acknowledged };
         (failure.unanswered && unanswered.may_be_repeated()).then_some(sent)

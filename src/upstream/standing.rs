@@ -262,7 +262,8 @@ impl Standing {
     }
 
     fn milliseconds(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.origin).as_millis();
+        // From 1, because 0 stands for no moment at all.
+        let since = at.saturating_duration_since(self.origin).as_millis() + 1;
         u64::try_from(since).unwrap_or(u64::MAX)
     }
 

@@ -6,6 +6,7 @@ mod client_limits;
 mod cuts;
 mod departure;
 mod footprint;
+mod idle_limit;
 mod incomplete;
 mod memory;
 mod message;

@@ -20,7 +20,7 @@ fn up(len: usize) -> String {
 }
 
 /// A client, and an upstream whose connection has carried an exchange and is idle.
-async fn reused(bench: &Bench) -> (Wire, Wire) {
+pub(super) async fn reused(bench: &Bench) -> (Wire, Wire) {
     let mut client = bench.client();
     client.send(GET).await;
     let mut upstream = bench.upstream().await;
