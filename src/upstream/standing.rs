@@ -355,3 +355,123 @@ impl Drop for Unasked {
         self.opened();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::SocketError;
+    use crate::ops::{LogFormat, logged};
+    use tokio::runtime::Builder;
+    use tokio::time::sleep;
+    use tracing::Level;
+
+    const REFUSED: Cause = Cause::Unreachable(SocketError::REFUSED);
+
+    /// What a test on virtual time logs: level, message and cause of each line.
+    fn log_of(test: impl AsyncFnOnce(&Standing)) -> Vec<String> {
+        let log = logged(LogFormat::Text, Level::TRACE, || {
+            let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+            runtime.unwrap().block_on(test(&Standing::new("a.example:443", 1, 1)));
+        });
+        log.lines().map(|line| line.split_once("Z ").unwrap().1.to_owned()).collect()
+    }
+
+    fn fail(standing: &Standing, cause: Cause) {
+        let error = ExchangeError::upstream(cause);
+        let failure = DialFailure::at(Step::Connect, None, Duration::ZERO, error);
+        standing.failed(&failure, Instant::now());
+    }
+
+    #[track_caller]
+    fn check(log: &[String], want: &[&str]) {
+        assert_eq!(log.len(), want.len(), "{log:#?}");
+        for (line, want) in log.iter().zip(want) {
+            assert!(
+                line.trim_start().starts_with("WARN ") && line.contains(want),
+                "{want}: {line}"
+            );
+            assert!(line.contains("upstream=\"a.example:443\""), "{line}");
+        }
+    }
+
+    const UNREACHABLE: &str = "the upstream cannot be reached";
+    const ENDS_UNUSED: &str = "the upstream ends connections before a request";
+    const REACHED: &str = "the upstream can be reached again";
+    const KEEPS: &str = "the upstream keeps connections open again";
+
+    #[test]
+    fn a_trouble_is_told_when_it_begins_when_it_changes_and_when_it_ends() {
+        let log = log_of(async |standing| {
+            for _ in 0..100 {
+                fail(standing, REFUSED);
+                sleep(Duration::from_secs(60)).await;
+            }
+            fail(standing, Cause::NameNotResolved);
+            sleep(TROUBLE_CHANGES_TOLD_EVERY).await;
+            standing.reached();
+            standing.reached();
+            standing.ended_unused(Instant::now(), Some(Ending::CLOSED));
+            sleep(Duration::from_secs(5)).await;
+            standing.reached();
+            standing.survived();
+            standing.survived();
+        });
+        check(&log, &[UNREACHABLE, "upstream_name_not_resolved", REACHED, ENDS_UNUSED, KEEPS]);
+        assert!(log[0].contains("reason=\"ECONNREFUSED\" step=\"connect\""), "{}", log[0]);
+        assert!(log[3].contains("cause=\"closed\""), "{}", log[3]);
+    }
+
+    #[test]
+    fn a_trouble_that_comes_and_goes_is_told_now_and_then() {
+        let log = log_of(async |standing| {
+            for _ in 0..TROUBLE_TOLD_EVERY.as_secs() {
+                fail(standing, REFUSED);
+                standing.reached();
+                sleep(Duration::from_secs(1)).await;
+            }
+            fail(standing, REFUSED);
+        });
+        check(&log, &[UNREACHABLE, REACHED, UNREACHABLE]);
+        let log = log_of(async |standing| {
+            for _ in 0..TROUBLE_CHANGES_TOLD_EVERY.as_secs() {
+                fail(standing, REFUSED);
+                fail(standing, Cause::NameNotResolved);
+                sleep(Duration::from_secs(1)).await;
+            }
+            fail(standing, REFUSED);
+            fail(standing, Cause::NameNotResolved);
+        });
+        check(&log, &["ECONNREFUSED", "upstream_name_not_resolved"]);
+    }
+
+    #[test]
+    fn what_ends_at_its_idle_limit_is_no_trouble() {
+        let log = log_of(async |standing| {
+            standing.ended_unused(Instant::now(), None);
+            standing.survived();
+            standing.kept();
+            standing.reached();
+        });
+        check(&log, &[]);
+    }
+
+    #[test]
+    fn failures_of_dials_that_began_together_are_one() {
+        log_of(async |standing| {
+            let begun = Instant::now();
+            for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+                let begun = Instant::now();
+                sleep(Duration::from_millis(1)).await;
+                for _ in 0..8 {
+                    standing.ended_unused(begun, None);
+                }
+                let not_before = standing.state().not_before;
+                assert_eq!(not_before, Instant::now() + Duration::from_secs(pause));
+            }
+            standing.kept();
+            assert!(standing.state().not_before <= Instant::now());
+            standing.ended_unused(begun + Duration::from_secs(1), None);
+            assert_eq!(standing.state().pause, UNASKED_PAUSE_MIN, "and then from the beginning");
+        });
+    }
+}

@@ -44,4 +44,5 @@ mod target;
 mod timeouts;
 mod tls;
 mod truncation;
+mod unasked;
 mod upgrade;
