@@ -85,6 +85,11 @@ impl MeteredTcp {
         }
     }
 
+    /// Whether there is a limit on what is read, and it is reached.
+    pub fn is_exhausted(&self) -> bool {
+        self.to_read == 0
+    }
+
     /// Ready when a read may find something, as far as the runtime knows.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         // An error of the runtime, which the read meets with as well.
@@ -166,7 +171,9 @@ impl AsyncRead for MeteredTcp {
         self.is_emptied = (1..room).contains(&len);
         if self.to_read != UNLIMITED {
             let left = u32::try_from(len).ok().and_then(|len| self.to_read.checked_sub(len));
-            self.to_read = left.ok_or(ErrorKind::InvalidData)?;
+            // What was read beyond it is lost, so nothing behind it is read either.
+            self.to_read = left.unwrap_or(0);
+            left.ok_or(ErrorKind::InvalidData)?;
         }
         read
     }
@@ -271,6 +278,9 @@ mod tests {
         near.read_exact(&mut [0; 2]).await.unwrap();
         far.write_all(b"ur").await.unwrap();
         near.arrived(2).await;
+        assert_eq!(near.read(&mut [0; 2]).await.unwrap_err().kind(), ErrorKind::InvalidData);
+        far.write_all(b"x").await.unwrap();
+        near.arrived(1).await;
         assert_eq!(near.read(&mut [0; 2]).await.unwrap_err().kind(), ErrorKind::InvalidData);
     }
 

@@ -79,6 +79,9 @@ impl TlsStream {
         }
         let (tcp, tls) = self.session.parts();
         if tls.wants_read() {
+            if tcp.is_exhausted() {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
             ready!(tcp.poll_readable(cx));
         }
         let mut filled = 0;
@@ -89,6 +92,7 @@ impl TlsStream {
                     let len = bytes.len().min(into.len() - filled);
                     into[filled..filled + len].copy_from_slice(&bytes[..len]);
                     Pin::new(&mut self.session).consume(len);
+                    self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
                     filled += len;
                     self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
                 }
@@ -247,6 +251,19 @@ mod tests {
         let mut into = [0; 64];
         let (len, ()) = tokio::join!(read(&mut near, &mut into), write(&mut far, b"late"));
         assert_eq!(&into[..len.unwrap()], b"late");
+    }
+
+    /// A read of a whole scratch buffer is many of rustls's.
+    #[tokio::test]
+    async fn what_a_client_sends_is_limited_only_where_there_is_no_content_in_it() {
+        let (mut near, mut far) = pair().await;
+        let content = vec![b'x'; 48 * 1024];
+        write(&mut near, &content).await;
+        arrived(&far, content.len()).await;
+        let (mut got, mut into) = (0, vec![0; 64 * 1024]);
+        while got < content.len() {
+            got += read(&mut far, &mut into).await.unwrap();
+        }
     }
 
     #[tokio::test]
