@@ -202,8 +202,7 @@ fn is_lookalike_of(name: &str, names: &[&str]) -> bool {
 /// The lines of a response head that mean the same on either side, as they came. Without what is
 /// ours to write: framing, Connection, and Date and X-Accel-Buffering, which we may add.
 pub(super) fn end_to_end(head: &Head) -> Vec<Vec<u8>> {
-    const OURS: [&str; 11] = [
-        "alt-svc",
+    const OURS: [&str; 10] = [
         "connection",
         "content-length",
         "date",
@@ -215,6 +214,26 @@ pub(super) fn end_to_end(head: &Head) -> Vec<Vec<u8>> {
         "upgrade",
         "x-accel-buffering",
     ];
-    let fields = kept(&head.fields, head).filter(|it| !OURS.contains(&it.name.as_str()));
+    const FOR_A_WHOLE_HOST: [&str; 12] = [
+        "alt-svc",
+        "alternate-protocol",
+        "clear-site-data",
+        "expect-ct",
+        "expect-staple",
+        "nel",
+        "public-key-pins",
+        "public-key-pins-report-only",
+        "report-to",
+        "reporting-endpoints",
+        "service-worker-allowed",
+        "strict-transport-security",
+    ];
+    const ORDERS: [&str; 4] = ["x-accel-", "x-lighttpd-", "x-reproxy-", "x-sendfile"];
+    let stays = |name: &str| {
+        !OURS.contains(&name)
+            && !FOR_A_WHOLE_HOST.contains(&name)
+            && !ORDERS.iter().any(|it| name.starts_with(it))
+    };
+    let fields = kept(&head.fields, head).filter(|it| stays(&it.name));
     fields.map(|it| it.raw.clone()).collect()
 }

@@ -52,6 +52,12 @@ pub enum FieldId {
     AltSvc,
     /// `X-Accel-Buffering`: nginx's switch for response buffering.
     XAccelBuffering,
+    /// What else a server in front of us would obey: `X-Accel-*`, which nginx takes for orders to
+    /// send another file, `X-Sendfile*` and its like.
+    FrontOrder,
+    /// What a browser keeps for, or does to, the whole of a host: `Strict-Transport-Security`
+    /// (RFC 6797), `NEL`, `Report-To`, `Clear-Site-Data` and their like.
+    HostPolicy,
     /// `Idempotency-Key`: the APIs' promise that a request may be repeated.
     IdempotencyKey,
     /// `Location` (RFC 9110, section 10.2.2) and `Content-Location` (section 8.7): the whole value
@@ -76,6 +82,7 @@ impl FieldId {
         let first = name.first()?.to_ascii_lowercase();
         let (known, id) = match (name.len(), first) {
             (2, b't') => ("te", Self::Te),
+            (3, b'n') => ("nel", Self::HostPolicy),
             (3, b'v') => ("via", Self::Via),
             (4, b'h') => ("host", Self::Host),
             (4, b'd') => ("date", Self::Date),
@@ -85,27 +92,37 @@ impl FieldId {
             (7, b'r') => ("refresh", Self::Refresh),
             (7, b'a') => ("alt-svc", Self::AltSvc),
             (8, b'l') => ("location", Self::Reference),
+            (9, b'e') => ("expect-ct", Self::HostPolicy),
+            (9, b'r') => ("report-to", Self::HostPolicy),
             (10, b'c') => ("connection", Self::Connection),
             (10, b'k') => ("keep-alive", Self::KeepAlive),
             (10, b's') => ("set-cookie", Self::SetCookie),
             (12, b'c') => ("content-type", Self::ContentType),
             (12, b'm') => ("max-forwards", Self::MaxForwards),
             (14, b'c') => ("content-length", Self::ContentLength),
+            (13, b'e') => ("expect-staple", Self::HostPolicy),
             (14, b'h') => ("http2-settings", Self::Http2Settings),
+            (15, b'c') => ("clear-site-data", Self::HostPolicy),
             (15, b'i') => ("idempotency-key", Self::IdempotencyKey),
+            (15, b'p') => ("public-key-pins", Self::HostPolicy),
             (16, b'c') => ("content-location", Self::Reference),
             (16, b'p') => ("proxy-connection", Self::ProxyConnection),
             (17, b't') => ("transfer-encoding", Self::TransferEncoding),
+            (18, b'a') => ("alternate-protocol", Self::HostPolicy),
             (17, b'x') => ("x-accel-buffering", Self::XAccelBuffering),
             (19, b'p') => ("proxy-authorization", Self::ProxyAuthorization),
-            _ => return client_info(name),
+            (19, b'r') => ("reporting-endpoints", Self::HostPolicy),
+            (22, b's') => ("service-worker-allowed", Self::HostPolicy),
+            (25, b's') => ("strict-transport-security", Self::HostPolicy),
+            (27, b'p') => ("public-key-pins-report-only", Self::HostPolicy),
+            _ => return family(name),
         };
         if is_lowercase_of(known.as_bytes(), name) {
             Some(id)
         } else if reads_as(known, name) {
             id.lookalike()
         } else {
-            client_info(name)
+            family(name)
         }
     }
 
@@ -130,6 +147,8 @@ impl FieldId {
             | Self::Date
             | Self::AltSvc
             | Self::XAccelBuffering
+            | Self::FrontOrder
+            | Self::HostPolicy
             | Self::IdempotencyKey
             | Self::Reference
             | Self::Refresh
@@ -140,8 +159,18 @@ impl FieldId {
     }
 }
 
-fn client_info(name: &[u8]) -> Option<FieldId> {
-    is_client_info(name).then_some(FieldId::ClientInfo)
+/// The id of a name that is known by its beginning.
+fn family(name: &[u8]) -> Option<FieldId> {
+    if is_client_info(name) {
+        return Some(FieldId::ClientInfo);
+    }
+    let is_order = matches!(
+        name,
+        [b'x' | b'X', b'-', b'A' | b'a' | b'L' | b'l' | b'R' | b'r' | b'S' | b's', ..]
+    ) && ["x-accel-", "x-lighttpd-", "x-reproxy-", "x-sendfile"].iter().any(
+        |front| name.get(..front.len()).is_some_and(|name| is_lowercase_of(front.as_bytes(), name)),
+    );
+    is_order.then_some(FieldId::FrontOrder)
 }
 
 /// Whether `name` is `known`, which is in lower case, in any case: half the work that it is to put
@@ -251,6 +280,21 @@ mod tests {
         ("Date", FieldId::Date),
         ("Alt-Svc", FieldId::AltSvc),
         ("X-Accel-Buffering", FieldId::XAccelBuffering),
+        ("X-Accel-Redirect", FieldId::FrontOrder),
+        ("X-Accel-Limit-Rate", FieldId::FrontOrder),
+        ("X-Sendfile", FieldId::FrontOrder),
+        ("X-Lighttpd-Send-File", FieldId::FrontOrder),
+        ("Strict-Transport-Security", FieldId::HostPolicy),
+        ("NEL", FieldId::HostPolicy),
+        ("Report-To", FieldId::HostPolicy),
+        ("Reporting-Endpoints", FieldId::HostPolicy),
+        ("Expect-CT", FieldId::HostPolicy),
+        ("Expect-Staple", FieldId::HostPolicy),
+        ("Public-Key-Pins", FieldId::HostPolicy),
+        ("Public-Key-Pins-Report-Only", FieldId::HostPolicy),
+        ("Alternate-Protocol", FieldId::HostPolicy),
+        ("Clear-Site-Data", FieldId::HostPolicy),
+        ("Service-Worker-Allowed", FieldId::HostPolicy),
         ("Idempotency-Key", FieldId::IdempotencyKey),
         ("Location", FieldId::Reference),
         ("Content-Location", FieldId::Reference),
@@ -279,9 +323,13 @@ mod tests {
         }
     }
 
+    fn is_of_family(id: FieldId) -> bool {
+        matches!(id, FieldId::ClientInfo | FieldId::FrontOrder | FieldId::XAccelBuffering)
+    }
+
     #[test]
     fn a_name_with_one_other_byte_is_another_name() {
-        for (name, _) in KNOWN.iter().filter(|(_, id)| *id != FieldId::ClientInfo) {
+        for (name, _) in KNOWN.iter().filter(|(_, id)| !is_of_family(*id)) {
             for at in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();
                 other[at] = b'~';

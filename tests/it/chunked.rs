@@ -136,7 +136,13 @@ async fn a_chunked_response_is_framed_anew_without_extensions_and_with_few_trail
     for (label, body, want) in SOUND_BODIES {
         let head = |coding: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{coding}\r\n\r\n");
         let response = head("Transfer-encoding:CHUNKED") + body;
-        rig.answers(label, GET, response, head("Transfer-encoding: chunked") + want).await;
+        rig.answers(
+            label,
+            GET,
+            response,
+            head("Transfer-encoding: chunked\r\nX-Accel-Buffering: no") + want,
+        )
+        .await;
     }
 }
 
@@ -157,7 +163,8 @@ async fn a_broken_chunk_behind_a_good_one_ends_both_connections_without_a_last_c
     let mut client = rig.client(GET).await;
     let mut upstream = rig.origin.accept().await;
     upstream.read_head().await;
-    let head = "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n";
+    let head = "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\
+                X-Accel-Buffering: no\r\n\r\n2\r\nhe\r\n";
     upstream.send(head).await;
     expect_bytes(&mut client, head).await;
     upstream.send("3\nllo\r\n0\r\n\r\n").await;

@@ -181,6 +181,10 @@ async fn fields_of_one_hop_and_alt_svc_do_not_reach_the_client() {
         "Connection: x-hop\r\nX-Hop: 1",
         "Alt-Svc: h3=\":443\"; ma=86400",
         "TE: x",
+        "Strict-Transport-Security: max-age=31536000; includeSubDomains; preload",
+        "NEL: {\"max_age\":1}\r\nReport-To: {\"group\":\"a\"}\r\nReporting-Endpoints: a=\"b\"",
+        "Expect-CT: max-age=1\r\nPublic-Key-Pins: a\r\nClear-Site-Data: \"*\"",
+        "X-Accel-Redirect: /a\r\nx-accel-expires: 1\r\nX-Accel-Limit-Rate: 1\r\nX-Sendfile: /a",
     ] {
         let with = |line: &str| {
             format!("HTTP/1.1 200 OK\r\nA: 1\r\n{line}Content-Length: 0\r\nDate: d\r\nB: 2\r\n\r\n")
@@ -190,13 +194,15 @@ async fn fields_of_one_hop_and_alt_svc_do_not_reach_the_client() {
 }
 
 #[tokio::test]
-async fn an_event_stream_tells_other_proxies_not_to_buffer() {
+async fn a_stream_tells_other_proxies_not_to_buffer() {
     let rig = Rig::new().await;
     let with =
         |fields: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{fields}Content-Length: 0\r\n\r\n");
     for (label, fields) in [
         ("as OpenAI sends it", "Content-Type: text/event-stream; charset=utf-8\r\n"),
         ("in capitals", "content-type:TEXT/EVENT-STREAM\r\n"),
+        ("lines of JSON", "Content-Type: application/x-ndjson\r\n"),
+        ("gRPC-Web", "Content-Type: application/grpc-web+proto\r\n"),
     ] {
         let plain = with(fields);
         let asked =

@@ -143,7 +143,8 @@ async fn http_1_0_gets_no_chunks_and_no_trailers_but_the_end_of_the_connection()
     let rig = Rig::new().await;
     for fields in ["", "Connection: keep-alive\r\n"] {
         let request = format!("GET /gpt/x HTTP/1.0\r\nHost: a\r\n{fields}\r\n");
-        let want = "HTTP/1.1 200 OK\r\nDate: d\r\nConnection: close\r\n\r\nhello";
+        let want = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Accel-Buffering: no\r\n\
+                    Connection: close\r\n\r\nhello";
         for (label, response) in [
             (
                 "chunks",

@@ -228,22 +228,24 @@ async fn a_status_line_passes_with_its_reason_and_with_our_version() {
 async fn each_body_reaches_the_client_in_a_framing_of_ours() {
     let rig = Rig::new().await;
     let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
-    let close_delimited =
-        head("Date: d\r\nTransfer-Encoding: chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n";
+    let chunked = head("Date: d\r\nTransfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n");
+    let close_delimited = format!("{chunked}2\r\n{{}}\r\n0\r\n\r\n");
     for (label, response, want) in [
         ("a length", head("Date: d\r\ncontent-length:002\r\n") + "{}", {
             head("Date: d\r\ncontent-length: 2\r\n") + "{}"
         }),
         ("until close", head("Date: d\r\n") + "{}", close_delimited.clone()),
-        ("until close, said", head("Connection: close\r\nDate: d\r\n") + "{}", close_delimited),
+        (
+            "until close, said",
+            head("Connection: close\r\nDate: d\r\n") + "{}",
+            close_delimited.clone(),
+        ),
         (
             "until close, by HTTP/1.0",
             "HTTP/1.0 200 OK\r\nDate: d\r\n\r\n{}".to_owned(),
-            head("Date: d\r\nTransfer-Encoding: chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n",
+            close_delimited,
         ),
-        ("until close, empty", head("Date: d\r\n"), {
-            head("Date: d\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n"
-        }),
+        ("until close, empty", head("Date: d\r\n"), chunked + "0\r\n\r\n"),
         (
             "205 with a length",
             "HTTP/1.1 205 Reset\r\nDate: d\r\nContent-Length: 0\r\n\r\n".to_owned(),
@@ -290,7 +292,8 @@ async fn bytes_behind_a_response_reach_nobody_and_cost_the_upstream_its_connecti
     let rig = Rig::new().await;
     let head = |field: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{field}\r\n");
     let length = head("Content-Length: 2\r\n");
-    let chunked = head("Transfer-Encoding: chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n";
+    let chunked =
+        head("Transfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n") + "2\r\n{}\r\n0\r\n\r\n";
     for (label, request, response) in [
         ("a length", GET, length.clone() + "{}"),
         ("chunks", GET, chunked),
@@ -332,7 +335,8 @@ async fn only_a_connection_whose_response_ended_exactly_is_used_again() {
     let mut upstream = rig.origin.accept().await;
     for response in [
         "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\n{}",
-        "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n\r\n\
+         2\r\n{}\r\n0\r\n\r\n",
         "HTTP/1.1 204 No Content\r\nDate: d\r\n\r\n",
     ] {
         expect_bytes(&mut upstream, forwarded("GET /x", "")).await;

@@ -70,6 +70,8 @@ fn request_edit<'a>(id: Option<FieldId>, request: &Request, host: &'a [u8]) -> E
         | FieldId::Date
         | FieldId::AltSvc
         | FieldId::XAccelBuffering
+        | FieldId::FrontOrder
+        | FieldId::HostPolicy
         | FieldId::IdempotencyKey
         | FieldId::Reference
         | FieldId::Refresh

@@ -23,9 +23,10 @@ pub fn put_final_head(
     view: Option<&View<'_>>,
 ) {
     put_status_line(out, head);
-    let is_event_stream = is_event_stream(&head.fields);
+    let is_stream = is_stream(&head.fields);
+    let asks_not_to_buffer = is_stream || may_be_stream(response, &head.fields);
     copy_fields(out, &head.fields, |line| match line.id {
-        Some(FieldId::XAccelBuffering) if is_event_stream => Edit::Drop,
+        Some(FieldId::XAccelBuffering) if is_stream => Edit::Drop,
         Some(FieldId::Upgrade) if response.keep_upgrade => Edit::Keep,
         Some(FieldId::ContentLength) => final_length(head.fields.value(line), response),
         Some(FieldId::TransferEncoding)
@@ -38,8 +39,8 @@ pub fn put_final_head(
     if response.body == BodyLength::UntilClose && response.writer == BodyWriter::Chunked {
         out.put_slice(b"Transfer-Encoding: chunked\r\n");
     }
-    if is_event_stream {
-        // Asks an nginx in front of us not to hold events back.
+    if asks_not_to_buffer {
+        // Asks an nginx in front of us not to hold back what comes in pieces.
         out.put_slice(b"X-Accel-Buffering: no\r\n");
     }
     let has_date = head.fields.values(FieldId::Date).next().is_some();
@@ -85,7 +86,11 @@ fn response_edit<'a>(
         | FieldId::Upgrade
         | FieldId::Http2Settings
         // It invites to another port of the *upstream's* name, which is not where the client is.
-        | FieldId::AltSvc => Edit::Drop,
+        | FieldId::AltSvc
+        // It would bind the relay's name, and with it all other routes.
+        | FieldId::HostPolicy
+        // It would have an nginx in front of us send a file of its own in place of the answer.
+        | FieldId::FrontOrder => Edit::Drop,
         FieldId::Host
         | FieldId::ProxyAuthorization
         | FieldId::Trailer
@@ -146,9 +151,36 @@ fn put_connection(out: &mut BytesMut, response: &FinalResponse) {
     out.put_slice(line);
 }
 
-fn is_event_stream(fields: &FieldSection<'_>) -> bool {
+/// Whether the content is of a type that is made to be read while it comes.
+fn is_stream(fields: &FieldSection<'_>) -> bool {
+    const TYPES: [&[u8]; 11] = [
+        b"text/event-stream",
+        b"application/json-seq",
+        b"application/jsonl",
+        b"application/jsonlines",
+        b"application/ndjson",
+        b"application/stream+json",
+        b"application/vnd.amazon.eventstream",
+        b"application/x-json-stream",
+        b"application/x-jsonlines",
+        b"application/x-ndjson",
+        b"multipart/x-mixed-replace",
+    ];
+    // With whatever they carry: `application/grpc-web+proto`.
+    const FAMILIES: [&[u8]; 2] = [b"application/grpc", b"application/connect+"];
     fields.values(FieldId::ContentType).any(|value| {
-        let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
-        trim_ows(media_type).eq_ignore_ascii_case(b"text/event-stream")
+        let media_type = trim_ows(value.split(|&byte| byte == b';').next().unwrap_or_default());
+        let begins_with = |family: &&[u8]| {
+            media_type.get(..family.len()).is_some_and(|it| it.eq_ignore_ascii_case(family))
+        };
+        TYPES.iter().any(|it| media_type.eq_ignore_ascii_case(it))
+            || FAMILIES.iter().any(begins_with)
     })
+}
+
+/// Whether the content has no length, so that it may come in pieces, whatever its type. An upstream
+/// that says itself whether to buffer knows better.
+fn may_be_stream(response: &FinalResponse, fields: &FieldSection<'_>) -> bool {
+    matches!(response.body, BodyLength::Chunked | BodyLength::UntilClose)
+        && fields.values(FieldId::XAccelBuffering).next().is_none()
 }

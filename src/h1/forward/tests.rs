@@ -186,6 +186,13 @@ fn a_response_loses_fields_of_one_hop_and_the_invitation_to_another_port() {
         "Upgrade: h2c",
         "HTTP2-Settings: x",
         "Alt-Svc: h3=\":443\"; ma=86400",
+        "Strict-Transport-Security: max-age=31536000; includeSubDomains",
+        "NEL: {\"report_to\":\"cf-nel\",\"max_age\":604800}",
+        "Report-To: {}\r\nReporting-Endpoints: a=\"https://a/\"",
+        "Expect-CT: max-age=0\r\npublic-key-pins: pin-sha256=\"a\"",
+        "Clear-Site-Data: \"*\"\r\nService-Worker-Allowed: /",
+        "X-Accel-Redirect: /internal/a\r\nX-Accel-Expires: 5\r\nx-accel-limit-rate: 1",
+        "X-Sendfile: /etc/passwd",
         "Connection: x-hop\r\nX-Hop: 1",
     ] {
         let sent = format!("A: 1\r\n{line}\r\nContent-Length: 1\r\nDate: d\r\nB: 2\r\n");
@@ -236,14 +243,16 @@ fn each_body_has_one_framing_field_of_ours() {
         answered(request, &format!("HTTP/1.1 200 OK\r\n{fields}Date: d\r\n\r\n"))
     };
     let want = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+    const IN_PIECES: &str = "X-Accel-Buffering: no\r\n";
     let got = with(GET, "content-length: 007\r\n");
     assert_eq!(got, want("content-length: 7\r\nDate: d\r\n"));
     let got = with(GET, "transfer-encoding: Chunked\r\n");
-    assert_eq!(got, want("transfer-encoding: chunked\r\nDate: d\r\n"));
+    assert_eq!(got, want(&format!("transfer-encoding: chunked\r\nDate: d\r\n{IN_PIECES}")));
     let got = with(GET, "");
-    assert_eq!(got, want("Date: d\r\nTransfer-Encoding: chunked\r\n"));
+    assert_eq!(got, want(&format!("Date: d\r\nTransfer-Encoding: chunked\r\n{IN_PIECES}")));
     for fields in ["", "Transfer-Encoding: chunked\r\n"] {
-        assert_eq!(with(GET_10, fields), want("Date: d\r\nConnection: close\r\n"));
+        let closed = format!("Date: d\r\n{IN_PIECES}Connection: close\r\n");
+        assert_eq!(with(GET_10, fields), want(&closed));
     }
     let got = with(GET_10, "Content-Length: 7\r\n");
     assert_eq!(got, want("Content-Length: 7\r\nDate: d\r\nConnection: keep-alive\r\n"));
@@ -266,23 +275,60 @@ fn a_length_without_a_body_stays_only_where_it_describes_one() {
 }
 
 #[test]
-fn an_event_stream_asks_other_proxies_not_to_buffer() {
+fn a_stream_asks_other_proxies_not_to_buffer() {
     let with = |fields: &str| {
         answered(GET, &format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\nDate: d\r\n\r\n"))
     };
-    for kind in
-        ["text/event-stream", "Text/Event-Stream; charset=utf-8", "\ttext/event-stream ;a=b"]
-    {
+    for kind in [
+        "text/event-stream",
+        "Text/Event-Stream; charset=utf-8",
+        "\ttext/event-stream ;a=b",
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/json-seq",
+        "application/stream+json;charset=UTF-8",
+        "application/grpc-web",
+        "application/GRPC-web-text+proto",
+        "application/connect+json",
+        "application/vnd.amazon.eventstream",
+        "multipart/x-mixed-replace; boundary=a",
+    ] {
         for upstreams in ["", "x-accel-buffering: yes\r\n", "X-Accel-Buffering: no\r\n"] {
             let got = with(&format!("Content-Type: {kind}\r\n{upstreams}"));
             assert_eq!(got.matches("\r\nX-Accel-Buffering: no\r\n").count(), 1, "{got}");
             assert_eq!(got.to_ascii_lowercase().matches("x-accel-").count(), 1, "{got}");
         }
     }
-    for kind in ["application/json", "text/event-streams", "x-text/event-stream", "text/event"] {
+    for kind in [
+        "application/json",
+        "text/event-streams",
+        "x-text/event-stream",
+        "text/event",
+        "application/json-seqs",
+        "application/connect",
+        "",
+    ] {
         let got = with(&format!("Content-Type: {kind}\r\n"));
         assert!(!got.contains("X-Accel"), "{got}");
     }
+}
+
+#[test]
+fn a_response_without_a_length_asks_not_to_buffer_unless_its_upstream_says_more() {
+    let with = |fields: &str| answered(GET, &format!("HTTP/1.1 200 OK\r\nDate: d\r\n{fields}\r\n"));
+    let count = |head: &str| head.to_ascii_lowercase().matches("x-accel-buffering: ").count();
+    for coding in ["", "Transfer-Encoding: chunked\r\n"] {
+        for kind in ["", "Content-Type: application/json\r\n", "Content-Type: audio/mpeg\r\n"] {
+            let got = with(&format!("{coding}{kind}"));
+            assert!(got.contains("\r\nX-Accel-Buffering: no\r\n") && count(&got) == 1, "{got}");
+            let got = with(&format!("{coding}{kind}x-accel-buffering:yes\r\n"));
+            assert!(got.contains("\r\nx-accel-buffering:yes\r\n"), "{got}");
+            assert!(!got.contains("X-Accel-Buffering"), "{got}");
+        }
+    }
+    let head = answered(HEAD, "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(count(&head), 0, "{head}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(super) const SWITCH: &str =
 pub(super) const EMPTY: &str = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n";
 /// The head of a stream of events.
 pub(super) const STREAM: &str =
-    "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n";
+    "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n\r\n";
 
 /// Bytes that fit into one direction of a connection, unless the test says otherwise.
 const CAPACITY: usize = 1 << 20;
