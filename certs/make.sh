@@ -26,13 +26,15 @@ main() {
   make_own authority
   make_own impostor
   make_own authority-expired 20210101000000Z
+  make_chain
+  make_version_1
 }
 
-# make_ca NAME COMMON_NAME: NAME.pem here, its key in the work directory only.
+# make_ca NAME COMMON_NAME [PATH_LENGTH]: NAME.pem here, its key in the work directory only.
 make_ca() {
   new_key "$work/$1.key"
   cat > "$work/$1.ext" <<EXT
-basicConstraints = critical, CA:TRUE, pathlen:0
+basicConstraints = critical, CA:TRUE, pathlen:${3:-0}
 keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
@@ -51,6 +53,23 @@ basicConstraints = critical, CA:TRUE
 subjectAltName = $names
 EXT
   sign "$1" "$1.key" 'narrows test server' "${2:-$end}" -selfsign -keyfile "$1.key"
+}
+
+# chain-root.pem, chain-intermediate.pem, chain-leaf.pem and chain-leaf.key.
+make_chain() {
+  make_ca chain-root 'narrows test root' 1
+  make_ca chain-intermediate 'narrows test intermediate'
+  sign chain-intermediate "$work/chain-intermediate.key" 'narrows test intermediate' "$end" \
+    -cert chain-root.pem -keyfile "$work/chain-root.key"
+  make_leaf chain-leaf chain-intermediate "$end" "$names"
+}
+
+# version-1.pem, as `openssl x509 -req` makes it without extensions, and version-1.key.
+make_version_1() {
+  new_key version-1.key
+  openssl req -new -key version-1.key -subj '/CN=localhost' -out "$work/version-1.csr"
+  openssl x509 -req -in "$work/version-1.csr" -signkey version-1.key -days 36500 \
+    -out version-1.pem 2> /dev/null
 }
 
 # make_leaf NAME CA NOT_AFTER SUBJECT_ALT_NAMES [NOT_BEFORE]: NAME.pem (the leaf alone) and NAME.key
