@@ -4,6 +4,8 @@
 //! reading the file or from the arguments alone. Values are parsed by the same code as the file's
 //! (`config::value`), and refused with the same words. What clap refuses ends with exit code 2.
 
+mod refusal;
+
 use crate::config::problem::{Origin, Problems};
 use crate::config::url::{Endpoint, UpstreamUrl};
 use crate::config::value::{ListenAddress, Mode, RoutePath, Value};

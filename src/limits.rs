@@ -222,6 +222,9 @@ pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// quiet moment, a name being looked up.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 
+/// Between two times at which the log says what is wrong with our certificates.
+pub const CERTIFICATES_TOLD_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Between two log lines about a limit that stays reached.
 pub const LIMIT_TOLD_EVERY: Duration = Duration::from_secs(60);
 

@@ -1,6 +1,5 @@
 //! The binary: arguments, configuration, run, exit code.
 
-use clap::Parser;
 use narrows::cli::{CheckArguments, Cli, Command, RunArguments};
 use narrows::config::Config;
 use narrows::config::problem::Problems;
@@ -9,6 +8,7 @@ use narrows::{ops, server};
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 /// Something failed while running.
 const FAILED: u8 = 1;
@@ -16,7 +16,7 @@ const FAILED: u8 = 1;
 const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    match Cli::read().command {
         Command::Run(arguments) => run(&arguments),
         Command::Check(arguments) => check(&arguments),
     }
@@ -42,6 +42,21 @@ fn check(arguments: &CheckArguments) -> ExitCode {
     let loaded = Config::read(&arguments.config).and_then(|config| Snapshot::load(&config));
     match loaded {
         Ok(snapshot) => {
+            for remark in snapshot.remarks.iter() {
+                say(io::stderr(), format_args!("{}: warning: {}", remark.origin, remark.what));
+            }
+            let mut has_expired = false;
+            for certificate in &snapshot.certificates {
+                let origin = &certificate.origin;
+                for complaint in certificate.dates.complaints(SystemTime::now()) {
+                    let kind = if complaint.is_error { "" } else { "warning: " };
+                    say(io::stderr(), format_args!("{origin}: {kind}{}", complaint.what));
+                    has_expired |= complaint.is_error;
+                }
+            }
+            if has_expired {
+                return ExitCode::from(REFUSED);
+            }
             let file = arguments.config.display();
             say(io::stdout(), format_args!("{file}: ok: {}", snapshot.summary()));
             ExitCode::SUCCESS

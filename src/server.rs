@@ -1,5 +1,7 @@
 //! All workers: starting them, waiting for a signal, stopping them.
 
+mod reminder;
+
 use crate::config::snapshot::Snapshot;
 use crate::limits::{STOP_AT_ONCE_MAX, TCP_USER_TIMEOUT};
 use crate::net::admission::Admission;
@@ -10,12 +12,14 @@ use crate::ops::{
 };
 use crate::upstream::commons::Commons;
 use crate::worker::{self, Setup, Stop};
+use reminder::{remind, tell_remarks};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::SystemTime;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -49,6 +53,8 @@ impl std::error::Error for RunError {}
 /// Something the server needs at start cannot be had, or a worker ended by itself.
 pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
     check_descriptors(&snapshot);
+    tell_remarks(&snapshot.remarks);
+    let certificates = snapshot.certificates.clone();
     let listeners = open_listeners(&snapshot)?;
     let addresses = addresses(&snapshot, &listeners);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
@@ -56,6 +62,7 @@ pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
         tokio::select! {
             ended = serve(snapshot, listeners, &addresses) => ended,
             never = tell_left_out_lines() => match never {},
+            never = remind(certificates, SystemTime::now) => match never {},
         }
     });
     tell_last_left_out_lines();

@@ -110,6 +110,137 @@ fn version_and_help_go_to_stdout_and_exit_0() {
     assert!(stdout.contains("--log-format"), "{stdout}");
 }
 
+/// Whatever has become of a file of keys or certificates, and wherever it is named or pasted: what
+/// is said of it shows none of it.
+#[test]
+fn nothing_that_is_said_shows_a_part_of_a_key() {
+    let both = format!("{KEY}{CERTIFICATE}");
+    let mut mangled: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut add = |what: &str, text: String| mangled.push((what.into(), text.into_bytes()));
+    for (what, text) in [("key", KEY), ("certificate", CERTIFICATE), ("both", &both)] {
+        for (how, instead) in [("blanks", " "), ("escapes", "\\n"), ("nothing", ""), ("tabs", "\t")]
+        {
+            add(&format!("{what}: line breaks became {how}"), text.replace('\n', instead));
+            let cut = text.replace('\n', instead).replace("-----END", "");
+            add(&format!("{what}: and without an end"), cut);
+        }
+        add(&format!("{what}: without a beginning"), text.replacen("-----BEGIN", "", 1));
+        add(&format!("{what}: fewer hyphens"), text.replace("-----", "----"));
+        add(&format!("{what}: no hyphens"), text.replace('-', ""));
+        add(
+            &format!("{what}: without markers"),
+            text.lines().filter(|it| !it.starts_with('-')).collect(),
+        );
+        add(&format!("{what}: a character that is wrong"), text.replace('A', "*"));
+        add(&format!("{what}: other marks"), text.replace('\n', "\u{2028}"));
+        add(&format!("{what}: half of it"), text[..text.len() / 2].into());
+        add(&format!("{what}: as TOML"), format!("key = \"\"\"\n{text}\"\"\"\n"));
+        add(&format!("{what}: as a number of TOML"), format!("workers = {text}"));
+        add(&format!("{what}: as a workers of TOML"), format!("workers = \"\"\"{text}\"\"\""));
+    }
+    for (what, bytes) in &mangled {
+        check_silence(what, bytes);
+    }
+    let line = KEY.lines().nth(1).unwrap();
+    let value = KEY.replace('\n', "\\n");
+    for text in [
+        VALID.replace("key.pem", &value),
+        VALID.replace("certificate.pem", &value),
+        VALID.replace("127.0.0.1:0", &value),
+        VALID.replace("/gpt/", &value),
+        VALID.replace("https://api.openai.com/", &value),
+        VALID.replace("https://api.openai.com/", line),
+        VALID.replace("path", line.trim_matches(|it: char| !it.is_ascii_alphanumeric())),
+        format!("{VALID}ca = \"{value}\"\n"),
+        format!("{VALID}warm = \"{value}\"\n"),
+    ] {
+        let folder = folder(&text, KEY);
+        silent(
+            "a key in the configuration",
+            narrows(&folder, &["check", "--config", "narrows.toml"]),
+        );
+    }
+}
+
+/// Names `bytes` in every place where a file is named.
+#[track_caller]
+fn check_silence(what: &str, bytes: &[u8]) {
+    let folder = folder(VALID, KEY);
+    folder.write("mangled", bytes);
+    folder.write("none.pem", "");
+    // In each place at once, because a process takes its time.
+    let mut named = VALID.replace("key.pem", "mangled");
+    named.push_str("ca = \"mangled\"\n[[listener]]\naddress = \"127.0.0.1:8081\"\n");
+    named.push_str("certificate = \"mangled\"\nkey = \"key.pem\"\n");
+    folder.write("named.toml", named);
+    // With a certificate that is none, so that nothing begins to serve.
+    let run = ["run", "/=https://h/", "--certificate", "none.pem", "--key", "mangled"];
+    let arguments = [&["check", "--config", "named.toml"][..], &["check", "--config", "mangled"]];
+    for arguments in arguments.into_iter().chain([&run[..]]) {
+        silent(&format!("{what}, {arguments:?}"), narrows(&folder, arguments));
+    }
+}
+
+#[track_caller]
+fn silent(what: &str, (_, stdout, stderr): (i32, String, String)) {
+    let lines = [KEY, CERTIFICATE].into_iter().flat_map(str::lines);
+    let secrets = lines.filter(|line| !line.starts_with('-'));
+    for window in secrets.flat_map(|line| line.as_bytes().windows(8)) {
+        let window = str::from_utf8(window).unwrap();
+        assert!(!stdout.contains(window) && !stderr.contains(window), "{what}: {stdout}{stderr}");
+    }
+}
+
+#[test]
+fn check_warns_of_what_is_odd_about_a_certificate_and_refuses_one_that_has_expired() {
+    let [expired, expired_key, leaf, leaf_key] =
+        ["expired.pem", "expired.key", "server.pem", "server.key"].map(certs);
+    let check = |certificate: &str, key: &str| {
+        let folder = folder(VALID, key);
+        folder.write("certificate.pem", certificate);
+        narrows(&folder, &["check", "--config", "narrows.toml"])
+    };
+    let (code, stdout, stderr) = check(&expired, &expired_key);
+    assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+    let line = "narrows.toml:4: listener.certificate: the certificate in \"certificate.pem\" \
+                expired on 2021-01-01\n";
+    assert!(stderr.contains(line), "{stderr}");
+    let (code, stdout, stderr) = check(&leaf, &leaf_key);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.starts_with("narrows.toml: ok: "), "{stdout}");
+    let warning =
+        "narrows.toml:4: listener.certificate: warning: \"certificate.pem\" holds one certificate";
+    assert!(stderr.starts_with(warning), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_key_and_a_certificate_that_changed_places_are_one_problem() {
+    let folder = folder(VALID, CERTIFICATE);
+    folder.write("certificate.pem", KEY);
+    let (code, _, stderr) = narrows(&folder, &["check", "--config", "narrows.toml"]);
+    assert_eq!((code, stderr.lines().count()), (2, 1), "{stderr}");
+    assert!(stderr.contains("they have to change places"), "{stderr}");
+}
+
+#[test]
+fn a_password_in_a_url_is_not_repeated() {
+    let folder = folder(&VALID.replace("https://api", "https://user:pa55word@api"), KEY);
+    let config = ["check", "--config", "narrows.toml"];
+    for arguments in [&config[..], &["run", "/gpt/=https://user:pa55word@api.openai.com/"]] {
+        let (code, stdout, stderr) = narrows(&folder, arguments);
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("user information"), "{stderr}");
+        assert!(!stderr.contains("pa55word") && !stdout.contains("pa55word"), "{stderr}");
+    }
+}
+
+/// A file of `certs`.
+fn certs(name: &str) -> String {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
 /// A folder with a configuration, a certificate and a key.
 fn folder(config: &str, key: &str) -> Folder {
     let folder = Folder::new();

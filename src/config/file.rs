@@ -16,6 +16,7 @@ use crate::deadline::Timeouts;
 use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use crate::net::admission::AddressLimit;
+use crate::tls::credential_error::may_be_secret;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -86,7 +87,9 @@ const LIMITS: &[Key] = &[
 
 /// Reads the file at `path`; see [`Config::read`].
 pub(super) fn read(path: &Path) -> Result<Config, Problems> {
+    // Not a key that was said in its place.
     let name = path.display().to_string();
+    let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
     let text = read_text(path).map_err(|(line, what)| {
         let mut problems = Problems::default();
         problems.add(&Origin::File { name: name.as_str().into(), line, key: "".into() }, what);

@@ -8,6 +8,7 @@
 //! clock's defaults (`deadline`), the bounds that nobody may choose (`limits`).
 
 mod file;
+pub mod files;
 pub mod forward;
 pub mod network;
 pub mod problem;

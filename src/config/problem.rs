@@ -4,6 +4,7 @@
 //! Every problem is one line, `FILE:LINE: key: what is wrong; what is allowed`, and all of them
 //! are told in one go: an operator who repairs a file does not want to run `check` ten times.
 
+use crate::tls::credential_error::may_be_secret;
 use std::fmt;
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ impl Problems {
     }
 
     /// The same problems in the order of the file.
-    fn sorted(mut self) -> Self {
+    pub fn sorted(mut self) -> Self {
         self.0.sort_by_key(|problem| match problem.origin {
             Origin::File { line, .. } => line,
             Origin::Argument(_) => 0,
@@ -97,13 +98,36 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// `text` in quotes, escaped and cut to a length that a message bears.
+/// `text` in quotes, escaped and cut to a length that a message bears. What may be secret in it is
+/// left out.
 pub fn quoted(text: &str) -> String {
+    let Some(text) = without_secrets(text) else {
+        return "a text that may be secret, and is not repeated here,".to_owned();
+    };
     let mut shown: String = text.chars().take(QUOTED_CHARS_MAX).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
     format!("{shown:?}")
+}
+
+/// `text` without what may be secret in it: user information and the query of a URL. `None` when it
+/// looks like a key.
+pub fn without_secrets(text: &str) -> Option<String> {
+    if may_be_secret(text) {
+        return None;
+    }
+    // A password may hold any character, also those that end the host of a URL.
+    let (hidden, rest) = match text.rsplit_once('@') {
+        Some((user, rest)) => {
+            let scheme = user.find("://").map_or("", |at| &user[..at + "://".len()]);
+            (format!("{scheme}…@"), rest)
+        }
+        None => (String::new(), text),
+    };
+    let end = rest.find('?').filter(|at| at + 1 < rest.len());
+    let (rest, query) = end.map_or((rest, ""), |at| (&rest[..at], "?…"));
+    Some(format!("{hidden}{rest}{query}"))
 }
 
 /// The known word that `word` is most likely a slip of, if any is near enough: at most a third
@@ -137,6 +161,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::test_pem::KEY;
 
     #[test]
     fn the_distance_counts_insertions_deletions_and_substitutions() {
@@ -161,6 +186,22 @@ mod tests {
         assert_eq!(quoted("a\nb\"c"), r#""a\nb\"c""#);
         let long = "é".repeat(QUOTED_CHARS_MAX + 1);
         assert_eq!(quoted(&long).chars().count(), QUOTED_CHARS_MAX + 3);
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_repeated() {
+        let check = |text, want: &str| assert_eq!(quoted(text), format!("{want:?}"), "{text}");
+        check("https://user:pass@host/", "https://…@host/");
+        check("user:pass@host:1", "…@host:1");
+        check("/gpt/=https://a:b@c@host/x", "/gpt/=https://…@host/x");
+        check("https://host/?key=secret", "https://host/?…");
+        check("https://host/?", "https://host/?");
+        check("https://user:p?ss@host/", "https://…@host/");
+        for key in [KEY.to_owned(), KEY.replace('\n', ""), KEY.lines().nth(1).unwrap().to_owned()] {
+            assert!(quoted(&key).starts_with("a text that may be secret"), "{key}");
+        }
+        let path = "/opt/services/relay/certificates/production/of/the/year/2026/";
+        check(path, path);
     }
 
     #[test]

@@ -6,20 +6,19 @@
 //! [`UpstreamConfig`] and so its connections, upstreams with the same roots share one
 //! `ClientConfig` and so its sessions.
 
+use super::files::{Files, OwnCertificate};
 use super::forward::{ForwardConfig, ForwardUpstream, http_behind, shares_address};
 use super::network::Network;
-use super::problem::{Origin, Problems};
+use super::problem::Problems;
 use super::url::{Endpoint, Scheme};
 use super::value::{Family, Mode, ProxyVersion, Redirects};
-use super::{Config, CredentialFiles, Limits, NamedFile, RouteConfig, WORKERS_RANGE};
+use super::{Config, CredentialFiles, Limits, RouteConfig, WORKERS_RANGE};
 use crate::deadline::Timeouts;
 use crate::h1::reference::Site;
 use crate::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
-use crate::tls::credentials::{Chain, CredentialError, Inside, Key, client_config, server_config};
-use std::collections::HashMap;
+use crate::tls::credentials::Inside;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -45,6 +44,10 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     /// What may grow how large.
     pub limits: Limits,
+    /// What is odd about the files, and works.
+    pub remarks: Problems,
+    /// Those that are shown to clients.
+    pub certificates: Vec<OwnCertificate>,
 }
 
 /// One address to listen on.
@@ -143,8 +146,8 @@ impl Snapshot {
             name: (&*forward.server_name.text).into(),
         });
         let forwards = ForwardTable::new(forwards.collect());
-        let Loader { upstreams, problems, .. } = loader;
-        problems.or(Self {
+        let Loader { upstreams, files } = loader;
+        files.problems.or(Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
             routes,
@@ -153,6 +156,8 @@ impl Snapshot {
             forward_upstreams,
             timeouts: config.timeouts.clone(),
             limits: config.limits.clone(),
+            remarks: files.remarks.sorted(),
+            certificates: files.certificates,
         })
     }
 
@@ -212,14 +217,12 @@ fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{plural}")
 }
 
-/// What was loaded so far. A file that failed is remembered as `None`: it is told once.
+/// What was loaded so far.
 #[derive(Default)]
 struct Loader<'c> {
-    servers: HashMap<(PathBuf, PathBuf, Inside), Option<Arc<ServerConfig>>>,
-    clients: HashMap<(Option<PathBuf>, Inside), Option<Arc<ClientConfig>>>,
+    files: Files,
     /// Each with the first route that named it.
     upstreams: Vec<(&'c RouteConfig, UpstreamConfig)>,
-    problems: Problems,
 }
 
 impl<'c> Loader<'c> {
@@ -229,25 +232,7 @@ impl<'c> Loader<'c> {
             Mode::Http => Inside::Http,
             Mode::Tcp => Inside::Anything,
         };
-        let names = (files.certificate.path.clone(), files.key.path.clone(), inside);
-        let problems = &mut self.problems;
-        let load = || load_server(files, inside, problems);
-        self.servers.entry(names).or_insert_with(load).clone()
-    }
-
-    /// `None` stands for a problem that was noted.
-    fn client(&mut self, ca: Option<&NamedFile>, inside: Inside) -> Option<Arc<ClientConfig>> {
-        let path = ca.map(|ca| ca.path.as_path());
-        let problems = &mut self.problems;
-        let load = || match client_config(path, inside) {
-            Ok(config) => Some(config),
-            Err(error) => {
-                let origin = ca.map_or(&Origin::Argument("TLS"), |ca| &ca.origin);
-                problems.add(origin, error.to_string());
-                None
-            }
-        };
-        self.clients.entry((path.map(PathBuf::from), inside)).or_insert_with(load).clone()
+        self.files.server(files, inside)
     }
 
     /// The upstream of a forward, if it has one.
@@ -255,7 +240,7 @@ impl<'c> Loader<'c> {
         let way = forward.way.as_ref()?;
         let tls = match &forward.upstream {
             ForwardUpstream::Tls(_) => {
-                let config = self.client(way.ca.as_ref(), Inside::Anything);
+                let config = self.files.client(way.ca.as_ref(), Inside::Anything);
                 config.map(|config| UpstreamTls { config, server_name: way.tls_name.server_name() })
             }
             ForwardUpstream::Tcp(_) | ForwardUpstream::Http => None,
@@ -279,6 +264,7 @@ impl<'c> Loader<'c> {
         let tls = match route.upstream.scheme {
             Scheme::Http => None,
             Scheme::Https => self
+                .files
                 .client(route.ca.as_ref(), Inside::Http)
                 .map(|config| UpstreamTls { config, server_name: route.tls_name.server_name() }),
         };
@@ -301,26 +287,6 @@ fn same_upstream(a: &RouteConfig, b: &RouteConfig) -> bool {
         && a.tls_name == b.tls_name
         && a.proxy_protocol == b.proxy_protocol
         && a.ca.as_ref().map(|ca| &ca.path) == b.ca.as_ref().map(|ca| &ca.path)
-}
-
-fn load_server(
-    files: &CredentialFiles,
-    inside: Inside,
-    problems: &mut Problems,
-) -> Option<Arc<ServerConfig>> {
-    let CredentialFiles { certificate, key } = files;
-    let mut note = |origin: &Origin, error: &CredentialError| {
-        problems.add(origin, error.to_string());
-    };
-    let chain = Chain::read(&certificate.path).inspect_err(|e| note(&certificate.origin, e)).ok();
-    let private = Key::read(&key.path).inspect_err(|error| note(&key.origin, error)).ok();
-    server_config(chain?, private?, inside)
-        .inspect_err(|error| {
-            use CredentialError::{Mismatch, UnusableKey};
-            let key_is_wrong = matches!(error, Mismatch { .. } | UnusableKey(_));
-            note(if key_is_wrong { &key.origin } else { &certificate.origin }, error);
-        })
-        .ok()
 }
 
 /// One worker for each core that we may use.

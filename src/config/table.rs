@@ -6,7 +6,7 @@
 //!
 //! Not here: which keys there are (`file`) and what their values mean (`value`).
 
-use super::problem::{Origin, Problems, nearest, quoted};
+use super::problem::{Origin, Problems, nearest, quoted, without_secrets};
 use super::value::Value;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
@@ -266,7 +266,9 @@ impl Reader {
         match T::deserialize(ValueDeserializer::from(value)) {
             Ok(value) => Some(value),
             Err(error) => {
-                let message = error.message().replace('\n', ", ");
+                // It repeats a value that has the wrong type.
+                let message = without_secrets(&error.message().replace('\n', ", "));
+                let message = message.unwrap_or_else(|| "the type is wrong".to_owned());
                 self.problems.add(origin, format!("{message}; {allowed}"));
                 None
             }

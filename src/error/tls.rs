@@ -80,7 +80,8 @@ impl TlsFault {
         Some(Self::of_rustls(cause)).filter(|fault| matches!(fault, Self::Alert(_)))
     }
 
-    fn of_rustls(error: &rustls::Error) -> Self {
+    /// What an error of rustls says.
+    pub fn of_rustls(error: &rustls::Error) -> Self {
         use rustls::Error;
         // A foreign enum that grows, with faults of which the operator need not know more.
         match error {

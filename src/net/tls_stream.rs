@@ -184,7 +184,9 @@ impl Session for client::TlsStream<MeteredTcp> {
 mod tests {
     use super::*;
     use crate::net::transport::Transport;
-    use crate::tls::credentials::{Chain, Inside, Key, client_config, server_config};
+    use crate::tls::contents::{Chain, Key};
+    use crate::tls::credentials::{Inside, client_config, server_config};
+    use crate::tls::own::Own;
     use crate::tls::{acceptor, connector};
     use std::future::poll_fn;
     use std::io::ErrorKind;
@@ -201,8 +203,9 @@ mod tests {
         let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
         let chain = Chain::read(&certs.join("server.pem")).unwrap();
         let key = Key::read(&certs.join("server.key")).unwrap();
-        let server = server_config(chain, key, Inside::Http).unwrap();
-        let client = client_config(Some(&certs.join("ca.pem")), Inside::Http).unwrap();
+        let server = server_config(&Own::new(chain, key).unwrap(), Inside::Http).unwrap();
+        let roots = Chain::read(&certs.join("ca.pem")).unwrap();
+        let client = client_config(Some(&roots), Inside::Http).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let far = MeteredTcp::new(listener.accept().await.unwrap().0);

@@ -4,27 +4,17 @@
 //! TLS 1.2 and 1.3 through AWS-LC, ALPN `http/1.1`. Upstreams are always verified:
 //! there is no way to ask otherwise, because a request carries the API key to whoever answers.
 //! The provider is named explicitly, so that nothing depends on a process-wide default.
-//!
-//! The only user of rustls-pemfile: a thin layer over the parser in rustls-pki-types, archived by
-//! its authors because the parser moved there.
 
-use rustls_pemfile::Item;
-use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use super::contents::Chain;
+use super::credential_error::{CertificateFault, CredentialError};
+use super::own::Own;
+use crate::error::TlsFault;
 use std::sync::{Arc, LazyLock};
-use tokio_rustls::rustls;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::aws_lc_rs::{self, Ticketer};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{
-    CipherSuite, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig,
-};
+use tokio_rustls::rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
 
-/// Longest PEM file, in bytes. The bundle of all public roots is a quarter of it.
-pub const PEM_BYTES_MAX: u64 = 1024 * 1024;
 /// Servers whose sessions one client configuration remembers: the upstreams of one relay.
 const CLIENT_SESSIONS_MAX: usize = 32;
 /// Session tickets per TLS 1.3 handshake with a client. rustls sends two; clients that resume
@@ -34,129 +24,6 @@ const TICKETS_PER_HANDSHAKE: usize = 1;
 const ALPN: &[u8] = b"http/1.1";
 /// What a client may offer instead.
 const ALPN_HTTP_10: &[u8] = b"http/1.0";
-
-/// Why credentials cannot be used. Displays as one line that names the file.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum CredentialError {
-    /// The file cannot be opened or read.
-    Unreadable(PathBuf, io::Error),
-    /// The file is longer than [`PEM_BYTES_MAX`].
-    TooLong(PathBuf),
-    /// A section of the file is damaged.
-    NotPem(PathBuf, String),
-    /// No `CERTIFICATE` section.
-    NoCertificate(PathBuf),
-    /// A certificate that cannot be parsed.
-    BadCertificate(PathBuf, rustls::Error),
-    /// No private key section.
-    NoKey(PathBuf),
-    /// More than one private key: which of them is meant cannot be told.
-    SeveralKeys(PathBuf),
-    /// The private key is protected by a passphrase, and there is no one to ask for it.
-    EncryptedKey(PathBuf),
-    /// A private key of a kind that we cannot sign with, or a damaged one.
-    UnusableKey(PathBuf),
-    /// The private key belongs to another certificate.
-    Mismatch {
-        /// Where the certificate came from.
-        certificate: PathBuf,
-        /// Where the key came from.
-        key: PathBuf,
-    },
-    /// The system gave no random bytes, or rustls refuses its own settings.
-    Tls(rustls::Error),
-}
-
-impl fmt::Display for CredentialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(file, error) => write!(f, "{file:?} cannot be read: {error}"),
-            Self::TooLong(file) => write!(f, "{file:?} is longer than {PEM_BYTES_MAX} bytes"),
-            Self::NotPem(file, what) => write!(f, "{file:?} is not PEM: {}", one_line(what)),
-            Self::NoCertificate(file) => {
-                write!(f, "{file:?} holds no certificate; a PEM section CERTIFICATE is needed")
-            }
-            Self::BadCertificate(file, error) => {
-                let error = one_line(&error.to_string());
-                write!(f, "{file:?} holds a certificate that cannot be used: {error}")
-            }
-            Self::NoKey(file) => {
-                write!(f, "{file:?} holds no private key; a PEM section PRIVATE KEY is needed")
-            }
-            Self::SeveralKeys(file) => {
-                write!(f, "{file:?} holds several private keys; one is allowed")
-            }
-            Self::EncryptedKey(file) => write!(
-                f,
-                "{file:?} holds a key protected by a passphrase; one without is allowed \
-                 (openssl pkey -in FILE -out NEWFILE)"
-            ),
-            Self::UnusableKey(file) => write!(
-                f,
-                "{file:?} holds a key of an unknown kind; RSA (2048 to 8192 bits), \
-                 ECDSA (P-256, P-384, P-521) and Ed25519 are allowed"
-            ),
-            Self::Mismatch { certificate, key } => {
-                write!(f, "the key {key:?} does not belong to the certificate {certificate:?}")
-            }
-            Self::Tls(error) => write!(f, "TLS cannot be set up: {}", one_line(&error.to_string())),
-        }
-    }
-}
-
-impl std::error::Error for CredentialError {}
-
-/// A certificate chain from a file: the server's own certificate first.
-#[derive(Clone, Debug)]
-pub struct Chain {
-    file: PathBuf,
-    certificates: Vec<CertificateDer<'static>>,
-}
-
-impl Chain {
-    /// Reads all certificates of a PEM file; other sections are skipped, so that a file which
-    /// also holds the key is fine.
-    ///
-    /// # Errors
-    ///
-    /// The file is unreadable, not PEM, or holds no certificate.
-    pub fn read(file: &Path) -> Result<Self, CredentialError> {
-        let items = parse_pem(file, &read_pem(file)?)?;
-        let certificates: Vec<_> = items.into_iter().filter_map(certificate).collect();
-        if certificates.is_empty() {
-            return Err(CredentialError::NoCertificate(file.into()));
-        }
-        Ok(Self { file: file.into(), certificates })
-    }
-}
-
-/// A private key from a file.
-#[derive(Debug)]
-pub struct Key {
-    file: PathBuf,
-    key: PrivateKeyDer<'static>,
-}
-
-impl Key {
-    /// Reads the private key of a PEM file; other sections are skipped.
-    ///
-    /// # Errors
-    ///
-    /// The file is unreadable, not PEM, or does not hold exactly one key in the clear.
-    pub fn read(file: &Path) -> Result<Self, CredentialError> {
-        let pem = read_pem(file)?;
-        let mut keys = parse_pem(file, &pem)?.into_iter().filter_map(private_key);
-        match (keys.next(), keys.next()) {
-            (Some(key), None) => Ok(Self { file: file.into(), key }),
-            (Some(_), Some(_)) => Err(CredentialError::SeveralKeys(file.into())),
-            (None, _) if holds(&pem, "BEGIN ENCRYPTED PRIVATE KEY") => {
-                Err(CredentialError::EncryptedKey(file.into()))
-            }
-            (None, _) => Err(CredentialError::NoKey(file.into())),
-        }
-    }
-}
 
 /// What is spoken inside of TLS, as far as the handshake can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -173,27 +40,15 @@ pub enum Inside {
 ///
 /// # Errors
 ///
-/// The certificate cannot be parsed, the key is of a kind we cannot sign with, or they do not
-/// belong together.
-pub fn server_config(
-    chain: Chain,
-    key: Key,
-    inside: Inside,
-) -> Result<Arc<ServerConfig>, CredentialError> {
-    let signer = PROVIDER.key_provider.load_private_key(key.key.clone_key());
-    if signer.is_err() {
-        return Err(CredentialError::UnusableKey(key.file));
-    }
+/// TLS has no use for the certificate.
+pub fn server_config(own: &Own, inside: Inside) -> Result<Arc<ServerConfig>, CredentialError> {
     let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(CredentialError::Tls)?
+        .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain.certificates, key.key)
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                CredentialError::Mismatch { certificate: chain.file, key: key.file }
-            }
-            error => CredentialError::BadCertificate(chain.file, error),
+        .with_single_cert(own.chain.clone(), own.key.clone_key())
+        .map_err(|error| {
+            let fault = CertificateFault::Refused(TlsFault::of_rustls(&error));
+            CredentialError::BadCertificate(own.file.clone(), own.line, fault)
         })?;
     config.alpn_protocols = match inside {
         // A client that speaks HTTP/1.0 may say so (RFC 7301, section 6), and would be refused
@@ -206,28 +61,27 @@ pub fn server_config(
     // rustls cannot prefer ChaCha20 for such clients alone.
     config.ignore_client_order = true;
     // Without a ticketer rustls sends no TLS 1.3 tickets to be resumed by any worker.
-    config.ticketer = Ticketer::new().map_err(CredentialError::Tls)?;
+    config.ticketer = Ticketer::new()?;
     config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
     Ok(Arc::new(config))
 }
 
-/// Whom we believe to be an upstream: the built-in roots, or those in the file `ca` alone.
+/// Whom we believe to be an upstream: the built-in roots, or those in `ca` alone.
 /// Verification is always on; sessions are remembered in the configuration.
 ///
 /// # Errors
 ///
-/// `ca` is unreadable, not PEM, or holds no usable certificate.
+/// TLS has no use for a certificate in `ca`.
 pub fn client_config(
-    ca: Option<&Path>,
+    ca: Option<&Chain>,
     inside: Inside,
 ) -> Result<Arc<ClientConfig>, CredentialError> {
     let roots = match ca {
-        Some(file) => read_roots(file)?,
+        Some(chain) => roots_of(chain)?,
         None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
     };
     let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(CredentialError::Tls)?
+        .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = match inside {
@@ -240,7 +94,7 @@ pub fn client_config(
 
 /// AWS-LC with AES-128 before the other suites. Against rustls's own order, AES-256 with SHA-384,
 /// that saves 15 % of a handshake's CPU time and a quarter of bulk's, and nobody breaks either.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
     // AWS-LC seeds itself with its first random bytes, which takes some 40 ms: spent here, at
@@ -258,59 +112,21 @@ fn is_aes_128(suite: CipherSuite) -> bool {
     )
 }
 
-fn read_roots(file: &Path) -> Result<RootCertStore, CredentialError> {
+fn roots_of(chain: &Chain) -> Result<RootCertStore, CredentialError> {
     let mut roots = RootCertStore::empty();
-    for certificate in Chain::read(file)?.certificates {
-        roots
-            .add(certificate)
-            .map_err(|error| CredentialError::BadCertificate(file.into(), error))?;
+    for (line, certificate) in &chain.certificates {
+        roots.add(certificate.clone()).map_err(|error| {
+            let fault = CertificateFault::Refused(TlsFault::of_rustls(&error));
+            CredentialError::BadCertificate(chain.file.clone(), *line, fault)
+        })?;
     }
     Ok(roots)
-}
-
-fn read_pem(file: &Path) -> Result<Vec<u8>, CredentialError> {
-    let unreadable = |error| CredentialError::Unreadable(file.into(), error);
-    let mut bytes = Vec::new();
-    let reader = File::open(file).map_err(unreadable)?;
-    reader.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > PEM_BYTES_MAX {
-        return Err(CredentialError::TooLong(file.into()));
-    }
-    Ok(bytes)
-}
-
-fn parse_pem(file: &Path, pem: &[u8]) -> Result<Vec<Item>, CredentialError> {
-    rustls_pemfile::read_all(&mut &*pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| CredentialError::NotPem(file.into(), error.to_string()))
-}
-
-fn certificate(item: Item) -> Option<CertificateDer<'static>> {
-    if let Item::X509Certificate(certificate) = item { Some(certificate) } else { None }
-}
-
-fn private_key(item: Item) -> Option<PrivateKeyDer<'static>> {
-    // Item is another crate's, and may grow.
-    match item {
-        Item::Pkcs1Key(key) => Some(key.into()),
-        Item::Pkcs8Key(key) => Some(key.into()),
-        Item::Sec1Key(key) => Some(key.into()),
-        _ => None,
-    }
-}
-
-fn holds(haystack: &[u8], needle: &str) -> bool {
-    memchr::memmem::find(haystack, needle.as_bytes()).is_some()
-}
-
-/// Messages of others may hold line breaks; ours are one line.
-fn one_line(message: &str) -> String {
-    message.replace(['\r', '\n'], " ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::contents::Key;
     use crate::tls::test_pem::{
         CERTIFICATE, ENCRYPTED_KEY, Folder, KEY, KEY_OF_ANOTHER, KEY_OF_UNKNOWN_KIND,
     };
@@ -390,22 +206,24 @@ mod tests {
         let folder = Folder::new();
         refuse(Chain::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
         refuse(Key::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
-        refuse(Chain::read(Path::new("/dev/zero")), "\"/dev/zero\" is longer than 1048576 bytes");
+        refuse(Chain::read("/dev/zero".as_ref()), "\"/dev/zero\" is longer than 1048576 bytes");
     }
 
     #[test]
     fn an_upstream_is_believed_on_the_built_in_roots_or_on_those_of_a_file() {
         let folder = Folder::new();
         assert_eq!(client_config(None, Inside::Http).unwrap().alpn_protocols, [b"http/1.1"]);
-        assert!(client_config(Some(&folder.write("ca.pem", CERTIFICATE)), Inside::Http).is_ok());
+        let ca = Chain::read(&folder.write("ca.pem", CERTIFICATE)).unwrap();
+        assert!(client_config(Some(&ca), Inside::Http).is_ok());
         let empty = folder.write("empty.pem", "");
-        refuse(client_config(Some(&empty), Inside::Http), "empty.pem\" holds no certificate");
+        refuse(Chain::read(&empty), "empty.pem\" holds no certificate");
     }
 
     fn server(certificate: &str, key: &str) -> Result<Arc<ServerConfig>, CredentialError> {
         let folder = Folder::new();
         let chain = Chain::read(&folder.write("certificate.pem", certificate))?;
-        server_config(chain, Key::read(&folder.write("key.pem", key))?, Inside::Http)
+        let own = Own::new(chain, Key::read(&folder.write("key.pem", key))?)?;
+        server_config(&own, Inside::Http)
     }
 
     #[track_caller]

@@ -2,6 +2,7 @@
 
 use super::script::{Act, Actor};
 use crate::config::Limits;
+use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 use crate::deadline::Timeouts;
 use crate::error::{Cause, ExchangeError, SocketError};
@@ -155,6 +156,8 @@ impl Stage {
     fn new(acts: &[Act], free: usize) -> Self {
         let network = Rc::<Network>::default();
         let snapshot = Snapshot {
+            remarks: Problems::default(),
+            certificates: Vec::new(),
             workers: 1,
             listeners: Vec::new(),
             routes: routes(),

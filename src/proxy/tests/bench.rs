@@ -3,6 +3,7 @@
 
 use super::wire::Wire;
 use crate::config::Limits;
+use crate::config::problem::Problems;
 use crate::config::snapshot::Listener;
 use crate::config::snapshot::Snapshot;
 use crate::config::value::Mode;
@@ -143,6 +144,8 @@ impl Bench {
             name: "/gpt/".into(),
         };
         let snapshot = Snapshot {
+            remarks: Problems::default(),
+            certificates: Vec::new(),
             workers: 1,
             listeners: Vec::new(),
             routes: RouteTable::new(vec![route]),

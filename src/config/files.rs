@@ -1,0 +1,176 @@
+//! The files of keys and certificates that a configuration names, each read once.
+//!
+//! What is wrong with them is noted where they are named, and so are remarks: what is odd and still
+//! works.
+
+use super::problem::{Origin, Problems};
+use super::{CredentialFiles, NamedFile};
+use crate::tls::contents::{Chain, Key};
+use crate::tls::credential_error::{CredentialError, Instead};
+use crate::tls::credentials::{Inside, client_config, server_config};
+use crate::tls::own::{Dates, Own};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+
+/// A certificate that is shown to clients.
+#[derive(Clone, Debug)]
+pub struct OwnCertificate {
+    /// Where it is named.
+    pub origin: Origin,
+    /// From when to when it is valid.
+    pub dates: Arc<Dates>,
+}
+
+/// What was read so far. A file that failed is remembered as `None`: it is told once.
+#[derive(Default)]
+pub(super) struct Files {
+    own: HashMap<(PathBuf, PathBuf), Option<Rc<Own>>>,
+    servers: HashMap<(PathBuf, PathBuf, Inside), Option<Arc<ServerConfig>>>,
+    roots: HashMap<PathBuf, Option<Rc<Chain>>>,
+    clients: HashMap<(Option<PathBuf>, Inside), Option<Arc<ClientConfig>>>,
+    /// What is wrong.
+    pub(super) problems: Problems,
+    /// What is odd.
+    pub(super) remarks: Problems,
+    /// In the order in which they are named.
+    pub(super) certificates: Vec<OwnCertificate>,
+}
+
+impl Files {
+    /// `None` stands for a problem that was noted.
+    pub(super) fn server(
+        &mut self,
+        files: &CredentialFiles,
+        inside: Inside,
+    ) -> Option<Arc<ServerConfig>> {
+        let (certificate, key) = (files.certificate.path.clone(), files.key.path.clone());
+        let names = (certificate, key, inside);
+        if let Some(known) = self.servers.get(&names) {
+            return known.clone();
+        }
+        let own = self.own(files);
+        let config = own.and_then(|own| {
+            let noted = |error: &CredentialError| {
+                self.problems.add(&files.certificate.origin, error.to_string());
+            };
+            server_config(&own, inside).inspect_err(noted).ok()
+        });
+        self.servers.entry(names).or_insert(config).clone()
+    }
+
+    fn own(&mut self, files: &CredentialFiles) -> Option<Rc<Own>> {
+        let names = (files.certificate.path.clone(), files.key.path.clone());
+        if let Some(known) = self.own.get(&names) {
+            return known.clone();
+        }
+        let own = self.read_own(files).map(Rc::new);
+        if let Some(own) = &own {
+            let (origin, dates) = (files.certificate.origin.clone(), Arc::clone(&own.dates));
+            self.certificates.push(OwnCertificate { origin, dates });
+        }
+        self.own.entry(names).or_insert(own).clone()
+    }
+
+    fn read_own(&mut self, files: &CredentialFiles) -> Option<Own> {
+        use CredentialError::{Mismatch, NoCertificate, NoKey, UnusableKey};
+        let CredentialFiles { certificate, key } = files;
+        let Self { problems, remarks, .. } = self;
+        let (chain, private) = match (Chain::read(&certificate.path), Key::read(&key.path)) {
+            (Ok(chain), Ok(private)) => (chain, private),
+            (Err(NoCertificate(_, Instead::Key)), Err(NoKey(_, Instead::Certificate))) => {
+                let what = "this file holds the private key, and that of `key` the certificate; \
+                            they have to change places";
+                problems.add(&certificate.origin, what);
+                return None;
+            }
+            (chain, private) => {
+                let mut note = |origin, error: Option<CredentialError>| {
+                    error.into_iter().for_each(|error| problems.add(origin, error.to_string()));
+                };
+                note(&certificate.origin, chain.err());
+                note(&key.origin, private.err());
+                return None;
+            }
+        };
+        if certificate.path != key.path {
+            if chain.has_key {
+                let what = "this file holds a private key, too, which is not used";
+                remarks.add(&certificate.origin, what);
+            }
+            for remark in &private.remarks {
+                remarks.add(&key.origin, remark.clone());
+            }
+            if private.certificates > 0 {
+                let what = "this file holds a certificate, too, which is not used";
+                remarks.add(&key.origin, what);
+            }
+        }
+        match Own::new(chain, private) {
+            Ok(own) => {
+                for remark in &own.remarks {
+                    remarks.add(&certificate.origin, remark.clone());
+                }
+                Some(own)
+            }
+            Err(error) => {
+                let key_is_wrong = matches!(error, Mismatch { .. } | UnusableKey(_));
+                let file = if key_is_wrong { key } else { certificate };
+                problems.add(&file.origin, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// `None` stands for a problem that was noted.
+    pub(super) fn client(
+        &mut self,
+        ca: Option<&NamedFile>,
+        inside: Inside,
+    ) -> Option<Arc<ClientConfig>> {
+        let name = (ca.map(|ca| ca.path.clone()), inside);
+        if let Some(known) = self.clients.get(&name) {
+            return known.clone();
+        }
+        let config = match ca {
+            None => client_config(None, inside).map_err(|error| (&ARGUMENT, error)),
+            Some(ca) => {
+                let roots = self.roots(ca)?;
+                client_config(Some(&roots), inside).map_err(|error| (&ca.origin, error))
+            }
+        };
+        let noted = |(origin, error): &(&Origin, CredentialError)| {
+            self.problems.add(origin, error.to_string());
+        };
+        let config = config.inspect_err(noted).ok();
+        self.clients.entry(name).or_insert(config).clone()
+    }
+
+    fn roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
+        if let Some(known) = self.roots.get(&ca.path) {
+            return known.clone();
+        }
+        let roots = match Chain::read(&ca.path) {
+            Ok(chain) => {
+                if chain.has_key {
+                    let what = "this file holds a private key, which is not used; roots have none";
+                    self.remarks.add(&ca.origin, what);
+                }
+                for remark in &chain.remarks {
+                    self.remarks.add(&ca.origin, remark.clone());
+                }
+                Some(Rc::new(chain))
+            }
+            Err(error) => {
+                self.problems.add(&ca.origin, error.to_string());
+                None
+            }
+        };
+        self.roots.entry(Path::to_path_buf(&ca.path)).or_insert(roots).clone()
+    }
+}
+
+/// Of what the operator has not said.
+const ARGUMENT: Origin = Origin::Argument("TLS");

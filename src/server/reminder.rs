@@ -1,0 +1,95 @@
+//! What is odd about the files of keys and certificates, told at start; and what time does to our
+//! certificates, told at start and once a day.
+
+use crate::config::files::OwnCertificate;
+use crate::config::problem::Problems;
+use crate::limits::CERTIFICATES_TOLD_EVERY;
+use std::convert::Infallible;
+use std::time::SystemTime;
+use tokio::time::sleep;
+
+/// Tells what is odd, and works.
+pub(super) fn tell_remarks(remarks: &Problems) {
+    for remark in remarks.iter() {
+        tracing::warn!(target: "narrows::certificate", at = %remark.origin, "{}", remark.what);
+    }
+}
+
+/// Tells what is wrong with certificates now, and once a day. One that has expired is no reason
+/// not to start: other listeners have others, and a restart must not make it worse.
+pub(super) async fn remind(
+    certificates: Vec<OwnCertificate>,
+    now: impl Fn() -> SystemTime,
+) -> Infallible {
+    loop {
+        for OwnCertificate { origin, dates } in &certificates {
+            for complaint in dates.complaints(now()) {
+                let (reason, what) = (complaint.reason, complaint.what);
+                if complaint.is_error {
+                    tracing::error!(
+                        target: "narrows::certificate", reason, at = %origin, "{what}"
+                    );
+                } else {
+                    tracing::warn!(target: "narrows::certificate", reason, at = %origin, "{what}");
+                }
+            }
+        }
+        sleep(CERTIFICATES_TOLD_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::snapshot::Snapshot;
+    use crate::ops::{LogFormat, logged};
+    use crate::tls::test_chain::{EXPIRED, EXPIRED_KEY};
+    use crate::tls::test_pem::Folder;
+    use std::time::{Duration, UNIX_EPOCH};
+    use tokio::runtime::Builder;
+    use tokio::time::{Instant, timeout};
+    use tracing::Level;
+
+    #[test]
+    fn a_certificate_that_ends_is_told_of_at_start_and_once_a_day() {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let folder = Folder::new();
+        folder.write("certificate.pem", EXPIRED);
+        folder.write("key.pem", EXPIRED_KEY);
+        let text = r#"
+            [[listener]]
+            address = "127.0.0.1:1"
+            certificate = "certificate.pem"
+            key = "key.pem"
+            [[route]]
+            path = "/"
+            upstream = "http://127.0.0.1:1/"
+        "#;
+        let config = Config::read(&folder.write("narrows.toml", text)).unwrap();
+        let certificates = Snapshot::load(&config).unwrap().certificates;
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+            runtime.unwrap().block_on(async {
+                // It ends on 2021-01-01: in a day and a half, then in half a day, then it has.
+                let begun = Instant::now();
+                let start = UNIX_EPOCH + Duration::from_secs(1_609_459_200) - DAY * 3 / 2;
+                let now = || start + begun.elapsed();
+                let _ = timeout(DAY * 2 + DAY / 2, remind(certificates, now)).await;
+            });
+        });
+        let lines: Vec<_> = log.lines().filter(|it| !it.contains("no_intermediate")).collect();
+        for (line, want) in lines.iter().zip([
+            " WARN narrows::certificate: the certificate in ",
+            " WARN narrows::certificate: the certificate in ",
+            "ERROR narrows::certificate: the certificate in ",
+        ]) {
+            assert!(line.contains(want), "{log}");
+        }
+        assert!(lines[0].contains("ends in 1 day, on 2021-01-01"), "{log}");
+        assert!(lines[1].contains("ends in 0 days, on 2021-01-01"), "{log}");
+        assert!(lines[2].contains("expired on 2021-01-01 reason=\"expired\" at="), "{log}");
+        assert_eq!(lines.len(), 3, "{log}");
+        assert_eq!(log.lines().count(), 6, "and each time that the intermediate is missing");
+    }
+}

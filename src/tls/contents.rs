@@ -1,0 +1,244 @@
+//! What a file of keys and certificates holds: [`Chain`] and [`Key`].
+//!
+//! Nothing in a file is passed over in silence: what has no use there is a remark, for `narrows
+//! check` and for the log at start.
+
+use super::credential_error::{Binary, CertificateFault, CredentialError, Instead, PEM_BYTES_MAX};
+use super::pem::{Content, blocks};
+use super::x509::{Certificate, Der};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Certificates from a file, in its order.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    pub(super) file: PathBuf,
+    /// Each with the line in which it begins; at least one.
+    pub(super) certificates: Vec<(usize, CertificateDer<'static>)>,
+    /// What else is there.
+    pub remarks: Vec<String>,
+    /// A private key is there, too.
+    pub has_key: bool,
+}
+
+impl Chain {
+    /// Reads all certificates of a file, which may hold a key as well.
+    ///
+    /// # Errors
+    ///
+    /// The file is unreadable, not PEM, holds no certificate, or one that is damaged.
+    pub fn read(file: &Path) -> Result<Self, CredentialError> {
+        let contents = Contents::read(file)?;
+        let has_key = contents.holds_key();
+        let mut remarks = contents.remarks_about_others(false);
+        let mut certificates: Vec<(usize, CertificateDer<'static>)> = Vec::new();
+        for (line, certificate) in contents.certificates {
+            let Some(parsed) = Certificate::parse(&certificate) else {
+                let fault = CertificateFault::Damaged;
+                return Err(CredentialError::BadCertificate(file.into(), line, fault));
+            };
+            // Without what OpenSSL adds to a TRUSTED CERTIFICATE.
+            let certificate = CertificateDer::from(parsed.der.to_vec());
+            match certificates.iter().find(|(_, known)| *known == certificate) {
+                Some((first, _)) => remarks.push(format!(
+                    "the certificate in line {line} is that of line {first} once more"
+                )),
+                None => certificates.push((line, certificate)),
+            }
+        }
+        if certificates.is_empty() {
+            let instead = if has_key { Instead::Key } else { Instead::first_of(&contents.others) };
+            return Err(CredentialError::NoCertificate(file.into(), instead));
+        }
+        Ok(Self { file: file.into(), certificates, remarks, has_key })
+    }
+}
+
+/// A private key from a file.
+#[derive(Debug)]
+pub struct Key {
+    pub(super) file: PathBuf,
+    pub(super) key: PrivateKeyDer<'static>,
+    /// What else is there.
+    pub remarks: Vec<String>,
+    /// How many certificates are there, too.
+    pub certificates: usize,
+}
+
+impl Key {
+    /// Reads the private key of a file, which may hold certificates as well.
+    ///
+    /// # Errors
+    ///
+    /// The file is unreadable, not PEM, or does not hold exactly one key in the clear.
+    pub fn read(file: &Path) -> Result<Self, CredentialError> {
+        let contents = Contents::read(file)?;
+        let is_sec1 = |key: &PrivateKeyDer<'_>| matches!(key, PrivateKeyDer::Sec1(_));
+        let remarks = contents.remarks_about_others(contents.keys.iter().any(is_sec1));
+        let file: PathBuf = file.into();
+        let certificates = contents.certificates.len();
+        if contents.keys.len() > 1 || !contents.keys.is_empty() && contents.is_encrypted {
+            return Err(CredentialError::SeveralKeys(file));
+        }
+        if let Some(key) = contents.keys.into_iter().next() {
+            return Ok(Self { file, key, remarks, certificates });
+        }
+        Err(match contents.foreign_key {
+            _ if contents.is_encrypted => CredentialError::EncryptedKey(file),
+            Some(form) => CredentialError::ForeignKey(file, form),
+            None if certificates > 0 => CredentialError::NoKey(file, Instead::Certificate),
+            None => CredentialError::NoKey(file, Instead::first_of(&contents.others)),
+        })
+    }
+}
+
+/// All blocks of a file, by their kind.
+#[derive(Debug, Default)]
+struct Contents {
+    certificates: Vec<(usize, CertificateDer<'static>)>,
+    keys: Vec<PrivateKeyDer<'static>>,
+    is_encrypted: bool,
+    foreign_key: Option<&'static str>,
+    others: Vec<(usize, Option<&'static str>)>,
+}
+
+impl Contents {
+    fn read(file: &Path) -> Result<Self, CredentialError> {
+        let bytes = read_bytes(file)?;
+        const JAVA_KEY_STORE: &[u8] = b"\xfe\xed\xfe\xed";
+        let binary = match Der::of(&bytes) {
+            _ if bytes.starts_with(JAVA_KEY_STORE) => Some(Binary::JavaKeyStore),
+            der => der.map(Binary::Der),
+        };
+        if let Some(binary) = binary {
+            return Err(CredentialError::NotText(file.into(), binary));
+        }
+        let not_pem = |error| CredentialError::NotPem(file.into(), error);
+        let mut contents = Self::default();
+        for block in blocks(&bytes).map_err(not_pem)? {
+            match block.content {
+                Content::Certificate(it) => contents.certificates.push((block.line, it)),
+                Content::Key(key) => contents.keys.push(key),
+                Content::EncryptedKey => contents.is_encrypted = true,
+                Content::ForeignKey(form) => contents.foreign_key = Some(form),
+                Content::Other(label) => contents.others.push((block.line, label)),
+            }
+        }
+        Ok(contents)
+    }
+
+    fn holds_key(&self) -> bool {
+        !self.keys.is_empty() || self.is_encrypted || self.foreign_key.is_some()
+    }
+
+    /// `beside_ec_key`: the parameters that OpenSSL writes in front of a key of SEC 1 are in the
+    /// key as well.
+    fn remarks_about_others(&self, beside_ec_key: bool) -> Vec<String> {
+        let others = self.others.iter();
+        let others = others.filter(|(_, it)| !(beside_ec_key && *it == Some("EC PARAMETERS")));
+        let remark = |(line, label): &(usize, Option<&str>)| match label {
+            Some(label) => format!("the section {label} in line {line} has no use here"),
+            None => format!("the section in line {line} is of a kind that is not known"),
+        };
+        others.map(remark).collect()
+    }
+}
+
+impl Instead {
+    fn first_of(others: &[(usize, Option<&'static str>)]) -> Self {
+        others.iter().find_map(|(_, label)| *label).map_or(Self::Nothing, Self::Other)
+    }
+}
+
+fn read_bytes(file: &Path) -> Result<Vec<u8>, CredentialError> {
+    let unreadable = |error| CredentialError::Unreadable(file.into(), error);
+    let mut bytes = Vec::new();
+    let reader = File::open(file).map_err(unreadable)?;
+    reader.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > PEM_BYTES_MAX {
+        return Err(CredentialError::TooLong(file.into()));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::test_chain::TRUSTED_CERTIFICATE;
+    use crate::tls::test_pem::{CERTIFICATE, ENCRYPTED_KEY, Folder, KEY};
+
+    #[test]
+    fn a_trusted_certificate_is_the_certificate_in_it() {
+        let folder = Folder::new();
+        let read = |name, text| Chain::read(&folder.write(name, text)).unwrap().certificates;
+        assert_eq!(read("a.pem", TRUSTED_CERTIFICATE), read("b.pem", CERTIFICATE));
+    }
+
+    #[test]
+    fn a_file_that_holds_something_else_says_what() {
+        let csr = CERTIFICATE.replace("CERTIFICATE", "CERTIFICATE REQUEST");
+        let pkcs7 = CERTIFICATE.replace("CERTIFICATE", "PKCS7");
+        let old_style = KEY.replace("KEY-----\nM", "KEY-----\nProc-Type: 4,ENCRYPTED\n\nM");
+        let ssh = KEY.replace("PRIVATE", "OPENSSH PRIVATE");
+        for (text, certificate, key) in [
+            (KEY, "but a private key", ""),
+            (CERTIFICATE, "", "but a certificate"),
+            (&csr, "but a section CERTIFICATE REQUEST", "but a section CERTIFICATE REQUEST"),
+            (&pkcs7, "(openssl pkcs7 -print_certs -in", "but a section PKCS7"),
+            (ENCRYPTED_KEY, "but a private key", "a passphrase; one without is allowed (openssl"),
+            (&old_style, "but a private key", "a passphrase; one without is allowed (openssl"),
+            (&ssh, "but a private key", "a key of OpenSSH, which TLS has no use for"),
+            ("", "holds no certificate; a PEM section", "holds no private key; a PEM section"),
+        ] {
+            check(text.as_bytes(), certificate, key);
+        }
+        let der = |text: &str| match blocks(text.as_bytes()).unwrap().remove(0).content {
+            Content::Certificate(it) => it.to_vec(),
+            Content::Key(it) => it.secret_der().to_vec(),
+            other => panic!("{other:?}"),
+        };
+        let der_of_certificate = "a certificate in DER (openssl x509 -inform der -in FILE";
+        check(&der(CERTIFICATE), der_of_certificate, der_of_certificate);
+        let der_of_key = "a private key in DER (openssl pkey -inform der -in FILE";
+        check(&der(KEY), der_of_key, der_of_key);
+        check(b"\xfe\xed\xfe\xed....", "a Java key store", "a Java key store");
+    }
+
+    /// What reading `bytes` as either kind of file says; nothing when it can be read.
+    #[track_caller]
+    fn check(bytes: &[u8], certificate: &str, key: &str) {
+        let folder = Folder::new();
+        let file = folder.write("file.pem", bytes);
+        let said = |error: Option<CredentialError>| error.map(|it| it.to_string());
+        for (said, want) in
+            [(said(Chain::read(&file).err()), certificate), (said(Key::read(&file).err()), key)]
+        {
+            assert_eq!(said.is_none(), want.is_empty(), "{said:?}");
+            assert!(said.is_none_or(|it| it.contains(want) && it.lines().count() == 1), "{want}");
+        }
+    }
+
+    #[test]
+    fn no_section_is_passed_over_in_silence() {
+        let folder = Folder::new();
+        let dh = CERTIFICATE.replace("CERTIFICATE", "DH PARAMETERS");
+        let odd = CERTIFICATE.replace("CERTIFICATE", "SECRET RECIPE");
+        let text = format!("{CERTIFICATE}{dh}{odd}{CERTIFICATE}{KEY}");
+        let file = folder.write("file.pem", &text);
+        let lines = CERTIFICATE.lines().count();
+        let dh = format!("the section DH PARAMETERS in line {} has no use here", lines + 1);
+        let odd = format!("the section in line {} is of a kind that is not known", 2 * lines + 1);
+        let twice =
+            format!("the certificate in line {} is that of line 1 once more", 3 * lines + 1);
+        let chain = Chain::read(&file).unwrap();
+        assert_eq!(chain.remarks, [dh.clone(), odd.clone(), twice]);
+        assert!(chain.has_key);
+        let key = Key::read(&file).unwrap();
+        assert_eq!((key.remarks, key.certificates), (vec![dh, odd], 2));
+        let ec = CERTIFICATE.replace("CERTIFICATE", "EC PARAMETERS");
+        let file = folder.write("file.pem", format!("{ec}{KEY}"));
+        assert_eq!(Key::read(&file).unwrap().remarks.len(), 1, "the key is not of SEC 1");
+    }
+}

@@ -1,0 +1,251 @@
+//! Why files of keys and certificates cannot be used: [`CredentialError`], one line each.
+//!
+//! A message names the file, the line and what to do. It never shows a byte of the file, and not
+//! the text of a parser either, because parsers quote what they could not read.
+
+use super::pem::PemError;
+use super::x509::Der;
+use crate::error::TlsFault;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use tokio_rustls::rustls;
+
+/// Longest file of keys or certificates, in bytes. The bundle of all public roots is a quarter.
+pub const PEM_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why credentials cannot be used. Displays as one line that names the file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// The file cannot be opened or read.
+    Unreadable(PathBuf, io::Error),
+    /// The file is longer than [`PEM_BYTES_MAX`].
+    TooLong(PathBuf),
+    /// A line of the file is wrong.
+    NotPem(PathBuf, PemError),
+    /// The file is not text.
+    NotText(PathBuf, Binary),
+    /// No certificate.
+    NoCertificate(PathBuf, Instead),
+    /// A certificate that cannot be used: the line in which it begins, and why.
+    BadCertificate(PathBuf, usize, CertificateFault),
+    /// No private key.
+    NoKey(PathBuf, Instead),
+    /// More than one private key: which of them is meant cannot be told.
+    SeveralKeys(PathBuf),
+    /// The private key is protected by a passphrase, and there is no one to ask for it.
+    EncryptedKey(PathBuf),
+    /// A private key in a form that TLS has no use for.
+    ForeignKey(PathBuf, &'static str),
+    /// A private key of a kind that we cannot sign with, or a damaged one.
+    UnusableKey(PathBuf),
+    /// The private key belongs to another certificate.
+    Mismatch {
+        /// Where the certificate came from.
+        certificate: PathBuf,
+        /// Where the key came from.
+        key: PathBuf,
+    },
+    /// The system gave no random bytes, or rustls refuses its own settings.
+    Tls(TlsFault),
+}
+
+/// What a file holds that is not PEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// DER, of some kind.
+    Der(Der),
+    /// A Java key store (`.jks`).
+    JavaKeyStore,
+}
+
+/// What a file holds in place of what was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// No block that is worth a word.
+    Nothing,
+    /// A certificate.
+    Certificate,
+    /// A private key.
+    Key,
+    /// A block with this label.
+    Other(&'static str),
+}
+
+/// Why a certificate cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// It cannot be parsed.
+    Damaged,
+    /// It is of X.509 version 1 or 2.
+    Version(u8),
+    /// TLS has no use for it.
+    Refused(TlsFault),
+}
+
+impl fmt::Display for CredentialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(file, error) => write!(f, "{} cannot be read: {error}", Name(file)),
+            Self::TooLong(file) => {
+                write!(f, "{} is longer than {PEM_BYTES_MAX} bytes", Name(file))
+            }
+            Self::NotPem(file, error) => write!(f, "{} is not PEM: {error}", Name(file)),
+            Self::NotText(file, what) => write!(f, "{} is not PEM, but {what}", Name(file)),
+            Self::NoCertificate(file, instead) => write!(
+                f,
+                "{} holds no certificate{}; a PEM section CERTIFICATE is needed{}",
+                Name(file),
+                instead,
+                instead.advice()
+            ),
+            Self::BadCertificate(file, line, fault) => {
+                let name = Name(file);
+                write!(f, "{name} holds a certificate that cannot be used, in line {line}: {fault}")
+            }
+            Self::NoKey(file, instead) => write!(
+                f,
+                "{} holds no private key{instead}; a PEM section PRIVATE KEY is needed",
+                Name(file)
+            ),
+            Self::SeveralKeys(file) => {
+                write!(f, "{} holds several private keys; one is allowed", Name(file))
+            }
+            Self::EncryptedKey(file) => write!(
+                f,
+                "{} holds a key protected by a passphrase; one without is allowed \
+                 (openssl pkey -in FILE -out NEWFILE)",
+                Name(file)
+            ),
+            Self::ForeignKey(file, form) => write!(
+                f,
+                "{} holds {form}, which TLS has no use for; RSA, ECDSA and Ed25519 keys in a PEM \
+                 section PRIVATE KEY are allowed (ssh-keygen -p -m PKCS8 -f COPY turns a copy of \
+                 OpenSSH's into one)",
+                Name(file)
+            ),
+            Self::UnusableKey(file) => write!(
+                f,
+                "{} holds a key of an unknown kind; RSA (2048 to 8192 bits), \
+                 ECDSA (P-256, P-384, P-521) and Ed25519 are allowed",
+                Name(file)
+            ),
+            Self::Mismatch { certificate, key } => {
+                let (key, certificate) = (Name(key), Name(certificate));
+                write!(f, "the key {key} does not belong to the certificate {certificate}")
+            }
+            Self::Tls(fault) => write!(f, "TLS cannot be set up: {}", fault.reason()),
+        }
+    }
+}
+
+impl std::error::Error for CredentialError {}
+
+impl fmt::Display for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Der(Der::Certificate) => {
+                "a certificate in DER (openssl x509 -inform der -in FILE -out NEWFILE)"
+            }
+            Self::Der(Der::Key) => {
+                "a private key in DER (openssl pkey -inform der -in FILE -out NEWFILE)"
+            }
+            Self::Der(Der::Pkcs12) => {
+                "PKCS #12 (openssl pkcs12 -in FILE -nodes -out NEWFILE makes PEM of both, the \
+                 certificate and the key)"
+            }
+            Self::Der(Der::Pkcs7) => {
+                "PKCS #7 in DER (openssl pkcs7 -inform der -print_certs -in FILE -out NEWFILE)"
+            }
+            Self::Der(Der::Other) => {
+                "DER, or a part of it (openssl asn1parse -inform der -in FILE shows what it is)"
+            }
+            Self::JavaKeyStore => {
+                "a Java key store (keytool -importkeystore -srckeystore FILE -destkeystore P12FILE \
+                 -deststoretype PKCS12, then openssl pkcs12 -in P12FILE -nodes -out NEWFILE)"
+            }
+        })
+    }
+}
+
+impl fmt::Display for Instead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Certificate => f.write_str(", but a certificate"),
+            Self::Key => f.write_str(", but a private key"),
+            Self::Other(label) => write!(f, ", but a section {label}"),
+        }
+    }
+}
+
+impl Instead {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Other("PKCS7" | "PKCS #7 SIGNED DATA") => {
+                " (openssl pkcs7 -print_certs -in FILE -out NEWFILE)"
+            }
+            Self::Other("CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST") => {
+                ", which an authority makes of a request"
+            }
+            Self::Nothing | Self::Certificate | Self::Key | Self::Other(_) => "",
+        }
+    }
+}
+
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged => f.write_str("it is damaged"),
+            Self::Version(version) => write!(
+                f,
+                "it is of X.509 version {version}, which no client accepts; version 3 is needed, \
+                 with a subjectAltName (openssl x509 -req makes version 1 unless it is given \
+                 -extfile)"
+            ),
+            Self::Refused(fault) => write!(f, "TLS has no use for it ({})", fault.reason()),
+        }
+    }
+}
+
+impl From<rustls::Error> for CredentialError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Tls(TlsFault::of_rustls(&error))
+    }
+}
+
+/// The name of a file in quotes. What cannot be one is not shown: people write a key into the place
+/// of its file's name.
+pub struct Name<'p>(pub &'p Path);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string_lossy();
+        if may_be_secret(&text) {
+            f.write_str(
+                "what is said here is no name of a file, but perhaps what should be in one: it",
+            )
+        } else {
+            write!(f, "{:?}", self.0)
+        }
+    }
+}
+
+/// Whether a text that was said where a key has no place looks like one, or like a part of one: it
+/// has the hyphens of PEM, or is nothing but base64, and a lot of it.
+pub fn may_be_secret(text: &str) -> bool {
+    /// A line of a key has 64; the last one of a short key is no key.
+    const BASE64_CHARS_MIN: usize = 48;
+    if text.contains("-----") {
+        return true;
+    }
+    let is_blank = |it: &char| it.is_whitespace() || *it == '\\';
+    let text: Vec<char> = text.chars().filter(|it| !is_blank(it)).collect();
+    let count = |of: fn(&char) -> bool| text.iter().filter(|it| of(it)).count();
+    // A path of words has few capitals and figures.
+    text.len() >= BASE64_CHARS_MIN
+        && text.iter().all(|it| it.is_ascii_alphanumeric() || "+/=".contains(*it))
+        && count(char::is_ascii_uppercase) >= 5
+        && count(char::is_ascii_digit) >= 2
+}

@@ -1,0 +1,260 @@
+//! The fixed beginning of an X.509 certificate (RFC 5280, section 4.1): [`Certificate::parse`]
+//! reads who issued what to whom, and from when to when. No extensions, and no verification.
+//!
+//! Without I/O, and without a clock. Only DER is read: definite lengths, each in its place.
+
+/// What stands at the beginning of a certificate. The names are compared byte by byte, as DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certificate<'c> {
+    /// 1, 2 or 3.
+    pub version: u8,
+    /// The name of who issued it.
+    pub issuer: &'c [u8],
+    /// Its first second, since 1970.
+    pub not_before: i64,
+    /// Its last second, since 1970.
+    pub not_after: i64,
+    /// The name of whose it is.
+    pub subject: &'c [u8],
+    /// The whole `SubjectPublicKeyInfo`.
+    pub public_key: &'c [u8],
+    /// The bytes of the certificate alone. Others may follow.
+    pub der: &'c [u8],
+}
+
+impl<'c> Certificate<'c> {
+    /// Reads the certificate at the front of `der`; `None` if there is none.
+    pub fn parse(der: &'c [u8]) -> Option<Self> {
+        let (certificate, _) = element(der, SEQUENCE)?;
+        let (signed, _) = element(certificate.content, SEQUENCE)?;
+        let (version, rest) = match element(signed.content, VERSION) {
+            Some((tagged, rest)) => {
+                let (number, _) = element(tagged.content, INTEGER)?;
+                let [version @ 0..=2] = number.content else { return None };
+                (version + 1, rest)
+            }
+            None => (1, signed.content),
+        };
+        let (_serial_number, rest) = element(rest, INTEGER)?;
+        let (_signature, rest) = element(rest, SEQUENCE)?;
+        let (issuer, rest) = element(rest, SEQUENCE)?;
+        let (validity, rest) = element(rest, SEQUENCE)?;
+        let (subject, rest) = element(rest, SEQUENCE)?;
+        let (public_key, _) = element(rest, SEQUENCE)?;
+        let (not_before, rest) = time(validity.content)?;
+        let (not_after, _) = time(rest)?;
+        Some(Self {
+            version,
+            issuer: issuer.whole,
+            not_before,
+            not_after,
+            subject: subject.whole,
+            public_key: public_key.whole,
+            der: certificate.whole,
+        })
+    }
+
+    /// Whether it names itself as its issuer, as a root does, and a server's own certificate.
+    pub fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
+    }
+}
+
+/// What a file holds that is DER and no PEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Der {
+    /// A certificate.
+    Certificate,
+    /// PKCS #12: a certificate with its key, behind a passphrase (`.p12`, `.pfx`).
+    Pkcs12,
+    /// PKCS #7: certificates (`.p7b`).
+    Pkcs7,
+    /// A private key, in the clear or not.
+    Key,
+    /// Something else.
+    Other,
+}
+
+impl Der {
+    /// What `bytes` hold; `None` when they do not look like DER.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        // All of the above are a SEQUENCE, longer than 127 bytes. BER (PKCS #12 of old) has 0x80.
+        let [SEQUENCE, 0x80..=0x84, ..] = bytes else { return None };
+        let Some((outer, _)) = element(bytes, SEQUENCE) else { return Some(Self::Other) };
+        let content = outer.content;
+        Some(if Certificate::parse(bytes).is_some() {
+            Self::Certificate
+        } else if element(content, OBJECT_IDENTIFIER).is_some() {
+            Self::Pkcs7
+        } else if let Some((version, rest)) = element(content, INTEGER) {
+            match version.content {
+                [3] if element(rest, SEQUENCE).is_some() => Self::Pkcs12,
+                // PKCS #8 and #1, SEC 1.
+                [0 | 1] => Self::Key,
+                _ => Self::Other,
+            }
+        } else {
+            match element(content, SEQUENCE) {
+                // PKCS #8 behind a passphrase (RFC 5958, section 3).
+                Some((_, rest)) if element(rest, OCTET_STRING).is_some() => Self::Key,
+                _ => Self::Other,
+            }
+        })
+    }
+}
+
+const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+/// `[0]`, explicit.
+const VERSION: u8 = 0xa0;
+
+#[derive(Clone, Copy)]
+struct Element<'c> {
+    whole: &'c [u8],
+    content: &'c [u8],
+}
+
+/// The element at the front of `input`, if it has this tag, and what follows it.
+fn element(input: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
+    let (&first, rest) = input.split_first()?;
+    let (&len, rest) = rest.split_first()?;
+    if first != tag {
+        return None;
+    }
+    let (len, rest) = match len {
+        0..=0x7f => (usize::from(len), rest),
+        // No certificate has four gigabytes.
+        0x81..=0x84 => {
+            let (bytes, rest) = rest.split_at_checked(usize::from(len - 0x80))?;
+            (bytes.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)), rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(len)?;
+    Some((Element { whole: &input[..input.len() - rest.len()], content }, rest))
+}
+
+/// A time at the front of `input`, in seconds since 1970, and what follows it.
+fn time(input: &[u8]) -> Option<(i64, &[u8])> {
+    let utc = element(input, UTC_TIME);
+    let (time, rest) = utc.or_else(|| element(input, GENERALIZED_TIME))?;
+    let digits = time.content.strip_suffix(b"Z")?;
+    let (year, digits) = match utc {
+        // Section 4.1.2.5.1.
+        Some(_) => match (number(digits.get(..2)?)?, digits.get(2..)?) {
+            (year @ 50.., rest) => (1900 + year, rest),
+            (year, rest) => (2000 + year, rest),
+        },
+        None => (number(digits.get(..4)?)?, digits.get(4..)?),
+    };
+    if digits.len() != 10 {
+        return None;
+    }
+    let part = |at: usize| number(&digits[2 * at..2 * at + 2]);
+    let (month, day, hour, minute, second) = (part(0)?, part(1)?, part(2)?, part(3)?, part(4)?);
+    let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !is_date || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let seconds = (days_since_1970(year, month, day) * 24 + hour) * 3600 + minute * 60 + second;
+    Some((seconds, rest))
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
+    })
+}
+
+/// Days of the Gregorian calendar, counted in years that begin in March.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days_before_month = (153 * month + 2) / 5;
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + days_before_month + day - 719_469
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::pem::{Content, blocks};
+    use crate::tls::test_pem::{CERTIFICATE, KEY};
+
+    fn der(pem: &str) -> Vec<u8> {
+        match &blocks(pem.as_bytes()).unwrap()[0].content {
+            Content::Certificate(certificate) => certificate.to_vec(),
+            Content::Key(key) => key.secret_der().to_vec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_certificate_says_who_it_is_for_and_from_when_to_when() {
+        let der = der(CERTIFICATE);
+        let certificate = Certificate::parse(&der).unwrap();
+        assert_eq!(certificate.version, 3);
+        assert!(certificate.is_self_issued());
+        assert!(certificate.subject.ends_with(b"one"));
+        // 2026-11-23 00:48:33 and 2125-10-30 00:48:33.
+        assert_eq!(certificate.not_before, 1_795_394_913);
+        assert_eq!(certificate.not_after, 4_917_458_913);
+        assert_eq!(certificate.der, der);
+        assert_eq!(certificate.public_key.len(), 91);
+    }
+
+    #[test]
+    fn what_is_cut_off_or_damaged_is_no_certificate_and_no_panic() {
+        let der = der(CERTIFICATE);
+        for len in 0..der.len() {
+            assert_eq!(Certificate::parse(&der[..len]), None, "{len}");
+        }
+        for at in 0..der.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = der.clone();
+                damaged[at] ^= flip;
+                let _either = Certificate::parse(&damaged);
+                let _either = Der::of(&damaged);
+            }
+        }
+        let longer = [der.as_slice(), b"rest"].concat();
+        assert_eq!(Certificate::parse(&longer).unwrap().der, der, "what follows is not a part");
+    }
+
+    #[test]
+    fn times_are_those_of_the_gregorian_calendar() {
+        let check = |tag, text: &str, want| {
+            let der = [&[tag, text.len() as u8], text.as_bytes()].concat();
+            assert_eq!(time(&der).map(|(seconds, _)| seconds), want, "{text}");
+        };
+        check(UTC_TIME, "700101000000Z", Some(0));
+        check(UTC_TIME, "691231235959Z", Some(-1));
+        check(UTC_TIME, "500101000000Z", Some(-631_152_000));
+        check(UTC_TIME, "491231235959Z", Some(2_524_607_999));
+        check(UTC_TIME, "240229120000Z", Some(1_709_208_000));
+        check(GENERALIZED_TIME, "20000301000000Z", Some(951_868_800));
+        check(GENERALIZED_TIME, "21000301000000Z", Some(4_107_542_400));
+        check(GENERALIZED_TIME, "99991231235959Z", Some(253_402_300_799));
+        for bad in ["", "Z", "7001010000Z", "700101000000", "701301000000Z", "700100000000Z"] {
+            check(UTC_TIME, bad, None);
+        }
+        check(UTC_TIME, "7001010000+0Z", None);
+        check(GENERALIZED_TIME, "2000030100000Z", None);
+    }
+
+    #[test]
+    fn der_is_told_from_text_and_by_its_kind() {
+        assert_eq!(Der::of(&der(CERTIFICATE)), Some(Der::Certificate));
+        assert_eq!(Der::of(&der(KEY)), Some(Der::Key));
+        assert_eq!(Der::of(CERTIFICATE.as_bytes()), None);
+        assert_eq!(Der::of(b"0"), None);
+        assert_eq!(Der::of(b"0123"), None);
+        let pkcs12 = [&[0x30, 0x81, 0x80, 2, 1, 3, 0x30, 0x7b][..], &[0; 0x7b]].concat();
+        assert_eq!(Der::of(&pkcs12), Some(Der::Pkcs12));
+        let pkcs7 = [&[0x30, 0x81, 0x80, 6, 9][..], &[0; 0x7e]].concat();
+        assert_eq!(Der::of(&pkcs7), Some(Der::Pkcs7));
+    }
+}
