@@ -8,7 +8,7 @@
 use crate::limits::TLS_BYTES_WITHOUT_CONTENT_MAX;
 use crate::net::tcp::MeteredTcp;
 use std::fmt::Debug;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncBufRead, AsyncWrite};
@@ -37,6 +37,9 @@ pub trait Session: AsyncBufRead + AsyncWrite + Debug + Unpin {
 
     /// The name that a client asked for.
     fn asked_name(&self) -> Option<&str>;
+
+    /// Reads what was decrypted already; 0 when there is nothing.
+    fn read_decrypted(&mut self, into: &mut [u8]) -> usize;
 }
 
 impl<S: Session> TlsStream<S> {
@@ -75,7 +78,7 @@ impl TlsStream {
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         debug_assert!(!into.is_empty(), "no room is no end");
         if let Some(error) = self.failed.take() {
-            return Poll::Ready(Err(error));
+            return Poll::Ready(self.rest(into, error));
         }
         let (tcp, tls) = self.session.parts();
         if tls.wants_read() {
@@ -96,7 +99,9 @@ impl TlsStream {
                     filled += len;
                     self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
                 }
-                Poll::Ready(Err(error)) if filled == 0 => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) if filled == 0 => {
+                    return Poll::Ready(self.rest(into, error));
+                }
                 Poll::Ready(Err(error)) => {
                     self.failed = Some(error);
                     break;
@@ -105,6 +110,18 @@ impl TlsStream {
             }
         }
         if filled > 0 { Poll::Ready(Ok(filled)) } else { Poll::Pending }
+    }
+
+    /// What came in order before `error` did, and when that is read, the error: TLS tells of a bad
+    /// record without having given out the good ones that came with it.
+    fn rest(&mut self, into: &mut [u8], error: io::Error) -> io::Result<usize> {
+        match self.session.read_decrypted(into) {
+            0 => Err(error),
+            len => {
+                self.failed = Some(error);
+                Ok(len)
+            }
+        }
     }
 
     /// Whether another read, right behind one that found something, may do so, too.
@@ -159,6 +176,10 @@ impl Session for server::TlsStream<MeteredTcp> {
     fn asked_name(&self) -> Option<&str> {
         self.get_ref().1.server_name()
     }
+
+    fn read_decrypted(&mut self, into: &mut [u8]) -> usize {
+        self.get_mut().1.reader().read(into).unwrap_or(0)
+    }
 }
 
 impl Session for client::TlsStream<MeteredTcp> {
@@ -177,6 +198,10 @@ impl Session for client::TlsStream<MeteredTcp> {
 
     fn asked_name(&self) -> Option<&str> {
         None
+    }
+
+    fn read_decrypted(&mut self, into: &mut [u8]) -> usize {
+        self.get_mut().1.reader().read(into).unwrap_or(0)
     }
 }
 
@@ -285,6 +310,22 @@ mod tests {
                 assert_eq!(end, if is_proper { Ok(0) } else { Err(ErrorKind::UnexpectedEof) });
             }
         }
+    }
+
+    /// Two records of which the second is nonsense, in one read of TLS.
+    #[tokio::test]
+    async fn what_is_wrong_behind_good_bytes_that_came_with_it_is_told_after_them() {
+        let (mut near, mut far) = pair().await;
+        write(&mut far, b"good").await;
+        let Transport::Tls(tls) = &mut far else { unreachable!("it is TLS") };
+        let nonsense = b"\x17\x03\x03\x00\x20nonsense nonsense nonsense nonse";
+        poll_fn(|cx| Pin::new(tls.tcp_mut()).poll_write(cx, nonsense)).await.unwrap();
+        arrived(&near, 4 + FRAME + nonsense.len()).await;
+        let mut into = [0; 3];
+        assert_eq!(read(&mut near, &mut into).await.unwrap(), 3);
+        assert_eq!(read(&mut near, &mut into).await.unwrap(), 1);
+        let end = read(&mut near, &mut into).await.map_err(|error| error.kind());
+        assert_eq!(end, Err(ErrorKind::InvalidData));
     }
 
     /// rustls reads 4,096 bytes at a time: this record ends where the second read does, so that the
