@@ -35,7 +35,7 @@ pub enum Timer {
     ResponseHead,
     /// Silence in both directions of a tunnel: behind an upgrade, or in tcp mode.
     Tunnel,
-    /// Reading on after a response that ends the connection.
+    /// Silence behind a response that ends the connection.
     Linger,
     /// A gap between bytes of the client's request body.
     ToUpstreamRead,
@@ -69,8 +69,8 @@ pub struct Timeouts {
     pub response_head: Duration,
     /// Silence in both directions after an upgrade, or of a connection in tcp mode.
     pub tunnel: Duration,
-    /// How long a connection is read on, and the bytes thrown away, after our last response on
-    /// it, so that the response is not lost to a reset (RFC 9112, section 9.6).
+    /// Silence of a client after our last response, until its connection is closed; what it sends
+    /// is thrown away, so that the response is not lost to a reset (RFC 9112, section 9.6).
     pub linger: Duration,
     /// Gap between two reads of the client's body.
     pub to_upstream_read: Duration,

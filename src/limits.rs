@@ -190,6 +190,18 @@ pub const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
 /// behind them, and only the kernel's state of the connection tells.
 pub const DEPARTURE_LOOK: Duration = Duration::from_secs(1);
 
+/// How long a connection is read on in all, and the bytes thrown away, for a client that goes on
+/// sending behind its last answer: HTTP libraries that write all of a body before they read get to
+/// the answer of a 30 MB upload at 1 MB/s. nginx takes the same 30 s (`lingering_time`); the place
+/// that it costs is no other than that of a slow upload which somebody wants.
+pub const LINGER_MAX: Duration = Duration::from_secs(30);
+
+/// First pause between two looks at whether the peer's kernel has acknowledged everything; it
+/// doubles from look to look.
+pub const DELIVERY_LOOK_MIN: Duration = Duration::from_millis(1);
+/// Longest such pause. The end that waits for it is that of a message which is not complete.
+pub const DELIVERY_LOOK_MAX: Duration = Duration::from_millis(64);
+
 /// How long running exchanges may go on after the first SIGTERM or SIGINT.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 

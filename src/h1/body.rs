@@ -33,6 +33,8 @@ pub struct Walk {
     pub trailers: Option<Range<usize>>,
     /// The body ended at `consumed`.
     pub finished: bool,
+    /// The coding is broken at `consumed`: the next walk fails.
+    pub broken: Option<ChunkError>,
     ranges: [Range32; CONTENT_RANGES_MAX],
     range_count: usize,
 }
@@ -42,7 +44,8 @@ type Range32 = (u32, u32);
 impl Walk {
     fn begin() -> Self {
         let ranges = [(0, 0); CONTENT_RANGES_MAX];
-        Self { consumed: 0, trailers: None, finished: false, ranges, range_count: 0 }
+        let (trailers, broken) = (None, None);
+        Self { consumed: 0, trailers, finished: false, broken, ranges, range_count: 0 }
     }
 
     /// The content, in order.
@@ -96,7 +99,8 @@ impl BodyReader {
     /// gets fewer octets consumed than it showed, and some content, asks again.
     ///
     /// # Errors
-    /// The chunked coding is broken.
+    /// The chunked coding is broken, right at the front of `input`: content that stands before the
+    /// break is given out first, and the next walk fails.
     pub fn walk(&mut self, input: &[u8]) -> Result<Walk, ChunkError> {
         let mut walk = Walk::begin();
         match self {
@@ -107,7 +111,14 @@ impl BodyReader {
                 walk.finished = *left == 0;
             }
             Self::UntilClose => walk.push(input.len()),
-            Self::Chunked(decoder) => walk_chunks(decoder, input, &mut walk)?,
+            Self::Chunked(decoder) => {
+                if let Err(error) = walk_chunks(decoder, input, &mut walk) {
+                    if walk.range_count == 0 {
+                        return Err(error);
+                    }
+                    walk.broken = Some(error);
+                }
+            }
         }
         Ok(walk)
     }

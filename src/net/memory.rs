@@ -29,6 +29,7 @@ pub struct MemoryStream {
     outgoing: Rc<RefCell<Pipe>>,
     written: u64,
     opened: Instant,
+    resets_unless_shut_down: bool,
 }
 
 #[derive(Debug)]
@@ -57,10 +58,15 @@ impl MemoryStream {
             }))
         };
         let (there, back) = (pipe(), pipe());
-        let (written, opened) = (0, Instant::now());
-        let (incoming, outgoing) = (Rc::clone(&back), Rc::clone(&there));
-        let one = Self { incoming, outgoing, written, opened };
-        (one, Self { incoming: there, outgoing: back, written, opened })
+        let opened = Instant::now();
+        let end = |incoming: &Rc<_>, outgoing: &Rc<_>| Self {
+            incoming: Rc::clone(incoming),
+            outgoing: Rc::clone(outgoing),
+            written: 0,
+            opened,
+            resets_unless_shut_down: false,
+        };
+        (end(&back, &there), end(&there, &back))
     }
 
     /// When it was opened.
@@ -169,6 +175,21 @@ impl MemoryStream {
     /// Bytes written so far.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Bytes that the other end has not read.
+    pub fn unread(&self) -> u64 {
+        self.outgoing.borrow().held as u64
+    }
+
+    /// Notes that nothing but the end tells the other end whether it has all.
+    pub fn reset_unless_shut_down(&mut self) {
+        self.resets_unless_shut_down = true;
+    }
+
+    /// Whether [`MemoryStream::reset_unless_shut_down`] was called.
+    pub fn resets_unless_shut_down(&self) -> bool {
+        self.resets_unless_shut_down
     }
 
     /// Ends the outgoing direction. What was written before can still be read.

@@ -115,6 +115,11 @@ impl Outbox {
         self.held.is_empty() && !self.unflushed
     }
 
+    /// How many bytes wait for the next send or drain.
+    pub fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether bytes wait for the next send or drain.
     pub fn holds_bytes(&self) -> bool {
         !self.held.is_empty()

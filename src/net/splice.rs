@@ -77,6 +77,11 @@ impl Splice {
         }
     }
 
+    /// How many bytes wait for [`Splice::poll_drain`].
+    pub fn held_bytes(&self) -> usize {
+        self.held
+    }
+
     /// Ready when the other socket has taken everything.
     ///
     /// # Errors

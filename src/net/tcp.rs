@@ -66,6 +66,11 @@ impl MeteredTcp {
         }
     }
 
+    /// Whether a close is to be a reset.
+    pub fn resets_on_close(&self) -> bool {
+        self.resets_on_close
+    }
+
     /// Counts bytes that went into the socket past this type.
     pub fn add_written(&mut self, len: usize) {
         self.written += len as u64;

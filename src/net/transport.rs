@@ -1,9 +1,10 @@
 //! One end of a connection, whatever carries it: TCP, TLS as server or as client, or memory.
 //!
-//! All operations are polls without buffers of their own. The three ways to end a connection are
-//! kept apart, because what the peer may conclude differs: [`Transport::poll_shutdown`] says that
-//! all is well, [`Transport::abort`] that it is not, and dropping says nothing (TLS without
-//! close_notify; for TCP a FIN).
+//! All operations are polls without buffers of their own. The ways to end a connection are kept
+//! apart, because what the peer may conclude differs: [`Transport::poll_shutdown`] says that all is
+//! well, [`Transport::poll_hang_up`] says nothing and leaves it to the framing, or to TLS, to tell
+//! that something is missing, and [`Transport::abort`] says so in a way that nobody overlooks, at
+//! the price of what has not arrived yet.
 
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::memory::{End, MemoryStream};
@@ -125,11 +126,30 @@ impl Transport {
         }
     }
 
+    /// Ends our direction without a word: a FIN, and behind TLS no close_notify before it. What was
+    /// flushed before still arrives.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let tcp = match self {
+            Self::Tcp(tcp) => &mut **tcp,
+            Self::Tls(tls) => tls.tcp_mut(),
+            Self::Memory(memory) => {
+                memory.end(End::Cut);
+                return Poll::Ready(Ok(()));
+            }
+        };
+        tcp.reset_on_close(false);
+        Pin::new(tcp).poll_shutdown(cx)
+    }
+
     /// Sees to it that the connection, when it is dropped, ends so that the peer cannot take what
-    /// it got for complete. Nothing may be sent on it any more.
+    /// it got for complete. Nothing may be sent on it any more, and what the peer's kernel has not
+    /// acknowledged is lost.
     ///
     /// Plain TCP and upstream connections are reset. A TLS client gets a FIN without
-    /// close_notify: that says the same, and what was sent before still arrives.
+    /// close_notify, which says the same, unless [`Transport::abort_unless_shut_down`] was called.
     pub fn abort(&mut self) {
         match self {
             Self::Tcp(tcp) => tcp.reset_on_close(true),
@@ -149,7 +169,15 @@ impl Transport {
         match self {
             Self::Tcp(tcp) => tcp.reset_on_close(true),
             Self::Tls(tls) => tls.tcp_mut().reset_on_close(true),
-            Self::Memory(_) => {}
+            Self::Memory(memory) => memory.reset_unless_shut_down(),
+        }
+    }
+
+    /// Whether bytes end with the connection, so that nothing else tells a cut from an end.
+    pub fn only_its_end_tells(&self) -> bool {
+        match self {
+            Self::Memory(memory) => memory.resets_unless_shut_down(),
+            Self::Tcp(_) | Self::Tls(_) => self.tcp().is_some_and(MeteredTcp::resets_on_close),
         }
     }
 
@@ -257,13 +285,23 @@ impl Transport {
     /// Whether of the bytes that the socket took after the first `before`, not one was
     /// acknowledged by the peer's kernel. Unknown counts as no.
     pub fn nothing_acknowledged_since(&self, before: u64) -> bool {
-        let Some(tcp) = self.tcp() else { return false };
-        let since = tcp.written() - before;
-        let (Ok(local), Ok(peer)) = (tcp.socket().local_addr(), tcp.socket().peer_addr()) else {
-            return false;
-        };
+        let since = self.written() - before;
         // What came before was answered, so it was acknowledged: the queue is ours alone.
-        unacknowledged(local, peer).is_some_and(|queued| queued >= since)
+        self.unacknowledged().is_some_and(|queued| queued >= since)
+    }
+
+    /// Bytes that the socket has taken and the peer's kernel has not acknowledged; `None` when
+    /// nobody can tell.
+    pub fn unacknowledged(&self) -> Option<u64> {
+        match self {
+            Self::Memory(memory) => Some(memory.unread()),
+            Self::Tcp(_) | Self::Tls(_) => {
+                let socket = self.tcp()?.socket();
+                // Behind a reset there is no peer any more, and nothing on its way to it.
+                let Ok(peer) = socket.peer_addr() else { return Some(0) };
+                unacknowledged(socket.local_addr().ok()?, peer)
+            }
+        }
     }
 
     fn tcp(&self) -> Option<&MeteredTcp> {
@@ -297,6 +335,7 @@ impl Transport {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use tokio::net::TcpListener;
 
     #[tokio::test]
     async fn what_a_peer_sends_is_thrown_away_with_turns_for_others_in_between() {
@@ -312,5 +351,18 @@ mod tests {
         });
         discarding.await.unwrap();
         assert_eq!(turns, 4, "the last one for the end");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_on_its_way_to_a_peer_that_has_reset_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut near = Transport::from(listener.accept().await.unwrap().0);
+        assert_eq!(near.unacknowledged(), Some(0));
+        poll_fn(|cx| near.poll_write(cx, &[IoSlice::new(b"lost")])).await.unwrap();
+        Transport::from(far).abort();
+        let error = poll_fn(|cx| near.poll_read(cx, &mut [0; 8])).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(near.unacknowledged(), Some(0));
     }
 }

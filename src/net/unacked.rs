@@ -1,9 +1,10 @@
 //! How much of what was sent on a connection its peer has not acknowledged, as the kernel tells who
 //! asks it for that one connection (`sock_diag(7)`): written less acknowledged.
 //!
-//! One message and its reply, in which the kernel looks the connection up by its addresses: some 10
-//! us, however many others there are. `TCP_INFO` and `SIOCOUTQ` would say the same, but no safe
-//! wrapper makes those calls. Where netlink is forbidden, or its module is missing, nobody can tell.
+//! One message and its reply, in which the kernel looks the connection up by its addresses: some
+//! 10 us, however many others there are. `TCP_INFO` and `SIOCOUTQ` would say the same, but no safe
+//! wrapper makes those calls. Where netlink is forbidden, or its module is missing, nobody can
+//! tell.
 
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{

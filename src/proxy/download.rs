@@ -199,7 +199,7 @@ impl Download {
                     client.transport.abort_unless_shut_down();
                 }
                 self.state =
-                    State::Body(Flow::new(BodyReader::new(response.body), response.writer));
+                    State::Body(Flow::of_response(BodyReader::new(response.body), response.writer));
             }
         }
         upstream.inbox.consume(span.end);

@@ -19,6 +19,8 @@ pub(super) struct Flow {
     reader: BodyReader,
     writer: BodyWriter,
     finished: bool,
+    /// What stands in front of a break is sent on, too.
+    is_response: bool,
     content_bytes: u64,
 }
 
@@ -38,9 +40,20 @@ impl From<ChunkError> for FlowError {
 }
 
 impl Flow {
-    pub(super) fn new(reader: BodyReader, writer: BodyWriter) -> Self {
+    /// Of a request nothing is passed on that came together with a break: the fewer halves of
+    /// requests a server sees, the better.
+    pub(super) fn of_request(reader: BodyReader, writer: BodyWriter) -> Self {
+        Self::new(reader, writer, false)
+    }
+
+    /// Of a response everything is passed on that came before a break.
+    pub(super) fn of_response(reader: BodyReader, writer: BodyWriter) -> Self {
+        Self::new(reader, writer, true)
+    }
+
+    fn new(reader: BodyReader, writer: BodyWriter, is_response: bool) -> Self {
         let finished = reader.is_finished();
-        Self { reader, writer, finished, content_bytes: 0 }
+        Self { reader, writer, finished, is_response, content_bytes: 0 }
     }
 
     /// Whether the body was read to its end, and its end was sent or queued.
@@ -81,11 +94,19 @@ impl Flow {
     ) -> Result<usize, FlowError> {
         let walk = self.reader.walk(input)?;
         let content = walk.content_len();
-        let trailers = match &walk.trailers {
-            Some(range) => self.trailers(&input[range.clone()])?,
-            None => None,
+        let (trailers, broken) = match &walk.trailers {
+            Some(range) => match self.trailers(&input[range.clone()]) {
+                Ok(trailers) => (trailers, None),
+                Err(error) => (None, Some(error)),
+            },
+            None => (None, walk.broken.map(FlowError::from)),
         };
-        let after = match (walk.finished, &trailers) {
+        let broken = match broken {
+            Some(error) if !self.is_response => return Err(error),
+            broken => broken,
+        };
+        let finished = walk.finished && broken.is_none();
+        let after = match (finished, &trailers) {
             (false, _) => After::More,
             (true, None) => After::End,
             (true, Some(_)) => After::Trailers,
@@ -106,12 +127,12 @@ impl Flow {
             // Rare and small: it may as well be queued behind the content by a second send.
             outbox.send(cx, to, pieces);
             outbox.send(cx, to, &[&trailers]);
-        } else if content > 0 || !behind.is_empty() || (walk.finished && outbox.holds_bytes()) {
+        } else if content > 0 || !behind.is_empty() || (finished && outbox.holds_bytes()) {
             outbox.send(cx, to, pieces);
         }
         self.content_bytes += content as u64;
-        self.finished = walk.finished;
-        Ok(walk.consumed)
+        self.finished = finished;
+        broken.map_or(Ok(walk.consumed), Err)
     }
 
     /// The trailer section to send, filtered, when the receiver gets one at all.

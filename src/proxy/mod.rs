@@ -7,6 +7,7 @@
 //! of both kinds, and `tunnel` moves opaque bytes for both: behind an upgrade, and all of them.
 
 pub mod context;
+mod delivery;
 mod download;
 mod flow;
 pub mod opening;

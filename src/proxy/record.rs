@@ -99,6 +99,11 @@ impl Recorder {
         self.to_client = to_client;
     }
 
+    /// So many bytes behind the last ones that were counted for the client went nowhere.
+    pub(super) fn not_sent(&mut self, bytes: usize) {
+        self.to_client = self.to_client.saturating_sub(bytes as u64);
+    }
+
     /// Writes the line of an exchange that ended as it should.
     pub(super) fn end(&mut self, outcome: Outcome) {
         self.end_with(outcome, Detail::default());

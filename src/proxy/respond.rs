@@ -1,12 +1,17 @@
 //! Our own answers, and the slow end of a connection that has just had its last one.
 
-use crate::deadline::{Deadline, Halt, Timer};
+use crate::deadline::{Deadline, Halt, Timeouts, Timer};
 use crate::error::{Answer, Cause, ExchangeError, Peer};
 use crate::h1::encode::{OwnResponse, put_own_response};
+use crate::limits::LINGER_MAX;
 use crate::net::buffer::with_scratch;
 use crate::ops::date::with_date;
+use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::session::Session;
 use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How an own answer is sent.
 #[derive(Clone, Copy, Debug)]
@@ -65,18 +70,91 @@ impl Session {
     }
 
     /// Ends the connection so that the last response arrives (RFC 9112, section 9.6): our
-    /// direction first; then the client's is read to its end, for a limited time, because a
-    /// close with unread bytes is a reset, and a reset can overtake the response.
+    /// direction first, then what the client still sends is read, because a close with unread
+    /// bytes is a reset, and a reset can overtake the response.
     pub(super) async fn end(&mut self) {
-        let deadline = Deadline::start(Timer::Linger, &self.context.snapshot.timeouts);
+        let deadline = Deadline::start(Timer::ToClientWrite, &self.context.snapshot.timeouts);
         let transport = &mut self.client.transport;
         let shutdown = poll_fn(|cx| transport.poll_shutdown(cx));
-        if self.alarm.bound(deadline, shutdown).await.is_err() {
-            return;
+        if self.alarm.bound(deadline, shutdown).await.is_ok() {
+            self.linger().await;
+        }
+    }
+
+    /// Ends the connection in the middle of a response for `error`, so that what there is of it
+    /// arrives, and is not taken for complete (RFC 9112, section 8).
+    ///
+    /// Framing tells that its end is missing, so a FIN suffices, without close_notify behind TLS.
+    /// Where nothing but the end of the connection would tell, it is a reset, and comes when the
+    /// client's kernel has everything.
+    pub(super) async fn cut(&mut self, error: &ExchangeError) {
+        let mut patience = patience(&self.context.snapshot.timeouts);
+        if matches!(error.cause, Cause::Gone | Cause::Timeout(Timer::ToClientWrite)) {
+            // Nobody is waited for who looks like having left, or has had the time already.
+            patience.gap = Duration::ZERO;
+        }
+        let resets = self.client.transport.only_its_end_tells();
+        let mut delivery = Delivery::new(&self.client.transport, patience);
+        let Self { client, alarm, .. } = self;
+        let delivering = poll_fn(|cx| {
+            let drained = client.poll_drain(cx);
+            if resets {
+                delivery.poll_acknowledged(cx, drained, &client.transport, alarm)
+            } else {
+                delivery.poll_taken(cx, drained, &client.transport, alarm)
+            }
+        });
+        let delivered = delivering.await;
+        self.recorder.not_sent(self.client.outbox.held_bytes());
+        self.recorder.fail(error, false);
+        if resets || delivered.is_err() {
+            return self.client.transport.abort();
         }
         let transport = &mut self.client.transport;
-        let discard = poll_fn(|cx| with_scratch(|scratch| transport.poll_discard(cx, scratch)));
-        // However it ends, the connection is over.
-        let _ = self.alarm.bound(deadline, discard).await;
+        if poll_fn(|cx| transport.poll_hang_up(cx)).await.is_ok() {
+            self.linger().await;
+        }
     }
+
+    /// Reads on and throws away what comes, until the client ends, or is silent for `linger` and
+    /// takes nothing; a client that goes on sending may do so for [`LINGER_MAX`] in all.
+    async fn linger(&mut self) {
+        let Self { context, client, alarm, .. } = self;
+        let timeouts = &context.snapshot.timeouts;
+        let begun = Instant::now();
+        let last = begun + LINGER_MAX.max(timeouts.linger);
+        let (mut since, mut left) = (begun, None);
+        poll_fn(|cx| {
+            let read = with_scratch(|scratch| client.transport.poll_read(cx, scratch));
+            let now = Instant::now();
+            match read {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {
+                    since = now;
+                    // The turn is that of others now: a peer that sends as fast as we read would
+                    // have it for long.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending => {}
+            }
+            let end = last.min(since + timeouts.linger);
+            if alarm.poll(cx, end).is_pending() {
+                return Poll::Pending;
+            }
+            // Its time is over, unless it is still taking what it was sent: behind our close a byte
+            // of its own would be answered by a reset.
+            let unacknowledged = client.transport.unacknowledged().filter(|left| *left > 0);
+            if unacknowledged.is_none() || unacknowledged == left {
+                return Poll::Ready(());
+            }
+            (left, since) = (unacknowledged, now);
+            alarm.poll(cx, now + timeouts.linger)
+        })
+        .await;
+    }
+}
+
+/// How long what is left may take behind a cut.
+pub(super) fn patience(timeouts: &Timeouts) -> Patience {
+    Patience { gap: timeouts.to_client_write, blind: timeouts.linger }
 }

@@ -204,8 +204,7 @@ impl Session {
     /// The exchange failed, and is not tried again.
     fn fail(&mut self, exchange: &Exchange, failure: &PumpError) -> Result<Next, Box<Unserved>> {
         if failure.status_spent {
-            self.recorder.fail(&failure.error, false);
-            return Ok(Next::Abort);
+            return Ok(Next::Cut(failure.error));
         }
         let manner = self.manner(exchange.request(), exchange.request_ended());
         Err(Box::new(Unserved { why: Why::Error(failure.error), dial: None, manner }))

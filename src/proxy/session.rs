@@ -39,7 +39,10 @@ pub(super) enum Next {
     Request,
     /// The last response is sent: end in order.
     End,
-    /// The response is not complete: nobody may take it for complete.
+    /// The response is not complete, and nobody may take it for complete: what there is of it
+    /// arrives first. The exchange has not written its line yet.
+    Cut(ExchangeError),
+    /// The client is gone, or takes nothing.
     Abort,
 }
 
@@ -77,6 +80,7 @@ impl Session {
                 match next {
                     Next::Request => {}
                     Next::End => return self.end().await,
+                    Next::Cut(error) => return self.cut(&error).await,
                     Next::Abort => return self.client.transport.abort(),
                 }
             }
@@ -154,10 +158,7 @@ impl Session {
         dial: Option<Box<DialFailure>>,
         manner: Manner,
     ) -> Next {
-        let Some(answer) = error.answer() else {
-            self.recorder.fail(error, false);
-            return Next::Abort;
-        };
+        let Some(answer) = error.answer() else { return Next::Cut(*error) };
         self.recorder.answered(answer.status);
         self.queue_answer(&answer, manner);
         match self.send_answer().await {

@@ -1,8 +1,9 @@
 //! Opaque bytes in both directions: behind an upgrade, and in tcp mode.
 //!
 //! The end of one direction is passed on as the end of that direction; the other goes on. What goes
-//! wrong on one side, a stop included, is a reset on the other. Silence in both is under the
-//! `tunnel` limit, which keep-alive traffic of the protocol inside resets.
+//! wrong on one side, a stop included, is a reset on the other, behind all that had come for it.
+//! Silence in both is under the `tunnel` limit, which keep-alive traffic of the protocol inside
+//! resets.
 //!
 //! Between two plain sockets the kernel moves the bytes (`net::splice`). They are copied where TLS
 //! is on either side, and where there is no pipe.
@@ -12,7 +13,9 @@ use crate::error::{ExchangeError, Peer};
 use crate::limits::DEPARTURE_LOOK;
 use crate::net::inbox::Fill;
 use crate::net::splice::{Splice, Spliced};
+use crate::proxy::delivery::Delivery;
 use crate::proxy::flow::READS_PER_TURN;
+use crate::proxy::respond::patience;
 use crate::proxy::side::Side;
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -21,9 +24,11 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 
 /// Passes bytes on until both directions have ended. Whenever they have not, also when this is
-/// dropped, both connections are set to end in a way that cannot be taken for proper.
+/// dropped, both connections are set to end in a way that cannot be taken for proper. When one
+/// side fails, the other gets what was received for it, as fast as it takes it, before that.
 ///
-/// `count` is told the bytes from the client and those from the upstream as they come.
+/// `count` is told the bytes from the client and those from the upstream as they come, and in the
+/// end without those that went nowhere.
 ///
 /// No `async fn`, because that would keep a second place for its arguments.
 ///
@@ -46,13 +51,18 @@ pub(super) fn tunnel<'s>(
         clock: IdleClock::default(),
         moved: 0,
         next_look: None,
+        leaving: None,
     };
     poll_fn(move |cx| {
-        let polled = ways.poll(cx, &mut ends, timeouts);
-        count(ways.up.bytes, ways.down.bytes);
+        let polled = ways.poll(cx, &mut ends, timeouts, alarm);
         if let Poll::Ready(result) = polled {
             ends.are_over = result.is_ok();
+            count(ways.up.passed(ends.upstream), ways.down.passed(ends.client));
             return Poll::Ready(result);
+        }
+        count(ways.up.bytes, ways.down.bytes);
+        if ways.leaving.is_some() {
+            return Poll::Pending;
         }
         let deadline = ways.clock.deadline(Timer::Tunnel, timeouts);
         match ways.next_look.filter(|look| *look < deadline.at) {
@@ -79,10 +89,35 @@ struct Ways {
     moved: u64,
     /// When to look for a reset that wakes nobody.
     next_look: Option<Instant>,
+    /// What is still on its way when one side has failed.
+    leaving: Option<Box<Leaving>>,
 }
 
 impl Ways {
     fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        ends: &mut Ends<'_>,
+        timeouts: &Timeouts,
+        alarm: &mut Alarm,
+    ) -> Poll<Result<(), ExchangeError>> {
+        if self.leaving.is_none() {
+            let error = match ready!(self.poll_open(cx, ends, timeouts)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) => error,
+            };
+            self.leaving = Some(Box::new(Leaving::begin(error, ends, timeouts)));
+        }
+        let Some(leaving) = &mut self.leaving else { return Poll::Pending };
+        let up = leaving.up.poll(cx, &mut self.up, ends.client, ends.upstream, alarm);
+        let down = leaving.down.poll(cx, &mut self.down, ends.upstream, ends.client, alarm);
+        if up.is_ready() && down.is_ready() {
+            return Poll::Ready(Err(leaving.error));
+        }
+        Poll::Pending
+    }
+
+    fn poll_open(
         &mut self,
         cx: &mut Context<'_>,
         ends: &mut Ends<'_>,
@@ -121,6 +156,70 @@ impl Ways {
             }
         }
         Poll::Pending
+    }
+}
+
+/// The end of a tunnel of which one side has failed.
+#[derive(Debug)]
+struct Leaving {
+    error: ExchangeError,
+    up: LastBytes,
+    down: LastBytes,
+}
+
+impl Leaving {
+    fn begin(error: ExchangeError, ends: &Ends<'_>, timeouts: &Timeouts) -> Self {
+        let mut patience = patience(timeouts);
+        // Who takes nothing for longer has failed as well.
+        patience.gap = patience.gap.min(timeouts.tunnel);
+        let last = |sender, to: &Side| LastBytes {
+            delivery: Some(Delivery::new(&to.transport, patience)),
+            // Its kernel may have sent more than we could pass on until now.
+            is_read: error.peer == sender,
+        };
+        let up = last(Peer::Client, ends.upstream);
+        Self { error, up, down: last(Peer::Upstream, ends.client) }
+    }
+}
+
+/// What is still on its way in one direction.
+#[derive(Debug)]
+struct LastBytes {
+    /// `None` when it is over.
+    delivery: Option<Delivery>,
+    /// The sender is read on until it has no more.
+    is_read: bool,
+}
+
+impl LastBytes {
+    /// Ready when the receiver has everything, or no more of it will arrive.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        way: &mut Way,
+        from: &mut Side,
+        to: &mut Side,
+        alarm: &mut Alarm,
+    ) -> Poll<()> {
+        let Some(delivery) = &mut self.delivery else { return Poll::Ready(()) };
+        way.begin(cx, from, to);
+        let mut room = way.poll_room(cx, to);
+        for _ in 0..READS_PER_TURN {
+            if !(self.is_read && way.state == WayState::Open && matches!(room, Poll::Ready(Ok(()))))
+            {
+                break;
+            }
+            // Whatever else it says now is no end in order, not even an end.
+            self.is_read = matches!(way.poll_read(cx, from, to), Poll::Ready(Ok(())));
+            room = way.poll_room(cx, to);
+        }
+        if self.is_read && way.state == WayState::Open && matches!(room, Poll::Ready(Ok(()))) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let _ = ready!(delivery.poll_acknowledged(cx, room, &to.transport, alarm));
+        self.delivery = None;
+        Poll::Ready(())
     }
 }
 
@@ -173,6 +272,12 @@ impl Way {
             Peer::Client => Peer::Upstream,
             Peer::Upstream | Peer::Narrows => Peer::Client,
         }
+    }
+
+    /// How many bytes went on to `to`, or at least into its socket.
+    fn passed(&self, to: &Side) -> u64 {
+        let held = to.outbox.held_bytes() + self.splice.held_bytes();
+        self.bytes.saturating_sub(held as u64)
     }
 
     fn poll(

@@ -56,7 +56,10 @@ impl Upload {
             BodyLength::Chunked => BodyWriter::Chunked,
             BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => BodyWriter::Bare,
         };
-        Self { flow: Flow::new(BodyReader::new(body), writer), sending: Sending::new(request) }
+        Self {
+            flow: Flow::of_request(BodyReader::new(body), writer),
+            sending: Sending::new(request),
+        }
     }
 
     /// Whether the upstream was given more time than a connection has otherwise.

@@ -304,7 +304,8 @@ async fn a_response_without_an_end_in_its_framing_is_cut_at_its_bound() {
             }
             assert!(head.starts_with("HTTP/1.1 502 "), "{case}: {head}");
         } else {
-            assert_eq!(client.read_to_end().await.1, End::Reset, "{case}");
+            let (bytes, _) = client.read_to_end().await;
+            assert!(!bytes.ends_with(b"0\r\n\r\n"), "{case}: the last chunk");
         }
         scene.serve_an_honest_client().await;
         scene.assert_growth("endless framing", 2 * 64 + 2 * BUFFER_KIB);

@@ -168,7 +168,7 @@ async fn a_broken_chunk_behind_a_good_one_ends_both_connections_without_a_last_c
     upstream.send(head).await;
     expect_bytes(&mut client, head).await;
     upstream.send("3\nllo\r\n0\r\n\r\n").await;
-    client.expect_end(End::Reset).await;
+    client.expect_end(End::Clean).await;
     upstream.expect_end(End::Reset).await;
 }
 

@@ -82,7 +82,7 @@ async fn a_response_under_way_is_cut_when_the_request_body_turns_out_broken() {
     client.read_head().await;
     assert_eq!(client.read_chunk().await, b"ok");
     client.send("x\r\n").await;
-    client.expect_end(End::Reset).await;
+    client.expect_end(End::Clean).await;
     upstream.expect_end(End::Reset).await;
 }
 

@@ -15,6 +15,7 @@ mod admission;
 mod attackers;
 mod backpressure;
 mod chunked;
+mod cut_arrives;
 mod cut_request;
 mod departure;
 mod early;

@@ -99,7 +99,7 @@ fn a_reset_is_passed_on_as_a_reset() {
 }
 
 #[test]
-fn the_reset_of_a_peer_whose_bytes_have_to_wait_is_noticed() {
+fn the_reset_of_a_peer_whose_bytes_have_to_wait_comes_behind_them() {
     in_both_ways(async || {
         let Tunnel { mut client, mut upstream, ended } = Tunnel::open().await;
         // The upstream reads nothing: the client writes until nobody takes more.
@@ -110,11 +110,12 @@ fn the_reset_of_a_peer_whose_bytes_have_to_wait_is_noticed() {
         let pause = std::time::Duration::from_millis(300);
         assert!(tokio::time::timeout(pause, blocked).await.is_err());
         MeteredTcp::new(client).reset_on_close(true);
-        let error = ended.await.unwrap().2.unwrap();
-        assert_eq!(error.peer, crate::error::Peer::Client);
         let mut rest = Vec::new();
         let error = upstream.read_to_end(&mut rest).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        let (up, _, error) = ended.await.unwrap();
+        assert_eq!(error.unwrap().peer, crate::error::Peer::Client);
+        assert_eq!(rest.len() as u64, up, "all that was received");
     });
 }
 

@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, CHUNKED_POST, EMPTY, GET, POST, STREAM, run, seconds, settle};
 use super::wire::Wire;
+use crate::limits::LINGER_MAX;
 use crate::net::memory::End;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -210,7 +211,7 @@ fn an_answer_of_our_own_waits_for_its_reader_no_longer_than_another() {
 }
 
 #[test]
-fn a_closing_connection_is_read_on_for_its_limit_and_a_trickle_does_not_extend_it() {
+fn a_closing_connection_is_read_on_for_as_long_as_its_client_sends_but_not_for_ever() {
     run(async |bench| {
         let mut client = bench.client();
         client.send("nonsense\r\n\r\n").await;
@@ -221,8 +222,47 @@ fn a_closing_connection_is_read_on_for_its_limit_and_a_trickle_does_not_extend_i
         sleep(seconds(1)).await;
         client.send("more").await;
         bench.over().await;
-        assert_eq!(begun.elapsed(), seconds(2));
+        assert_eq!(begun.elapsed(), seconds(3), "silence for the limit");
         assert!(client.try_send("x").await.is_err());
+
+        let mut client = bench.client();
+        client.send("nonsense\r\n\r\n").await;
+        client.read_to_end().await;
+        let begun = Instant::now();
+        let trickle = "x".repeat(60);
+        tokio::join!(client.trickle(&trickle, 1), bench.over());
+        assert_eq!(begun.elapsed(), LINGER_MAX + seconds(1), "the byte that finds it closed");
+    });
+}
+
+/// As HTTP libraries do that write a body before they read an answer.
+#[test]
+fn an_upload_of_five_seconds_behind_an_answer_is_read_to_its_end() {
+    let answers = [
+        ("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", None, "404 "),
+        (
+            "POST /gpt/v1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+            Some("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"),
+            "413 ",
+        ),
+    ];
+    run(async |bench| {
+        for (request, upstream_says, status) in answers {
+            let mut client = bench.client();
+            client.send(request).await;
+            if let Some(answer) = upstream_says {
+                bench.upstream().await.send(answer).await;
+            }
+            settle().await;
+            for byte in ["1", "2", "3", "4", "5"] {
+                sleep(seconds(1)).await;
+                client.try_send(byte).await.expect("it is read on");
+            }
+            let (answer, end) = client.read_to_end().await;
+            assert_eq!((&answer[9..13], end), (status, End::Clean));
+            client.end(End::Clean);
+            bench.over().await;
+        }
     });
 }
 

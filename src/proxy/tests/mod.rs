@@ -1,5 +1,6 @@
 //! The drivers on connections in memory, under a paused clock: exact times, exact writes.
 
+mod arrival;
 mod bench;
 mod carriage;
 mod client_limits;

@@ -26,7 +26,8 @@ struct Phase {
 /// Room in the client's connection: for an answer of our own, or 40 events.
 const ROOM: usize = 400;
 const EVENT: &str = "5\r\n: hi\n\r\n";
-/// The limits: [`super::bench::timeouts`]. An end in order is followed by `linger`.
+/// The limits: [`super::bench::timeouts`]. An end that is no reset is followed by `linger`, twice
+/// where something is left that may still be taken.
 const LINGER: u64 = 2;
 const KEEP_ALIVE: u64 = 13;
 
@@ -40,7 +41,8 @@ fn phases() -> Vec<Phase> {
         log,
     };
     let closed = |limit| [limit, limit + LINGER];
-    let kept = |limit| [limit, limit + KEEP_ALIVE + LINGER];
+    let answered = |limit| [limit, limit + 2 * LINGER];
+    let kept = |limit, lingering| [limit, limit + KEEP_ALIVE + lingering];
     let slow = "408 answered client request_timeout";
     let chunk = format!("{CHUNKED_POST}5\r\nhel");
     let no_answer = "504 answered upstream upstream_response_timeout";
@@ -49,12 +51,12 @@ fn phases() -> Vec<Phase> {
     let in_tunnel = "101 aborted client tunnel_timeout";
     vec![
         phase("before its first request", "", "", closed(KEEP_ALIVE), ""),
-        phase("in a head", &GET[..9], "", closed(11), slow),
-        phase("in a body", POST, "", closed(23), slow),
-        phase("in a chunk", &chunk, "", closed(23), slow),
-        phase("before the response", GET, "", kept(17), no_answer),
-        phase("between two requests", GET, EMPTY, kept(0), "200 completed"),
-        phase("in a silent stream", GET, STREAM, [31, 31], silent),
+        phase("in a head", &GET[..9], "", answered(11), slow),
+        phase("in a body", POST, "", answered(23), slow),
+        phase("in a chunk", &chunk, "", answered(23), slow),
+        phase("before the response", GET, "", kept(17, 2 * LINGER), no_answer),
+        phase("between two requests", GET, EMPTY, kept(0, LINGER), "200 completed"),
+        phase("in a silent stream", GET, STREAM, closed(31), silent),
         // 40 events fit, and the next one waits.
         Phase { event: EVENT, ..phase("in a stream", GET, STREAM, [40 + 37; 2], reads_nothing) },
         phase("in a tunnel", SOCKET, SWITCH, [19, 19], in_tunnel),

@@ -328,13 +328,31 @@ impl Peer {
     async fn fill_or_end(&mut self, what: &str) -> Option<End> {
         let surplus = String::from_utf8_lossy(&self.surplus[..self.surplus.len().min(200)]);
         let what = format!("{what} at the {}, which has {surplus:?}", self.role);
-        match within(&what, self.wire.read_buf(&mut self.surplus)).await {
-            Ok(0) => Some(End::Clean),
-            Ok(_count) => None,
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Some(End::Truncated),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => Some(End::Reset),
-            Err(error) => panic!("{what}: {error}"),
+        let read = within(&what, self.wire.read_buf(&mut self.surplus)).await;
+        read_or_end(read, &what).err()
+    }
+
+    /// What one read of at most `room` bytes gives, or what an earlier read left over, or how the
+    /// connection ended.
+    pub(super) async fn read_up_to(&mut self, room: usize) -> Result<Vec<u8>, End> {
+        if !self.surplus.is_empty() {
+            return Ok(std::mem::take(&mut self.surplus));
         }
+        let mut bytes = vec![0; room];
+        let what = format!("bytes or an end at the {}", self.role);
+        let read = within(&what, self.wire.read(&mut bytes)).await;
+        bytes.truncate(read_or_end(read, &what)?);
+        Ok(bytes)
+    }
+}
+
+fn read_or_end(read: io::Result<usize>, what: &str) -> Result<usize, End> {
+    match read {
+        Ok(0) => Err(End::Clean),
+        Ok(count) => Ok(count),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(End::Truncated),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(End::Reset),
+        Err(error) => panic!("{what}: {error}"),
     }
 }
 

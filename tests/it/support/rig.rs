@@ -134,7 +134,7 @@ impl Rig {
         let head = expect_own_error(&mut client, 400, "malformed_body").await;
         assert_eq!(field_value(&head, "connection"), Some("close"), "{label}");
         client.expect_end(End::Clean).await;
-        expect_cut(&mut self.origin.accept().await).await;
+        expect_cut(&mut self.origin.accept().await, End::Reset).await;
     }
 
     /// Asserts that of `response`, whose body is broken, the client cannot take for complete what
@@ -145,7 +145,7 @@ impl Rig {
         let mut upstream = self.origin.accept().await;
         upstream.read_head().await;
         upstream.send(response).await;
-        expect_cut(&mut client).await;
+        expect_cut(&mut client, End::Clean).await;
         upstream.expect_end(End::Reset).await;
     }
 
@@ -173,11 +173,11 @@ pub async fn expect_bytes(peer: &mut Peer, want: impl AsRef<[u8]>) {
     assert_eq!(got.escape_ascii().to_string(), want.escape_ascii().to_string());
 }
 
-/// Asserts that the connection is reset, and that no last chunk comes before.
-async fn expect_cut(peer: &mut Peer) {
+/// Asserts that the connection ends so, and that no last chunk comes before.
+async fn expect_cut(peer: &mut Peer, want: End) {
     let (bytes, end) = peer.read_to_end().await;
     let ended = bytes.windows(5).any(|bytes| bytes == b"\r\n0\r\n");
-    assert!(end == End::Reset && !ended, "{end:?} behind {}", bytes.escape_ascii());
+    assert!(end == want && !ended, "{end:?} behind {}", bytes.escape_ascii());
 }
 
 /// Reads an error of the relay's own, and gives its head.

@@ -1,11 +1,12 @@
 //! Sending until nothing moves any more, without waiting for time to pass.
 
-use super::peer::Peer;
+use super::peer::{End, Peer};
 use super::stage::{GET, OK, OK_LAST, Stage};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 use tokio::io::AsyncWrite;
+use tokio::task::yield_now;
 
 /// Exchanges without progress after which a sender counts as blocked. Each takes the relay's only
 /// worker through its event loop several times, and one of them would see the sender's bytes.
@@ -51,7 +52,59 @@ pub async fn send_until_blocked(sender: &mut Peer, stage: &Stage, total: usize) 
     sent
 }
 
+/// Lets the relay's only worker do all that it can do now: it serves others in between.
+pub async fn settle(stage: &Stage) {
+    let (mut client, mut upstream) = stage.begin(GET).await;
+    upstream.send(OK).await;
+    client.read_message().await;
+    for _ in 0..QUIET_EXCHANGES {
+        client.send(GET).await;
+        upstream.read_head().await;
+        upstream.send(OK).await;
+        client.read_message().await;
+    }
+    client.send(GET).await;
+    upstream.read_head().await;
+    upstream.send(OK_LAST).await;
+    client.read_message().await;
+}
+
+/// How a client takes what it is sent.
+#[derive(Clone, Copy, Debug)]
+pub enum Reader {
+    /// As soon as it comes.
+    Eager,
+    /// A few bytes at a time, and everybody else has many turns in between.
+    Slow,
+    /// A byte or two at a time, for a while.
+    InTinyPieces,
+}
+
+impl Reader {
+    pub const ALL: [Self; 3] = [Self::Eager, Self::Slow, Self::InTinyPieces];
+}
+
 impl Peer {
+    /// Reads what comes until the connection ends, and says how it ended.
+    pub async fn read_as(&mut self, reader: Reader) -> (Vec<u8>, End) {
+        let mut got = Vec::new();
+        loop {
+            let (room, turns) = match reader {
+                Reader::Eager => (64 * 1024, 0),
+                Reader::Slow => (8 * 1024, 20),
+                Reader::InTinyPieces if got.len() < 4096 => (1 + got.len() % 2, 0),
+                Reader::InTinyPieces => (64 * 1024, 0),
+            };
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            match self.read_up_to(room).await {
+                Ok(bytes) => got.extend(bytes),
+                Err(end) => return (got, end),
+            }
+        }
+    }
+
     /// Sends what is taken at once; gives how much that was.
     pub async fn send_now(&mut self, bytes: &[u8]) -> usize {
         poll_fn(|cx| match Pin::new(&mut self.wire).poll_write(cx, bytes) {

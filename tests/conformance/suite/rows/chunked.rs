@@ -25,7 +25,7 @@ pub fn requests() -> Vec<Case> {
             must(name, "RFC 9112 8: MUST consider incomplete")
                 .sends(post_chunks(body))
                 .hangs_up()
-                .is("reset", "cut")
+                .is("end", "cut")
                 .or("end", "cut")
                 .or("400, end", "cut"),
         );

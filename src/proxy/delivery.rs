@@ -1,0 +1,105 @@
+//! The last bytes of a connection that is cut: they arrive before the sign that more is missing.
+//!
+//! A reset throws away what either kernel still holds. So a connection that only a reset can end
+//! is first watched until its peer's kernel has acknowledged everything; Linux gives those bytes
+//! to its reader behind a reset, too. No event tells of that moment, so the kernel is asked, at
+//! growing intervals. Nothing is kept for it but the place of the connection.
+
+use crate::deadline::Alarm;
+use crate::limits::{DELIVERY_LOOK_MAX, DELIVERY_LOOK_MIN};
+use crate::net::transport::Transport;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the last bytes may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Without a byte taken or acknowledged.
+    pub(super) gap: Duration,
+    /// In all, where the kernel does not tell what was acknowledged.
+    pub(super) blind: Duration,
+}
+
+/// The last bytes to one receiver, from where they are held to its kernel.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    patience: Patience,
+    /// Bytes that the socket had taken at the last look.
+    taken: u64,
+    /// Bytes that were not acknowledged at the last look.
+    left: Option<u64>,
+    /// When either of them changed the last time.
+    since: Instant,
+    next_look: Instant,
+    pause: Duration,
+}
+
+/// Not everything has arrived, and no more will: the receiver is gone, or takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Undelivered;
+
+impl Delivery {
+    /// Begins now.
+    pub(super) fn new(transport: &Transport, patience: Patience) -> Self {
+        let (taken, since) = (transport.written(), Instant::now());
+        let (left, next_look, pause) = (None, since, DELIVERY_LOOK_MIN);
+        Self { patience, taken, left, since, next_look, pause }
+    }
+
+    /// Ready when the socket has taken everything, which `drained` tells.
+    pub(super) fn poll_taken(
+        &mut self,
+        cx: &mut Context<'_>,
+        drained: Poll<io::Result<()>>,
+        transport: &Transport,
+        alarm: &mut Alarm,
+    ) -> Poll<Result<(), Undelivered>> {
+        if let Poll::Ready(drained) = drained {
+            return Poll::Ready(drained.map_err(|_| Undelivered));
+        }
+        self.note_taken(transport);
+        alarm.poll(cx, self.since + self.patience.gap).map(|()| Err(Undelivered))
+    }
+
+    /// Ready when the receiver's kernel has acknowledged everything.
+    pub(super) fn poll_acknowledged(
+        &mut self,
+        cx: &mut Context<'_>,
+        drained: Poll<io::Result<()>>,
+        transport: &Transport,
+        alarm: &mut Alarm,
+    ) -> Poll<Result<(), Undelivered>> {
+        ready!(self.poll_taken(cx, drained, transport, alarm))?;
+        loop {
+            let now = Instant::now();
+            if now >= self.next_look {
+                match transport.unacknowledged() {
+                    Some(0) => return Poll::Ready(Ok(())),
+                    None if transport.is_broken() => return Poll::Ready(Err(Undelivered)),
+                    None => self.patience.gap = self.patience.gap.min(self.patience.blind),
+                    left => {
+                        if left != self.left {
+                            (self.left, self.since) = (left, now);
+                        }
+                    }
+                }
+                self.next_look = now + self.pause;
+                self.pause = (self.pause * 2).min(DELIVERY_LOOK_MAX);
+            }
+            let end = self.since + self.patience.gap;
+            if now >= end {
+                return Poll::Ready(Err(Undelivered));
+            }
+            ready!(alarm.poll(cx, end.min(self.next_look)));
+        }
+    }
+
+    fn note_taken(&mut self, transport: &Transport) {
+        let taken = transport.written();
+        if taken != self.taken {
+            (self.taken, self.since) = (taken, Instant::now());
+        }
+    }
+}
