@@ -264,7 +264,7 @@ async fn a_hello_that_is_broken_gets_an_alert_and_a_line_and_reaches_nobody() {
 
 #[tokio::test]
 async fn a_hello_that_does_not_come_in_time_ends_the_connection() {
-    let limits = "[timeouts]\nhandshake = \"1s\"";
+    let limits = "[timeouts]\nhandshake = \"3s\"";
     let passage = Passage::with(Pair::Through, "localhost", "", limits).await;
     let mut silent = connect(&passage.relay).await;
     let mut slow = connect(&passage.relay).await;
@@ -359,7 +359,7 @@ async fn an_upstream_with_a_bad_certificate_sees_no_byte() {
 
 #[tokio::test]
 async fn a_tunnel_in_which_nobody_speaks_ends_at_its_limit() {
-    let passage = Passage::with(Pair::PlainToTcp, "*", "", "[timeouts]\ntunnel = \"300ms\"").await;
+    let passage = Passage::with(Pair::PlainToTcp, "*", "", "[timeouts]\ntunnel = \"2s\"").await;
     let (mut client, mut upstream) = passage.open().await;
     client.expect_end(End::Reset).await;
     upstream.expect_end(End::Reset).await;

@@ -191,7 +191,8 @@ async fn a_flood_of_refused_requests_is_a_few_lines_and_a_count_and_hides_nothin
 #[tokio::test]
 async fn a_log_that_nobody_reads_stops_nobody() {
     let origin = Origin::plain().await;
-    let configuration = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unread-log.toml");
+    let name = format!("unread-log-{}.toml", std::process::id());
+    let configuration = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let toml = format!(
         "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
          [[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\nwarm = 0\n",
@@ -210,6 +211,7 @@ async fn a_log_that_nobody_reads_stops_nobody() {
         line.clear();
         assert!(stderr.read_line(&mut line).unwrap() > 0, "the relay ended");
     }
+    fs::remove_file(&configuration).unwrap();
     let (_, address) = line.trim_end().split_once("http://").unwrap();
     let mut client = connect_plain(address.trim_end_matches('"').parse().unwrap()).await;
     client.send(GET).await;

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// What the tests configure: all of the limits that are not asked for are minutes.
-const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(3);
 
 const UPGRADE: &str = "GET /gpt/a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\n\r\n";
@@ -25,7 +25,7 @@ const SWITCH: &str =
 
 #[tokio::test]
 async fn a_stopped_origin_whose_queue_is_full_is_504_at_the_limit_of_connecting() {
-    let line = Line::new(false, "connect = \"1s\"").await;
+    let line = Line::new(false, "connect = \"3s\"").await;
     line.stop().await;
     line.fill_queue().await;
     let mut client = line.outer.connect().await;
@@ -37,7 +37,7 @@ async fn a_stopped_origin_whose_queue_is_full_is_504_at_the_limit_of_connecting(
 
 #[tokio::test]
 async fn a_stopped_origin_that_does_not_shake_hands_is_504_at_the_limit_of_the_handshake() {
-    let line = Line::new(true, "upstream_handshake = \"1s\"").await;
+    let line = Line::new(true, "upstream_handshake = \"3s\"").await;
     line.stop().await;
     let mut client = line.outer.connect().await;
     let since = Instant::now();
@@ -49,7 +49,7 @@ async fn a_stopped_origin_that_does_not_shake_hands_is_504_at_the_limit_of_the_h
 #[tokio::test]
 async fn a_stopped_origin_that_does_not_answer_is_504_at_the_limit_of_the_response_head() {
     for tls in [false, true] {
-        let line = Line::new(tls, "response_head = \"1s\"").await;
+        let line = Line::new(tls, "response_head = \"3s\"").await;
         // The connection to the origin is a kept one, and seems to be alive.
         for _ in 0..2 {
             let (mut client, mut upstream) = line.begin(GET).await;
@@ -68,7 +68,7 @@ async fn a_stopped_origin_that_does_not_answer_is_504_at_the_limit_of_the_respon
 #[tokio::test]
 async fn a_stream_of_a_stopped_origin_is_cut_at_the_limit_of_its_gap() {
     for tls in [false, true] {
-        let line = Line::new(tls, "to_client = { read = \"1s\" }").await;
+        let line = Line::new(tls, "to_client = { read = \"3s\" }").await;
         let (mut client, mut upstream) = line.begin(GET).await;
         upstream.send(CHUNKED).await;
         client.read_head().await;
@@ -91,7 +91,7 @@ async fn a_stream_of_a_stopped_origin_is_cut_at_the_limit_of_its_gap() {
 #[tokio::test]
 async fn a_stopped_origin_that_takes_nothing_is_504_at_the_limit_of_its_acceptance() {
     for tls in [false, true] {
-        let line = Line::new(tls, "to_upstream = { write = \"1s\" }").await;
+        let line = Line::new(tls, "to_upstream = { write = \"3s\" }").await;
         let upload = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n";
         let (mut client, mut upstream) = line.begin(upload).await;
         line.stop().await;
@@ -116,7 +116,7 @@ async fn a_stopped_origin_that_takes_nothing_is_504_at_the_limit_of_its_acceptan
 
 #[tokio::test]
 async fn a_tunnel_to_a_stopped_origin_is_cut_at_its_limit() {
-    let line = Line::new(false, "tunnel = \"1s\"").await;
+    let line = Line::new(false, "tunnel = \"3s\"").await;
     let (mut client, mut upstream) = line.begin(UPGRADE).await;
     upstream.send(SWITCH).await;
     client.read_head().await;

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// What the tests configure. Long enough for the handshakes that should succeed, on a busy machine.
-const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(3);
 
 const REQUEST: &str = "GET /gpt/v1 HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[tokio::test]
 async fn a_handshake_that_does_not_go_on_is_closed_at_its_limit() {
     let origin = Origin::tls().await;
-    let relay = Relay::to(&origin).with("[timeouts]\nhandshake = \"1s\"").await;
+    let relay = Relay::to(&origin).with("[timeouts]\nhandshake = \"3s\"").await;
     let since = Instant::now();
     // A ClientHello of which all but the first bytes are missing, and not even that.
     let mut begun = connect_plain(relay.address()).await;
@@ -36,7 +36,7 @@ async fn a_handshake_that_does_not_go_on_is_closed_at_its_limit() {
 #[tokio::test]
 async fn an_upstream_that_does_not_shake_hands_is_504_and_the_next_request_tries_again() {
     let origin = Origin::tls().await;
-    let relay = Relay::to(&origin).with("[timeouts]\nupstream_handshake = \"1s\"").await;
+    let relay = Relay::to(&origin).with("[timeouts]\nupstream_handshake = \"3s\"").await;
     let mut client = relay.connect().await;
     let since = Instant::now();
     // The kernel accepts for the origin, which has nothing to say.
@@ -52,7 +52,7 @@ async fn an_upstream_that_does_not_accept_is_504_after_the_limit_of_connecting()
     let (_full, address, _waiting) = full_listener().await;
     let relay = Relay::start(&format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/gpt/\"\n\
-         upstream = \"http://{address}/\"\n[timeouts]\nconnect = \"1s\""
+         upstream = \"http://{address}/\"\n[timeouts]\nconnect = \"3s\""
     ))
     .await;
     let mut client = relay.connect().await;

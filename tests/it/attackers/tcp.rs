@@ -109,11 +109,12 @@ const STUCK: usize = 40;
 
 /// Floods tunnels until they end at their limit; gives the most pipes that there were.
 async fn stuck_tunnels(pair: Pair, bound: usize) -> usize {
-    // Beside it a tunnel that is in use has to move in time, also on a busy machine.
+    // Beside it a tunnel that is in use has to move in time, so it moves whenever it can.
     let scene = Scene::new(pair, "*", "[timeouts]\ntunnel = \"5s\"\n").await;
     let mut healthy = scene.honest_tunnel().await.unwrap();
     let (mut sending, mut stuck, begun) = (Vec::new(), Vec::new(), Instant::now());
     for number in 0..STUCK {
+        healthy.pass(1024).await;
         let (client, upstream) = scene.attacked_tunnel().await;
         let (mut sender, receiver) =
             if number % 2 == 0 { (client, upstream) } else { (upstream, client) };

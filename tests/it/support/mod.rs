@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longest wait for anything. Only a hang comes near it, also on a busy machine.
-pub const GUARD: Duration = Duration::from_secs(10);
+pub const GUARD: Duration = Duration::from_secs(60);
 
 /// Awaits `step`, or panics with `what` did not happen.
 pub async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {

@@ -3,6 +3,7 @@
 use super::origin::Origin;
 use super::peer::Peer;
 use super::{GUARD, certificate_file, client, within};
+use narrows::ops::raise_descriptor_limit;
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::fmt::Write;
@@ -207,6 +208,8 @@ impl Setup {
     }
 
     async fn spawn(self) -> Relay {
+        // Floods take more descriptors than a user has at first.
+        let _as_many_as_there_are = raise_descriptor_limit();
         // One worker, unless the test says otherwise: then what a worker keeps is seen by all.
         let workers = if self.toml.contains("workers = ") { "" } else { "workers = 1\n" };
         // No connection before a request needs it, unless the test says otherwise: then an origin
