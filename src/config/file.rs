@@ -369,6 +369,8 @@ mod tests {
         assert_eq!(config.workers, None);
         assert_eq!(config.timeouts, Timeouts::default());
         assert_eq!(config.limits, Limits::default());
+        let per_address = AddressLimit { connections: 256, counts_loopback: false };
+        assert_eq!(config.limits.per_address, per_address);
         assert_eq!(config.listeners[0].credentials, None);
         assert_eq!(config.routes[0].host.as_str(), "api.openai.com");
         assert_eq!(config.routes[0].tls_name.to_string(), "api.openai.com");
@@ -757,29 +759,44 @@ upstream = "tcp://10.0.0.5:443"            # bytes as they are; "tls://host:port
 
     #[test]
     fn a_default_that_is_said_changes_nothing() {
-        // Room for each key below its header, so that the lines of the others stay.
-        let text = |table: &str, line: &str| {
-            let top = if table == "## Top level" { line } else { "" };
-            let said = [
-                ("## `[timeouts]`", "timeouts."),
-                ("### `to_upstream`", "timeouts.to_upstream."),
-                ("### `to_client`", "timeouts.to_client."),
-                ("## `[limits]`", "limits."),
-            ];
-            let dotted = said.iter().find(|(name, _)| *name == table);
-            let dotted = dotted.filter(|_| !line.is_empty());
-            let dotted = dotted.map(|(_, prefix)| format!("{prefix}{line}")).unwrap_or_default();
-            let listener = if table == "## `[[listener]]`" { line } else { "" };
+        // Room for a key in each table, so that the lines of the others stay.
+        let text = |said: &str, line: &str| {
+            let place = |table: &str| if table == said { line } else { "" };
+            let dotted = ["timeouts", "timeouts.to_upstream", "timeouts.to_client", "limits"];
+            let headings =
+                ["## `[timeouts]`", "### `to_upstream`", "### `to_client`", "## `[limits]`"];
+            let dotted = headings.iter().zip(dotted).find(|(heading, _)| **heading == said);
+            let dotted = dotted.map(|(_, table)| format!("{table}.{line}")).unwrap_or_default();
+            let dotted = if line.is_empty() { "" } else { &dotted };
             format!(
-                "{top}{dotted}{}",
-                MINIMAL.replacen("8080\"\n", &format!("8080\"\n{listener}"), 1)
+                r#"{}{dotted}
+                [[listener]]
+                address = "127.0.0.1:8080"
+                {}
+                [[listener]]
+                address = "127.0.0.1:8081"
+                mode = "tcp"
+                [[route]]
+                path = "/gpt/"
+                upstream = "https://api.openai.com/"
+                {}
+                [[forward]]
+                server_name = "*"
+                upstream = "tcp://127.0.0.1:22"
+                {}
+                "#,
+                place("## Top level"),
+                place("## `[[listener]]`"),
+                place("## `[[route]]`"),
+                place("## `[[forward]]`"),
             )
         };
         for (table, keys) in TABLES {
             for Key { name, default } in *keys {
                 let Is(value) = default else { continue };
-                let said = read(&text(table, &format!("{name} = {value}"))).unwrap();
-                assert_eq!(said, read(&text(table, "")).unwrap(), "{table} {name}");
+                let (said, unsaid) = (text(table, &format!("{name} = {value}")), text(table, ""));
+                assert_ne!(said, unsaid, "{table} {name}: nothing is said");
+                assert_eq!(read(&said).unwrap(), read(&unsaid).unwrap(), "{table} {name}");
             }
         }
     }

@@ -94,6 +94,25 @@ async fn scene() {
     worker.live.none().await;
 }
 
+#[tokio::test(flavor = "local")]
+async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more() {
+    for (address, places) in [([192, 0, 2, 7], 256), ([127, 0, 0, 1], 300)] {
+        let worker = worker(Rc::new(Dialer {
+            manner: Cell::new(Manner::Connect),
+            address: SocketAddr::from(([127, 0, 0, 1], 9)),
+        }));
+        let mut far = Vec::new();
+        for port in 1..=300 {
+            let (near, end) = MemoryStream::pair(1024);
+            worker.admit(Transport::from(near), SocketAddr::from((address, port)), 0);
+            far.push(end);
+        }
+        assert_eq!(worker.admission.connections(), places, "{address:?}");
+        drop(far);
+        worker.live.none().await;
+    }
+}
+
 /// In tcp mode, for clients that say a name, behind a proxy that announces them.
 const ANNOUNCED: &str = r#"
 [[listener]]
