@@ -128,7 +128,8 @@ impl ExchangeRecord {
         match self.outcome {
             Outcome::Answered { fault, .. } => fault == Peer::Client,
             Outcome::Aborted { fault, .. } => fault == Peer::Client && self.reused.is_none(),
-            Outcome::Completed | Outcome::Switched => false,
+            // OPTIONS with Max-Forwards: 0 is answered here, and costs its sender nothing either.
+            Outcome::Completed | Outcome::Switched => self.reused.is_none(),
         }
     }
 
@@ -289,6 +290,7 @@ mod tests {
             (answered(Peer::Narrows), None, false),
             (aborted(Peer::Narrows), None, false),
             (Outcome::Completed, Some(true), false),
+            (Outcome::Completed, None, true),
             (Outcome::Switched, Some(false), false),
         ] {
             let record = ExchangeRecord { outcome, reused, ..empty() };
