@@ -9,6 +9,7 @@ mod answer;
 mod dial;
 mod errno;
 pub mod opening;
+mod rule;
 mod tls;
 
 use crate::deadline::{Halt, Timer};
@@ -182,17 +183,18 @@ impl ExchangeError {
     }
 
     /// Why, where the cause alone leaves that open, in one word for the log: an errno, an alert,
-    /// what is wrong with a certificate. Never anything that a peer sent.
+    /// what is wrong with a certificate, the rule that a message broke. Never anything that a peer
+    /// sent.
     pub fn reason(&self) -> Option<&'static str> {
         match self.cause {
             Cause::Unreachable(error) | Cause::Exhausted(error) => Some(error.name()),
             Cause::Tls(fault) => Some(fault.reason()),
             Cause::Opening(error) => error.reason(),
-            Cause::Request(_)
-            | Cause::NoRoute
-            | Cause::Response(_)
-            | Cause::Chunk(_)
-            | Cause::Trailers(_)
+            Cause::Request(error) => Some(rule::of_request(error)),
+            Cause::Response(error) => Some(rule::of_response(error)),
+            Cause::Chunk(error) => Some(rule::of_chunk(error)),
+            Cause::Trailers(error) => Some(rule::of_head(error)),
+            Cause::NoRoute
             | Cause::Gone
             | Cause::ClosedEarly
             | Cause::Io(_)
@@ -294,6 +296,7 @@ mod tests {
             include_str!("error/dial.rs"),
             include_str!("error/errno.rs"),
             include_str!("error/opening.rs"),
+            include_str!("error/rule.rs"),
             include_str!("error/tls.rs"),
             include_str!("error.rs"),
         ];

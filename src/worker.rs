@@ -211,13 +211,13 @@ impl Worker {
                 tracing::debug!(%peer, "a peer connected and left without a byte");
                 return;
             }
-            Cause::Opening(OpeningError::BadProxyHeader) => {
+            Cause::Opening(OpeningError::BadProxyHeader(_)) => {
                 (&self.told.malformed_announcements, "a malformed PROXY header came")
             }
             _ => (&self.told.missing_announcements, "no PROXY header came"),
         };
         if is_news(told) {
-            tracing::warn!(%peer, cause = error.name(), "{what}");
+            tracing::warn!(%peer, cause = error.name(), reason = error.reason(), "{what}");
         }
         transport.abort();
     }

@@ -1,6 +1,7 @@
 //! What is wrong with the beginning of a connection: [`OpeningError`].
 
-use super::TlsFault;
+use super::{TlsFault, rule};
+use crate::net::proxy_protocol::ProxyHeaderError;
 use crate::tls::alert::Alert;
 use crate::tls::client_hello::HelloError;
 
@@ -11,8 +12,8 @@ pub enum OpeningError {
     Nothing,
     /// Something else came of a peer that has to begin with a PROXY header.
     NoProxyHeader,
-    /// A PROXY header that is malformed, or cut in its middle.
-    BadProxyHeader,
+    /// A PROXY header that is malformed, or cut in its middle, of which nothing more is known.
+    BadProxyHeader(Option<ProxyHeaderError>),
     /// The `ClientHello` is no sound one.
     Hello(HelloError),
     /// The client went away, or stopped sending, in the middle of its `ClientHello`.
@@ -28,7 +29,9 @@ impl OpeningError {
     /// has told it by itself.
     pub fn alert(self) -> Option<Alert> {
         match self {
-            Self::Nothing | Self::NoProxyHeader | Self::BadProxyHeader | Self::Handshake(_) => None,
+            Self::Nothing | Self::NoProxyHeader | Self::BadProxyHeader(_) | Self::Handshake(_) => {
+                None
+            }
             Self::Hello(error) => Some(error.alert()),
             Self::HelloCut => Some(Alert::DecodeError),
             Self::NoForward => Some(Alert::UnrecognizedName),
@@ -40,7 +43,7 @@ impl OpeningError {
         match self {
             Self::Nothing => "gone",
             Self::NoProxyHeader => "no_proxy_header",
-            Self::BadProxyHeader => "bad_proxy_header",
+            Self::BadProxyHeader(_) => "bad_proxy_header",
             Self::Hello(HelloError::HelloTooLong) => "hello_too_long",
             Self::Hello(
                 HelloError::NoHostName | HelloError::RepeatedHostName | HelloError::BadHostName,
@@ -56,12 +59,9 @@ impl OpeningError {
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Handshake(fault) => Some(fault.reason()),
-            Self::Nothing
-            | Self::NoProxyHeader
-            | Self::BadProxyHeader
-            | Self::Hello(_)
-            | Self::HelloCut
-            | Self::NoForward => None,
+            Self::BadProxyHeader(error) => Some(rule::of_proxy_header(error)),
+            Self::Hello(error) => Some(rule::of_hello(error)),
+            Self::Nothing | Self::NoProxyHeader | Self::HelloCut | Self::NoForward => None,
         }
     }
 }

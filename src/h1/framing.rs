@@ -47,9 +47,11 @@ pub enum ResponseTo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FramingError {
-    /// Content-Length is not one `1*DIGIT` that fits in 63 bits. Repeats are refused even when
-    /// they agree, which the RFC would let us repair: a guess about framing is not worth it.
+    /// Content-Length is not `1*DIGIT` that fits in 63 bits.
     BadContentLength,
+    /// More than one Content-Length line. They are refused even when they agree, which the RFC
+    /// would let us repair: a guess about framing is not worth it.
+    RepeatedContentLength,
     /// Both Content-Length and Transfer-Encoding. Section 6.1 lets a server reject it; a gateway,
     /// which hands the bytes to someone else's parser, always should.
     BothLengths,
@@ -111,8 +113,9 @@ fn announced_length(
     let transfer_encoding = fields
         .single(FieldId::TransferEncoding)
         .map_err(|Repeated| FramingError::RepeatedTransferEncoding)?;
-    let content_length =
-        fields.single(FieldId::ContentLength).map_err(|Repeated| FramingError::BadContentLength)?;
+    let content_length = fields
+        .single(FieldId::ContentLength)
+        .map_err(|Repeated| FramingError::RepeatedContentLength)?;
     match (transfer_encoding, content_length) {
         // 3: both present "ought to be handled as an error".
         (Some(_), Some(_)) => Err(FramingError::BothLengths),
@@ -151,8 +154,8 @@ mod tests {
 
     use BodyLength::{Chunked, Exact, UntilClose};
     use FramingError::{
-        BadContentLength, BothLengths, ChunkedNotFinal, RepeatedTransferEncoding,
-        TransferEncodingInHttp10, UnknownTransferCoding,
+        BadContentLength, BothLengths, ChunkedNotFinal, RepeatedContentLength,
+        RepeatedTransferEncoding, TransferEncodingInHttp10, UnknownTransferCoding,
     };
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 1024, fields: 8 };
@@ -192,8 +195,10 @@ mod tests {
 
     #[test]
     fn repeated_content_lengths_are_refused_even_when_they_agree() {
-        check("Content-Length: 1\r\nContent-Length: 1\r\n", Err(BadContentLength));
-        check("Content-Length: 1\r\nHost: a\r\ncontent-length: 2\r\n", Err(BadContentLength));
+        let repeated = Err(RepeatedContentLength);
+        check("Content-Length: 1\r\nContent-Length: 1\r\n", repeated);
+        check("Content-Length: 1\r\nHost: a\r\ncontent-length: 2\r\n", repeated);
+        check("Content-Length: x\r\nContent-Length: 2\r\n", repeated);
     }
 
     #[test]

@@ -87,18 +87,18 @@ fn poll_header(
                 *seen = len;
                 return Poll::Ready(Ok(None));
             }
-            Ok(None) if len > 0 => return refuse(OpeningError::BadProxyHeader),
+            Ok(None) if len > 0 => return refuse(OpeningError::BadProxyHeader(None)),
             Ok(None) => return refuse(OpeningError::Nothing),
             Err(ProxyHeaderError::NotProxyProtocol) => {
                 return refuse(OpeningError::NoProxyHeader);
             }
-            Err(_) => return refuse(OpeningError::BadProxyHeader),
+            Err(error) => return refuse(OpeningError::BadProxyHeader(Some(error))),
         };
         // It was seen, so all of it is there, though not always for one read.
         let mut left = header.len;
         while left > 0 {
             match ready!(transport.poll_read(cx, &mut room[..left]))? {
-                0 => return refuse(OpeningError::BadProxyHeader),
+                0 => return refuse(OpeningError::BadProxyHeader(None)),
                 taken => left -= taken,
             }
         }

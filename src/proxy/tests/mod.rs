@@ -15,6 +15,7 @@ mod one_timer;
 mod passthrough;
 mod pump;
 mod repeat;
+mod rules;
 mod session;
 mod tunnel;
 mod upstream_limits;

@@ -69,7 +69,7 @@ async fn headers_without_an_end_are_refused_at_their_bound() {
     }
     scene.serve_during("endless PROXY headers", CROWD * CONNECTION_KIB, all_of(crowd)).await;
     let line = scene.relay.wait_for_log("a malformed PROXY header came").await;
-    assert!(line.ends_with("cause=\"bad_proxy_header\""), "{line}");
+    assert!(line.contains("cause=\"bad_proxy_header\" reason="), "{line}");
     scene.origin.assert_untouched().await;
     scene.wait_for_descriptors().await;
 }
