@@ -61,6 +61,8 @@ pub enum Cause {
     NoRoute,
     /// The connection is refused for what stands at its beginning.
     Opening(opening::OpeningError),
+    /// A request in plain HTTP came where HTTPS is spoken.
+    PlainHttp,
     /// The response head cannot be passed on.
     Response(ResponseError),
     /// A chunked body is broken.
@@ -143,6 +145,10 @@ impl ExchangeError {
         let answer = match self.cause {
             Cause::Request(error) => refusal(error),
             Cause::NoRoute => NO_ROUTE,
+            Cause::PlainHttp => bad_request(
+                "plain_http_on_tls_port",
+                "This is plain HTTP on an HTTPS port: use https://.",
+            ),
             Cause::Response(_) => MALFORMED_RESPONSE,
             Cause::Chunk(_) | Cause::Trailers(_) => match self.peer {
                 Peer::Client => bad_request("malformed_body", "The request body is malformed."),
@@ -195,6 +201,7 @@ impl ExchangeError {
             Cause::Chunk(error) => Some(rule::of_chunk(error)),
             Cause::Trailers(error) => Some(rule::of_head(error)),
             Cause::NoRoute
+            | Cause::PlainHttp
             | Cause::Gone
             | Cause::ClosedEarly
             | Cause::Io(_)
@@ -222,6 +229,7 @@ impl ExchangeError {
             Cause::Timeout(_) => "timeout",
             Cause::Request(_)
             | Cause::NoRoute
+            | Cause::PlainHttp
             | Cause::Response(_)
             | Cause::Chunk(_)
             | Cause::Trailers(_)

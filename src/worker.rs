@@ -17,7 +17,8 @@ use crate::proxy::context::Drain;
 use crate::proxy::opening::{identify, must_announce};
 use crate::proxy::passthrough::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
-use crate::tls::acceptor;
+use crate::tls::acceptor::{self, Greeted};
+use crate::tls::credentials::Inside;
 use crate::upstream::commons::Commons;
 use crate::upstream::connect::NetworkDialer;
 use crate::upstream::{Dial, Expectation, Upstream};
@@ -248,9 +249,20 @@ impl Worker {
         }
         spawn_local(async move {
             let listener = &self.context.snapshot.listeners[listener];
-            if let Some(transport) = secure(transport, &who, listener, deadline).await {
-                self.serve(transport, who, expectation, guard);
+            match secure(transport, &who, listener, deadline).await {
+                Some(Greeted::Tls(transport)) => self.serve(transport, who, expectation, guard),
+                Some(Greeted::PlainHttp(transport)) => self.refuse(transport, who, guard),
+                None => {}
             }
+        });
+    }
+
+    /// Tells a client that it has to speak HTTPS. In a task of its own, as are exchanges.
+    fn refuse(&self, transport: Transport, who: Client, guard: Guard) {
+        let mut session = Session::new(Rc::clone(&self.context), transport, who);
+        spawn_local(async move {
+            session.refuse_plain_http().await;
+            drop(guard);
         });
     }
 
@@ -315,15 +327,16 @@ async fn secure(
     who: &Client,
     listener: &Listener,
     deadline: Deadline,
-) -> Option<Transport> {
+) -> Option<Greeted> {
     let (config, tcp) = match (&listener.tls, transport) {
         (Some(config), Transport::Tcp(tcp)) => (config, *tcp),
-        (_, transport) => return Some(transport),
+        (_, transport) => return Some(Greeted::Tls(transport)),
     };
     let begun = Instant::now();
     // Boxed: it is the largest future of a connection, and over when the others begin.
-    let error = match timeout_at(deadline.at, Box::pin(acceptor::accept(config, tcp))).await {
-        Ok(Ok(transport)) => return Some(transport),
+    let handshake = Box::pin(acceptor::accept(config, tcp, Inside::Http));
+    let error = match timeout_at(deadline.at, handshake).await {
+        Ok(Ok(greeted)) => return Some(greeted),
         Ok(Err(error)) => {
             let fault = OpeningError::Handshake(TlsFault::of(&error));
             ExchangeError::client(Cause::Opening(fault))

@@ -24,6 +24,6 @@ mod head_error;
 pub mod lines;
 pub mod reference;
 pub mod request;
-mod start_line;
+pub mod start_line;
 pub mod target;
 pub mod token;

@@ -13,6 +13,19 @@ use super::target::RequestTarget;
 use super::token::{is_token, is_wrong_case_of_a_standard_method};
 use memchr::memchr3;
 
+/// Whether `bytes`, the first of a connection, are those of a request and not of another protocol:
+/// a word and the beginning of a target, as far as they are here.
+pub fn begins_request(bytes: &[u8]) -> bool {
+    let word_end = bytes.iter().position(|byte| !byte.is_ascii_alphabetic());
+    let (word, rest) = bytes.split_at(word_end.unwrap_or(bytes.len()));
+    !word.is_empty()
+        && match rest {
+            [] | [b' '] => true,
+            [b' ', first, ..] => word == b"CONNECT" || matches!(first, b'/' | b'*' | b'h' | b'H'),
+            [_, ..] => false,
+        }
+}
+
 /// Whether the start line that `arrived` begins with may become one. Its first `checked` bytes have
 /// been asked about before; `is_whole`: its line end is here.
 pub(super) fn check_arrived(
@@ -86,5 +99,24 @@ fn check_version(version: &[u8], message: Message) -> Result<(), HeadError> {
             Err(HeadError::UnsupportedVersion)
         }
         _ => Err(message.bad_line()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_of_a_request_are_told_from_those_of_other_protocols() {
+        for request in ["GET / HTTP/1.1\r\n", "OPTIONS * HTTP/1.1", "CONNECT a:1 HTTP/1.1"] {
+            for cut in 1..=request.len() {
+                assert!(begins_request(&request.as_bytes()[..cut]), "{:?}", &request[..cut]);
+            }
+        }
+        assert!(begins_request(b"get http://a/ HTTP/1.1"));
+        for other in ["", "\x16\x03\x01", "\u{80}.", "SSH-2.0-a\r\n", "EHLO a\r\n", "PROXY TCP4 "] {
+            assert!(!begins_request(other.as_bytes()), "{other:?}");
+        }
+        assert!(!begins_request(b" GET / ") && !begins_request(b"GET\t/"));
     }
 }

@@ -3,6 +3,7 @@
 //! A limit of time on a peer's acceptance needs to see every byte the peer takes, also those that
 //! TLS took from us long before. So the count is kept below TLS, where the socket is.
 
+use crate::h1::start_line::begins_request;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
@@ -23,7 +24,19 @@ pub struct MeteredTcp {
     is_emptied: bool,
     /// How much more may be read.
     to_read: u32,
+    first: First,
     opened: Instant,
+}
+
+/// What is known of the first bytes, where they should be TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    /// They may be anything, or have been looked at.
+    Anything,
+    /// They are still to come.
+    Awaited,
+    /// They are those of a request in plain HTTP.
+    PlainHttp,
 }
 
 /// No limit on what is read.
@@ -33,7 +46,8 @@ impl MeteredTcp {
     /// Counts from here.
     pub fn new(tcp: TcpStream) -> Self {
         let (resets_on_close, is_emptied, opened) = (false, false, Instant::now());
-        Self { tcp, written: 0, resets_on_close, is_emptied, to_read: UNLIMITED, opened }
+        let (to_read, first) = (UNLIMITED, First::Anything);
+        Self { tcp, written: 0, resets_on_close, is_emptied, to_read, first, opened }
     }
 
     /// The stream itself, for socket options.
@@ -81,6 +95,21 @@ impl MeteredTcp {
     /// For TLS, which keeps what is not whole yet, for as long as its peer likes.
     pub fn limit_reads(&mut self, len: u32) {
         self.to_read = len;
+    }
+
+    /// The first bytes should be TLS: those of a request in plain HTTP are an error, so that TLS
+    /// does not see them. Only where there is a limit on reads, so that it costs others nothing.
+    pub fn refuse_plain_http(&mut self) {
+        self.first = First::Awaited;
+    }
+
+    /// Whether such bytes came. From then on the connection is as it was without TLS.
+    pub fn take_plain_http(&mut self) -> bool {
+        let is_plain = self.first == First::PlainHttp;
+        if is_plain {
+            (self.first, self.to_read) = (First::Anything, UNLIMITED);
+        }
+        is_plain
     }
 
     /// As [`MeteredTcp::limit_reads`], where there is a limit already.
@@ -179,6 +208,14 @@ impl AsyncRead for MeteredTcp {
             // What was read beyond it is lost, so nothing behind it is read either.
             self.to_read = left.unwrap_or(0);
             left.ok_or(ErrorKind::InvalidData)?;
+            if self.first == First::Awaited && len > 0 {
+                let filled = into.filled();
+                let is_plain = begins_request(&filled[filled.len() - len..]);
+                self.first = if is_plain { First::PlainHttp } else { First::Anything };
+                if is_plain {
+                    return Poll::Ready(Err(ErrorKind::InvalidData.into()));
+                }
+            }
         }
         read
     }

@@ -209,6 +209,7 @@ impl Session for client::TlsStream<MeteredTcp> {
 mod tests {
     use super::*;
     use crate::net::transport::Transport;
+    use crate::tls::acceptor::Greeted;
     use crate::tls::contents::{Chain, Key};
     use crate::tls::credentials::{Inside, client_config, server_config};
     use crate::tls::own::Own;
@@ -235,9 +236,11 @@ mod tests {
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let far = MeteredTcp::new(listener.accept().await.unwrap().0);
         let name = ServerName::try_from("localhost").unwrap();
-        let (near, far) =
-            tokio::join!(connector::connect(&client, &name, near), acceptor::accept(&server, far));
-        let (mut near, far) = (near.unwrap(), far.unwrap());
+        let (near, far) = tokio::join!(
+            connector::connect(&client, &name, near),
+            acceptor::accept(&server, far, Inside::Http)
+        );
+        let (mut near, Ok(Greeted::Tls(far))) = (near.unwrap(), far) else { panic!("no TLS") };
         arrived(&near, 1).await;
         assert!(poll_fn(|cx| Poll::Ready(near.poll_read(cx, &mut [0]))).await.is_pending());
         (near, far)

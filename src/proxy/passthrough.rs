@@ -12,11 +12,13 @@ use crate::net::transport::Transport;
 use crate::ops::{ConnectionEnd, ConnectionRecord, Detail};
 use crate::proxy::context::{Client, Context};
 use crate::proxy::opening::{Greeting, NoGreeting, greeting, refused};
+use crate::proxy::session::Session;
 use crate::proxy::side::{GONE, Side};
 use crate::proxy::tunnel::tunnel;
 use crate::route::ForwardTarget;
-use crate::tls::acceptor;
+use crate::tls::acceptor::{self, Greeted};
 use crate::tls::alert::Alert;
+use crate::tls::credentials::Inside;
 use crate::tls::host_name::host_name;
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -56,6 +58,8 @@ enum Opened {
     /// Its bytes go to and fro between the client and the upstream.
     Tunnel(Box<[Side; 2]>),
     Http(Box<Accepted>),
+    /// It was told why it is not served, and has its line of the log.
+    Answered,
 }
 
 /// A connection of which no upstream has seen a byte, and none will.
@@ -94,7 +98,7 @@ impl Passthrough {
         async move {
             let (mut this, opened) = opening.await;
             match opened {
-                None => {}
+                None | Some(Opened::Answered) => {}
                 Some(Opened::Http(handover)) => hand_over(handover),
                 Some(Opened::Tunnel(mut ends)) => {
                     let tunnelled = this.tunnel(&mut ends).await;
@@ -129,8 +133,16 @@ impl Passthrough {
         };
         if let Some(config) = listener.tls_for(target) {
             speaks_tls = false;
-            let secured = self.secure(client, config, deadline).await;
-            client = secured.map_err(|error| Refusal::new(error, None, speaks_tls))?;
+            let secured = self.secure(client, config, target, deadline).await;
+            client = match secured.map_err(|error| Refusal::new(error, None, speaks_tls))? {
+                Greeted::Tls(client) => client,
+                Greeted::PlainHttp(client) => {
+                    self.recorder.is_open = false;
+                    let mut session = Box::new(Session::new(context, client, who));
+                    Box::pin(session.refuse_plain_http()).await;
+                    return Ok(Opened::Answered);
+                }
+            };
         }
         match (target, listener.http) {
             (ForwardTarget::Upstream(index), _) => {
@@ -190,14 +202,21 @@ impl Passthrough {
         &mut self,
         client: Transport,
         config: &Arc<ServerConfig>,
+        target: ForwardTarget,
         deadline: Deadline,
-    ) -> Result<Transport, ExchangeError> {
-        let Transport::Tcp(tcp) = client else { return Ok(client) };
-        let accepted = self.alarm.bound(deadline, acceptor::accept(config, *tcp)).await;
-        let client = accepted.map_err(|halt| no_handshake(&halt))?;
-        let name = client.asked_name();
-        self.recorder.server_name = name.and_then(|name| host_name(name.as_bytes()));
-        Ok(client)
+    ) -> Result<Greeted, ExchangeError> {
+        let Transport::Tcp(tcp) = client else { return Ok(Greeted::Tls(client)) };
+        let inside = match target {
+            ForwardTarget::Http => Inside::Http,
+            ForwardTarget::Upstream(_) => Inside::Anything,
+        };
+        let accepted = self.alarm.bound(deadline, acceptor::accept(config, *tcp, inside)).await;
+        let greeted = accepted.map_err(|halt| no_handshake(&halt))?;
+        if let Greeted::Tls(client) = &greeted {
+            let name = client.asked_name();
+            self.recorder.server_name = name.and_then(|name| host_name(name.as_bytes()));
+        }
+        Ok(greeted)
     }
 
     /// A connection to the upstream, unless the client leaves before it is ready.

@@ -7,7 +7,7 @@ use crate::limits::LINGER_MAX;
 use crate::net::buffer::with_scratch;
 use crate::ops::date::with_date;
 use crate::proxy::delivery::{Delivery, Patience};
-use crate::proxy::session::Session;
+use crate::proxy::session::{Next, Session};
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
@@ -66,6 +66,16 @@ impl Session {
         }
         if self.send_answer().await.is_ok() {
             self.end().await;
+        }
+    }
+
+    /// Tells a client that has begun with plain HTTP where HTTPS is spoken, and ends.
+    pub async fn refuse_plain_http(&mut self) {
+        self.recorder.start();
+        let error = ExchangeError::client(Cause::PlainHttp);
+        match self.answer_error(&error, None, Manner::CLOSE).await {
+            Next::Request | Next::End => self.end().await,
+            Next::Cut(_) | Next::Abort => self.client.transport.abort(),
         }
     }
 

@@ -3,29 +3,50 @@
 use crate::limits::{CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
+use crate::tls::credentials::Inside;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// Shakes hands as a server. The caller limits the time.
+/// What a client began with.
+#[derive(Debug)]
+pub enum Greeted {
+    /// TLS, whose handshake is done.
+    Tls(Transport),
+    /// A request in plain HTTP, of which bytes are gone: there is nothing to do but to say so.
+    PlainHttp(Transport),
+}
+
+/// Shakes hands as a server. The caller limits the time. Where there is HTTP inside of TLS, a
+/// client that speaks it without TLS is no error, because it can be told.
 ///
 /// # Errors
 /// The client speaks no TLS, or nothing that we speak, and an alert has been sent to it; or it says
 /// more than a handshake takes. One that leaves before it has said anything worth an answer is
 /// `NotConnected`.
-pub async fn accept(config: &Arc<ServerConfig>, mut tcp: MeteredTcp) -> io::Result<Transport> {
+pub async fn accept(
+    config: &Arc<ServerConfig>,
+    mut tcp: MeteredTcp,
+    inside: Inside,
+) -> io::Result<Greeted> {
     let acceptor = TlsAcceptor::from(Arc::clone(config));
     // What rustls allows would be 64 KiB a message, and whoever sends it need not end it.
     tcp.limit_reads(CLIENT_HANDSHAKE_BYTES_MAX);
+    if inside == Inside::Http {
+        tcp.refuse_plain_http();
+    }
     match acceptor.accept(tcp).into_fallible().await {
         Ok(mut tls) => {
             tls.get_mut().0.limit_reads(TLS_BYTES_WITHOUT_CONTENT_MAX);
-            Ok(tls.into())
+            Ok(Greeted::Tls(tls.into()))
         }
         Err((error, tcp)) if error.kind() == ErrorKind::UnexpectedEof && tcp.written() == 0 => {
             Err(ErrorKind::NotConnected.into())
         }
-        Err((error, _)) => Err(error),
+        Err((error, mut tcp)) => match tcp.take_plain_http() {
+            true => Ok(Greeted::PlainHttp(Transport::Tcp(Box::new(tcp)))),
+            false => Err(error),
+        },
     }
 }

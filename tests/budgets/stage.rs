@@ -12,7 +12,8 @@ use narrows::net::transport::Transport;
 use narrows::ops::{Log, LogFormat};
 use narrows::proxy::context::Drain;
 use narrows::proxy::{Context, Session};
-use narrows::tls::acceptor;
+use narrows::tls::acceptor::{self, Greeted};
+use narrows::tls::credentials::Inside;
 use narrows::upstream::connect::NetworkDialer;
 use narrows::upstream::{Announcement, Dial, Dialing, Upstream};
 use std::cell::RefCell;
@@ -117,7 +118,11 @@ async fn serve(context: Rc<Context>, front: TcpListener, tls: Option<Arc<ServerC
     tcp.set_nodelay(true).unwrap();
     let transport = match tls {
         None => Transport::from(tcp),
-        Some(config) => acceptor::accept(&config, MeteredTcp::new(tcp)).await.unwrap(),
+        Some(config) => {
+            let greeted = acceptor::accept(&config, MeteredTcp::new(tcp), Inside::Http).await;
+            let Ok(Greeted::Tls(transport)) = greeted else { return };
+            transport
+        }
     };
     Session::new(context, transport, address).run().await;
 }

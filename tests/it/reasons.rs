@@ -70,7 +70,7 @@ async fn a_client_whose_handshake_fails_is_logged_with_its_reason() {
     for listener in ["", "\nmode = \"tcp\""] {
         let relay = Relay::start(&tls_listener(&origin, listener)).await;
         let mut client = connect_plain(relay.address()).await;
-        client.send(GET).await;
+        client.send("SSH-2.0-OpenSSH_9.9\r\n").await;
         client.read_to_end().await;
         let line = relay.wait_for_log("client_tls_failed").await;
         assert!(line.contains(" INFO ") && line.contains("reason=\"not_tls\""), "{line}");

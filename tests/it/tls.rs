@@ -5,13 +5,57 @@ use crate::support::client::{
 };
 use crate::support::leave::Leave;
 use crate::support::origin::Origin;
+use crate::support::passage::certificate;
 use crate::support::peer::{End, Peer, field_value};
 use crate::support::relay::Relay;
+use crate::support::rig::expect_own_error;
 use crate::support::stage::{GET, OK, OK_LAST, Stage};
 use std::sync::Arc;
 use tokio_rustls::rustls::ALL_VERSIONS;
 use tokio_rustls::rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+
+/// `http://` in place of `https://`: the client reads what is wrong, in its own language, as soon
+/// as its first bytes say so, and also while it goes on sending.
+#[tokio::test]
+async fn plain_http_on_an_https_port_is_told_so_in_plain_http() {
+    let origin = Origin::plain().await;
+    let tcp = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n{}\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\n\
+         [[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n",
+        certificate(),
+        origin.address()
+    );
+    let upload = format!("POST /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n{}", "x".repeat(200_000));
+    for relay in [Relay::to(&origin).await, Relay::start(&tcp).await] {
+        for request in [GET, "G", "CONNECT a:443 HTTP/1.1\r\n\r\n", &upload] {
+            let mut client = connect_plain(relay.address()).await;
+            client.send(request).await;
+            let head = expect_own_error(&mut client, 400, "plain_http_on_tls_port").await;
+            assert_eq!(field_value(&head, "connection"), Some("close"));
+            client.expect_end(End::Clean).await;
+        }
+        relay.wait_for_log_lines("cause=\"plain_http_on_tls_port\"", 4).await;
+        let line = relay.wait_for_log("plain_http_on_tls_port").await;
+        assert!(line.contains(" INFO ") && line.contains("status=400"), "{line}");
+    }
+    origin.assert_untouched().await;
+}
+
+/// Whoever speaks neither TLS nor HTTP is not answered in HTTP.
+#[tokio::test]
+async fn other_protocols_on_an_https_port_get_what_tls_says_to_them() {
+    let stage = Stage::tls().await;
+    for bytes in ["SSH-2.0-OpenSSH_9.9\r\n", "EHLO a\r\n", "\0\0\0\0\0"] {
+        let mut client = connect_plain(stage.relay.address()).await;
+        client.send(bytes).await;
+        let (answer, _) = client.read_to_end().await;
+        assert!(!answer.starts_with(b"HTTP/"), "{bytes:?}");
+    }
+    stage.relay.wait_for_log_lines("reason=\"not_tls\"", 3).await;
+}
 
 #[tokio::test]
 async fn an_upstream_with_a_bad_certificate_sees_no_request() {
@@ -148,14 +192,8 @@ async fn a_client_takes_up_its_session_of_before() {
 }
 
 #[tokio::test]
-async fn plain_http_at_the_tls_port_is_closed_and_harms_nobody() {
+async fn a_handshake_that_breaks_off_harms_nobody() {
     let stage = Stage::tls().await;
-    let mut lost = connect_plain(stage.relay.address()).await;
-    lost.send(GET).await;
-    let (answer, _) = lost.read_to_end().await;
-    // At most an alert: nothing that a client of HTTP could take for an answer.
-    assert!(answer.is_empty() || answer[0] == 0x15, "{answer:?}");
-
     let mut half = connect_plain(stage.relay.address()).await;
     half.send(b"\x16\x03\x01").await;
     half.close().await;
