@@ -8,6 +8,7 @@
 use super::contents::Chain;
 use super::credential_error::{CertificateFault, CredentialError};
 use super::own::Own;
+use super::verifier::verifier;
 use crate::error::TlsFault;
 use std::sync::{Arc, LazyLock};
 use tokio_rustls::rustls::client::Resumption;
@@ -76,14 +77,22 @@ pub fn client_config(
     ca: Option<&Chain>,
     inside: Inside,
 ) -> Result<Arc<ClientConfig>, CredentialError> {
-    let roots = match ca {
-        Some(chain) => roots_of(chain)?,
-        None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-    };
-    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()?;
+    let mut config = match ca {
+        None => {
+            let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+            config.with_root_certificates(roots)
+        }
+        Some(chain) => {
+            let named = chain.certificates.iter().map(|(_, certificate)| certificate);
+            let verifier = verifier(roots_of(chain)?, named, PROVIDER.clone());
+            // A chain has a certificate at least.
+            let verifier = verifier.map_err(|_| CredentialError::Tls(TlsFault::Other))?;
+            config.dangerous().with_custom_certificate_verifier(verifier)
+        }
+    }
+    .with_no_client_auth();
     config.alpn_protocols = match inside {
         Inside::Http => vec![ALPN.to_vec()],
         Inside::Anything => Vec::new(),

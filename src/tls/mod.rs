@@ -19,4 +19,5 @@ pub mod pem;
 pub(crate) mod test_chain;
 #[cfg(test)]
 pub(crate) mod test_pem;
+mod verifier;
 pub mod x509;

@@ -28,6 +28,7 @@ mod host;
 mod kit;
 mod log;
 mod own_answers;
+mod own_certificate;
 mod persistence;
 mod process;
 mod proxy_header;
