@@ -84,11 +84,7 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
         // An error means that nobody is left to tell us anything: stop as well.
         let _ = stop.wait_for(|stop| *stop >= Stop::WhenDone).await;
         worker.context.drain.begin();
-        tokio::select! {
-            () = worker.live.none() => {}
-            () = sleep(DRAIN_MAX) => {}
-            _ = stop.wait_for(|stop| *stop >= Stop::AtOnce) => {}
-        }
+        worker.wait_for_rest(&mut stop).await;
         Ok(())
     });
     // Nothing that still runs is waited for.
@@ -126,6 +122,15 @@ impl Worker {
         let (refusals, told, live) = Default::default();
         let room = connections_with_room();
         Self { context, admission, refusals, told, live, room }
+    }
+
+    /// Waits for the exchanges that still run, for as long as a stop may take.
+    async fn wait_for_rest(&self, stop: &mut watch::Receiver<Stop>) {
+        tokio::select! {
+            () = self.live.none() => {}
+            () = sleep(DRAIN_MAX) => {}
+            _ = stop.wait_for(|stop| *stop >= Stop::AtOnce) => {}
+        }
     }
 
     /// Accepts until told to stop, and what is in the queue then: to close it would reset them.

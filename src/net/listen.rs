@@ -74,7 +74,9 @@ pub fn keepalive() -> TcpKeepalive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use socket2::SockRef;
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
+    use std::thread;
 
     /// Linux's number for an address family that the kernel does not have.
     const EAFNOSUPPORT: i32 = 97;
@@ -96,6 +98,26 @@ mod tests {
         let address = first[0].local_addr().unwrap();
         let error = listen(address, 1, Duration::from_secs(60)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn accepted_connections_have_the_options_of_their_listener() {
+        let user_timeout = Duration::from_secs(77);
+        let listener = listen(loopback(), 1, user_timeout).unwrap().remove(0);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = loop {
+            // The listener does not wait.
+            match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+                accepted => break accepted.unwrap().0,
+            }
+        };
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay().unwrap() && accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), TCP_KEEPALIVE);
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), TCP_KEEPALIVE);
+        assert_eq!(accepted.tcp_keepalive_retries().unwrap(), TCP_KEEPALIVE_PROBES);
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(user_timeout));
     }
 
     #[test]

@@ -97,10 +97,7 @@ async fn scene() {
 #[tokio::test(flavor = "local")]
 async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more() {
     for (address, places) in [([192, 0, 2, 7], 256), ([127, 0, 0, 1], 300)] {
-        let worker = worker(Rc::new(Dialer {
-            manner: Cell::new(Manner::Connect),
-            address: SocketAddr::from(([127, 0, 0, 1], 9)),
-        }));
+        let worker = idle_worker();
         let mut far = Vec::new();
         for port in 1..=300 {
             let (near, end) = MemoryStream::pair(1024);
@@ -110,6 +107,90 @@ async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more
         assert_eq!(worker.admission.connections(), places, "{address:?}");
         drop(far);
         worker.live.none().await;
+    }
+}
+
+/// A worker whose upstream nobody asks for anything.
+fn idle_worker() -> Rc<Worker> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 9));
+    worker(Rc::new(Dialer { manner: Cell::new(Manner::Connect), address }))
+}
+
+/// To close the listener would reset them.
+#[tokio::test(flavor = "local")]
+async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
+    let worker = idle_worker();
+    let front = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1, GUARD).unwrap().remove(0);
+    let address = front.local_addr().unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        clients.push(client);
+    }
+    worker.context.drain.begin();
+    Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), 0).await;
+    assert_eq!(worker.admission.connections(), 3);
+    for client in &mut clients {
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 404 "), "{}", String::from_utf8_lossy(&answer));
+    }
+    drop(clients);
+    timeout(GUARD, worker.live.none()).await.unwrap();
+}
+
+#[tokio::test(flavor = "local", start_paused = true)]
+async fn a_stop_waits_for_what_runs_for_30_s_and_not_at_all_when_asked_again() {
+    let worker = idle_worker();
+    let (sender, mut stop) = watch::channel(Stop::WhenDone);
+    let begun = Instant::now();
+    worker.wait_for_rest(&mut stop).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO, "nothing runs");
+    let _running = worker.live.enter();
+    worker.wait_for_rest(&mut stop).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(30));
+    sender.send_replace(Stop::AtOnce);
+    worker.wait_for_rest(&mut stop).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(30));
+}
+
+/// While a client shakes hands, or says what it wants, so do we.
+#[tokio::test(flavor = "local")]
+async fn a_client_that_has_just_come_is_expected_to_need_a_connection() {
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = origin.local_addr().unwrap();
+    let dialer = Rc::new(Dialer { manner: Cell::new(Manner::Connect), address });
+    let worker = worker_with(Upstream::new(Box::new(dialer), 1));
+    let mut clients = Vec::new();
+    for port in 1..=2 {
+        let (near, far) = MemoryStream::pair(1024);
+        worker.admit(Transport::from(near), SocketAddr::from(([127, 0, 0, 1], port)), 0);
+        clients.push(far);
+    }
+    let mut ready = Vec::new();
+    for _ in &clients {
+        ready.push(timeout(GUARD, origin.accept()).await.unwrap().unwrap());
+    }
+}
+
+#[test]
+fn an_accept_that_fails_for_its_connection_is_no_reason_to_pause() {
+    use rustix::io::Errno;
+    for (errno, is_about_it) in [
+        (Errno::CONNABORTED, true),
+        (Errno::CONNRESET, true),
+        (Errno::PERM, true),
+        (Errno::NETUNREACH, true),
+        (Errno::HOSTUNREACH, true),
+        (Errno::NETDOWN, true),
+        (Errno::INTR, true),
+        (Errno::MFILE, false),
+        (Errno::NFILE, false),
+        (Errno::NOBUFS, false),
+        (Errno::NOMEM, false),
+    ] {
+        assert_eq!(is_about_one_connection(&errno.into()), is_about_it, "{errno:?}");
     }
 }
 
@@ -181,6 +262,10 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
 }
 
 fn worker(dialer: Rc<Dialer>) -> Rc<Worker> {
+    worker_with(Upstream::new(Box::new(dialer), 0))
+}
+
+fn worker_with(upstream: Upstream) -> Rc<Worker> {
     let arguments = ["narrows", "run", "/gpt/=http://127.0.0.1:9/"];
     let Command::Run(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
         unreachable!("the arguments begin with run")
@@ -188,7 +273,7 @@ fn worker(dialer: Rc<Dialer>) -> Rc<Worker> {
     let snapshot = Snapshot::load(&arguments.config().unwrap()).unwrap();
     let limits = &snapshot.limits;
     let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
-    let upstreams = vec![Upstream::new(Box::new(dialer), 0)];
+    let upstreams = vec![upstream];
     let (snapshot, forward_dialers, drain) = (Arc::new(snapshot), Vec::new(), Drain::default());
     let context = Context { snapshot, upstreams, forward_dialers, drain };
     let (refusals, told, live) = Default::default();
