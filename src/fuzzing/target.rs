@@ -2,13 +2,14 @@
 
 use super::naive;
 use crate::h1::authority::Authority;
+use crate::h1::disguise::ROUNDS;
 use crate::h1::target::{RequestTarget, has_dot_segments, resolve_dot_segments, split_query};
 use crate::route::{Route, RouteTable};
 
 /// `METHOD TARGET`: parsing is total and keeps every byte. Dot segments resolve as RFC 3986 says,
 /// once and for all. And no path that a route lets through leads a server out of what the route
-/// stands for: not one that takes `%2f`, `%5c` and `\` for separators, nor one that also cuts
-/// parameters from segments, or merges slashes.
+/// stands for, though it decodes up to three times, takes `\` for a slash, folds full-width letters
+/// to ASCII, reads broken UTF-8 or leaves it out, cuts parameters from segments, or merges slashes.
 pub fn target(data: &[u8]) {
     let is_path = data.is_empty() || data.starts_with(b"/");
     assert!(is_path || resolve_dot_segments(data, &mut Vec::new()).is_err());
@@ -82,13 +83,14 @@ fn check_path(path: &[u8]) {
 
 /// Whether no server, however it decodes `rest`, is led above the place where that begins.
 pub(super) fn stays_inside(rest: &[u8]) -> bool {
-    [
-        Sloppy { parameters: false, merges: false },
-        Sloppy { parameters: true, merges: false },
-        Sloppy { parameters: true, merges: true },
-    ]
-    .iter()
-    .all(|sloppy| sloppy.stays_inside(rest))
+    (0..=ROUNDS).all(|rounds| {
+        [false, true].iter().all(|&is_lenient| {
+            let decoded = (0..rounds).fold(rest.to_vec(), |it, _| decode(&it, is_lenient));
+            [false, true].iter().all(|&ends_early| {
+                [false, true].iter().all(|&merges| walk_stays_inside(&decoded, ends_early, merges))
+            })
+        })
+    })
 }
 
 /// RFC 3986, section 5.2.4 on a list of segments; `None` where it would climb above the root.
@@ -112,34 +114,95 @@ pub(super) fn naive_resolve(path: &[u8]) -> Option<Vec<u8>> {
     Some(segments.iter().flat_map(|it| [b"/", it.as_slice()].concat()).collect())
 }
 
-/// A server that decodes before it splits.
-struct Sloppy {
-    /// `..;x` is `..`.
-    parameters: bool,
-    /// `//` is `/`.
-    merges: bool,
-}
-
-impl Sloppy {
-    /// Whether the server, at each point of its way along `rest`, is below where it began.
-    fn stays_inside(&self, rest: &[u8]) -> bool {
-        let mut decoded = naive::text(rest);
-        for (code, byte) in [("2e", "."), ("2f", "/"), ("5c", "/")] {
-            let other_case = code.to_ascii_uppercase();
-            decoded = decoded.replace(&format!("%{code}"), byte);
-            decoded = decoded.replace(&format!("%{other_case}"), byte);
-        }
-        let mut depth = 0_usize;
-        for segment in decoded.replace('\\', "/").split('/') {
-            let name = if self.parameters { segment.split(';').next() } else { Some(segment) };
-            match name.unwrap_or_default() {
-                "" if self.merges => {}
-                "." => {}
-                ".." if depth == 0 => return false,
-                ".." => depth -= 1,
-                _ => depth += 1,
+/// What a server has after one more round of decoding: escapes, and what is no ASCII folded to it.
+/// A lenient one takes too long and broken UTF-8 for what it resembles, the others leave it out.
+fn decode(bytes: &[u8], is_lenient: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while let [first, behind @ ..] = rest {
+        let hex = |range: std::ops::Range<usize>| {
+            let digits = str::from_utf8(rest.get(range)?).ok()?;
+            let are_digits = digits.bytes().all(|it| it.is_ascii_hexdigit());
+            are_digits.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+        };
+        let is_unicode = matches!(rest, [b'%', b'u' | b'U', ..]);
+        match (hex(1..3).filter(|_| *first == b'%'), hex(2..6).filter(|_| is_unicode)) {
+            (Some(byte), _) => {
+                out.push(byte as u8);
+                rest = &rest[3..];
+            }
+            (None, Some(code)) => {
+                let text = char::from_u32(code).unwrap_or('a').to_string();
+                out.extend_from_slice(text.as_bytes());
+                rest = &rest[6..];
+            }
+            (None, None) => {
+                out.push(*first);
+                rest = behind;
             }
         }
-        true
     }
+    if is_lenient {
+        for special in *b"./\\;%?#\0" {
+            let (high, low) = (special >> 6, special & 0x3f);
+            for long in [
+                &[0xc0 | high, 0x80 | low][..],
+                &[0xc0 | high, low],
+                &[0xe0, 0x80 | high, 0x80 | low],
+                &[0xf0, 0x80, 0x80 | high, 0x80 | low],
+            ] {
+                out = replaced(&out, long, special);
+            }
+        }
+    }
+    let valid: String = out.utf8_chunks().map(|chunk| chunk.valid()).collect();
+    let invisible = |it: &char| matches!(it, '\u{ad}' | '\u{200b}' | '\u{feff}');
+    let folded: String = valid.chars().filter(|it| !invisible(it)).flat_map(resembled).collect();
+    folded.into_bytes()
+}
+
+fn replaced(bytes: &[u8], old: &[u8], new: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while let [first, behind @ ..] = rest {
+        match rest.strip_prefix(old) {
+            Some(behind) => (out.push(new), rest = behind).0,
+            None => (out.push(*first), rest = behind).0,
+        }
+    }
+    out
+}
+
+fn resembled(letter: char) -> Vec<char> {
+    match letter {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).into_iter().collect(),
+        '\u{2024}' | '\u{fe52}' | '\u{3002}' | '\u{ff61}' => vec!['.'],
+        '\u{2025}' => vec!['.', '.'],
+        '\u{2026}' => vec!['.', '.', '.'],
+        '\u{2215}' | '\u{2044}' => vec!['/'],
+        '\u{2216}' => vec!['\\'],
+        '\u{37e}' => vec![';'],
+        other => vec![other],
+    }
+}
+
+/// Whether a server that has decoded a path is, at each point of its way along it, below where it
+/// began. It takes `\` for `/`, leaves blanks and control bytes out, and cuts segments at `;`,
+/// `?`, `#`, and at a NUL if it `ends_early`.
+fn walk_stays_inside(decoded: &[u8], ends_early: bool, merges: bool) -> bool {
+    let mut depth = 0_usize;
+    for segment in decoded.split(|it| matches!(it, b'/' | b'\\')) {
+        let ends = |it: &u8| matches!(it, b';' | b'?' | b'#') || (ends_early && *it == 0);
+        let name = segment.split(ends).next().unwrap_or_default();
+        let name: Vec<u8> =
+            name.iter().copied().filter(|it| *it != b' ' && !it.is_ascii_control()).collect();
+        match name.as_slice() {
+            b"" if merges => {}
+            b"." => {}
+            b".." if depth == 0 => return false,
+            b".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    true
 }

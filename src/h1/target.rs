@@ -11,6 +11,7 @@
 //! Not here: which upstream serves a path (`route`).
 
 use super::authority::Authority;
+use super::disguise::hides_parent;
 use memchr::{memchr, memrchr};
 
 /// Where a request wants to go, in one of the four forms of RFC 9112, section 3.2.
@@ -47,8 +48,8 @@ pub enum TargetError {
     /// `..` climbs above the root. RFC 3986, section 5.2.4 would stay at the root; a client that
     /// needs this is probing.
     AboveRoot,
-    /// `..` beside an encoded or backward separator, or in front of parameters: `..%2f`, `%5c..`,
-    /// `..;x`. We forward these bytes as they are, and some servers climb when they decode them.
+    /// `..` in a disguise that some server sees through: `..%2f`, `..;x`, `%252e%252e`; see
+    /// `h1::disguise`. We forward these bytes as they are, and it would climb.
     HiddenDotSegment,
 }
 
@@ -156,34 +157,6 @@ fn dots(mut piece: &[u8]) -> Option<usize> {
         };
         count += 1;
     }
-}
-
-/// Whether `..` stands between the separators that a decoder might find in `segment`.
-fn hides_parent(segment: &[u8]) -> bool {
-    let mut piece_start = 0;
-    let mut at = 0;
-    loop {
-        let width = match &segment[at..] {
-            [b'%', b'2', b'f' | b'F', ..] | [b'%', b'5', b'c' | b'C', ..] => 3,
-            [b'\\', ..] => 1,
-            [] => return is_parent(&segment[piece_start..]),
-            _ => {
-                at += 1;
-                continue;
-            }
-        };
-        if is_parent(&segment[piece_start..at]) {
-            return true;
-        }
-        at += width;
-        piece_start = at;
-    }
-}
-
-/// Whether `piece` is `..`, with or without parameters (RFC 3986, section 3.3).
-fn is_parent(piece: &[u8]) -> bool {
-    let parameters = memchr(b';', piece).unwrap_or(piece.len());
-    dots(&piece[..parameters]) == Some(2)
 }
 
 fn parse_absolute(target: &[u8]) -> Result<RequestTarget<'_>, TargetError> {
@@ -323,7 +296,7 @@ mod tests {
             "/a..b%2fc",
             "/%2e%2e%2e",
             "/a%2f.%2fb",
-            "/%252e%252e/",
+            "/%252e/",
             "/%2",
             "/%",
             "/.;a",
