@@ -83,6 +83,8 @@ pub struct OwnResponse<'a> {
     pub head_only: bool,
     /// The client speaks HTTP/1.0 and has to be told that the connection stays.
     pub keep_alive: bool,
+    /// The request has an Origin: a page asks, and its browser lets it read only what says so.
+    pub for_page: bool,
 }
 
 /// Appends an own response, its body in the shape of error that the OpenAI SDKs read.
@@ -92,7 +94,8 @@ pub fn put_own_response(out: &mut BytesMut, response: &OwnResponse<'_>) {
     } else {
         const OPEN: &str = r#"{"error":{"message":""#;
         const MIDDLE: &str = r#"","type":"narrows","code":""#;
-        const CLOSE: &str = r#"","param":null}}"#;
+        // With a newline, for those who read it in a terminal.
+        const CLOSE: &str = "\",\"param\":null}}\n";
         [OPEN, response.message, MIDDLE, response.code, CLOSE]
     };
     let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -109,6 +112,9 @@ pub fn put_own_response(out: &mut BytesMut, response: &OwnResponse<'_>) {
     if response.status != 204 {
         out.put_slice(b"\r\nContent-Length: ");
         put_decimal(out, length as u64);
+    }
+    if response.for_page {
+        out.put_slice(b"\r\nAccess-Control-Allow-Origin: *");
     }
     if response.close {
         out.put_slice(b"\r\nConnection: close");
@@ -160,6 +166,7 @@ mod tests {
         close: true,
         head_only: false,
         keep_alive: false,
+        for_page: false,
     };
 
     fn text(response: &OwnResponse<'_>) -> String {
@@ -172,7 +179,8 @@ mod tests {
     fn an_own_error_has_the_shape_that_the_sdks_read() {
         let body = concat!(
             r#"{"error":{"message":"No route.","type":"narrows","#,
-            r#""code":"route_not_found","param":null}}"#
+            r#""code":"route_not_found","param":null}}"#,
+            "\n"
         );
         let want = format!(
             "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -181,6 +189,13 @@ mod tests {
             body.len()
         );
         assert_eq!(text(&OWN), want);
+    }
+
+    #[test]
+    fn a_page_of_any_origin_may_read_an_own_answer() {
+        let page = text(&OwnResponse { for_page: true, ..OWN });
+        assert!(page.contains("\r\nAccess-Control-Allow-Origin: *\r\n"), "{page}");
+        assert!(!text(&OWN).contains("Access-Control"));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub enum FieldId {
     /// What a browser keeps for, or does to, the whole of a host: `Strict-Transport-Security`
     /// (RFC 6797), `NEL`, `Report-To`, `Clear-Site-Data` and their like.
     HostPolicy,
+    /// `Origin` (RFC 6454, section 7): a page asks, by its browser.
+    Origin,
     /// `Idempotency-Key`: the APIs' promise that a request may be repeated.
     IdempotencyKey,
     /// `Location` (RFC 9110, section 10.2.2) and `Content-Location` (section 8.7): the whole value
@@ -87,6 +89,7 @@ impl FieldId {
             (4, b'h') => ("host", Self::Host),
             (4, b'd') => ("date", Self::Date),
             (6, b'e') => ("expect", Self::Expect),
+            (6, b'o') => ("origin", Self::Origin),
             (7, b'u') => ("upgrade", Self::Upgrade),
             (7, b't') => ("trailer", Self::Trailer),
             (7, b'r') => ("refresh", Self::Refresh),
@@ -149,6 +152,7 @@ impl FieldId {
             | Self::XAccelBuffering
             | Self::FrontOrder
             | Self::HostPolicy
+            | Self::Origin
             | Self::IdempotencyKey
             | Self::Reference
             | Self::Refresh
@@ -295,6 +299,7 @@ mod tests {
         ("Alternate-Protocol", FieldId::HostPolicy),
         ("Clear-Site-Data", FieldId::HostPolicy),
         ("Service-Worker-Allowed", FieldId::HostPolicy),
+        ("Origin", FieldId::Origin),
         ("Idempotency-Key", FieldId::IdempotencyKey),
         ("Location", FieldId::Reference),
         ("Content-Location", FieldId::Reference),

@@ -15,7 +15,7 @@ use super::field::{FieldId, FieldLine, FieldSection};
 use super::head_error::{Message, explain, explain_field};
 use super::lines::SectionScanner;
 use super::start_line::check_arrived;
-use super::token::{is_ows, is_wrong_case_of_a_standard_method};
+use super::token::{is_ows, is_wrong_case_of_a_standard_method, trim_ows};
 use crate::limits::{
     HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, LEADING_EMPTY_LINES_MAX, TRAILER_BYTES_MAX,
     TRAILER_FIELDS_MAX,
@@ -233,6 +233,21 @@ impl<'b> ResponseHead<'b> {
     }
 }
 
+/// Whether there is an Origin line in what may be the beginning of a request head, and no good one:
+/// to answer a page so that it can read why. Nothing behind an empty line is looked at.
+pub fn has_origin_line(bytes: &[u8]) -> bool {
+    let lines = bytes.split(|&byte| byte == b'\n').skip_while(|line| is_blank(line)).skip(1);
+    lines.take_while(|line| !is_blank(line)).any(|line| {
+        let colon = memchr(b':', line).unwrap_or(0);
+        trim_ows(&line[..colon]).eq_ignore_ascii_case(b"origin")
+    })
+}
+
+/// Whether nothing stands before the end of a line.
+fn is_blank(line: &[u8]) -> bool {
+    matches!(line, [] | [b'\r'])
+}
+
 /// Reads a trailer section: field lines and the empty line behind them (RFC 9112, section 7.1.2).
 ///
 /// As strict as a head. At most [`TRAILER_FIELDS_MAX`] of `max_fields` and [`TRAILER_BYTES_MAX`]
@@ -369,6 +384,27 @@ mod tests {
         assert_eq!((head.version, head.status), (Version::Http10, 404));
         assert_eq!(head.reason, b"Not Found \xe9");
         assert_eq!(head.fields.single(FieldId::Date), Ok(Some(b"x".as_slice())));
+    }
+
+    #[test]
+    fn an_origin_is_found_in_a_head_that_is_none() {
+        for head in [
+            "GET / HTTP/1.1\r\nOrigin: http://a",
+            "GET / HTTP/1.1\r\nA\r\nORIGIN:\r\n",
+            "GET / HTTP/9\norigin : x\n\n",
+            "\r\n\r\nGET / HTTP/1.1\r\nOrigin:null\r\n\r\n",
+        ] {
+            assert!(has_origin_line(head.as_bytes()), "{head}");
+        }
+        for head in [
+            "",
+            "\r\n",
+            "Origin: a\r\n",
+            "GET / HTTP/1.1\r\nOrigins: a\r\nX-Origin: b\r\nOrigin\r\n",
+            "GET / HTTP/1.1\r\nA: Origin:\r\n\r\nOrigin: a\r\n",
+        ] {
+            assert!(!has_origin_line(head.as_bytes()), "{head}");
+        }
     }
 
     #[test]

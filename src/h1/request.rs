@@ -43,6 +43,8 @@ pub struct Request {
     pub offers_websocket: bool,
     /// The client lets the connection go on (RFC 9112, section 9.3).
     pub persistent: bool,
+    /// A page asks, by its browser, which lets it read only answers that say so.
+    pub has_origin: bool,
     /// The client gave an Idempotency-Key: the upstream recognises a repeated request.
     pub has_idempotency_key: bool,
     /// Max-Forwards of an OPTIONS request (RFC 9110, section 7.6.2); 0 is for us to answer.
@@ -152,6 +154,7 @@ pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
         expects_continue: expects_continue(head)?,
         offers_websocket: is_http11 && body.is_empty() && offers_websocket(head),
         persistent: persists(head.version, &head.fields),
+        has_origin: head.fields.values(FieldId::Origin).next().is_some(),
         has_idempotency_key: head.fields.values(FieldId::IdempotencyKey).next().is_some(),
         max_forwards: max_forwards(head)?,
     };

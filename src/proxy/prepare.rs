@@ -3,7 +3,7 @@
 use crate::error::{Cause, ExchangeError};
 use crate::h1::exchange::Exchange;
 use crate::h1::forward::{NewTarget, put_request_head};
-use crate::h1::head::RequestHead;
+use crate::h1::head::{RequestHead, has_origin_line};
 use crate::h1::request::{Decided, Request, RequestError, decide};
 use crate::h1::target::{TargetError, has_dot_segments, resolve_dot_segments};
 use crate::net::buffer::Buffer;
@@ -42,6 +42,8 @@ pub(super) struct Refusal {
     pub(super) request: Option<Request>,
     /// The method is known to be HEAD, also where nothing else is.
     pub(super) is_head: bool,
+    /// There is an Origin, also where nothing else is known.
+    pub(super) has_origin: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -61,8 +63,11 @@ pub(super) fn prepare(
     recorder: &mut Recorder,
     about: &mut About,
 ) -> Result<Prepared, Refusal> {
-    let unknown =
-        |error, is_head| Refusal { why: Why::Error(refused(error)), request: None, is_head };
+    let bytes = head;
+    let unknown = |error, is_head| {
+        let has_origin = has_origin_line(bytes);
+        Refusal { why: Why::Error(refused(error)), request: None, is_head, has_origin }
+    };
     let limits = &context.snapshot.limits.head;
     let len = head.len();
     let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into(), false))?;
@@ -70,7 +75,8 @@ pub(super) fn prepare(
     let is_head = head.method == b"HEAD";
     let decided = decide(&head).map_err(|error| unknown(error, is_head))?;
     let request = decided.request;
-    let known = |why| Refusal { why, request: Some(request), is_head };
+    let has_origin = request.has_origin;
+    let known = |why| Refusal { why, request: Some(request), is_head, has_origin };
     if request.max_forwards == Some(0) {
         return Err(known(Why::LastHop));
     }

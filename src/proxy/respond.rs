@@ -22,11 +22,14 @@ pub(super) struct Manner {
     pub(super) head_only: bool,
     /// The client speaks HTTP/1.0 and has to be told that the connection stays.
     pub(super) tell_keep_alive: bool,
+    /// A page asks, and has to be able to read the answer.
+    pub(super) for_page: bool,
 }
 
 impl Manner {
     /// Of a request about which nothing is known.
-    pub(super) const CLOSE: Self = Self { close: true, head_only: false, tell_keep_alive: false };
+    pub(super) const CLOSE: Self =
+        Self { close: true, head_only: false, tell_keep_alive: false, for_page: false };
 }
 
 impl Session {
@@ -43,6 +46,7 @@ impl Session {
                 close: manner.close,
                 head_only: manner.head_only,
                 keep_alive: manner.tell_keep_alive && !manner.close,
+                for_page: manner.for_page,
             };
             put_own_response(self.client.outbox.queue(), &response);
         });

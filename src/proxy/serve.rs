@@ -74,7 +74,10 @@ impl Session {
     fn refusal(&mut self, refusal: &Refusal) -> Box<Unserved> {
         let manner = match &refusal.request {
             Some(request) => self.manner_unsent(request),
-            None => Manner { head_only: refusal.is_head, ..Manner::CLOSE },
+            None => {
+                let Refusal { is_head: head_only, has_origin: for_page, .. } = *refusal;
+                Manner { head_only, for_page, ..Manner::CLOSE }
+            }
         };
         Box::new(Unserved { why: refusal.why, dial: None, manner })
     }
@@ -115,6 +118,7 @@ impl Session {
             close: !request.may_be_followed() || !request_read || self.context.drain.has_begun(),
             head_only: request.method == Method::Head,
             tell_keep_alive: request.version == Version::Http10,
+            for_page: request.has_origin,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::deadline::{Alarm, Deadline, Halt, Timer};
 use crate::error::{Cause, DialFailure, ExchangeError, Peer};
-use crate::h1::head::{HeadReader, HeadSpan};
+use crate::h1::head::{HeadReader, HeadSpan, has_origin_line};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::inbox::Fill;
 use crate::net::transport::{Peek, Transport};
@@ -75,7 +75,10 @@ impl Session {
                     Ok(Some(span)) => self.serve(span).await,
                     Ok(None) => Next::End,
                     // Nobody knows where another request would begin.
-                    Err(error) => self.answer_error(&error, None, Manner::CLOSE).await,
+                    Err(error) => {
+                        let for_page = has_origin_line(self.client.inbox.bytes());
+                        self.answer_error(&error, None, Manner { for_page, ..Manner::CLOSE }).await
+                    }
                 };
                 match next {
                     Next::Request => {}

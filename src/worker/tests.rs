@@ -76,7 +76,7 @@ async fn scene() {
     // In a task of the upstream's: the connection that waits for it is told.
     dialer.manner.set(Manner::PanicInTheAttempt);
     let mut client = ask(address).await;
-    expect(&mut client, "\"code\":\"internal_error\",\"param\":null}}").await;
+    expect(&mut client, "\"code\":\"internal_error\",\"param\":null}}\n").await;
     drop(client);
 
     upstream.write_all(b"after").await.unwrap();

@@ -12,7 +12,7 @@ async fn an_own_error_is_json_in_the_shape_that_the_sdks_read() {
     let (head, body) = client.read_message().await;
     let body = String::from_utf8(body).unwrap();
     let want = "{\"error\":{\"message\":\"No route of this relay has this path.\",\
-                \"type\":\"narrows\",\"code\":\"route_not_found\",\"param\":null}}";
+                \"type\":\"narrows\",\"code\":\"route_not_found\",\"param\":null}}\n";
     assert_eq!(body, want);
     let date = field_value(&head, "date").expect("a date");
     assert!(httpdate::parse_http_date(date).is_ok(), "{head}");
@@ -22,6 +22,50 @@ async fn an_own_error_is_json_in_the_shape_that_the_sdks_read() {
         body.len()
     );
     assert_eq!(head, want);
+}
+
+#[tokio::test]
+async fn a_page_can_read_an_own_error_and_others_are_not_told_that() {
+    let rig = Rig::with("[limits]\nhead_bytes = 1024").await;
+    let long = format!("GET /gpt/x HTTP/1.1\r\nORIGIN: null\r\nX: {}", "a".repeat(2000));
+    for (status, request) in [
+        (404, "GET /nowhere HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n"),
+        (404, "OPTIONS /nowhere HTTP/1.1\r\nHost: a\r\norigin:null\r\n\r\n"),
+        (400, "GET /gpt/../x HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n"),
+        (400, "GET /gpt/x HTTP/1.1\r\nOrigin: http://b\r\n\r\n"),
+        (400, "GET /gpt/x HTTP/1.1\r\nOrigin: http://b\r\nHost : a\r\n\r\n"),
+        (400, "GET /gpt/x HTTP/1.1\r\nOrigin: http://b\r\nHost: a\n\r\n"),
+        (505, "GET /gpt/x HTTP/9.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n"),
+        (405, "TRACE /gpt/x HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n"),
+        (204, "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nOrigin: http://b\r\n\r\n"),
+        (431, &long),
+    ] {
+        println!("case: {status} {request}");
+        let allow =
+            |head: &str| field_value(head, "access-control-allow-origin").map(str::to_owned);
+        let mut client = rig.client(request).await;
+        let head = client.read_head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert_eq!(allow(&head).as_deref(), Some("*"), "{head}");
+        let other = request.replace("Origin", "X-Origin").replace("origin", "x-origin");
+        let mut client = rig.client(other.replace("ORIGIN", "X-ORIGIN")).await;
+        assert_eq!(allow(&client.read_head().await), None);
+    }
+}
+
+#[tokio::test]
+async fn a_page_can_read_that_the_upstream_failed_and_what_it_says_is_its_own() {
+    let rig = Rig::new().await;
+    let get = "GET /gpt/x HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n";
+    let mut client = rig.client(get).await;
+    let mut upstream = rig.origin.accept().await;
+    upstream.read_head().await;
+    upstream.send("nonsense\r\n\r\n").await;
+    let head = expect_own_error(&mut client, 502, "upstream_malformed_response").await;
+    assert_eq!(field_value(&head, "access-control-allow-origin"), Some("*"));
+    // A preflight is the API's to answer, and so is who may read its answers.
+    let response = "HTTP/1.1 403 Forbidden\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
+    rig.answers("a preflight", get.replace("GET", "OPTIONS"), response, response).await;
 }
 
 #[tokio::test]

@@ -72,6 +72,7 @@ fn request_edit<'a>(id: Option<FieldId>, request: &Request, host: &'a [u8]) -> E
         | FieldId::XAccelBuffering
         | FieldId::FrontOrder
         | FieldId::HostPolicy
+        | FieldId::Origin
         | FieldId::IdempotencyKey
         | FieldId::Reference
         | FieldId::Refresh

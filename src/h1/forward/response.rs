@@ -103,6 +103,7 @@ fn response_edit<'a>(
         | FieldId::ContentType
         | FieldId::Date
         | FieldId::XAccelBuffering
+        | FieldId::Origin
         | FieldId::IdempotencyKey => Edit::Keep,
     }
 }

@@ -191,7 +191,7 @@ async fn read_own_error(client: &mut Peer, status: u16, code: &str, has_body: bo
     assert_eq!(field_value(&head, "content-type"), Some("application/json"), "{head}");
     if has_body {
         let body = String::from_utf8(client.read_body_to_end(&head).await).unwrap();
-        let tail = format!("\",\"type\":\"narrows\",\"code\":\"{code}\",\"param\":null}}}}");
+        let tail = format!("\",\"type\":\"narrows\",\"code\":\"{code}\",\"param\":null}}}}\n");
         assert!(body.starts_with("{\"error\":{\"message\":\"") && body.ends_with(&tail), "{body}");
     }
     head
