@@ -3,11 +3,12 @@
 //! Nothing in here knows of sockets, tasks, clocks, files or logs, so the same code runs under the
 //! drivers, in unit tests and under a fuzzer. Time enters as an argument.
 //!
-//! Bottom-up: [`token`], [`lines`] and [`field`] are the alphabet; [`target`], [`disguise`] and [`authority`] say
-//! where a request wants to go; [`head`] finds and parses heads; [`framing`] decides how long a
-//! body is; [`request`] is what a request asks for; [`chunked`] and [`body`] walk through bodies;
-//! [`exchange`] is the state of a request and its response; [`forward`] is what a gateway changes,
-//! [`reference`] and [`cookie`] where an upstream names its own paths; [`encode`] writes.
+//! Bottom-up: [`token`], [`lines`] and [`field`] are the alphabet; [`target`], [`disguise`] and
+//! [`authority`] say where a request wants to go; [`head`] finds and parses heads; [`framing`]
+//! decides how long a body is; [`request`] is what a request asks for; [`chunked`] and [`body`]
+//! walk through bodies; [`exchange`] is the state of a request and its response; [`forward`] is
+//! what a gateway changes, [`reference`] and [`cookie`] where an upstream names its own paths;
+//! [`encode`] writes.
 
 pub mod authority;
 pub mod body;
