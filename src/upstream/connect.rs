@@ -259,6 +259,7 @@ async fn secure(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{TCP_KEEPALIVE, TCP_KEEPALIVE_PROBES};
     use std::time::Duration;
 
     const REFUSED: ExchangeError =
@@ -328,6 +329,19 @@ mod tests {
         let no_way = ExchangeError::upstream(Cause::Unreachable(no_way));
         assert_eq!(check(&[(0, Err(no_way)), (5, Err(REFUSED))]).await, (Err(REFUSED), 5));
         assert_eq!(check(&[(0, Err(no_way)), (5, Err(no_way))]).await, (Err(no_way), 5));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_vanishes_is_given_up_by_the_kernel() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tune(&tcp);
+        let socket = SockRef::from(&tcp);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(TCP_USER_TIMEOUT));
+        assert!(socket.keepalive().unwrap() && tcp.nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), TCP_KEEPALIVE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), TCP_KEEPALIVE);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), TCP_KEEPALIVE_PROBES);
     }
 
     #[test]

@@ -513,6 +513,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn closes_at_ages_that_differ_are_no_limit() {
+        let pool = pool();
+        for milliseconds in [5000, 5501, 4999, 7000] {
+            let limit = after_close_at(&pool, Duration::from_millis(milliseconds), true).await;
+            assert_eq!(limit, POOL_IDLE_MAX, "{milliseconds}");
+        }
+        let limit = after_close_at(&pool, Duration::from_millis(6500), true).await;
+        assert_eq!(limit, Duration::from_millis(5850), "within half a second of the last");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_408_on_an_idle_connection_tells_its_limit_as_a_close_does() {
+        let pool = pool();
+        for _ in 0..2 {
+            let (near, mut far) = line(true);
+            put(&pool, near);
+            sleep(Duration::from_secs(5)).await;
+            let cx = &mut Context::from_waker(Waker::noop());
+            assert!(far.poll_write(cx, &[IoSlice::new(b"HTTP/1.1 408")]).is_ready());
+            sweep(&pool);
+            assert!(pool.is_empty());
+        }
+        assert_eq!(pool.idle_limit(&line(true).0), Duration::from_millis(4500));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn closes_right_after_use_are_no_idle_limit() {
         let pool = pool();
         for _ in 0..3 {

@@ -20,6 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Of all lines of the log about upstreams.
+const TARGET: &str = "narrows::upstream";
+
 /// What is known of one upstream, shared by all workers.
 #[derive(Debug)]
 pub struct Standing {
@@ -279,10 +282,11 @@ impl Standing {
         let upstream = &*self.label;
         match told.trouble {
             Trouble::Unreachable(..) => {
-                tracing::warn!(upstream, "the upstream can be reached again");
+                tracing::warn!(target: TARGET, upstream, "the upstream can be reached again");
             }
             Trouble::EndsUnused(_) => {
-                tracing::warn!(upstream, "the upstream keeps connections open again");
+                let message = "the upstream keeps connections open again";
+                tracing::warn!(target: TARGET, upstream, "{message}");
             }
         }
     }

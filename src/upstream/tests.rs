@@ -4,7 +4,7 @@ use super::*;
 use crate::error::{Cause, SocketError};
 use crate::limits::{
     POOL_IDLE_MAX, UNASKED_FORGIVEN_AFTER, UNASKED_MAX, UNASKED_PAUSE_MAX, UNASKED_PAUSE_MIN,
-    WARM_FOR, WARM_LIFE_MIN,
+    WARM_FOR, WARM_LIFE_MIN, WARM_LOOK_AGAIN,
 };
 use crate::net::memory::{End, MemoryStream};
 use std::future::{pending, poll_fn};
@@ -509,5 +509,99 @@ fn what_was_idle_as_long_as_a_connection_that_died_without_a_word_is_not_used() 
         // Another worker sees it when it takes one.
         assert!(there.checkout().is_some());
         assert!(there.checkout().is_none());
+    });
+}
+
+#[test]
+fn an_upstream_that_closes_unused_connections_within_seconds_gets_none() {
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        upstream.checkout();
+        for _ in 0..2 {
+            fake.0.opened.notified().await;
+            sleep(WARM_LIFE_MIN - DIAL_TIME).await;
+            fake.0.ends.borrow_mut().remove(0).end(End::Clean);
+        }
+        sleep(WARM_FOR / 2).await;
+        assert_eq!(fake.dials(), 2);
+    });
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        upstream.checkout();
+        // Ours end half a second before.
+        let limit = WARM_LIFE_MIN + Duration::from_millis(500);
+        for _ in 0..2 {
+            fake.0.opened.notified().await;
+            sleep(limit).await;
+            fake.0.ends.borrow_mut().remove(0).end(End::Clean);
+        }
+        sleep(WARM_FOR / 2).await;
+        assert!(fake.dials() > 50, "{}", fake.dials());
+    });
+}
+
+#[test]
+fn a_client_that_is_expected_has_its_own_connection_beside_one_that_waits() {
+    run(async {
+        let fake = Fake::default();
+        let standing = Arc::new(Standing::new("a:443", 1, 2));
+        let upstream = Upstream::sharing(Box::new(fake.clone()), standing, None);
+        let waiting = obtain(&upstream);
+        yield_now().await;
+        let _expectation = upstream.expect();
+        yield_now().await;
+        assert_eq!(fake.dials(), 2);
+        let _line = waiting.await.unwrap().unwrap();
+        sleep(DIAL_TIME).await;
+        assert!(upstream.checkout().is_some());
+    });
+}
+
+#[test]
+fn a_connection_that_was_of_use_after_all_ends_the_pauses() {
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        upstream.checkout();
+        // Closed twice in a row, so that the next pause would be of 4 s.
+        for _ in 0..2 {
+            fake.0.opened.notified().await;
+            sleep(DIAL_TIME).await;
+            fake.0.ends.borrow_mut().remove(0).end(End::Clean);
+        }
+        fake.0.opened.notified().await;
+        sleep(WARM_LIFE_MIN).await;
+        let line = upstream.checkout().unwrap();
+        fake.0.opened.notified().await;
+        let closed = Instant::now();
+        sleep(DIAL_TIME).await;
+        fake.0.ends.borrow_mut().pop().unwrap().end(End::Clean);
+        fake.0.opened.notified().await;
+        let redialed = closed.elapsed();
+        let pause = UNASKED_PAUSE_MIN..UNASKED_PAUSE_MIN + DIAL_TIME * 4;
+        assert!(pause.contains(&redialed), "{redialed:?}");
+        drop(line);
+    });
+}
+
+#[test]
+fn a_worker_that_is_in_use_opens_a_line_when_the_other_ones_is_gone() {
+    run(async {
+        let fake = Fake::default();
+        let workers = workers::<2>(&fake, 1);
+        sleep(DIAL_TIME * 2).await;
+        let [away, here] = workers;
+        let line = obtain(&here).await.unwrap().unwrap();
+        here.give_back(Line { used: true, ..line });
+        let busy = here.checkout().unwrap();
+        sleep(DIAL_TIME).await;
+        drop(away);
+        sleep(WARM_LOOK_AGAIN).await;
+        assert!(here.checkout().is_none(), "a client looks for one");
+        sleep(DIAL_TIME * 2).await;
+        assert!(here.checkout().is_some());
+        drop(busy);
     });
 }
