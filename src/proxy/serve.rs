@@ -158,12 +158,12 @@ impl Session {
                     attempt.upstream.outbox.take_copy();
                     continue;
                 }
-                let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
-                attempt.upstream.transport.abort();
                 if attempt.died_without_a_word(&failure) {
                     self.context.upstreams[prepared.upstream()]
                         .suspect(Duration::from_millis(attempt.idle_ms.into()));
                 }
+                let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
+                attempt.upstream.transport.abort();
                 let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
                 let line = match self.fresh_line(prepared.upstream()).await {
                     Ok(line) => line,
@@ -315,12 +315,15 @@ impl Attempt {
         Self { upstream, reused, was_idle, idle_ms, taken_before }
     }
 
-    /// Whether a connection that was idle broke without an answer, as those do of which a router on
-    /// the way knows nothing any more.
+    /// Whether a connection that was idle broke without an answer, or let a limit run out without
+    /// taking a byte, as those do of which a router on the way knows nothing any more.
     fn died_without_a_word(&self, failure: &PumpError) -> bool {
-        let broke =
-            matches!(failure.error.cause, Cause::Io(kind) if kind != ErrorKind::UnexpectedEof);
-        self.was_idle && failure.unanswered && failure.error.peer == Peer::Upstream && broke
+        let is_dead = match failure.error.cause {
+            Cause::Io(kind) => kind != ErrorKind::UnexpectedEof,
+            Cause::Timeout(_) => self.acknowledged() == Acknowledged::Nothing,
+            _ => false,
+        };
+        self.was_idle && failure.unanswered && failure.error.peer == Peer::Upstream && is_dead
     }
 
     /// Whether a 408 is about the silence before the request, which began `elapsed` ago.
