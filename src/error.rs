@@ -8,6 +8,7 @@
 mod answer;
 mod dial;
 mod errno;
+mod lookup;
 pub mod opening;
 mod rule;
 mod tls;
@@ -27,6 +28,7 @@ use answer::{
 pub use answer::Answer;
 pub use dial::{DialFailure, Step};
 pub use errno::SocketError;
+pub use lookup::LookupFault;
 pub use tls::TlsFault;
 
 /// Whose fault it is.
@@ -78,7 +80,7 @@ pub enum Cause {
     /// A limit of time ran out.
     Timeout(Timer),
     /// The upstream's name has no address now.
-    NameNotResolved,
+    NameNotResolved(LookupFault),
     /// No address of the upstream accepts connections.
     Unreachable(SocketError),
     /// TLS with the upstream failed: the handshake, or by an alert later.
@@ -161,7 +163,7 @@ impl ExchangeError {
                 Peer::Narrows => INTERNAL,
             },
             Cause::Timeout(timer) => return timeout(timer),
-            Cause::NameNotResolved => bad_gateway(
+            Cause::NameNotResolved(_) => bad_gateway(
                 "upstream_name_not_resolved",
                 "The name of the upstream could not be resolved.",
             ),
@@ -194,6 +196,7 @@ impl ExchangeError {
     pub fn reason(&self) -> Option<&'static str> {
         match self.cause {
             Cause::Unreachable(error) | Cause::Exhausted(error) => Some(error.name()),
+            Cause::NameNotResolved(fault) => Some(fault.reason()),
             Cause::Tls(fault) => Some(fault.reason()),
             Cause::Opening(error) => error.reason(),
             Cause::Request(error) => Some(rule::of_request(error)),
@@ -206,7 +209,6 @@ impl ExchangeError {
             | Cause::ClosedEarly
             | Cause::Io(_)
             | Cause::Timeout(_)
-            | Cause::NameNotResolved
             | Cause::TooManyConnections => None,
         }
     }
@@ -233,7 +235,7 @@ impl ExchangeError {
             | Cause::Response(_)
             | Cause::Chunk(_)
             | Cause::Trailers(_)
-            | Cause::NameNotResolved
+            | Cause::NameNotResolved(_)
             | Cause::Unreachable(_)
             | Cause::Tls(_)
             | Cause::TooManyConnections
@@ -303,6 +305,7 @@ mod tests {
             include_str!("error/answer.rs"),
             include_str!("error/dial.rs"),
             include_str!("error/errno.rs"),
+            include_str!("error/lookup.rs"),
             include_str!("error/opening.rs"),
             include_str!("error/rule.rs"),
             include_str!("error/tls.rs"),

@@ -171,6 +171,7 @@ impl Worker {
     }
 
     fn admit(self: &Rc<Self>, transport: Transport, peer: SocketAddr, index: usize) {
+        tracing::trace!(target: "narrows::client", client = %peer, "connected");
         self.told.connected(self.admission.connections(), self.room);
         let listener = &self.context.snapshot.listeners[index];
         let announces = must_announce(&listener.proxy_protocol, peer);

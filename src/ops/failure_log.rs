@@ -33,6 +33,16 @@ fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) 
     });
 }
 
+/// A connection to the upstream with this `host:port` was opened, after so long: at `trace`.
+pub fn dial_succeeded(upstream: &str, address: SocketAddr, took: Duration) {
+    log_line(Level::TRACE, "narrows::upstream", |line| {
+        line.message("connected");
+        line.field("upstream", upstream);
+        line.field("address", address);
+        line.field("connect_ms", took);
+    });
+}
+
 /// The TLS handshake with `client` failed, after so long. Such lines are
 /// [limited](super::refusals), and for one that only looked whether the port is open, they are for
 /// `debug`.

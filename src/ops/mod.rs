@@ -19,7 +19,7 @@ pub mod tunnel_log;
 pub use access_log::{Detail, ExchangeRecord, MethodName, Outcome};
 pub use descriptors::{connections_with_room, raise_descriptor_limit};
 pub use dropped::dropped_lines;
-pub use failure_log::{dial_failed, handshake_failed, unreachable_upstream};
+pub use failure_log::{dial_failed, dial_succeeded, handshake_failed, unreachable_upstream};
 pub use line::LogFormat;
 pub use log::{Log, READY, init_log, write_gathered_lines};
 #[cfg(test)]

@@ -6,12 +6,12 @@
 
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
 use crate::deadline::{Deadline, Timeouts, Timer};
-use crate::error::{Cause, DialFailure, ExchangeError, Peer, SocketError, Step};
+use crate::error::{Cause, DialFailure, ExchangeError, LookupFault, Peer, SocketError, Step};
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::proxy_protocol::{self, Version};
 use crate::net::transport::Transport;
-use crate::ops::dial_failed;
+use crate::ops::{dial_failed, dial_succeeded};
 use crate::tls::connector;
 use crate::upstream::resolve::Names;
 use crate::upstream::resolver::Resolver;
@@ -88,8 +88,14 @@ impl NetworkDialer {
         let label = Rc::clone(&self.label);
         let attempts = addresses.iter().map(|it| {
             let (attempt, label) = (attempt(self.clone(), *it, header.clone()), Rc::clone(&label));
+            let (address, begun) = (*it, Instant::now());
             async move {
-                attempt.await.inspect_err(|failure| dial_failed(Level::DEBUG, &label, failure))
+                let attempted = attempt.await;
+                match &attempted {
+                    Ok(_) => dial_succeeded(&label, address, begun.elapsed()),
+                    Err(failure) => dial_failed(Level::DEBUG, &label, failure),
+                }
+                attempted
             }
         });
         race(attempts).await
@@ -140,7 +146,9 @@ where
                     next_start.as_mut().reset(Instant::now() + ATTEMPT_STAGGER);
                 }
                 None if idle => {
-                    let none = || ExchangeError::upstream(Cause::NameNotResolved).into();
+                    let none = || {
+                        ExchangeError::upstream(Cause::NameNotResolved(LookupFault::Failed)).into()
+                    };
                     return Poll::Ready(Err(first_error.take().unwrap_or_else(none)));
                 }
                 None => return Poll::Pending,
@@ -319,7 +327,7 @@ mod tests {
         let slow = ExchangeError::expired(Timer::UpstreamHandshake);
         assert_eq!(check(&[(10, Err(REFUSED)), (5, Err(slow))]).await, (Err(REFUSED), 15));
         assert_eq!(check(&[(900, Err(slow)), (5, Err(REFUSED))]).await, (Err(REFUSED), 900));
-        let none = ExchangeError::upstream(Cause::NameNotResolved);
+        let none = ExchangeError::upstream(Cause::NameNotResolved(LookupFault::Failed));
         assert_eq!(check(&[]).await, (Err(none), 0));
     }
 

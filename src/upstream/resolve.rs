@@ -75,7 +75,8 @@ impl Names {
         };
         let addresses = interleave(&found, self.port, question.family);
         if addresses.is_empty() {
-            return Err(ExchangeError::upstream(Cause::NameNotResolved));
+            let fault = resolver.fault(question);
+            return Err(ExchangeError::upstream(Cause::NameNotResolved(fault)));
         }
         Ok(addresses)
     }

@@ -8,8 +8,9 @@
 //! Not here: how long anybody waits, and in which order addresses are tried (`resolve`).
 
 use crate::config::value::Family;
+use crate::error::LookupFault;
 use crate::limits::{NAME_REFRESH, NAME_STALE, RESOLVER_THREADS_MAX};
-use dns_lookup::{AddrFamily, AddrInfoHints, SockType, getaddrinfo};
+use dns_lookup::{AddrFamily, AddrInfoHints, LookupErrorKind, SockType, getaddrinfo};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
@@ -46,6 +47,8 @@ struct Entry {
     running: Option<Running>,
     /// When the last lookup ended, well or not.
     looked: Option<Instant>,
+    /// Why the last lookup found nothing, if it did not.
+    fault: Option<LookupFault>,
 }
 
 #[derive(Debug)]
@@ -105,6 +108,12 @@ impl Resolver {
         told
     }
 
+    /// Why the last lookup found nothing.
+    pub fn fault(&self, question: &Question) -> LookupFault {
+        let entries = self.entries();
+        entries.get(question).and_then(|it| it.fault).unwrap_or(LookupFault::Failed)
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<Question, Entry>> {
         // Nothing in here panics between two states.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
@@ -152,18 +161,19 @@ impl Pending {
         &self.question
     }
 
-    /// The lookup has ended with `addresses`; with none when it failed.
-    pub fn end(self, addresses: &[SocketAddr]) {
-        self.note(addresses);
+    /// The lookup has ended.
+    pub fn end(self, found: Result<&[SocketAddr], LookupFault>) {
+        self.note(found);
     }
 
-    fn note(&self, addresses: &[SocketAddr]) {
-        let addresses: Addresses = addresses.into();
+    fn note(&self, found: Result<&[SocketAddr], LookupFault>) {
+        let addresses: Addresses = found.unwrap_or_default().into();
         if let Some(resolver) = self.resolver.upgrade() {
             let mut entries = resolver.entries();
             if let Some(entry) = entries.get_mut(&self.question) {
                 let now = Instant::now();
                 (entry.running, entry.looked) = (None, Some(now));
+                entry.fault = found.err();
                 // The last good answer stays when a lookup fails.
                 if !addresses.is_empty() {
                     entry.known = Some(Known { addresses: Arc::clone(&addresses), at: now });
@@ -177,7 +187,7 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if self.ending.borrow().is_none() {
-            self.note(&[]);
+            self.note(Err(LookupFault::Failed));
         }
     }
 }
@@ -190,7 +200,7 @@ struct Threads {
     work: Arc<Mutex<Work>>,
 }
 
-type Blocking = dyn Fn(&Question) -> Vec<SocketAddr> + Send + Sync;
+type Blocking = dyn Fn(&Question) -> Result<Vec<SocketAddr>, LookupFault> + Send + Sync;
 
 #[derive(Default)]
 struct Work {
@@ -219,7 +229,7 @@ impl System for Threads {
             let mut next = Some(pending);
             while let Some(pending) = next {
                 let found = look_up(pending.question());
-                pending.end(&found);
+                pending.end(found.as_deref().map_err(|fault| *fault));
                 next = seat.next();
             }
         };
@@ -261,7 +271,7 @@ fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
 }
 
 /// Blocks. Of one family alone, no record of the other is asked for, or waited for.
-fn system_lookup(question: &Question) -> Vec<SocketAddr> {
+fn system_lookup(question: &Question) -> Result<Vec<SocketAddr>, LookupFault> {
     let address = match question.family {
         Family::Auto => 0,
         Family::V4 => AddrFamily::Inet.into(),
@@ -270,10 +280,18 @@ fn system_lookup(question: &Question) -> Vec<SocketAddr> {
     let socktype = SockType::Stream.into();
     let hints = AddrInfoHints { address, socktype, ..AddrInfoHints::default() };
     match getaddrinfo(Some(&question.name), None, Some(hints)) {
-        Ok(found) => found.filter_map(|it| Some(it.ok()?.sockaddr)).collect(),
-        Err(_) => Vec::new(),
+        Ok(found) => Ok(found.filter_map(|it| Some(it.ok()?.sockaddr)).collect()),
+        Err(error) => Err(match (error.kind(), error.error_num()) {
+            (LookupErrorKind::NoName, _) => LookupFault::Unknown,
+            (LookupErrorKind::NoData, _) | (_, EAI_ADDRFAMILY) => LookupFault::NoAddress,
+            (LookupErrorKind::Again, _) => LookupFault::Unavailable,
+            _ => LookupFault::Failed,
+        }),
     }
 }
+
+/// The name has addresses, and none of this family (glibc).
+const EAI_ADDRFAMILY: i32 = -9;
 
 #[cfg(test)]
 mod tests {
@@ -309,7 +327,9 @@ mod tests {
 
         fn end(&self, addresses: &[&str]) {
             let addresses: Vec<_> = addresses.iter().map(|it| it.parse().unwrap()).collect();
-            self.0.lock().unwrap().remove(0).end(&addresses);
+            let found =
+                if addresses.is_empty() { Err(LookupFault::Failed) } else { Ok(&*addresses) };
+            self.0.lock().unwrap().remove(0).end(found);
         }
     }
 
@@ -376,7 +396,7 @@ mod tests {
             async {
                 sleep(SECOND).await;
                 let other = fake.0.lock().unwrap().pop().unwrap();
-                other.end(&["10.0.0.2:0".parse().unwrap()]);
+                other.end(Ok(&["10.0.0.2:0".parse().unwrap()]));
             }
         );
     }
@@ -428,7 +448,7 @@ mod tests {
     async fn a_name_without_addresses_is_asked_for_again_at_once() {
         let fake = Fake::default();
         let names = names(&fake.resolver(), "a.example:443", Family::Auto);
-        let none = ExchangeError::upstream(Cause::NameNotResolved);
+        let none = ExchangeError::upstream(Cause::NameNotResolved(LookupFault::Failed));
         assert_eq!(ask(&fake, &names, SECOND, &[]).await, (Err(none), SECOND));
         let (told, _) = ask(&fake, &names, SECOND, &["10.0.0.1:0"]).await;
         assert!(told.is_ok());
@@ -437,10 +457,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_fails_says_why() {
+        let fake = Fake::default();
+        let names = names(&fake.resolver(), "a.example:443", Family::Auto);
+        for fault in [LookupFault::Unavailable, LookupFault::Unknown, LookupFault::NoAddress] {
+            let failed = async { fake.0.lock().unwrap().remove(0).end(Err(fault)) };
+            let (told, ()) = tokio::join!(names.addresses(), failed);
+            assert_eq!(told, Err(ExchangeError::upstream(Cause::NameNotResolved(fault))));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_lookup_that_is_dropped_has_failed() {
         let fake = Fake::default();
         let names = names(&fake.resolver(), "a.example:443", Family::Auto);
-        let none = ExchangeError::upstream(Cause::NameNotResolved);
+        let none = ExchangeError::upstream(Cause::NameNotResolved(LookupFault::Failed));
         let dropped = async { fake.0.lock().unwrap().clear() };
         let (told, ()) = tokio::join!(names.addresses(), dropped);
         assert_eq!(told, Err(none));
@@ -452,11 +483,16 @@ mod tests {
             let question = Question { name: name.into(), family };
             system_lookup(&question)
         };
+        // A label that is too long, so that no nameserver is asked.
+        assert!(ask(&"a".repeat(64), Family::Auto).is_err());
         let want: Vec<_> = ("localhost", 0).to_socket_addrs().unwrap().collect();
-        assert_eq!(ask("localhost", Family::Auto), want);
-        assert_eq!(ask("127.0.0.1", Family::V4), addresses(&["127.0.0.1:0"]).unwrap());
-        assert!(ask("127.0.0.1", Family::V6).is_empty());
-        let zoned = ask("fe80::1%lo", Family::Auto);
+        assert_eq!(ask("localhost", Family::Auto), Ok(want));
+        assert_eq!(ask("127.0.0.1", Family::V4), Ok(addresses(&["127.0.0.1:0"]).unwrap()));
+        assert!(matches!(
+            ask("127.0.0.1", Family::V6),
+            Err(LookupFault::NoAddress | LookupFault::Unknown)
+        ));
+        let zoned = ask("fe80::1%lo", Family::Auto).unwrap();
         assert!(matches!(zoned[..], [SocketAddr::V6(it)] if it.scope_id() == 1), "{zoned:?}");
     }
 
@@ -469,7 +505,7 @@ mod tests {
         let look_up = move |_: &Question| {
             begin.lock().unwrap().send(()).unwrap();
             ended.lock().unwrap().recv().unwrap();
-            vec!["10.0.0.1:0".parse().unwrap()]
+            Ok(vec!["10.0.0.1:0".parse().unwrap()])
         };
         let threads = Threads::new(Arc::new(look_up), THREADS_MAX);
         let work = Arc::clone(&threads.work);

@@ -363,7 +363,7 @@ impl Drop for Unasked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::SocketError;
+    use crate::error::{LookupFault, SocketError};
     use crate::ops::{LogFormat, logged};
     use tokio::runtime::Builder;
     use tokio::time::sleep;
@@ -410,7 +410,7 @@ mod tests {
                 fail(standing, REFUSED);
                 sleep(Duration::from_secs(60)).await;
             }
-            fail(standing, Cause::NameNotResolved);
+            fail(standing, Cause::NameNotResolved(LookupFault::Failed));
             sleep(TROUBLE_CHANGES_TOLD_EVERY).await;
             standing.reached();
             standing.reached();
@@ -439,11 +439,11 @@ mod tests {
         let log = log_of(async |standing| {
             for _ in 0..TROUBLE_CHANGES_TOLD_EVERY.as_secs() {
                 fail(standing, REFUSED);
-                fail(standing, Cause::NameNotResolved);
+                fail(standing, Cause::NameNotResolved(LookupFault::Failed));
                 sleep(Duration::from_secs(1)).await;
             }
             fail(standing, REFUSED);
-            fail(standing, Cause::NameNotResolved);
+            fail(standing, Cause::NameNotResolved(LookupFault::Failed));
         });
         check(&log, &["ECONNREFUSED", "upstream_name_not_resolved"]);
     }

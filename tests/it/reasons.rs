@@ -104,3 +104,25 @@ fn tls_listener(origin: &Origin, further: &str) -> String {
          {further}\n{way}"
     )
 }
+
+#[tokio::test]
+async fn at_debug_each_address_that_failed_is_a_line_and_at_trace_each_connection() {
+    let origin = Origin::asleep();
+    let relay = Relay::plain_to(&origin).argument("--log-level=trace").await;
+    let mut client = relay.connect().await;
+    client.send(GET).await;
+    client.read_message().await;
+    let line = relay.wait_for_log("DEBUG narrows::upstream: dial failed").await;
+    let address = origin.address();
+    let want = format!(
+        "cause=\"upstream_unreachable\" reason=\"ECONNREFUSED\" step=\"connect\" address={address} \
+         family=\"4\" step_ms="
+    );
+    assert!(line.contains(&want), "{line}");
+    relay.wait_for_log("TRACE narrows::client: connected client=127.0.0.1:").await;
+    origin.wake_up();
+    client.send(GET).await;
+    let _upstream = origin.accept().await;
+    let line = relay.wait_for_log("TRACE narrows::upstream: connected").await;
+    assert!(line.contains(&format!(" address={address} connect_ms=")), "{line}");
+}
