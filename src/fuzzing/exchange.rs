@@ -178,7 +178,7 @@ impl History {
             Length::Exact(_) | Length::Chunked | Length::UntilClose => true,
         };
         let refusals = [400, 408, 411, 413, 414, 417, 431, 501, 505];
-        let is_refused = self.facts.has_content && head.status() == 405;
+        let is_refused = self.facts.has_content && head.status() >= 400 && head.status() != 429;
         let is_read = !is_refused && !refusals.contains(&head.status());
         ends && is_read && (!self.facts.has_content || self.facts.is_about_content)
     }

@@ -136,6 +136,10 @@ async fn a_connection_on_which_a_simple_server_may_be_out_of_step_is_not_used_ag
         exchanges.push((with("POST", length), refusal.clone()));
         exchanges.push((GET.to_owned(), refusal));
     }
+    for status in [401, 403, 404, 405, 415, 416, 422, 500, 503] {
+        let refusal = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
+        exchanges.push((with("POST", length), refusal));
+    }
     for announced in ["", "Content-Length: 2\r\n", "Transfer-Encoding: chunked\r\n"] {
         exchanges.push((with("HEAD", "\r\n"), format!("HTTP/1.1 200 OK\r\n{announced}\r\n")));
     }
@@ -173,7 +177,7 @@ async fn a_connection_is_used_again_after_every_response_that_has_an_end() {
         (empty, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         (GET, "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"),
         (post, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
-        (post, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
+        (GET, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
         (post, "HTTP/1.1 429 Too Many\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"),
     ];
     for stage in Stage::all().await {

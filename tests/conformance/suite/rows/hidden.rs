@@ -71,12 +71,16 @@ fn spends(length: &str, chunk: &str) -> Vec<Case> {
     let methods = ["GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND"];
     let refusals = [
         "400 Bad Request",
+        "401 Unauthorized",
+        "404 Not Found",
         "408 Request Timeout",
         "411 Length Required",
         "413 Content Too Large",
         "414 URI Too Long",
+        "416 Range Not Satisfiable",
         "431 Request Header Fields Too Large",
         "501 Not Implemented",
+        "503 Service Unavailable",
     ];
     methods
         .iter()
