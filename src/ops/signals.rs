@@ -1,5 +1,6 @@
 //! Signals: the operator's wish to stop, and those that must not end the process by the way.
 
+use rustix::process::Signal as Number;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
@@ -12,6 +13,9 @@ pub struct StopSignals {
     stopping: [(Signal, &'static str); 3],
     hangup: Signal,
     ignored: [(Signal, &'static str); 2],
+    /// Comes with each write beyond the size that a file may have, which is lost then. To be told
+    /// of in the log is the last thing it needs.
+    _file_size: Signal,
 }
 
 impl StopSignals {
@@ -33,6 +37,7 @@ impl StopSignals {
                 (signal(SignalKind::user_defined1())?, "SIGUSR1"),
                 (signal(SignalKind::user_defined2())?, "SIGUSR2"),
             ],
+            _file_size: signal(SignalKind::from_raw(Number::XFSZ.as_raw()))?,
         })
     }
 
@@ -66,7 +71,7 @@ impl StopSignals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::{Signal as Number, getpid, kill_process};
+    use rustix::process::{getpid, kill_process};
 
     /// One test for all, because signals belong to the process and tests run side by side.
     #[tokio::test]

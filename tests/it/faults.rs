@@ -71,13 +71,31 @@ async fn without_descriptors_nobody_new_is_let_in_and_who_is_here_is_served() {
 
 #[tokio::test]
 async fn a_log_on_a_full_disk_stops_nobody() {
-    let origin = Origin::plain().await;
     let full = File::options().write(true).open("/dev/full").unwrap();
+    expect_service_with_log_in(full, "exec \"$0\" \"$@\"").await;
+}
+
+/// Each write beyond it is a SIGXFSZ, which ends a process that has not asked for it.
+#[tokio::test]
+async fn a_log_of_the_size_that_its_file_may_have_stops_nobody() {
+    let name = format!("large-log-{}", std::process::id());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let log = File::create(&path).unwrap();
+    // In blocks of 512 bytes.
+    expect_service_with_log_in(log, "ulimit -f 1 && exec \"$0\" \"$@\"").await;
+    assert!(fs::metadata(&path).unwrap().len() <= 1024);
+    fs::remove_file(path).unwrap();
+}
+
+/// Starts a relay by a command of the shell, and sees it serve more requests than its log can hold.
+async fn expect_service_with_log_in(log: File, shell: &str) {
+    let origin = Origin::plain().await;
     let mut relay = Killed(
-        Command::new(env!("CARGO_BIN_EXE_narrows"))
+        Command::new("sh")
+            .args(["-c", shell, env!("CARGO_BIN_EXE_narrows")])
             .args(["run", "--listen=127.0.0.1:0", "--workers=1", "--log-level=trace"])
             .arg(format!("/gpt/=http://{}/", origin.address()))
-            .stderr(Stdio::from(full))
+            .stderr(Stdio::from(log))
             .spawn()
             .unwrap(),
     );
