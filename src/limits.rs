@@ -227,7 +227,8 @@ pub const TCP_KEEPALIVE_PROBES: u32 = 3;
 /// from then on its silence is under `to_upstream.write` alone.
 pub const IMPATIENCE_BYTES_MAX: u64 = 64 * 1024;
 /// Unacknowledged data older than this ends the connection (`TCP_USER_TIMEOUT`): a peer that
-/// vanished without FIN is noticed while we write to it, too.
+/// vanished without FIN is noticed while we write to it, too. It also takes the place of
+/// [`TCP_KEEPALIVE_PROBES`]: a silent peer is given up by the first probe that finds it this old.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Descriptors beside those of connections: listeners, the runtimes' own, pooled connections of a

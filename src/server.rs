@@ -198,3 +198,36 @@ fn check_descriptors(snapshot: &Snapshot) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::net::listen::assert_tuned;
+    use std::io::ErrorKind;
+    use std::net::TcpStream;
+    use std::path::Path;
+    use std::time::Duration;
+
+    #[test]
+    fn the_kernel_waits_for_a_client_no_less_than_its_own_limit_says() {
+        for (write, limit) in [("1s", TCP_USER_TIMEOUT), ("61s", Duration::from_secs(61))] {
+            let toml = format!(
+                "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+                 [[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n\
+                 [timeouts]\nto_client = {{ write = \"{write}\" }}\n"
+            );
+            let config = Config::parse("narrows.toml", Path::new("."), &toml).unwrap();
+            let listeners = open_listeners(&Snapshot::load(&config).unwrap()).unwrap();
+            let listener = &listeners[0][0];
+            let _far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepted = loop {
+                match listener.accept() {
+                    Ok((accepted, _)) => break accepted,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+            };
+            assert_tuned(&accepted, limit);
+        }
+    }
+}

@@ -6,6 +6,8 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
+#[cfg(test)]
+use {socket2::SockRef, std::os::fd::AsFd};
 
 /// Opens `count` listeners on `address`. With port 0 the kernel chooses one, for all of them.
 ///
@@ -71,10 +73,20 @@ pub fn keepalive() -> TcpKeepalive {
         .with_retries(TCP_KEEPALIVE_PROBES)
 }
 
+/// Asserts that `socket` has all options of a connection, and `limit` on silence.
+#[cfg(test)]
+pub(crate) fn assert_tuned(socket: &impl AsFd, limit: Duration) {
+    let socket = SockRef::from(socket);
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(limit));
+    assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), TCP_KEEPALIVE);
+    assert_eq!(socket.tcp_keepalive_interval().unwrap(), TCP_KEEPALIVE);
+    assert_eq!(socket.tcp_keepalive_retries().unwrap(), TCP_KEEPALIVE_PROBES);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use socket2::SockRef;
     use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
     use std::thread;
 
@@ -112,12 +124,7 @@ mod tests {
                 accepted => break accepted.unwrap().0,
             }
         };
-        let accepted = SockRef::from(&accepted);
-        assert!(accepted.tcp_nodelay().unwrap() && accepted.keepalive().unwrap());
-        assert_eq!(accepted.tcp_keepalive_time().unwrap(), TCP_KEEPALIVE);
-        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), TCP_KEEPALIVE);
-        assert_eq!(accepted.tcp_keepalive_retries().unwrap(), TCP_KEEPALIVE_PROBES);
-        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(user_timeout));
+        assert_tuned(&accepted, user_timeout);
     }
 
     #[test]

@@ -45,6 +45,11 @@ pub(super) fn tunnel<'s>(
     // Whatever ends the connection before that, be it a kill of the process, is no proper end.
     ends.client.transport.abort_unless_shut_down();
     ends.upstream.transport.abort_unless_shut_down();
+    // How long a tunnel may be silent is for its limit to say: a peer that cannot be reached for a
+    // while, or keeps its window shut because somebody pages through a result, is none that has
+    // vanished, neither by unacknowledged bytes nor by unanswered probes.
+    ends.client.transport.tolerate_silence(timeouts.tunnel);
+    ends.upstream.transport.tolerate_silence(timeouts.tunnel);
     let mut ways = Ways {
         up: Way::from(Peer::Client),
         down: Way::from(Peer::Upstream),
@@ -102,7 +107,7 @@ impl Ways {
         alarm: &mut Alarm,
     ) -> Poll<Result<(), ExchangeError>> {
         if self.leaving.is_none() {
-            let error = match ready!(self.poll_open(cx, ends, timeouts)) {
+            let error = match ready!(self.poll_open(cx, ends)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) => error,
             };
@@ -121,11 +126,10 @@ impl Ways {
         &mut self,
         cx: &mut Context<'_>,
         ends: &mut Ends<'_>,
-        timeouts: &Timeouts,
     ) -> Poll<Result<(), ExchangeError>> {
         let Ends { client, upstream, .. } = ends;
-        let up = self.up.poll(cx, client, upstream, timeouts)?;
-        let down = self.down.poll(cx, upstream, client, timeouts)?;
+        let up = self.up.poll(cx, client, upstream)?;
+        let down = self.down.poll(cx, upstream, client)?;
         if up.is_ready() && down.is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -249,8 +253,6 @@ struct Way {
     splice: Splice,
     /// The receiver takes nothing now, so the sender is not read.
     is_blocked: bool,
-    /// The receiver was given more time than a connection has otherwise.
-    is_patient: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +266,7 @@ enum WayState {
 impl Way {
     fn from(sender: Peer) -> Self {
         let (splice, state) = (Splice::default(), WayState::Open);
-        Self { sender, bytes: 0, state, splice, is_blocked: false, is_patient: false }
+        Self { sender, bytes: 0, state, splice, is_blocked: false }
     }
 
     fn receiver(&self) -> Peer {
@@ -285,17 +287,13 @@ impl Way {
         cx: &mut Context<'_>,
         from: &mut Side,
         to: &mut Side,
-        timeouts: &Timeouts,
     ) -> Result<Poll<()>, ExchangeError> {
         self.begin(cx, from, to);
         for _ in 0..READS_PER_TURN {
             let room = self.poll_room(cx, to);
             self.is_blocked = room.is_pending();
             match room {
-                Poll::Pending => {
-                    self.grow_patient(to, timeouts);
-                    return Ok(Poll::Pending);
-                }
+                Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(drained) => {
                     drained.map_err(|it| ExchangeError::io(self.receiver(), &it))?;
                 }
@@ -334,15 +332,6 @@ impl Way {
         match to.transport.plain() {
             Some(tcp) => self.splice.poll_drain(cx, tcp),
             None => Poll::Ready(Ok(())),
-        }
-    }
-
-    /// From now on the receiver's window may be shut for as long as a tunnel may be silent: whoever
-    /// pages through a result is no peer that has vanished.
-    fn grow_patient(&mut self, to: &Side, timeouts: &Timeouts) {
-        if !self.is_patient {
-            self.is_patient = true;
-            to.transport.tolerate_silence(timeouts.tunnel);
         }
     }
 

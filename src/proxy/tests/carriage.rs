@@ -8,7 +8,9 @@ use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::proxy::side::Side;
 use crate::proxy::tunnel::tunnel;
+use socket2::SockRef;
 use std::io::ErrorKind;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
@@ -107,7 +109,7 @@ fn the_reset_of_a_peer_whose_bytes_have_to_wait_comes_behind_them() {
             let block = [0; 64 * 1024];
             while client.write_all(&block).await.is_ok() {}
         };
-        let pause = std::time::Duration::from_millis(300);
+        let pause = Duration::from_millis(300);
         assert!(tokio::time::timeout(pause, blocked).await.is_err());
         MeteredTcp::new(client).reset_on_close(true);
         let mut rest = Vec::new();
@@ -116,6 +118,35 @@ fn the_reset_of_a_peer_whose_bytes_have_to_wait_comes_behind_them() {
         let (up, _, error) = ended.await.unwrap();
         assert_eq!(error.unwrap().peer, crate::error::Peer::Client);
         assert_eq!(rest.len() as u64, up, "all that was received");
+    });
+}
+
+/// Otherwise the kernel would end a tunnel whose peer cannot be reached for a minute.
+#[test]
+fn the_kernel_gives_no_peer_of_a_tunnel_up_before_its_limit() {
+    in_both_ways(async || {
+        let ((mut client, near_client), (mut upstream, near_upstream)) =
+            (pair().await, pair().await);
+        let short = Duration::from_secs(30);
+        let watched = [near_client, near_upstream].map(|near| {
+            SockRef::from(&near).set_tcp_user_timeout(Some(short)).unwrap();
+            let near = near.into_std().unwrap();
+            (near.try_clone().unwrap(), TcpStream::from_std(near).unwrap())
+        });
+        let [(client_socket, near_client), (upstream_socket, near_upstream)] = watched;
+        let tunnelling = spawn_local(async move {
+            let side = |tcp| Side::new(Transport::from(tcp));
+            let (mut client, mut upstream) = (side(near_client), side(near_upstream));
+            let (timeouts, mut alarm) = (Timeouts::default(), Alarm::default());
+            tunnel(&mut client, &mut upstream, &timeouts, &mut alarm, |_, _| ()).await
+        });
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(upstream.read_u8().await.unwrap(), b'x');
+        for socket in [&client_socket, &upstream_socket] {
+            let limit = SockRef::from(socket).tcp_user_timeout().unwrap();
+            assert_eq!(limit, Some(Timeouts::default().tunnel));
+        }
+        tunnelling.abort();
     });
 }
 
