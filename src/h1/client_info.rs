@@ -109,49 +109,78 @@ pub const FAMILIES: &[&[Family]] = &[
 ];
 
 /// Whether a name, in any case, belongs to one of the [`FAMILIES`].
+///
+/// Asked for every field of a request that means nothing else to us: a letter or two pick the few
+/// patterns to compare with, and the next one mostly says that it is none of them.
 pub(super) fn is_client_info(name: &[u8]) -> bool {
-    group_of(name).iter().any(|(pattern, exceptions)| {
-        matches(pattern, name) && !exceptions.iter().any(|exception| matches(exception, name))
-    })
+    let Some(group) = group_of(name) else { return false };
+    let next = name.get(group.shared).map_or(0, |next| bit(*next));
+    group.next & next != 0
+        && group.families.iter().any(|(pattern, exceptions)| {
+            matches(pattern, name) && !exceptions.iter().any(|exception| matches(exception, name))
+        })
 }
 
-/// Asked for every field that means nothing else to us: a letter or two leave few patterns, or
-/// none, to compare with.
-fn group_of(name: &[u8]) -> &'static [Family] {
-    let (first, rest) = match name {
+/// Families that begin alike.
+struct Group {
+    families: &'static [Family],
+    /// How many bytes their patterns share.
+    shared: usize,
+    /// A bit for each byte with which one of them goes on.
+    next: u32,
+}
+
+impl Group {
+    const fn new(families: &'static [Family], shared: usize) -> Self {
+        let (mut next, mut at) = (0, 0);
+        while at < families.len() {
+            next |= bit(families[at].0.as_bytes()[shared]);
+            at += 1;
+        }
+        Self { families, shared, next }
+    }
+}
+
+/// A bit for a letter in either case, and for other bytes as well.
+const fn bit(byte: u8) -> u32 {
+    1 << (byte & 0x1f)
+}
+
+fn group_of(name: &[u8]) -> Option<&'static Group> {
+    let (first, third) = match name {
         [b'x' | b'X', b'-' | b'_', third, ..] => (b'x', third.to_ascii_lowercase()),
         [first, ..] => (first.to_ascii_lowercase(), 0),
-        [] => return &[],
+        [] => return None,
     };
-    match (first, rest) {
-        (b'a', 0) => A,
-        (b'c', 0) => C,
-        (b'd', 0) => D,
-        (b'e', 0) => E,
-        (b'f', 0) => F,
-        (b'i', 0) => I,
-        (b'n', 0) => N,
-        (b'p', 0) => P,
-        (b'r', 0) => R,
-        (b's', 0) => S,
-        (b't', 0) => T,
-        (b'w', 0) => W,
-        (b'x', b'a') => X_A,
-        (b'x', b'c') => X_C,
-        (b'x', b'e') => X_E,
-        (b'x', b'f') => X_F,
-        (b'x', b'g') => X_G,
-        (b'x', b'm') => X_M,
-        (b'x', b'n') => X_N,
-        (b'x', b'o') => X_O,
-        (b'x', b'p') => X_P,
-        (b'x', b'r') => X_R,
-        (b'x', b's') => X_S,
-        (b'x', b't') => X_T,
-        (b'x', b'u') => X_U,
-        (b'x', b'v') => X_V,
-        _ => &[],
-    }
+    Some(match (first, third) {
+        (b'a', 0) => const { &Group::new(A, 1) },
+        (b'c', 0) => const { &Group::new(C, 1) },
+        (b'd', 0) => const { &Group::new(D, 1) },
+        (b'e', 0) => const { &Group::new(E, 1) },
+        (b'f', 0) => const { &Group::new(F, 1) },
+        (b'i', 0) => const { &Group::new(I, 1) },
+        (b'n', 0) => const { &Group::new(N, 1) },
+        (b'p', 0) => const { &Group::new(P, 1) },
+        (b'r', 0) => const { &Group::new(R, 1) },
+        (b's', 0) => const { &Group::new(S, 1) },
+        (b't', 0) => const { &Group::new(T, 1) },
+        (b'w', 0) => const { &Group::new(W, 1) },
+        (b'x', b'a') => const { &Group::new(X_A, 3) },
+        (b'x', b'c') => const { &Group::new(X_C, 3) },
+        (b'x', b'e') => const { &Group::new(X_E, 3) },
+        (b'x', b'f') => const { &Group::new(X_F, 3) },
+        (b'x', b'g') => const { &Group::new(X_G, 3) },
+        (b'x', b'm') => const { &Group::new(X_M, 3) },
+        (b'x', b'n') => const { &Group::new(X_N, 3) },
+        (b'x', b'o') => const { &Group::new(X_O, 3) },
+        (b'x', b'p') => const { &Group::new(X_P, 3) },
+        (b'x', b'r') => const { &Group::new(X_R, 3) },
+        (b'x', b's') => const { &Group::new(X_S, 3) },
+        (b'x', b't') => const { &Group::new(X_T, 3) },
+        (b'x', b'u') => const { &Group::new(X_U, 3) },
+        (b'x', b'v') => const { &Group::new(X_V, 3) },
+        _ => return None,
+    })
 }
 
 fn matches(pattern: &str, name: &[u8]) -> bool {
@@ -161,9 +190,13 @@ fn matches(pattern: &str, name: &[u8]) -> bool {
     }
 }
 
+/// A byte of a name as CGI and its heirs read it, in lower case.
+fn read(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+}
+
 /// Whether `name` is `known`, which is in lower case, in any case and with `_` for any `-`.
 pub(super) fn reads_as(known: &str, name: &[u8]) -> bool {
-    let read = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     known.len() == name.len() && known.bytes().zip(name).all(|(known, byte)| known == read(*byte))
 }
 
@@ -174,7 +207,8 @@ mod tests {
     #[test]
     fn every_family_is_found_by_its_first_letters() {
         for family @ (pattern, _) in FAMILIES.iter().copied().flatten() {
-            assert!(group_of(pattern.as_bytes()).contains(family), "{pattern}");
+            let group = group_of(pattern.as_bytes()).expect("a group");
+            assert!(group.families.contains(family), "{pattern}");
             let name = pattern.replace('*', "a");
             for name in [&name, &name.to_uppercase(), &name.replace('-', "_")] {
                 assert!(is_client_info(name.as_bytes()), "{name}");

@@ -81,6 +81,15 @@ impl FieldId {
     ///
     /// Asked for every field line: length and first letter pick at most one name to compare with.
     pub fn of(name: &[u8]) -> Option<Self> {
+        Self::find(name, |name| is_client_info(name).then_some(Self::ClientInfo))
+    }
+
+    /// The same for a response, in which no name is about the client.
+    pub fn of_response(name: &[u8]) -> Option<Self> {
+        Self::find(name, |_| None)
+    }
+
+    fn find(name: &[u8], about_the_client: impl Fn(&[u8]) -> Option<Self>) -> Option<Self> {
         let first = name.first()?.to_ascii_lowercase();
         let (known, id) = match (name.len(), first) {
             (2, b't') => ("te", Self::Te),
@@ -118,14 +127,14 @@ impl FieldId {
             (22, b's') => ("service-worker-allowed", Self::HostPolicy),
             (25, b's') => ("strict-transport-security", Self::HostPolicy),
             (27, b'p') => ("public-key-pins-report-only", Self::HostPolicy),
-            _ => return family(name),
+            _ => return about_the_client(name).or_else(|| front_order(name)),
         };
         if is_lowercase_of(known.as_bytes(), name) {
             Some(id)
         } else if reads_as(known, name) {
             id.lookalike()
         } else {
-            family(name)
+            about_the_client(name).or_else(|| front_order(name))
         }
     }
 
@@ -163,17 +172,18 @@ impl FieldId {
     }
 }
 
-/// The id of a name that is known by its beginning.
-fn family(name: &[u8]) -> Option<FieldId> {
-    if is_client_info(name) {
-        return Some(FieldId::ClientInfo);
-    }
-    let is_order = matches!(
-        name,
-        [b'x' | b'X', b'-', b'A' | b'a' | b'L' | b'l' | b'R' | b'r' | b'S' | b's', ..]
-    ) && ["x-accel-", "x-lighttpd-", "x-reproxy-", "x-sendfile"].iter().any(
-        |front| name.get(..front.len()).is_some_and(|name| is_lowercase_of(front.as_bytes(), name)),
-    );
+/// The id of a name that a server in front of us takes for an order.
+fn front_order(name: &[u8]) -> Option<FieldId> {
+    let [b'x' | b'X', b'-', third, fourth, ..] = name else { return None };
+    let front = match (third | 0x20, fourth | 0x20) {
+        (b'a', b'c') => "x-accel-",
+        (b'l', b'i') => "x-lighttpd-",
+        (b'r', b'e') => "x-reproxy-",
+        (b's', b'e') => "x-sendfile",
+        _ => return None,
+    };
+    let is_order =
+        name.get(..front.len()).is_some_and(|name| is_lowercase_of(front.as_bytes(), name));
     is_order.then_some(FieldId::FrontOrder)
 }
 
@@ -325,6 +335,14 @@ mod tests {
             for spelt in [name.to_string(), name.to_lowercase(), name.to_uppercase()] {
                 assert_eq!(FieldId::of(spelt.as_bytes()), Some(*id), "{spelt}");
             }
+        }
+    }
+
+    #[test]
+    fn no_name_of_a_response_is_about_the_client() {
+        for (name, id) in KNOWN {
+            let want = if *id == FieldId::ClientInfo { None } else { Some(*id) };
+            assert_eq!(FieldId::of_response(name.as_bytes()), want, "{name}");
         }
     }
 

@@ -181,7 +181,7 @@ impl<'b> RequestHead<'b> {
             method: method.as_bytes(),
             target: target.as_bytes(),
             version: version(minor),
-            fields: locate(section, parsed.headers)?,
+            fields: locate(section, parsed.headers, FieldId::of)?,
         })
     }
 }
@@ -228,7 +228,7 @@ impl<'b> ResponseHead<'b> {
             version: version(minor),
             status,
             reason: line.get(b"HTTP/1.1 200 ".len()..).unwrap_or(&[]),
-            fields: locate(section, parsed.headers)?,
+            fields: locate(section, parsed.headers, FieldId::of_response)?,
         })
     }
 }
@@ -259,7 +259,7 @@ pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_
     let mut table = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
     let table = &mut table[..max_fields.min(TRAILER_FIELDS_MAX)];
     match httparse::parse_headers(bytes, table) {
-        Ok(httparse::Status::Complete((_, parsed))) => locate(bytes, parsed),
+        Ok(httparse::Status::Complete((_, parsed))) => locate(bytes, parsed, FieldId::of),
         Ok(httparse::Status::Partial) => {
             SectionScanner::default().find_end(bytes)?;
             Err(HeadError::NotOneHead)
@@ -289,6 +289,7 @@ fn split_start_line<'b>(
 fn locate<'b>(
     section: &'b [u8],
     parsed: &[httparse::Header<'b>],
+    id_of: impl Fn(&[u8]) -> Option<FieldId>,
 ) -> Result<FieldSection<'b>, HeadError> {
     let mut lines = Vec::with_capacity(parsed.len());
     let mut start = 0;
@@ -298,7 +299,7 @@ fn locate<'b>(
         let value_end = value_start + field.value.len();
         let end = skip_crlf(section, skip_ows(section, value_end))?;
         lines.push(FieldLine {
-            id: FieldId::of(field.name.as_bytes()),
+            id: id_of(field.name.as_bytes()),
             start: position(start),
             name_end: position(name_end),
             value_start: position(value_start),
