@@ -576,6 +576,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_may_not_be_idle_at_all_is_not_kept() {
+        let pool = pool();
+        let (near, _far) = line(true);
+        put(&pool, Line { keep_alive: Some(Duration::ZERO), ..near });
+        assert!(pool.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_the_upstream_says_of_its_keep_alive_is_kept_below() {
         let limit = |seconds| {
             let keep_alive = Some(Duration::from_secs(seconds));

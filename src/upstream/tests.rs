@@ -4,9 +4,10 @@ use super::*;
 use crate::error::{Cause, SocketError};
 use crate::limits::{
     POOL_IDLE_MAX, UNASKED_FORGIVEN_AFTER, UNASKED_MAX, UNASKED_PAUSE_MAX, UNASKED_PAUSE_MIN,
-    WARM_FOR, WARM_LIFE_MIN, WARM_LOOK_AGAIN,
+    WARM_FOR, WARM_LIFE_MIN, WARM_LOOK_AGAIN, WARM_RENEWAL,
 };
 use crate::net::memory::{End, MemoryStream};
+use crate::ops::{LogFormat, logged};
 use std::future::{pending, poll_fn};
 use std::io::IoSlice;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
+use tracing::Level;
 
 const DIAL_TIME: Duration = Duration::from_millis(100);
 const REFUSED: ExchangeError = ExchangeError::upstream(Cause::Unreachable(SocketError::REFUSED));
@@ -28,6 +30,8 @@ struct FakeState {
     dials: RefCell<Vec<Instant>>,
     ends: RefCell<Vec<MemoryStream>>,
     opened: Notify,
+    /// So many dials fail at once.
+    refused: Cell<usize>,
 }
 
 impl Dial for Fake {
@@ -35,6 +39,10 @@ impl Dial for Fake {
         let state = Rc::clone(&self.0);
         state.dials.borrow_mut().push(Instant::now());
         Box::pin(async move {
+            if let Some(left) = state.refused.get().checked_sub(1) {
+                state.refused.set(left);
+                return Err(REFUSED.into());
+            }
             sleep(DIAL_TIME).await;
             if state.down.get() {
                 return Err(REFUSED.into());
@@ -383,16 +391,14 @@ fn a_request_never_waits_for_a_pause() {
 fn a_request_whose_own_attempt_goes_on_does_not_fail_with_another() {
     run(async {
         let fake = Fake::default();
-        let upstream = fake.upstream(1);
-        fake.0.down.set(true);
-        let leaving = obtain(&upstream);
-        yield_now().await;
+        let standing = Arc::new(Standing::new("a:443", 1, 1));
+        let upstream = Upstream::sharing(Box::new(fake.clone()), standing, None);
         let waiting = obtain(&upstream);
         yield_now().await;
-        leaving.abort();
-        sleep(DIAL_TIME / 2).await;
-        fake.0.down.set(false);
+        fake.0.refused.set(1);
+        let _expectation = upstream.expect();
         assert!(waiting.await.unwrap().is_ok());
+        assert_eq!(fake.0.refused.get(), 0, "the other one failed");
     });
 }
 
@@ -420,6 +426,13 @@ fn what_stands_ready_is_counted_for_all_workers_together() {
         let workers = workers::<4>(&fake, 4);
         sleep(Duration::from_secs(60)).await;
         assert_eq!(ready(&workers), [1, 1, 1, 1], "each has its share");
+    });
+    run(async {
+        let fake = Fake::default();
+        let standing = Arc::new(Standing::new("a:443", 4, 4));
+        let _only = Upstream::sharing(Box::new(fake.clone()), standing, None);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(fake.dials(), 1, "and no more, as long as the others have to come");
     });
 }
 
@@ -604,4 +617,117 @@ fn a_worker_that_is_in_use_opens_a_line_when_the_other_ones_is_gone() {
         assert!(here.checkout().is_some());
         drop(busy);
     });
+}
+
+#[test]
+fn a_line_that_one_worker_takes_is_missed_by_the_others() {
+    run(async {
+        let fake = Fake::default();
+        let [one, other] = workers::<2>(&fake, 1);
+        sleep(DIAL_TIME * 2).await;
+        let lines = [obtain(&other).await, obtain(&other).await];
+        for line in lines {
+            other.give_back(Line { used: true, ..line.unwrap().unwrap() });
+        }
+        sleep(DIAL_TIME).await;
+        let _busy = [other.checkout().unwrap(), other.checkout().unwrap()];
+        // The other worker does not look for another yet, because one stands ready here.
+        let _taken = one.checkout().unwrap();
+        let dials = fake.dials();
+        sleep(DIAL_TIME * 2).await;
+        assert_eq!(fake.dials(), dials + 1);
+    });
+}
+
+#[test]
+fn an_old_connection_is_not_handed_to_a_client_that_waits() {
+    run(async {
+        let fake = Fake::default();
+        let (age, standing) = (DIAL_TIME * 5, Arc::new(Standing::new("a:443", 0, 1)));
+        let upstream = Upstream::sharing(Box::new(fake.clone()), standing, Some(age));
+        let line = obtain(&upstream).await.unwrap().unwrap();
+        sleep(age).await;
+        let waiting = obtain(&upstream);
+        yield_now().await;
+        upstream.give_back(Line { used: true, ..line });
+        assert!(!waiting.await.unwrap().unwrap().used);
+    });
+}
+
+#[test]
+fn the_first_client_brings_all_lines_back() {
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(2);
+        sleep(DIAL_TIME).await;
+        yield_now().await;
+        fake.0.ends.borrow_mut().remove(0).end(End::Clean);
+        sleep(Duration::from_secs(60)).await;
+        let before = fake.dials();
+        drop(upstream.expect());
+        sleep(DIAL_TIME * 5).await;
+        assert!(before <= 2 && upstream.0.pool.len() == 2, "{before}");
+    });
+}
+
+/// Waits for the next connection, lets it live for so long, and closes it.
+async fn close_next(fake: &Fake, after: Duration) {
+    fake.0.opened.notified().await;
+    sleep(after).await;
+    fake.0.ends.borrow_mut().pop().unwrap().end(End::Clean);
+}
+
+/// How long it takes from now until the next connection is opened.
+async fn pause_before_next(fake: &Fake) -> Duration {
+    let now = Instant::now();
+    fake.0.opened.notified().await;
+    now.elapsed() - DIAL_TIME
+}
+
+#[test]
+fn the_pauses_end_when_a_line_lives_until_we_end_it_and_not_when_it_is_taken_at_once() {
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        upstream.checkout();
+        for _ in 0..3 {
+            close_next(&fake, DIAL_TIME).await;
+        }
+        // The fourth is renewed half a second before its end.
+        fake.0.opened.notified().await;
+        close_next(&fake, WARM_RENEWAL * 2).await;
+        assert_eq!(pause_before_next(&fake).await, UNASKED_PAUSE_MIN);
+    });
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        upstream.checkout();
+        for _ in 0..2 {
+            close_next(&fake, DIAL_TIME).await;
+        }
+        fake.0.opened.notified().await;
+        yield_now().await;
+        let _taken = upstream.checkout().unwrap();
+        close_next(&fake, DIAL_TIME).await;
+        assert_eq!(pause_before_next(&fake).await, UNASKED_PAUSE_MIN * 4);
+    });
+}
+
+#[test]
+fn connections_that_end_too_early_are_told_and_those_that_end_late_are_not() {
+    let told = |after: Duration| {
+        let log = logged(LogFormat::Text, Level::WARN, || {
+            run(async move {
+                let fake = Fake::default();
+                let upstream = fake.upstream(1);
+                upstream.checkout();
+                close_next(&fake, after).await;
+                sleep(WARM_LIFE_MIN * 2).await;
+            });
+        });
+        let messages = ["ends connections before a request", "keeps connections open again"];
+        messages.map(|message| log.matches(message).count())
+    };
+    assert_eq!(told(WARM_LIFE_MIN - DIAL_TIME), [1, 1]);
+    assert_eq!(told(WARM_LIFE_MIN + DIAL_TIME), [0, 0]);
 }
