@@ -89,6 +89,8 @@ pub enum Cause {
     TooManyConnections,
     /// We have no descriptor or no memory for another connection.
     Exhausted(SocketError),
+    /// The relay stops, and the time for running exchanges is over.
+    Stopped,
 }
 
 /// An exchange that did not end as it should.
@@ -178,6 +180,7 @@ impl ExchangeError {
             Cause::Exhausted(_) => {
                 unavailable("out_of_resources", "The relay is out of resources.")
             }
+            Cause::Stopped => unavailable("stopped", "The relay was stopped."),
         };
         Some(answer)
     }
@@ -209,7 +212,8 @@ impl ExchangeError {
             | Cause::ClosedEarly
             | Cause::Io(_)
             | Cause::Timeout(_)
-            | Cause::TooManyConnections => None,
+            | Cause::TooManyConnections
+            | Cause::Stopped => None,
         }
     }
 
@@ -239,7 +243,8 @@ impl ExchangeError {
             | Cause::Unreachable(_)
             | Cause::Tls(_)
             | Cause::TooManyConnections
-            | Cause::Exhausted(_) => "answered",
+            | Cause::Exhausted(_)
+            | Cause::Stopped => "answered",
         }
     }
 }

@@ -205,6 +205,10 @@ pub const DELIVERY_LOOK_MAX: Duration = Duration::from_millis(64);
 /// How long running exchanges may go on after the first SIGTERM or SIGINT.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
+/// How long what had come of exchanges may take to arrive that a stop has cut then. With
+/// [`DRAIN_MAX`] below the 90 s after which systemd kills.
+pub const DRAIN_CUT_MAX: Duration = Duration::from_secs(30);
+
 /// How long workers may take to cut what is left after a second signal: a moment's work.
 pub const STOP_AT_ONCE_MAX: Duration = Duration::from_secs(1);
 

@@ -9,7 +9,7 @@ use crate::config::value::Mode;
 use crate::deadline::{Alarm, Deadline, Timer};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError, TlsFault};
-use crate::limits::{ACCEPT_BACKOFF, DRAIN_MAX, REFUSALS_MAX};
+use crate::limits::{ACCEPT_BACKOFF, DRAIN_CUT_MAX, DRAIN_MAX, REFUSALS_MAX};
 use crate::net::admission::{Admission, Full, Place};
 use crate::net::transport::Transport;
 use crate::ops::{connections_with_room, handshake_failed, write_gathered_lines};
@@ -57,14 +57,14 @@ pub struct Setup {
 pub enum Stop {
     /// To serve.
     Never,
-    /// To end when its exchanges have ended, or [`DRAIN_MAX`] has passed.
+    /// To end when its exchanges have ended, or have had [`DRAIN_MAX`] and are cut.
     WhenDone,
     /// To cut what is left.
     AtOnce,
 }
 
 /// Runs a worker on the calling thread until it is told to stop and its exchanges have ended, or
-/// [`DRAIN_MAX`] has passed. Calls `ready` once all listeners accept.
+/// were cut after [`DRAIN_MAX`]. Calls `ready` once all listeners accept.
 ///
 /// # Errors
 /// The runtime cannot be built, or a listener cannot be registered with it.
@@ -124,12 +124,16 @@ impl Worker {
         Self { context, admission, refusals, told, live, room }
     }
 
-    /// Waits for the exchanges that still run, for as long as a stop may take.
+    /// Waits for the exchanges that still run, and cuts those that take longer than a stop may;
+    /// what had come of them then arrives.
     async fn wait_for_rest(&self, stop: &mut watch::Receiver<Stop>) {
-        tokio::select! {
-            () = self.live.none() => {}
-            () = sleep(DRAIN_MAX) => {}
-            _ = stop.wait_for(|stop| *stop >= Stop::AtOnce) => {}
+        let mut at_once = pin!(stop.wait_for(|stop| *stop >= Stop::AtOnce));
+        for time in [DRAIN_MAX, DRAIN_CUT_MAX] {
+            tokio::select! {
+                () = self.live.none() => return,
+                () = sleep(time) => self.context.drain.cut(),
+                _ = at_once.as_mut() => return,
+            }
         }
     }
 

@@ -4,9 +4,12 @@ use crate::config::snapshot::Snapshot;
 use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
 use crate::net::transport::Transport;
 use crate::upstream::{Announcement, Dial, Upstream};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use tokio::sync::Notify;
 
 /// Whom a connection is from, and whom it was meant for.
@@ -82,12 +85,26 @@ pub struct Context {
     pub drain: Drain,
 }
 
-/// The wish to stop: running exchanges end, idle connections close.
+/// The wish to stop: running exchanges end, idle connections close; in the end, exchanges are cut.
 #[derive(Debug, Default)]
 pub struct Drain {
     draining: Cell<bool>,
     begun: Notify,
+    over: Cell<bool>,
+    watchers: RefCell<Watchers>,
 }
+
+/// The tasks that [`Drain::cut`] has to wake.
+#[derive(Debug, Default)]
+struct Watchers {
+    wakers: Vec<Option<Waker>>,
+    /// Numbers, which begin at 1, whose tasks have ended.
+    free: Vec<NonZeroU32>,
+}
+
+/// Of a task that is woken by [`Drain::cut`]. No larger than it has to be: each connection has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Watch(Option<NonZeroU32>);
 
 impl Drain {
     /// Asks every session to end after its exchange.
@@ -108,5 +125,45 @@ impl Drain {
         if !self.has_begun() {
             notified.await;
         }
+    }
+
+    /// Cuts the exchanges that still run: what had come for either side arrives, and no more.
+    pub fn cut(&self) {
+        self.over.set(true);
+        self.watchers.borrow().wakers.iter().flatten().for_each(Waker::wake_by_ref);
+    }
+
+    /// Whether [`Drain::cut`] was called.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
+    /// From now on [`Drain::cut`] wakes the calling task, until [`Drain::forget`].
+    pub(super) fn watched(&self) -> impl Future<Output = Watch> {
+        poll_fn(|cx| Poll::Ready(self.watch(cx.waker())))
+    }
+
+    fn watch(&self, waker: &Waker) -> Watch {
+        let Watchers { wakers, free } = &mut *self.watchers.borrow_mut();
+        let waker = Some(waker.clone());
+        let number = match free.pop() {
+            Some(number) => {
+                wakers[number.get() as usize - 1] = waker;
+                Some(number)
+            }
+            None => {
+                wakers.push(waker);
+                u32::try_from(wakers.len()).ok().and_then(NonZeroU32::new)
+            }
+        };
+        Watch(number)
+    }
+
+    /// The task ends.
+    pub(super) fn forget(&self, Watch(number): Watch) {
+        let Some(number) = number else { return };
+        let Watchers { wakers, free } = &mut *self.watchers.borrow_mut();
+        wakers[number.get() as usize - 1] = None;
+        free.push(number);
     }
 }

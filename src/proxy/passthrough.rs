@@ -10,7 +10,7 @@ use crate::limits::{DEPARTURE_LOOK, SILENCE_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::transport::Transport;
 use crate::ops::{ConnectionEnd, ConnectionRecord, Detail};
-use crate::proxy::context::{Client, Context};
+use crate::proxy::context::{Client, Context, Watch};
 use crate::proxy::opening::{Greeting, NoGreeting, greeting, refused};
 use crate::proxy::session::Session;
 use crate::proxy::side::{GONE, Side};
@@ -51,6 +51,8 @@ pub struct Passthrough {
     context: Rc<Context>,
     alarm: Alarm,
     recorder: Recorder,
+    /// A stop that cuts what runs wakes the tunnel.
+    watch: Watch,
 }
 
 /// What becomes of a connection that is not refused.
@@ -78,10 +80,17 @@ impl Refusal {
     }
 }
 
+impl Drop for Passthrough {
+    fn drop(&mut self) {
+        self.context.drain.forget(self.watch);
+    }
+}
+
 impl Passthrough {
     /// For a connection from `client`.
     pub fn new(context: Rc<Context>, client: SocketAddr) -> Self {
-        Self { context, alarm: Alarm::default(), recorder: Recorder::new(client) }
+        let (alarm, recorder, watch) = (Alarm::default(), Recorder::new(client), Watch::default());
+        Self { context, alarm, recorder, watch }
     }
 
     /// Takes the connection through its life, and writes its line of the log. One that belongs to
@@ -101,6 +110,7 @@ impl Passthrough {
                 None | Some(Opened::Answered) => {}
                 Some(Opened::Http(handover)) => hand_over(handover),
                 Some(Opened::Tunnel(mut ends)) => {
+                    this.watch = this.context.drain.watched().await;
                     let tunnelled = this.tunnel(&mut ends).await;
                     this.recorder.tunnelled(tunnelled);
                 }
@@ -262,7 +272,7 @@ impl Passthrough {
     ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, alarm, recorder, .. } = self;
         let count = |up, down| recorder.bytes(up, down);
-        tunnel(client, upstream, &context.snapshot.timeouts, alarm, count)
+        tunnel(client, upstream, &context.snapshot.timeouts, &context.drain, alarm, count)
     }
 
     /// Ends a connection of which no upstream has seen a byte: by an alert where the client may

@@ -13,7 +13,7 @@ use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::download::{Download, Guide};
 use crate::proxy::prepare::Prepared;
 use crate::proxy::session::Session;
-use crate::proxy::side::Side;
+use crate::proxy::side::{STOPPED, Side};
 use crate::proxy::upload::Upload;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -79,6 +79,9 @@ impl Pump<'_> {
         let exchange = &mut prepared.exchange;
         let timeouts = &context.snapshot.timeouts;
         let head_limits = &context.snapshot.limits.head;
+        if context.drain.is_over() {
+            return Poll::Ready(Err(STOPPED));
+        }
         upload.poll(cx, client, upstream, exchange, timeouts)?;
         let draining = context.drain.has_begun();
         let mut guide = Guide { exchange, recorder, head_limits, draining, route, about };

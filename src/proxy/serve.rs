@@ -256,7 +256,7 @@ impl Session {
     ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, client, recorder, alarm, .. } = self;
         let count = |up, down| recorder.bytes(up, down);
-        tunnel(client, upstream, &context.snapshot.timeouts, alarm, count)
+        tunnel(client, upstream, &context.snapshot.timeouts, &context.drain, alarm, count)
     }
 
     fn tunnelled(&mut self, result: Result<(), ExchangeError>) -> Next {

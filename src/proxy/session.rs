@@ -6,7 +6,7 @@ use crate::h1::head::{HeadReader, HeadSpan, has_origin_line};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::inbox::Fill;
 use crate::net::transport::{Peek, Transport};
-use crate::proxy::context::{About, Client, Context};
+use crate::proxy::context::{About, Client, Context, Watch};
 use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::Manner;
@@ -30,6 +30,8 @@ pub struct Session {
     pub(super) about: About,
     /// The client has sent a request before.
     has_asked: bool,
+    /// A stop that cuts what runs wakes the session.
+    watch: Watch,
 }
 
 /// What becomes of the connection after an exchange.
@@ -52,13 +54,15 @@ impl Session {
         let (client, alarm) = (Side::new(transport), Alarm::default());
         let Client { address, destination } = who.into();
         let about = About::new(destination);
-        let (recorder, expectation, has_asked) = (Recorder::new(address), None, false);
-        Self { context, client, recorder, alarm, expectation, about, has_asked }
+        let (recorder, expectation) = (Recorder::new(address), None);
+        let (has_asked, watch) = (false, Watch::default());
+        Self { context, client, recorder, alarm, expectation, about, has_asked, watch }
     }
 
     /// The session holds `expectation` until its first request has a connection.
-    pub fn expecting(self, expectation: Option<Expectation>) -> Self {
-        Self { expectation, ..self }
+    pub fn expecting(mut self, expectation: Option<Expectation>) -> Self {
+        self.expectation = expectation;
+        self
     }
 
     /// Who the client is, for upstreams that are told.
@@ -70,6 +74,7 @@ impl Session {
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps a second place for `self`")]
     pub fn run(&mut self) -> impl Future<Output = ()> {
         async move {
+            self.watch = self.context.drain.watched().await;
             loop {
                 let next = match self.next_request().await {
                     Ok(Some(span)) => self.serve(span).await,
@@ -181,6 +186,12 @@ impl Session {
                 Next::Abort
             }
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.context.drain.forget(self.watch);
     }
 }
 

@@ -9,14 +9,15 @@
 //! is on either side, and where there is no pipe.
 
 use crate::deadline::{Alarm, IdleClock, Timeouts, Timer};
-use crate::error::{ExchangeError, Peer};
+use crate::error::{Cause, ExchangeError, Peer};
 use crate::limits::DEPARTURE_LOOK;
 use crate::net::inbox::Fill;
 use crate::net::splice::{Splice, Spliced};
+use crate::proxy::context::Drain;
 use crate::proxy::delivery::Delivery;
 use crate::proxy::flow::READS_PER_TURN;
 use crate::proxy::respond::patience;
-use crate::proxy::side::Side;
+use crate::proxy::side::{STOPPED, Side};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -38,6 +39,7 @@ pub(super) fn tunnel<'s>(
     client: &'s mut Side,
     upstream: &'s mut Side,
     timeouts: &'s Timeouts,
+    drain: &'s Drain,
     alarm: &'s mut Alarm,
     mut count: impl FnMut(u64, u64) + 's,
 ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
@@ -59,6 +61,9 @@ pub(super) fn tunnel<'s>(
         leaving: None,
     };
     poll_fn(move |cx| {
+        if drain.is_over() {
+            ways.leave(STOPPED, &ends, timeouts);
+        }
         let polled = ways.poll(cx, &mut ends, timeouts, alarm);
         if let Poll::Ready(result) = polled {
             ends.are_over = result.is_ok();
@@ -72,7 +77,11 @@ pub(super) fn tunnel<'s>(
         let deadline = ways.clock.deadline(Timer::Tunnel, timeouts);
         match ways.next_look.filter(|look| *look < deadline.at) {
             None => {
-                alarm.poll(cx, deadline.at).map(|()| Err(ExchangeError::expired(deadline.timer)))
+                ready!(alarm.poll(cx, deadline.at));
+                // Silent, but its receivers may still be taking what came before.
+                ways.leave(ExchangeError::expired(deadline.timer), &ends, timeouts);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Some(look) => {
                 if alarm.poll(cx, look).is_ready() {
@@ -111,7 +120,7 @@ impl Ways {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) => error,
             };
-            self.leaving = Some(Box::new(Leaving::begin(error, ends, timeouts)));
+            self.leave(error, ends, timeouts);
         }
         let Some(leaving) = &mut self.leaving else { return Poll::Pending };
         let up = leaving.up.poll(cx, &mut self.up, ends.client, ends.upstream, alarm);
@@ -120,6 +129,11 @@ impl Ways {
             return Poll::Ready(Err(leaving.error));
         }
         Poll::Pending
+    }
+
+    /// From now on only what has come is passed on, unless that is so already.
+    fn leave(&mut self, error: ExchangeError, ends: &Ends<'_>, timeouts: &Timeouts) {
+        self.leaving.get_or_insert_with(|| Box::new(Leaving::begin(error, ends, timeouts)));
     }
 
     fn poll_open(
@@ -179,7 +193,7 @@ impl Leaving {
         let last = |sender, to: &Side| LastBytes {
             delivery: Some(Delivery::new(&to.transport, patience)),
             // Its kernel may have sent more than we could pass on until now.
-            is_read: error.peer == sender,
+            is_read: error.peer == sender && !matches!(error.cause, Cause::Timeout(_)),
         };
         let up = last(Peer::Client, ends.upstream);
         Self { error, up, down: last(Peer::Upstream, ends.client) }

@@ -141,7 +141,7 @@ async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
-async fn a_stop_waits_for_what_runs_for_30_s_and_not_at_all_when_asked_again() {
+async fn a_stop_cuts_what_runs_after_30_s_and_waits_as_long_for_that_to_arrive() {
     let worker = idle_worker();
     let (sender, mut stop) = watch::channel(Stop::WhenDone);
     let begun = Instant::now();
@@ -149,10 +149,10 @@ async fn a_stop_waits_for_what_runs_for_30_s_and_not_at_all_when_asked_again() {
     assert_eq!(begun.elapsed(), Duration::ZERO, "nothing runs");
     let _running = worker.live.enter();
     worker.wait_for_rest(&mut stop).await;
-    assert_eq!(begun.elapsed(), Duration::from_secs(30));
+    assert_eq!(begun.elapsed(), Duration::from_secs(60));
     sender.send_replace(Stop::AtOnce);
     worker.wait_for_rest(&mut stop).await;
-    assert_eq!(begun.elapsed(), Duration::from_secs(30));
+    assert_eq!(begun.elapsed(), Duration::from_secs(60), "asked again, it does not wait");
 }
 
 /// While a client shakes hands, or says what it wants, so do we.

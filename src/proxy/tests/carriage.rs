@@ -6,6 +6,7 @@ use crate::limits::PIPES_MAX;
 use crate::net::splice::{limit_pipes, pipes_in_use};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
+use crate::proxy::context::Drain;
 use crate::proxy::side::Side;
 use crate::proxy::tunnel::tunnel;
 use socket2::SockRef;
@@ -38,7 +39,9 @@ impl Tunnel {
             let (mut moved, mut alarm) = ((0, 0), Alarm::default());
             let count = |up, down| moved = (up, down);
             let timeouts = Timeouts::default();
-            let ended = tunnel(&mut client, &mut upstream, &timeouts, &mut alarm, count).await;
+            let ended =
+                tunnel(&mut client, &mut upstream, &timeouts, &Drain::default(), &mut alarm, count)
+                    .await;
             (moved.0, moved.1, ended.err())
         });
         Self { client, upstream, ended }
@@ -138,7 +141,8 @@ fn the_kernel_gives_no_peer_of_a_tunnel_up_before_its_limit() {
             let side = |tcp| Side::new(Transport::from(tcp));
             let (mut client, mut upstream) = (side(near_client), side(near_upstream));
             let (timeouts, mut alarm) = (Timeouts::default(), Alarm::default());
-            tunnel(&mut client, &mut upstream, &timeouts, &mut alarm, |_, _| ()).await
+            tunnel(&mut client, &mut upstream, &timeouts, &Drain::default(), &mut alarm, |_, _| ())
+                .await
         });
         client.write_all(b"x").await.unwrap();
         assert_eq!(upstream.read_u8().await.unwrap(), b'x');

@@ -177,6 +177,24 @@ fn a_head_that_is_on_its_way_when_a_drain_begins_is_served_as_the_last() {
 }
 
 #[test]
+fn a_request_whose_answer_has_not_begun_when_a_stop_cuts_is_told_so() {
+    let log = run(async |bench| {
+        let mut client = bench.client();
+        client.send(GET).await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        drain(bench).await;
+        bench.context.drain.cut();
+        let (answer, end) = client.read_to_end().await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("\"code\":\"stopped\""), "{answer}");
+        assert_eq!(end, End::Clean);
+        assert_eq!(upstream.read_to_end().await.1, End::Reset);
+    });
+    assert_eq!(log, ["503 answered narrows stopped"]);
+}
+
+#[test]
 fn an_answer_of_our_own_during_a_drain_is_the_last_too() {
     run(async |bench| {
         let mut client = bench.client();
