@@ -116,11 +116,13 @@ impl TlsFault {
             | It::EcPointsExtensionRequired
             | It::UncompressedEcPointsRequired => Self::NoCommonGroup,
             It::NoSignatureSchemesInCommon
-            | It::NoCertificateRequestSignatureSchemesInCommon
-            | It::SignatureAlgorithmsExtensionRequired => Self::NoCommonSignature,
+            | It::NoCertificateRequestSignatureSchemesInCommon => Self::NoCommonSignature,
             It::ServerDoesNotSupportTls12Or13
             | It::ServerTlsVersionIsDisabledByOurConfig
             | It::SupportedVersionsExtensionRequired
+            // It came with TLS 1.2 (RFC 5246, section 7.4.1.4.1), and is looked for before the
+            // version is.
+            | It::SignatureAlgorithmsExtensionRequired
             | It::Tls12NotOffered
             | It::Tls12NotOfferedOrEnabled => Self::NoCommonVersion,
             _ => Self::Misbehaved,

@@ -4,6 +4,7 @@ use crate::limits::{CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::tls::credentials::Inside;
+use crate::tls::offer::explained;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -46,7 +47,7 @@ pub async fn accept(
         }
         Err((error, mut tcp)) => match tcp.take_plain_http() {
             true => Ok(Greeted::PlainHttp(Transport::Tcp(Box::new(tcp)))),
-            false => Err(error),
+            false => Err(explained(error)),
         },
     }
 }

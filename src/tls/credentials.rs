@@ -7,6 +7,7 @@
 
 use super::contents::Chain;
 use super::credential_error::{CertificateFault, CredentialError};
+use super::offer::Noting;
 use super::own::Own;
 use super::verifier::verifier;
 use crate::error::TlsFault;
@@ -61,6 +62,7 @@ pub fn server_config(own: &Own, inside: Inside) -> Result<Arc<ServerConfig>, Cre
     // price: one that lists ChaCha20 first, for want of AES instructions, gets AES-128, too.
     // rustls cannot prefer ChaCha20 for such clients alone.
     config.ignore_client_order = true;
+    config.cert_resolver = Arc::new(Noting(Arc::clone(&config.cert_resolver)));
     // Without a ticketer rustls sends no TLS 1.3 tickets to be resumed by any worker.
     config.ticketer = Ticketer::new()?;
     config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;

@@ -13,6 +13,7 @@ pub mod contents;
 pub mod credential_error;
 pub mod credentials;
 pub mod host_name;
+mod offer;
 pub mod own;
 pub mod pem;
 #[cfg(test)]

@@ -82,6 +82,53 @@ async fn a_client_whose_handshake_fails_is_logged_with_its_reason() {
     }
 }
 
+/// Each hello is a record of what a client of that kind sends, without what makes no difference.
+#[tokio::test]
+async fn a_client_with_which_nothing_is_in_common_is_logged_with_what_is_missing() {
+    const SIGNATURES: &[u8] = b"\x00\x0d\x00\x04\x00\x02\x04\x03";
+    const X25519: &[u8] = b"\x00\x0a\x00\x04\x00\x02\x00\x1d";
+    const X448: &[u8] = b"\x00\x0a\x00\x04\x00\x02\x00\x1e";
+    const RSA_AES_128: u16 = 0x002f;
+    const ECDHE_ECDSA_AES_128_GCM: u16 = 0xc02b;
+    let origin = Origin::plain().await;
+    let relay = Relay::start(&tls_listener(&origin, "")).await;
+    let mut count = 0;
+    for (version, suite, extensions, reason) in [
+        (0x0301, RSA_AES_128, &[][..], "no_common_version"),
+        (0x0302, ECDHE_ECDSA_AES_128_GCM, &[X25519], "no_common_version"),
+        (0x0302, ECDHE_ECDSA_AES_128_GCM, &[X25519, SIGNATURES], "no_common_version"),
+        (0x0303, RSA_AES_128, &[SIGNATURES], "no_common_suite"),
+        (0x0303, RSA_AES_128, &[X25519, SIGNATURES], "no_common_suite"),
+        (0x0303, ECDHE_ECDSA_AES_128_GCM, &[X448, SIGNATURES], "no_common_group"),
+    ] {
+        let mut client = connect_plain(relay.address()).await;
+        client.send(hello(version, suite, &extensions.concat())).await;
+        client.read_to_end().await;
+        count += 1;
+        relay.wait_for_log_lines("handshake failed", count).await;
+        let lines = relay.log_lines();
+        let line = lines.iter().rfind(|line| line.contains("handshake failed")).unwrap();
+        assert!(line.contains(&format!("reason=\"{reason}\"")), "{version:x} {suite:x}: {line}");
+    }
+}
+
+/// A `ClientHello` in its record, with one suite and without compression.
+fn hello(version: u16, suite: u16, extensions: &[u8]) -> Vec<u8> {
+    let mut hello = version.to_be_bytes().to_vec();
+    hello.extend([7; 32]);
+    hello.extend(b"\0\0\x02");
+    hello.extend(suite.to_be_bytes());
+    hello.extend(b"\x01\0");
+    hello.extend((extensions.len() as u16).to_be_bytes());
+    hello.extend(extensions);
+    let mut record = b"\x16\x03\x01".to_vec();
+    record.extend((hello.len() as u16 + 4).to_be_bytes());
+    record.extend(b"\x01\0");
+    record.extend((hello.len() as u16).to_be_bytes());
+    record.extend(hello);
+    record
+}
+
 /// As load balancers and monitors do.
 #[tokio::test]
 async fn a_client_that_only_connects_is_no_line_at_info() {
