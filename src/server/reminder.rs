@@ -80,9 +80,9 @@ mod tests {
         });
         let lines: Vec<_> = log.lines().filter(|it| !it.contains("no_intermediate")).collect();
         for (line, want) in lines.iter().zip([
-            " WARN narrows::certificate: the certificate in ",
-            " WARN narrows::certificate: the certificate in ",
-            "ERROR narrows::certificate: the certificate in ",
+            " WARN narrows::certificate: the certificate ends ",
+            " WARN narrows::certificate: the certificate ends ",
+            "ERROR narrows::certificate: the certificate expired ",
         ]) {
             assert!(line.contains(want), "{log}");
         }

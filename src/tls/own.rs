@@ -2,7 +2,7 @@
 //! does to it: [`Dates`].
 
 use super::contents::{Chain, Key};
-use super::credential_error::{CertificateFault, CredentialError, Name};
+use super::credential_error::{CertificateFault, CredentialError};
 use super::credentials::PROVIDER;
 use super::x509::Certificate;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ impl Own {
         }
         let mut remarks = chain.remarks;
         let certificates = order(chain.certificates, own, &mut remarks);
-        let dates = Arc::new(Dates::of(chain.file.clone(), &certificates));
+        let dates = Arc::new(Dates::of(&certificates));
         Ok(Self { file: chain.file, line, chain: certificates, key: key.key, dates, remarks })
     }
 }
@@ -117,7 +117,6 @@ fn position_of_issuer(
 /// From when to when a chain is valid, and whether it is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dates {
-    file: PathBuf,
     /// Of the certificate, then of those behind it, in seconds since 1970.
     validity: Vec<(i64, i64)>,
     lacks_intermediate: bool,
@@ -128,14 +127,14 @@ pub struct Dates {
 pub struct Complaint {
     /// In one word, for programs.
     pub reason: &'static str,
-    /// In a sentence that names the file.
+    /// In a sentence. Which certificate it is, is said by where it is named.
     pub what: String,
     /// Clients refuse it now.
     pub is_error: bool,
 }
 
 impl Dates {
-    fn of(file: PathBuf, chain: &[CertificateDer<'_>]) -> Self {
+    fn of(chain: &[CertificateDer<'_>]) -> Self {
         let parsed = chain.iter().filter_map(parse);
         // Clients have roots of their own, and do not look at one that is sent.
         let looked_at = parsed.enumerate().filter(|(at, it)| *at == 0 || !it.is_self_issued());
@@ -143,18 +142,17 @@ impl Dates {
         let is_alone = chain.len() == 1;
         let lacks_intermediate =
             is_alone && chain.first().and_then(parse).is_some_and(|it| !it.is_self_issued());
-        Self { file, validity, lacks_intermediate }
+        Self { validity, lacks_intermediate }
     }
 
     /// All that is wrong at `now`.
     pub fn complaints(&self, now: SystemTime) -> Vec<Complaint> {
-        let name = Name(&self.file);
         let now = since_1970(now);
         let mut complaints = Vec::new();
         for (at, &(not_before, not_after)) in self.validity.iter().enumerate() {
             let what = match at {
-                0 => format!("the certificate in {name}"),
-                _ => format!("the intermediate number {at} in {name}"),
+                0 => "the certificate".to_owned(),
+                _ => format!("the intermediate number {at}"),
             };
             let left = not_after - now;
             let (reason, when) = if left < 0 {
@@ -172,11 +170,10 @@ impl Dates {
             complaints.push(Complaint { reason, what: format!("{what} {when}"), is_error });
         }
         if self.lacks_intermediate {
-            let what = format!(
-                "{name} holds one certificate and not that of who issued it; clients refuse it \
-                 unless they know that one (a file like fullchain.pem has both; one of your own \
-                 root may hold that root)"
-            );
+            let what = "the file holds one certificate and not that of who issued it; clients \
+                        refuse it unless they know that one (a file like fullchain.pem has both; \
+                        one of your own root may hold that root)"
+                .to_owned();
             complaints.push(Complaint { reason: "no_intermediate", what, is_error: false });
         }
         complaints
@@ -265,11 +262,11 @@ mod tests {
         };
         check(end - 15 * DAY, &[]);
         check(end - 14 * DAY, &[]);
-        check(end - 13 * DAY, &["chain.pem\" ends in 13 days, on 2021-01-01"]);
+        check(end - 13 * DAY, &["the certificate ends in 13 days, on 2021-01-01"]);
         check(end - DAY, &["ends in 1 day, on 2021-01-01"]);
         check(end, &["ends in 0 days, on 2021-01-01"]);
-        check(end + Duration::from_secs(1), &["chain.pem\" expired on 2021-01-01"]);
-        check(UNIX_EPOCH, &["chain.pem\" is not valid before 2020-01-01"]);
+        check(end + Duration::from_secs(1), &["the certificate expired on 2021-01-01"]);
+        check(UNIX_EPOCH, &["the certificate is not valid before 2020-01-01"]);
     }
 
     #[test]
