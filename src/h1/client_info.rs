@@ -56,8 +56,10 @@ const X_A: &[Family] = &[
 const X_C: &[Family] = &[
     ("x-cdn-*", NONE),
     ("x-client-cert*", NONE),
+    ("x-client-geo-*", NONE),
     ("x-client-ip", NONE),
     ("x-client-port", NONE),
+    ("x-client-real-ip", NONE),
     ("x-cluster-client-ip", NONE),
     ("x-connecting-ip", NONE),
 ];
@@ -83,6 +85,7 @@ const X_O: &[Family] = &[
 ];
 const X_P: &[Family] = &[("x-proxyuser-ip", NONE)];
 const X_R: &[Family] = &[
+    ("x-real-client-ip", NONE),
     ("x-real-ip", NONE),
     ("x-real-port", NONE),
     ("x-remote-addr", NONE),
@@ -260,6 +263,8 @@ mod tests {
         "X-Real-Port",
         "X-Client-IP",
         "X-Cluster-Client-IP",
+        "X-Client-Geo-Location",
+        "X-Real-Client-IP",
         "X-Original-Forwarded-For",
         "X-Original-Host",
         "X-Originating-IP",
