@@ -97,7 +97,6 @@ impl TlsStream {
                     Pin::new(&mut self.session).consume(len);
                     self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
                     filled += len;
-                    self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
                 }
                 Poll::Ready(Err(error)) if filled == 0 => {
                     return Poll::Ready(self.rest(into, error));
