@@ -199,6 +199,8 @@ mod tests {
         check("https://user:p?ss@host/", "https://…@host/");
         for key in [KEY.to_owned(), KEY.replace('\n', ""), KEY.lines().nth(1).unwrap().to_owned()] {
             assert!(quoted(&key).starts_with("a text that may be secret"), "{key}");
+            let below = format!("/etc/narrows.d/{key}");
+            assert!(quoted(&below).starts_with("a text that may be secret"), "{below}");
         }
         let path = "/opt/services/relay/certificates/production/of/the/year/2026/";
         check(path, path);

@@ -18,7 +18,7 @@ const A: &[Family] =
     &[("akamai-*", NONE), ("ali-cdn-*", NONE), ("ali-ip*", NONE), ("ali-real-*", NONE)];
 const C: &[Family] = &[
     ("cdn-*", NONE),
-    ("cf-*", &["cf-access-*", "cf-aig-*"]),
+    ("cf-*", &["cf-access-*", "cf-aig-*", "cf-copy-*", "cf-create-*"]),
     ("cf-access-authenticated-*", NONE),
     ("cf-access-jwt-*", NONE),
     ("client-cert*", NONE),

@@ -2,13 +2,15 @@
 //!
 //! To a browser all routes are one host, so a cookie that an API sets for `/` would go to all the
 //! other APIs as well. `Path` is mapped into the route, as nginx's `proxy_cookie_path` does, and a
-//! `Domain` that names the upstream is left out, so that the cookie is the relay's host's alone.
+//! `Domain` that names the upstream, or us, is left out, so that the cookie is the relay's host's
+//! alone and not that of others in the operator's domain.
 //!
 //! All other bytes stay. A cookie without `Path` is for the folder of the client's own URL, which
 //! is inside the route already.
 //!
 //! Not here: the Cookie field of requests, which passes as it is.
 
+use super::authority::Authority;
 use super::reference::{View, is_same_host};
 use super::token::trim_ows;
 use core::ops::Range;
@@ -51,7 +53,7 @@ pub fn map_set_cookie<'v>(value: &'v [u8], view: &View<'v>, mut put: impl FnMut(
 
 enum Meaning<'v> {
     Other,
-    /// A Domain that names the upstream.
+    /// A Domain that names the upstream or us.
     OwnDomain,
     /// A Path, which stands at this range of the attribute, and what it is to the client.
     Path(Range<usize>, [&'v [u8]; 2]),
@@ -62,7 +64,10 @@ fn meaning<'v>(attribute: &'v [u8], view: &View<'v>) -> Meaning<'v> {
     let (name, value) = (trim_ows(&attribute[..equals]), &attribute[equals + 1..]);
     if name.eq_ignore_ascii_case(b"domain") {
         let domain = trim_ows(value);
-        let is_own = view.site.hosts().any(|host| domain_matches(host, domain));
+        let is_upstreams = view.site.hosts().any(|host| domain_matches(host, domain));
+        let client_host = Authority::parse(view.client_authority).map(|it| it.host);
+        let is_ours = client_host.is_some_and(|host| domain_matches(host, domain));
+        let is_own = is_upstreams || is_ours;
         return if is_own { Meaning::OwnDomain } else { Meaning::Other };
     }
     // Some libraries take the quotes off, so they must not hide a path.
@@ -174,10 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_that_the_upstream_is_in_is_left_out() {
+    fn a_domain_that_the_upstream_or_the_relay_is_in_is_left_out() {
         for domain in
             ["api.test", ".api.test", "API.TEST", "test", ".test", "api.test.", "10.0.0.1"]
         {
+            check("/", "/", &format!("a=b; Domain={domain}"), "a=b");
+        }
+        // Those that we are in: the other hosts of the operator's have no use for it.
+        for domain in ["relay.example", ".Relay.Example", "example"] {
             check("/", "/", &format!("a=b; Domain={domain}"), "a=b");
         }
         for domain in ["0.0.1", "1", ".0.0.1"] {
@@ -207,7 +216,7 @@ mod tests {
             base: base.as_bytes(),
             route: route.as_bytes(),
             client_https: true,
-            client_authority: b"relay.test",
+            client_authority: b"gpt.relay.example:8443",
         };
         let mut out = Vec::new();
         let differs = map_set_cookie(value.as_bytes(), &view, |piece| out.extend_from_slice(piece));

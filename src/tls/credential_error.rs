@@ -232,20 +232,22 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Whether a text that was said where a key has no place looks like one, or like a part of one: it
-/// has the hyphens of PEM, or is nothing but base64, and a lot of it.
+/// Whether a text that was said where a key has no place holds one, or a part of one: the hyphens
+/// of PEM, or a lot of base64 in a row, also behind the name of a folder.
 pub fn may_be_secret(text: &str) -> bool {
+    let is_blank = |it: char| it.is_whitespace() || it == '\\';
+    let is_base64 = |it: char| it.is_ascii_alphanumeric() || "+/=".contains(it);
+    let joined: String = text.chars().filter(|it| !is_blank(*it)).collect();
+    text.contains("-----") || joined.split(|it| !is_base64(it)).any(is_much_base64)
+}
+
+/// Whether letters of base64 are too many and too mixed for the words of a path, which have few
+/// capitals and figures.
+fn is_much_base64(text: &str) -> bool {
     /// A line of a key has 64; the last one of a short key is no key.
     const BASE64_CHARS_MIN: usize = 48;
-    if text.contains("-----") {
-        return true;
-    }
-    let is_blank = |it: &char| it.is_whitespace() || *it == '\\';
-    let text: Vec<char> = text.chars().filter(|it| !is_blank(it)).collect();
-    let count = |of: fn(&char) -> bool| text.iter().filter(|it| of(it)).count();
-    // A path of words has few capitals and figures.
+    let count = |of: fn(&u8) -> bool| text.bytes().filter(of).count();
     text.len() >= BASE64_CHARS_MIN
-        && text.iter().all(|it| it.is_ascii_alphanumeric() || "+/=".contains(*it))
-        && count(char::is_ascii_uppercase) >= 5
-        && count(char::is_ascii_digit) >= 2
+        && count(u8::is_ascii_uppercase) >= 5
+        && count(u8::is_ascii_digit) >= 2
 }

@@ -34,6 +34,7 @@ fn lines_that_mean_nothing_to_us_stay_as_they_came() {
         "Content-Type: a/b\r\nDate: x\r\nIdempotency-Key: k\r\nTrailer: Sum\r\n",
         "Alt-Svc: clear\r\nX-Accel-Buffering: yes\r\nMax-Forwards: 1\r\n",
         "CF-Access-Client-Id: 1\r\nCF-Access-Client-Secret: 2\r\ncf-aig-metadata: 3\r\n",
+        "cf-create-bucket-if-missing: true\r\ncf-copy-destination-if-none-match: *\r\n",
     ] {
         request(&format!("Host: b\r\n{lines}"), &format!("Host: up\r\n{lines}"));
     }
