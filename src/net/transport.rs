@@ -10,7 +10,7 @@ use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
 use crate::net::tls_stream::{Session, TlsStream};
-use crate::net::unacked::unacknowledged;
+use crate::net::unacked::{SendQueue, send_queue};
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -293,13 +293,22 @@ impl Transport {
     /// Bytes that the socket has taken and the peer's kernel has not acknowledged; `None` when
     /// nobody can tell.
     pub fn unacknowledged(&self) -> Option<u64> {
+        self.send_queue().map(|queue| queue.bytes)
+    }
+
+    /// The same, and whether it is sent again and again.
+    pub fn send_queue(&self) -> Option<SendQueue> {
         match self {
-            Self::Memory(memory) => Some(memory.unread()),
+            Self::Memory(memory) => {
+                Some(SendQueue { bytes: memory.unread(), is_sent_again: false })
+            }
             Self::Tcp(_) | Self::Tls(_) => {
                 let socket = self.tcp()?.socket();
                 // Behind a reset there is no peer any more, and nothing on its way to it.
-                let Ok(peer) = socket.peer_addr() else { return Some(0) };
-                unacknowledged(socket.local_addr().ok()?, peer)
+                let Ok(peer) = socket.peer_addr() else {
+                    return Some(SendQueue { bytes: 0, is_sent_again: false });
+                };
+                send_queue(socket.local_addr().ok()?, peer)
             }
         }
     }

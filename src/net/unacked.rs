@@ -17,6 +17,9 @@ use std::net::{IpAddr, SocketAddr};
 const HEADER_BYTES: usize = 16;
 const SOCKET_ID_BYTES: usize = 48;
 const REQUEST_BYTES: usize = HEADER_BYTES + 8 + SOCKET_ID_BYTES;
+/// Which timer runs, and how often what it is about has been sent again.
+const TIMER_AT: usize = HEADER_BYTES + 2;
+const TIMER_RETRANSMIT: u8 = 1;
 const ID_AT: usize = HEADER_BYTES + 4;
 const WRITE_QUEUE_AT: usize = ID_AT + SOCKET_ID_BYTES + 8;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -25,8 +28,18 @@ const IPPROTO_TCP: u8 = 6;
 /// Ports and addresses of a socket's id; an interface and a cookie follow.
 const ENDS_BYTES: usize = 2 + 2 + 16 + 16;
 
-/// Bytes sent from `local` to `peer` that are not acknowledged; `None` when nobody can tell.
-pub fn unacknowledged(local: SocketAddr, peer: SocketAddr) -> Option<u64> {
+/// What a connection has sent, or is to send, and its peer has not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendQueue {
+    /// So many bytes.
+    pub bytes: u64,
+    /// The first of them are sent again, because no acknowledgement came in time. Not so where the
+    /// peer keeps its window shut.
+    pub is_sent_again: bool,
+}
+
+/// What is on its way from `local` to `peer`; `None` when nobody can tell.
+pub fn send_queue(local: SocketAddr, peer: SocketAddr) -> Option<SendQueue> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let kernel =
         socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG)).ok()?;
@@ -36,7 +49,7 @@ pub fn unacknowledged(local: SocketAddr, peer: SocketAddr) -> Option<u64> {
     let mut reply = [0; 1024];
     // The kernel has answered within the send.
     let (len, _) = recv(&kernel, &mut reply, RecvFlags::empty()).ok()?;
-    write_queue(reply.get(..len)?, &id)
+    read_reply(reply.get(..len)?, &id)
 }
 
 /// Asks for the one connection with `id`, whatever its state.
@@ -79,14 +92,16 @@ fn socket_id(local: SocketAddr, peer: SocketAddr) -> [u8; SOCKET_ID_BYTES] {
 
 /// What the kernel says of the connection with `id`. Of one that it does not know it says that, or
 /// gives the listener to whose address it would be.
-fn write_queue(reply: &[u8], id: &[u8; SOCKET_ID_BYTES]) -> Option<u64> {
+fn read_reply(reply: &[u8], id: &[u8; SOCKET_ID_BYTES]) -> Option<SendQueue> {
     let kind = reply.get(4..6)?;
     let ends = reply.get(ID_AT..ID_AT + ENDS_BYTES)?;
     if kind != SOCK_DIAG_BY_FAMILY.to_ne_bytes() || ends != &id[..ENDS_BYTES] {
         return None;
     }
     let queue = reply.get(WRITE_QUEUE_AT..WRITE_QUEUE_AT + 4)?;
-    Some(u32::from_ne_bytes(queue.try_into().ok()?).into())
+    let bytes = u32::from_ne_bytes(queue.try_into().ok()?).into();
+    let [timer, times] = *reply.get(TIMER_AT..TIMER_AT + 2)? else { return None };
+    Some(SendQueue { bytes, is_sent_again: timer == TIMER_RETRANSMIT && times > 0 })
 }
 
 #[cfg(test)]
@@ -118,17 +133,21 @@ mod tests {
             let ends = (near.local_addr().unwrap(), near.peer_addr().unwrap());
             near.write_all(b"hello").unwrap();
             far.read_exact(&mut [0; 5]).unwrap();
-            assert_eq!(unacknowledged(ends.0, ends.1), Some(0), "{address}");
+            assert_eq!(left(ends), Some(0), "{address}");
             let sent = fill(&mut near);
-            let queued = unacknowledged(ends.0, ends.1).unwrap();
+            let queued = left(ends).unwrap();
             assert!((1..=sent).contains(&queued), "{address}: {queued} of {sent}");
             far.set_nonblocking(true).unwrap();
             let (mut got, mut into) = (0, vec![0; 1 << 16]);
-            while unacknowledged(ends.0, ends.1) != Some(0) {
+            while left(ends) != Some(0) {
                 got += far.read(&mut into).unwrap_or(0) as u64;
             }
             assert!(got <= sent);
         }
+    }
+
+    fn left((local, peer): (SocketAddr, SocketAddr)) -> Option<u64> {
+        send_queue(local, peer).map(|queue| queue.bytes)
     }
 
     /// Writes until nothing is taken any more.
@@ -149,9 +168,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();
         let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert_eq!(unacknowledged(local, nobody), None);
+        assert_eq!(send_queue(local, nobody), None);
         drop(listener);
-        assert_eq!(unacknowledged(local, nobody), None);
+        assert_eq!(send_queue(local, nobody), None);
     }
 
     #[test]
@@ -163,12 +182,22 @@ mod tests {
         reply[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         reply[ID_AT..ID_AT + SOCKET_ID_BYTES].copy_from_slice(&id);
         reply[WRITE_QUEUE_AT..].copy_from_slice(&42_u32.to_ne_bytes());
-        assert_eq!(write_queue(&reply, &id), Some(42));
+        for (timer, times, is_sent_again) in [
+            (0, 0, false),
+            // A first one, a later one, a probe of a shut window.
+            (TIMER_RETRANSMIT, 0, false),
+            (TIMER_RETRANSMIT, 1, true),
+            (4, 3, false),
+        ] {
+            reply[TIMER_AT..TIMER_AT + 2].copy_from_slice(&[timer, times]);
+            let queue = SendQueue { bytes: 42, is_sent_again };
+            assert_eq!(read_reply(&reply, &id), Some(queue), "{timer}, {times}");
+        }
         for len in 0..reply.len() {
-            assert_eq!(write_queue(&reply[..len], &id), None, "{len} bytes");
+            assert_eq!(read_reply(&reply[..len], &id), None, "{len} bytes");
         }
         // NLMSG_ERROR.
         reply[4..6].copy_from_slice(&2_u16.to_ne_bytes());
-        assert_eq!(write_queue(&reply, &id), None);
+        assert_eq!(read_reply(&reply, &id), None);
     }
 }

@@ -21,6 +21,7 @@ pub mod session;
 mod side;
 mod tunnel;
 mod upload;
+mod vanished;
 
 pub use context::{Client, Context};
 pub use session::Session;

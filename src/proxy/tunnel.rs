@@ -18,6 +18,7 @@ use crate::proxy::delivery::Delivery;
 use crate::proxy::flow::READS_PER_TURN;
 use crate::proxy::respond::patience;
 use crate::proxy::side::{STOPPED, Side};
+use crate::proxy::vanished::Unheard;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -48,8 +49,7 @@ pub(super) fn tunnel<'s>(
     ends.client.transport.abort_unless_shut_down();
     ends.upstream.transport.abort_unless_shut_down();
     // How long a tunnel may be silent is for its limit to say: a peer that cannot be reached for a
-    // while, or keeps its window shut because somebody pages through a result, is none that has
-    // vanished, neither by unacknowledged bytes nor by unanswered probes.
+    // while, or keeps its window shut, has not vanished. `Unheard` notices one that has.
     ends.client.transport.tolerate_silence(timeouts.tunnel);
     ends.upstream.transport.tolerate_silence(timeouts.tunnel);
     let mut ways = Ways {
@@ -58,6 +58,7 @@ pub(super) fn tunnel<'s>(
         clock: IdleClock::default(),
         moved: 0,
         next_look: None,
+        unheard: Unheard::default(),
         leaving: None,
     };
     poll_fn(move |cx| {
@@ -75,7 +76,8 @@ pub(super) fn tunnel<'s>(
             return Poll::Pending;
         }
         let deadline = ways.clock.deadline(Timer::Tunnel, timeouts);
-        match ways.next_look.filter(|look| *look < deadline.at) {
+        let looks = ways.next_look.into_iter().chain(ways.unheard.next_look());
+        match looks.min().filter(|look| *look < deadline.at) {
             None => {
                 ready!(alarm.poll(cx, deadline.at));
                 // Silent, but its receivers may still be taking what came before.
@@ -103,6 +105,8 @@ struct Ways {
     moved: u64,
     /// When to look for a reset that wakes nobody.
     next_look: Option<Instant>,
+    /// Whether what is on its way is acknowledged.
+    unheard: Unheard,
     /// What is still on its way when one side has failed.
     leaving: Option<Box<Leaving>>,
 }
@@ -152,6 +156,10 @@ impl Ways {
         if moved != self.moved {
             self.moved = moved;
             self.clock.stamp();
+            self.unheard.begin();
+        }
+        if let Some(peer) = self.unheard.vanished(client, upstream) {
+            return Poll::Ready(Err(ExchangeError::io(peer, &ErrorKind::TimedOut.into())));
         }
         let is_half_open = up.is_ready() != down.is_ready();
         if !(self.up.is_blocked || self.down.is_blocked || is_half_open) {
@@ -166,10 +174,8 @@ impl Ways {
             *next_look = now + DEPARTURE_LOOK;
             for (peer, side) in [(Peer::Client, client), (Peer::Upstream, upstream)] {
                 if side.transport.is_broken() {
-                    return Poll::Ready(Err(ExchangeError::io(
-                        peer,
-                        &ErrorKind::ConnectionReset.into(),
-                    )));
+                    let reset = ErrorKind::ConnectionReset.into();
+                    return Poll::Ready(Err(ExchangeError::io(peer, &reset)));
                 }
             }
         }
@@ -190,8 +196,11 @@ impl Leaving {
         let mut patience = patience(timeouts);
         // Who takes nothing for longer has failed as well.
         patience.gap = patience.gap.min(timeouts.tunnel);
-        let last = |sender, to: &Side| LastBytes {
-            delivery: Some(Delivery::new(&to.transport, patience)),
+        let has_vanished = error.cause == Cause::Io(ErrorKind::TimedOut);
+        let last = |sender: Peer, to: &Side| LastBytes {
+            // To one that has vanished nothing arrives.
+            delivery: (error.peer == sender || !has_vanished)
+                .then(|| Delivery::new(&to.transport, patience)),
             // Its kernel may have sent more than we could pass on until now.
             is_read: error.peer == sender && !matches!(error.cause, Cause::Timeout(_)),
         };
