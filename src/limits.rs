@@ -230,8 +230,8 @@ pub const TCP_KEEPALIVE_PROBES: u32 = 3;
 /// A request that has sent more than this may find the upstream's window shut without any fault:
 /// from then on its silence is under `to_upstream.write` alone.
 pub const IMPATIENCE_BYTES_MAX: u64 = 64 * 1024;
-/// Between two looks at whether a peer of a tunnel acknowledges what is on its way to it. The kernel
-/// itself is told to be as patient as `timeouts.tunnel`.
+/// Between two looks at whether a peer of a tunnel acknowledges what is on its way to it. The
+/// kernel itself is told to be as patient as `timeouts.tunnel`.
 pub const VANISHED_LOOK: Duration = Duration::from_secs(30);
 /// At so many looks in a row it has acknowledged nothing: 60 to 90 s.
 pub const VANISHED_LOOKS: u8 = 3;

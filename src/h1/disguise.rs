@@ -1,7 +1,7 @@
 //! `..` in disguise: segments of a path that some server takes for a parent, after it has decoded
 //! what we forward byte for byte.
 //!
-//! [`hides_parent`] reads a segment as the most obliging of servers would, all at once: one that
+//! `hides_parent` reads a segment as the most obliging of servers would, all at once: one that
 //! decodes up to [`ROUNDS`] times, also `%u002e`; takes UTF-8 that is too long, or whose tail is
 //! none; folds full-width letters and their like to ASCII, as NFKC and Windows do; drops what is no
 //! UTF-8, what is invisible, blanks and control bytes; takes `\` for `/`; and lets a segment end at

@@ -7,7 +7,7 @@
 //! [`authority`] say where a request wants to go; [`head`] finds and parses heads; [`framing`]
 //! decides how long a body is; [`request`] is what a request asks for; [`chunked`] and [`body`]
 //! walk through bodies; [`exchange`] is the state of a request and its response; [`forward`] is
-//! what a gateway changes, [`reference`] and [`cookie`] where an upstream names its own paths;
+//! what a gateway changes, [`mod@reference`] and [`cookie`] where an upstream names its own paths;
 //! [`encode`] writes.
 
 pub mod authority;

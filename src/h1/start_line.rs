@@ -3,7 +3,7 @@
 //!
 //! A scanner, a shell or a client of another protocol sends one line and waits. It gets its answer
 //! when the line is here, or when a byte of it is that no start line has, and not when the limit of
-//! time for a head has passed. [`check_line`] is also what a whole head is explained by when
+//! time for a head has passed. `check_line` is also what a whole head is explained by when
 //! `httparse` has refused it, so that arrival does not change what is said of it.
 //!
 //! Not here: which heads are taken (`h1::head`).
