@@ -157,7 +157,7 @@ fn time(input: &[u8]) -> Option<(i64, &[u8])> {
     let part = |at: usize| number(&digits[2 * at..2 * at + 2]);
     let (month, day, hour, minute, second) = (part(0)?, part(1)?, part(2)?, part(3)?, part(4)?);
     let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !is_date || hour > 23 || minute > 59 || second > 60 {
+    if !is_date || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let seconds = (days_since_1970(year, month, day) * 24 + hour) * 3600 + minute * 60 + second;
@@ -243,6 +243,9 @@ mod tests {
         }
         check(UTC_TIME, "7001010000+0Z", None);
         check(GENERALIZED_TIME, "2000030100000Z", None);
+        // A leap second, which no verifier takes, and after which there is a year 10000.
+        check(UTC_TIME, "161231235960Z", None);
+        check(GENERALIZED_TIME, "99991231235960Z", None);
     }
 
     #[test]
