@@ -24,6 +24,7 @@ use crate::upstream::connect::NetworkDialer;
 use crate::upstream::{Dial, Expectation, Upstream};
 use crate::worker::live::{Live, LiveGuard};
 use crate::worker::told::{Told, is_news};
+use rustix::io::Errno;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -375,21 +376,23 @@ impl Drop for Refusal {
 
 /// Errors of accept(2) that belong to the connection, not to us; the next one may be fine.
 fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
-        NetworkDown, NetworkUnreachable, PermissionDenied,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionRefused
-            | ConnectionReset
-            | HostUnreachable
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | PermissionDenied
-    )
+    const ABOUT_ONE: [Errno; 14] = [
+        Errno::ACCESS,
+        Errno::CONNABORTED,
+        Errno::CONNREFUSED,
+        Errno::CONNRESET,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::INTR,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::NONET,
+        Errno::NOPROTOOPT,
+        Errno::OPNOTSUPP,
+        Errno::PERM,
+        Errno::PROTO,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| ABOUT_ONE.contains(&errno))
 }
 
 #[cfg(test)]
