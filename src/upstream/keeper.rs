@@ -46,12 +46,11 @@ fn look(upstream: &Rc<Shared>, cx: &mut Context<'_>) -> Option<Instant> {
         let renewal = next_end.map(|end| end - WARM_RENEWAL).filter(|renewal| *renewal > now);
         next_look = earliest(next_look, renewal);
     }
-    if standing.ends_unused() {
-        let proof = pool.proof();
-        if proof.is_some_and(|proof| proof <= now) {
-            standing.survived();
+    if let Some((opened, proof)) = standing.ends_unused().and_then(|begin| pool.proof(begin)) {
+        if proof <= now {
+            standing.survived(opened);
         } else {
-            next_look = earliest(next_look, proof);
+            next_look = earliest(next_look, Some(proof));
         }
     }
     upstream.keeper_alarmed.set(next_look.is_some());

@@ -108,7 +108,7 @@ impl Pool {
         let Idle { line, since, unasked, .. } = idle;
         let idle = now.duration_since(since);
         if !line.used && idle >= WARM_LIFE_MIN {
-            self.standing.survived();
+            self.standing.survived(since);
             self.standing.kept();
         }
         if let Some(unasked) = unasked {
@@ -161,11 +161,12 @@ impl Pool {
         Own { idle: idle.len(), ready }
     }
 
-    /// When a connection that no request has come for will have lived for as long as one needs to
-    /// be of use.
-    pub(super) fn proof(&self) -> Option<Instant> {
+    /// The first connection opened at `begin` or later that no request has come for: since when it
+    /// is open, and when it will have lived for as long as one needs to be of use.
+    pub(super) fn proof(&self, begin: Instant) -> Option<(Instant, Instant)> {
         let idle = self.idle.borrow();
-        idle.iter().filter(|idle| !idle.line.used).map(|idle| idle.since + WARM_LIFE_MIN).min()
+        let unused = idle.iter().filter(|idle| !idle.line.used && idle.since >= begin);
+        unused.map(|idle| (idle.since, idle.since + WARM_LIFE_MIN)).min()
     }
 
     /// Whether `line` is too old to be kept.

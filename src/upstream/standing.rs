@@ -51,6 +51,8 @@ struct State {
     /// When the pause last became longer. What had begun by then makes it no longer.
     paused_at: Option<Instant>,
     trouble: Option<Trouble>,
+    /// When it was last met with.
+    trouble_at: Instant,
     told: Option<Told>,
     has_clients: bool,
     /// The upstream has ended a connection before the first client came.
@@ -134,6 +136,7 @@ impl Standing {
             not_before: now,
             paused_at: None,
             trouble: None,
+            trouble_at: now,
             told: None,
             has_clients: false,
             waits_for_clients: false,
@@ -221,6 +224,7 @@ impl Standing {
         if let Some(why) = why.filter(|why| state.is_news(Trouble::EndsUnused(*why))) {
             let (upstream, Ending { cause, reason }) = (&*self.label, why);
             tracing::warn!(
+                target: TARGET,
                 upstream,
                 cause,
                 reason,
@@ -229,10 +233,11 @@ impl Standing {
         }
     }
 
-    /// A connection has lived for as long as one needs to be of use, although no request came.
-    pub(super) fn survived(&self) {
+    /// A connection opened at `opened` has lived for as long as one needs to be of use, although no
+    /// request came.
+    pub(super) fn survived(&self, opened: Instant) {
         let mut state = self.state();
-        if let Some(Trouble::EndsUnused(_)) = state.trouble {
+        if matches!(state.trouble, Some(Trouble::EndsUnused(_))) && opened >= state.trouble_at {
             self.is_over(&mut state);
         }
     }
@@ -244,9 +249,11 @@ impl Standing {
         state.not_before = state.not_before.min(Instant::now());
     }
 
-    /// Whether a connection that lives on would be news.
-    pub(super) fn ends_unused(&self) -> bool {
-        matches!(self.state().trouble, Some(Trouble::EndsUnused(_)))
+    /// If a connection that lives on would be news: since when it has to have been open for that.
+    pub(super) fn ends_unused(&self) -> Option<Instant> {
+        let state = self.state();
+        let is_so = matches!(state.trouble, Some(Trouble::EndsUnused(_)));
+        is_so.then_some(state.trouble_at)
     }
 
     /// A connection that had been idle for `idle` died without a word, as those do that a router on
@@ -295,8 +302,8 @@ impl Standing {
 impl State {
     /// Notes a trouble; whether the operator has to be told.
     fn is_news(&mut self, trouble: Trouble) -> bool {
-        self.trouble = Some(trouble);
         let now = Instant::now();
+        (self.trouble, self.trouble_at) = (Some(trouble), now);
         let is_news = self.told.is_none_or(|told| {
             let elapsed = now.duration_since(told.at);
             match told.trouble == trouble {
@@ -391,7 +398,7 @@ mod tests {
         assert_eq!(log.len(), want.len(), "{log:#?}");
         for (line, want) in log.iter().zip(want) {
             assert!(
-                line.trim_start().starts_with("WARN ") && line.contains(want),
+                line.trim_start().starts_with("WARN narrows::upstream: ") && line.contains(want),
                 "{want}: {line}"
             );
             assert!(line.contains("upstream=\"a.example:443\""), "{line}");
@@ -417,8 +424,8 @@ mod tests {
             standing.ended_unused(Instant::now(), Some(Ending::CLOSED));
             sleep(Duration::from_secs(5)).await;
             standing.reached();
-            standing.survived();
-            standing.survived();
+            standing.survived(Instant::now());
+            standing.survived(Instant::now());
         });
         check(&log, &[UNREACHABLE, "upstream_name_not_resolved", REACHED, ENDS_UNUSED, KEEPS]);
         assert!(log[0].contains("reason=\"ECONNREFUSED\" step=\"connect\""), "{}", log[0]);
@@ -452,7 +459,7 @@ mod tests {
     fn what_ends_at_its_idle_limit_is_no_trouble() {
         let log = log_of(async |standing| {
             standing.ended_unused(Instant::now(), None);
-            standing.survived();
+            standing.survived(Instant::now());
             standing.kept();
             standing.reached();
         });

@@ -731,3 +731,26 @@ fn connections_that_end_too_early_are_told_and_those_that_end_late_are_not() {
     assert_eq!(told(WARM_LIFE_MIN - DIAL_TIME), [1, 1]);
     assert_eq!(told(WARM_LIFE_MIN + DIAL_TIME), [0, 0]);
 }
+
+#[test]
+fn an_old_line_is_no_proof_that_the_upstream_keeps_new_ones_open() {
+    let log = logged(LogFormat::Text, Level::WARN, || {
+        run(async {
+            let fake = Fake::default();
+            let workers = workers::<2>(&fake, 2);
+            sleep(WARM_LIFE_MIN * 2).await;
+            assert_eq!(ready(&workers), [1, 1]);
+            let [one, other] = workers;
+            let _taken = one.checkout().unwrap();
+            sleep(DIAL_TIME * 2).await;
+            fake.0.ends.borrow_mut().pop().unwrap().end(End::Clean);
+            yield_now().await;
+            // The line of the other worker is looked at, and used.
+            other.0.keeper.borrow().wake_by_ref();
+            yield_now().await;
+            assert!(other.checkout().is_some());
+        });
+    });
+    assert_eq!(log.matches("ends connections before a request").count(), 1, "{log}");
+    assert_eq!(log.matches("keeps connections open again").count(), 0, "{log}");
+}
