@@ -62,25 +62,31 @@ enum Meaning<'v> {
 fn meaning<'v>(attribute: &'v [u8], view: &View<'v>) -> Meaning<'v> {
     let Some(equals) = memchr(b'=', attribute) else { return Meaning::Other };
     let (name, value) = (trim_ows(&attribute[..equals]), &attribute[equals + 1..]);
-    if name.eq_ignore_ascii_case(b"domain") {
-        let domain = trim_ows(value);
-        let is_upstreams = view.site.hosts().any(|host| domain_matches(host, domain));
-        let client_host = Authority::parse(view.client_authority).map(|it| it.host);
-        let is_ours = client_host.is_some_and(|host| domain_matches(host, domain));
-        let is_own = is_upstreams || is_ours;
-        return if is_own { Meaning::OwnDomain } else { Meaning::Other };
-    }
-    // Some libraries take the quotes off, so they must not hide a path.
+    // Some libraries take the quotes off, so they must hide neither a path nor a domain.
     let is_around = |byte: &u8| matches!(byte, b' ' | b'\t' | b'"');
     let front = value.iter().take_while(|byte| is_around(byte)).count();
     let tail = value[front..].iter().rev().take_while(|byte| is_around(byte)).count();
-    let path = &value[front..value.len() - tail];
+    let bare = &value[front..value.len() - tail];
+    if name.eq_ignore_ascii_case(b"domain") {
+        let is_own = is_own_domain(bare, view);
+        return if is_own { Meaning::OwnDomain } else { Meaning::Other };
+    }
     // RFC 6265, section 5.2.4: anything else is no path, and the cookie has none.
-    if !name.eq_ignore_ascii_case(b"path") || path.first() != Some(&b'/') {
+    if !name.eq_ignore_ascii_case(b"path") || bare.first() != Some(&b'/') {
         return Meaning::Other;
     }
     let start = equals + 1 + front;
-    Meaning::Path(start..start + path.len(), mapped_path(path, view))
+    Meaning::Path(start..start + bare.len(), mapped_path(bare, view))
+}
+
+/// Whether a cookie with this `domain` is for the upstream, or for us. A client that did not say
+/// what it calls us may call us by any name.
+fn is_own_domain(domain: &[u8], view: &View<'_>) -> bool {
+    let is_ours = match Authority::parse(view.client_authority) {
+        Some(authority) => domain_matches(authority.host, domain),
+        None => true,
+    };
+    is_ours || view.site.hosts().any(|host| domain_matches(host, domain))
 }
 
 /// The path of a cookie as the client has to see it. One beside the upstream's path, or above it,
@@ -189,10 +195,30 @@ mod tests {
         for domain in ["relay.example", ".Relay.Example", "example"] {
             check("/", "/", &format!("a=b; Domain={domain}"), "a=b");
         }
-        for domain in ["0.0.1", "1", ".0.0.1"] {
+        for domain in ["\"relay.example\"", " \" .example\" ", "\"API.test"] {
+            check("/", "/", &format!("a=b; Domain={domain}"), "a=b");
+        }
+        for domain in ["0.0.1", "1", ".0.0.1", "\"other.test\""] {
             let value = format!("a=b; Domain={domain}");
             check("/", "/", &value, &value);
         }
+    }
+
+    #[test]
+    fn no_domain_passes_to_a_client_that_may_call_us_by_any_name() {
+        let site = Site::new(true, [b"api.test".as_slice()]);
+        let view = View {
+            site: &site,
+            base: b"/",
+            route: b"/",
+            client_https: true,
+            client_authority: b"",
+        };
+        let mut out = Vec::new();
+        let differs = map_set_cookie(b"a=b; Domain=other.test; Secure", &view, |piece| {
+            out.extend_from_slice(piece);
+        });
+        assert_eq!((out.as_slice(), differs), (b"a=b; Secure".as_slice(), true));
     }
 
     #[test]
