@@ -11,6 +11,7 @@ use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError, TlsFault};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_CUT_MAX, DRAIN_MAX, REFUSALS_MAX};
 use crate::net::admission::{Admission, Full, Place};
+use crate::net::tcp::PlainHttp;
 use crate::net::transport::Transport;
 use crate::ops::{connections_with_room, handshake_failed, write_gathered_lines};
 use crate::proxy::context::Drain;
@@ -262,17 +263,19 @@ impl Worker {
             let listener = &self.context.snapshot.listeners[listener];
             match secure(transport, &who, listener, deadline).await {
                 Some(Greeted::Tls(transport)) => self.serve(transport, who, expectation, guard),
-                Some(Greeted::PlainHttp(transport)) => self.refuse(transport, who, guard),
+                Some(Greeted::PlainHttp(transport, request)) => {
+                    self.refuse(transport, request, who, guard);
+                }
                 None => {}
             }
         });
     }
 
     /// Tells a client that it has to speak HTTPS. In a task of its own, as are exchanges.
-    fn refuse(&self, transport: Transport, who: Client, guard: Guard) {
+    fn refuse(&self, transport: Transport, request: PlainHttp, who: Client, guard: Guard) {
         let mut session = Session::new(Rc::clone(&self.context), transport, who);
         spawn_local(async move {
-            session.refuse_plain_http().await;
+            session.refuse_plain_http(request).await;
             drop(guard);
         });
     }

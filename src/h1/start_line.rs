@@ -26,6 +26,12 @@ pub fn begins_request(bytes: &[u8]) -> bool {
         }
 }
 
+/// Whether `bytes`, the first of a request, are those of a HEAD as far as they are here.
+pub fn may_be_head(bytes: &[u8]) -> bool {
+    const HEAD: &[u8] = b"HEAD ";
+    bytes.starts_with(HEAD) || HEAD.starts_with(bytes)
+}
+
 /// Whether the start line that `arrived` begins with may become one. Its first `checked` bytes have
 /// been asked about before; `is_whole`: its line end is here.
 pub(super) fn check_arrived(
@@ -118,5 +124,16 @@ mod tests {
             assert!(!begins_request(other.as_bytes()), "{other:?}");
         }
         assert!(!begins_request(b" GET / ") && !begins_request(b"GET\t/"));
+    }
+
+    #[test]
+    fn the_first_bytes_of_a_head_may_be_those_of_a_head_at_every_cut() {
+        let request = "HEAD / HTTP/1.1\r\n";
+        for cut in 1..=request.len() {
+            assert!(may_be_head(&request.as_bytes()[..cut]), "{:?}", &request[..cut]);
+        }
+        for other in ["G", "GET / HTTP/1.1", "HELLO /", "HEADS / HTTP/1.1", "head / HTTP/1.1"] {
+            assert!(!may_be_head(other.as_bytes()), "{other}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! A limit of time on a peer's acceptance needs to see every byte the peer takes, also those that
 //! TLS took from us long before. So the count is kept below TLS, where the socket is.
 
-use crate::h1::start_line::begins_request;
+use crate::h1::start_line::{begins_request, may_be_head};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
@@ -36,7 +36,14 @@ enum First {
     /// They are still to come.
     Awaited,
     /// They are those of a request in plain HTTP.
-    PlainHttp,
+    PlainHttp(PlainHttp),
+}
+
+/// What is known of a request that came without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainHttp {
+    /// It may be a HEAD, as far as its first bytes say, and then its answer has no content.
+    pub may_be_head: bool,
 }
 
 /// No limit on what is read.
@@ -103,13 +110,11 @@ impl MeteredTcp {
         self.first = First::Awaited;
     }
 
-    /// Whether such bytes came. From then on the connection is as it was without TLS.
-    pub fn take_plain_http(&mut self) -> bool {
-        let is_plain = self.first == First::PlainHttp;
-        if is_plain {
-            (self.first, self.to_read) = (First::Anything, UNLIMITED);
-        }
-        is_plain
+    /// What such bytes said, if they came. From then on the connection is as it was without TLS.
+    pub fn take_plain_http(&mut self) -> Option<PlainHttp> {
+        let First::PlainHttp(request) = self.first else { return None };
+        (self.first, self.to_read) = (First::Anything, UNLIMITED);
+        Some(request)
     }
 
     /// As [`MeteredTcp::limit_reads`], where there is a limit already.
@@ -210,9 +215,10 @@ impl AsyncRead for MeteredTcp {
             left.ok_or(ErrorKind::InvalidData)?;
             if self.first == First::Awaited && len > 0 {
                 let filled = into.filled();
-                let is_plain = begins_request(&filled[filled.len() - len..]);
-                self.first = if is_plain { First::PlainHttp } else { First::Anything };
-                if is_plain {
+                let first = &filled[filled.len() - len..];
+                self.first = First::Anything;
+                if begins_request(first) {
+                    self.first = First::PlainHttp(PlainHttp { may_be_head: may_be_head(first) });
                     return Poll::Ready(Err(ErrorKind::InvalidData.into()));
                 }
             }

@@ -146,10 +146,10 @@ impl Passthrough {
             let secured = self.secure(client, config, target, deadline).await;
             client = match secured.map_err(|error| Refusal::new(error, None, speaks_tls))? {
                 Greeted::Tls(client) => client,
-                Greeted::PlainHttp(client) => {
+                Greeted::PlainHttp(client, request) => {
                     self.recorder.is_open = false;
                     let mut session = Box::new(Session::new(context, client, who));
-                    Box::pin(session.refuse_plain_http()).await;
+                    Box::pin(session.refuse_plain_http(request)).await;
                     return Ok(Opened::Answered);
                 }
             };

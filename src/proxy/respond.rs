@@ -5,6 +5,7 @@ use crate::error::{Answer, Cause, ExchangeError, Peer};
 use crate::h1::encode::{OwnResponse, put_own_response};
 use crate::limits::LINGER_MAX;
 use crate::net::buffer::with_scratch;
+use crate::net::tcp::PlainHttp;
 use crate::ops::date::with_date;
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::session::{Next, Session};
@@ -74,10 +75,11 @@ impl Session {
     }
 
     /// Tells a client that has begun with plain HTTP where HTTPS is spoken, and ends.
-    pub async fn refuse_plain_http(&mut self) {
+    pub async fn refuse_plain_http(&mut self, request: PlainHttp) {
         self.recorder.start();
         let error = ExchangeError::client(Cause::PlainHttp);
-        match self.answer_error(&error, None, Manner::CLOSE).await {
+        let manner = Manner { head_only: request.may_be_head, ..Manner::CLOSE };
+        match self.answer_error(&error, None, manner).await {
             Next::Request | Next::End => self.end().await,
             Next::Cut(_) | Next::Abort => self.client.transport.abort(),
         }

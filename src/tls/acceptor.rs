@@ -1,7 +1,7 @@
 //! The handshake with a client.
 
 use crate::limits::{CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
-use crate::net::tcp::MeteredTcp;
+use crate::net::tcp::{MeteredTcp, PlainHttp};
 use crate::net::transport::Transport;
 use crate::tls::credentials::Inside;
 use crate::tls::offer::explained;
@@ -16,7 +16,7 @@ pub enum Greeted {
     /// TLS, whose handshake is done.
     Tls(Transport),
     /// A request in plain HTTP, of which bytes are gone: there is nothing to do but to say so.
-    PlainHttp(Transport),
+    PlainHttp(Transport, PlainHttp),
 }
 
 /// Shakes hands as a server. The caller limits the time. Where there is HTTP inside of TLS, a
@@ -46,8 +46,8 @@ pub async fn accept(
             Err(ErrorKind::NotConnected.into())
         }
         Err((error, mut tcp)) => match tcp.take_plain_http() {
-            true => Ok(Greeted::PlainHttp(Transport::Tcp(Box::new(tcp)))),
-            false => Err(explained(error)),
+            Some(request) => Ok(Greeted::PlainHttp(Transport::Tcp(Box::new(tcp)), request)),
+            None => Err(explained(error)),
         },
     }
 }

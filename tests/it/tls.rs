@@ -44,6 +44,20 @@ async fn plain_http_on_an_https_port_is_told_so_in_plain_http() {
     origin.assert_untouched().await;
 }
 
+#[tokio::test]
+async fn plain_http_head_on_an_https_port_is_answered_by_a_head_alone() {
+    let stage = Stage::tls().await;
+    for request in ["HEAD /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n", "HEA"] {
+        let mut client = connect_plain(stage.relay.address()).await;
+        client.send(request).await;
+        let (answer, _) = client.read_to_end().await;
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("\r\ncontent-length: "), "{answer}");
+    }
+    stage.relay.wait_for_log_lines("cause=\"plain_http_on_tls_port\"", 2).await;
+}
+
 /// Whoever speaks neither TLS nor HTTP is not answered in HTTP.
 #[tokio::test]
 async fn other_protocols_on_an_https_port_get_what_tls_says_to_them() {
