@@ -114,7 +114,10 @@ pub(super) fn request_head(input: &[u8], limits: Limits) -> Verdict<Head> {
         Verdict::Whole(head) if is_request_line(&head.start_line) => {
             Verdict::Whole(Head { end: start + head.end, ..head })
         }
-        Verdict::Partial if may_begin(input, is_request_line, |it| it.is_ascii_graphic()) => {
+        Verdict::Partial
+            if may_begin(input, is_request_line, |it| it.is_ascii_graphic())
+                && may_go_on(input, limits) =>
+        {
             Verdict::Partial
         }
         Verdict::Whole(_) | Verdict::Partial | Verdict::Bad => Verdict::Bad,
@@ -129,6 +132,17 @@ fn may_begin(input: &[u8], is_line: fn(&[u8]) -> bool, is_byte: fn(&u8) -> bool)
     }
 }
 
+/// Whether the field lines of a head that has not ended may be some, as far as they are whole.
+fn may_go_on(input: &[u8], limits: Limits) -> bool {
+    let mut lines: Vec<&[u8]> = input.split(|it| *it == b'\n').collect();
+    lines.pop();
+    let lines: Vec<&[u8]> = lines.iter().map(|it| it.strip_suffix(b"\r").unwrap_or(it)).collect();
+    match lines.split_first() {
+        Some((_, lines)) => fields(lines).is_some_and(|it| it.len() <= limits.fields),
+        None => true,
+    }
+}
+
 /// The head of a response.
 pub(super) fn response_head(input: &[u8], limits: Limits) -> Verdict<Head> {
     match input {
@@ -138,7 +152,10 @@ pub(super) fn response_head(input: &[u8], limits: Limits) -> Verdict<Head> {
     }
     match head(input, limits) {
         Verdict::Whole(head) if !is_status_line(&head.start_line) => Verdict::Bad,
-        Verdict::Partial if !may_begin(input, is_status_line, |it| is_field_byte(*it)) => {
+        Verdict::Partial
+            if !may_begin(input, is_status_line, |it| is_field_byte(*it))
+                || !may_go_on(input, limits) =>
+        {
             Verdict::Bad
         }
         verdict => verdict,

@@ -12,7 +12,8 @@
 //! (`h1::target`), the names of the errors (`h1::head_error`).
 
 use super::field::{FieldId, FieldLine, FieldSection};
-use super::head_error::{Message, explain, explain_field};
+use super::field_line::FieldLines;
+use super::head_error::{Message, explain, explain_fields};
 use super::lines::SectionScanner;
 use super::start_line::check_arrived;
 use super::token::{is_ows, is_wrong_case_of_a_standard_method, trim_ows};
@@ -49,9 +50,10 @@ pub struct HeadLimits {
 pub struct HeadReader {
     message: Message,
     /// Where the start line begins: behind the empty lines skipped so far.
-    start: usize,
+    start: u8,
     /// Set when the first byte of the start line has been seen.
     scanner: Option<SectionScanner>,
+    fields: FieldLines,
 }
 
 /// The types of the records that begin a connection of TLS, or refuse one (RFC 8446, section 5.1).
@@ -70,23 +72,27 @@ pub struct HeadSpan {
 impl Default for HeadReader {
     /// A reader for a request head.
     fn default() -> Self {
-        Self { message: Message::Request, start: 0, scanner: None }
+        Self::for_message(Message::Request)
     }
 }
 
 impl HeadReader {
     /// A reader for a response head. Nothing may stand in front of one.
     pub fn for_response() -> Self {
-        Self { message: Message::Response, start: 0, scanner: None }
+        Self::for_message(Message::Response)
+    }
+
+    fn for_message(message: Message) -> Self {
+        Self { message, start: 0, scanner: None, fields: FieldLines::default() }
     }
 
     /// Looks for the end of the head, or gives `None` to ask for more bytes.
     ///
     /// `input` may grow between calls and must not change otherwise. Up to
     /// [`LEADING_EMPTY_LINES_MAX`] empty lines in front of a request are skipped and not counted
-    /// (RFC 9112, section 2.2). Fails as soon as the bytes cannot become a head within the limit:
-    /// at a bare CR or LF, a NUL, a byte that no start line has there, or the end of a start line
-    /// that is none.
+    /// (RFC 9112, section 2.2). Fails as soon as the bytes cannot become a head within the limits:
+    /// at a bare CR or LF, a NUL, a byte that no start line has there, or the end of a line that is
+    /// none. The field lines of a head that is here at once are left to its parser.
     pub fn find(
         &mut self,
         input: &[u8],
@@ -95,19 +101,25 @@ impl HeadReader {
         if self.scanner.is_none() {
             self.scanner = self.skip_empty_lines(input)?;
         }
+        let start = self.start();
         let Some(scanner) = &mut self.scanner else { return Ok(None) };
         // Bytes beyond the limit are not looked at, so arrival does not change the verdict.
-        let limit = self.start.saturating_add(limits.bytes);
+        let limit = start.saturating_add(limits.bytes);
         let window = input.get(..limit).unwrap_or(input);
         let (scanned, had_line) = (scanner.scanned(), scanner.has_line());
         let found = scanner.find_end(window);
         if let Ok(Some(end)) = found {
-            return Ok(Some(HeadSpan { start: self.start, end }));
+            return Ok(Some(HeadSpan { start, end }));
         }
         if !had_line {
             // What is wrong with the start line comes before what is wrong behind it.
-            let line = window.get(self.start..).unwrap_or(&[]);
-            check_arrived(self.message, line, scanned - self.start, scanner.has_line())?;
+            let line = window.get(start..).unwrap_or(&[]);
+            check_arrived(self.message, line, scanned - start, scanner.has_line())?;
+        }
+        // And what is wrong with a field line before what is wrong behind that.
+        if scanner.has_line() {
+            let most = limits.fields.min(HEADER_FIELDS_MAX);
+            self.fields.check(window, start, scanner.line_start(), most)?;
         }
         found?;
         match self.message {
@@ -117,21 +129,26 @@ impl HeadReader {
         }
     }
 
+    fn start(&self) -> usize {
+        const { assert!(LEADING_EMPTY_LINES_MAX * b"\r\n".len() <= u8::MAX as usize) };
+        self.start.into()
+    }
+
     /// A scanner for the head, once its first byte is there.
     fn skip_empty_lines(&mut self, input: &[u8]) -> Result<Option<SectionScanner>, HeadError> {
         loop {
             let may_skip = match self.message {
-                Message::Request => self.start < LEADING_EMPTY_LINES_MAX * b"\r\n".len(),
+                Message::Request => self.start() < LEADING_EMPTY_LINES_MAX * b"\r\n".len(),
                 Message::Response => false,
             };
-            match input.get(self.start..).unwrap_or(&[]) {
+            match input.get(self.start()..).unwrap_or(&[]) {
                 [] => return Ok(None),
                 [b'\r'] if may_skip => return Ok(None),
                 [b'\r', b'\n', ..] if may_skip => self.start += 2,
                 [b'\r', _, ..] if may_skip => return Err(HeadError::BareCr),
                 [b'\n', ..] => return Err(HeadError::BareLf),
                 [first, ..] if self.message.may_begin_with(*first) => {
-                    return Ok(Some(SectionScanner::starting_at(self.start)));
+                    return Ok(Some(SectionScanner::starting_at(self.start())));
                 }
                 [TLS_ALERT | TLS_HANDSHAKE, ..] => return Err(HeadError::Tls),
                 [_, ..] => return Err(HeadError::NotHttp),
@@ -162,10 +179,11 @@ impl<'b> RequestHead<'b> {
             return Err(HeadError::BadRequestLine);
         }
         let mut table = [const { MaybeUninit::uninit() }; HEADER_FIELDS_MAX];
-        let table = &mut table[..limits.fields.min(HEADER_FIELDS_MAX)];
+        let most = limits.fields.min(HEADER_FIELDS_MAX);
+        let table = &mut table[..most];
         let mut parsed = httparse::Request::new(&mut []);
         let status = parsed.parse_with_uninit_headers(head, table);
-        is_complete(status).map_err(|error| explain(error, Message::Request, head, line))?;
+        is_complete(status).map_err(|error| explain(error, Message::Request, head, line, most))?;
         let (Some(method), Some(target), Some(minor)) =
             (parsed.method, parsed.path, parsed.version)
         else {
@@ -210,14 +228,15 @@ impl<'b> ResponseHead<'b> {
             return Err(HeadError::BadStatusLine);
         }
         let mut table = [const { MaybeUninit::uninit() }; HEADER_FIELDS_MAX];
-        let table = &mut table[..limits.fields.min(HEADER_FIELDS_MAX)];
+        let most = limits.fields.min(HEADER_FIELDS_MAX);
+        let table = &mut table[..most];
         let mut parsed = httparse::Response::new(&mut []);
         let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
             &mut parsed,
             head,
             table,
         );
-        is_complete(status).map_err(|error| explain(error, Message::Response, head, line))?;
+        is_complete(status).map_err(|error| explain(error, Message::Response, head, line, most))?;
         let (Some(minor), Some(status)) = (parsed.version, parsed.code) else {
             return Err(HeadError::NotOneHead);
         };
@@ -257,14 +276,15 @@ pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_
         return Err(HeadError::HeadTooLarge);
     }
     let mut table = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
-    let table = &mut table[..max_fields.min(TRAILER_FIELDS_MAX)];
+    let most = max_fields.min(TRAILER_FIELDS_MAX);
+    let table = &mut table[..most];
     match httparse::parse_headers(bytes, table) {
         Ok(httparse::Status::Complete((_, parsed))) => locate(bytes, parsed, FieldId::of),
         Ok(httparse::Status::Partial) => {
             SectionScanner::default().find_end(bytes)?;
             Err(HeadError::NotOneHead)
         }
-        Err(error) => Err(explain_field(error, bytes)),
+        Err(error) => Err(explain_fields(error, bytes, most)),
     }
 }
 
@@ -521,6 +541,47 @@ mod tests {
             response(line, Err(HeadError::BadStatusLine));
         }
         response("HTTP/2.0 200 OK\r\n", Err(HeadError::UnsupportedVersion));
+    }
+
+    #[test]
+    fn a_field_line_that_can_never_become_one_is_refused_before_its_head_has_ended() {
+        for (lines, error) in [
+            ("no colon here\r\n", HeadError::BadFieldName),
+            ("A : b\r\n", HeadError::BadFieldName),
+            (": b\r\n", HeadError::BadFieldName),
+            ("\u{e9}: b\r\n", HeadError::BadFieldName),
+            (" a: b\r\n", HeadError::FoldedField),
+            ("a: b\r\n\tc\r\n", HeadError::FoldedField),
+            ("a: b\r\nc: \x01\r\n", HeadError::BadFieldValue),
+            ("a: b\r\nc: d\x7f\r\n", HeadError::BadFieldValue),
+        ] {
+            request(&format!("GET / HTTP/1.1\r\n{lines}"), Err(error));
+            request(&format!("\r\nGET / HTTP/1.1\r\na: b\r\n{lines}"), Err(error));
+            response(&format!("HTTP/1.1 200\r\n{lines}"), Err(error));
+            // Nothing behind it changes what is said, whether it comes in the same read or not.
+            for behind in ["c: d", "c: d\r\n\r\n", "c\n", "\0", " x\r\n", "y\r\n\r\n"] {
+                request(&format!("GET / HTTP/1.1\r\n{lines}{behind}"), Err(error));
+            }
+        }
+        let limits = HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: 2 };
+        for end in ["", "\r\n", "d : e\r\n", "d:\x01\r\n\r\n"] {
+            let head = format!("GET / HTTP/1.1\r\na:b\r\na:b\r\na:\x01\r\n{end}");
+            let found = decide_at_every_cut(Message::Request, head.as_bytes(), &limits);
+            assert_eq!(found, Err(HeadError::TooManyFields), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn field_lines_that_may_become_some_are_waited_for() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX_y:\t\u{e9} : ;\r\nEmpty:\r\nno colon yet";
+        let mut bytewise = HeadReader::default();
+        for cut in 0..=head.len() {
+            let mut reader = HeadReader::default();
+            for end in [cut, head.len()] {
+                assert_eq!(reader.find(&head.as_bytes()[..end], &LIMITS), Ok(None), "{cut}");
+            }
+            assert_eq!(bytewise.find(&head.as_bytes()[..cut], &LIMITS), Ok(None), "{cut}");
+        }
     }
 
     #[test]

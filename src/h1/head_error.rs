@@ -6,6 +6,7 @@
 //!
 //! Not here: deciding that it is refused (`h1::head`).
 
+use super::field_line::check_field_line;
 use super::lines::{LineError, SectionScanner};
 use super::start_line::check_line;
 use super::target::TargetError;
@@ -91,12 +92,14 @@ impl Message {
     }
 }
 
-/// Our name for what httparse found. Not on the fast path.
+/// Our name for what httparse found in `head`, whose start line is `line` and which may have `most`
+/// field lines. Not on the fast path.
 pub(super) fn explain(
     error: Option<httparse::Error>,
     message: Message,
     head: &[u8],
     line: &[u8],
+    most: usize,
 ) -> HeadError {
     if let Err(error) = check_line(message, line) {
         return error;
@@ -111,7 +114,10 @@ pub(super) fn explain(
             error @ (httparse::Error::HeaderName
             | httparse::Error::HeaderValue
             | httparse::Error::TooManyHeaders),
-        ) => explain_field(error, head),
+        ) => {
+            let section = head.get(line.len() + b"\r\n".len()..).unwrap_or(&[]);
+            explain_fields(error, section, most)
+        }
         Some(
             httparse::Error::Version
             | httparse::Error::NewLine
@@ -121,15 +127,18 @@ pub(super) fn explain(
     }
 }
 
-/// The same for the field lines alone; `bytes` may have a start line in front of them.
-pub(super) fn explain_field(error: httparse::Error, bytes: &[u8]) -> HeadError {
-    if let Err(error) = SectionScanner::default().find_end(bytes) {
+/// The same for field lines with the empty line behind them: what is wrong with the first that is
+/// none.
+pub(super) fn explain_fields(error: httparse::Error, section: &[u8], most: usize) -> HeadError {
+    if let Err(error) = SectionScanner::default().find_end(section) {
         return error.into();
     }
-    let is_folded = matches!(bytes, [b' ' | b'\t', ..])
-        || bytes.windows(3).any(|bytes| matches!(bytes, b"\r\n " | b"\r\n\t"));
-    match error {
-        httparse::Error::HeaderName if is_folded => HeadError::FoldedField,
+    let lines = section.split_inclusive(|&byte| byte == b'\n').enumerate();
+    let lines = lines.map(|(count, line)| (count, line.strip_suffix(b"\r\n").unwrap_or(line)));
+    let mut wrong = lines
+        .filter(|(_, line)| !line.is_empty())
+        .filter_map(|(count, line)| check_field_line(line, count, most).err());
+    wrong.next().unwrap_or(match error {
         httparse::Error::TooManyHeaders => HeadError::TooManyFields,
         httparse::Error::HeaderValue => HeadError::BadFieldValue,
         httparse::Error::HeaderName
@@ -137,5 +146,5 @@ pub(super) fn explain_field(error: httparse::Error, bytes: &[u8]) -> HeadError {
         | httparse::Error::Status
         | httparse::Error::Token
         | httparse::Error::Version => HeadError::BadFieldName,
-    }
+    })
 }

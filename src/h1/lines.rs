@@ -70,6 +70,11 @@ impl SectionScanner {
         self.scanned
     }
 
+    /// Where the first line begins that has not ended: all before it are whole.
+    pub fn line_start(&self) -> usize {
+        self.line_start
+    }
+
     /// Whether the section's first line is complete, and was not the empty one.
     pub fn has_line(&self) -> bool {
         self.has_line

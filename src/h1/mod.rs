@@ -19,6 +19,7 @@ pub mod disguise;
 pub mod encode;
 pub mod exchange;
 pub mod field;
+mod field_line;
 pub mod forward;
 pub mod framing;
 pub mod head;

@@ -283,6 +283,10 @@ async fn a_refusal_does_not_wait_for_the_rest_of_the_head() {
         ("a wrong version and a field", "GET /gpt/x HTTP/1.10\r\nHost: a\r\n"),
         ("a control byte", "GET /gpt/\x08"),
         ("a byte over 127", "GET /gpt/\u{e9}"),
+        ("a field line without a colon", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nno colon here\r\n"),
+        ("a blank in front of a field", "GET /gpt/x HTTP/1.1\r\n a: b\r\n"),
+        ("a blank behind a name", "GET /gpt/x HTTP/1.1\r\nA : b\r\n"),
+        ("a control byte in a value", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nA: \x01\r\n"),
     ] {
         rig.refuses(label, begin, 400, "malformed_head").await;
     }
