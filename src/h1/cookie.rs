@@ -20,6 +20,10 @@ use memchr::memchr;
 /// is, because any change would lose it.
 const HOST_PREFIX: &[u8] = b"__Host-";
 
+/// Most `Path` attributes of a cookie that are passed on. The route's path may be much longer than
+/// what it replaces, and the last attribute is the one that counts (RFC 6265, section 5.3).
+const PATHS_MAX: usize = 2;
+
 /// Gives the new value of a Set-Cookie field to `put`, piece by piece, and says whether it differs
 /// from `value`.
 pub fn map_set_cookie<'v>(value: &'v [u8], view: &View<'v>, mut put: impl FnMut(&'v [u8])) -> bool {
@@ -31,7 +35,7 @@ pub fn map_set_cookie<'v>(value: &'v [u8], view: &View<'v>, mut put: impl FnMut(
         put(attributes);
         return false;
     }
-    let mut differs = false;
+    let (mut differs, mut paths) = (false, 0);
     while let [b';', behind @ ..] = attributes {
         let (attribute, rest) = cut_at_semicolon(behind);
         let whole = &attributes[..attributes.len() - rest.len()];
@@ -39,7 +43,9 @@ pub fn map_set_cookie<'v>(value: &'v [u8], view: &View<'v>, mut put: impl FnMut(
         match meaning(attribute, view) {
             Meaning::Other => put(whole),
             Meaning::OwnDomain => differs = true,
+            Meaning::Path(..) if paths == PATHS_MAX => differs = true,
             Meaning::Path(place, [route, rest]) => {
+                paths += 1;
                 differs |= attribute[place.clone()].strip_suffix(rest) != Some(route);
                 put(b";");
                 [&attribute[..place.start], route, rest, &attribute[place.end..]]
@@ -202,6 +208,14 @@ mod tests {
             let value = format!("a=b; Domain={domain}");
             check("/", "/", &value, &value);
         }
+    }
+
+    /// Of several the last one counts, and no cookie has many: they would only make a head grow.
+    #[test]
+    fn a_cookie_with_many_paths_has_a_few_of_them() {
+        let many = format!("a=b{}; Secure", ";path=/".repeat(1000));
+        let few = format!("a=b{}; Secure", ";path=/gpt/".repeat(PATHS_MAX));
+        check("/", "/gpt/", &many, &few);
     }
 
     #[test]

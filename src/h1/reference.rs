@@ -103,8 +103,10 @@ impl<'a> View<'a> {
                 (scheme, self.client_authority)
             };
         // Two slashes in front would make a host of the next segment (RFC 3986, section 4.2).
+        // Browsers drop tabs first.
+        let next = rest.iter().find(|byte| **byte != b'\t');
         let would_name_host =
-            scheme.is_empty() && self.route == b"/" && matches!(rest, [b'/' | b'\\', ..]);
+            scheme.is_empty() && self.route == b"/" && matches!(next, Some(b'/' | b'\\'));
         let guard: &[u8] = if would_name_host { b"/." } else { b"" };
         let is_the_same =
             scheme.is_empty() && guard.is_empty() && reference.starts_with(self.route);
@@ -307,6 +309,10 @@ mod tests {
         for (reference, want) in [
             ("/v1//evil.test/x", "/.//evil.test/x"),
             ("/v1/\\evil.test/x", "/./\\evil.test/x"),
+            // Browsers drop tabs from a reference before they read it.
+            ("/v1/\t/evil.test/x", "/./\t/evil.test/x"),
+            ("/v1/\t\t\\evil.test/x", "/./\t\t\\evil.test/x"),
+            ("/v1/\tx", "/\tx"),
             ("https://api.test/v1//evil.test", "https://relay.test:8443//evil.test"),
             ("/v1/x", "/x"),
         ] {
