@@ -32,7 +32,7 @@ const F: &[Family] = &[
     ("fastly-ff", NONE),
     ("fastly-ssl", NONE),
     ("fastly-temp-*", NONE),
-    ("fly-*", &["fly-force-*", "fly-prefer-*"]),
+    ("fly-*", &["fly-force-*", "fly-machine-lease-*", "fly-prefer-*"]),
     ("forwarded", NONE),
     ("forwarded-*", NONE),
 ];
@@ -436,6 +436,7 @@ mod tests {
         "X-Goog-Upload-Protocol",
         "X-Goog-Upload-Command",
         "X-Goog-Visibilities",
+        "Fly-Machine-Lease-Nonce",
         "X-Server-Timeout",
         "X-Android-Cert",
         "X-Cloud-Trace-Context",
