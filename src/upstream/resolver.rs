@@ -14,6 +14,7 @@ use dns_lookup::{AddrFamily, AddrInfoHints, LookupErrorKind, SockType, getaddrin
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use tokio::sync::watch;
@@ -228,7 +229,9 @@ impl System for Threads {
         let body = move || {
             let mut next = Some(pending);
             while let Some(pending) = next {
-                let found = look_up(pending.question());
+                // A panic must not leave those without a thread that wait for this one.
+                let found = catch_unwind(AssertUnwindSafe(|| look_up(pending.question())));
+                let found = found.unwrap_or(Err(LookupFault::Failed));
                 pending.end(found.as_deref().map_err(|fault| *fault));
                 next = seat.next();
             }
@@ -238,7 +241,7 @@ impl System for Threads {
     }
 }
 
-/// A thread for lookups, counted until nothing waits for it, or it panics.
+/// A thread for lookups, counted until nothing waits for it, or it could not be had.
 struct Seat {
     work: Arc<Mutex<Work>>,
     is_counted: bool,
@@ -303,7 +306,7 @@ mod tests {
     use std::net::ToSocketAddrs;
     use std::sync::mpsc;
     use std::time::Duration;
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     /// A resolver whose lookups end when the test wants them to.
     #[derive(Clone, Default)]
@@ -527,6 +530,29 @@ mod tests {
         }
         for ended in &mut waits {
             assert_eq!(ended.wait_for(Option::is_some).await.unwrap().as_ref().unwrap().len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lookup_that_panics_has_failed_and_what_waits_for_its_thread_goes_on() {
+        let (begin, begun) = mpsc::channel();
+        let begun = Mutex::new(begun);
+        let look_up = move |question: &Question| {
+            begun.lock().unwrap_or_else(PoisonError::into_inner).recv().unwrap();
+            assert_eq!(&*question.name, "good", "a panic that the test wants");
+            Ok(vec!["10.0.0.1:0".parse().unwrap()])
+        };
+        let resolver = Resolver::new(Box::new(Threads::new(Arc::new(look_up), 1)));
+        let resolver = Arc::new(resolver);
+        let [bad, good] = ["bad", "good"].map(|name| {
+            let question = Question { name: name.into(), family: Family::Auto };
+            let Told::Wait { ended, .. } = resolver.ask(&question) else { unreachable!() };
+            ended
+        });
+        for (mut ended, addresses) in [(bad, 0), (good, 1)] {
+            begin.send(()).unwrap();
+            let ended = timeout(10 * SECOND, ended.wait_for(Option::is_some)).await.unwrap();
+            assert_eq!(ended.unwrap().as_ref().unwrap().len(), addresses);
         }
     }
 }
