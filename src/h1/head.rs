@@ -252,6 +252,15 @@ impl<'b> ResponseHead<'b> {
     }
 }
 
+/// Whether what may be the beginning of a request head, and no good one, is that of a HEAD: its
+/// answer has no content whatever is wrong.
+pub fn is_of_head_request(mut bytes: &[u8]) -> bool {
+    for _ in 0..LEADING_EMPTY_LINES_MAX {
+        bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    }
+    bytes.starts_with(b"HEAD ")
+}
+
 /// Whether there is an Origin line in what may be the beginning of a request head, and no good one:
 /// to answer a page so that it can read why. Nothing behind an empty line is looked at.
 pub fn has_origin_line(bytes: &[u8]) -> bool {
@@ -405,6 +414,24 @@ mod tests {
         assert_eq!((head.version, head.status), (Version::Http10, 404));
         assert_eq!(head.reason, b"Not Found \xe9");
         assert_eq!(head.fields.single(FieldId::Date), Ok(Some(b"x".as_slice())));
+    }
+
+    #[test]
+    fn a_head_request_is_known_by_a_head_that_is_none() {
+        for head in ["HEAD ", "HEAD /x\r\n", "\r\n\r\nHEAD / HTTP/9\r\nA : b", "HEAD  \0"] {
+            assert!(is_of_head_request(head.as_bytes()), "{head:?}");
+        }
+        for head in [
+            "",
+            "\r\n",
+            "HEAD",
+            "HEADS /",
+            "head / HTTP/1.1",
+            "GET /\r\nHEAD / HTTP/1.1",
+            "\nHEAD /",
+        ] {
+            assert!(!is_of_head_request(head.as_bytes()), "{head:?}");
+        }
     }
 
     #[test]

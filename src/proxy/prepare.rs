@@ -3,7 +3,7 @@
 use crate::error::{Cause, ExchangeError};
 use crate::h1::exchange::Exchange;
 use crate::h1::forward::{NewTarget, put_request_head};
-use crate::h1::head::{RequestHead, has_origin_line};
+use crate::h1::head::{RequestHead, has_origin_line, is_of_head_request};
 use crate::h1::request::{Decided, Request, RequestError, decide};
 use crate::h1::target::{TargetError, has_dot_segments, resolve_dot_segments};
 use crate::net::buffer::Buffer;
@@ -64,16 +64,16 @@ pub(super) fn prepare(
     about: &mut About,
 ) -> Result<Prepared, Refusal> {
     let bytes = head;
-    let unknown = |error, is_head| {
-        let has_origin = has_origin_line(bytes);
+    let unknown = |error| {
+        let (has_origin, is_head) = (has_origin_line(bytes), is_of_head_request(bytes));
         Refusal { why: Why::Error(refused(error)), request: None, is_head, has_origin }
     };
     let limits = &context.snapshot.limits.head;
     let len = head.len();
-    let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into(), false))?;
+    let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into()))?;
     recorder.method(head.method);
     let is_head = head.method == b"HEAD";
-    let decided = decide(&head).map_err(|error| unknown(error, is_head))?;
+    let decided = decide(&head).map_err(unknown)?;
     let request = decided.request;
     let has_origin = request.has_origin;
     let known = |why| Refusal { why, request: Some(request), is_head, has_origin };

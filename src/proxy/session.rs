@@ -2,7 +2,7 @@
 
 use crate::deadline::{Alarm, Deadline, Halt, Timer};
 use crate::error::{Cause, DialFailure, ExchangeError, Peer};
-use crate::h1::head::{HeadReader, HeadSpan, has_origin_line};
+use crate::h1::head::{HeadReader, HeadSpan, has_origin_line, is_of_head_request};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::inbox::Fill;
 use crate::net::transport::{Peek, Transport};
@@ -81,8 +81,11 @@ impl Session {
                     Ok(None) => Next::End,
                     // Nobody knows where another request would begin.
                     Err(error) => {
-                        let for_page = has_origin_line(self.client.inbox.bytes());
-                        self.answer_error(&error, None, Manner { for_page, ..Manner::CLOSE }).await
+                        let begun = self.client.inbox.bytes();
+                        let (for_page, head_only) =
+                            (has_origin_line(begun), is_of_head_request(begun));
+                        let manner = Manner { for_page, head_only, ..Manner::CLOSE };
+                        self.answer_error(&error, None, manner).await
                     }
                 };
                 match next {

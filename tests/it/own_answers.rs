@@ -94,6 +94,10 @@ async fn the_answer_to_head_tells_the_length_and_sends_no_content() {
         ("no host", "HEAD /gpt/x HTTP/1.1\r\n", 400),
         ("a bad length", "HEAD /gpt/x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n", 400),
         ("an unknown expectation", "HEAD /gpt/x HTTP/1.1\r\nHost: a\r\nExpect: x\r\n", 417),
+        ("a bad field", "HEAD /gpt/x HTTP/1.1\r\nHost : a\r\n", 400),
+        ("a bad line", "\r\nHEAD /gpt/x\r\n", 400),
+        ("another version", "HEAD /gpt/x HTTP/2.0\r\nHost: a\r\n", 505),
+        ("a bare LF", "HEAD /gpt/x HTTP/1.1\r\nHost: a\n", 400),
     ] {
         println!("case: {label}");
         let mut client = rig.client(format!("{request}Connection: close\r\n\r\n")).await;

@@ -15,6 +15,8 @@ pub(super) const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 10
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) is_head: bool,
+    /// Its head is whole.
+    pub(super) is_known: bool,
     /// Nothing, if we answer it ourselves.
     pub(super) forwarded: Option<Forwarded>,
     /// Nothing, while a part is missing or where something is wrong.
@@ -43,15 +45,21 @@ impl Asked {
     }
 }
 
+/// Whether a request is a HEAD by its first word, whatever comes next.
+fn begins_head(sent: &[u8]) -> bool {
+    let blank = sent.chunks(2).take(4).take_while(|it| it == b"\r\n").count() * 2;
+    sent[blank..].starts_with(b"HEAD ")
+}
+
 /// The requests in what a client sent, up to the last behind which no other can be one.
 pub(super) fn asked(sent: &[u8]) -> Vec<Asked> {
     const REPEATABLE: [&[u8]; 5] = [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"];
     let (mut asked, mut at) = (Vec::new(), 0);
     loop {
         let head = match naive::request_head(&sent[at..], naive_limits(HEADS)) {
-            Verdict::Partial => return asked,
+            Verdict::Partial if !begins_head(&sent[at..]) => return asked,
             Verdict::Whole(head) => Some(head),
-            Verdict::Bad => None,
+            Verdict::Partial | Verdict::Bad => None,
         };
         let facts = head.as_ref().and_then(model::facts);
         let body_start = at + head.as_ref().map_or(0, |it| it.end);
@@ -61,7 +69,8 @@ pub(super) fn asked(sent: &[u8]) -> Vec<Asked> {
         let goes_on = facts.is_some_and(|(_, facts)| facts.persists && !facts.offers_websocket);
         let goes_on = goes_on && body.is_some();
         asked.push(Asked {
-            is_head: head.as_ref().is_some_and(|it| it.method() == b"HEAD"),
+            is_head: begins_head(&sent[at..]),
+            is_known: head.is_some(),
             forwarded: head.as_ref().and_then(model::forwarded),
             body,
             end,
