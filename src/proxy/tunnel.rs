@@ -23,6 +23,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 
 /// Passes bytes on until both directions have ended. Whenever they have not, also when this is
@@ -231,18 +232,15 @@ impl LastBytes {
         let Some(delivery) = &mut self.delivery else { return Poll::Ready(()) };
         way.begin(cx, from, to);
         let mut room = way.poll_room(cx, to);
-        for _ in 0..READS_PER_TURN {
-            if !(self.is_read && way.state == WayState::Open && matches!(room, Poll::Ready(Ok(()))))
-            {
-                break;
+        // It is broken, so there is an end to what it has sent, and the runtime ends long turns.
+        while self.is_read && way.state == WayState::Open && matches!(room, Poll::Ready(Ok(()))) {
+            match way.poll_read(cx, from, to) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending if !has_budget_remaining() => return Poll::Pending,
+                // Whatever else it says now is no end in order, not even an end.
+                Poll::Pending | Poll::Ready(Err(_)) => self.is_read = false,
             }
-            // Whatever else it says now is no end in order, not even an end.
-            self.is_read = matches!(way.poll_read(cx, from, to), Poll::Ready(Ok(())));
             room = way.poll_room(cx, to);
-        }
-        if self.is_read && way.state == WayState::Open && matches!(room, Poll::Ready(Ok(()))) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
         }
         let _ = ready!(delivery.poll_acknowledged(cx, room, &to.transport, alarm));
         self.delivery = None;

@@ -1,7 +1,20 @@
 //! Opaque bytes behind an upgrade: both ends of both directions.
 
-use super::bench::{SOCKET, SWITCH, log_of, run, settle, words};
-use crate::net::memory::End;
+use super::bench::{SOCKET, SWITCH, log_of, run, seconds, settle, words};
+use crate::deadline::{Alarm, Timeouts};
+use crate::error::{ExchangeError, Peer};
+use crate::net::memory::{End, MemoryStream};
+use crate::net::tcp::MeteredTcp;
+use crate::proxy::context::Drain;
+use crate::proxy::side::Side;
+use crate::proxy::tunnel::tunnel;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::coop::poll_proceed;
+use tokio::time::sleep;
 
 #[test]
 fn the_end_of_one_direction_of_a_tunnel_is_passed_on_and_the_other_goes_on() {
@@ -84,4 +97,47 @@ fn bytes_behind_an_offer_to_switch_wait_for_the_switch_and_those_behind_it_come_
         bench.over().await;
     });
     assert_eq!(log, ["101 switched"]);
+}
+
+/// The runtime lets a task do so much at a time, and then finds nothing ready for it.
+#[tokio::test(start_paused = true)]
+async fn what_a_broken_side_has_sent_arrives_although_the_task_has_had_its_turn() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let upstream = Side::new(listener.accept().await.unwrap().0.into());
+    let (near, mut reader) = MemoryStream::pair(64);
+    let tunnelling = in_every_other_turn(Side::new(near.into()), upstream);
+    let reading = async {
+        let mut into = [0; 64];
+        far.write_all(&[b'x'; 1000]).await.unwrap();
+        let mut got = poll_fn(|cx| reader.poll_read(cx, &mut into)).await.unwrap();
+        // Behind what the relay holds, so that it is not read before the break is seen.
+        far.write_all(&[b'y'; 1000]).await.unwrap();
+        MeteredTcp::new(far).reset_on_close(true);
+        sleep(seconds(2)).await;
+        while let Ok(len) = poll_fn(|cx| reader.poll_read(cx, &mut into)).await {
+            got += len;
+            // So that the next bytes are taken in a turn that is over already.
+            sleep(seconds(1)).await;
+        }
+        got
+    };
+    let (result, got) = tokio::join!(biased; tunnelling, reading);
+    assert_eq!((result.unwrap_err().peer, got), (Peer::Upstream, 2000));
+}
+
+/// A tunnel whose task has done all that it may when it is polled, every other time.
+async fn in_every_other_turn(mut client: Side, mut upstream: Side) -> Result<(), ExchangeError> {
+    let (timeouts, drain, mut alarm) = (Timeouts::default(), Drain::default(), Alarm::default());
+    let mut tunnelled =
+        pin!(tunnel(&mut client, &mut upstream, &timeouts, &drain, &mut alarm, |_, _| {}));
+    let mut is_spent = false;
+    poll_fn(|cx| {
+        is_spent = !is_spent;
+        while is_spent && let Poll::Ready(progress) = poll_proceed(cx) {
+            progress.made_progress();
+        }
+        tunnelled.as_mut().poll(cx)
+    })
+    .await
 }
