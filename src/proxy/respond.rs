@@ -105,8 +105,9 @@ impl Session {
     /// client's kernel has everything.
     pub(super) async fn cut(&mut self, error: &ExchangeError) {
         let mut patience = patience(&self.context.snapshot.timeouts);
-        if matches!(error.cause, Cause::Gone | Cause::Timeout(Timer::ToClientWrite)) {
-            // Nobody is waited for who looks like having left, or has had the time already.
+        if matches!(error.cause, Cause::Timeout(Timer::ToClientWrite)) {
+            // It has had the time already. A client that has left has not: if it has indeed, its
+            // kernel takes nothing and says so, and if it has ended its direction alone, it reads.
             patience.gap = Duration::ZERO;
         }
         let resets = self.client.transport.only_its_end_tells();
