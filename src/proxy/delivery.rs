@@ -56,10 +56,10 @@ impl Delivery {
         transport: &Transport,
         alarm: &mut Alarm,
     ) -> Poll<Result<(), Undelivered>> {
+        self.note_taken(transport);
         if let Poll::Ready(drained) = drained {
             return Poll::Ready(drained.map_err(|_| Undelivered));
         }
-        self.note_taken(transport);
         alarm.poll(cx, self.since + self.patience.gap).map(|()| Err(Undelivered))
     }
 
@@ -101,5 +101,29 @@ impl Delivery {
         if taken != self.taken {
             (self.taken, self.since) = (taken, Instant::now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::memory::MemoryStream;
+    use std::future::poll_fn;
+    use std::io::IoSlice;
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_what_is_on_its_way_begins_when_the_socket_has_taken_the_last_of_it() {
+        let (near, _far) = MemoryStream::pair(64);
+        let mut transport = Transport::from(near);
+        let (gap, blind) = (Duration::from_secs(60), Duration::from_secs(2));
+        let mut delivery = Delivery::new(&transport, Patience { gap, blind });
+        sleep(Duration::from_secs(10)).await;
+        let taken = poll_fn(|cx| {
+            let _ = transport.poll_write(cx, &[IoSlice::new(b"last")]);
+            delivery.poll_taken(cx, Poll::Ready(Ok(())), &transport, &mut Alarm::default())
+        });
+        assert_eq!(taken.await, Ok(()));
+        assert_eq!(delivery.since, Instant::now());
     }
 }
