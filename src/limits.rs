@@ -109,8 +109,8 @@ pub const CONTENT_RANGES_MAX: usize = 62;
 /// Most bytes of a request that are kept in case it has to be sent again. Bodies without images
 /// fit; what does not fit is not repeated.
 pub const REPLAY_BYTES_MAX: usize = 256 * 1024;
-/// Most bytes that one worker keeps for that in all. A request keeps its bytes until the first
-/// byte of its answer, and a thousand models may think at once.
+/// Most bytes that one worker keeps for that in all. A request keeps its bytes until the head
+/// of its answer is here, and a thousand models may think at once.
 pub const REPLAY_BYTES_OF_WORKER_MAX: usize = 4 * 1024 * 1024;
 
 /// Most bytes of pipelined requests, or of a body without an upstream yet, that are read ahead.

@@ -67,12 +67,13 @@ impl<'a> Guide<'a> {
 }
 
 impl Download {
-    pub(super) fn new(client: &Side) -> Self {
+    pub(super) fn new(client: &Side, upstream: &Side) -> Self {
         Self {
             state: State::Head(HeadReader::for_response()),
             clock: IdleClock::default(),
             taken: client.transport.written(),
-            untouched: true,
+            // The beginning of an answer may be here that was not taken for one before.
+            untouched: upstream.inbox.bytes().is_empty(),
             idle_limit: false,
         }
     }

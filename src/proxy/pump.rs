@@ -51,7 +51,7 @@ pub(super) fn pump<'s>(
     upload: &'s mut Upload,
     prepared: &'s mut Prepared,
 ) -> impl Future<Output = Result<Pumped, PumpError>> + 's {
-    let download = Download::new(&session.client);
+    let download = Download::new(&session.client, upstream);
     let mut pump = Pump { session, upstream, upload, download, prepared };
     poll_fn(move |cx| {
         pump.poll(cx).map_err(|error| PumpError {

@@ -93,25 +93,27 @@ fn a_408_that_can_be_about_the_request_is_its_answer() {
     });
 }
 
+/// Two clients and two connections to the upstream, all idle; the last one is used next.
+async fn idle(bench: &Bench) -> ([Wire; 2], [Wire; 2]) {
+    let mut clients = [bench.client(), bench.client()];
+    for client in &mut clients {
+        client.send(GET).await;
+    }
+    let mut upstreams = [bench.upstream().await, bench.upstream().await];
+    for (client, upstream) in clients.iter_mut().zip(&mut upstreams) {
+        upstream.read().await;
+        upstream.send(EMPTY).await;
+        assert_eq!(client.read().await, EMPTY);
+    }
+    sleep(seconds(10)).await;
+    (clients, upstreams)
+}
+
 #[test]
 fn after_a_connection_died_without_a_word_those_that_were_idle_as_long_carry_nothing() {
     let log = run(async |bench| {
-        let mut clients = [bench.client(), bench.client()];
-        let mut upstreams = Vec::new();
-        for client in &mut clients {
-            client.send(GET).await;
-            let mut upstream = bench.upstream().await;
-            upstream.read().await;
-            upstreams.push(upstream);
-        }
-        for (client, upstream) in clients.iter_mut().zip(&mut upstreams) {
-            upstream.send(EMPTY).await;
-            assert_eq!(client.read().await, EMPTY);
-        }
-        sleep(seconds(12)).await;
-        let [first, second] = &mut clients;
+        let ([mut first, mut second], [_, mut dead]) = idle(bench).await;
         first.send(POST).await;
-        let dead = &mut upstreams[1];
         assert_eq!(dead.read().await, POST_UP, "used last");
         dead.end(End::Reset);
         assert!(first.read().await.starts_with("HTTP/1.1 502 "), "it may have been seen");
@@ -122,4 +124,23 @@ fn after_a_connection_died_without_a_word_those_that_were_idle_as_long_carry_not
         assert_eq!(second.read().await, EMPTY);
     });
     assert_eq!(log[2..], ["502 answered upstream upstream_closed_early", "200 completed"]);
+}
+
+#[test]
+fn a_connection_that_breaks_behind_a_408_has_not_died_without_a_word() {
+    let log = run(async |bench| {
+        let ([mut first, mut second], [mut other, mut used]) = idle(bench).await;
+        first.send(POST).await;
+        assert_eq!(used.read().await, POST_UP, "used last");
+        sleep(seconds(2)).await;
+        used.send("HTTP/1.1 408 x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n").await;
+        assert!(first.read().await.starts_with("HTTP/1.1 408 "));
+        used.end(End::Reset);
+        settle().await;
+        second.send(POST).await;
+        assert_eq!(other.read().await, POST_UP);
+        other.send(EMPTY).await;
+        assert_eq!(second.read().await, EMPTY);
+    });
+    assert_eq!(log[2..], ["408 aborted upstream upstream_closed_early", "200 completed"]);
 }
