@@ -66,6 +66,7 @@ async fn all_that_came_of_a_response_arrives_however_late_it_is_read_and_is_know
 
 async fn check_response(stage: &Stage, body: &Body, how: Leave, reader: Reader, index: usize) {
     let case = format!("{stage:?}, body {index}, {how:?}, {reader:?}");
+    let lines_before = stage.relay.log_lines().len();
     let (mut client, mut upstream) = stage.begin(body.request).await;
     let name = format!(" client=127.0.0.1:{} ", client.local_port());
     let sending = async {
@@ -87,7 +88,7 @@ async fn check_response(stage: &Stage, body: &Body, how: Leave, reader: Reader, 
     assert!(PATTERN.starts_with(&content), "{case}: other bytes");
     if how == Leave::Reset {
         // The upstream's kernel has thrown away what it had not sent: what there was is logged.
-        let line = own_line(stage, &name).await;
+        let line = own_line(stage, &name, lines_before).await;
         assert_eq!(number(&line, " to_client="), content.len(), "{case}: {line}");
     } else {
         assert_eq!(content.len(), MUCH, "{case}");
@@ -100,15 +101,19 @@ async fn check_response(stage: &Stage, body: &Body, how: Leave, reader: Reader, 
     assert_eq!(end, want, "{case}");
 }
 
-/// The line of the exchange of the client whose address is `name`.
-async fn own_line(stage: &Stage, name: &str) -> String {
+/// The line of the exchange of the client whose address is `name`, which others have had before.
+async fn own_line(stage: &Stage, name: &str, lines_before: usize) -> String {
     loop {
-        let lines = stage.relay.log_lines();
-        if let Some(line) = lines.into_iter().find(|line| line.contains(name)) {
+        let mut lines = stage.relay.log_lines().into_iter().skip(lines_before);
+        if let Some(line) = lines.find(|line| is_aborted(line, name)) {
             return line;
         }
         settle(stage).await;
     }
+}
+
+fn is_aborted(line: &str, name: &str) -> bool {
+    line.contains(name) && line.contains(" end=\"aborted\"")
 }
 
 fn number(line: &str, name: &str) -> usize {
@@ -175,6 +180,7 @@ async fn all_that_came_of_a_tunnel_arrives_before_it_is_reset() {
 
 async fn check_tunnel(passage: &Passage, is_up: bool, how: Leave, reader: Reader) {
     let case = format!("{passage:?}, up: {is_up}, {how:?}, {reader:?}");
+    let lines_before = passage.relay.log_lines().len();
     let (mut client, mut upstream) = passage.open().await;
     client.send("x").await;
     upstream.read_exactly(1).await;
@@ -192,7 +198,7 @@ async fn check_tunnel(passage: &Passage, is_up: bool, how: Leave, reader: Reader
     assert!(PATTERN.starts_with(&bytes), "{case}: other bytes");
     if how == Leave::Reset {
         let name = if is_up { " to_upstream=" } else { " to_client=" };
-        let line = line_of(passage, &client_name).await;
+        let line = line_of(passage, &client_name, lines_before).await;
         // The first byte of the client's was read before.
         assert_eq!(number(&line, name), bytes.len() + usize::from(is_up), "{case}: {line}");
     } else {
@@ -201,11 +207,11 @@ async fn check_tunnel(passage: &Passage, is_up: bool, how: Leave, reader: Reader
     assert_eq!(end, End::Reset, "{case}");
 }
 
-/// The line of the connection of the client whose address is `name`.
-async fn line_of(passage: &Passage, name: &str) -> String {
+/// The line of the connection of the client whose address is `name`, which others have had before.
+async fn line_of(passage: &Passage, name: &str, lines_before: usize) -> String {
     loop {
-        let lines = passage.relay.log_lines();
-        if let Some(line) = lines.into_iter().find(|line| line.contains(name)) {
+        let mut lines = passage.relay.log_lines().into_iter().skip(lines_before);
+        if let Some(line) = lines.find(|line| is_aborted(line, name)) {
             return line;
         }
         pass_others(passage).await;
