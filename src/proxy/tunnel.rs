@@ -396,3 +396,24 @@ impl Way {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::memory::MemoryStream;
+
+    #[tokio::test]
+    async fn of_a_tunnel_whose_peer_has_vanished_only_the_other_one_is_waited_for() {
+        let ((near, _client), (far, _upstream)) = (MemoryStream::pair(9), MemoryStream::pair(9));
+        let (client, upstream) = (&mut Side::new(near.into()), &mut Side::new(far.into()));
+        let ends = Ends { client, upstream, are_over: false };
+        let waits = |peer, kind: ErrorKind| {
+            let error = ExchangeError::io(peer, &kind.into());
+            let leaving = Leaving::begin(error, &ends, &Timeouts::default());
+            [&leaving.up, &leaving.down].map(|last| last.delivery.is_some())
+        };
+        assert_eq!(waits(Peer::Client, ErrorKind::TimedOut), [true, false]);
+        assert_eq!(waits(Peer::Upstream, ErrorKind::TimedOut), [false, true]);
+        assert_eq!(waits(Peer::Upstream, ErrorKind::UnexpectedEof), [true, true]);
+    }
+}
