@@ -20,6 +20,8 @@ const REQUEST_BYTES: usize = HEADER_BYTES + 8 + SOCKET_ID_BYTES;
 /// Which timer runs, and how often what it is about has been sent again.
 const TIMER_AT: usize = HEADER_BYTES + 2;
 const TIMER_RETRANSMIT: u8 = 1;
+/// Of a window that is shut, or where there is no way to the peer at all: probes not answered.
+const TIMER_PROBE: u8 = 4;
 const ID_AT: usize = HEADER_BYTES + 4;
 const WRITE_QUEUE_AT: usize = ID_AT + SOCKET_ID_BYTES + 8;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -33,8 +35,8 @@ const ENDS_BYTES: usize = 2 + 2 + 16 + 16;
 pub struct SendQueue {
     /// So many bytes.
     pub bytes: u64,
-    /// The first of them are sent again, because no acknowledgement came in time. Not so where the
-    /// peer keeps its window shut.
+    /// The first of them are sent again, because no acknowledgement came in time. Where the peer
+    /// keeps its window shut: it answers no probe.
     pub is_sent_again: bool,
 }
 
@@ -101,7 +103,13 @@ fn read_reply(reply: &[u8], id: &[u8; SOCKET_ID_BYTES]) -> Option<SendQueue> {
     let queue = reply.get(WRITE_QUEUE_AT..WRITE_QUEUE_AT + 4)?;
     let bytes = u32::from_ne_bytes(queue.try_into().ok()?).into();
     let [timer, times] = *reply.get(TIMER_AT..TIMER_AT + 2)? else { return None };
-    Some(SendQueue { bytes, is_sent_again: timer == TIMER_RETRANSMIT && times > 0 })
+    let is_sent_again = match timer {
+        TIMER_RETRANSMIT => times > 0,
+        // One may just be on its way.
+        TIMER_PROBE => times > 1,
+        _ => false,
+    };
+    Some(SendQueue { bytes, is_sent_again })
 }
 
 #[cfg(test)]
@@ -184,10 +192,12 @@ mod tests {
         reply[WRITE_QUEUE_AT..].copy_from_slice(&42_u32.to_ne_bytes());
         for (timer, times, is_sent_again) in [
             (0, 0, false),
-            // A first one, a later one, a probe of a shut window.
+            (2, 3, false),
             (TIMER_RETRANSMIT, 0, false),
             (TIMER_RETRANSMIT, 1, true),
-            (4, 3, false),
+            (TIMER_PROBE, 0, false),
+            (TIMER_PROBE, 1, false),
+            (TIMER_PROBE, 2, true),
         ] {
             reply[TIMER_AT..TIMER_AT + 2].copy_from_slice(&[timer, times]);
             let queue = SendQueue { bytes: 42, is_sent_again };
