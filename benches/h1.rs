@@ -7,12 +7,12 @@
 //! operations and once for twice as many, and the difference is the operations' alone.
 
 use bytes::BytesMut;
+use narrows::gateway::exchange::{Exchange, FinalResponse, Verdict};
+use narrows::gateway::request::{Decided, decide};
+use narrows::gateway::rewrite::{NewTarget, put_final_head, put_request_head};
 use narrows::h1::body::BodyReader;
-use narrows::h1::exchange::{Exchange, FinalResponse, Verdict};
-use narrows::h1::forward::{NewTarget, put_final_head, put_request_head};
 use narrows::h1::framing::BodyLength;
 use narrows::h1::head::{HeadLimits, HeadReader, RequestHead, ResponseHead};
-use narrows::h1::request::{Decided, decide};
 use narrows::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
 use std::env;
 use std::error::Error;

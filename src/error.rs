@@ -14,10 +14,10 @@ mod rule;
 mod tls;
 
 use crate::deadline::{Halt, Timer};
+use crate::gateway::exchange::ResponseError;
+use crate::gateway::request::RequestError;
 use crate::h1::chunked::ChunkError;
-use crate::h1::exchange::ResponseError;
 use crate::h1::head::HeadError;
-use crate::h1::request::RequestError;
 use std::io;
 
 use answer::{

@@ -4,7 +4,7 @@ use super::problem::{Origin, Problems, quoted};
 use super::url::{Endpoint, Host};
 use super::value::{Family, Invalid, Mode, ProxyVersion, Value};
 use super::{Config, ListenerConfig, NamedFile, also_at};
-use crate::route::NamePattern;
+use crate::gateway::route::NamePattern;
 use std::fmt;
 use std::str::FromStr;
 

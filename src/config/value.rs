@@ -6,7 +6,7 @@
 //! Not here: upstream URLs and their parts (`url`).
 
 use super::problem::{nearest, quoted};
-pub use crate::net::proxy_protocol::Version as ProxyVersion;
+pub use crate::preface::proxy_header::Version as ProxyVersion;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;

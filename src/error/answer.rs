@@ -3,9 +3,9 @@
 //! Not here: which error gets which (`error`), and how an answer is written (`h1::encode`).
 
 use crate::deadline::Timer;
+use crate::gateway::request::RequestError;
 use crate::h1::framing::FramingError;
 use crate::h1::head::HeadError;
-use crate::h1::request::RequestError;
 use crate::h1::target::TargetError;
 
 /// What the client is told.

@@ -1,9 +1,9 @@
 //! What is wrong with the beginning of a connection: [`OpeningError`].
 
 use super::{TlsFault, rule};
-use crate::net::proxy_protocol::ProxyHeaderError;
-use crate::tls::alert::Alert;
-use crate::tls::client_hello::HelloError;
+use crate::preface::alert::Alert;
+use crate::preface::client_hello::HelloError;
+use crate::preface::proxy_header::ProxyHeaderError;
 
 /// Why a connection is refused before anybody was chosen to answer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

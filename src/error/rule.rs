@@ -1,14 +1,14 @@
 //! The rule that a malformed message broke, as the word of `reason` in the log. Fixed words:
 //! nothing of what the peer sent is among them.
 
+use crate::gateway::exchange::ResponseError;
+use crate::gateway::request::RequestError;
 use crate::h1::chunked::ChunkError;
-use crate::h1::exchange::ResponseError;
 use crate::h1::framing::FramingError;
 use crate::h1::head::HeadError;
-use crate::h1::request::RequestError;
 use crate::h1::target::TargetError;
-use crate::net::proxy_protocol::ProxyHeaderError;
-use crate::tls::client_hello::HelloError;
+use crate::preface::client_hello::HelloError;
+use crate::preface::proxy_header::ProxyHeaderError;
 
 pub(super) fn of_request(error: RequestError) -> &'static str {
     match error {

@@ -2,10 +2,10 @@
 
 use super::oracle;
 use crate::config::{Config, WARM_RANGE, WORKERS_RANGE};
+use crate::gateway::request::decide;
+use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::h1::authority::Authority;
-use crate::h1::forward::{NewTarget, put_request_head};
 use crate::h1::head::RequestHead;
-use crate::h1::request::decide;
 use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use bytes::BytesMut;
 use std::path::Path;

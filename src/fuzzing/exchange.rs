@@ -4,11 +4,11 @@ use super::heads::naive_limits;
 use super::model::{self, Facts};
 use super::naive::{self, Head, Length};
 use crate::config::Limits;
+use crate::gateway::exchange::{Exchange, Fate, Verdict};
+use crate::gateway::request::decide;
 use crate::h1::body::BodyWriter;
-use crate::h1::exchange::{Exchange, Fate, Verdict};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{HeadReader, RequestHead, ResponseHead};
-use crate::h1::request::decide;
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
 /// A request head, and then what happens, in order: response heads; `.`, the request was

@@ -6,13 +6,13 @@ use super::model::{self, routes};
 use super::naive::{self, Verdict};
 use super::oracle;
 use crate::config::Limits;
+use crate::gateway::exchange::{Exchange, Verdict as Decision};
+use crate::gateway::request::{Request, decide};
+use crate::gateway::rewrite::reference::{Site, View};
+use crate::gateway::rewrite::{NewTarget, put_final_head, put_interim_head, put_request_head};
 use crate::h1::body::{BodyReader, BodyWriter};
-use crate::h1::exchange::{Exchange, Verdict as Decision};
-use crate::h1::forward::{NewTarget, put_final_head, put_interim_head, put_request_head};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{HeadReader, RequestHead, ResponseHead};
-use crate::h1::reference::{Site, View};
-use crate::h1::request::{Request, decide};
 use crate::h1::target::{has_dot_segments, resolve_dot_segments};
 use bytes::BytesMut;
 

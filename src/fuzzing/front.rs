@@ -3,8 +3,8 @@
 
 use super::arrival::arrivals;
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
-use crate::net::proxy_protocol::{Header, Version, encode, read};
-use crate::tls::client_hello::{HelloError, HelloReader, Look};
+use crate::preface::client_hello::{HelloError, HelloReader, Look};
+use crate::preface::proxy_header::{Header, Version, encode, read};
 use bytes::BytesMut;
 use tokio_rustls::rustls::server::Acceptor;
 

@@ -3,16 +3,16 @@
 use super::arrival::arrivals;
 use super::naive::{self, Verdict};
 use super::oracle;
+use crate::gateway::request::decide;
+use crate::gateway::rewrite::put_trailers;
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
 use crate::h1::encode::ChunkHeader;
 use crate::h1::field::FieldSection;
-use crate::h1::forward::put_trailers;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{
     HeadError, HeadLimits, HeadReader, HeadSpan, RequestHead, ResponseHead, Version, parse_trailers,
 };
-use crate::h1::request::decide;
 use crate::h1::target::RequestTarget;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 use bytes::BytesMut;

@@ -3,11 +3,11 @@
 
 use super::naive::{self, Field, Head, Length};
 use super::target::naive_resolve;
+use crate::gateway::route::{Route, RouteTable};
 use crate::h1::authority::Authority;
 use crate::h1::client_info::FAMILIES;
 use crate::h1::target::{RequestTarget, resolve_dot_segments, split_query};
 use crate::limits::CONNECTION_OPTIONS_MAX;
-use crate::route::{Route, RouteTable};
 
 /// The routes of the fuzzed relays: one inside of the other, to different hosts.
 const ROUTES: [(&str, &str, &str); 2] =

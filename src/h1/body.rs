@@ -5,7 +5,7 @@
 //! stands before and behind content on the other side. Framing is never copied from one side to
 //! the other: content ranges of one read leave as one chunk of ours.
 //!
-//! Not here: deciding which framing applies (`h1::framing`), trailer filtering (`h1::forward`).
+//! Not here: which framing applies (`h1::framing`), and filtering trailers (`gateway::rewrite`).
 
 use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
 use crate::h1::encode::ChunkHeader;

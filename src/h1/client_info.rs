@@ -7,7 +7,7 @@
 //!
 //! CGI and its heirs read `_` as `-`, so both are one here.
 //!
-//! Not here: what becomes of such a field (`h1::forward`).
+//! Not here: what becomes of such a field (`gateway::rewrite`).
 
 /// Names, and those among them that are not meant. `*` stands for any end.
 pub type Family = (&'static str, &'static [&'static str]);

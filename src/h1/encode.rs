@@ -1,6 +1,6 @@
 //! Writing: decimal numbers, chunk headers, and the responses that are our own.
 //!
-//! Not here: heads that are passed on with changes (`h1::forward`).
+//! Not here: heads that are passed on with changes (`gateway::rewrite`).
 
 use bytes::{BufMut, BytesMut};
 

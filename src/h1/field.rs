@@ -6,7 +6,7 @@
 //! [`FieldId`], found once while parsing; all others are just bytes.
 //!
 //! Not here: splitting bytes into lines (`h1::head`), and what happens to which field
-//! (`h1::framing`, `h1::exchange`, `h1::forward`).
+//! (`h1::framing`, `gateway::exchange`, `gateway::rewrite`).
 
 use super::client_info::{is_client_info, reads_as};
 use super::token::list_elements;

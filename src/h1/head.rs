@@ -8,7 +8,7 @@
 //! lines in front, a target beyond ASCII, a status outside 100 to 599. What it throws away and we
 //! keep: a reason phrase beyond ASCII, and where each line began and ended.
 //!
-//! Not here: what the fields mean (`h1::framing`, `h1::exchange`), the target's form
+//! Not here: what the fields mean (`h1::framing`, `gateway::exchange`), the target's form
 //! (`h1::target`), the names of the errors (`h1::head_error`).
 
 use super::field::{FieldId, FieldLine, FieldSection};

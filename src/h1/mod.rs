@@ -5,28 +5,20 @@
 //!
 //! Bottom-up: [`token`], [`lines`] and [`field`] are the alphabet; [`target`], [`disguise`] and
 //! [`authority`] say where a request wants to go; [`head`] finds and parses heads; [`framing`]
-//! decides how long a body is; [`request`] is what a request asks for; [`chunked`] and [`body`]
-//! walk through bodies; [`exchange`] is the state of a request and its response; [`forward`] is
-//! what a gateway changes, [`mod@reference`] and [`cookie`] where an upstream names its own paths;
-//! [`encode`] writes.
+//! decides how long a body is; [`chunked`] and [`body`] walk through bodies; [`encode`] writes.
 
 pub mod authority;
 pub mod body;
 pub mod chunked;
 pub mod client_info;
-pub mod cookie;
 pub mod disguise;
 pub mod encode;
-pub mod exchange;
 pub mod field;
 mod field_line;
-pub mod forward;
 pub mod framing;
 pub mod head;
 mod head_error;
 pub mod lines;
-pub mod reference;
-pub mod request;
 pub mod start_line;
 pub mod target;
 pub mod token;

@@ -8,7 +8,7 @@
 //! It is strict about bytes: a target is visible ASCII without `#`. It is lenient about the ones
 //! that RFC 3986 wants encoded, such as `|` or `"`: clients do send them, and they delimit nothing.
 //!
-//! Not here: which upstream serves a path (`route`).
+//! Not here: which upstream serves a path (`gateway::route`).
 
 use super::authority::Authority;
 use super::disguise::hides_parent;

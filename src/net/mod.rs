@@ -8,7 +8,6 @@ pub mod inbox;
 pub mod listen;
 pub mod memory;
 pub mod outbox;
-pub mod proxy_protocol;
 pub mod splice;
 pub mod tcp;
 pub mod tls_stream;

@@ -2,11 +2,12 @@
 
 use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError, Peer};
+use crate::gateway::exchange::{Exchange, ResponseError, Verdict, may_tell_an_idle_limit};
+use crate::gateway::rewrite::reference::View;
+use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head};
+use crate::gateway::route::Route;
 use crate::h1::body::{BodyReader, BodyWriter};
-use crate::h1::exchange::{Exchange, ResponseError, Verdict, may_tell_an_idle_limit};
-use crate::h1::forward::{put_final_head, put_interim_head, put_switch_head};
 use crate::h1::head::{HeadLimits, HeadReader, ResponseHead};
-use crate::h1::reference::View;
 use crate::net::inbox::Fill;
 use crate::ops::date::with_date;
 use crate::proxy::context::About;
@@ -14,7 +15,6 @@ use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
 use crate::proxy::pump::Pumped;
 use crate::proxy::record::Recorder;
 use crate::proxy::side::{GONE, Side};
-use crate::route::Route;
 use std::task::{Context, Poll};
 
 /// The state of the way down.

@@ -1,8 +1,8 @@
 //! The body of one direction, from the bytes of one read to one write.
 
+use crate::gateway::rewrite::put_trailers;
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::ChunkError;
-use crate::h1::forward::put_trailers;
 use crate::h1::head::{HeadError, parse_trailers};
 use crate::limits::TRAILER_FIELDS_MAX;
 use crate::net::buffer::Buffer;

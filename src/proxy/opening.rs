@@ -11,10 +11,10 @@ use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
 use crate::net::buffer::with_scratch;
-use crate::net::proxy_protocol::{self, Header, ProxyHeaderError};
 use crate::net::transport::Transport;
+use crate::preface::client_hello::{ClientHello, HelloReader, Look};
+use crate::preface::proxy_header::{self, Header, ProxyHeaderError};
 use crate::proxy::context::Client;
-use crate::tls::client_hello::{ClientHello, HelloReader, Look};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -81,7 +81,7 @@ fn poll_header(
         let room = &mut scratch[..PROXY_HEADER_BYTES_MAX];
         let len = ready!(transport.poll_peek(cx, room, *seen))?;
         let is_ended = len == *seen;
-        let header = match proxy_protocol::read(&room[..len]) {
+        let header = match proxy_header::read(&room[..len]) {
             Ok(Some(header)) => header,
             Ok(None) if !is_ended => {
                 *seen = len;
@@ -145,7 +145,7 @@ fn poll_hello(
     transport: &mut Transport,
     reader: &mut HelloReader,
     seen: &mut usize,
-) -> Poll<io::Result<Result<Look, crate::tls::client_hello::HelloError>>> {
+) -> Poll<io::Result<Result<Look, crate::preface::client_hello::HelloError>>> {
     with_scratch(|scratch| {
         let room = &mut scratch[..CLIENT_HELLO_BYTES_MAX];
         let len = ready!(transport.poll_peek(cx, room, *seen))?;

@@ -1,15 +1,15 @@
 //! Everything that can be decided about a request before an upstream is involved.
 
 use crate::error::{Cause, ExchangeError};
-use crate::h1::exchange::Exchange;
-use crate::h1::forward::{NewTarget, put_request_head};
+use crate::gateway::exchange::Exchange;
+use crate::gateway::request::{Decided, Request, RequestError, decide};
+use crate::gateway::rewrite::{NewTarget, put_request_head};
+use crate::gateway::route::Route;
 use crate::h1::head::{RequestHead, has_origin_line, is_of_head_request};
-use crate::h1::request::{Decided, Request, RequestError, decide};
 use crate::h1::target::{TargetError, has_dot_segments, resolve_dot_segments};
 use crate::net::buffer::Buffer;
 use crate::proxy::context::{About, Context};
 use crate::proxy::record::Recorder;
-use crate::route::Route;
 use std::borrow::Cow;
 
 /// A request that is ready to leave.

@@ -1,10 +1,11 @@
 //! One exchange, from a whole request head to the fate of both connections.
 
 use crate::error::{Answer, Cause, DialFailure, ExchangeError, Peer};
+use crate::gateway::exchange::{Exchange, Fate};
+use crate::gateway::request::{Method, Request};
+use crate::gateway::retry::{Acknowledged, Ended, TimedOut, Unanswered};
 use crate::h1::body::BodyReader;
-use crate::h1::exchange::{Exchange, Fate};
 use crate::h1::head::{HeadSpan, Version, parse_trailers};
-use crate::h1::request::{Method, Request};
 use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT, TRAILER_FIELDS_MAX};
 use crate::net::buffer::Buffer;
 use crate::net::outbox::Outbox;
@@ -17,7 +18,6 @@ use crate::proxy::side::Side;
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::upload::Upload;
 use crate::upstream::pool::Line;
-use crate::upstream::retry::{Acknowledged, Ended, TimedOut, Unanswered};
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::mem;

@@ -2,10 +2,10 @@
 
 use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError};
+use crate::gateway::exchange::Exchange;
+use crate::gateway::request::Request;
 use crate::h1::body::{BodyReader, BodyWriter};
-use crate::h1::exchange::Exchange;
 use crate::h1::framing::BodyLength;
-use crate::h1::request::Request;
 use crate::limits::IMPATIENCE_BYTES_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::inbox::Fill;

@@ -6,13 +6,10 @@
 //! what a client says before it is encrypted, and [`alert`] is what is answered then.
 
 pub mod acceptor;
-pub mod alert;
-pub mod client_hello;
 pub mod connector;
 pub mod contents;
 pub mod credential_error;
 pub mod credentials;
-pub mod host_name;
 mod offer;
 pub mod own;
 pub mod pem;

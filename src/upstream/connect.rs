@@ -9,9 +9,9 @@ use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::{Cause, DialFailure, ExchangeError, LookupFault, Peer, SocketError, Step};
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
-use crate::net::proxy_protocol::{self, Version};
 use crate::net::transport::Transport;
 use crate::ops::{dial_failed, dial_succeeded};
+use crate::preface::proxy_header::{self, Version};
 use crate::tls::connector;
 use crate::upstream::resolve::Names;
 use crate::upstream::resolver::Resolver;
@@ -76,7 +76,7 @@ impl NetworkDialer {
         // Only a connection that is no socket does not know where it arrived.
         let destination = destination.unwrap_or(source);
         let mut header = BytesMut::new();
-        proxy_protocol::encode(self.announces?, source, destination, &mut header);
+        proxy_header::encode(self.announces?, source, destination, &mut header);
         Some(header.freeze())
     }
 

@@ -12,7 +12,6 @@ mod keeper;
 pub mod pool;
 pub mod resolve;
 pub mod resolver;
-pub mod retry;
 pub mod standing;
 
 use crate::error::{Cause, DialFailure, ExchangeError, Peer};

@@ -1,10 +1,10 @@
 //! Tcp mode: who is waited for, for how long, and what a wait holds.
 
 use super::bench::{Manner, run, seconds, settle};
+use crate::gateway::route::NamePattern;
 use crate::limits::SILENCE_MAX;
 use crate::net::buffer::{Buffer, free_buffers};
 use crate::net::memory::End;
-use crate::route::NamePattern;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 

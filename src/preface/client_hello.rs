@@ -11,7 +11,7 @@
 //! neither the extension nor the name in it may come twice. It is no judge of versions, suites,
 //! keys or application protocols: whoever ends the TLS is.
 //!
-//! Not here: what follows from a name (`route`) and from an error (the drivers).
+//! Not here: what follows from a name (`gateway::route`) and from an error (the drivers).
 
 use super::alert::Alert;
 use super::host_name::host_name;

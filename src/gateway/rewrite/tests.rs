@@ -1,9 +1,9 @@
 use super::*;
-use crate::h1::exchange::{Exchange, Verdict};
+use crate::gateway::exchange::{Exchange, Verdict};
+use crate::gateway::request::decide;
+use crate::gateway::rewrite::reference::{Site, View};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{HeadLimits, RequestHead, ResponseHead, parse_trailers};
-use crate::h1::reference::{Site, View};
-use crate::h1::request::decide;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";

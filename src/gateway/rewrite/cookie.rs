@@ -10,9 +10,9 @@
 //!
 //! Not here: the Cookie field of requests, which passes as it is.
 
-use super::authority::Authority;
 use super::reference::{View, is_same_host};
-use super::token::trim_ows;
+use crate::h1::authority::Authority;
+use crate::h1::token::trim_ows;
 use core::ops::Range;
 use memchr::memchr;
 
@@ -126,7 +126,7 @@ fn cut_at_semicolon(bytes: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::h1::reference::Site;
+    use crate::gateway::rewrite::reference::Site;
 
     #[test]
     fn a_path_of_the_upstream_becomes_the_path_of_the_route() {

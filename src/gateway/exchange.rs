@@ -4,15 +4,15 @@
 //! [`Exchange`] is told what happened on either side and answers what follows: whether a response
 //! is passed on, how its body is framed on both sides, and which connections may be used again.
 //!
-//! Not here: bytes of heads (`h1::head`, `h1::forward`), bodies (`h1::body`), time.
+//! Not here: bytes of heads (`h1::head`, `gateway::rewrite`), bodies (`h1::body`), time.
 
+use crate::gateway::request::{Method, Request, persists};
 use crate::h1::body::BodyWriter;
 use crate::h1::field::FieldId;
 use crate::h1::framing::{
     BodyLength, FramingError, ResponseTo, announces_body, response_body_length,
 };
 use crate::h1::head::{HeadError, ResponseHead, Version};
-use crate::h1::request::{Method, Request, persists};
 use crate::h1::token::{list_elements, parse_decimal};
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
@@ -320,9 +320,9 @@ fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::request::decide;
     use crate::h1::head::HeadLimits;
     use crate::h1::head::RequestHead;
-    use crate::h1::request::decide;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
     const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

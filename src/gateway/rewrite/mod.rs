@@ -4,7 +4,7 @@
 //! copy. Changed lines keep their place and the case of their name. A head has been parsed
 //! strictly before it comes here, so a copied line cannot hold a second one.
 //!
-//! Not here: whether a message may be forwarded (`h1::request`, `h1::exchange`).
+//! Not here: whether a message may be forwarded (`gateway::request`, `gateway::exchange`).
 
 mod request;
 mod response;
@@ -12,10 +12,10 @@ mod response;
 pub use request::{NewTarget, put_request_head};
 pub use response::{put_final_head, put_interim_head, put_switch_head};
 
-use crate::h1::cookie::map_set_cookie;
+use crate::gateway::rewrite::cookie::map_set_cookie;
+use crate::gateway::rewrite::reference::{Pieces, View};
 use crate::h1::encode::put_decimal;
 use crate::h1::field::{FieldId, FieldLine, FieldSection};
-use crate::h1::reference::{Pieces, View};
 use crate::h1::token::list_elements;
 use crate::limits::CONNECTION_OPTIONS_MAX;
 use bytes::{BufMut, BytesMut};
@@ -150,5 +150,7 @@ fn put_all(out: &mut BytesMut, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.put_slice(part));
 }
 
+pub mod cookie;
+pub mod reference;
 #[cfg(test)]
 mod tests;

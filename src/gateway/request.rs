@@ -4,7 +4,7 @@
 //! A refusal here has touched no upstream and needs none. [`Request`] is small and owns nothing,
 //! so it outlives the bytes of the head.
 //!
-//! Not here: which status a refusal gets (`error`), and what is forwarded (`h1::forward`).
+//! Not here: which status a refusal gets (`error`), and what is forwarded (`gateway::rewrite`).
 
 use crate::h1::authority::Authority;
 use crate::h1::field::{FieldId, FieldSection};

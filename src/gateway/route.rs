@@ -10,7 +10,7 @@
 //! Not here: what becomes of the request-target (`h1::target`), and the checks on what the
 //! operator wrote (`config`).
 
-use crate::h1::reference::Site;
+use crate::gateway::rewrite::reference::Site;
 use std::sync::Arc;
 
 /// What happens to requests below one path.

@@ -2,7 +2,7 @@
 //!
 //! Only fatal ones, in plaintext: whoever sends one of these has no keys.
 //!
-//! Not here: which fault gets which alert (`tls::client_hello` and the drivers).
+//! Not here: which fault gets which alert (`preface::client_hello` and the drivers).
 
 /// Length of an alert's record.
 pub const RECORD_BYTES: usize = 7;

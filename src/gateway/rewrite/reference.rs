@@ -9,10 +9,10 @@
 //! The paths below the two prefixes are the same bytes, so a relative reference means the same
 //! on both sides, as long as it stays below them.
 //!
-//! Not here: which fields hold references (`h1::forward`), cookies (`h1::cookie`).
+//! Not here: which fields hold references (`gateway::rewrite`), and cookies (`cookie`).
 
-use super::authority::Authority;
-use super::target::{has_dot_segments, resolve_dot_segments};
+use crate::h1::authority::Authority;
+use crate::h1::target::{has_dot_segments, resolve_dot_segments};
 // The address parser alone; nothing here can open a socket.
 use core::net::Ipv6Addr;
 use core::str::FromStr;

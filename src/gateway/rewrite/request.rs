@@ -1,10 +1,10 @@
 //! The request head that the upstream gets.
 
 use super::{Edit, Value, copy_fields, put_all};
+use crate::gateway::request::Request;
 use crate::h1::field::FieldId;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::RequestHead;
-use crate::h1::request::Request;
 use bytes::{BufMut, BytesMut};
 
 /// The new request-target, in its three parts.
