@@ -14,7 +14,7 @@ use crate::config::{
     RouteOptions, WORKERS_RANGE, check_duplicates,
 };
 use crate::deadline::Timeouts;
-use crate::ops::LogFormat;
+use crate::telemetry::LogFormat;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::num::NonZeroUsize;

@@ -11,20 +11,21 @@
 //! stands above it; `tests/tidy.rs` enforces this):
 //!
 //! 1. [`limits`]: every fixed bound with its reason.
-//! 2. [`h1`]: heads, fields, targets, framing, the chunked coding. [`preface`]: what may come before
-//!    HTTP.
+//! 2. [`h1`]: heads, fields, targets, framing, the chunked coding. [`preface`]: what may
+//!    come before HTTP.
 //! 3. [`gateway`]: what a gateway decides about a request and its response.
 //! 4. [`error`] and [`deadline`]: who is guilty and what it means; what may take how long.
-//! 5. [`net`], [`tls`], [`ops`]: sockets and buffers, handshakes, log lines and signals.
+//! 5. [`net`], [`tls`], [`telemetry`]: sockets and buffers, handshakes, log lines and signals.
 //! 6. [`config`] and [`cli`]: what the operator said, checked, with files loaded.
 //! 7. [`upstream`]: names, connections, the pool.
 //! 8. [`proxy`]: one client connection, one exchange, both directions of its bytes.
-//! 9. [`worker`] and [`server`]: one thread, and all of them.
+//! 9. [`worker`] and [`control`]: one thread, and all of them.
 //!
 //! In tests and under a fuzzer there is `fuzzing` besides: what has to hold for any bytes.
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod deadline;
 pub mod error;
 #[cfg(any(test, fuzzing))]
@@ -34,10 +35,9 @@ pub mod gateway;
 pub mod h1;
 pub mod limits;
 pub mod net;
-pub mod ops;
 pub mod preface;
 pub mod proxy;
-pub mod server;
+pub mod telemetry;
 pub mod tls;
 pub mod upstream;
 pub mod worker;

@@ -4,7 +4,7 @@ use narrows::cli::{CheckArguments, Cli, Command, RunArguments};
 use narrows::config::Config;
 use narrows::config::problem::Problems;
 use narrows::config::snapshot::Snapshot;
-use narrows::{ops, server};
+use narrows::{control, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -28,8 +28,8 @@ fn run(arguments: &RunArguments) -> ExitCode {
         Ok(snapshot) => snapshot,
         Err(problems) => return refuse(&problems),
     };
-    ops::init_log(arguments.log_format, arguments.log_level);
-    match server::run(snapshot) {
+    telemetry::init_log(arguments.log_format, arguments.log_level);
+    match control::run(snapshot) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("narrows: {error}"));

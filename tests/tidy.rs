@@ -13,11 +13,12 @@ const LAYERS: &[&[&str]] = &[
     &["h1", "preface"],
     &["gateway"],
     &["error", "deadline"],
-    &["net", "tls", "ops"],
+    &["net", "tls", "telemetry"],
     &["config", "cli"],
     &["upstream"],
     &["proxy"],
-    &["worker", "server"],
+    &["worker"],
+    &["control"],
     &["fuzzing"],
 ];
 
@@ -400,7 +401,7 @@ fn the_checks_see_what_they_should() {
     let code = self::code(code);
     assert_eq!(crate_paths(&code), ["net", "tls", "limits::X"]);
     assert_eq!(layer_of("preface::client_hello"), layer_of("h1::head"));
-    assert!(layer_of("tls::acceptor") > layer_of("error"));
+    assert!(layer_of("tls::server") > layer_of("error"));
     assert_eq!(module_of("src/h1/mod.rs").as_deref(), Some("h1"));
 
     let source =

@@ -16,7 +16,7 @@ use narrows::config::snapshot::Snapshot;
 use narrows::limits::TCP_USER_TIMEOUT;
 use narrows::net::admission::Admission;
 use narrows::net::listen::listen;
-use narrows::ops::{LogFormat, init_log};
+use narrows::telemetry::{LogFormat, init_log};
 use narrows::upstream::commons::Commons;
 use narrows::worker::{self, Setup, Stop};
 use std::error::Error;
@@ -159,7 +159,8 @@ impl Relay {
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
         let commons = Arc::new(Commons::new(&snapshot));
         let snapshot = Arc::new(snapshot);
-        let setup = Setup { snapshot, listeners, admission, commons, stop: stopped };
+        let setup =
+            Setup { snapshot, listeners, admission, room: usize::MAX, commons, stop: stopped };
         // The socket listens already: a client that is early waits in its queue.
         let thread = thread::spawn(move || worker::run(setup, || ()));
         Ok(Self { address, stop, thread })

@@ -66,7 +66,7 @@ impl TlsFault {
             Some(error) => Self::of_rustls(error),
             None => match (Errno::from_io_error(error), error.kind()) {
                 (Some(errno), _) => Self::Socket(SocketError::new(errno)),
-                // As `tls::acceptor` has it.
+                // As `tls::server` has it.
                 (None, io::ErrorKind::NotConnected) => Self::Silent,
                 (None, io::ErrorKind::UnexpectedEof) => Self::Closed,
                 (None, _) => Self::Other,

@@ -4,12 +4,13 @@
 
 pub mod admission;
 pub mod buffer;
-pub mod inbox;
+pub mod date;
 pub mod listen;
 pub mod memory;
-pub mod outbox;
+pub mod read_buffer;
 pub mod splice;
 pub mod tcp;
 pub mod tls_stream;
 pub mod transport;
 pub mod unacked;
+pub mod write_buffer;

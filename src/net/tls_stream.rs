@@ -208,11 +208,11 @@ impl Session for client::TlsStream<MeteredTcp> {
 mod tests {
     use super::*;
     use crate::net::transport::Transport;
-    use crate::tls::acceptor::Greeted;
     use crate::tls::contents::{Chain, Key};
     use crate::tls::credentials::{Inside, client_config, server_config};
     use crate::tls::own::Own;
-    use crate::tls::{acceptor, connector};
+    use crate::tls::server::Greeted;
+    use crate::tls::{client, server};
     use std::future::poll_fn;
     use std::io::ErrorKind;
     use std::path::Path;
@@ -236,8 +236,8 @@ mod tests {
         let far = MeteredTcp::new(listener.accept().await.unwrap().0);
         let name = ServerName::try_from("localhost").unwrap();
         let (near, far) = tokio::join!(
-            connector::connect(&client, &name, near),
-            acceptor::accept(&server, far, Inside::Http)
+            client::connect(&client, &name, near),
+            server::accept(&server, far, Inside::Http)
         );
         let (mut near, Ok(Greeted::Tls(far))) = (near.unwrap(), far) else { panic!("no TLS") };
         arrived(&near, 1).await;

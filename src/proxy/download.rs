@@ -8,13 +8,13 @@ use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head}
 use crate::gateway::route::Route;
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::head::{HeadLimits, HeadReader, ResponseHead};
-use crate::net::inbox::Fill;
-use crate::ops::date::with_date;
+use crate::net::date::with_date;
+use crate::net::read_buffer::Fill;
+use crate::proxy::body_relay::{Flow, FlowError, READS_PER_TURN};
+use crate::proxy::connection::{GONE, Side};
 use crate::proxy::context::About;
-use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
 use crate::proxy::pump::Pumped;
 use crate::proxy::record::Recorder;
-use crate::proxy::side::{GONE, Side};
 use std::task::{Context, Poll};
 
 /// The state of the way down.

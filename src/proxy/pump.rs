@@ -10,10 +10,10 @@
 use crate::deadline::Deadline;
 use crate::error::ExchangeError;
 use crate::limits::DEPARTURE_LOOK;
+use crate::proxy::connection::{STOPPED, Side};
 use crate::proxy::download::{Download, Guide};
 use crate::proxy::prepare::Prepared;
 use crate::proxy::session::Session;
-use crate::proxy::side::{STOPPED, Side};
 use crate::proxy::upload::Upload;
 use std::future::poll_fn;
 use std::task::{Context, Poll};

@@ -1,7 +1,7 @@
 //! What is remembered of an exchange for its access-log line.
 
 use crate::error::{DialFailure, ExchangeError, Peer};
-use crate::ops::{Detail, ExchangeRecord, MethodName, Outcome};
+use crate::telemetry::{Detail, ExchangeRecord, MethodName, Outcome};
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;

@@ -11,13 +11,13 @@
 use crate::deadline::{Alarm, IdleClock, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError, Peer};
 use crate::limits::DEPARTURE_LOOK;
-use crate::net::inbox::Fill;
+use crate::net::read_buffer::Fill;
 use crate::net::splice::{Splice, Spliced};
+use crate::proxy::body_relay::READS_PER_TURN;
+use crate::proxy::connection::{STOPPED, Side};
 use crate::proxy::context::Drain;
 use crate::proxy::delivery::Delivery;
-use crate::proxy::flow::READS_PER_TURN;
 use crate::proxy::respond::patience;
-use crate::proxy::side::{STOPPED, Side};
 use crate::proxy::vanished::Unheard;
 use std::convert::Infallible;
 use std::future::poll_fn;

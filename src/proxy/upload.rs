@@ -8,9 +8,9 @@ use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::framing::BodyLength;
 use crate::limits::IMPATIENCE_BYTES_MAX;
 use crate::net::buffer::with_scratch;
-use crate::net::inbox::Fill;
-use crate::proxy::flow::{Flow, FlowError, READS_PER_TURN};
-use crate::proxy::side::{GONE, Side};
+use crate::net::read_buffer::Fill;
+use crate::proxy::body_relay::{Flow, FlowError, READS_PER_TURN};
+use crate::proxy::connection::{GONE, Side};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 

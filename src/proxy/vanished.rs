@@ -8,7 +8,7 @@
 use crate::error::Peer;
 use crate::limits::{VANISHED_LOOK, VANISHED_LOOKS};
 use crate::net::unacked::SendQueue;
-use crate::proxy::side::Side;
+use crate::proxy::connection::Side;
 use tokio::time::Instant;
 
 /// What is on its way to both peers; on the heap, and only after bytes have moved.

@@ -7,10 +7,8 @@
 //! Nothing in here knows of clients or exchanges.
 
 pub mod commons;
-pub mod connect;
-mod keeper;
+pub mod dial;
 pub mod pool;
-pub mod resolve;
 pub mod resolver;
 pub mod standing;
 
@@ -112,7 +110,7 @@ impl Upstream {
             keeper: RefCell::new(Waker::noop().clone()),
             keeper_alarmed: Cell::new(false),
         });
-        spawn_local(keeper::keep(Rc::downgrade(&shared)));
+        spawn_local(maintenance::keep(Rc::downgrade(&shared)));
         Self(shared)
     }
 
@@ -359,5 +357,6 @@ impl Drop for AttemptGuard {
     }
 }
 
+mod maintenance;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! from what its Keep-Alive fields say, and ours end before: a request on a connection that is
 //! just being closed is the one failure that a client can do nothing about.
 //!
-//! Not here: who looks at the idle connections when something happens to them (`keeper`).
+//! Not here: who looks at the idle connections when something happens to them (`maintenance`).
 
 use crate::limits::{
     CLOSING_AGE_MIN, CLOSING_AGE_REMEMBERED, CLOSING_AGES_APART_MAX, POOL_CONNECTIONS_MAX,
@@ -119,7 +119,7 @@ impl Pool {
     }
 
     /// Keeps a line if it is silent. The oldest one makes room. From now on the readiness of the
-    /// line wakes `keeper`.
+    /// line wakes `maintenance`.
     pub fn put(&self, checked: Checked, keeper: &Waker) {
         let Checked { mut line, unasked } = checked;
         let since = Instant::now();
@@ -291,7 +291,7 @@ impl Line {
     }
 
     /// The line, if nothing was heard of it since its last exchange ended. From now on its
-    /// readiness wakes `keeper`, not the session it served last.
+    /// readiness wakes `maintenance`, not the session it served last.
     ///
     /// No line is handed on without this: what an upstream sends behind one response would be
     /// taken for the beginning of the next.

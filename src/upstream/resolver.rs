@@ -302,7 +302,7 @@ mod tests {
     use crate::config::url::Endpoint;
     use crate::deadline::{Timeouts, Timer};
     use crate::error::{Cause, ExchangeError};
-    use crate::upstream::resolve::Names;
+    use crate::upstream::dial::resolve::Names;
     use std::net::ToSocketAddrs;
     use std::sync::mpsc;
     use std::time::Duration;

@@ -13,7 +13,7 @@ use crate::limits::{
     TROUBLE_CHANGES_TOLD_EVERY, TROUBLE_TOLD_EVERY, UNASKED_FORGIVEN_AFTER, UNASKED_MAX,
     UNASKED_PAUSE_MAX, UNASKED_PAUSE_MIN,
 };
-use crate::ops::unreachable_upstream;
+use crate::telemetry::unreachable_upstream;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -371,7 +371,7 @@ impl Drop for Unasked {
 mod tests {
     use super::*;
     use crate::error::{LookupFault, SocketError};
-    use crate::ops::{LogFormat, logged};
+    use crate::telemetry::{LogFormat, logged};
     use tokio::runtime::Builder;
     use tokio::time::sleep;
     use tracing::Level;

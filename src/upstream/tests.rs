@@ -7,7 +7,7 @@ use crate::limits::{
     WARM_FOR, WARM_LIFE_MIN, WARM_LOOK_AGAIN, WARM_RENEWAL,
 };
 use crate::net::memory::{End, MemoryStream};
-use crate::ops::{LogFormat, logged};
+use crate::telemetry::{LogFormat, logged};
 use std::future::{pending, poll_fn};
 use std::io::IoSlice;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::net::listen::listen;
 use crate::net::memory::MemoryStream;
-use crate::ops::{LogFormat, log_panic, logged};
+use crate::telemetry::{LogFormat, log_panic, logged};
 use crate::upstream::{Announcement, Dial, Dialing};
 use clap::Parser;
 use std::io::IoSlice;
@@ -245,7 +245,7 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let snapshot = Snapshot::load(&config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
     let commons = Commons::new(&snapshot);
-    let worker = Rc::new(Worker::new(Arc::new(snapshot), admission, &commons));
+    let worker = Rc::new(Worker::new(Arc::new(snapshot), admission, usize::MAX, &commons));
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
     worker.admit(Transport::from(near), SocketAddr::from(([192, 0, 2, 1], 1)), 0);

@@ -9,12 +9,12 @@ use narrows::config::snapshot::Snapshot;
 use narrows::net::memory::MemoryStream;
 use narrows::net::tcp::MeteredTcp;
 use narrows::net::transport::Transport;
-use narrows::ops::{Log, LogFormat};
 use narrows::proxy::context::Drain;
 use narrows::proxy::{Context, Session};
-use narrows::tls::acceptor::{self, Greeted};
+use narrows::telemetry::{Log, LogFormat};
 use narrows::tls::credentials::Inside;
-use narrows::upstream::connect::NetworkDialer;
+use narrows::tls::server::{self, Greeted};
+use narrows::upstream::dial::NetworkDialer;
 use narrows::upstream::{Announcement, Dial, Dialing, Upstream};
 use std::cell::RefCell;
 use std::future::{poll_fn, ready};
@@ -119,7 +119,7 @@ async fn serve(context: Rc<Context>, front: TcpListener, tls: Option<Arc<ServerC
     let transport = match tls {
         None => Transport::from(tcp),
         Some(config) => {
-            let greeted = acceptor::accept(&config, MeteredTcp::new(tcp), Inside::Http).await;
+            let greeted = server::accept(&config, MeteredTcp::new(tcp), Inside::Http).await;
             let Ok(Greeted::Tls(transport)) = greeted else { return };
             transport
         }

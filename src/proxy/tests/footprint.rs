@@ -4,10 +4,10 @@
 //! A task of the runtime is its future and about a hundred bytes, rounded up to the next 128.
 
 use super::bench::run;
-use crate::net::outbox::Outbox;
+use crate::net::write_buffer::Outbox;
 use crate::proxy::Session;
-use crate::proxy::passthrough::Passthrough;
-use crate::proxy::side::Side;
+use crate::proxy::connection::Side;
+use crate::proxy::tcp::Passthrough;
 use std::mem::{size_of, size_of_val};
 
 /// What the runtime adds to a future: the task's head, its place in lists, its scheduler.

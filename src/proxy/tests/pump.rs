@@ -5,7 +5,7 @@ use super::bench::{CHUNKED_POST, EMPTY, GET, STREAM, run, seconds, settle};
 use super::wire::Wire;
 use crate::limits::CONTENT_RANGES_MAX;
 use crate::net::memory::End;
-use crate::proxy::flow::READS_PER_TURN;
+use crate::proxy::body_relay::READS_PER_TURN;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;

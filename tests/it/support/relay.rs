@@ -3,7 +3,7 @@
 use super::origin::Origin;
 use super::peer::Peer;
 use super::{GUARD, certificate_file, client, within};
-use narrows::ops::raise_descriptor_limit;
+use narrows::control::raise_descriptor_limit;
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::fmt::Write;

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::config::snapshot::Snapshot;
-    use crate::ops::{LogFormat, logged};
+    use crate::telemetry::{LogFormat, logged};
     use crate::tls::test_chain::{EXPIRED, EXPIRED_KEY};
     use crate::tls::test_pem::Folder;
     use std::time::{Duration, UNIX_EPOCH};

@@ -1,15 +1,19 @@
 //! All workers: starting them, waiting for a signal, stopping them.
 
+mod descriptors;
 mod reminder;
+mod signals;
+
+pub use descriptors::raise_descriptor_limit;
 
 use crate::config::snapshot::Snapshot;
+use crate::control::descriptors::connections_with_room;
+use crate::control::signals::StopSignals;
 use crate::limits::{STOP_AT_ONCE_MAX, TCP_USER_TIMEOUT};
 use crate::net::admission::Admission;
 use crate::net::listen::listen;
-use crate::ops::refusals::{tell_last_left_out_lines, tell_left_out_lines};
-use crate::ops::{
-    READY, StopSignals, connections_with_room, raise_descriptor_limit, write_gathered_lines,
-};
+use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
+use crate::telemetry::{READY, write_gathered_lines};
 use crate::upstream::commons::Commons;
 use crate::worker::{self, Setup, Stop};
 use reminder::{remind, tell_remarks};
@@ -122,6 +126,7 @@ impl Workers {
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
         let snapshot = Arc::new(snapshot);
         let commons = Arc::new(Commons::new(&snapshot));
+        let room = connections_with_room();
         // At most two reports a worker: no bound is needed.
         let (sender, reports) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(Stop::Never);
@@ -129,7 +134,7 @@ impl Workers {
             let snapshot = Arc::clone(&snapshot);
             let admission = Arc::clone(&admission);
             let (commons, stop) = (Arc::clone(&commons), stopped.clone());
-            let setup = Setup { snapshot, listeners, admission, commons, stop };
+            let setup = Setup { snapshot, listeners, admission, room, commons, stop };
             let sender = sender.clone();
             let body = move || run_worker(setup, &sender);
             let named = thread::Builder::new().name(format!("narrows-{number}"));

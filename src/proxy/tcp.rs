@@ -10,16 +10,16 @@ use crate::gateway::route::ForwardTarget;
 use crate::limits::{DEPARTURE_LOOK, SILENCE_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::transport::Transport;
-use crate::ops::{ConnectionEnd, ConnectionRecord, Detail};
 use crate::preface::alert::Alert;
 use crate::preface::host_name::host_name;
+use crate::proxy::connection::{GONE, Side};
 use crate::proxy::context::{Client, Context, Watch};
-use crate::proxy::opening::{Greeting, NoGreeting, greeting, refused};
+use crate::proxy::preface::{Greeting, NoGreeting, greeting, refused};
 use crate::proxy::session::Session;
-use crate::proxy::side::{GONE, Side};
 use crate::proxy::tunnel::tunnel;
-use crate::tls::acceptor::{self, Greeted};
+use crate::telemetry::{ConnectionEnd, ConnectionRecord, Detail};
 use crate::tls::credentials::Inside;
+use crate::tls::server::{self, Greeted};
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -220,7 +220,7 @@ impl Passthrough {
             ForwardTarget::Http => Inside::Http,
             ForwardTarget::Upstream(_) => Inside::Anything,
         };
-        let accepted = self.alarm.bound(deadline, acceptor::accept(config, *tcp, inside)).await;
+        let accepted = self.alarm.bound(deadline, server::accept(config, *tcp, inside)).await;
         let greeted = accepted.map_err(|halt| no_handshake(&halt))?;
         if let Greeted::Tls(client) = &greeted {
             let name = client.asked_name();

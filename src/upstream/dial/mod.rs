@@ -10,10 +10,10 @@ use crate::error::{Cause, DialFailure, ExchangeError, LookupFault, Peer, SocketE
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::transport::Transport;
-use crate::ops::{dial_failed, dial_succeeded};
 use crate::preface::proxy_header::{self, Version};
-use crate::tls::connector;
-use crate::upstream::resolve::Names;
+use crate::telemetry::{dial_failed, dial_succeeded};
+use crate::tls::client;
+use crate::upstream::dial::resolve::Names;
 use crate::upstream::resolver::Resolver;
 use crate::upstream::{Announcement, Dial, Dialing};
 use bytes::{Bytes, BytesMut};
@@ -257,7 +257,7 @@ async fn secure(
     timeouts: &Timeouts,
 ) -> Result<Transport, ExchangeError> {
     let deadline = Deadline::start(Timer::UpstreamHandshake, timeouts);
-    match timeout_at(deadline.at, connector::connect(&tls.config, &tls.server_name, tcp)).await {
+    match timeout_at(deadline.at, client::connect(&tls.config, &tls.server_name, tcp)).await {
         Ok(Ok(transport)) => Ok(transport),
         Ok(Err(fault)) => Err(ExchangeError::upstream(Cause::Tls(fault))),
         Err(_elapsed) => Err(ExchangeError::expired(Timer::UpstreamHandshake)),
@@ -362,3 +362,5 @@ mod tests {
         assert_eq!(fault(Errno::CONNREFUSED, "127.0.0.1:443"), Peer::Upstream);
     }
 }
+
+pub mod resolve;

@@ -2,9 +2,9 @@
 
 use crate::error::{Cause, ExchangeError, Peer};
 use crate::limits::PIPELINED_BYTES_MAX;
-use crate::net::inbox::{Fill, Inbox};
-use crate::net::outbox::Outbox;
+use crate::net::read_buffer::{Fill, Inbox};
 use crate::net::transport::Transport;
+use crate::net::write_buffer::Outbox;
 use std::io;
 use std::task::{Context, Poll};
 

@@ -1,10 +1,10 @@
 //! The access log of tcp mode: one [`ConnectionRecord`] a connection, one line a record.
 //!
 //! The line is an event of target `narrows::access`, message `connection`, and follows the rules of
-//! [`access_log`](super::access_log), with one exception: the name that a client asks for is in it,
+//! [`exchange_line`](super::exchange_line), but the name that a client asks for is in it,
 //! because that is what it was routed by. It is a host name, or it would not be here.
 
-use super::access_log::{Detail, level_of};
+use super::exchange_line::{Detail, level_of};
 use super::line::Fields;
 use super::log::{ACCESS, log_line};
 use super::refusals::{Refused, may_tell};
@@ -115,8 +115,8 @@ impl ConnectionEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::line::LogFormat;
-    use crate::ops::log::capture::logged;
+    use crate::telemetry::line::LogFormat;
+    use crate::telemetry::log::capture::logged;
     use std::thread;
     use tracing::Level;
 

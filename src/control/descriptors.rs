@@ -20,7 +20,7 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 
 /// How many client connections the limit of open files has room for: each may have one to an
 /// upstream, and some descriptors are for the rest of the process.
-pub fn connections_with_room() -> usize {
+pub(super) fn connections_with_room() -> usize {
     room_in(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
 }
 

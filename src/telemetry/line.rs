@@ -4,7 +4,7 @@
 //! kernel. So a line is written straight into the buffer that it leaves from, and text and JSON
 //! differ in their punctuation alone.
 
-use super::date::{Second, since_epoch};
+use crate::net::date::{Second, since_epoch};
 use std::cell::Cell;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;

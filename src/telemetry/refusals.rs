@@ -190,8 +190,8 @@ impl LeftOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::line::LogFormat;
-    use crate::ops::log::capture::logged;
+    use crate::telemetry::line::LogFormat;
+    use crate::telemetry::log::capture::logged;
     use tokio::runtime::Builder;
     use tokio::time::advance;
 

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// The signals that mean something to us, or to the habits of those who send them. From its making
 /// on, none of them kills the process.
 #[derive(Debug)]
-pub struct StopSignals {
+pub(super) struct StopSignals {
     stopping: [(Signal, &'static str); 3],
     hangup: Signal,
     ignored: [(Signal, &'static str); 2],
@@ -21,7 +21,7 @@ pub struct StopSignals {
 impl StopSignals {
     /// Takes them over. Must be called in a tokio runtime with I/O enabled; fails when the kernel
     /// refuses a handler.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             stopping: [
                 (signal(SignalKind::terminate())?, "SIGTERM"),
@@ -46,7 +46,7 @@ impl StopSignals {
     ///
     /// Cancel-safe. Call it again for the second signal, which means "at once". Signals of one kind
     /// that arrive while nobody waits count as one.
-    pub async fn recv(&mut self) -> &'static str {
+    pub(super) async fn recv(&mut self) -> &'static str {
         poll_fn(|context| {
             while self.hangup.poll_recv(context).is_ready() {
                 // Elsewhere it means to reload; to be killed by it would cut every stream.

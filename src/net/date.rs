@@ -16,19 +16,19 @@ pub fn with_date<T>(use_it: impl FnOnce(&str) -> T) -> T {
 
 /// A time as a text without fractions of a second, printed when the second is another one.
 #[derive(Debug, Default)]
-pub(super) struct Second {
+pub(crate) struct Second {
     second: u64,
     text: String,
 }
 
 impl Second {
     /// Nothing is printed yet.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { second: 0, text: String::new() }
     }
 
     /// The text of a time after 1970, which `print` appends to an empty one where it is news.
-    pub(super) fn text(
+    pub(crate) fn text(
         &mut self,
         since: Duration,
         print: impl FnOnce(Duration, &mut String),
@@ -43,7 +43,7 @@ impl Second {
 }
 
 /// What has passed since 1970; nothing before it.
-pub(super) fn since_epoch(at: SystemTime) -> Duration {
+pub(crate) fn since_epoch(at: SystemTime) -> Duration {
     at.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

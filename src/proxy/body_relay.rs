@@ -6,8 +6,8 @@ use crate::h1::chunked::ChunkError;
 use crate::h1::head::{HeadError, parse_trailers};
 use crate::limits::TRAILER_FIELDS_MAX;
 use crate::net::buffer::Buffer;
-use crate::net::outbox::{Outbox, PIECES_MAX};
 use crate::net::transport::Transport;
+use crate::net::write_buffer::{Outbox, PIECES_MAX};
 use std::task::Context;
 
 /// Reads of one direction in one turn, before the other direction has its own.

@@ -3,7 +3,7 @@
 //!
 //! Their fields have the names of the access log, and their values are fixed words of ours.
 
-use super::access_log::Detail;
+use super::exchange_line::Detail;
 use super::log::log_line;
 use super::refusals::{Refused, may_tell};
 use crate::error::opening::OpeningError;
@@ -67,8 +67,8 @@ pub fn handshake_failed(client: SocketAddr, error: &ExchangeError, took: Duratio
 mod tests {
     use super::*;
     use crate::error::Step;
-    use crate::ops::line::LogFormat;
-    use crate::ops::log::capture::logged;
+    use crate::telemetry::line::LogFormat;
+    use crate::telemetry::log::capture::logged;
 
     #[test]
     fn a_failed_dial_says_where_and_why_and_how_long_it_took() {

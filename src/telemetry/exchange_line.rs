@@ -206,8 +206,8 @@ const METHOD_NAMES: [&str; 10] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::line::LogFormat;
-    use crate::ops::log::capture::logged;
+    use crate::telemetry::line::LogFormat;
+    use crate::telemetry::log::capture::logged;
     use std::thread;
     use tracing::Level;
 

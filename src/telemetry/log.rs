@@ -4,8 +4,8 @@
 //! full, the reader is gone or does not read), lines are dropped in silence and the program goes
 //! on. A worker gathers the lines of exchanges that went well until it has nothing else to do.
 
-use crate::ops::dropped::count_dropped;
-use crate::ops::line::{Fields, Head, LogFormat};
+use crate::telemetry::dropped::count_dropped;
+use crate::telemetry::line::{Fields, Head, LogFormat};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
 use std::cell::{Cell, RefCell};

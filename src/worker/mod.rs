@@ -1,8 +1,8 @@
 //! One worker thread: a local runtime, its own listeners, its own upstreams, and a task for each
 //! connection. Nothing of the data path is shared with another worker.
 
+mod accept;
 mod live;
-mod told;
 
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::config::value::Mode;
@@ -13,19 +13,19 @@ use crate::limits::{ACCEPT_BACKOFF, DRAIN_CUT_MAX, DRAIN_MAX, REFUSALS_MAX};
 use crate::net::admission::{Admission, Full, Place};
 use crate::net::tcp::PlainHttp;
 use crate::net::transport::Transport;
-use crate::ops::{connections_with_room, handshake_failed, write_gathered_lines};
 use crate::proxy::context::Drain;
-use crate::proxy::opening::{identify, must_announce};
-use crate::proxy::passthrough::{Accepted, Passthrough};
+use crate::proxy::preface::{identify, must_announce};
+use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
-use crate::tls::acceptor::{self, Greeted};
+use crate::telemetry::{handshake_failed, write_gathered_lines};
 use crate::tls::credentials::Inside;
+use crate::tls::server::{self, Greeted};
 use crate::upstream::commons::Commons;
-use crate::upstream::connect::NetworkDialer;
+use crate::upstream::dial::NetworkDialer;
 use crate::upstream::{Dial, Expectation, Upstream};
+use crate::worker::accept::is_about_one_connection;
 use crate::worker::live::{Live, LiveGuard};
-use crate::worker::told::{Told, is_news};
-use rustix::io::Errno;
+use crate::worker::warnings::{Told, is_news};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -48,6 +48,8 @@ pub struct Setup {
     pub listeners: Vec<std::net::TcpListener>,
     /// Client connections of all workers, against their limits.
     pub admission: Arc<Admission>,
+    /// Connections that the limit of open files has room for.
+    pub room: usize,
     /// What all workers know of the upstreams.
     pub commons: Arc<Commons>,
     /// Whether the worker is to stop.
@@ -76,8 +78,8 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
     builder.on_thread_park(write_gathered_lines);
     let runtime = builder.build_local(LocalOptions::default())?;
     let ended = runtime.block_on(async {
-        let Setup { snapshot, listeners, admission, commons, mut stop } = setup;
-        let worker = Rc::new(Worker::new(Arc::clone(&snapshot), admission, &commons));
+        let Setup { snapshot, listeners, admission, room, commons, mut stop } = setup;
+        let worker = Rc::new(Worker::new(Arc::clone(&snapshot), admission, room, &commons));
         for (listener, (index, _)) in listeners.into_iter().zip(snapshot.sockets()) {
             let listener = TcpListener::from_std(listener)?;
             spawn_local(Rc::clone(&worker).accept(listener, index));
@@ -106,7 +108,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(snapshot: Arc<Snapshot>, admission: Arc<Admission>, commons: &Commons) -> Self {
+    fn new(
+        snapshot: Arc<Snapshot>,
+        admission: Arc<Admission>,
+        room: usize,
+        commons: &Commons,
+    ) -> Self {
         let timeouts = Arc::new(snapshot.timeouts.clone());
         let resolver = &commons.resolver;
         let upstreams = snapshot.upstreams.iter().zip(&commons.standings);
@@ -122,7 +129,6 @@ impl Worker {
         let (forward_dialers, drain) = (dialers.collect(), Drain::default());
         let context = Rc::new(Context { snapshot, upstreams, forward_dialers, drain });
         let (refusals, told, live) = Default::default();
-        let room = connections_with_room();
         Self { context, admission, refusals, told, live, room }
     }
 
@@ -348,7 +354,7 @@ async fn secure(
     };
     let begun = Instant::now();
     // Boxed: it is the largest future of a connection, and over when the others begin.
-    let handshake = Box::pin(acceptor::accept(config, tcp, Inside::Http));
+    let handshake = Box::pin(server::accept(config, tcp, Inside::Http));
     let error = match timeout_at(deadline.at, handshake).await {
         Ok(Ok(greeted)) => return Some(greeted),
         Ok(Err(error)) => {
@@ -377,26 +383,6 @@ impl Drop for Refusal {
     }
 }
 
-/// Errors of accept(2) that belong to the connection, not to us; the next one may be fine.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    const ABOUT_ONE: [Errno; 14] = [
-        Errno::ACCESS,
-        Errno::CONNABORTED,
-        Errno::CONNREFUSED,
-        Errno::CONNRESET,
-        Errno::HOSTDOWN,
-        Errno::HOSTUNREACH,
-        Errno::INTR,
-        Errno::NETDOWN,
-        Errno::NETUNREACH,
-        Errno::NONET,
-        Errno::NOPROTOOPT,
-        Errno::OPNOTSUPP,
-        Errno::PERM,
-        Errno::PROTO,
-    ];
-    Errno::from_io_error(error).is_some_and(|errno| ABOUT_ONE.contains(&errno))
-}
-
 #[cfg(test)]
 mod tests;
+mod warnings;
