@@ -13,8 +13,8 @@ use crate::config::{
     Config, CredentialFiles, LISTEN_DEFAULT, Limits, ListenerConfig, NamedFile, RouteConfig,
     RouteOptions, WORKERS_RANGE, check_duplicates,
 };
-use crate::deadline::Timeouts;
 use crate::telemetry::LogFormat;
+use crate::timeouts::Timeouts;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::num::NonZeroUsize;

@@ -13,11 +13,12 @@ pub mod opening;
 mod rule;
 mod tls;
 
-use crate::deadline::{Halt, Timer};
+use crate::clock::Halt;
 use crate::gateway::exchange::ResponseError;
 use crate::gateway::request::RequestError;
 use crate::h1::chunked::ChunkError;
 use crate::h1::head::HeadError;
+use crate::timeouts::Timer;
 use std::io;
 
 use answer::{

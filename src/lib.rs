@@ -14,7 +14,7 @@
 //! 2. [`h1`]: heads, fields, targets, framing, the chunked coding. [`preface`]: what may
 //!    come before HTTP.
 //! 3. [`gateway`]: what a gateway decides about a request and its response.
-//! 4. [`error`] and [`deadline`]: who is guilty and what it means; what may take how long.
+//! 4. [`error`]: who is guilty and what it means. [`timeouts`], [`clock`]: what may take how long.
 //! 5. [`net`], [`tls`], [`telemetry`]: sockets and buffers, handshakes, log lines and signals.
 //! 6. [`config`] and [`cli`]: what the operator said, checked, with files loaded.
 //! 7. [`upstream`]: names, connections, the pool.
@@ -24,9 +24,9 @@
 //! In tests and under a fuzzer there is `fuzzing` besides: what has to hold for any bytes.
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod control;
-pub mod deadline;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -38,6 +38,7 @@ pub mod net;
 pub mod preface;
 pub mod proxy;
 pub mod telemetry;
+pub mod timeouts;
 pub mod tls;
 pub mod upstream;
 pub mod worker;

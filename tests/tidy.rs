@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 ///
 /// A row of `a::b` stands for that one file of `a`, which may lie lower than the rest of `a`.
 const LAYERS: &[&[&str]] = &[
-    &["limits"],
+    &["limits", "timeouts"],
     &["h1", "preface"],
     &["gateway"],
-    &["error", "deadline"],
+    &["error", "clock"],
     &["net", "tls", "telemetry"],
     &["config", "cli"],
     &["upstream"],
@@ -23,7 +23,8 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// The sans-IO modules may not know about sockets, tasks, clocks, files or logs.
-const SANS_IO: &[&str] = &["src/h1", "src/limits.rs", "src/preface", "src/gateway"];
+const SANS_IO: &[&str] =
+    &["src/h1", "src/limits.rs", "src/timeouts.rs", "src/preface", "src/gateway"];
 const IO: &[&str] = &[
     "tokio",
     "rustls",

@@ -12,10 +12,10 @@ use super::{
     CONNECTIONS_RANGE, Config, CredentialFiles, FILE_BYTES_MAX, Limits, ListenerConfig, NamedFile,
     RouteConfig, RouteOptions, WARM_RANGE, WORKERS_RANGE, check_duplicates,
 };
-use crate::deadline::Timeouts;
 use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use crate::net::admission::AddressLimit;
+use crate::timeouts::Timeouts;
 use crate::tls::credential_error::may_be_secret;
 use std::fs::File;
 use std::io::{self, Read};

@@ -5,7 +5,7 @@
 //! [`snapshot`] then loads what it names.
 //!
 //! Not here: the syntax of single values ([`value`], [`url`]), the walk over the file (`file`), the
-//! clock's defaults (`deadline`), the bounds that nobody may choose (`limits`).
+//! defaults of the limits of time (`timeouts`), the bounds that nobody may choose (`limits`).
 
 mod file;
 pub mod files;
@@ -17,10 +17,10 @@ mod table;
 pub mod url;
 pub mod value;
 
-use crate::deadline::Timeouts;
 use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT, POOL_CONNECTIONS_MAX};
 use crate::net::admission::AddressLimit;
+use crate::timeouts::Timeouts;
 use forward::{ForwardConfig, shares_address};
 use network::Network;
 use problem::{Origin, Problems, quoted};

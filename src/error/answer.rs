@@ -2,11 +2,11 @@
 //!
 //! Not here: which error gets which (`error`), and how an answer is written (`h1::encode`).
 
-use crate::deadline::Timer;
 use crate::gateway::request::RequestError;
 use crate::h1::framing::FramingError;
 use crate::h1::head::HeadError;
 use crate::h1::target::TargetError;
+use crate::timeouts::Timer;
 
 /// What the client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! to its reader behind a reset, too. No event tells of that moment, so the kernel is asked, at
 //! growing intervals. Nothing is kept for it but the place of the connection.
 
-use crate::deadline::Alarm;
+use crate::clock::Alarm;
 use crate::limits::{DELIVERY_LOOK_MAX, DELIVERY_LOOK_MIN};
 use crate::net::transport::Transport;
 use std::io;

@@ -1,6 +1,6 @@
 //! The way down: interim responses, the final response head, its body.
 
-use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
+use crate::clock::{Deadline, IdleClock};
 use crate::error::{Cause, ExchangeError, Peer};
 use crate::gateway::exchange::{Exchange, ResponseError, Verdict, may_tell_an_idle_limit};
 use crate::gateway::rewrite::reference::View;
@@ -15,6 +15,7 @@ use crate::proxy::connection::{GONE, Side};
 use crate::proxy::context::About;
 use crate::proxy::pump::Pumped;
 use crate::proxy::record::Recorder;
+use crate::timeouts::{Timeouts, Timer};
 use std::task::{Context, Poll};
 
 /// The state of the way down.

@@ -5,8 +5,8 @@
 //! taken; a hello stays for whoever is chosen, be it the acceptor of TLS, the HTTP relay, or a pipe
 //! to an upstream. So nothing has to be put back, and a connection that waits has no buffer.
 
+use crate::clock::{Alarm, Deadline, Halt};
 use crate::config::network::Network;
-use crate::deadline::{Alarm, Deadline, Halt};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};

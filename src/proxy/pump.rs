@@ -7,7 +7,7 @@
 //! The client is watched all the while: once its request is read, only silence or a pipelined
 //! request is in order, and an end means that nobody waits for the answer any more.
 
-use crate::deadline::Deadline;
+use crate::clock::Deadline;
 use crate::error::ExchangeError;
 use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::connection::{STOPPED, Side};

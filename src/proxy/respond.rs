@@ -1,6 +1,6 @@
 //! Our own answers, and the slow end of a connection that has just had its last one.
 
-use crate::deadline::{Deadline, Halt, Timeouts, Timer};
+use crate::clock::{Deadline, Halt};
 use crate::error::{Answer, Cause, ExchangeError, Peer};
 use crate::h1::encode::{OwnResponse, put_own_response};
 use crate::limits::LINGER_MAX;
@@ -9,6 +9,7 @@ use crate::net::date::with_date;
 use crate::net::tcp::PlainHttp;
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::session::{Next, Session};
+use crate::timeouts::{Timeouts, Timer};
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;

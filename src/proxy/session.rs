@@ -1,6 +1,6 @@
 //! One client connection: a request, its response, and again.
 
-use crate::deadline::{Alarm, Deadline, Halt, Timer};
+use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::{Cause, DialFailure, ExchangeError, Peer};
 use crate::h1::head::{HeadReader, HeadSpan, has_origin_line, is_of_head_request};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
@@ -11,6 +11,7 @@ use crate::proxy::context::{About, Client, Context, Watch};
 use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::Manner;
+use crate::timeouts::Timer;
 use crate::upstream::Expectation;
 use std::future::poll_fn;
 use std::pin::pin;

@@ -3,7 +3,7 @@
 //! Nothing is read of a client before its upstream is known; what has to be seen for that is only
 //! looked at (`opening`). So whatever is refused has reached no upstream.
 
-use crate::deadline::{Alarm, Deadline, Halt, Timer};
+use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, DialFailure, ExchangeError, Peer, TlsFault};
 use crate::gateway::route::ForwardTarget;
@@ -18,6 +18,7 @@ use crate::proxy::preface::{Greeting, NoGreeting, greeting, refused};
 use crate::proxy::session::Session;
 use crate::proxy::tunnel::tunnel;
 use crate::telemetry::{ConnectionEnd, ConnectionRecord, Detail};
+use crate::timeouts::Timer;
 use crate::tls::credentials::Inside;
 use crate::tls::server::{self, Greeted};
 use std::future::poll_fn;

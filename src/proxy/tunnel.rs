@@ -8,7 +8,7 @@
 //! Between two plain sockets the kernel moves the bytes (`net::splice`). They are copied where TLS
 //! is on either side, and where there is no pipe.
 
-use crate::deadline::{Alarm, IdleClock, Timeouts, Timer};
+use crate::clock::{Alarm, IdleClock};
 use crate::error::{Cause, ExchangeError, Peer};
 use crate::limits::DEPARTURE_LOOK;
 use crate::net::read_buffer::Fill;
@@ -19,6 +19,7 @@ use crate::proxy::context::Drain;
 use crate::proxy::delivery::Delivery;
 use crate::proxy::respond::patience;
 use crate::proxy::vanished::Unheard;
+use crate::timeouts::{Timeouts, Timer};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};

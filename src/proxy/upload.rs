@@ -1,6 +1,6 @@
 //! The way up: the request's body to the upstream, and the watch over a client that waits.
 
-use crate::deadline::{Deadline, IdleClock, Timeouts, Timer};
+use crate::clock::{Deadline, IdleClock};
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::request::Request;
@@ -11,6 +11,7 @@ use crate::net::buffer::with_scratch;
 use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{Flow, FlowError, READS_PER_TURN};
 use crate::proxy::connection::{GONE, Side};
+use crate::timeouts::{Timeouts, Timer};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 

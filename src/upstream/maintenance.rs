@@ -6,7 +6,7 @@
 //! and are replaced before they end. It opens one at a time, and only as often as the upstream's
 //! [standing](crate::upstream::standing) lets it.
 
-use crate::deadline::Alarm;
+use crate::clock::Alarm;
 use crate::limits::{WARM_FOR, WARM_LIFE_MIN, WARM_LOOK_AGAIN, WARM_RENEWAL};
 use crate::upstream::Shared;
 use crate::upstream::standing::Turn;

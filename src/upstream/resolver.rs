@@ -300,8 +300,8 @@ const EAI_ADDRFAMILY: i32 = -9;
 mod tests {
     use super::*;
     use crate::config::url::Endpoint;
-    use crate::deadline::{Timeouts, Timer};
     use crate::error::{Cause, ExchangeError};
+    use crate::timeouts::{Timeouts, Timer};
     use crate::upstream::dial::resolve::Names;
     use std::net::ToSocketAddrs;
     use std::sync::mpsc;

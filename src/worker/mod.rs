@@ -4,9 +4,9 @@
 mod accept;
 mod live;
 
+use crate::clock::{Alarm, Deadline};
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::config::value::Mode;
-use crate::deadline::{Alarm, Deadline, Timer};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError, TlsFault};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_CUT_MAX, DRAIN_MAX, REFUSALS_MAX};
@@ -18,6 +18,7 @@ use crate::proxy::preface::{identify, must_announce};
 use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::telemetry::{handshake_failed, write_gathered_lines};
+use crate::timeouts::Timer;
 use crate::tls::credentials::Inside;
 use crate::tls::server::{self, Greeted};
 use crate::upstream::commons::Commons;

@@ -2,12 +2,12 @@
 //! moves only when nobody can do anything without it.
 
 use super::wire::Wire;
+use crate::clock::Deadline;
 use crate::config::Limits;
 use crate::config::problem::Problems;
 use crate::config::snapshot::Listener;
 use crate::config::snapshot::Snapshot;
 use crate::config::value::Mode;
-use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::ExchangeError;
 use crate::gateway::rewrite::reference::Site;
 use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, NamePattern, Route, RouteTable};
@@ -17,6 +17,7 @@ use crate::proxy::context::Drain;
 use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Context, Session};
 use crate::telemetry::{LogFormat, logged};
+use crate::timeouts::{Timeouts, Timer};
 use crate::upstream::{Announcement, Dial, Dialing, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

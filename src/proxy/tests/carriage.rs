@@ -1,6 +1,6 @@
 //! A tunnel between real sockets, once spliced and once copied: nobody should see a difference.
 
-use crate::deadline::{Alarm, Timeouts};
+use crate::clock::Alarm;
 use crate::error::ExchangeError;
 use crate::limits::PIPES_MAX;
 use crate::net::splice::{limit_pipes, pipes_in_use};
@@ -9,6 +9,7 @@ use crate::net::transport::Transport;
 use crate::proxy::connection::Side;
 use crate::proxy::context::Drain;
 use crate::proxy::tunnel::tunnel;
+use crate::timeouts::Timeouts;
 use socket2::SockRef;
 use std::io::ErrorKind;
 use std::time::Duration;

@@ -1,13 +1,14 @@
 //! Opaque bytes behind an upgrade: both ends of both directions.
 
 use super::bench::{SOCKET, SWITCH, log_of, run, seconds, settle, words};
-use crate::deadline::{Alarm, Timeouts};
+use crate::clock::Alarm;
 use crate::error::{ExchangeError, Peer};
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
 use crate::proxy::connection::Side;
 use crate::proxy::context::Drain;
 use crate::proxy::tunnel::tunnel;
+use crate::timeouts::Timeouts;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;

@@ -4,14 +4,15 @@
 //! when TCP is. A path that lets TCP connect and then swallows the handshake is a real report, and
 //! races that stop at TCP never leave it.
 
+use crate::clock::Deadline;
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
-use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::{Cause, DialFailure, ExchangeError, LookupFault, Peer, SocketError, Step};
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::transport::Transport;
 use crate::preface::proxy_header::{self, Version};
 use crate::telemetry::{dial_failed, dial_succeeded};
+use crate::timeouts::{Timeouts, Timer};
 use crate::tls::client;
 use crate::upstream::dial::resolve::Names;
 use crate::upstream::resolver::Resolver;

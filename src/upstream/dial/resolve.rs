@@ -3,11 +3,12 @@
 //! The resolver's order is kept (RFC 6724), with the two families taking turns (RFC 8305, section
 //! 4). Whoever waits for a lookup gives up after `lookup`; the lookup goes on without it.
 
+use crate::clock::Deadline;
 use crate::config::url::Endpoint;
 use crate::config::value::Family;
-use crate::deadline::{Deadline, Timeouts, Timer};
 use crate::error::{Cause, ExchangeError};
 use crate::limits::ADDRESSES_MAX;
+use crate::timeouts::{Timeouts, Timer};
 use crate::upstream::resolver::{Addresses, Question, Resolver, Told};
 use std::net::SocketAddr;
 use std::sync::Arc;
