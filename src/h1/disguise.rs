@@ -118,7 +118,7 @@ fn sequence(lead: u8, behind: &[u8], is_lenient: bool) -> Option<(Read, usize)> 
 
 enum Unit {
     Byte(u8),
-    /// `%uXXXX`, beyond ASCII.
+    /// `%u`, beyond ASCII.
     Char(u32),
 }
 

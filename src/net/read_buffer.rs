@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 /// Bytes that came from one side.
 #[derive(Debug, Default)]
-pub struct Inbox {
+pub struct ReadBuffer {
     held: Buffer,
 }
 
@@ -23,7 +23,7 @@ pub enum Fill {
     End,
 }
 
-impl Inbox {
+impl ReadBuffer {
     /// What is held and not consumed.
     pub fn bytes(&self) -> &[u8] {
         &self.held
@@ -113,21 +113,21 @@ mod tests {
     fn left_overs_stand_before_what_is_read_next() {
         let (near, mut far) = MemoryStream::pair(64);
         let mut from = Transport::from(near);
-        let mut inbox = Inbox::default();
+        let mut read_buffer = ReadBuffer::default();
         let cx = &mut Context::from_waker(Waker::noop());
         for part in [b"hel".as_slice(), b"lo", b" world"] {
             assert!(far.poll_write(cx, &[IoSlice::new(part)]).is_ready());
         }
-        assert!(inbox.poll_fill(cx, &mut from).is_ready());
+        assert!(read_buffer.poll_fill(cx, &mut from).is_ready());
         let mut seen = Vec::new();
         for consumed in [2, 3] {
-            let passed = inbox.poll_pass(cx, &mut from, |_, bytes| {
+            let passed = read_buffer.poll_pass(cx, &mut from, |_, bytes| {
                 seen.push(bytes.to_vec());
                 Ok::<_, ()>(consumed)
             });
             assert!(matches!(passed, Poll::Ready(Ok(Ok(Fill::Bytes)))));
         }
         assert_eq!(seen, [b"hello".to_vec(), b"llo world".to_vec()]);
-        assert_eq!(inbox.bytes(), b" world");
+        assert_eq!(read_buffer.bytes(), b" world");
     }
 }

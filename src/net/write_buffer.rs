@@ -2,7 +2,7 @@
 //!
 //! Bytes go straight from where they were read to the socket. Only what it does not take is
 //! copied, into a pooled buffer, and then the caller does not read again until
-//! [`Outbox::poll_drain`] is ready: there is no queue between the peers.
+//! [`WriteBuffer::poll_drain`] is ready: there is no queue between the peers.
 
 use crate::limits::{CONTENT_RANGES_MAX, REPLAY_BYTES_OF_WORKER_MAX};
 use crate::net::buffer::Buffer;
@@ -22,7 +22,7 @@ const FEW_PIECES: usize = 3;
 
 /// Bytes on their way to one side.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub struct WriteBuffer {
     held: Buffer,
     unflushed: bool,
     /// The socket takes nothing any more. What is sent from then on goes nowhere, until a drain
@@ -36,7 +36,7 @@ pub struct Outbox {
 struct Kept {
     /// So many bytes of the worker's budget are booked for this.
     sent: Buffer,
-    /// Of this type, because an outbox without a copy then needs no word to say so.
+    /// Of this type, because a write buffer without a copy then needs no word to say so.
     limit: NonZeroU32,
 }
 
@@ -71,8 +71,8 @@ impl Drop for Kept {
     }
 }
 
-impl Outbox {
-    /// An outbox with `buffer` queued.
+impl WriteBuffer {
+    /// An write buffer with `buffer` queued.
     pub fn with(buffer: Buffer) -> Self {
         Self { held: buffer, ..Self::default() }
     }
@@ -126,7 +126,7 @@ impl Outbox {
     }
 
     /// Sends what is queued and then `pieces`, at most [`PIECES_MAX`]; keeps what is not taken.
-    /// [`Outbox::poll_drain`] tells when the socket failed.
+    /// [`WriteBuffer::poll_drain`] tells when the socket failed.
     pub fn send(&mut self, cx: &mut Context<'_>, to: &mut Transport, pieces: &[&[u8]]) {
         self.keep(pieces);
         self.send_uncopied(cx, to, pieces);
@@ -255,13 +255,13 @@ mod tests {
     fn what_is_queued_leaves_in_one_write_with_what_is_sent() {
         let (near, mut far) = MemoryStream::pair(64);
         let mut to = Transport::from(near);
-        let mut outbox = Outbox::default();
-        outbox.queue().extend_from_slice(b"head ");
+        let mut write_buffer = WriteBuffer::default();
+        write_buffer.queue().extend_from_slice(b"head ");
         let cx = &mut Context::from_waker(Waker::noop());
-        outbox.send(cx, &mut to, &[b"5\r\n", b"", b"hello", b"\r\n"]);
+        write_buffer.send(cx, &mut to, &[b"5\r\n", b"", b"hello", b"\r\n"]);
         assert_eq!(read(&mut far), b"head 5\r\nhello\r\n");
-        assert!(outbox.poll_drain(cx, &mut to).is_ready());
-        assert!(outbox.is_empty());
+        assert!(write_buffer.poll_drain(cx, &mut to).is_ready());
+        assert!(write_buffer.is_empty());
     }
 
     #[test]
@@ -269,11 +269,13 @@ mod tests {
         let (near, far) = MemoryStream::pair(64);
         drop(far);
         let mut to = Transport::from(near);
-        let mut outbox = Outbox::default();
+        let mut write_buffer = WriteBuffer::default();
         let cx = &mut Context::from_waker(Waker::noop());
-        outbox.send(cx, &mut to, &[b"lost"]);
-        outbox.send(cx, &mut to, &[b"lost as well"]);
-        let Poll::Ready(Err(error)) = outbox.poll_drain(cx, &mut to) else { panic!("drained") };
+        write_buffer.send(cx, &mut to, &[b"lost"]);
+        write_buffer.send(cx, &mut to, &[b"lost as well"]);
+        let Poll::Ready(Err(error)) = write_buffer.poll_drain(cx, &mut to) else {
+            panic!("drained")
+        };
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     }
 
@@ -282,15 +284,15 @@ mod tests {
         let (near, _far) = MemoryStream::pair(4);
         let mut to = Transport::from(near);
         let cx = &mut Context::from_waker(Waker::noop());
-        let mut outbox = Outbox::with(Buffer::copy_of(b"head"));
-        outbox.keep_copy(9);
-        outbox.send(cx, &mut to, &[b"bo", b"dy"]);
-        outbox.send(cx, &mut to, &[b"!"]);
-        assert!(outbox.has_copy());
-        assert_eq!(&outbox.take_copy().unwrap()[..], b"headbody!");
-        outbox.keep_copy(9);
-        outbox.send(cx, &mut to, &[b"ten bytes."]);
-        assert!(!outbox.has_copy() && outbox.take_copy().is_none());
+        let mut write_buffer = WriteBuffer::with(Buffer::copy_of(b"head"));
+        write_buffer.keep_copy(9);
+        write_buffer.send(cx, &mut to, &[b"bo", b"dy"]);
+        write_buffer.send(cx, &mut to, &[b"!"]);
+        assert!(write_buffer.has_copy());
+        assert_eq!(&write_buffer.take_copy().unwrap()[..], b"headbody!");
+        write_buffer.keep_copy(9);
+        write_buffer.send(cx, &mut to, &[b"ten bytes."]);
+        assert!(!write_buffer.has_copy() && write_buffer.take_copy().is_none());
     }
 
     #[test]
@@ -298,12 +300,12 @@ mod tests {
         let each = REPLAY_BYTES_OF_WORKER_MAX / 4;
         let copies = || {
             let buffer = Buffer::copy_of(&vec![0; each]);
-            let mut outbox = Outbox::with(buffer);
-            outbox.keep_copy(each);
-            outbox
+            let mut write_buffer = WriteBuffer::with(buffer);
+            write_buffer.keep_copy(each);
+            write_buffer
         };
         let kept: Vec<_> = (0..5).map(|_| copies()).collect();
-        assert_eq!(kept.iter().filter(|outbox| outbox.has_copy()).count(), 4);
+        assert_eq!(kept.iter().filter(|write_buffer| write_buffer.has_copy()).count(), 4);
         drop(kept);
         assert!(copies().has_copy(), "what is dropped is there for the next one");
     }
@@ -313,13 +315,13 @@ mod tests {
         for capacity in 1..12 {
             let (near, mut far) = MemoryStream::pair(capacity);
             let mut to = Transport::from(near);
-            let mut outbox = Outbox::default();
-            outbox.queue().extend_from_slice(b"abc");
+            let mut write_buffer = WriteBuffer::default();
+            write_buffer.queue().extend_from_slice(b"abc");
             let cx = &mut Context::from_waker(Waker::noop());
-            outbox.send(cx, &mut to, &[b"def", b"ghi"]);
+            write_buffer.send(cx, &mut to, &[b"def", b"ghi"]);
             let mut got = read(&mut far);
-            while outbox.holds_bytes() {
-                let _ = outbox.poll_drain(cx, &mut to).is_ready();
+            while write_buffer.holds_bytes() {
+                let _ = write_buffer.poll_drain(cx, &mut to).is_ready();
                 got.extend(read(&mut far));
             }
             assert_eq!(got, b"abcdefghi", "capacity {capacity}");

@@ -7,7 +7,7 @@ use crate::h1::head::{HeadError, parse_trailers};
 use crate::limits::TRAILER_FIELDS_MAX;
 use crate::net::buffer::Buffer;
 use crate::net::transport::Transport;
-use crate::net::write_buffer::{Outbox, PIECES_MAX};
+use crate::net::write_buffer::{PIECES_MAX, WriteBuffer};
 use std::task::Context;
 
 /// Reads of one direction in one turn, before the other direction has its own.
@@ -71,12 +71,12 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         input: &[u8],
-        outbox: &mut Outbox,
+        write_buffer: &mut WriteBuffer,
         to: &mut Transport,
     ) -> Result<usize, FlowError> {
         let mut consumed = 0;
         while consumed < input.len() && !self.finished {
-            let len = self.pass_once(cx, &input[consumed..], outbox, to)?;
+            let len = self.pass_once(cx, &input[consumed..], write_buffer, to)?;
             if len == 0 {
                 break;
             }
@@ -89,7 +89,7 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         input: &[u8],
-        outbox: &mut Outbox,
+        write_buffer: &mut WriteBuffer,
         to: &mut Transport,
     ) -> Result<usize, FlowError> {
         let walk = self.reader.walk(input)?;
@@ -125,10 +125,10 @@ impl Flow {
         };
         if let Some(trailers) = trailers {
             // Rare and small: it may as well be queued behind the content by a second send.
-            outbox.send(cx, to, pieces);
-            outbox.send(cx, to, &[&trailers]);
-        } else if content > 0 || !behind.is_empty() || (finished && outbox.holds_bytes()) {
-            outbox.send(cx, to, pieces);
+            write_buffer.send(cx, to, pieces);
+            write_buffer.send(cx, to, &[&trailers]);
+        } else if content > 0 || !behind.is_empty() || (finished && write_buffer.holds_bytes()) {
+            write_buffer.send(cx, to, pieces);
         }
         self.content_bytes += content as u64;
         self.finished = finished;
@@ -151,7 +151,7 @@ impl Flow {
     pub(super) fn end_by_close(
         &mut self,
         cx: &mut Context<'_>,
-        outbox: &mut Outbox,
+        write_buffer: &mut WriteBuffer,
         to: &mut Transport,
     ) -> bool {
         if !self.reader.may_end_by_close() {
@@ -159,7 +159,7 @@ impl Flow {
         }
         self.finished = true;
         let end = self.writer.behind(0, After::End);
-        outbox.send(cx, to, &[end]);
+        write_buffer.send(cx, to, &[end]);
         true
     }
 }

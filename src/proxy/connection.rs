@@ -2,9 +2,9 @@
 
 use crate::error::{Cause, ExchangeError, Peer};
 use crate::limits::PIPELINED_BYTES_MAX;
-use crate::net::read_buffer::{Fill, Inbox};
+use crate::net::read_buffer::{Fill, ReadBuffer};
 use crate::net::transport::Transport;
-use crate::net::write_buffer::Outbox;
+use crate::net::write_buffer::WriteBuffer;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -12,13 +12,13 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) transport: Transport,
-    pub(super) inbox: Inbox,
-    pub(super) outbox: Outbox,
+    pub(super) read_buffer: ReadBuffer,
+    pub(super) write_buffer: WriteBuffer,
 }
 
 impl Side {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, inbox: Inbox::default(), outbox: Outbox::default() }
+        Self { transport, read_buffer: ReadBuffer::default(), write_buffer: WriteBuffer::default() }
     }
 
     /// Watches a client that has nothing to say: pipelined requests are kept, a limited number of
@@ -31,8 +31,8 @@ impl Side {
             return self.watch_unread();
         }
         while !self.is_full() {
-            let room = PIPELINED_BYTES_MAX - self.inbox.bytes().len();
-            match self.inbox.poll_fill_up_to(cx, &mut self.transport, room) {
+            let room = PIPELINED_BYTES_MAX - self.read_buffer.bytes().len();
+            match self.read_buffer.poll_fill_up_to(cx, &mut self.transport, room) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(Fill::Bytes)) => {}
                 Poll::Ready(Ok(Fill::End) | Err(_)) => return Err(GONE),
@@ -52,13 +52,13 @@ impl Side {
         bytes_max: usize,
     ) -> Poll<io::Result<Fill>> {
         let most = bytes_max + PIPELINED_BYTES_MAX;
-        let room = most.saturating_sub(self.inbox.bytes().len()).max(1);
-        self.inbox.poll_fill_up_to(cx, &mut self.transport, room)
+        let room = most.saturating_sub(self.read_buffer.bytes().len()).max(1);
+        self.read_buffer.poll_fill_up_to(cx, &mut self.transport, room)
     }
 
     /// Whether no more is read ahead of what is asked for.
     pub(super) fn is_full(&self) -> bool {
-        self.inbox.bytes().len() >= PIPELINED_BYTES_MAX
+        self.read_buffer.bytes().len() >= PIPELINED_BYTES_MAX
     }
 
     /// The same watch without reading: sees a FIN or a reset behind bytes that have to wait. What
@@ -72,7 +72,7 @@ impl Side {
     /// # Errors
     /// Those of the socket.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outbox.poll_drain(cx, &mut self.transport)
+        self.write_buffer.poll_drain(cx, &mut self.transport)
     }
 }
 

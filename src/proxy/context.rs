@@ -3,7 +3,7 @@
 use crate::config::snapshot::Snapshot;
 use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
 use crate::net::transport::Transport;
-use crate::upstream::{Announcement, Dial, Upstream};
+use crate::upstream::{Dial, ProxyHeader, Upstream};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -67,9 +67,9 @@ impl About {
 
 impl Client {
     /// What an upstream is told of the client at the other end of `transport`.
-    pub(super) fn announcement(&self, transport: &Transport) -> Announcement {
+    pub(super) fn proxy_header(&self, transport: &Transport) -> ProxyHeader {
         let destination = self.destination.or_else(|| transport.local_address());
-        Announcement { source: self.address, destination }
+        ProxyHeader { source: self.address, destination }
     }
 }
 

@@ -74,7 +74,7 @@ impl Download {
             clock: IdleClock::default(),
             taken: client.transport.written(),
             // The beginning of an answer may be here that was not taken for one before.
-            untouched: upstream.inbox.bytes().is_empty(),
+            untouched: upstream.read_buffer.bytes().is_empty(),
             idle_limit: false,
         }
     }
@@ -90,7 +90,7 @@ impl Download {
     }
 
     /// Whether the response may be about the silence before the request, which can be sent once
-    /// more. It was not passed on, and is still in the inbox.
+    /// more. It was not passed on, and is still in the read buffer.
     pub(super) fn tells_idle_limit(&self) -> bool {
         self.idle_limit
     }
@@ -160,9 +160,9 @@ impl Download {
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
         let State::Head(reader) = &mut self.state else { return Ok(Poll::Ready(())) };
-        let bytes = upstream.inbox.bytes();
+        let bytes = upstream.read_buffer.bytes();
         let Some(span) = reader.find(bytes, guide.head_limits).map_err(malformed)? else {
-            return match upstream.inbox.poll_fill(cx, &mut upstream.transport) {
+            return match upstream.read_buffer.poll_fill(cx, &mut upstream.transport) {
                 Poll::Pending => Ok(Poll::Pending),
                 Poll::Ready(Ok(Fill::Bytes)) => {
                     self.untouched = false;
@@ -174,28 +174,28 @@ impl Download {
         };
         let head = ResponseHead::parse(&bytes[span.start..span.end], guide.head_limits)
             .map_err(malformed)?;
-        if upstream.outbox.has_copy() && may_tell_an_idle_limit(&head) {
+        if upstream.write_buffer.has_copy() && may_tell_an_idle_limit(&head) {
             self.idle_limit = true;
             return Err(ExchangeError::upstream(Cause::ClosedEarly));
         }
         // From here on the request is not repeated, whatever happens.
-        upstream.outbox.take_copy();
+        upstream.write_buffer.take_copy();
         let verdict = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
         let view = guide.view(client);
         match verdict {
             Verdict::DropInterim => *reader = HeadReader::for_response(),
             Verdict::Interim => {
-                put_interim_head(client.outbox.queue(), &head, view.as_ref());
+                put_interim_head(client.write_buffer.queue(), &head, view.as_ref());
                 *reader = HeadReader::for_response();
             }
             Verdict::Switch => {
                 guide.recorder.response_head(head.status);
-                put_switch_head(client.outbox.queue(), &head, view.as_ref());
+                put_switch_head(client.write_buffer.queue(), &head, view.as_ref());
                 self.state = State::Switched;
             }
             Verdict::Final(response) => {
                 guide.recorder.response_head(head.status);
-                let out = client.outbox.queue();
+                let out = client.write_buffer.queue();
                 with_date(|date| put_final_head(out, &head, &response, date, view.as_ref()));
                 if response.writer == BodyWriter::UntilClose {
                     client.transport.abort_unless_shut_down();
@@ -204,7 +204,7 @@ impl Download {
                     State::Body(Flow::of_response(BodyReader::new(response.body), response.writer));
             }
         }
-        upstream.inbox.consume(span.end);
+        upstream.read_buffer.consume(span.end);
         self.clock.stamp();
         self.pass_held(cx, client, upstream, guide)?;
         Ok(Poll::Ready(()))
@@ -219,9 +219,10 @@ impl Download {
         guide: &mut Guide<'_>,
     ) -> Result<(), ExchangeError> {
         let State::Body(flow) = &mut self.state else { return Ok(()) };
-        let Side { transport, outbox, .. } = client;
-        let consumed = flow.pass(cx, upstream.inbox.bytes(), outbox, transport).map_err(broken)?;
-        upstream.inbox.consume(consumed);
+        let Side { transport, write_buffer, .. } = client;
+        let consumed =
+            flow.pass(cx, upstream.read_buffer.bytes(), write_buffer, transport).map_err(broken)?;
+        upstream.read_buffer.consume(consumed);
         self.settle(guide);
         Ok(())
     }
@@ -234,9 +235,9 @@ impl Download {
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
         let State::Body(flow) = &mut self.state else { return Ok(Poll::Ready(())) };
-        let Side { transport, outbox, .. } = client;
-        let passed = upstream.inbox.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
-            flow.pass(cx, bytes, outbox, transport)
+        let Side { transport, write_buffer, .. } = client;
+        let passed = upstream.read_buffer.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
+            flow.pass(cx, bytes, write_buffer, transport)
         });
         match passed {
             Poll::Pending => return Ok(Poll::Pending),
@@ -244,7 +245,7 @@ impl Download {
             Poll::Ready(Ok(Ok(Fill::End))) => {
                 // The client may have to take a last chunk, and its gap begins now.
                 self.clock.stamp();
-                if !flow.end_by_close(cx, outbox, transport) {
+                if !flow.end_by_close(cx, write_buffer, transport) {
                     return Err(ExchangeError::upstream(Cause::ClosedEarly));
                 }
             }
@@ -277,7 +278,7 @@ impl Download {
         answer_by: Option<Deadline>,
         timeouts: &Timeouts,
     ) -> Option<Deadline> {
-        if !client.outbox.is_empty() {
+        if !client.write_buffer.is_empty() {
             return Some(self.clock.deadline(Timer::ToClientWrite, timeouts));
         }
         match &self.state {

@@ -8,7 +8,7 @@ use crate::h1::body::BodyReader;
 use crate::h1::head::{HeadSpan, Version, parse_trailers};
 use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT, TRAILER_FIELDS_MAX};
 use crate::net::buffer::Buffer;
-use crate::net::write_buffer::Outbox;
+use crate::net::write_buffer::WriteBuffer;
 use crate::proxy::connection::Side;
 use crate::proxy::prepare::{Prepared, Refusal, Why, prepare};
 use crate::proxy::pump::{PumpError, Pumped, pump};
@@ -44,13 +44,13 @@ struct Unserved {
 }
 
 impl Session {
-    /// Takes the request whose head stands at `span` of the inbox through its life.
+    /// Takes the request whose head stands at `span` of the read_buffer through its life.
     ///
     /// No `async fn`, because that would keep its arguments as long as the exchange lasts.
     pub(super) fn serve(&mut self, span: HeadSpan) -> impl Future<Output = Next> {
-        let head = &self.client.inbox.bytes()[span.start..span.end];
+        let head = &self.client.read_buffer.bytes()[span.start..span.end];
         let mut prepared = prepare(&self.context, head, &mut self.recorder, &mut self.about);
-        self.client.inbox.consume(span.end);
+        self.client.read_buffer.consume(span.end);
         async move {
             // Answered out here, so that an answer takes no room beside an exchange.
             let unserved = match &mut prepared {
@@ -101,14 +101,14 @@ impl Session {
     fn skip_body(&mut self, request: &Request) -> bool {
         let mut reader = BodyReader::new(request.body);
         while !reader.is_finished() {
-            let input = self.client.inbox.bytes();
+            let input = self.client.read_buffer.bytes();
             let Ok(walk) = reader.walk(input) else { return false };
             let trailers =
                 walk.trailers.map(|range| parse_trailers(&input[range], TRAILER_FIELDS_MAX));
             if walk.consumed == 0 || matches!(trailers, Some(Err(_))) {
                 return false;
             }
-            self.client.inbox.consume(walk.consumed);
+            self.client.read_buffer.consume(walk.consumed);
         }
         true
     }
@@ -155,7 +155,7 @@ impl Session {
                 };
                 if failure.idle_limit && !attempt.has_timed_out_before(self.recorder.elapsed()) {
                     // It is the answer after all.
-                    attempt.upstream.outbox.take_copy();
+                    attempt.upstream.write_buffer.take_copy();
                     continue;
                 }
                 if attempt.died_without_a_word(&failure) {
@@ -184,7 +184,7 @@ impl Session {
     /// An open connection to the upstream, while the client is watched.
     async fn line(&mut self, index: usize) -> Result<Line, Box<DialFailure>> {
         let upstream = &self.context.upstreams[index];
-        if upstream.announces_clients() {
+        if upstream.sends_proxy_header() {
             return self.fresh_line(index).await;
         }
         if let Some(line) = upstream.checkout() {
@@ -200,7 +200,7 @@ impl Session {
     /// announced as somebody else's.
     fn fresh_line(&mut self, index: usize) -> impl Future<Output = Result<Line, Box<DialFailure>>> {
         let upstream = &self.context.upstreams[index];
-        let dialing = upstream.dial(&self.who().announcement(&self.client.transport));
+        let dialing = upstream.dial(&self.who().proxy_header(&self.client.transport));
         let dialing = watched(&mut self.client, dialing);
         async move { dialing.await.map(Line::fresh) }
     }
@@ -218,10 +218,10 @@ impl Session {
     fn settle(&mut self, prepared: &Prepared, upload: &Upload, attempt: Attempt) -> Next {
         let mut upstream = attempt.upstream;
         let (exchange, index) = (&prepared.exchange, prepared.upstream());
-        let surplus = !upstream.inbox.bytes().is_empty();
-        let is_reusable = !self.context.upstreams[index].announces_clients();
+        let surplus = !upstream.read_buffer.bytes().is_empty();
+        let is_reusable = !self.context.upstreams[index].sends_proxy_header();
         match exchange.upstream_fate(surplus) {
-            Fate::Keep if is_reusable && upstream.outbox.is_empty() => {
+            Fate::Keep if is_reusable && upstream.write_buffer.is_empty() => {
                 if upload.is_patient() {
                     upstream.transport.tolerate_silence(TCP_USER_TIMEOUT);
                 }
@@ -236,7 +236,9 @@ impl Session {
                 };
                 self.context.upstreams[index].give_back(line);
             }
-            Fate::Keep | Fate::Close if exchange.request_ended() && upstream.outbox.is_empty() => {
+            Fate::Keep | Fate::Close
+                if exchange.request_ended() && upstream.write_buffer.is_empty() =>
+            {
                 // One try is enough: it is a courtesy to a peer that has said all it had to say.
                 let cx = &mut Context::from_waker(Waker::noop());
                 let _ = upstream.transport.poll_shutdown(cx).is_ready();
@@ -297,7 +299,7 @@ impl Attempt {
     fn first(line: Line, head: Buffer) -> Self {
         let mut attempt = Self::new(line, head);
         if attempt.was_idle {
-            attempt.upstream.outbox.keep_copy(REPLAY_BYTES_MAX);
+            attempt.upstream.write_buffer.keep_copy(REPLAY_BYTES_MAX);
         }
         attempt
     }
@@ -311,7 +313,7 @@ impl Attempt {
         let Line { transport, used: reused, was_idle, idle_ms, .. } = line;
         let taken_before = transport.written();
         let mut upstream = Side::new(transport);
-        upstream.outbox = Outbox::with(queued);
+        upstream.write_buffer = WriteBuffer::with(queued);
         Self { upstream, reused, was_idle, idle_ms, taken_before }
     }
 
@@ -348,7 +350,7 @@ impl Attempt {
             (Peer::Upstream, Cause::Io(_) | Cause::Tls(_)) => Ended::Failed,
             _ => return None,
         };
-        let sent = self.upstream.outbox.take_copy()?;
+        let sent = self.upstream.write_buffer.take_copy()?;
         if failure.idle_limit {
             return Some(sent);
         }

@@ -43,7 +43,7 @@ pub(super) struct NoGreeting {
 ///
 /// # Errors
 /// There is no such header within `deadline`.
-pub async fn identify(
+pub async fn read_proxy_header(
     transport: &mut Transport,
     peer: SocketAddr,
     deadline: Deadline,

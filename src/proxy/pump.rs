@@ -24,7 +24,7 @@ use tokio::time::Instant;
 pub(super) enum Pumped {
     /// The final response is with the client, to its last octet.
     Answered,
-    /// The upstream switched protocols; its head waits in the client's outbox.
+    /// The upstream switched protocols; its head waits in the client's write buffer.
     Switched,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct PumpError {
     pub(super) status_spent: bool,
     /// The upstream has not sent a byte.
     pub(super) unanswered: bool,
-    /// What it has sent may be about the silence before the request. It is still in the inbox.
+    /// What it has sent may be about the silence before the request. It is in the read buffer still.
     pub(super) idle_limit: bool,
 }
 

@@ -50,7 +50,7 @@ impl Session {
                 keep_alive: manner.tell_keep_alive && !manner.close,
                 for_page: manner.for_page,
             };
-            put_own_response(self.client.outbox.queue(), &response);
+            put_own_response(self.client.write_buffer.queue(), &response);
         });
     }
 
@@ -123,7 +123,7 @@ impl Session {
             }
         });
         let delivered = delivering.await;
-        self.recorder.not_sent(self.client.outbox.held_bytes());
+        self.recorder.not_sent(self.client.write_buffer.held_bytes());
         self.recorder.fail(error, false);
         if resets || delivered.is_err() {
             return self.client.transport.abort();

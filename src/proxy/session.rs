@@ -82,7 +82,7 @@ impl Session {
                     Ok(None) => Next::End,
                     // Nobody knows where another request would begin.
                     Err(error) => {
-                        let begun = self.client.inbox.bytes();
+                        let begun = self.client.read_buffer.bytes();
                         let (for_page, head_only) =
                             (has_origin_line(begun), is_of_head_request(begun));
                         let manner = Manner { for_page, head_only, ..Manner::CLOSE };
@@ -103,7 +103,7 @@ impl Session {
     async fn next_request(&mut self) -> Result<Option<HeadSpan>, ExchangeError> {
         // Some clients end a body with a stray CRLF, and then they idle (RFC 9112, section 2.2): no
         // request has begun with it, so no request may be late.
-        while is_empty_lines(self.client.inbox.bytes()) {
+        while is_empty_lines(self.client.read_buffer.bytes()) {
             if !self.first_byte_arrives().await {
                 return Ok(None);
             }
@@ -118,7 +118,7 @@ impl Session {
         let context = Rc::clone(&self.context);
         let mut drained = pin!(context.drain.begun());
         let client = &mut self.client;
-        let step = poll_fn(|cx| match client.inbox.poll_fill(cx, &mut client.transport) {
+        let step = poll_fn(|cx| match client.read_buffer.poll_fill(cx, &mut client.transport) {
             Poll::Pending => drained.as_mut().poll(cx).map(|()| Ok(None)),
             Poll::Ready(fill) => Poll::Ready(fill.map(Some)),
         });
@@ -137,7 +137,7 @@ impl Session {
         }
         let deadline = Deadline { at: Instant::now() + DRAIN_GRACE, timer: Timer::KeepAlive };
         let client = &mut self.client;
-        let step = poll_fn(|cx| client.inbox.poll_fill(cx, &mut client.transport));
+        let step = poll_fn(|cx| client.read_buffer.poll_fill(cx, &mut client.transport));
         matches!(self.alarm.bound(deadline, step).await, Ok(Fill::Bytes))
     }
 
@@ -146,7 +146,7 @@ impl Session {
         let mut reader = HeadReader::default();
         let mut deadline = None;
         loop {
-            let found = reader.find(self.client.inbox.bytes(), &snapshot.limits.head);
+            let found = reader.find(self.client.read_buffer.bytes(), &snapshot.limits.head);
             if let Some(span) = found.map_err(|error| refused(error.into()))? {
                 return Ok(span);
             }

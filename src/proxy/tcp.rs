@@ -243,8 +243,8 @@ impl Passthrough {
         speaks_tls: bool,
     ) -> Result<Transport, Box<DialFailure>> {
         let Self { context, alarm, recorder, .. } = self;
-        let announcement = who.announcement(client);
-        let mut dialing = context.forward_dialers[index].dial(Some(&announcement));
+        let proxy_header = who.proxy_header(client);
+        let mut dialing = context.forward_dialers[index].dial(Some(&proxy_header));
         let is_tls = speaks_tls || client.is_tls();
         let has_left = || client.is_broken() || is_tls && client.has_hung_up();
         let mut next_look = Instant::now() + DEPARTURE_LOOK;

@@ -300,7 +300,7 @@ impl Way {
 
     /// How many bytes went on to `to`, or at least into its socket.
     fn passed(&self, to: &Side) -> u64 {
-        let held = to.outbox.held_bytes() + self.splice.held_bytes();
+        let held = to.write_buffer.held_bytes() + self.splice.held_bytes();
         self.bytes.saturating_sub(held as u64)
     }
 
@@ -340,11 +340,11 @@ impl Way {
 
     /// Sends on what arrived behind the head, before the tunnel was one.
     fn begin(&mut self, cx: &mut Context<'_>, from: &mut Side, to: &mut Side) {
-        let held = from.inbox.bytes();
+        let held = from.read_buffer.bytes();
         if !held.is_empty() {
             self.bytes += held.len() as u64;
-            to.outbox.send(cx, &mut to.transport, &[held]);
-            from.inbox.consume(held.len());
+            to.write_buffer.send(cx, &mut to.transport, &[held]);
+            from.read_buffer.consume(held.len());
         }
     }
 
@@ -385,9 +385,9 @@ impl Way {
         from: &mut Side,
         to: &mut Side,
     ) -> Poll<io::Result<()>> {
-        let Side { transport, outbox, .. } = to;
-        let passed = ready!(from.inbox.poll_pass(cx, &mut from.transport, |cx, bytes| {
-            outbox.send(cx, transport, &[bytes]);
+        let Side { transport, write_buffer, .. } = to;
+        let passed = ready!(from.read_buffer.poll_pass(cx, &mut from.transport, |cx, bytes| {
+            write_buffer.send(cx, transport, &[bytes]);
             self.bytes += bytes.len() as u64;
             Ok::<_, Infallible>(bytes.len())
         }));

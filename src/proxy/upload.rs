@@ -107,7 +107,7 @@ impl Upload {
                 }
                 State::Sent => return client.watch(cx),
                 // What a request may still be repeated with must not be thrown away.
-                State::Deaf if upstream.outbox.has_copy() => return client.watch_unread(),
+                State::Deaf if upstream.write_buffer.has_copy() => return client.watch_unread(),
                 State::Deaf => return discard(cx, client),
             }
         }
@@ -123,9 +123,9 @@ impl Upload {
         upstream: &mut Side,
     ) -> Result<(), ExchangeError> {
         self.sending.state = State::Body;
-        let Side { transport, outbox, .. } = upstream;
-        let passed = self.flow.pass(cx, client.inbox.bytes(), outbox, transport);
-        client.inbox.consume(passed.map_err(broken)?);
+        let Side { transport, write_buffer, .. } = upstream;
+        let passed = self.flow.pass(cx, client.read_buffer.bytes(), write_buffer, transport);
+        client.read_buffer.consume(passed.map_err(broken)?);
         Ok(())
     }
 
@@ -174,10 +174,10 @@ impl Upload {
         client: &mut Side,
         upstream: &mut Side,
     ) -> Result<Poll<()>, ExchangeError> {
-        let Side { transport, outbox, .. } = upstream;
+        let Side { transport, write_buffer, .. } = upstream;
         let flow = &mut self.flow;
-        let passed = client.inbox.poll_pass(cx, &mut client.transport, |cx, bytes| {
-            flow.pass(cx, bytes, outbox, transport)
+        let passed = client.read_buffer.poll_pass(cx, &mut client.transport, |cx, bytes| {
+            flow.pass(cx, bytes, write_buffer, transport)
         });
         match passed {
             Poll::Pending => return Ok(Poll::Pending),
@@ -191,7 +191,7 @@ impl Upload {
     fn go_deaf(&mut self, upstream: &mut Side, timeouts: &Timeouts) {
         self.sending.state = State::Deaf;
         self.sending.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts).at);
-        upstream.outbox.give_up();
+        upstream.write_buffer.give_up();
     }
 
     /// The upstream has said something: a client that asked whether to send its body may know now.
@@ -204,7 +204,7 @@ impl Upload {
 
     /// The limit that the way up is under now.
     pub(super) fn deadline(&mut self, upstream: &Side, timeouts: &Timeouts) -> Option<Deadline> {
-        if !upstream.outbox.is_empty() {
+        if !upstream.write_buffer.is_empty() {
             return Some(self.sending.clock.deadline(Timer::ToUpstreamWrite, timeouts));
         }
         match self.sending.state {
@@ -222,9 +222,9 @@ impl Upload {
     /// Whether the client cannot be read now, so that its departure would wake nobody.
     pub(super) fn is_blind(&self, client: &Side, upstream: &Side) -> bool {
         match self.sending.state {
-            State::Fresh | State::Body => !upstream.outbox.is_empty(),
+            State::Fresh | State::Body => !upstream.write_buffer.is_empty(),
             State::Sent => client.is_full(),
-            State::Deaf => upstream.outbox.has_copy(),
+            State::Deaf => upstream.write_buffer.has_copy(),
         }
     }
 

@@ -36,17 +36,17 @@ pub trait Dial {
     /// and the upstream wants it.
     ///
     /// Boxed, because a dial costs a round trip at least, and an allocation nothing beside it.
-    fn dial(&self, announcement: Option<&Announcement>) -> Dialing;
+    fn dial(&self, proxy_header: Option<&ProxyHeader>) -> Dialing;
 
     /// Whether each connection is announced as somebody's, and so of no use to anybody else.
-    fn announces_clients(&self) -> bool {
+    fn sends_proxy_header(&self) -> bool {
         false
     }
 }
 
 /// On whose behalf a connection is opened, as a PROXY header says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Announcement {
+pub struct ProxyHeader {
     /// The one who asks.
     pub source: SocketAddr,
     /// Where it asked, if that is known.
@@ -136,14 +136,14 @@ impl Upstream {
     }
 
     /// Opens a connection for one purpose alone; it does not come from the pool.
-    pub fn dial(&self, announcement: &Announcement) -> Dialing {
-        self.0.dialer.dial(Some(announcement))
+    pub fn dial(&self, proxy_header: &ProxyHeader) -> Dialing {
+        self.0.dialer.dial(Some(proxy_header))
     }
 
     /// Whether connections are announced as somebody's: then all have to come from
     /// [`Upstream::dial`], and none may be given back.
-    pub fn announces_clients(&self) -> bool {
-        self.0.dialer.announces_clients()
+    pub fn sends_proxy_header(&self) -> bool {
+        self.0.dialer.sends_proxy_header()
     }
 
     /// Hands on a connection whose exchange ended cleanly, unless it is too old.

@@ -35,7 +35,7 @@ struct FakeState {
 }
 
 impl Dial for Fake {
-    fn dial(&self, _: Option<&Announcement>) -> Dialing {
+    fn dial(&self, _: Option<&ProxyHeader>) -> Dialing {
         let state = Rc::clone(&self.0);
         state.dials.borrow_mut().push(Instant::now());
         Box::pin(async move {

@@ -14,7 +14,7 @@ use crate::net::admission::{Admission, Full, Place};
 use crate::net::tcp::PlainHttp;
 use crate::net::transport::Transport;
 use crate::proxy::context::Drain;
-use crate::proxy::preface::{identify, must_announce};
+use crate::proxy::preface::{must_announce, read_proxy_header};
 use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::telemetry::{handshake_failed, write_gathered_lines};
@@ -206,7 +206,7 @@ impl Worker {
         }
         spawn_local(async move {
             let Accepted { transport, who, .. } = &mut accepted;
-            match identify(transport, peer, deadline, &mut Alarm::default()).await {
+            match read_proxy_header(transport, peer, deadline, &mut Alarm::default()).await {
                 Ok(announced) => *who = announced,
                 Err(error) => return worker.no_announcement(accepted, &error),
             }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::net::listen::listen;
 use crate::net::memory::MemoryStream;
 use crate::telemetry::{LogFormat, log_panic, logged};
-use crate::upstream::{Announcement, Dial, Dialing};
+use crate::upstream::{Dial, Dialing, ProxyHeader};
 use clap::Parser;
 use std::io::IoSlice;
 use std::panic::{set_hook, take_hook};
@@ -313,7 +313,7 @@ struct Dialer {
 }
 
 impl Dial for Rc<Dialer> {
-    fn dial(&self, _announcement: Option<&Announcement>) -> Dialing {
+    fn dial(&self, _announcement: Option<&ProxyHeader>) -> Dialing {
         let address = self.address;
         match self.manner.get() {
             Manner::Connect => {

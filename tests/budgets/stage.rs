@@ -15,7 +15,7 @@ use narrows::telemetry::{Log, LogFormat};
 use narrows::tls::credentials::Inside;
 use narrows::tls::server::{self, Greeted};
 use narrows::upstream::dial::NetworkDialer;
-use narrows::upstream::{Announcement, Dial, Dialing, Upstream};
+use narrows::upstream::{Dial, Dialing, ProxyHeader, Upstream};
 use std::cell::RefCell;
 use std::future::{poll_fn, ready};
 use std::io::IoSlice;
@@ -237,7 +237,7 @@ impl Pipe {
 struct PipeDialer(Rc<RefCell<Vec<Pipe>>>);
 
 impl Dial for PipeDialer {
-    fn dial(&self, _: Option<&Announcement>) -> Dialing {
+    fn dial(&self, _: Option<&ProxyHeader>) -> Dialing {
         let (near, far) = MemoryStream::pair(PIPE_BYTES);
         self.0.borrow_mut().push(Pipe(far));
         Box::pin(ready(Ok(Transport::from(near))))

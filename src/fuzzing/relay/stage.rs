@@ -15,7 +15,7 @@ use crate::net::transport::Transport;
 use crate::proxy::context::Drain;
 use crate::proxy::{Context, Session};
 use crate::timeouts::Timeouts;
-use crate::upstream::{Announcement, Dial, Dialing, Upstream};
+use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -130,7 +130,7 @@ struct Network {
 struct Dialer(Rc<Network>);
 
 impl Dial for Dialer {
-    fn dial(&self, _announcement: Option<&Announcement>) -> Dialing {
+    fn dial(&self, _announcement: Option<&ProxyHeader>) -> Dialing {
         let network = Rc::clone(&self.0);
         Box::pin(async move {
             if network.fails.get() {

@@ -18,7 +18,7 @@ use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Context, Session};
 use crate::telemetry::{LogFormat, logged};
 use crate::timeouts::{Timeouts, Timer};
-use crate::upstream::{Announcement, Dial, Dialing, Upstream};
+use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -320,7 +320,7 @@ impl Bench {
 struct Line(Rc<Network>);
 
 impl Dial for Line {
-    fn dial(&self, _: Option<&Announcement>) -> Dialing {
+    fn dial(&self, _: Option<&ProxyHeader>) -> Dialing {
         let network = Rc::clone(&self.0);
         network.dials.set(network.dials.get() + 1);
         Box::pin(async move {

@@ -4,7 +4,7 @@
 //! A task of the runtime is its future and about a hundred bytes, rounded up to the next 128.
 
 use super::bench::run;
-use crate::net::write_buffer::Outbox;
+use crate::net::write_buffer::WriteBuffer;
 use crate::proxy::Session;
 use crate::proxy::connection::Side;
 use crate::proxy::tcp::Passthrough;
@@ -19,7 +19,7 @@ const HAND_OVER_BYTES: usize = 56;
 
 #[test]
 fn the_state_of_a_connection_stays_small() {
-    assert!(size_of::<Outbox>() <= 32, "{}", size_of::<Outbox>());
+    assert!(size_of::<WriteBuffer>() <= 32, "{}", size_of::<WriteBuffer>());
     // In tests a transport in memory makes it larger.
     assert!(size_of::<Side>() <= 64, "{}", size_of::<Side>());
     assert!(size_of::<Session>() <= 216, "{}", size_of::<Session>());

@@ -16,7 +16,7 @@ use crate::timeouts::{Timeouts, Timer};
 use crate::tls::client;
 use crate::upstream::dial::resolve::Names;
 use crate::upstream::resolver::Resolver;
-use crate::upstream::{Announcement, Dial, Dialing};
+use crate::upstream::{Dial, Dialing, ProxyHeader};
 use bytes::{Bytes, BytesMut};
 use rustix::io::Errno;
 use socket2::SockRef;
@@ -59,21 +59,21 @@ impl NetworkDialer {
 }
 
 impl Dial for NetworkDialer {
-    fn dial(&self, announcement: Option<&Announcement>) -> Dialing {
+    fn dial(&self, proxy_header: Option<&ProxyHeader>) -> Dialing {
         let dialer = self.clone();
-        let header = announcement.and_then(|it| self.header(it));
+        let header = proxy_header.and_then(|it| self.header(it));
         Box::pin(insist(move || dialer.clone().dial_once(header.clone())))
     }
 
-    fn announces_clients(&self) -> bool {
+    fn sends_proxy_header(&self) -> bool {
         self.announces.is_some()
     }
 }
 
 impl NetworkDialer {
     /// The PROXY header that stands before everything else.
-    fn header(&self, announcement: &Announcement) -> Option<Bytes> {
-        let Announcement { source, destination } = *announcement;
+    fn header(&self, proxy_header: &ProxyHeader) -> Option<Bytes> {
+        let ProxyHeader { source, destination } = *proxy_header;
         // Only a connection that is no socket does not know where it arrived.
         let destination = destination.unwrap_or(source);
         let mut header = BytesMut::new();
