@@ -23,7 +23,7 @@ pub struct AddressLimit {
 
 /// Which limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum LimitReached {
     /// That of all connections.
     Connections,
     /// That of the connections of one address.
@@ -46,15 +46,15 @@ impl Admission {
         Self { connections_max, of_address, connections, addresses }
     }
 
-    /// Takes a place for a connection whose client is not known yet: see [`Place::claim`].
+    /// Takes a permit for a connection whose client is not known yet: see [`Permit::count_for`].
     ///
     /// # Errors
-    /// [`Full::Connections`]: all places are taken.
-    pub fn enter(self: &Arc<Self>) -> Result<Place, Full> {
+    /// [`LimitReached::Connections`]: all permits are taken.
+    pub fn acquire(self: &Arc<Self>) -> Result<Permit, LimitReached> {
         // Relaxed: the count orders nothing but itself.
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let place = Place { admission: Arc::clone(self), claimed: None };
-        if before < self.connections_max { Ok(place) } else { Err(Full::Connections) }
+        let permit = Permit { admission: Arc::clone(self), counted: None };
+        if before < self.connections_max { Ok(permit) } else { Err(LimitReached::Connections) }
     }
 
     /// Connections that have a place now.
@@ -70,19 +70,19 @@ impl Admission {
 
 /// The place of one connection, given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     admission: Arc<Admission>,
     /// What it counts for, once claimed.
-    claimed: Option<Block>,
+    counted: Option<Block>,
 }
 
-impl Place {
+impl Permit {
     /// Counts the connection for `address`, that of its client: the socket's peer, or whom a
     /// trusted proxy announces. To be called once.
     ///
     /// # Errors
-    /// [`Full::Address`]: this address has as many connections as it may. The place is given back.
-    pub fn claim(mut self, address: IpAddr) -> Result<Self, Full> {
+    /// [`LimitReached::Address`]: this address has its share. The permit is given back.
+    pub fn count_for(mut self, address: IpAddr) -> Result<Self, LimitReached> {
         let AddressLimit { connections, counts_loopback } = self.admission.of_address;
         let block = Block::of(address);
         if block.is_loopback() && !counts_loopback {
@@ -92,18 +92,18 @@ impl Place {
         let mut addresses = admission.addresses();
         let count = addresses.entry(block).or_default();
         if *count >= connections {
-            return Err(Full::Address);
+            return Err(LimitReached::Address);
         }
         *count += 1;
-        self.claimed = Some(block);
+        self.counted = Some(block);
         Ok(self)
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.connections.fetch_sub(1, Ordering::Relaxed);
-        let Some(block) = self.claimed else { return };
+        let Some(block) = self.counted else { return };
         if let Entry::Occupied(mut count) = self.admission.addresses().entry(block) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -157,13 +157,13 @@ mod tests {
         Arc::new(Admission::new(all, limit))
     }
 
-    fn admit(admission: &Arc<Admission>, address: &str) -> Result<Place, Full> {
-        admission.enter().and_then(|place| place.claim(address.parse().unwrap()))
+    fn admit(admission: &Arc<Admission>, address: &str) -> Result<Permit, LimitReached> {
+        admission.acquire().and_then(|permit| permit.count_for(address.parse().unwrap()))
     }
 
     /// One connection from each address, of which all but the last have to get in.
     #[track_caller]
-    fn last_of(limit: usize, addresses: &[&str]) -> Option<Full> {
+    fn last_of(limit: usize, addresses: &[&str]) -> Option<LimitReached> {
         let admission = admission(100, limit, true);
         let (last, first) = addresses.split_last().unwrap();
         let _places: Vec<_> = first.iter().map(|it| admit(&admission, it).unwrap()).collect();
@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn an_address_has_as_many_places_as_its_limit_and_others_are_not_asked() {
         assert_eq!(last_of(2, &["192.0.2.1", "192.0.2.1"]), None);
-        assert_eq!(last_of(2, &["192.0.2.1", "192.0.2.1", "192.0.2.1"]), Some(Full::Address));
+        assert_eq!(
+            last_of(2, &["192.0.2.1", "192.0.2.1", "192.0.2.1"]),
+            Some(LimitReached::Address)
+        );
         assert_eq!(last_of(1, &["192.0.2.1", "192.0.2.2"]), None);
         assert_eq!(last_of(1, &["127.0.0.1", "127.0.0.2"]), None);
     }
@@ -181,14 +184,14 @@ mod tests {
     #[test]
     fn a_prefix_of_64_bits_is_one_address() {
         let [one, other] = ["2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"];
-        assert_eq!(last_of(1, &[one, other]), Some(Full::Address));
+        assert_eq!(last_of(1, &[one, other]), Some(LimitReached::Address));
         assert_eq!(last_of(1, &[one, "2001:db8:0:1::1"]), None);
         assert_eq!(last_of(1, &["::1", "::2"]), None, "this machine, and somebody else");
     }
 
     #[test]
     fn an_ipv4_address_counts_as_itself_also_when_it_is_written_as_ipv6() {
-        assert_eq!(last_of(1, &["192.0.2.1", "::ffff:192.0.2.1"]), Some(Full::Address));
+        assert_eq!(last_of(1, &["192.0.2.1", "::ffff:192.0.2.1"]), Some(LimitReached::Address));
         assert_eq!(last_of(1, &["::ffff:192.0.2.1", "::ffff:192.0.2.2"]), None);
     }
 
@@ -196,10 +199,10 @@ mod tests {
     fn a_place_that_is_given_back_can_be_had_again_and_leaves_no_trace() {
         let admission = admission(3, 1, true);
         for _ in 0..3 {
-            let place = admit(&admission, "192.0.2.1").unwrap();
-            assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), Full::Address);
-            assert_eq!(admission.connections(), 1, "who is turned away holds no place");
-            drop(place);
+            let permit = admit(&admission, "192.0.2.1").unwrap();
+            assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), LimitReached::Address);
+            assert_eq!(admission.connections(), 1, "who is turned away holds no permit");
+            drop(permit);
             assert_eq!(admission.connections(), 0);
             assert!(admission.addresses().is_empty());
         }
@@ -209,9 +212,9 @@ mod tests {
     fn the_limit_of_all_connections_comes_first() {
         let admission = admission(2, 2, true);
         let _one = admit(&admission, "192.0.2.1").unwrap();
-        let _two = admission.enter().unwrap();
-        assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), Full::Connections);
-        assert_eq!(admission.addresses().len(), 1, "who has no place is not remembered");
+        let _two = admission.acquire().unwrap();
+        assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), LimitReached::Connections);
+        assert_eq!(admission.addresses().len(), 1, "who has no permit is not remembered");
     }
 
     #[test]
@@ -223,7 +226,7 @@ mod tests {
             assert!(free.addresses().is_empty(), "{address}");
             let counted = admission(100, 1, true);
             let _one = admit(&counted, address).unwrap();
-            assert_eq!(admit(&counted, address).unwrap_err(), Full::Address, "{address}");
+            assert_eq!(admit(&counted, address).unwrap_err(), LimitReached::Address, "{address}");
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) struct PumpError {
     pub(super) status_spent: bool,
     /// The upstream has not sent a byte.
     pub(super) unanswered: bool,
-    /// What it has sent may be about the silence before the request. It is in the read buffer still.
+    /// What it has sent may be about the silence before the request. It is still in the buffer.
     pub(super) idle_limit: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::config::value::Mode;
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError, TlsFault};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_CUT_MAX, DRAIN_MAX, REFUSALS_MAX};
-use crate::net::admission::{Admission, Full, Place};
+use crate::net::admission::{Admission, LimitReached, Permit};
 use crate::net::tcp::PlainHttp;
 use crate::net::transport::Transport;
 use crate::proxy::context::Drain;
@@ -188,21 +188,21 @@ impl Worker {
         self.told.connected(self.admission.connections(), self.room);
         let listener = &self.context.snapshot.listeners[index];
         let announces = must_announce(&listener.proxy_protocol, peer);
-        let entered = self.admission.enter().and_then(|place| match announces {
+        let acquired = self.admission.acquire().and_then(|permit| match announces {
             // Counted for the client, when it is known.
-            true => Ok(place),
-            false => place.claim(peer.ip()),
+            true => Ok(permit),
+            false => permit.count_for(peer.ip()),
         });
-        let place = match entered {
-            Ok(place) => place,
-            Err(full) => return self.turn_away(transport, peer, listener, full),
+        let permit = match acquired {
+            Ok(permit) => permit,
+            Err(limit) => return self.turn_away(transport, peer, listener, limit),
         };
         let (worker, live) = (Rc::clone(self), self.live.enter());
         let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
         let who = peer.into();
         let mut accepted = Accepted { transport, who, listener: index, deadline };
         if !announces {
-            return worker.begin(accepted, Guard { place, live });
+            return worker.begin(accepted, Guard { permit, live });
         }
         spawn_local(async move {
             let Accepted { transport, who, .. } = &mut accepted;
@@ -210,11 +210,11 @@ impl Worker {
                 Ok(announced) => *who = announced,
                 Err(error) => return worker.no_announcement(accepted, &error),
             }
-            match place.claim(who.address.ip()) {
-                Ok(place) => worker.begin(accepted, Guard { place, live }),
-                Err(full) => {
+            match permit.count_for(who.address.ip()) {
+                Ok(permit) => worker.begin(accepted, Guard { permit, live }),
+                Err(limit) => {
                     let listener = &worker.context.snapshot.listeners[index];
-                    worker.turn_away(accepted.transport, accepted.who.address, listener, full);
+                    worker.turn_away(accepted.transport, accepted.who.address, listener, limit);
                 }
             }
         });
@@ -316,9 +316,9 @@ impl Worker {
         transport: Transport,
         client: SocketAddr,
         listener: &Listener,
-        full: Full,
+        limit: LimitReached,
     ) {
-        self.told.limit_reached(full, client);
+        self.told.limit_reached(limit, client);
         let hears_http = listener.mode == Mode::Http && listener.tls.is_none();
         if !hears_http || self.refusals.get() >= REFUSALS_MAX {
             return;
@@ -337,7 +337,7 @@ fn plain(tcp: TcpStream) -> Transport {
 /// What a connection holds for as long as it lasts, whichever of its tasks it is at.
 struct Guard {
     #[expect(dead_code, reason = "held, not read")]
-    place: Place,
+    permit: Permit,
     #[expect(dead_code, reason = "held, not read")]
     live: LiveGuard,
 }

@@ -2,7 +2,7 @@
 //! connection.
 
 use crate::limits::LIMIT_TOLD_EVERY;
-use crate::net::admission::Full;
+use crate::net::admission::LimitReached;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use tokio::time::Instant;
@@ -31,16 +31,16 @@ impl Told {
         }
     }
 
-    pub(super) fn limit_reached(&self, full: Full, client: SocketAddr) {
-        match full {
-            Full::Connections if is_news(&self.connections) => {
+    pub(super) fn limit_reached(&self, limit: LimitReached, client: SocketAddr) {
+        match limit {
+            LimitReached::Connections if is_news(&self.connections) => {
                 tracing::warn!("limits.connections is reached; turning connections away");
             }
-            Full::Address if is_news(&self.address) => tracing::warn!(
+            LimitReached::Address if is_news(&self.address) => tracing::warn!(
                 client = %client.ip(),
                 "limits.connections_per_address is reached; turning connections away"
             ),
-            Full::Connections | Full::Address => {}
+            LimitReached::Connections | LimitReached::Address => {}
         }
     }
 }
