@@ -10,13 +10,13 @@ use std::task::{Context, Poll};
 
 /// The client's or the upstream's side.
 #[derive(Debug)]
-pub(super) struct Side {
+pub(super) struct Connection {
     pub(super) transport: Transport,
     pub(super) read_buffer: ReadBuffer,
     pub(super) write_buffer: WriteBuffer,
 }
 
-impl Side {
+impl Connection {
     pub(super) fn new(transport: Transport) -> Self {
         Self { transport, read_buffer: ReadBuffer::default(), write_buffer: WriteBuffer::default() }
     }

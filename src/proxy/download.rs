@@ -11,7 +11,7 @@ use crate::h1::head::{HeadLimits, HeadReader, ResponseHead};
 use crate::net::date::with_date;
 use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{Flow, FlowError, READS_PER_TURN};
-use crate::proxy::connection::{GONE, Side};
+use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::About;
 use crate::proxy::pump::Pumped;
 use crate::proxy::record::Recorder;
@@ -55,7 +55,7 @@ pub(super) struct Guide<'a> {
 
 impl<'a> Guide<'a> {
     /// How the client sees the upstream's paths, where that makes a difference.
-    fn view(&self, client: &Side) -> Option<View<'a>> {
+    fn view(&self, client: &Connection) -> Option<View<'a>> {
         let route = self.route?;
         Some(View {
             site: route.site.as_ref()?,
@@ -68,7 +68,7 @@ impl<'a> Guide<'a> {
 }
 
 impl Download {
-    pub(super) fn new(client: &Side, upstream: &Side) -> Self {
+    pub(super) fn new(client: &Connection, upstream: &Connection) -> Self {
         Self {
             state: State::Head(HeadReader::for_response()),
             clock: IdleClock::default(),
@@ -108,8 +108,8 @@ impl Download {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut Side,
-        upstream: &mut Side,
+        client: &mut Connection,
+        upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Poll<Result<Pumped, ExchangeError>> {
         for _ in 0..READS_PER_TURN {
@@ -137,7 +137,7 @@ impl Download {
     fn poll_room(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut Side,
+        client: &mut Connection,
     ) -> Result<Poll<()>, ExchangeError> {
         let drained = client.poll_drain(cx);
         let taken = client.transport.written();
@@ -155,8 +155,8 @@ impl Download {
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut Side,
-        upstream: &mut Side,
+        client: &mut Connection,
+        upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
         let State::Head(reader) = &mut self.state else { return Ok(Poll::Ready(())) };
@@ -214,12 +214,12 @@ impl Download {
     fn pass_held(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut Side,
-        upstream: &mut Side,
+        client: &mut Connection,
+        upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<(), ExchangeError> {
         let State::Body(flow) = &mut self.state else { return Ok(()) };
-        let Side { transport, write_buffer, .. } = client;
+        let Connection { transport, write_buffer, .. } = client;
         let consumed =
             flow.pass(cx, upstream.read_buffer.bytes(), write_buffer, transport).map_err(broken)?;
         upstream.read_buffer.consume(consumed);
@@ -230,12 +230,12 @@ impl Download {
     fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut Side,
-        upstream: &mut Side,
+        client: &mut Connection,
+        upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
         let State::Body(flow) = &mut self.state else { return Ok(Poll::Ready(())) };
-        let Side { transport, write_buffer, .. } = client;
+        let Connection { transport, write_buffer, .. } = client;
         let passed = upstream.read_buffer.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
             flow.pass(cx, bytes, write_buffer, transport)
         });
@@ -274,7 +274,7 @@ impl Download {
     /// The limit that the way down is under now.
     pub(super) fn deadline(
         &mut self,
-        client: &Side,
+        client: &Connection,
         answer_by: Option<Deadline>,
         timeouts: &Timeouts,
     ) -> Option<Deadline> {

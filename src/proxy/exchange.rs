@@ -9,7 +9,7 @@ use crate::h1::head::{HeadSpan, Version, parse_trailers};
 use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT, TRAILER_FIELDS_MAX};
 use crate::net::buffer::Buffer;
 use crate::net::write_buffer::WriteBuffer;
-use crate::proxy::connection::Side;
+use crate::proxy::connection::Connection;
 use crate::proxy::prepare::{Prepared, Refusal, Why, prepare};
 use crate::proxy::pump::{PumpError, Pumped, pump};
 use crate::proxy::respond::Manner;
@@ -254,7 +254,7 @@ impl Session {
 
     fn tunnel<'s>(
         &'s mut self,
-        upstream: &'s mut Side,
+        upstream: &'s mut Connection,
     ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, client, recorder, alarm, .. } = self;
         let count = |up, down| recorder.bytes(up, down);
@@ -283,7 +283,7 @@ impl Unserved {
 
 /// One sending of a request.
 struct Attempt {
-    upstream: Side,
+    upstream: Connection,
     /// The connection had carried an exchange before.
     reused: bool,
     /// The connection was idle before, so it may have died unnoticed.
@@ -312,7 +312,7 @@ impl Attempt {
     fn new(line: Line, queued: Buffer) -> Self {
         let Line { transport, used: reused, was_idle, idle_ms, .. } = line;
         let taken_before = transport.written();
-        let mut upstream = Side::new(transport);
+        let mut upstream = Connection::new(transport);
         upstream.write_buffer = WriteBuffer::with(queued);
         Self { upstream, reused, was_idle, idle_ms, taken_before }
     }
@@ -366,7 +366,7 @@ impl Attempt {
 
 /// Waits for a connection while the client is watched: one that leaves needs none.
 fn watched<T>(
-    client: &mut Side,
+    client: &mut Connection,
     mut connecting: impl Future<Output = Result<T, Box<DialFailure>>> + Unpin,
 ) -> impl Future<Output = Result<T, Box<DialFailure>>> {
     poll_fn(move |cx| {

@@ -10,7 +10,7 @@
 use crate::clock::Deadline;
 use crate::error::ExchangeError;
 use crate::limits::DEPARTURE_LOOK;
-use crate::proxy::connection::{STOPPED, Side};
+use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::download::{Download, Guide};
 use crate::proxy::prepare::Prepared;
 use crate::proxy::session::Session;
@@ -47,7 +47,7 @@ pub(super) struct PumpError {
 /// No `async fn`, because that would keep a second place for its arguments.
 pub(super) fn pump<'s>(
     session: &'s mut Session,
-    upstream: &'s mut Side,
+    upstream: &'s mut Connection,
     upload: &'s mut Upload,
     prepared: &'s mut Prepared,
 ) -> impl Future<Output = Result<Pumped, PumpError>> + 's {
@@ -65,7 +65,7 @@ pub(super) fn pump<'s>(
 
 struct Pump<'s> {
     session: &'s mut Session,
-    upstream: &'s mut Side,
+    upstream: &'s mut Connection,
     upload: &'s mut Upload,
     download: Download,
     prepared: &'s mut Prepared,

@@ -6,7 +6,7 @@ use crate::h1::head::{HeadReader, HeadSpan, has_origin_line, is_of_head_request}
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::read_buffer::Fill;
 use crate::net::transport::{Peek, Transport};
-use crate::proxy::connection::{GONE, Side};
+use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::{About, Client, Context, Watch};
 use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// One client connection, after its TLS handshake if it has one.
 pub struct Session {
     pub(super) context: Rc<Context>,
-    pub(super) client: Side,
+    pub(super) client: Connection,
     pub(super) recorder: Recorder,
     pub(super) alarm: Alarm,
     /// Announces the need of an upstream connection, until the first request has one.
@@ -52,7 +52,7 @@ pub(super) enum Next {
 impl Session {
     /// A session for `transport`, at whose other end `who` is.
     pub fn new(context: Rc<Context>, transport: Transport, who: impl Into<Client>) -> Self {
-        let (client, alarm) = (Side::new(transport), Alarm::default());
+        let (client, alarm) = (Connection::new(transport), Alarm::default());
         let Client { address, destination } = who.into();
         let about = About::new(destination);
         let (recorder, expectation) = (Recorder::new(address), None);

@@ -12,7 +12,7 @@ use crate::net::buffer::with_scratch;
 use crate::net::transport::Transport;
 use crate::preface::alert::Alert;
 use crate::preface::host_name::host_name;
-use crate::proxy::connection::{GONE, Side};
+use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::{Client, Context, Watch};
 use crate::proxy::preface::{Greeting, NoGreeting, greeting, refused};
 use crate::proxy::session::Session;
@@ -59,7 +59,7 @@ pub struct Passthrough {
 /// What becomes of a connection that is not refused.
 enum Opened {
     /// Its bytes go to and fro between the client and the upstream.
-    Tunnel(Box<[Side; 2]>),
+    Tunnel(Box<[Connection; 2]>),
     Http(Box<Accepted>),
     /// It was told why it is not served, and has its line of the log.
     Answered,
@@ -158,7 +158,9 @@ impl Passthrough {
         match (target, listener.http) {
             (ForwardTarget::Upstream(index), _) => {
                 match self.dial(&client, index, who, speaks_tls).await {
-                    Ok(upstream) => Ok(Opened::Tunnel(Box::new([client, upstream].map(Side::new)))),
+                    Ok(upstream) => {
+                        Ok(Opened::Tunnel(Box::new([client, upstream].map(Connection::new))))
+                    }
                     Err(failure) => {
                         let refusal = Refusal::new(failure.error, Some(client), speaks_tls);
                         Err(Refusal { detail: failure.into(), ..refusal })
@@ -269,7 +271,7 @@ impl Passthrough {
     /// No `async fn`, like `tunnel` itself.
     fn tunnel<'s>(
         &'s mut self,
-        [client, upstream]: &'s mut [Side; 2],
+        [client, upstream]: &'s mut [Connection; 2],
     ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, alarm, recorder, .. } = self;
         let count = |up, down| recorder.bytes(up, down);

@@ -14,7 +14,7 @@ use crate::limits::DEPARTURE_LOOK;
 use crate::net::read_buffer::Fill;
 use crate::net::splice::{Splice, Spliced};
 use crate::proxy::body_relay::READS_PER_TURN;
-use crate::proxy::connection::{STOPPED, Side};
+use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::context::Drain;
 use crate::proxy::delivery::Delivery;
 use crate::proxy::respond::patience;
@@ -39,8 +39,8 @@ use tokio::time::Instant;
 /// # Errors
 /// What went wrong, and on whose side.
 pub(super) fn tunnel<'s>(
-    client: &'s mut Side,
-    upstream: &'s mut Side,
+    client: &'s mut Connection,
+    upstream: &'s mut Connection,
     timeouts: &'s Timeouts,
     drain: &'s Drain,
     alarm: &'s mut Alarm,
@@ -199,7 +199,7 @@ impl Leaving {
         // Who takes nothing for longer has failed as well.
         patience.gap = patience.gap.min(timeouts.tunnel);
         let has_vanished = error.cause == Cause::Io(ErrorKind::TimedOut);
-        let last = |sender: Peer, to: &Side| LastBytes {
+        let last = |sender: Peer, to: &Connection| LastBytes {
             // To one that has vanished nothing arrives.
             delivery: (error.peer == sender || !has_vanished)
                 .then(|| Delivery::new(&to.transport, patience)),
@@ -226,8 +226,8 @@ impl LastBytes {
         &mut self,
         cx: &mut Context<'_>,
         way: &mut Way,
-        from: &mut Side,
-        to: &mut Side,
+        from: &mut Connection,
+        to: &mut Connection,
         alarm: &mut Alarm,
     ) -> Poll<()> {
         let Some(delivery) = &mut self.delivery else { return Poll::Ready(()) };
@@ -251,8 +251,8 @@ impl LastBytes {
 
 /// Both ends of a tunnel.
 struct Ends<'s> {
-    client: &'s mut Side,
-    upstream: &'s mut Side,
+    client: &'s mut Connection,
+    upstream: &'s mut Connection,
     /// Both directions have ended in order.
     are_over: bool,
 }
@@ -299,7 +299,7 @@ impl Way {
     }
 
     /// How many bytes went on to `to`, or at least into its socket.
-    fn passed(&self, to: &Side) -> u64 {
+    fn passed(&self, to: &Connection) -> u64 {
         let held = to.write_buffer.held_bytes() + self.splice.held_bytes();
         self.bytes.saturating_sub(held as u64)
     }
@@ -307,8 +307,8 @@ impl Way {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Side,
-        to: &mut Side,
+        from: &mut Connection,
+        to: &mut Connection,
     ) -> Result<Poll<()>, ExchangeError> {
         self.begin(cx, from, to);
         for _ in 0..READS_PER_TURN {
@@ -339,7 +339,7 @@ impl Way {
     }
 
     /// Sends on what arrived behind the head, before the tunnel was one.
-    fn begin(&mut self, cx: &mut Context<'_>, from: &mut Side, to: &mut Side) {
+    fn begin(&mut self, cx: &mut Context<'_>, from: &mut Connection, to: &mut Connection) {
         let held = from.read_buffer.bytes();
         if !held.is_empty() {
             self.bytes += held.len() as u64;
@@ -349,7 +349,7 @@ impl Way {
     }
 
     /// Ready when the receiver has taken everything, whichever way it goes.
-    fn poll_room(&mut self, cx: &mut Context<'_>, to: &mut Side) -> Poll<io::Result<()>> {
+    fn poll_room(&mut self, cx: &mut Context<'_>, to: &mut Connection) -> Poll<io::Result<()>> {
         ready!(to.poll_drain(cx))?;
         match to.transport.plain() {
             Some(tcp) => self.splice.poll_drain(cx, tcp),
@@ -360,8 +360,8 @@ impl Way {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Side,
-        to: &mut Side,
+        from: &mut Connection,
+        to: &mut Connection,
     ) -> Poll<io::Result<()>> {
         if let (Some(from), Some(_)) = (from.transport.plain(), to.transport.plain()) {
             match ready!(self.splice.poll_fill(cx, from))? {
@@ -382,10 +382,10 @@ impl Way {
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Side,
-        to: &mut Side,
+        from: &mut Connection,
+        to: &mut Connection,
     ) -> Poll<io::Result<()>> {
-        let Side { transport, write_buffer, .. } = to;
+        let Connection { transport, write_buffer, .. } = to;
         let passed = ready!(from.read_buffer.poll_pass(cx, &mut from.transport, |cx, bytes| {
             write_buffer.send(cx, transport, &[bytes]);
             self.bytes += bytes.len() as u64;
@@ -406,7 +406,8 @@ mod tests {
     #[tokio::test]
     async fn of_a_tunnel_whose_peer_has_vanished_only_the_other_one_is_waited_for() {
         let ((near, _client), (far, _upstream)) = (MemoryStream::pair(9), MemoryStream::pair(9));
-        let (client, upstream) = (&mut Side::new(near.into()), &mut Side::new(far.into()));
+        let (client, upstream) =
+            (&mut Connection::new(near.into()), &mut Connection::new(far.into()));
         let ends = Ends { client, upstream, are_over: false };
         let waits = |peer, kind: ErrorKind| {
             let error = ExchangeError::io(peer, &kind.into());

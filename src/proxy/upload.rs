@@ -10,7 +10,7 @@ use crate::limits::IMPATIENCE_BYTES_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{Flow, FlowError, READS_PER_TURN};
-use crate::proxy::connection::{GONE, Side};
+use crate::proxy::connection::{Connection, GONE};
 use crate::timeouts::{Timeouts, Timer};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
@@ -82,8 +82,8 @@ impl Upload {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut Side,
-        upstream: &mut Side,
+        client: &mut Connection,
+        upstream: &mut Connection,
         exchange: &mut Exchange,
         timeouts: &Timeouts,
     ) -> Result<(), ExchangeError> {
@@ -119,11 +119,11 @@ impl Upload {
     fn begin(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut Side,
-        upstream: &mut Side,
+        client: &mut Connection,
+        upstream: &mut Connection,
     ) -> Result<(), ExchangeError> {
         self.sending.state = State::Body;
-        let Side { transport, write_buffer, .. } = upstream;
+        let Connection { transport, write_buffer, .. } = upstream;
         let passed = self.flow.pass(cx, client.read_buffer.bytes(), write_buffer, transport);
         client.read_buffer.consume(passed.map_err(broken)?);
         Ok(())
@@ -133,7 +133,7 @@ impl Upload {
     fn poll_room(
         &mut self,
         cx: &mut Context<'_>,
-        upstream: &mut Side,
+        upstream: &mut Connection,
         timeouts: &Timeouts,
     ) -> Poll<()> {
         let drained = upstream.poll_drain(cx);
@@ -161,7 +161,7 @@ impl Upload {
     }
 
     /// From now on the upstream's window may be shut for as long as its limit says.
-    fn grow_patient(&mut self, upstream: &Side, timeouts: &Timeouts) {
+    fn grow_patient(&mut self, upstream: &Connection, timeouts: &Timeouts) {
         if !self.sending.is_patient {
             self.sending.is_patient = true;
             upstream.transport.tolerate_silence(timeouts.to_upstream_write);
@@ -171,10 +171,10 @@ impl Upload {
     fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut Side,
-        upstream: &mut Side,
+        client: &mut Connection,
+        upstream: &mut Connection,
     ) -> Result<Poll<()>, ExchangeError> {
-        let Side { transport, write_buffer, .. } = upstream;
+        let Connection { transport, write_buffer, .. } = upstream;
         let flow = &mut self.flow;
         let passed = client.read_buffer.poll_pass(cx, &mut client.transport, |cx, bytes| {
             flow.pass(cx, bytes, write_buffer, transport)
@@ -188,7 +188,7 @@ impl Upload {
         Ok(Poll::Ready(()))
     }
 
-    fn go_deaf(&mut self, upstream: &mut Side, timeouts: &Timeouts) {
+    fn go_deaf(&mut self, upstream: &mut Connection, timeouts: &Timeouts) {
         self.sending.state = State::Deaf;
         self.sending.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts).at);
         upstream.write_buffer.give_up();
@@ -203,7 +203,11 @@ impl Upload {
     }
 
     /// The limit that the way up is under now.
-    pub(super) fn deadline(&mut self, upstream: &Side, timeouts: &Timeouts) -> Option<Deadline> {
+    pub(super) fn deadline(
+        &mut self,
+        upstream: &Connection,
+        timeouts: &Timeouts,
+    ) -> Option<Deadline> {
         if !upstream.write_buffer.is_empty() {
             return Some(self.sending.clock.deadline(Timer::ToUpstreamWrite, timeouts));
         }
@@ -220,7 +224,7 @@ impl Upload {
     }
 
     /// Whether the client cannot be read now, so that its departure would wake nobody.
-    pub(super) fn is_blind(&self, client: &Side, upstream: &Side) -> bool {
+    pub(super) fn is_blind(&self, client: &Connection, upstream: &Connection) -> bool {
         match self.sending.state {
             State::Fresh | State::Body => !upstream.write_buffer.is_empty(),
             State::Sent => client.is_full(),
@@ -249,7 +253,7 @@ impl Sending {
 
 /// Throws away what a client goes on sending to an upstream that does not listen. To stop reading
 /// would hold back a client that writes all of its body before it reads the answer.
-fn discard(cx: &mut Context<'_>, client: &mut Side) -> Result<(), ExchangeError> {
+fn discard(cx: &mut Context<'_>, client: &mut Connection) -> Result<(), ExchangeError> {
     let discarded = with_scratch(|scratch| client.transport.poll_discard(cx, scratch));
     if discarded.is_ready() { Err(GONE) } else { Ok(()) }
 }

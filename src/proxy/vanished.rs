@@ -8,7 +8,7 @@
 use crate::error::Peer;
 use crate::limits::{VANISHED_LOOK, VANISHED_LOOKS};
 use crate::net::unacked::SendQueue;
-use crate::proxy::connection::Side;
+use crate::proxy::connection::Connection;
 use tokio::time::Instant;
 
 /// What is on its way to both peers; on the heap, and only after bytes have moved.
@@ -56,13 +56,13 @@ impl Unheard {
     }
 
     /// Looks when it is time to; gives who has acknowledged nothing for too long.
-    pub(super) fn vanished(&mut self, client: &Side, upstream: &Side) -> Option<Peer> {
+    pub(super) fn vanished(&mut self, client: &Connection, upstream: &Connection) -> Option<Peer> {
         let looks = self.0.as_mut()?;
         let now = Instant::now();
         if now < looks.next {
             return None;
         }
-        let sent = |side: &Side| (side.transport.written(), side.transport.send_queue());
+        let sent = |side: &Connection| (side.transport.written(), side.transport.send_queue());
         match looks.look(now, sent(client), sent(upstream)) {
             Found::Vanished(peer) => return Some(peer),
             Found::Nothing => self.0 = None,

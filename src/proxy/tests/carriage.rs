@@ -6,7 +6,7 @@ use crate::limits::PIPES_MAX;
 use crate::net::splice::{limit_pipes, pipes_in_use};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
-use crate::proxy::connection::Side;
+use crate::proxy::connection::Connection;
 use crate::proxy::context::Drain;
 use crate::proxy::tunnel::tunnel;
 use crate::timeouts::Timeouts;
@@ -35,7 +35,7 @@ impl Tunnel {
     async fn open() -> Self {
         let ((client, near_client), (upstream, near_upstream)) = (pair().await, pair().await);
         let ended = spawn_local(async move {
-            let side = |tcp| Side::new(Transport::from(tcp));
+            let side = |tcp| Connection::new(Transport::from(tcp));
             let (mut client, mut upstream) = (side(near_client), side(near_upstream));
             let (mut moved, mut alarm) = ((0, 0), Alarm::default());
             let count = |up, down| moved = (up, down);
@@ -139,7 +139,7 @@ fn the_kernel_gives_no_peer_of_a_tunnel_up_before_its_limit() {
         });
         let [(client_socket, near_client), (upstream_socket, near_upstream)] = watched;
         let tunnelling = spawn_local(async move {
-            let side = |tcp| Side::new(Transport::from(tcp));
+            let side = |tcp| Connection::new(Transport::from(tcp));
             let (mut client, mut upstream) = (side(near_client), side(near_upstream));
             let (timeouts, mut alarm) = (Timeouts::default(), Alarm::default());
             tunnel(&mut client, &mut upstream, &timeouts, &Drain::default(), &mut alarm, |_, _| ())

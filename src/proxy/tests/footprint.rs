@@ -6,7 +6,7 @@
 use super::bench::run;
 use crate::net::write_buffer::WriteBuffer;
 use crate::proxy::Session;
-use crate::proxy::connection::Side;
+use crate::proxy::connection::Connection;
 use crate::proxy::tcp::Passthrough;
 use std::mem::{size_of, size_of_val};
 
@@ -21,7 +21,7 @@ const HAND_OVER_BYTES: usize = 56;
 fn the_state_of_a_connection_stays_small() {
     assert!(size_of::<WriteBuffer>() <= 32, "{}", size_of::<WriteBuffer>());
     // In tests a transport in memory makes it larger.
-    assert!(size_of::<Side>() <= 64, "{}", size_of::<Side>());
+    assert!(size_of::<Connection>() <= 64, "{}", size_of::<Connection>());
     assert!(size_of::<Session>() <= 216, "{}", size_of::<Session>());
     assert!(size_of::<Passthrough>() <= 144, "{}", size_of::<Passthrough>());
 }

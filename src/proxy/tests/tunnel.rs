@@ -5,7 +5,7 @@ use crate::clock::Alarm;
 use crate::error::{ExchangeError, Peer};
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
-use crate::proxy::connection::Side;
+use crate::proxy::connection::Connection;
 use crate::proxy::context::Drain;
 use crate::proxy::tunnel::tunnel;
 use crate::timeouts::Timeouts;
@@ -105,9 +105,9 @@ fn bytes_behind_an_offer_to_switch_wait_for_the_switch_and_those_behind_it_come_
 async fn what_a_broken_side_has_sent_arrives_although_the_task_has_had_its_turn() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let upstream = Side::new(listener.accept().await.unwrap().0.into());
+    let upstream = Connection::new(listener.accept().await.unwrap().0.into());
     let (near, mut reader) = MemoryStream::pair(64);
-    let tunnelling = in_every_other_turn(Side::new(near.into()), upstream);
+    let tunnelling = in_every_other_turn(Connection::new(near.into()), upstream);
     let reading = async {
         let mut into = [0; 64];
         far.write_all(&[b'x'; 1000]).await.unwrap();
@@ -128,7 +128,10 @@ async fn what_a_broken_side_has_sent_arrives_although_the_task_has_had_its_turn(
 }
 
 /// A tunnel whose task has done all that it may when it is polled, every other time.
-async fn in_every_other_turn(mut client: Side, mut upstream: Side) -> Result<(), ExchangeError> {
+async fn in_every_other_turn(
+    mut client: Connection,
+    mut upstream: Connection,
+) -> Result<(), ExchangeError> {
     let (timeouts, drain, mut alarm) = (Timeouts::default(), Drain::default(), Alarm::default());
     let mut tunnelled =
         pin!(tunnel(&mut client, &mut upstream, &timeouts, &drain, &mut alarm, |_, _| {}));
