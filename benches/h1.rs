@@ -8,7 +8,7 @@
 
 use bytes::BytesMut;
 use narrows::gateway::exchange::{Exchange, FinalResponse, Verdict};
-use narrows::gateway::request::{Decided, decide};
+use narrows::gateway::request::{ValidRequest, validate};
 use narrows::gateway::rewrite::{NewTarget, put_final_head, put_request_head};
 use narrows::h1::body::BodyReader;
 use narrows::h1::framing::BodyLength;
@@ -193,12 +193,12 @@ fn request_parse() -> Result<Operation, Fault> {
 
 fn request_decide() -> Result<Operation, Fault> {
     let head = parsed_request()?;
-    Ok(Box::new(move || drop(black_box(decide(black_box(&head))))))
+    Ok(Box::new(move || drop(black_box(validate(black_box(&head))))))
 }
 
 fn request_rewrite() -> Result<Operation, Fault> {
     let head = parsed_request()?;
-    let Decided { request, path, query, .. } = decided(&head)?;
+    let ValidRequest { request, path, query, .. } = decided(&head)?;
     let rest = path.strip_prefix(b"/gpt/").ok_or("the route is /gpt/")?;
     let target = NewTarget { replacement: b"/", rest, query };
     let mut out = BytesMut::with_capacity(8192);
@@ -279,8 +279,8 @@ fn parsed_response() -> Result<ResponseHead<'static>, Fault> {
     ResponseHead::parse(RESPONSE, &LIMITS).map_err(|error| format!("{error:?}").into())
 }
 
-fn decided<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, Fault> {
-    decide(head).map_err(|error| format!("{error:?}").into())
+fn decided<'b>(head: &RequestHead<'b>) -> Result<ValidRequest<'b>, Fault> {
+    validate(head).map_err(|error| format!("{error:?}").into())
 }
 
 fn final_response(head: &ResponseHead<'_>) -> Result<FinalResponse, Fault> {

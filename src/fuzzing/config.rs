@@ -2,7 +2,7 @@
 
 use super::oracle;
 use crate::config::{Config, WARM_RANGE, WORKERS_RANGE};
-use crate::gateway::request::decide;
+use crate::gateway::request::validate;
 use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::h1::authority::Authority;
 use crate::h1::head::RequestHead;
@@ -60,7 +60,7 @@ fn check_forwarded(replacement: &[u8], host: &str) {
     let limits = crate::config::Limits::default().head;
     let head = b"GET /x HTTP/1.1\r\nHost: client\r\n\r\n";
     let head = RequestHead::parse(head, &limits).expect("a request");
-    let request = decide(&head).expect("a request").request;
+    let request = validate(&head).expect("a request").request;
     let target = NewTarget { replacement, rest: b"x", query: b"" };
     let mut out = BytesMut::new();
     put_request_head(&mut out, &head, &request, &target, host.as_bytes());

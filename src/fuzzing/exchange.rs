@@ -5,7 +5,7 @@ use super::model::{self, Facts};
 use super::naive::{self, Head, Length};
 use crate::config::Limits;
 use crate::gateway::exchange::{Exchange, Fate, Verdict};
-use crate::gateway::request::decide;
+use crate::gateway::request::validate;
 use crate::h1::body::BodyWriter;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{HeadReader, RequestHead, ResponseHead};
@@ -19,7 +19,7 @@ pub fn exchange(data: &[u8]) {
     let limits = Limits::default().head;
     let Ok(Some(span)) = HeadReader::default().find(data, &limits) else { return };
     let Ok(head) = RequestHead::parse(&data[span.start..span.end], &limits) else { return };
-    let Ok(decided) = decide(&head) else { return };
+    let Ok(decided) = validate(&head) else { return };
     let naive = naive::request_head(data, naive_limits(limits)).whole().expect("a head");
     let (_, facts) = model::facts(&naive).expect("facts");
     let mut exchange = Exchange::new(decided.request);

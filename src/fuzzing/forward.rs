@@ -7,7 +7,7 @@ use super::naive::{self, Verdict};
 use super::oracle;
 use crate::config::Limits;
 use crate::gateway::exchange::{Exchange, Verdict as Decision};
-use crate::gateway::request::{Request, decide};
+use crate::gateway::request::{Request, validate};
 use crate::gateway::rewrite::reference::{Site, View};
 use crate::gateway::rewrite::{NewTarget, put_final_head, put_interim_head, put_request_head};
 use crate::h1::body::{BodyReader, BodyWriter};
@@ -99,7 +99,7 @@ fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
     let limits = Limits::default().head;
     let span = HeadReader::default().find(data, &limits).ok()??;
     let head = RequestHead::parse(&data[span.start..span.end], &limits).ok()?;
-    let decided = decide(&head).ok()?;
+    let decided = validate(&head).ok()?;
     if decided.request.max_forwards == Some(0) {
         return None;
     }
@@ -125,7 +125,7 @@ fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
     let request = RequestHead::parse(request, &limits).unwrap();
     let is_http10 = request.version == crate::h1::head::Version::Http10;
     let method = naive::text(request.method);
-    let mut exchange = Exchange::new(decide(&request).unwrap().request);
+    let mut exchange = Exchange::new(validate(&request).unwrap().request);
     exchange.end_request();
 
     let meant = naive::response_head(data, naive_limits(limits)).whole();

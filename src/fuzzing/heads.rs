@@ -3,7 +3,7 @@
 use super::arrival::arrivals;
 use super::naive::{self, Verdict};
 use super::oracle;
-use crate::gateway::request::decide;
+use crate::gateway::request::validate;
 use crate::gateway::rewrite::put_trailers;
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
@@ -46,7 +46,7 @@ pub fn request_head(data: &[u8]) {
         assert_eq!(parsed.version == Version::Http10, naive.is_http10());
         assert!(head.len() <= limits.bytes);
         check_fields(&parsed.fields, &naive.fields);
-        let _ = decide(parsed);
+        let _ = validate(parsed);
     }
 }
 

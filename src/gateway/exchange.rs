@@ -320,7 +320,7 @@ fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::request::decide;
+    use crate::gateway::request::validate;
     use crate::h1::head::HeadLimits;
     use crate::h1::head::RequestHead;
 
@@ -333,7 +333,7 @@ mod tests {
 
     fn exchange(request: &str) -> Exchange {
         let head = RequestHead::parse(request.as_bytes(), &LIMITS).unwrap();
-        Exchange::new(decide(&head).unwrap().request)
+        Exchange::new(validate(&head).unwrap().request)
     }
 
     fn tell(exchange: &mut Exchange, response: &str) -> Result<Verdict, ResponseError> {

@@ -61,7 +61,7 @@ impl Request {
 
 /// A request that may be forwarded, and where it wants to go.
 #[derive(Debug)]
-pub struct Decided<'b> {
+pub struct ValidRequest<'b> {
     /// The facts.
     pub request: Request,
     /// What the client calls us: the authority of an absolute target, or else Host. Empty in
@@ -132,7 +132,7 @@ impl Request {
 ///
 /// # Errors
 /// The first rule that the head breaks, in the order of the code.
-pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
+pub fn validate<'b>(head: &RequestHead<'b>) -> Result<ValidRequest<'b>, RequestError> {
     if matches!(head.method, b"CONNECT" | b"TRACE") {
         return Err(RequestError::MethodNotAllowed);
     }
@@ -158,7 +158,7 @@ pub fn decide<'b>(head: &RequestHead<'b>) -> Result<Decided<'b>, RequestError> {
         has_idempotency_key: head.fields.values(FieldId::IdempotencyKey).next().is_some(),
         max_forwards: max_forwards(head)?,
     };
-    Ok(Decided { request, authority, path, query })
+    Ok(ValidRequest { request, authority, path, query })
 }
 
 /// Whether the sender of a message lets its connection go on: RFC 9112, section 9.3, its rules in
@@ -271,7 +271,7 @@ mod tests {
 
     fn decided(text: &str) -> Result<Request, RequestError> {
         let head = RequestHead::parse(text.as_bytes(), &LIMITS)?;
-        decide(&head).map(|decided| decided.request)
+        validate(&head).map(|decided| decided.request)
     }
 
     #[track_caller]
@@ -282,7 +282,7 @@ mod tests {
     #[track_caller]
     fn path_of(text: &str, path: &str, query: &str) {
         let head = RequestHead::parse(text.as_bytes(), &LIMITS).unwrap();
-        let decided = decide(&head).unwrap();
+        let decided = validate(&head).unwrap();
         assert_eq!((decided.path, decided.query), (path.as_bytes(), query.as_bytes()));
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::exchange::Exchange;
-use crate::gateway::request::{Decided, Request, RequestError, decide};
+use crate::gateway::request::{Request, RequestError, ValidRequest, validate};
 use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::gateway::route::Route;
 use crate::h1::head::{RequestHead, has_origin_line, is_of_head_request};
@@ -73,7 +73,7 @@ pub(super) fn prepare(
     let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into()))?;
     recorder.method(head.method);
     let is_head = head.method == b"HEAD";
-    let decided = decide(&head).map_err(unknown)?;
+    let decided = validate(&head).map_err(unknown)?;
     let request = decided.request;
     let has_origin = request.has_origin;
     let known = |why| Refusal { why, request: Some(request), is_head, has_origin };
@@ -102,7 +102,7 @@ pub(super) fn prepare(
 }
 
 /// The path without dot segments: an upstream resolves them, so routes must not be matched before.
-fn resolved<'b>(decided: &Decided<'b>) -> Result<Cow<'b, [u8]>, ExchangeError> {
+fn resolved<'b>(decided: &ValidRequest<'b>) -> Result<Cow<'b, [u8]>, ExchangeError> {
     if !has_dot_segments(decided.path) {
         return Ok(Cow::Borrowed(decided.path));
     }
@@ -115,7 +115,7 @@ fn resolved<'b>(decided: &Decided<'b>) -> Result<Cow<'b, [u8]>, ExchangeError> {
 /// probe, not a path.
 fn find_route<'c>(
     context: &'c Context,
-    decided: &Decided<'_>,
+    decided: &ValidRequest<'_>,
     path: &[u8],
 ) -> Result<(usize, &'c Route), ExchangeError> {
     let routes = &context.snapshot.routes;

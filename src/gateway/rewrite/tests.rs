@@ -1,6 +1,6 @@
 use super::*;
 use crate::gateway::exchange::{Exchange, Verdict};
-use crate::gateway::request::decide;
+use crate::gateway::request::validate;
 use crate::gateway::rewrite::reference::{Site, View};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{HeadLimits, RequestHead, ResponseHead, parse_trailers};
@@ -16,7 +16,7 @@ const GET_10: &str = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
 fn the_target_is_the_replacement_then_the_rest_then_the_query() {
     let target = NewTarget { replacement: b"/base/", rest: b"v1/a%2Fb//c;d", query: b"?e=/../" };
     let head = RequestHead::parse(b"GET /gpt/x HTTP/1.0\r\n\r\n", &LIMITS).unwrap();
-    let request = decide(&head).unwrap().request;
+    let request = validate(&head).unwrap().request;
     let mut out = BytesMut::new();
     put_request_head(&mut out, &head, &request, &target, b"api.test:8443");
     let want = "GET /base/v1/a%2Fb//c;d?e=/../ HTTP/1.1\r\nHost: api.test:8443\r\n\r\n";
@@ -420,7 +420,7 @@ fn request(fields: &str, want: &str) {
 /// The request head that the upstream `up` gets, its target replaced by `/x`.
 fn forwarded(text: &str) -> String {
     let head = RequestHead::parse(text.as_bytes(), &LIMITS).unwrap();
-    let request = decide(&head).unwrap().request;
+    let request = validate(&head).unwrap().request;
     let target = NewTarget { replacement: b"/", rest: b"x", query: b"" };
     let mut out = BytesMut::new();
     put_request_head(&mut out, &head, &request, &target, b"up");
@@ -442,7 +442,7 @@ fn answered(request: &str, response: &str) -> String {
 /// The same, for a client with this view.
 fn answered_to(view: Option<&View<'_>>, request: &str, response: &str) -> String {
     let head = RequestHead::parse(request.as_bytes(), &LIMITS).unwrap();
-    let mut exchange = Exchange::new(decide(&head).unwrap().request);
+    let mut exchange = Exchange::new(validate(&head).unwrap().request);
     if exchange.request().body == BodyLength::None {
         exchange.end_request();
     }
