@@ -4,7 +4,7 @@ use super::heads::naive_limits;
 use super::model::{self, Facts};
 use super::naive::{self, Head, Length};
 use crate::config::Limits;
-use crate::gateway::exchange::{Exchange, Fate, Verdict};
+use crate::gateway::exchange::{Exchange, Persistence, Verdict};
 use crate::gateway::request::validate;
 use crate::h1::body::BodyWriter;
 use crate::h1::framing::BodyLength;
@@ -186,7 +186,7 @@ impl History {
     fn check_fates(&self, exchange: &Exchange) {
         assert_eq!(exchange.request_ended(), self.has(&Event::RequestEnded));
         let Some(head) = self.final_head() else {
-            return assert_eq!(exchange.upstream_fate(false), Fate::Close);
+            return assert_eq!(exchange.upstream_persistence(false), Persistence::Close);
         };
         let before = self.before_final();
         let was_100 = |it: &Event| matches!(it, Event::Head(head) if head.status() == 100);
@@ -197,10 +197,10 @@ impl History {
             && self.length(head) != Length::UntilClose
             && self.is_in_step(head)
             && model::persists(head);
-        assert_eq!(exchange.upstream_fate(false) == Fate::Keep, keep);
-        assert_eq!(exchange.upstream_fate(true), Fate::Close);
+        assert_eq!(exchange.upstream_persistence(false) == Persistence::Keep, keep);
+        assert_eq!(exchange.upstream_persistence(true), Persistence::Close);
         let close = self.closes_client(head);
-        assert_eq!(exchange.client_fate() == Fate::Close, close);
+        assert_eq!(exchange.client_persistence() == Persistence::Close, close);
         assert_eq!(exchange.close_reason().is_some(), close);
         if let Some(seconds) = exchange.upstream_keep_alive() {
             let told = head.list("keep-alive");

@@ -112,7 +112,7 @@ impl From<FramingError> for ResponseError {
 
 /// What becomes of a connection after the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Persistence {
     /// It may carry another exchange.
     Keep,
     /// It ends here.
@@ -280,9 +280,9 @@ impl Exchange {
 
     /// What becomes of the upstream connection, now that the exchange is over. `surplus`: bytes
     /// followed the response, which answer nothing that was asked.
-    pub fn upstream_fate(&self, surplus: bool) -> Fate {
+    pub fn upstream_persistence(&self, surplus: bool) -> Persistence {
         let clean = self.request_ended && self.response_ended && !surplus;
-        if clean && self.upstream_persists { Fate::Keep } else { Fate::Close }
+        if clean && self.upstream_persists { Persistence::Keep } else { Persistence::Close }
     }
 
     /// For how many seconds the upstream said it keeps the idle connection.
@@ -291,8 +291,12 @@ impl Exchange {
     }
 
     /// What becomes of the client's connection after a complete response.
-    pub fn client_fate(&self) -> Fate {
-        if self.close.is_none() && self.request_ended { Fate::Keep } else { Fate::Close }
+    pub fn client_persistence(&self) -> Persistence {
+        if self.close.is_none() && self.request_ended {
+            Persistence::Keep
+        } else {
+            Persistence::Close
+        }
     }
 
     /// Why the client's connection ends, if it does.
@@ -355,18 +359,22 @@ mod tests {
     fn a_complete_exchange_leaves_both_connections_usable() {
         let (mut exchange, response) = answer(GET, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
         assert_eq!((response.body, response.writer), (BodyLength::Exact(2), BodyWriter::Bare));
-        assert_eq!(exchange.upstream_fate(false), Fate::Close, "the response is not read yet");
+        assert_eq!(
+            exchange.upstream_persistence(false),
+            Persistence::Close,
+            "the response is not read yet"
+        );
         exchange.end_response();
-        assert_eq!(exchange.upstream_fate(false), Fate::Keep);
-        assert_eq!(exchange.client_fate(), Fate::Keep);
+        assert_eq!(exchange.upstream_persistence(false), Persistence::Keep);
+        assert_eq!(exchange.client_persistence(), Persistence::Keep);
     }
 
     #[test]
     fn surplus_behind_a_response_condemns_the_upstream_connection() {
         let (mut exchange, _) = answer(GET, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
         exchange.end_response();
-        assert_eq!(exchange.upstream_fate(true), Fate::Close);
-        assert_eq!(exchange.client_fate(), Fate::Keep);
+        assert_eq!(exchange.upstream_persistence(true), Persistence::Close);
+        assert_eq!(exchange.client_persistence(), Persistence::Keep);
     }
 
     #[test]
@@ -374,7 +382,7 @@ mod tests {
         let text = "HTTP/1.1 200 OK\r\n\r\n";
         let (exchange, response) = answer(GET, text);
         assert_eq!((response.writer, response.close), (BodyWriter::Chunked, false));
-        assert_eq!(exchange.upstream_fate(false), Fate::Close);
+        assert_eq!(exchange.upstream_persistence(false), Persistence::Close);
         let (exchange, response) = answer(GET_10, text);
         assert_eq!((response.writer, response.close), (BodyWriter::UntilClose, true));
         assert_eq!(exchange.close_reason(), Some(CloseReason::ClientAsked));
@@ -398,8 +406,8 @@ mod tests {
         let verdict = tell(&mut exchange, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
         assert!(matches!(verdict, Ok(Verdict::Final(FinalResponse { close: true, .. }))));
         exchange.end_response();
-        assert_eq!(exchange.client_fate(), Fate::Close);
-        assert_eq!(exchange.upstream_fate(false), Fate::Close);
+        assert_eq!(exchange.client_persistence(), Persistence::Close);
+        assert_eq!(exchange.upstream_persistence(false), Persistence::Close);
         assert_eq!(exchange.close_reason(), Some(CloseReason::RequestUnread));
     }
 
@@ -415,14 +423,14 @@ mod tests {
             responses.iter().for_each(|text| assert!(tell(&mut exchange, text).is_ok()));
             exchange.end_request();
             exchange.end_response();
-            exchange.upstream_fate(false)
+            exchange.upstream_persistence(false)
         };
         let plain = format!("{post}\r\n");
-        assert_eq!(fate(&plain, &[early], true), Fate::Keep);
-        assert_eq!(fate(&plain, &[early], false), Fate::Close);
+        assert_eq!(fate(&plain, &[early], true), Persistence::Keep);
+        assert_eq!(fate(&plain, &[early], false), Persistence::Close);
         let asking = format!("{post}Expect: 100-continue\r\n\r\n");
-        assert_eq!(fate(&asking, &[early], true), Fate::Close, "the body came unasked");
-        assert_eq!(fate(&asking, &["HTTP/1.1 100 C\r\n\r\n", early], true), Fate::Keep);
+        assert_eq!(fate(&asking, &[early], true), Persistence::Close, "the body came unasked");
+        assert_eq!(fate(&asking, &["HTTP/1.1 100 C\r\n\r\n", early], true), Persistence::Keep);
     }
 
     #[test]
@@ -435,7 +443,11 @@ mod tests {
         assert!(matches!(verdict, Ok(Verdict::Final(FinalResponse { close: true, .. }))));
         exchange.end_request();
         exchange.end_response();
-        assert_eq!(exchange.upstream_fate(false), Fate::Close, "it answered half a request");
+        assert_eq!(
+            exchange.upstream_persistence(false),
+            Persistence::Close,
+            "it answered half a request"
+        );
     }
 
     #[test]
@@ -478,9 +490,9 @@ mod tests {
             let (mut exchange, response) = answer(SOCKET, &text);
             assert!(response.close, "{status}");
             exchange.end_response();
-            assert_eq!(exchange.client_fate(), Fate::Close);
+            assert_eq!(exchange.client_persistence(), Persistence::Close);
             assert_eq!(exchange.close_reason(), Some(CloseReason::UpgradeRefused));
-            assert_eq!(exchange.upstream_fate(false), Fate::Keep);
+            assert_eq!(exchange.upstream_persistence(false), Persistence::Keep);
         }
     }
 
@@ -502,20 +514,24 @@ mod tests {
         let fate = |response: &str| {
             let (mut exchange, _) = answer(GET, response);
             exchange.end_response();
-            exchange.upstream_fate(false)
+            exchange.upstream_persistence(false)
         };
-        assert_eq!(fate("HTTP/1.1 204 N\r\nConnection: close\r\n\r\n"), Fate::Close);
-        assert_eq!(fate("HTTP/1.0 204 N\r\n\r\n"), Fate::Close);
-        assert_eq!(fate("HTTP/1.0 204 N\r\nConnection: keep-alive\r\n\r\n"), Fate::Keep);
+        assert_eq!(fate("HTTP/1.1 204 N\r\nConnection: close\r\n\r\n"), Persistence::Close);
+        assert_eq!(fate("HTTP/1.0 204 N\r\n\r\n"), Persistence::Close);
+        assert_eq!(fate("HTTP/1.0 204 N\r\nConnection: keep-alive\r\n\r\n"), Persistence::Keep);
     }
 
     #[track_caller]
     fn keeps(request: &str, response: &str, want: bool) {
         let (mut exchange, _) = answer(request, response);
         exchange.end_response();
-        let kept = exchange.upstream_fate(false) == Fate::Keep;
+        let kept = exchange.upstream_persistence(false) == Persistence::Keep;
         assert_eq!(kept, want, "{request:?}, {response:?}");
-        assert_eq!(exchange.client_fate(), Fate::Keep, "it is no fault of the client's");
+        assert_eq!(
+            exchange.client_persistence(),
+            Persistence::Keep,
+            "it is no fault of the client's"
+        );
     }
 
     #[test]

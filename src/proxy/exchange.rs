@@ -1,7 +1,7 @@
 //! One exchange, from a whole request head to the fate of both connections.
 
 use crate::error::{Answer, Cause, DialFailure, ExchangeError, Peer};
-use crate::gateway::exchange::{Exchange, Fate};
+use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::request::{Method, Request};
 use crate::gateway::retry::{Acknowledged, Ended, TimedOut, Unanswered};
 use crate::h1::body::BodyReader;
@@ -220,8 +220,8 @@ impl Session {
         let (exchange, index) = (&prepared.exchange, prepared.upstream());
         let surplus = !upstream.read_buffer.bytes().is_empty();
         let is_reusable = !self.context.upstreams[index].sends_proxy_header();
-        match exchange.upstream_fate(surplus) {
-            Fate::Keep if is_reusable && upstream.write_buffer.is_empty() => {
+        match exchange.upstream_persistence(surplus) {
+            Persistence::Keep if is_reusable && upstream.write_buffer.is_empty() => {
                 if upload.is_patient() {
                     upstream.transport.tolerate_silence(TCP_USER_TIMEOUT);
                 }
@@ -236,7 +236,7 @@ impl Session {
                 };
                 self.context.upstreams[index].give_back(line);
             }
-            Fate::Keep | Fate::Close
+            Persistence::Keep | Persistence::Close
                 if exchange.request_ended() && upstream.write_buffer.is_empty() =>
             {
                 // One try is enough: it is a courtesy to a peer that has said all it had to say.
@@ -244,11 +244,11 @@ impl Session {
                 let _ = upstream.transport.poll_shutdown(cx).is_ready();
             }
             // It must not take the part of the request that it has for the whole.
-            Fate::Keep | Fate::Close => upstream.transport.abort(),
+            Persistence::Keep | Persistence::Close => upstream.transport.abort(),
         }
-        match exchange.client_fate() {
-            Fate::Keep => Next::Request,
-            Fate::Close => Next::End,
+        match exchange.client_persistence() {
+            Persistence::Keep => Next::Request,
+            Persistence::Close => Next::End,
         }
     }
 

@@ -248,7 +248,7 @@ fn without_warm_lines_nothing_is_opened_before_it_is_needed() {
 
 /// What becomes of the connections of an upstream that opens them.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+enum Persistence {
     /// A FIN with the handshake's end, or so long after it.
     Closed(Duration),
     Reset,
@@ -260,7 +260,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Keeps meeting that fate for so long, in which a client connects every `clients`; gives the
 /// moments of the dials.
-async fn dials_in(time: Duration, fate: Fate, clients: Option<Duration>) -> Vec<Duration> {
+async fn dials_in(time: Duration, fate: Persistence, clients: Option<Duration>) -> Vec<Duration> {
     let fake = Fake::default();
     let upstream = fake.upstream(1);
     let begun = Instant::now();
@@ -270,12 +270,12 @@ async fn dials_in(time: Duration, fate: Fate, clients: Option<Duration>) -> Vec<
             ends.opened.notified().await;
             let Some(mut end) = ends.ends.borrow_mut().pop() else { continue };
             match fate {
-                Fate::Closed(after) => {
+                Persistence::Closed(after) => {
                     sleep(after).await;
                     end.end(End::Clean);
                 }
-                Fate::Reset => end.reset(),
-                Fate::Byte => {
+                Persistence::Reset => end.reset(),
+                Persistence::Byte => {
                     let _ = poll_fn(|cx| end.poll_write(cx, &[IoSlice::new(b"x")])).await;
                     // It stays open.
                     spawn_local(async move {
@@ -299,7 +299,12 @@ async fn dials_in(time: Duration, fate: Fate, clients: Option<Duration>) -> Vec<
 
 #[test]
 fn an_upstream_that_ends_what_it_accepts_is_dialed_less_and_less_often() {
-    for fate in [Fate::Closed(Duration::ZERO), Fate::Closed(DIAL_TIME), Fate::Reset, Fate::Byte] {
+    for fate in [
+        Persistence::Closed(Duration::ZERO),
+        Persistence::Closed(DIAL_TIME),
+        Persistence::Reset,
+        Persistence::Byte,
+    ] {
         run(async move {
             let dials = dials_in(HOUR, fate, Some(DIAL_TIME)).await;
             let gaps: Vec<_> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -315,7 +320,11 @@ fn an_upstream_that_ends_what_it_accepts_is_dialed_less_and_less_often() {
 
 #[test]
 fn an_upstream_that_ends_unused_connections_is_left_alone_until_a_client_comes() {
-    for fate in [Fate::Closed(Duration::ZERO), Fate::Closed(Duration::from_secs(30)), Fate::Reset] {
+    for fate in [
+        Persistence::Closed(Duration::ZERO),
+        Persistence::Closed(Duration::from_secs(30)),
+        Persistence::Reset,
+    ] {
         run(async move {
             assert_eq!(dials_in(HOUR, fate, None).await.len(), 1, "{fate:?}");
         });
@@ -338,7 +347,7 @@ fn an_upstream_that_ends_unused_connections_is_left_alone_until_a_client_comes()
 fn clients_that_only_connect_have_few_connections_opened_for_them_whatever_becomes_of_those() {
     run(async {
         // Each lives for as long as one needs to be of use.
-        let fate = Fate::Closed(WARM_LIFE_MIN + DIAL_TIME);
+        let fate = Persistence::Closed(WARM_LIFE_MIN + DIAL_TIME);
         let dials = dials_in(HOUR / 6, fate, Some(DIAL_TIME)).await;
         let forgiven = (HOUR / 6).as_secs() / UNASKED_FORGIVEN_AFTER.as_secs();
         assert!(dials.len() as u64 <= UNASKED_MAX as u64 + 1 + forgiven, "{}", dials.len());
