@@ -7,7 +7,7 @@
 //! operations and once for twice as many, and the difference is the operations' alone.
 
 use bytes::BytesMut;
-use narrows::gateway::exchange::{Exchange, FinalResponse, Verdict};
+use narrows::gateway::exchange::{Exchange, FinalResponse, ResponseKind};
 use narrows::gateway::request::{ValidRequest, validate};
 use narrows::gateway::rewrite::{NewTarget, put_final_head, put_request_head};
 use narrows::h1::body::BodyReader;
@@ -287,7 +287,7 @@ fn final_response(head: &ResponseHead<'_>) -> Result<FinalResponse, Fault> {
     let mut exchange = Exchange::new(decided(&parsed_request()?)?.request);
     exchange.end_request();
     match exchange.response_head(head, false) {
-        Ok(Verdict::Final(response)) => Ok(response),
+        Ok(ResponseKind::Final(response)) => Ok(response),
         other => Err(format!("not final: {other:?}").into()),
     }
 }

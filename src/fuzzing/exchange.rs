@@ -4,7 +4,7 @@ use super::heads::naive_limits;
 use super::model::{self, Facts};
 use super::naive::{self, Head, Length};
 use crate::config::Limits;
-use crate::gateway::exchange::{Exchange, Persistence, Verdict};
+use crate::gateway::exchange::{Exchange, Persistence, ResponseKind};
 use crate::gateway::request::validate;
 use crate::h1::body::BodyWriter;
 use crate::h1::framing::BodyLength;
@@ -54,7 +54,7 @@ pub fn exchange(data: &[u8]) {
                 let Some(verdict) = verdict else { return };
                 history.check(&naive, verdict);
                 history.events.push(Event::Head(naive));
-                if verdict == Verdict::Switch {
+                if verdict == ResponseKind::Switch {
                     return;
                 }
                 behind
@@ -121,15 +121,15 @@ impl History {
         naive::response_length(head, self.facts.is_head).expect("taken")
     }
 
-    fn check(&self, head: &Head, verdict: Verdict) {
+    fn check(&self, head: &Head, verdict: ResponseKind) {
         let http10 = self.facts.is_http10;
         let response = match (head.status(), verdict) {
-            (101, verdict) => return assert_eq!(verdict, Verdict::Switch),
+            (101, verdict) => return assert_eq!(verdict, ResponseKind::Switch),
             (100..=199, verdict) => {
-                let want = if http10 { Verdict::DropInterim } else { Verdict::Interim };
+                let want = if http10 { ResponseKind::DropInterim } else { ResponseKind::Interim };
                 return assert_eq!(verdict, want);
             }
-            (_, Verdict::Final(response)) => response,
+            (_, ResponseKind::Final(response)) => response,
             (_, verdict) => panic!("not final: {verdict:?}"),
         };
         let (body, writer) = match self.length(head) {

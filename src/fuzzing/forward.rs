@@ -3,10 +3,10 @@
 use super::arrival::arrivals;
 use super::heads::{naive_limits, rewrite};
 use super::model::{self, routes};
-use super::naive::{self, Verdict};
+use super::naive::{self, ResponseKind};
 use super::oracle;
 use crate::config::Limits;
-use crate::gateway::exchange::{Exchange, Verdict as Decision};
+use crate::gateway::exchange::{Exchange, ResponseKind as Decision};
 use crate::gateway::request::{Request, validate};
 use crate::gateway::rewrite::reference::{Site, View};
 use crate::gateway::rewrite::{NewTarget, put_final_head, put_interim_head, put_request_head};
@@ -84,13 +84,13 @@ fn request(data: &[u8]) {
 const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
 
 /// The whole body, if nothing is wrong with its trailers either.
-pub(super) fn complete(body: &Verdict<naive::Body>) -> Option<&naive::Body> {
+pub(super) fn complete(body: &ResponseKind<naive::Body>) -> Option<&naive::Body> {
     match body {
-        Verdict::Whole(body) => {
+        ResponseKind::Whole(body) => {
             let section = body.trailers.as_deref();
             section.is_none_or(|it| naive::trailers(it).is_some()).then_some(body)
         }
-        Verdict::Bad | Verdict::Partial => None,
+        ResponseKind::Bad | ResponseKind::Partial => None,
     }
 }
 

@@ -54,7 +54,7 @@ pub fn may_tell_an_idle_limit(head: &ResponseHead<'_>) -> bool {
 
 /// What to do about a response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ResponseKind {
     /// An interim response that this client would not understand: drop it.
     DropInterim,
     /// Pass the interim response on, and expect another response.
@@ -163,7 +163,7 @@ impl Exchange {
         &mut self,
         head: &ResponseHead<'_>,
         draining: bool,
-    ) -> Result<Verdict, ResponseError> {
+    ) -> Result<ResponseKind, ResponseError> {
         let options = head.fields.values(FieldId::Connection).flat_map(list_elements).count();
         if options > CONNECTION_OPTIONS_MAX {
             return Err(ResponseError::TooManyConnectionOptions);
@@ -176,27 +176,27 @@ impl Exchange {
         match head.status {
             101 => self.switch(head),
             status @ 100..=199 => self.interim(status),
-            _ => Ok(Verdict::Final(self.final_response(head, body, draining))),
+            _ => Ok(ResponseKind::Final(self.final_response(head, body, draining))),
         }
     }
 
-    fn switch(&self, head: &ResponseHead<'_>) -> Result<Verdict, ResponseError> {
+    fn switch(&self, head: &ResponseHead<'_>) -> Result<ResponseKind, ResponseError> {
         let agreed = self.request.offers_websocket
             && head.fields.lists(FieldId::Connection, b"upgrade")
             && head.fields.values(FieldId::Upgrade).flat_map(list_elements).count() == 1
             && head.fields.lists(FieldId::Upgrade, b"websocket");
-        if agreed { Ok(Verdict::Switch) } else { Err(ResponseError::UnaskedSwitch) }
+        if agreed { Ok(ResponseKind::Switch) } else { Err(ResponseError::UnaskedSwitch) }
     }
 
-    fn interim(&mut self, status: u16) -> Result<Verdict, ResponseError> {
+    fn interim(&mut self, status: u16) -> Result<ResponseKind, ResponseError> {
         self.continued |= status == 100;
         if self.interim_responses == INTERIM_RESPONSES_MAX {
             return Err(ResponseError::TooManyInterim);
         }
         self.interim_responses += 1;
         Ok(match self.request.version {
-            Version::Http10 => Verdict::DropInterim,
-            Version::Http11 => Verdict::Interim,
+            Version::Http10 => ResponseKind::DropInterim,
+            Version::Http11 => ResponseKind::Interim,
         })
     }
 
@@ -340,7 +340,7 @@ mod tests {
         Exchange::new(validate(&head).unwrap().request)
     }
 
-    fn tell(exchange: &mut Exchange, response: &str) -> Result<Verdict, ResponseError> {
+    fn tell(exchange: &mut Exchange, response: &str) -> Result<ResponseKind, ResponseError> {
         let head = ResponseHead::parse(response.as_bytes(), &LIMITS)?;
         exchange.response_head(&head, false)
     }
@@ -350,7 +350,7 @@ mod tests {
         let mut exchange = exchange(request);
         exchange.end_request();
         match tell(&mut exchange, response).unwrap() {
-            Verdict::Final(response) => (exchange, response),
+            ResponseKind::Final(response) => (exchange, response),
             other => panic!("not final: {other:?}"),
         }
     }
@@ -404,7 +404,7 @@ mod tests {
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
         let mut exchange = exchange(post);
         let verdict = tell(&mut exchange, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
-        assert!(matches!(verdict, Ok(Verdict::Final(FinalResponse { close: true, .. }))));
+        assert!(matches!(verdict, Ok(ResponseKind::Final(FinalResponse { close: true, .. }))));
         exchange.end_response();
         assert_eq!(exchange.client_persistence(), Persistence::Close);
         assert_eq!(exchange.upstream_persistence(false), Persistence::Close);
@@ -440,7 +440,7 @@ mod tests {
         exchange.start_again();
         assert!(!exchange.request_ended());
         let verdict = tell(&mut exchange, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        assert!(matches!(verdict, Ok(Verdict::Final(FinalResponse { close: true, .. }))));
+        assert!(matches!(verdict, Ok(ResponseKind::Final(FinalResponse { close: true, .. }))));
         exchange.end_request();
         exchange.end_response();
         assert_eq!(
@@ -453,15 +453,15 @@ mod tests {
     #[test]
     fn interim_responses_pass_to_http_11_and_are_dropped_for_http_10() {
         let text = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
-        assert_eq!(tell(&mut exchange(GET), text), Ok(Verdict::Interim));
-        assert_eq!(tell(&mut exchange(GET_10), text), Ok(Verdict::DropInterim));
+        assert_eq!(tell(&mut exchange(GET), text), Ok(ResponseKind::Interim));
+        assert_eq!(tell(&mut exchange(GET_10), text), Ok(ResponseKind::DropInterim));
     }
 
     #[test]
     fn an_endless_row_of_interim_responses_is_an_error() {
         let mut exchange = exchange(GET);
         for _ in 0..INTERIM_RESPONSES_MAX {
-            assert_eq!(tell(&mut exchange, "HTTP/1.1 100 C\r\n\r\n"), Ok(Verdict::Interim));
+            assert_eq!(tell(&mut exchange, "HTTP/1.1 100 C\r\n\r\n"), Ok(ResponseKind::Interim));
         }
         for _ in 0..=u8::MAX {
             let over = tell(&mut exchange, "HTTP/1.1 100 C\r\n\r\n");
@@ -474,7 +474,7 @@ mod tests {
         let to = |protocol: &str| {
             format!("HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n")
         };
-        assert_eq!(tell(&mut exchange(SOCKET), &to("websocket")), Ok(Verdict::Switch));
+        assert_eq!(tell(&mut exchange(SOCKET), &to("websocket")), Ok(ResponseKind::Switch));
         for (request, protocol) in [(GET, "websocket"), (SOCKET, "h2c"), (SOCKET, "websocket, x")] {
             let verdict = tell(&mut exchange(request), &to(protocol));
             assert_eq!(verdict, Err(ResponseError::UnaskedSwitch));
@@ -607,7 +607,7 @@ mod tests {
         exchange.end_request();
         let head = ResponseHead::parse(b"HTTP/1.1 204 N\r\n\r\n", &LIMITS).unwrap();
         let verdict = exchange.response_head(&head, true).unwrap();
-        assert!(matches!(verdict, Verdict::Final(FinalResponse { close: true, .. })));
+        assert!(matches!(verdict, ResponseKind::Final(FinalResponse { close: true, .. })));
         assert_eq!(exchange.close_reason(), Some(CloseReason::Draining));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::{Deadline, IdleClock};
 use crate::error::{Cause, ExchangeError, Peer};
-use crate::gateway::exchange::{Exchange, ResponseError, Verdict, may_tell_an_idle_limit};
+use crate::gateway::exchange::{Exchange, ResponseError, ResponseKind, may_tell_an_idle_limit};
 use crate::gateway::rewrite::reference::View;
 use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head};
 use crate::gateway::route::Route;
@@ -183,17 +183,17 @@ impl Download {
         let verdict = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
         let view = guide.view(client);
         match verdict {
-            Verdict::DropInterim => *reader = HeadReader::for_response(),
-            Verdict::Interim => {
+            ResponseKind::DropInterim => *reader = HeadReader::for_response(),
+            ResponseKind::Interim => {
                 put_interim_head(client.write_buffer.queue(), &head, view.as_ref());
                 *reader = HeadReader::for_response();
             }
-            Verdict::Switch => {
+            ResponseKind::Switch => {
                 guide.recorder.response_head(head.status);
                 put_switch_head(client.write_buffer.queue(), &head, view.as_ref());
                 self.state = State::Switched;
             }
-            Verdict::Final(response) => {
+            ResponseKind::Final(response) => {
                 guide.recorder.response_head(head.status);
                 let out = client.write_buffer.queue();
                 with_date(|date| put_final_head(out, &head, &response, date, view.as_ref()));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::gateway::exchange::{Exchange, Verdict};
+use crate::gateway::exchange::{Exchange, ResponseKind};
 use crate::gateway::request::validate;
 use crate::gateway::rewrite::reference::{Site, View};
 use crate::h1::framing::BodyLength;
@@ -447,7 +447,7 @@ fn answered_to(view: Option<&View<'_>>, request: &str, response: &str) -> String
         exchange.end_request();
     }
     let head = ResponseHead::parse(response.as_bytes(), &LIMITS).unwrap();
-    let Ok(Verdict::Final(response)) = exchange.response_head(&head, false) else {
+    let Ok(ResponseKind::Final(response)) = exchange.response_head(&head, false) else {
         panic!("not final: {response}");
     };
     let mut out = BytesMut::new();
