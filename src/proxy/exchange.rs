@@ -12,7 +12,7 @@ use crate::net::write_buffer::WriteBuffer;
 use crate::proxy::connection::Connection;
 use crate::proxy::prepare::{Prepared, Refusal, Why, prepare};
 use crate::proxy::pump::{PumpError, Pumped, pump};
-use crate::proxy::respond::Manner;
+use crate::proxy::respond::ResponseOptions;
 use crate::proxy::session::{Next, Session};
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::upload::Upload;
@@ -40,7 +40,7 @@ struct Unserved {
     why: Why,
     /// The dial that failed, if it was one.
     dial: Option<Box<DialFailure>>,
-    manner: Manner,
+    options: ResponseOptions,
 }
 
 impl Session {
@@ -64,36 +64,36 @@ impl Session {
             drop(prepared);
             match unserved.why {
                 Why::Error(error) => {
-                    self.answer_error(&error, unserved.dial, unserved.manner).await
+                    self.answer_error(&error, unserved.dial, unserved.options).await
                 }
-                Why::LastHop => self.answer_last_hop(unserved.manner).await,
+                Why::LastHop => self.answer_last_hop(unserved.options).await,
             }
         }
     }
 
     fn refusal(&mut self, refusal: &Refusal) -> Box<Unserved> {
-        let manner = match &refusal.request {
-            Some(request) => self.manner_unsent(request),
+        let options = match &refusal.request {
+            Some(request) => self.options_unsent(request),
             None => {
                 let Refusal { is_head: head_only, has_origin: for_page, .. } = *refusal;
-                Manner { head_only, for_page, ..Manner::CLOSE }
+                ResponseOptions { head_only, for_page, ..ResponseOptions::CLOSE }
             }
         };
-        Box::new(Unserved { why: refusal.why, dial: None, manner })
+        Box::new(Unserved { why: refusal.why, dial: None, options })
     }
 
-    async fn answer_last_hop(&mut self, manner: Manner) -> Next {
+    async fn answer_last_hop(&mut self, options: ResponseOptions) -> Next {
         self.recorder.answered(LAST_HOP.status);
-        self.queue_answer(&LAST_HOP, manner);
+        self.queue_answer(&LAST_HOP, options);
         let sent = self.send_answer().await;
         self.recorder.end(Outcome::Completed);
-        if sent.is_err() || manner.close { Next::End } else { Next::Request }
+        if sent.is_err() || options.close { Next::End } else { Next::Request }
     }
 
     /// How a request is answered of which the upstream has seen nothing.
-    fn manner_unsent(&mut self, request: &Request) -> Manner {
+    fn options_unsent(&mut self, request: &Request) -> ResponseOptions {
         let read = self.skip_body(request);
-        self.manner(request, read)
+        self.options(request, read)
     }
 
     /// Whether the body of a request that is not forwarded is here to its end, and well-formed; it
@@ -113,8 +113,8 @@ impl Session {
         true
     }
 
-    fn manner(&self, request: &Request, request_read: bool) -> Manner {
-        Manner {
+    fn options(&self, request: &Request, request_read: bool) -> ResponseOptions {
+        ResponseOptions {
             close: !request.may_be_followed() || !request_read || self.context.drain.has_begun(),
             head_only: request.method == Method::Head,
             tell_keep_alive: request.version == Version::Http10,
@@ -132,8 +132,8 @@ impl Session {
             let line = match self.line(prepared.upstream()).await {
                 Ok(line) => line,
                 Err(failure) => {
-                    let manner = self.manner_unsent(prepared.exchange.request());
-                    return Err(Box::new(Unserved::undialled(failure, manner)));
+                    let options = self.options_unsent(prepared.exchange.request());
+                    return Err(Box::new(Unserved::undialled(failure, options)));
                 }
             };
             let mut upload = Upload::new(prepared.exchange.request());
@@ -210,8 +210,8 @@ impl Session {
         if failure.status_spent {
             return Ok(Next::Cut(failure.error));
         }
-        let manner = self.manner(exchange.request(), exchange.request_ended());
-        Err(Box::new(Unserved { why: Why::Error(failure.error), dial: None, manner }))
+        let options = self.options(exchange.request(), exchange.request_ended());
+        Err(Box::new(Unserved { why: Why::Error(failure.error), dial: None, options }))
     }
 
     /// Decides what becomes of both connections after a complete response.
@@ -276,8 +276,8 @@ impl Session {
 }
 
 impl Unserved {
-    fn undialled(failure: Box<DialFailure>, manner: Manner) -> Self {
-        Self { why: Why::Error(failure.error), dial: Some(failure), manner }
+    fn undialled(failure: Box<DialFailure>, options: ResponseOptions) -> Self {
+        Self { why: Why::Error(failure.error), dial: Some(failure), options }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 /// How an own answer is sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+pub(super) struct ResponseOptions {
     /// The connection ends with this answer.
     pub(super) close: bool,
     /// The request was HEAD.
@@ -28,7 +28,7 @@ pub(super) struct Manner {
     pub(super) for_page: bool,
 }
 
-impl Manner {
+impl ResponseOptions {
     /// Of a request about which nothing is known.
     pub(super) const CLOSE: Self =
         Self { close: true, head_only: false, tell_keep_alive: false, for_page: false };
@@ -36,7 +36,7 @@ impl Manner {
 
 impl Session {
     /// Queues an answer of our own.
-    pub(super) fn queue_answer(&mut self, answer: &Answer, manner: Manner) {
+    pub(super) fn queue_answer(&mut self, answer: &Answer, options: ResponseOptions) {
         with_date(|date| {
             let response = OwnResponse {
                 status: answer.status,
@@ -45,10 +45,10 @@ impl Session {
                 code: answer.code,
                 message: answer.message,
                 date,
-                close: manner.close,
-                head_only: manner.head_only,
-                keep_alive: manner.tell_keep_alive && !manner.close,
-                for_page: manner.for_page,
+                close: options.close,
+                head_only: options.head_only,
+                keep_alive: options.tell_keep_alive && !options.close,
+                for_page: options.for_page,
             };
             put_own_response(self.client.write_buffer.queue(), &response);
         });
@@ -68,7 +68,7 @@ impl Session {
     pub async fn turn_away(&mut self) {
         let error = ExchangeError { peer: Peer::Narrows, cause: Cause::TooManyConnections };
         if let Some(answer) = error.answer() {
-            self.queue_answer(&answer, Manner::CLOSE);
+            self.queue_answer(&answer, ResponseOptions::CLOSE);
         }
         if self.send_answer().await.is_ok() {
             self.end().await;
@@ -79,8 +79,8 @@ impl Session {
     pub async fn refuse_plain_http(&mut self, request: PlainHttp) {
         self.recorder.start();
         let error = ExchangeError::client(Cause::PlainHttp);
-        let manner = Manner { head_only: request.may_be_head, ..Manner::CLOSE };
-        match self.answer_error(&error, None, manner).await {
+        let options = ResponseOptions { head_only: request.may_be_head, ..ResponseOptions::CLOSE };
+        match self.answer_error(&error, None, options).await {
             Next::Request | Next::End => self.end().await,
             Next::Cut(_) | Next::Abort => self.client.transport.abort(),
         }

@@ -10,7 +10,7 @@ use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::{About, Client, Context, Watch};
 use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
-use crate::proxy::respond::Manner;
+use crate::proxy::respond::ResponseOptions;
 use crate::timeouts::Timer;
 use crate::upstream::Expectation;
 use std::future::poll_fn;
@@ -85,8 +85,9 @@ impl Session {
                         let begun = self.client.read_buffer.bytes();
                         let (for_page, head_only) =
                             (has_origin_line(begun), is_of_head_request(begun));
-                        let manner = Manner { for_page, head_only, ..Manner::CLOSE };
-                        self.answer_error(&error, None, manner).await
+                        let options =
+                            ResponseOptions { for_page, head_only, ..ResponseOptions::CLOSE };
+                        self.answer_error(&error, None, options).await
                     }
                 };
                 match next {
@@ -168,18 +169,18 @@ impl Session {
         &mut self,
         error: &ExchangeError,
         dial: Option<Box<DialFailure>>,
-        manner: Manner,
+        options: ResponseOptions,
     ) -> Next {
         let Some(answer) = error.answer() else { return Next::Cut(*error) };
         self.recorder.answered(answer.status);
-        self.queue_answer(&answer, manner);
+        self.queue_answer(&answer, options);
         match self.send_answer().await {
             Ok(()) => {
                 match dial {
                     Some(failure) => self.recorder.fail_to_dial(failure, true),
                     None => self.recorder.fail(error, true),
                 }
-                if manner.close { Next::End } else { Next::Request }
+                if options.close { Next::End } else { Next::Request }
             }
             Err(Halt::Io(_)) => {
                 self.recorder.fail(&GONE, false);

@@ -56,7 +56,7 @@ fn panics(line: &str) -> Option<u64> {
 async fn scene() {
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dialer = Rc::new(Dialer {
-        manner: Cell::new(Manner::Connect),
+        options: Cell::new(ResponseOptions::Connect),
         address: origin.local_addr().unwrap(),
     });
     let worker = worker(Rc::clone(&dialer));
@@ -70,18 +70,18 @@ async fn scene() {
     expect(&mut held, "\r\n\r\nfirst").await;
 
     // In the task of the connection: nobody is left to answer.
-    dialer.manner.set(Manner::PanicAtOnce);
+    dialer.options.set(ResponseOptions::PanicAtOnce);
     let mut answer = Vec::new();
     assert_eq!(ask(address).await.read_to_end(&mut answer).await.unwrap(), 0, "{answer:?}");
     // In a task of the upstream's: the connection that waits for it is told.
-    dialer.manner.set(Manner::PanicInTheAttempt);
+    dialer.options.set(ResponseOptions::PanicInTheAttempt);
     let mut client = ask(address).await;
     expect(&mut client, "\"code\":\"internal_error\",\"param\":null}}\n").await;
     drop(client);
 
     upstream.write_all(b"after").await.unwrap();
     expect(&mut held, "after").await;
-    dialer.manner.set(Manner::Connect);
+    dialer.options.set(ResponseOptions::Connect);
     held.write_all(GET).await.unwrap();
     upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     expect(&mut held, "\r\n\r\n").await;
@@ -113,7 +113,7 @@ async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more
 /// A worker whose upstream nobody asks for anything.
 fn idle_worker() -> Rc<Worker> {
     let address = SocketAddr::from(([127, 0, 0, 1], 9));
-    worker(Rc::new(Dialer { manner: Cell::new(Manner::Connect), address }))
+    worker(Rc::new(Dialer { options: Cell::new(ResponseOptions::Connect), address }))
 }
 
 /// To close the listener would reset them.
@@ -160,7 +160,7 @@ async fn a_stop_cuts_what_runs_after_30_s_and_waits_as_long_for_that_to_arrive()
 async fn a_client_that_has_just_come_is_expected_to_need_a_connection() {
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = origin.local_addr().unwrap();
-    let dialer = Rc::new(Dialer { manner: Cell::new(Manner::Connect), address });
+    let dialer = Rc::new(Dialer { options: Cell::new(ResponseOptions::Connect), address });
     let worker = worker_with(Upstream::new(Box::new(dialer), 1));
     let mut clients = Vec::new();
     for port in 1..=2 {
@@ -301,28 +301,28 @@ async fn expect(client: &mut TcpStream, end: &str) {
 }
 
 #[derive(Clone, Copy)]
-enum Manner {
+enum ResponseOptions {
     Connect,
     PanicAtOnce,
     PanicInTheAttempt,
 }
 
 struct Dialer {
-    manner: Cell<Manner>,
+    options: Cell<ResponseOptions>,
     address: SocketAddr,
 }
 
 impl Dial for Rc<Dialer> {
     fn dial(&self, _announcement: Option<&ProxyHeader>) -> Dialing {
         let address = self.address;
-        match self.manner.get() {
-            Manner::Connect => {
+        match self.options.get() {
+            ResponseOptions::Connect => {
                 Box::pin(
                     async move { Ok(Transport::from(TcpStream::connect(address).await.unwrap())) },
                 )
             }
-            Manner::PanicAtOnce => panic!("on purpose"),
-            Manner::PanicInTheAttempt => Box::pin(async { panic!("on purpose") }),
+            ResponseOptions::PanicAtOnce => panic!("on purpose"),
+            ResponseOptions::PanicInTheAttempt => Box::pin(async { panic!("on purpose") }),
         }
     }
 }

@@ -109,14 +109,14 @@ pub(super) struct Bench {
 
 /// What becomes of a dial.
 #[derive(Clone, Copy)]
-pub(super) enum Manner {
+pub(super) enum ResponseOptions {
     Connect,
     Fail(ExchangeError),
     Never,
 }
 
 struct Network {
-    manner: Cell<Manner>,
+    options: Cell<ResponseOptions>,
     capacity: Cell<usize>,
     greeting: RefCell<Vec<String>>,
     accepted: RefCell<VecDeque<Wire>>,
@@ -128,7 +128,7 @@ struct Network {
 impl Bench {
     fn new() -> Self {
         let network = Rc::new(Network {
-            manner: Cell::new(Manner::Connect),
+            options: Cell::new(ResponseOptions::Connect),
             capacity: Cell::new(CAPACITY),
             greeting: RefCell::default(),
             accepted: RefCell::default(),
@@ -279,8 +279,8 @@ impl Bench {
     }
 
     /// From now on, dials end like this.
-    pub(super) fn dials_are(&self, manner: Manner) {
-        self.network.manner.set(manner);
+    pub(super) fn dials_are(&self, options: ResponseOptions) {
+        self.network.options.set(options);
     }
 
     /// From now on, connections to the upstream hold no more than `capacity` bytes a direction.
@@ -324,10 +324,10 @@ impl Dial for Line {
         let network = Rc::clone(&self.0);
         network.dials.set(network.dials.get() + 1);
         Box::pin(async move {
-            match network.manner.get() {
-                Manner::Connect => Ok(network.connect()),
-                Manner::Fail(error) => Err(error.into()),
-                Manner::Never => {
+            match network.options.get() {
+                ResponseOptions::Connect => Ok(network.connect()),
+                ResponseOptions::Fail(error) => Err(error.into()),
+                ResponseOptions::Never => {
                     let _abandoned = Abandoned(network);
                     pending().await
                 }
