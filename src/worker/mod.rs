@@ -26,7 +26,7 @@ use crate::upstream::dial::NetworkDialer;
 use crate::upstream::{Dial, Expectation, Upstream};
 use crate::worker::accept::is_about_one_connection;
 use crate::worker::live::{Live, LiveGuard};
-use crate::worker::warnings::{Told, is_news};
+use crate::worker::warnings::{Warnings, is_news};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -102,7 +102,7 @@ struct Worker {
     admission: Arc<Admission>,
     /// Connections over a limit that are being told so.
     refusals: Cell<usize>,
-    told: Told,
+    warnings: Warnings,
     live: Live,
     /// Connections that the limit of open files has room for.
     room: usize,
@@ -129,8 +129,8 @@ impl Worker {
         });
         let (forward_dialers, drain) = (dialers.collect(), Drain::default());
         let context = Rc::new(Context { snapshot, upstreams, forward_dialers, drain });
-        let (refusals, told, live) = Default::default();
-        Self { context, admission, refusals, told, live, room }
+        let (refusals, warnings, live) = Default::default();
+        Self { context, admission, refusals, warnings, live, room }
     }
 
     /// Waits for the exchanges that still run, and cuts those that take longer than a stop may;
@@ -177,7 +177,7 @@ impl Worker {
         if is_about_one_connection(error) {
             return;
         }
-        if is_news(&self.told.descriptors) {
+        if is_news(&self.warnings.descriptors) {
             tracing::error!(%error, "cannot accept connections; trying on");
         }
         sleep(ACCEPT_BACKOFF).await;
@@ -185,7 +185,7 @@ impl Worker {
 
     fn admit(self: &Rc<Self>, transport: Transport, peer: SocketAddr, index: usize) {
         tracing::trace!(target: "narrows::client", client = %peer, "connected");
-        self.told.connected(self.admission.connections(), self.room);
+        self.warnings.connected(self.admission.connections(), self.room);
         let listener = &self.context.snapshot.listeners[index];
         let announces = must_announce(&listener.proxy_protocol, peer);
         let acquired = self.admission.acquire().and_then(|permit| match announces {
@@ -208,7 +208,7 @@ impl Worker {
             let Accepted { transport, who, .. } = &mut accepted;
             match read_proxy_header(transport, peer, deadline, &mut Alarm::default()).await {
                 Ok(announced) => *who = announced,
-                Err(error) => return worker.no_announcement(accepted, &error),
+                Err(error) => return worker.no_proxy_header(accepted, &error),
             }
             match permit.count_for(who.address.ip()) {
                 Ok(permit) => worker.begin(accepted, Guard { permit, live }),
@@ -223,7 +223,7 @@ impl Worker {
     /// Whoever announces is the operator's own, and should know how to. Told now and then, because
     /// each client of a proxy that does not would be a line. A connection without a byte is a
     /// health check, as proxies and platforms make them every second.
-    fn no_announcement(&self, accepted: Accepted, error: &ExchangeError) {
+    fn no_proxy_header(&self, accepted: Accepted, error: &ExchangeError) {
         let Accepted { mut transport, who, .. } = accepted;
         let peer = who.address;
         let (told, what) = match error.cause {
@@ -232,9 +232,9 @@ impl Worker {
                 return;
             }
             Cause::Opening(OpeningError::BadProxyHeader(_)) => {
-                (&self.told.malformed_announcements, "a malformed PROXY header came")
+                (&self.warnings.malformed_proxy_headers, "a malformed PROXY header came")
             }
-            _ => (&self.told.missing_announcements, "no PROXY header came"),
+            _ => (&self.warnings.missing_proxy_headers, "no PROXY header came"),
         };
         if is_news(told) {
             tracing::warn!(%peer, cause = error.name(), reason = error.reason(), "{what}");
@@ -318,7 +318,7 @@ impl Worker {
         listener: &Listener,
         limit: LimitReached,
     ) {
-        self.told.limit_reached(limit, client);
+        self.warnings.limit_reached(limit, client);
         let hears_http = listener.mode == Mode::Http && listener.tls.is_none();
         if !hears_http || self.refusals.get() >= REFUSALS_MAX {
             return;

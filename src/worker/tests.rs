@@ -281,8 +281,15 @@ fn worker_with(upstream: Upstream) -> Rc<Worker> {
     let upstreams = vec![upstream];
     let (snapshot, forward_dialers, drain) = (Arc::new(snapshot), Vec::new(), Drain::default());
     let context = Context { snapshot, upstreams, forward_dialers, drain };
-    let (refusals, told, live) = Default::default();
-    Rc::new(Worker { context: Rc::new(context), admission, refusals, told, live, room: usize::MAX })
+    let (refusals, warnings, live) = Default::default();
+    Rc::new(Worker {
+        context: Rc::new(context),
+        admission,
+        refusals,
+        warnings,
+        live,
+        room: usize::MAX,
+    })
 }
 
 async fn ask(address: SocketAddr) -> TcpStream {

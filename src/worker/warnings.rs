@@ -9,16 +9,16 @@ use tokio::time::Instant;
 
 /// When the operator was last told of each limit that is reached.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Warnings {
     pub(super) descriptors: Cell<Option<Instant>>,
-    pub(super) missing_announcements: Cell<Option<Instant>>,
-    pub(super) malformed_announcements: Cell<Option<Instant>>,
+    pub(super) missing_proxy_headers: Cell<Option<Instant>>,
+    pub(super) malformed_proxy_headers: Cell<Option<Instant>>,
     connections: Cell<Option<Instant>>,
     address: Cell<Option<Instant>>,
     room: Cell<Option<Instant>>,
 }
 
-impl Told {
+impl Warnings {
     /// So many are connected, and the limit of open files has room for so many.
     pub(super) fn connected(&self, connections: usize, room: usize) {
         if connections > room / 10 * 9 && is_news(&self.room) {
