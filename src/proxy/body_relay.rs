@@ -15,7 +15,7 @@ pub(super) const READS_PER_TURN: usize = 16;
 
 /// One body on its way through.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(super) struct BodyRelay {
     reader: BodyReader,
     writer: BodyWriter,
     finished: bool,
@@ -26,20 +26,20 @@ pub(super) struct Flow {
 
 /// How the sender broke its body.
 #[derive(Debug)]
-pub(super) enum FlowError {
+pub(super) enum BodyError {
     /// The sender broke the chunked coding.
     Chunk(ChunkError),
     /// The sender broke the trailer section.
     Trailers(HeadError),
 }
 
-impl From<ChunkError> for FlowError {
+impl From<ChunkError> for BodyError {
     fn from(error: ChunkError) -> Self {
         Self::Chunk(error)
     }
 }
 
-impl Flow {
+impl BodyRelay {
     /// Of a request nothing is passed on that came together with a break: the fewer halves of
     /// requests a server sees, the better.
     pub(super) fn of_request(reader: BodyReader, writer: BodyWriter) -> Self {
@@ -73,7 +73,7 @@ impl Flow {
         input: &[u8],
         write_buffer: &mut WriteBuffer,
         to: &mut Transport,
-    ) -> Result<usize, FlowError> {
+    ) -> Result<usize, BodyError> {
         let mut consumed = 0;
         while consumed < input.len() && !self.finished {
             let len = self.pass_once(cx, &input[consumed..], write_buffer, to)?;
@@ -91,7 +91,7 @@ impl Flow {
         input: &[u8],
         write_buffer: &mut WriteBuffer,
         to: &mut Transport,
-    ) -> Result<usize, FlowError> {
+    ) -> Result<usize, BodyError> {
         let walk = self.reader.walk(input)?;
         let content = walk.content_len();
         let (trailers, broken) = match &walk.trailers {
@@ -99,7 +99,7 @@ impl Flow {
                 Ok(trailers) => (trailers, None),
                 Err(error) => (None, Some(error)),
             },
-            None => (None, walk.broken.map(FlowError::from)),
+            None => (None, walk.broken.map(BodyError::from)),
         };
         let broken = match broken {
             Some(error) if !self.is_response => return Err(error),
@@ -136,8 +136,8 @@ impl Flow {
     }
 
     /// The trailer section to send, filtered, when the receiver gets one at all.
-    fn trailers(&self, section: &[u8]) -> Result<Option<Buffer>, FlowError> {
-        let fields = parse_trailers(section, TRAILER_FIELDS_MAX).map_err(FlowError::Trailers)?;
+    fn trailers(&self, section: &[u8]) -> Result<Option<Buffer>, BodyError> {
+        let fields = parse_trailers(section, TRAILER_FIELDS_MAX).map_err(BodyError::Trailers)?;
         if self.writer != BodyWriter::Chunked {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::head::{HeadLimits, HeadReader, ResponseHead};
 use crate::net::date::with_date;
 use crate::net::read_buffer::Fill;
-use crate::proxy::body_relay::{Flow, FlowError, READS_PER_TURN};
+use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
 use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::About;
 use crate::proxy::pump::Pumped;
@@ -36,7 +36,7 @@ enum State {
     /// A response head is expected, interim or final.
     Head(HeadReader),
     /// The final response's body is on its way.
-    Body(Flow),
+    Body(BodyRelay),
     /// The final response is read, and its end queued for the client.
     Ended { content_bytes: u64 },
     /// The upstream switched protocols.
@@ -99,7 +99,7 @@ impl Download {
     pub(super) fn content_bytes(&self) -> u64 {
         match &self.state {
             State::Head(_) | State::Switched => 0,
-            State::Body(flow) => flow.content_bytes(),
+            State::Body(relay) => relay.content_bytes(),
             State::Ended { content_bytes } => *content_bytes,
         }
     }
@@ -200,8 +200,10 @@ impl Download {
                 if response.writer == BodyWriter::UntilClose {
                     client.transport.abort_unless_shut_down();
                 }
-                self.state =
-                    State::Body(Flow::of_response(BodyReader::new(response.body), response.writer));
+                self.state = State::Body(BodyRelay::of_response(
+                    BodyReader::new(response.body),
+                    response.writer,
+                ));
             }
         }
         upstream.read_buffer.consume(span.end);
@@ -218,10 +220,11 @@ impl Download {
         upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<(), ExchangeError> {
-        let State::Body(flow) = &mut self.state else { return Ok(()) };
+        let State::Body(relay) = &mut self.state else { return Ok(()) };
         let Connection { transport, write_buffer, .. } = client;
-        let consumed =
-            flow.pass(cx, upstream.read_buffer.bytes(), write_buffer, transport).map_err(broken)?;
+        let consumed = relay
+            .pass(cx, upstream.read_buffer.bytes(), write_buffer, transport)
+            .map_err(broken)?;
         upstream.read_buffer.consume(consumed);
         self.settle(guide);
         Ok(())
@@ -234,10 +237,10 @@ impl Download {
         upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
-        let State::Body(flow) = &mut self.state else { return Ok(Poll::Ready(())) };
+        let State::Body(relay) = &mut self.state else { return Ok(Poll::Ready(())) };
         let Connection { transport, write_buffer, .. } = client;
         let passed = upstream.read_buffer.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
-            flow.pass(cx, bytes, write_buffer, transport)
+            relay.pass(cx, bytes, write_buffer, transport)
         });
         match passed {
             Poll::Pending => return Ok(Poll::Pending),
@@ -245,7 +248,7 @@ impl Download {
             Poll::Ready(Ok(Ok(Fill::End))) => {
                 // The client may have to take a last chunk, and its gap begins now.
                 self.clock.stamp();
-                if !flow.end_by_close(cx, write_buffer, transport) {
+                if !relay.end_by_close(cx, write_buffer, transport) {
                     return Err(ExchangeError::upstream(Cause::ClosedEarly));
                 }
             }
@@ -260,12 +263,12 @@ impl Download {
 
     /// Notes what a pass has changed.
     fn settle(&mut self, guide: &mut Guide<'_>) {
-        let State::Body(flow) = &self.state else { return };
-        let content_bytes = flow.content_bytes();
+        let State::Body(relay) = &self.state else { return };
+        let content_bytes = relay.content_bytes();
         if content_bytes > 0 {
             guide.recorder.first_byte();
         }
-        if flow.is_finished() {
+        if relay.is_finished() {
             guide.exchange.end_response();
             self.state = State::Ended { content_bytes };
         }
@@ -293,9 +296,9 @@ fn malformed(error: impl Into<ResponseError>) -> ExchangeError {
     ExchangeError::upstream(Cause::Response(error.into()))
 }
 
-fn broken(error: FlowError) -> ExchangeError {
+fn broken(error: BodyError) -> ExchangeError {
     match error {
-        FlowError::Chunk(error) => ExchangeError::upstream(Cause::Chunk(error)),
-        FlowError::Trailers(error) => ExchangeError::upstream(Cause::Trailers(error)),
+        BodyError::Chunk(error) => ExchangeError::upstream(Cause::Chunk(error)),
+        BodyError::Trailers(error) => ExchangeError::upstream(Cause::Trailers(error)),
     }
 }

@@ -9,7 +9,7 @@ use crate::h1::framing::BodyLength;
 use crate::limits::IMPATIENCE_BYTES_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::read_buffer::Fill;
-use crate::proxy::body_relay::{Flow, FlowError, READS_PER_TURN};
+use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
 use crate::proxy::connection::{Connection, GONE};
 use crate::timeouts::{Timeouts, Timer};
 use std::task::{Context, Poll};
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 /// The state of the way up: what was read of the request, and how its sending goes.
 #[derive(Debug)]
 pub(super) struct Upload {
-    flow: Flow,
+    relay: BodyRelay,
     sending: Sending,
 }
 
@@ -58,7 +58,7 @@ impl Upload {
             BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => BodyWriter::Bare,
         };
         Self {
-            flow: Flow::of_request(BodyReader::new(body), writer),
+            relay: BodyRelay::of_request(BodyReader::new(body), writer),
             sending: Sending::new(request),
         }
     }
@@ -70,7 +70,7 @@ impl Upload {
 
     /// Octets of content that went up.
     pub(super) fn content_bytes(&self) -> u64 {
-        self.flow.content_bytes()
+        self.relay.content_bytes()
     }
 
     /// The same request once more, to another connection: what was sent of it is queued there.
@@ -94,7 +94,7 @@ impl Upload {
             if self.poll_room(cx, upstream, timeouts).is_pending() {
                 return client.watch_unread();
             }
-            if self.sending.state == State::Body && self.flow.is_finished() {
+            if self.sending.state == State::Body && self.relay.is_finished() {
                 self.sending.state = State::Sent;
                 self.sending.answer_by = Some(Deadline::start(Timer::ResponseHead, timeouts).at);
                 exchange.end_request();
@@ -124,7 +124,7 @@ impl Upload {
     ) -> Result<(), ExchangeError> {
         self.sending.state = State::Body;
         let Connection { transport, write_buffer, .. } = upstream;
-        let passed = self.flow.pass(cx, client.read_buffer.bytes(), write_buffer, transport);
+        let passed = self.relay.pass(cx, client.read_buffer.bytes(), write_buffer, transport);
         client.read_buffer.consume(passed.map_err(broken)?);
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Upload {
         }
         match drained {
             Poll::Ready(Ok(())) => {
-                if self.flow.content_bytes() > IMPATIENCE_BYTES_MAX {
+                if self.relay.content_bytes() > IMPATIENCE_BYTES_MAX {
                     self.grow_patient(upstream, timeouts);
                 }
                 Poll::Ready(())
@@ -175,9 +175,9 @@ impl Upload {
         upstream: &mut Connection,
     ) -> Result<Poll<()>, ExchangeError> {
         let Connection { transport, write_buffer, .. } = upstream;
-        let flow = &mut self.flow;
+        let relay = &mut self.relay;
         let passed = client.read_buffer.poll_pass(cx, &mut client.transport, |cx, bytes| {
-            flow.pass(cx, bytes, write_buffer, transport)
+            relay.pass(cx, bytes, write_buffer, transport)
         });
         match passed {
             Poll::Pending => return Ok(Poll::Pending),
@@ -213,7 +213,7 @@ impl Upload {
         }
         match self.sending.state {
             // It is the upstream that is slow, not the client (RFC 9110, section 10.1.1).
-            State::Fresh | State::Body if self.sending.asked && self.flow.content_bytes() == 0 => {
+            State::Fresh | State::Body if self.sending.asked && self.relay.content_bytes() == 0 => {
                 Some(self.sending.clock.deadline(Timer::ResponseHead, timeouts))
             }
             State::Fresh | State::Body => {
@@ -258,9 +258,9 @@ fn discard(cx: &mut Context<'_>, client: &mut Connection) -> Result<(), Exchange
     if discarded.is_ready() { Err(GONE) } else { Ok(()) }
 }
 
-fn broken(error: FlowError) -> ExchangeError {
+fn broken(error: BodyError) -> ExchangeError {
     match error {
-        FlowError::Chunk(error) => ExchangeError::client(Cause::Chunk(error)),
-        FlowError::Trailers(error) => ExchangeError::client(Cause::Trailers(error)),
+        BodyError::Chunk(error) => ExchangeError::client(Cause::Chunk(error)),
+        BodyError::Trailers(error) => ExchangeError::client(Cause::Trailers(error)),
     }
 }
