@@ -229,7 +229,7 @@ pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 pub const TCP_KEEPALIVE_PROBES: u32 = 3;
 /// A request that has sent more than this may find the upstream's window shut without any fault:
 /// from then on its silence is under `to_upstream.write` alone.
-pub const IMPATIENCE_BYTES_MAX: u64 = 64 * 1024;
+pub const DEFAULT_USER_TIMEOUT_BYTES_MAX: u64 = 64 * 1024;
 /// Between two looks at whether a peer of a tunnel acknowledges what is on its way to it. The
 /// kernel itself is told to be as patient as `timeouts.tunnel`.
 pub const VANISHED_LOOK: Duration = Duration::from_secs(30);

@@ -258,7 +258,7 @@ impl Transport {
 
     /// Lets the peer leave our bytes unacknowledged, or its window shut, for as long as `time`,
     /// and never for less than [`TCP_USER_TIMEOUT`].
-    pub fn tolerate_silence(&self, time: Duration) {
+    pub fn set_user_timeout(&self, time: Duration) {
         let Some(tcp) = self.tcp() else { return };
         // Best effort: without it the kernel's own limits hold, some 15 minutes.
         let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(Some(time.max(TCP_USER_TIMEOUT)));

@@ -222,8 +222,8 @@ impl Session {
         let is_reusable = !self.context.upstreams[index].sends_proxy_header();
         match exchange.upstream_persistence(surplus) {
             Persistence::Keep if is_reusable && upstream.write_buffer.is_empty() => {
-                if upload.is_patient() {
-                    upstream.transport.tolerate_silence(TCP_USER_TIMEOUT);
+                if upload.user_timeout_raised() {
+                    upstream.transport.set_user_timeout(TCP_USER_TIMEOUT);
                 }
                 let seconds = exchange.upstream_keep_alive();
                 let keep_alive = seconds.map(|seconds| Duration::from_secs(seconds.into()));

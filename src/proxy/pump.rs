@@ -97,7 +97,7 @@ impl Pump<'_> {
         let up = if download.has_head() { None } else { upload.deadline(upstream, timeouts) };
         let down = download.deadline(client, upload.answer_by(), timeouts);
         let deadline = earliest(up, down);
-        if upload.is_blind(client, upstream) {
+        if upload.must_poll_for_hangup(client, upstream) {
             // Nothing will wake us when the client leaves: look by ourselves now and then.
             let look = Instant::now() + DEPARTURE_LOOK;
             if deadline.is_none_or(|deadline| look < deadline.at) {

@@ -52,8 +52,8 @@ pub(super) fn tunnel<'s>(
     ends.upstream.transport.abort_unless_shut_down();
     // How long a tunnel may be silent is for its limit to say: a peer that cannot be reached for a
     // while, or keeps its window shut, has not vanished. `Unheard` notices one that has.
-    ends.client.transport.tolerate_silence(timeouts.tunnel);
-    ends.upstream.transport.tolerate_silence(timeouts.tunnel);
+    ends.client.transport.set_user_timeout(timeouts.tunnel);
+    ends.upstream.transport.set_user_timeout(timeouts.tunnel);
     let mut ways = Ways {
         up: Way::from(Peer::Client),
         down: Way::from(Peer::Upstream),

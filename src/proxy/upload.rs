@@ -6,7 +6,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::request::Request;
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::framing::BodyLength;
-use crate::limits::IMPATIENCE_BYTES_MAX;
+use crate::limits::DEFAULT_USER_TIMEOUT_BYTES_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
@@ -32,7 +32,7 @@ struct Sending {
     /// The client asked whether to send its body, and waits for an answer.
     asked: bool,
     /// The upstream may leave bytes unacknowledged for long.
-    is_patient: bool,
+    user_timeout_raised: bool,
     /// From when on, and until when, the final response head is waited for.
     answer_by: Option<Instant>,
 }
@@ -47,7 +47,7 @@ enum State {
     Sent,
     /// The upstream's socket takes nothing any more. It may have answered before it closed, so
     /// this alone is no error.
-    Deaf,
+    WriteFailed,
 }
 
 impl Upload {
@@ -64,8 +64,8 @@ impl Upload {
     }
 
     /// Whether the upstream was given more time than a connection has otherwise.
-    pub(super) fn is_patient(&self) -> bool {
-        self.sending.is_patient
+    pub(super) fn user_timeout_raised(&self) -> bool {
+        self.sending.user_timeout_raised
     }
 
     /// Octets of content that went up.
@@ -107,8 +107,10 @@ impl Upload {
                 }
                 State::Sent => return client.watch(cx),
                 // What a request may still be repeated with must not be thrown away.
-                State::Deaf if upstream.write_buffer.has_copy() => return client.watch_unread(),
-                State::Deaf => return discard(cx, client),
+                State::WriteFailed if upstream.write_buffer.has_copy() => {
+                    return client.watch_unread();
+                }
+                State::WriteFailed => return discard(cx, client),
             }
         }
         cx.waker().wake_by_ref();
@@ -144,27 +146,27 @@ impl Upload {
         }
         match drained {
             Poll::Ready(Ok(())) => {
-                if self.relay.content_bytes() > IMPATIENCE_BYTES_MAX {
-                    self.grow_patient(upstream, timeouts);
+                if self.relay.content_bytes() > DEFAULT_USER_TIMEOUT_BYTES_MAX {
+                    self.raise_user_timeout(upstream, timeouts);
                 }
                 Poll::Ready(())
             }
             Poll::Ready(Err(_)) => {
-                self.go_deaf(upstream, timeouts);
+                self.fail_writes(upstream, timeouts);
                 Poll::Ready(())
             }
             Poll::Pending => {
-                self.grow_patient(upstream, timeouts);
+                self.raise_user_timeout(upstream, timeouts);
                 Poll::Pending
             }
         }
     }
 
     /// From now on the upstream's window may be shut for as long as its limit says.
-    fn grow_patient(&mut self, upstream: &Connection, timeouts: &Timeouts) {
-        if !self.sending.is_patient {
-            self.sending.is_patient = true;
-            upstream.transport.tolerate_silence(timeouts.to_upstream_write);
+    fn raise_user_timeout(&mut self, upstream: &Connection, timeouts: &Timeouts) {
+        if !self.sending.user_timeout_raised {
+            self.sending.user_timeout_raised = true;
+            upstream.transport.set_user_timeout(timeouts.to_upstream_write);
         }
     }
 
@@ -188,8 +190,8 @@ impl Upload {
         Ok(Poll::Ready(()))
     }
 
-    fn go_deaf(&mut self, upstream: &mut Connection, timeouts: &Timeouts) {
-        self.sending.state = State::Deaf;
+    fn fail_writes(&mut self, upstream: &mut Connection, timeouts: &Timeouts) {
+        self.sending.state = State::WriteFailed;
         self.sending.answer_by.get_or_insert(Deadline::start(Timer::ResponseHead, timeouts).at);
         upstream.write_buffer.give_up();
     }
@@ -219,16 +221,16 @@ impl Upload {
             State::Fresh | State::Body => {
                 Some(self.sending.clock.deadline(Timer::ToUpstreamRead, timeouts))
             }
-            State::Sent | State::Deaf => None,
+            State::Sent | State::WriteFailed => None,
         }
     }
 
     /// Whether the client cannot be read now, so that its departure would wake nobody.
-    pub(super) fn is_blind(&self, client: &Connection, upstream: &Connection) -> bool {
+    pub(super) fn must_poll_for_hangup(&self, client: &Connection, upstream: &Connection) -> bool {
         match self.sending.state {
             State::Fresh | State::Body => !upstream.write_buffer.is_empty(),
             State::Sent => client.is_full(),
-            State::Deaf => upstream.write_buffer.has_copy(),
+            State::WriteFailed => upstream.write_buffer.has_copy(),
         }
     }
 
@@ -245,7 +247,7 @@ impl Sending {
             clock: IdleClock::default(),
             taken: 0,
             asked: request.expects_continue,
-            is_patient: false,
+            user_timeout_raised: false,
             answer_by: None,
         }
     }
