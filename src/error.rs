@@ -34,22 +34,22 @@ pub use tls::TlsFault;
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub enum Fault {
     /// The one who asked.
     Client,
     /// The one who answers.
     Upstream,
     /// We ourselves: a limit of ours, or a mistake of ours.
-    Narrows,
+    Internal,
 }
 
-impl Peer {
+impl Fault {
     /// The word for logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Upstream => "upstream",
-            Self::Narrows => "narrows",
+            Self::Internal => "narrows",
         }
     }
 }
@@ -98,7 +98,7 @@ pub enum Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExchangeError {
     /// Whose fault it is.
-    pub peer: Peer,
+    pub fault: Fault,
     /// What happened.
     pub cause: Cause,
 }
@@ -106,40 +106,40 @@ pub struct ExchangeError {
 impl ExchangeError {
     /// The client is guilty of `cause`.
     pub const fn client(cause: Cause) -> Self {
-        Self { peer: Peer::Client, cause }
+        Self { fault: Fault::Client, cause }
     }
 
     /// The upstream is guilty of `cause`.
     pub const fn upstream(cause: Cause) -> Self {
-        Self { peer: Peer::Upstream, cause }
+        Self { fault: Fault::Upstream, cause }
     }
 
     /// A bounded step with `peer` that did not succeed.
-    pub fn halted(peer: Peer, halt: &Halt) -> Self {
+    pub fn halted(fault: Fault, halt: &Halt) -> Self {
         match halt {
-            Halt::Io(error) => Self::io(peer, error),
+            Halt::Io(error) => Self::io(fault, error),
             Halt::Expired(timer) => Self::expired(*timer),
         }
     }
 
     /// A limit of time ran out. Each limit waits for one peer, which is the guilty one.
     pub fn expired(timer: Timer) -> Self {
-        let peer = match timer {
+        let fault = match timer {
             Timer::Handshake
             | Timer::RequestHead
             | Timer::KeepAlive
             | Timer::ToUpstreamRead
             | Timer::ToClientWrite
             | Timer::Tunnel
-            | Timer::Linger => Peer::Client,
+            | Timer::Linger => Fault::Client,
             Timer::Lookup
             | Timer::Connect
             | Timer::UpstreamHandshake
             | Timer::ResponseHead
             | Timer::ToUpstreamWrite
-            | Timer::ToClientRead => Peer::Upstream,
+            | Timer::ToClientRead => Fault::Upstream,
         };
-        Self { peer, cause: Cause::Timeout(timer) }
+        Self { fault, cause: Cause::Timeout(timer) }
     }
 
     /// What to answer, or `None` when there is no one left to read an answer.
@@ -155,15 +155,15 @@ impl ExchangeError {
                 "This is plain HTTP on an HTTPS port: use https://.",
             ),
             Cause::Response(_) => MALFORMED_RESPONSE,
-            Cause::Chunk(_) | Cause::Trailers(_) => match self.peer {
-                Peer::Client => bad_request("malformed_body", "The request body is malformed."),
-                Peer::Upstream | Peer::Narrows => MALFORMED_RESPONSE,
+            Cause::Chunk(_) | Cause::Trailers(_) => match self.fault {
+                Fault::Client => bad_request("malformed_body", "The request body is malformed."),
+                Fault::Upstream | Fault::Internal => MALFORMED_RESPONSE,
             },
             Cause::Gone | Cause::Opening(_) => return None,
-            Cause::ClosedEarly | Cause::Io(_) => match self.peer {
-                Peer::Client => return None,
-                Peer::Upstream => CLOSED_EARLY,
-                Peer::Narrows => INTERNAL,
+            Cause::ClosedEarly | Cause::Io(_) => match self.fault {
+                Fault::Client => return None,
+                Fault::Upstream => CLOSED_EARLY,
+                Fault::Internal => INTERNAL,
             },
             Cause::Timeout(timer) => return timeout(timer),
             Cause::NameNotResolved(_) => bad_gateway(
@@ -187,11 +187,11 @@ impl ExchangeError {
     }
 
     /// What a read or a write of `peer` failed with.
-    pub fn io(peer: Peer, error: &io::Error) -> Self {
+    pub fn io(fault: Fault, error: &io::Error) -> Self {
         // With TLS 1.3 an upstream refuses a certificate of ours, or the lack of one, only after
         // our handshake is done (RFC 8446, section 4.4.2.4).
-        let alert = TlsFault::alert_in(error).filter(|_| peer == Peer::Upstream);
-        Self { peer, cause: alert.map_or(Cause::Io(error.kind()), Cause::Tls) }
+        let alert = TlsFault::alert_in(error).filter(|_| fault == Fault::Upstream);
+        Self { fault, cause: alert.map_or(Cause::Io(error.kind()), Cause::Tls) }
     }
 
     /// Why, where the cause alone leaves that open, in one word for the log: an errno, an alert,

@@ -7,7 +7,7 @@ use super::problem::{Origin, Problems};
 use super::{CredentialFiles, NamedFile};
 use crate::tls::contents::{Chain, Key};
 use crate::tls::credential_error::{CredentialError, Instead};
-use crate::tls::credentials::{Inside, client_config, server_config};
+use crate::tls::credentials::{Alpn, client_config, server_config};
 use crate::tls::own::{Dates, Own};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,9 +28,9 @@ pub struct OwnCertificate {
 #[derive(Default)]
 pub(super) struct Files {
     own: HashMap<(PathBuf, PathBuf), Option<Rc<Own>>>,
-    servers: HashMap<(PathBuf, PathBuf, Inside), Option<Arc<ServerConfig>>>,
+    servers: HashMap<(PathBuf, PathBuf, Alpn), Option<Arc<ServerConfig>>>,
     roots: HashMap<PathBuf, Option<Rc<Chain>>>,
-    clients: HashMap<(Option<PathBuf>, Inside), Option<Arc<ClientConfig>>>,
+    clients: HashMap<(Option<PathBuf>, Alpn), Option<Arc<ClientConfig>>>,
     /// What is wrong.
     pub(super) problems: Problems,
     /// What is odd.
@@ -44,10 +44,10 @@ impl Files {
     pub(super) fn server(
         &mut self,
         files: &CredentialFiles,
-        inside: Inside,
+        alpn: Alpn,
     ) -> Option<Arc<ServerConfig>> {
         let (certificate, key) = (files.certificate.path.clone(), files.key.path.clone());
-        let names = (certificate, key, inside);
+        let names = (certificate, key, alpn);
         if let Some(known) = self.servers.get(&names) {
             return known.clone();
         }
@@ -56,7 +56,7 @@ impl Files {
             let noted = |error: &CredentialError| {
                 self.problems.add(&files.certificate.origin, error.to_string());
             };
-            server_config(&own, inside).inspect_err(noted).ok()
+            server_config(&own, alpn).inspect_err(noted).ok()
         });
         self.servers.entry(names).or_insert(config).clone()
     }
@@ -128,17 +128,17 @@ impl Files {
     pub(super) fn client(
         &mut self,
         ca: Option<&NamedFile>,
-        inside: Inside,
+        alpn: Alpn,
     ) -> Option<Arc<ClientConfig>> {
-        let name = (ca.map(|ca| ca.path.clone()), inside);
+        let name = (ca.map(|ca| ca.path.clone()), alpn);
         if let Some(known) = self.clients.get(&name) {
             return known.clone();
         }
         let config = match ca {
-            None => client_config(None, inside).map_err(|error| (&ARGUMENT, error)),
+            None => client_config(None, alpn).map_err(|error| (&ARGUMENT, error)),
             Some(ca) => {
                 let roots = self.roots(ca)?;
-                client_config(Some(&roots), inside).map_err(|error| (&ca.origin, error))
+                client_config(Some(&roots), alpn).map_err(|error| (&ca.origin, error))
             }
         };
         let noted = |(origin, error): &(&Origin, CredentialError)| {

@@ -16,7 +16,7 @@ use super::{Config, CredentialFiles, Limits, RouteConfig, WORKERS_RANGE};
 use crate::gateway::rewrite::reference::Site;
 use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
 use crate::timeouts::Timeouts;
-use crate::tls::credentials::Inside;
+use crate::tls::credentials::Alpn;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -228,11 +228,11 @@ struct Loader<'c> {
 impl<'c> Loader<'c> {
     /// `None` stands for a problem that was noted.
     fn server(&mut self, files: &CredentialFiles, mode: Mode) -> Option<Arc<ServerConfig>> {
-        let inside = match mode {
-            Mode::Http => Inside::Http,
-            Mode::Tcp => Inside::Anything,
+        let alpn = match mode {
+            Mode::Http => Alpn::Http,
+            Mode::Tcp => Alpn::Anything,
         };
-        self.files.server(files, inside)
+        self.files.server(files, alpn)
     }
 
     /// The upstream of a forward, if it has one.
@@ -240,7 +240,7 @@ impl<'c> Loader<'c> {
         let way = forward.way.as_ref()?;
         let tls = match &forward.upstream {
             ForwardUpstream::Tls(_) => {
-                let config = self.files.client(way.ca.as_ref(), Inside::Anything);
+                let config = self.files.client(way.ca.as_ref(), Alpn::Anything);
                 config.map(|config| UpstreamTls { config, server_name: way.tls_name.server_name() })
             }
             ForwardUpstream::Tcp(_) | ForwardUpstream::Http => None,
@@ -265,7 +265,7 @@ impl<'c> Loader<'c> {
             Scheme::Http => None,
             Scheme::Https => self
                 .files
-                .client(route.ca.as_ref(), Inside::Http)
+                .client(route.ca.as_ref(), Alpn::Http)
                 .map(|config| UpstreamTls { config, server_name: route.tls_name.server_name() }),
         };
         let address = route.connect.clone();

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
     use crate::net::transport::Transport;
     use crate::tls::contents::{Chain, Key};
-    use crate::tls::credentials::{Inside, client_config, server_config};
+    use crate::tls::credentials::{Alpn, client_config, server_config};
     use crate::tls::own::Own;
     use crate::tls::server::Greeted;
     use crate::tls::{client, server};
@@ -228,16 +228,16 @@ mod tests {
         let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
         let chain = Chain::read(&certs.join("server.pem")).unwrap();
         let key = Key::read(&certs.join("server.key")).unwrap();
-        let server = server_config(&Own::new(chain, key).unwrap(), Inside::Http).unwrap();
+        let server = server_config(&Own::new(chain, key).unwrap(), Alpn::Http).unwrap();
         let roots = Chain::read(&certs.join("ca.pem")).unwrap();
-        let client = client_config(Some(&roots), Inside::Http).unwrap();
+        let client = client_config(Some(&roots), Alpn::Http).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let far = MeteredTcp::new(listener.accept().await.unwrap().0);
         let name = ServerName::try_from("localhost").unwrap();
         let (near, far) = tokio::join!(
             client::connect(&client, &name, near),
-            server::accept(&server, far, Inside::Http)
+            server::accept(&server, far, Alpn::Http)
         );
         let (mut near, Ok(Greeted::Tls(far))) = (near.unwrap(), far) else { panic!("no TLS") };
         arrived(&near, 1).await;

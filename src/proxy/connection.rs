@@ -1,6 +1,6 @@
 //! One side of an exchange: the connection, what came from it, what goes to it.
 
-use crate::error::{Cause, ExchangeError, Peer};
+use crate::error::{Cause, ExchangeError, Fault};
 use crate::limits::PIPELINED_BYTES_MAX;
 use crate::net::read_buffer::{Fill, ReadBuffer};
 use crate::net::transport::Transport;
@@ -77,8 +77,8 @@ impl Connection {
 }
 
 /// The client left before it had its answer: by FIN, by close_notify, by a reset; it is all one.
-pub(super) const GONE: ExchangeError = ExchangeError { peer: Peer::Client, cause: Cause::Gone };
+pub(super) const GONE: ExchangeError = ExchangeError { fault: Fault::Client, cause: Cause::Gone };
 
 /// The relay stops, and what still runs has had its time.
 pub(super) const STOPPED: ExchangeError =
-    ExchangeError { peer: Peer::Narrows, cause: Cause::Stopped };
+    ExchangeError { fault: Fault::Internal, cause: Cause::Stopped };

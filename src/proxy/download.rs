@@ -1,7 +1,7 @@
 //! The way down: interim responses, the final response head, its body.
 
 use crate::clock::{Deadline, IdleClock};
-use crate::error::{Cause, ExchangeError, Peer};
+use crate::error::{Cause, ExchangeError, Fault};
 use crate::gateway::exchange::{Exchange, ResponseError, ResponseKind, may_tell_an_idle_limit};
 use crate::gateway::rewrite::reference::View;
 use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head};
@@ -169,7 +169,7 @@ impl Download {
                     Ok(Poll::Ready(()))
                 }
                 Poll::Ready(Ok(Fill::End)) => Err(ExchangeError::upstream(Cause::ClosedEarly)),
-                Poll::Ready(Err(error)) => Err(ExchangeError::io(Peer::Upstream, &error)),
+                Poll::Ready(Err(error)) => Err(ExchangeError::io(Fault::Upstream, &error)),
             };
         };
         let head = ResponseHead::parse(&bytes[span.start..span.end], guide.head_limits)
@@ -254,7 +254,7 @@ impl Download {
             }
             Poll::Ready(Ok(Err(error))) => return Err(broken(error)),
             Poll::Ready(Err(error)) => {
-                return Err(ExchangeError::io(Peer::Upstream, &error));
+                return Err(ExchangeError::io(Fault::Upstream, &error));
             }
         }
         self.settle(guide);

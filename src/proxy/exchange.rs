@@ -1,6 +1,6 @@
 //! One exchange, from a whole request head to the fate of both connections.
 
-use crate::error::{Answer, Cause, DialFailure, ExchangeError, Peer};
+use crate::error::{Answer, Cause, DialFailure, ExchangeError, Fault};
 use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::request::{Method, Request};
 use crate::gateway::retry::{Acknowledged, Ended, TimedOut, Unanswered};
@@ -325,7 +325,7 @@ impl Attempt {
             Cause::Timeout(_) => self.acknowledged() == Acknowledged::Nothing,
             _ => false,
         };
-        self.was_idle && failure.unanswered && failure.error.peer == Peer::Upstream && is_dead
+        self.was_idle && failure.unanswered && failure.error.fault == Fault::Upstream && is_dead
     }
 
     /// Whether a 408 is about the silence before the request, which began `elapsed` ago.
@@ -343,11 +343,11 @@ impl Attempt {
 
     /// What to send again, if the request may be repeated.
     fn repeatable_bytes(&mut self, failure: &PumpError, request: &Request) -> Option<Buffer> {
-        let ended = match (failure.error.peer, failure.error.cause) {
-            (Peer::Upstream, Cause::ClosedEarly | Cause::Io(ErrorKind::UnexpectedEof)) => {
+        let ended = match (failure.error.fault, failure.error.cause) {
+            (Fault::Upstream, Cause::ClosedEarly | Cause::Io(ErrorKind::UnexpectedEof)) => {
                 Ended::Clean
             }
-            (Peer::Upstream, Cause::Io(_) | Cause::Tls(_)) => Ended::Failed,
+            (Fault::Upstream, Cause::Io(_) | Cause::Tls(_)) => Ended::Failed,
             _ => return None,
         };
         let sent = self.upstream.write_buffer.take_copy()?;

@@ -1,6 +1,6 @@
 //! What is remembered of an exchange for its access-log line.
 
-use crate::error::{DialFailure, ExchangeError, Peer};
+use crate::error::{DialFailure, ExchangeError, Fault};
 use crate::telemetry::{Detail, ExchangeRecord, MethodName, Outcome};
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -142,8 +142,8 @@ impl Recorder {
 
 fn outcome(error: &ExchangeError, answered: bool) -> Outcome {
     match answered {
-        true => Outcome::Answered { fault: error.peer, code: error.name() },
-        false => Outcome::Aborted { fault: error.peer, cause: error.name() },
+        true => Outcome::Answered { fault: error.fault, code: error.name() },
+        false => Outcome::Aborted { fault: error.fault, cause: error.name() },
     }
 }
 
@@ -170,7 +170,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         if self.is_open {
             let cause = if panicking() { "panic" } else { "stopped" };
-            self.end(Outcome::Aborted { fault: Peer::Narrows, cause });
+            self.end(Outcome::Aborted { fault: Fault::Internal, cause });
         }
     }
 }

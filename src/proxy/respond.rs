@@ -1,7 +1,7 @@
 //! Our own answers, and the slow end of a connection that has just had its last one.
 
 use crate::clock::{Deadline, Halt};
-use crate::error::{Answer, Cause, ExchangeError, Peer};
+use crate::error::{Answer, Cause, ExchangeError, Fault};
 use crate::h1::encode::{OwnResponse, put_own_response};
 use crate::limits::LINGER_MAX;
 use crate::net::buffer::with_scratch;
@@ -66,7 +66,7 @@ impl Session {
 
     /// Tells a client that there are too many already, and ends.
     pub async fn turn_away(&mut self) {
-        let error = ExchangeError { peer: Peer::Narrows, cause: Cause::TooManyConnections };
+        let error = ExchangeError { fault: Fault::Internal, cause: Cause::TooManyConnections };
         if let Some(answer) = error.answer() {
             self.queue_answer(&answer, ResponseOptions::CLOSE);
         }

@@ -1,7 +1,7 @@
 //! One client connection: a request, its response, and again.
 
 use crate::clock::{Alarm, Deadline, Halt};
-use crate::error::{Cause, DialFailure, ExchangeError, Peer};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault};
 use crate::h1::head::{HeadReader, HeadSpan, has_origin_line, is_of_head_request};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::read_buffer::Fill;
@@ -159,7 +159,7 @@ impl Session {
             match self.alarm.bound(deadline, step).await {
                 Ok(Fill::Bytes) => {}
                 Ok(Fill::End) => return Err(ExchangeError::client(Cause::ClosedEarly)),
-                Err(halt) => return Err(ExchangeError::halted(Peer::Client, &halt)),
+                Err(halt) => return Err(ExchangeError::halted(Fault::Client, &halt)),
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::opening::OpeningError;
-use crate::error::{Cause, DialFailure, ExchangeError, Peer, TlsFault};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault, TlsFault};
 use crate::gateway::route::ForwardTarget;
 use crate::limits::{DEPARTURE_LOOK, SILENCE_MAX};
 use crate::net::buffer::with_scratch;
@@ -19,7 +19,7 @@ use crate::proxy::session::Session;
 use crate::proxy::tunnel::tunnel;
 use crate::telemetry::{ConnectionEnd, ConnectionRecord, Detail};
 use crate::timeouts::Timer;
-use crate::tls::credentials::Inside;
+use crate::tls::credentials::Alpn;
 use crate::tls::server::{self, Greeted};
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -174,7 +174,7 @@ impl Passthrough {
             }
             // The configuration was checked for this.
             (ForwardTarget::Http, None) => {
-                let error = ExchangeError { peer: Peer::Narrows, cause: Cause::NoRoute };
+                let error = ExchangeError { fault: Fault::Internal, cause: Cause::NoRoute };
                 Err(Refusal::new(error, Some(client), speaks_tls))
             }
         }
@@ -219,11 +219,11 @@ impl Passthrough {
         deadline: Deadline,
     ) -> Result<Greeted, ExchangeError> {
         let Transport::Tcp(tcp) = client else { return Ok(Greeted::Tls(client)) };
-        let inside = match target {
-            ForwardTarget::Http => Inside::Http,
-            ForwardTarget::Upstream(_) => Inside::Anything,
+        let alpn = match target {
+            ForwardTarget::Http => Alpn::Http,
+            ForwardTarget::Upstream(_) => Alpn::Anything,
         };
-        let accepted = self.alarm.bound(deadline, server::accept(config, *tcp, inside)).await;
+        let accepted = self.alarm.bound(deadline, server::accept(config, *tcp, alpn)).await;
         let greeted = accepted.map_err(|halt| no_handshake(&halt))?;
         if let Greeted::Tls(client) = &greeted {
             let name = client.asked_name();
@@ -282,7 +282,7 @@ impl Passthrough {
     /// understand one, by a reset otherwise.
     async fn refuse(&mut self, refusal: Refusal) {
         let Refusal { error, detail, client, speaks_tls } = refusal;
-        let end = ConnectionEnd::Refused { fault: error.peer, cause: error.name() };
+        let end = ConnectionEnd::Refused { fault: error.fault, cause: error.name() };
         self.recorder.end_with(end, detail);
         let Some(mut client) = client else { return };
         match alert(&error).filter(|_| speaks_tls) {
@@ -309,12 +309,12 @@ impl Passthrough {
 
 /// What a client is told whose connection goes no further.
 fn alert(error: &ExchangeError) -> Option<Alert> {
-    match (error.peer, error.cause) {
+    match (error.fault, error.cause) {
         (_, Cause::Opening(error)) => error.alert(),
         // A hello that has not become whole in time.
         (_, Cause::Timeout(Timer::Handshake)) => Some(Alert::DecodeError),
-        (Peer::Client, _) => None,
-        (Peer::Upstream | Peer::Narrows, _) => Some(Alert::InternalError),
+        (Fault::Client, _) => None,
+        (Fault::Upstream | Fault::Internal, _) => Some(Alert::InternalError),
     }
 }
 
@@ -354,7 +354,7 @@ impl Recorder {
         match result {
             Ok(()) => self.end_with(ConnectionEnd::Closed, Detail::default()),
             Err(error) => {
-                let end = ConnectionEnd::Aborted { fault: error.peer, cause: error.name() };
+                let end = ConnectionEnd::Aborted { fault: error.fault, cause: error.name() };
                 self.end_with(end, (&error).into());
             }
         }
@@ -383,7 +383,7 @@ impl Drop for Recorder {
         if self.is_open {
             let cause = if panicking() { "panic" } else { "stopped" };
             self.end_with(
-                ConnectionEnd::Aborted { fault: Peer::Narrows, cause },
+                ConnectionEnd::Aborted { fault: Fault::Internal, cause },
                 Detail::default(),
             );
         }

@@ -9,7 +9,7 @@
 //! is on either side, and where there is no pipe.
 
 use crate::clock::{Alarm, IdleClock};
-use crate::error::{Cause, ExchangeError, Peer};
+use crate::error::{Cause, ExchangeError, Fault};
 use crate::limits::DEPARTURE_LOOK;
 use crate::net::read_buffer::Fill;
 use crate::net::splice::{Splice, Spliced};
@@ -55,8 +55,8 @@ pub(super) fn tunnel<'s>(
     ends.client.transport.set_user_timeout(timeouts.tunnel);
     ends.upstream.transport.set_user_timeout(timeouts.tunnel);
     let mut ways = Ways {
-        up: Way::from(Peer::Client),
-        down: Way::from(Peer::Upstream),
+        up: Way::from(Fault::Client),
+        down: Way::from(Fault::Upstream),
         clock: IdleClock::default(),
         moved: 0,
         next_look: None,
@@ -160,8 +160,8 @@ impl Ways {
             self.clock.stamp();
             self.unheard.begin();
         }
-        if let Some(peer) = self.unheard.vanished(client, upstream) {
-            return Poll::Ready(Err(ExchangeError::io(peer, &ErrorKind::TimedOut.into())));
+        if let Some(fault) = self.unheard.vanished(client, upstream) {
+            return Poll::Ready(Err(ExchangeError::io(fault, &ErrorKind::TimedOut.into())));
         }
         let is_half_open = up.is_ready() != down.is_ready();
         if !(self.up.is_blocked || self.down.is_blocked || is_half_open) {
@@ -174,10 +174,10 @@ impl Ways {
         let next_look = self.next_look.get_or_insert(now + DEPARTURE_LOOK);
         if now >= *next_look {
             *next_look = now + DEPARTURE_LOOK;
-            for (peer, side) in [(Peer::Client, client), (Peer::Upstream, upstream)] {
+            for (fault, side) in [(Fault::Client, client), (Fault::Upstream, upstream)] {
                 if side.transport.is_broken() {
                     let reset = ErrorKind::ConnectionReset.into();
-                    return Poll::Ready(Err(ExchangeError::io(peer, &reset)));
+                    return Poll::Ready(Err(ExchangeError::io(fault, &reset)));
                 }
             }
         }
@@ -199,15 +199,15 @@ impl Leaving {
         // Who takes nothing for longer has failed as well.
         patience.gap = patience.gap.min(timeouts.tunnel);
         let has_vanished = error.cause == Cause::Io(ErrorKind::TimedOut);
-        let last = |sender: Peer, to: &Connection| LastBytes {
+        let last = |sender: Fault, to: &Connection| LastBytes {
             // To one that has vanished nothing arrives.
-            delivery: (error.peer == sender || !has_vanished)
+            delivery: (error.fault == sender || !has_vanished)
                 .then(|| Delivery::new(&to.transport, patience)),
             // Its kernel may have sent more than we could pass on until now.
-            is_read: error.peer == sender && !matches!(error.cause, Cause::Timeout(_)),
+            is_read: error.fault == sender && !matches!(error.cause, Cause::Timeout(_)),
         };
-        let up = last(Peer::Client, ends.upstream);
-        Self { error, up, down: last(Peer::Upstream, ends.client) }
+        let up = last(Fault::Client, ends.upstream);
+        Self { error, up, down: last(Fault::Upstream, ends.client) }
     }
 }
 
@@ -269,7 +269,7 @@ impl Drop for Ends<'_> {
 /// One direction.
 #[derive(Debug)]
 struct Way {
-    sender: Peer,
+    sender: Fault,
     bytes: u64,
     state: WayState,
     splice: Splice,
@@ -286,15 +286,15 @@ enum WayState {
 }
 
 impl Way {
-    fn from(sender: Peer) -> Self {
+    fn from(sender: Fault) -> Self {
         let (splice, state) = (Splice::default(), WayState::Open);
         Self { sender, bytes: 0, state, splice, is_blocked: false }
     }
 
-    fn receiver(&self) -> Peer {
+    fn receiver(&self) -> Fault {
         match self.sender {
-            Peer::Client => Peer::Upstream,
-            Peer::Upstream | Peer::Narrows => Peer::Client,
+            Fault::Client => Fault::Upstream,
+            Fault::Upstream | Fault::Internal => Fault::Client,
         }
     }
 
@@ -409,13 +409,13 @@ mod tests {
         let (client, upstream) =
             (&mut Connection::new(near.into()), &mut Connection::new(far.into()));
         let ends = Ends { client, upstream, are_over: false };
-        let waits = |peer, kind: ErrorKind| {
-            let error = ExchangeError::io(peer, &kind.into());
+        let waits = |fault, kind: ErrorKind| {
+            let error = ExchangeError::io(fault, &kind.into());
             let leaving = Leaving::begin(error, &ends, &Timeouts::default());
             [&leaving.up, &leaving.down].map(|last| last.delivery.is_some())
         };
-        assert_eq!(waits(Peer::Client, ErrorKind::TimedOut), [true, false]);
-        assert_eq!(waits(Peer::Upstream, ErrorKind::TimedOut), [false, true]);
-        assert_eq!(waits(Peer::Upstream, ErrorKind::UnexpectedEof), [true, true]);
+        assert_eq!(waits(Fault::Client, ErrorKind::TimedOut), [true, false]);
+        assert_eq!(waits(Fault::Upstream, ErrorKind::TimedOut), [false, true]);
+        assert_eq!(waits(Fault::Upstream, ErrorKind::UnexpectedEof), [true, true]);
     }
 }

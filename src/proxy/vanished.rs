@@ -5,7 +5,7 @@
 //! for no one until that limit. The kernel is asked now and then, only while bytes move or are on
 //! their way. A peer that keeps its window shut acknowledges what probes it, and is not meant.
 
-use crate::error::Peer;
+use crate::error::Fault;
 use crate::limits::{VANISHED_LOOK, VANISHED_LOOKS};
 use crate::net::unacked::SendQueue;
 use crate::proxy::connection::Connection;
@@ -38,7 +38,7 @@ enum Found {
     /// Another look is needed.
     Bytes,
     /// This peer has acknowledged nothing for too long.
-    Vanished(Peer),
+    Vanished(Fault),
 }
 
 /// Bytes that a socket has taken, and how many of them wait in it.
@@ -56,7 +56,7 @@ impl Unheard {
     }
 
     /// Looks when it is time to; gives who has acknowledged nothing for too long.
-    pub(super) fn vanished(&mut self, client: &Connection, upstream: &Connection) -> Option<Peer> {
+    pub(super) fn vanished(&mut self, client: &Connection, upstream: &Connection) -> Option<Fault> {
         let looks = self.0.as_mut()?;
         let now = Instant::now();
         if now < looks.next {
@@ -64,7 +64,7 @@ impl Unheard {
         }
         let sent = |side: &Connection| (side.transport.written(), side.transport.send_queue());
         match looks.look(now, sent(client), sent(upstream)) {
-            Found::Vanished(peer) => return Some(peer),
+            Found::Vanished(fault) => return Some(fault),
             Found::Nothing => self.0 = None,
             Found::Bytes => {}
         }
@@ -81,8 +81,8 @@ impl Looks {
     fn look(&mut self, now: Instant, client: Sent, upstream: Sent) -> Found {
         self.next = now + VANISHED_LOOK;
         match [self.client.look(client), self.upstream.look(upstream)] {
-            [Some(VANISHED_LOOKS..), _] => Found::Vanished(Peer::Client),
-            [_, Some(VANISHED_LOOKS..)] => Found::Vanished(Peer::Upstream),
+            [Some(VANISHED_LOOKS..), _] => Found::Vanished(Fault::Client),
+            [_, Some(VANISHED_LOOKS..)] => Found::Vanished(Fault::Upstream),
             [None, None] => Found::Nothing,
             [Some(_), _] | [_, Some(_)] => Found::Bytes,
         }
@@ -119,17 +119,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_acknowledges_nothing_at_three_looks_has_vanished() {
         let now = Instant::now();
-        for who in [Peer::Client, Peer::Upstream] {
+        for who in [Fault::Client, Fault::Upstream] {
             let mut looks = Looks::new(now);
             // More is written meanwhile, and none of it arrives.
             for (taken, left) in [(10, 5), (20, 15)] {
                 let sent = (taken, queue(left, true));
                 let (client, upstream) =
-                    if who == Peer::Client { (sent, IDLE) } else { (IDLE, sent) };
+                    if who == Fault::Client { (sent, IDLE) } else { (IDLE, sent) };
                 assert_eq!(looks.look(now, client, upstream), Found::Bytes);
             }
             let sent = (30, queue(25, true));
-            let (client, upstream) = if who == Peer::Client { (sent, IDLE) } else { (IDLE, sent) };
+            let (client, upstream) = if who == Fault::Client { (sent, IDLE) } else { (IDLE, sent) };
             assert_eq!(looks.look(now, client, upstream), Found::Vanished(who));
         }
     }

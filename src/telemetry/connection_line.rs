@@ -8,7 +8,7 @@ use super::exchange_line::{Detail, level_of};
 use super::line::Fields;
 use super::log::{ACCESS, log_line};
 use super::refusals::{Refused, may_tell};
-use crate::error::Peer;
+use crate::error::Fault;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,14 +44,14 @@ pub enum ConnectionEnd {
     /// The upstream never saw a byte of it.
     Refused {
         /// On whose account.
-        fault: Peer,
+        fault: Fault,
         /// What happened, as a fixed word of ours.
         cause: &'static str,
     },
     /// It was cut off.
     Aborted {
         /// On whose account.
-        fault: Peer,
+        fault: Fault,
         /// What happened, as a fixed word of ours.
         cause: &'static str,
     },
@@ -72,7 +72,7 @@ impl ConnectionRecord {
     /// Whether the client alone is to blame, and no upstream was troubled.
     fn is_refusal(&self) -> bool {
         match self.end {
-            ConnectionEnd::Refused { fault, .. } => fault == Peer::Client,
+            ConnectionEnd::Refused { fault, .. } => fault == Fault::Client,
             ConnectionEnd::Closed | ConnectionEnd::Aborted { .. } => false,
         }
     }
@@ -95,7 +95,7 @@ impl ConnectionRecord {
 }
 
 impl ConnectionEnd {
-    fn fault(self) -> Option<Peer> {
+    fn fault(self) -> Option<Fault> {
         match self {
             Self::Closed => None,
             Self::Refused { fault, .. } | Self::Aborted { fault, .. } => Some(fault),
@@ -141,9 +141,9 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out_and_who_is_at_fault_sets_the_level() {
         for (fault, level, word) in [
-            (Peer::Client, "INFO", "client"),
-            (Peer::Upstream, "WARN", "upstream"),
-            (Peer::Narrows, "ERROR", "narrows"),
+            (Fault::Client, "INFO", "client"),
+            (Fault::Upstream, "WARN", "upstream"),
+            (Fault::Internal, "ERROR", "narrows"),
         ] {
             let end = ConnectionEnd::Refused { fault, cause: "forward_not_found" };
             let record = ConnectionRecord { end, ..empty() };
@@ -162,10 +162,10 @@ mod tests {
         const MANY: usize = 500;
         let refused = |fault| ConnectionEnd::Refused { fault, cause: "gone" };
         for (end, is_limited) in [
-            (refused(Peer::Client), true),
-            (refused(Peer::Upstream), false),
-            (refused(Peer::Narrows), false),
-            (ConnectionEnd::Aborted { fault: Peer::Client, cause: "gone" }, false),
+            (refused(Fault::Client), true),
+            (refused(Fault::Upstream), false),
+            (refused(Fault::Internal), false),
+            (ConnectionEnd::Aborted { fault: Fault::Client, cause: "gone" }, false),
             (ConnectionEnd::Closed, false),
         ] {
             let record = ConnectionRecord { end, ..empty() };

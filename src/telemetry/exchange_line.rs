@@ -7,7 +7,7 @@
 use super::line::Fields;
 use super::log::{ACCESS, log_line};
 use super::refusals::{Refused, may_tell};
-use crate::error::{DialFailure, ExchangeError, Peer, Step};
+use crate::error::{DialFailure, ExchangeError, Fault, Step};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,14 +91,14 @@ pub enum Outcome {
     /// We answered ourselves.
     Answered {
         /// On whose account.
-        fault: Peer,
+        fault: Fault,
         /// The `code` of our error body.
         code: &'static str,
     },
     /// One side was cut off.
     Aborted {
         /// On whose account.
-        fault: Peer,
+        fault: Fault,
         /// What happened, as a fixed word of ours.
         cause: &'static str,
     },
@@ -126,8 +126,8 @@ impl ExchangeRecord {
     /// that left when the upstream was at work already is no refusal: that work is paid for.
     fn is_refusal(&self) -> bool {
         match self.outcome {
-            Outcome::Answered { fault, .. } => fault == Peer::Client,
-            Outcome::Aborted { fault, .. } => fault == Peer::Client && self.reused.is_none(),
+            Outcome::Answered { fault, .. } => fault == Fault::Client,
+            Outcome::Aborted { fault, .. } => fault == Fault::Client && self.reused.is_none(),
             // OPTIONS with Max-Forwards: 0 is answered here, and costs its sender nothing either.
             Outcome::Completed | Outcome::Switched => self.reused.is_none(),
         }
@@ -155,17 +155,17 @@ impl ExchangeRecord {
 }
 
 /// How loud the line is of what `fault` ended, if anybody's.
-pub(super) fn level_of(fault: Option<Peer>) -> Level {
+pub(super) fn level_of(fault: Option<Fault>) -> Level {
     match fault {
-        None | Some(Peer::Client) => Level::INFO,
-        Some(Peer::Upstream) => Level::WARN,
-        Some(Peer::Narrows) => Level::ERROR,
+        None | Some(Fault::Client) => Level::INFO,
+        Some(Fault::Upstream) => Level::WARN,
+        Some(Fault::Internal) => Level::ERROR,
     }
 }
 
 impl Outcome {
     /// On whose account it ended as it did, if it went wrong.
-    fn fault(self) -> Option<Peer> {
+    fn fault(self) -> Option<Fault> {
         match self {
             Self::Completed | Self::Switched => None,
             Self::Answered { fault, .. } | Self::Aborted { fault, .. } => Some(fault),
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out() {
         let record = ExchangeRecord {
-            outcome: Outcome::Answered { fault: Peer::Client, code: "no_route" },
+            outcome: Outcome::Answered { fault: Fault::Client, code: "no_route" },
             ..empty()
         };
         check_json(
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn an_abort_names_the_guilty_side_and_the_cause() {
         for (fault, word) in
-            [(Peer::Client, "client"), (Peer::Upstream, "upstream"), (Peer::Narrows, "narrows")]
+            [(Fault::Client, "client"), (Fault::Upstream, "upstream"), (Fault::Internal, "narrows")]
         {
             let outcome = Outcome::Aborted { fault, cause: "closed_early" };
             let record = ExchangeRecord { outcome, ..empty() };
@@ -281,14 +281,14 @@ mod tests {
         let answered = |fault| Outcome::Answered { fault, code: "some_code" };
         let aborted = |fault| Outcome::Aborted { fault, cause: "some_cause" };
         for (outcome, reused, is_limited) in [
-            (answered(Peer::Client), None, true),
-            (answered(Peer::Client), Some(true), true),
-            (aborted(Peer::Client), None, true),
-            (aborted(Peer::Client), Some(false), false),
-            (answered(Peer::Upstream), None, false),
-            (aborted(Peer::Upstream), Some(true), false),
-            (answered(Peer::Narrows), None, false),
-            (aborted(Peer::Narrows), None, false),
+            (answered(Fault::Client), None, true),
+            (answered(Fault::Client), Some(true), true),
+            (aborted(Fault::Client), None, true),
+            (aborted(Fault::Client), Some(false), false),
+            (answered(Fault::Upstream), None, false),
+            (aborted(Fault::Upstream), Some(true), false),
+            (answered(Fault::Internal), None, false),
+            (aborted(Fault::Internal), None, false),
             (Outcome::Completed, Some(true), false),
             (Outcome::Completed, None, true),
             (Outcome::Switched, Some(false), false),

@@ -27,7 +27,7 @@ fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) 
     log_line(level, "narrows::upstream", |line| {
         line.message(message);
         line.field("upstream", upstream);
-        line.field("fault", failure.error.peer.name());
+        line.field("fault", failure.error.fault.name());
         line.field("cause", failure.error.name());
         Detail::write_dial(line, failure);
     });
@@ -55,7 +55,7 @@ pub fn handshake_failed(client: SocketAddr, error: &ExchangeError, took: Duratio
     log_line(level, "narrows::client", |line| {
         line.message("handshake failed");
         line.field("client", client);
-        line.field("fault", error.peer.name());
+        line.field("fault", error.fault.name());
         line.field("cause", error.name());
         line.field("reason", error.reason());
         line.field("step", "tls");

@@ -29,7 +29,7 @@ const ALPN_HTTP_10: &[u8] = b"http/1.0";
 
 /// What is spoken inside of TLS, as far as the handshake can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Inside {
+pub enum Alpn {
     /// HTTP/1.1, and no other protocol (ALPN).
     Http,
     /// Whatever both ends agree on later. No protocol is offered, and none is chosen of those that
@@ -43,7 +43,7 @@ pub enum Inside {
 /// # Errors
 ///
 /// TLS has no use for the certificate.
-pub fn server_config(own: &Own, inside: Inside) -> Result<Arc<ServerConfig>, CredentialError> {
+pub fn server_config(own: &Own, alpn: Alpn) -> Result<Arc<ServerConfig>, CredentialError> {
     let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -52,11 +52,11 @@ pub fn server_config(own: &Own, inside: Inside) -> Result<Arc<ServerConfig>, Cre
             let fault = CertificateFault::Refused(TlsFault::of_rustls(&error));
             CredentialError::BadCertificate(own.file.clone(), own.line, fault)
         })?;
-    config.alpn_protocols = match inside {
+    config.alpn_protocols = match alpn {
         // A client that speaks HTTP/1.0 may say so (RFC 7301, section 6), and would be refused
         // without a word of it here; in HTTP itself the request's own version counts.
-        Inside::Http => vec![ALPN.to_vec(), ALPN_HTTP_10.to_vec()],
-        Inside::Anything => Vec::new(),
+        Alpn::Http => vec![ALPN.to_vec(), ALPN_HTTP_10.to_vec()],
+        Alpn::Anything => Vec::new(),
     };
     // Many clients list AES-256 first, out of habit, and would undo the order of `PROVIDER`. The
     // price: one that lists ChaCha20 first, for want of AES instructions, gets AES-128, too.
@@ -75,10 +75,7 @@ pub fn server_config(own: &Own, inside: Inside) -> Result<Arc<ServerConfig>, Cre
 /// # Errors
 ///
 /// TLS has no use for a certificate in `ca`.
-pub fn client_config(
-    ca: Option<&Chain>,
-    inside: Inside,
-) -> Result<Arc<ClientConfig>, CredentialError> {
+pub fn client_config(ca: Option<&Chain>, alpn: Alpn) -> Result<Arc<ClientConfig>, CredentialError> {
     let config = ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_safe_default_protocol_versions()?;
     let mut config = match ca {
@@ -95,9 +92,9 @@ pub fn client_config(
         }
     }
     .with_no_client_auth();
-    config.alpn_protocols = match inside {
-        Inside::Http => vec![ALPN.to_vec()],
-        Inside::Anything => Vec::new(),
+    config.alpn_protocols = match alpn {
+        Alpn::Http => vec![ALPN.to_vec()],
+        Alpn::Anything => Vec::new(),
     };
     config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS_MAX);
     Ok(Arc::new(config))
@@ -223,9 +220,9 @@ mod tests {
     #[test]
     fn an_upstream_is_believed_on_the_built_in_roots_or_on_those_of_a_file() {
         let folder = Folder::new();
-        assert_eq!(client_config(None, Inside::Http).unwrap().alpn_protocols, [b"http/1.1"]);
+        assert_eq!(client_config(None, Alpn::Http).unwrap().alpn_protocols, [b"http/1.1"]);
         let ca = Chain::read(&folder.write("ca.pem", CERTIFICATE)).unwrap();
-        assert!(client_config(Some(&ca), Inside::Http).is_ok());
+        assert!(client_config(Some(&ca), Alpn::Http).is_ok());
         let empty = folder.write("empty.pem", "");
         refuse(Chain::read(&empty), "empty.pem\" holds no certificate");
     }
@@ -234,7 +231,7 @@ mod tests {
         let folder = Folder::new();
         let chain = Chain::read(&folder.write("certificate.pem", certificate))?;
         let own = Own::new(chain, Key::read(&folder.write("key.pem", key))?)?;
-        server_config(&own, Inside::Http)
+        server_config(&own, Alpn::Http)
     }
 
     #[track_caller]

@@ -3,7 +3,7 @@
 use crate::limits::{CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
 use crate::net::tcp::{MeteredTcp, PlainHttp};
 use crate::net::transport::Transport;
-use crate::tls::credentials::Inside;
+use crate::tls::credentials::Alpn;
 use crate::tls::offer::explained;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -29,12 +29,12 @@ pub enum Greeted {
 pub async fn accept(
     config: &Arc<ServerConfig>,
     mut tcp: MeteredTcp,
-    inside: Inside,
+    alpn: Alpn,
 ) -> io::Result<Greeted> {
     let acceptor = TlsAcceptor::from(Arc::clone(config));
     // What rustls allows would be 64 KiB a message, and whoever sends it need not end it.
     tcp.limit_reads(CLIENT_HANDSHAKE_BYTES_MAX);
-    if inside == Inside::Http {
+    if alpn == Alpn::Http {
         tcp.refuse_plain_http();
     }
     match acceptor.accept(tcp).into_fallible().await {

@@ -12,7 +12,7 @@ pub mod pool;
 pub mod resolver;
 pub mod standing;
 
-use crate::error::{Cause, DialFailure, ExchangeError, Peer};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault};
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::net::transport::Transport;
 use crate::upstream::pool::{Checked, Line, Pool};
@@ -351,7 +351,7 @@ impl Drop for AttemptGuard {
         if panicking() {
             // Whoever waits for this attempt would wait for ever.
             let cause = Cause::Io(ErrorKind::Other);
-            let error = ExchangeError { peer: Peer::Narrows, cause };
+            let error = ExchangeError { fault: Fault::Internal, cause };
             self.shared.fail(error.into(), self.begun);
         }
     }

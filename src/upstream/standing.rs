@@ -8,7 +8,7 @@
 //!
 //! Nothing here is touched by an exchange that finds its connection in the pool.
 
-use crate::error::{Cause, DialFailure, ExchangeError, Peer, Step};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault, Step};
 use crate::limits::{
     TROUBLE_CHANGES_TOLD_EVERY, TROUBLE_TOLD_EVERY, UNASKED_FORGIVEN_AFTER, UNASKED_MAX,
     UNASKED_PAUSE_MAX, UNASKED_PAUSE_MIN,
@@ -83,7 +83,7 @@ impl Ending {
 
     /// By a reset, an alert, or what else makes a read fail.
     pub(super) fn failed(error: &io::Error) -> Self {
-        let failure = ExchangeError::io(Peer::Upstream, error);
+        let failure = ExchangeError::io(Fault::Upstream, error);
         match (failure.cause, error.kind()) {
             (Cause::Tls(_), _) => Self { cause: failure.name(), reason: failure.reason() },
             (_, ErrorKind::ConnectionReset) => Self { cause: "reset", reason: None },

@@ -19,7 +19,7 @@ use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::telemetry::{handshake_failed, write_gathered_lines};
 use crate::timeouts::Timer;
-use crate::tls::credentials::Inside;
+use crate::tls::credentials::Alpn;
 use crate::tls::server::{self, Greeted};
 use crate::upstream::commons::Commons;
 use crate::upstream::dial::NetworkDialer;
@@ -355,7 +355,7 @@ async fn secure(
     };
     let begun = Instant::now();
     // Boxed: it is the largest future of a connection, and over when the others begin.
-    let handshake = Box::pin(server::accept(config, tcp, Inside::Http));
+    let handshake = Box::pin(server::accept(config, tcp, Alpn::Http));
     let error = match timeout_at(deadline.at, handshake).await {
         Ok(Ok(greeted)) => return Some(greeted),
         Ok(Err(error)) => {

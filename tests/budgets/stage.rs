@@ -12,7 +12,7 @@ use narrows::net::transport::Transport;
 use narrows::proxy::context::Drain;
 use narrows::proxy::{Context, Session};
 use narrows::telemetry::{Log, LogFormat};
-use narrows::tls::credentials::Inside;
+use narrows::tls::credentials::Alpn;
 use narrows::tls::server::{self, Greeted};
 use narrows::upstream::dial::NetworkDialer;
 use narrows::upstream::{Dial, Dialing, ProxyHeader, Upstream};
@@ -119,7 +119,7 @@ async fn serve(context: Rc<Context>, front: TcpListener, tls: Option<Arc<ServerC
     let transport = match tls {
         None => Transport::from(tcp),
         Some(config) => {
-            let greeted = server::accept(&config, MeteredTcp::new(tcp), Inside::Http).await;
+            let greeted = server::accept(&config, MeteredTcp::new(tcp), Alpn::Http).await;
             let Ok(Greeted::Tls(transport)) = greeted else { return };
             transport
         }

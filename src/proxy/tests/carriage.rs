@@ -120,7 +120,7 @@ fn the_reset_of_a_peer_whose_bytes_have_to_wait_comes_behind_them() {
         let error = upstream.read_to_end(&mut rest).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         let (up, _, error) = ended.await.unwrap();
-        assert_eq!(error.unwrap().peer, crate::error::Peer::Client);
+        assert_eq!(error.unwrap().fault, crate::error::Fault::Client);
         assert_eq!(rest.len() as u64, up, "all that was received");
     });
 }

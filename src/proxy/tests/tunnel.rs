@@ -2,7 +2,7 @@
 
 use super::bench::{SOCKET, SWITCH, log_of, run, seconds, settle, words};
 use crate::clock::Alarm;
-use crate::error::{ExchangeError, Peer};
+use crate::error::{ExchangeError, Fault};
 use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
 use crate::proxy::connection::Connection;
@@ -124,7 +124,7 @@ async fn what_a_broken_side_has_sent_arrives_although_the_task_has_had_its_turn(
         got
     };
     let (result, got) = tokio::join!(biased; tunnelling, reading);
-    assert_eq!((result.unwrap_err().peer, got), (Peer::Upstream, 2000));
+    assert_eq!((result.unwrap_err().fault, got), (Fault::Upstream, 2000));
 }
 
 /// A tunnel whose task has done all that it may when it is polled, every other time.

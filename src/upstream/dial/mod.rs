@@ -6,7 +6,7 @@
 
 use crate::clock::Deadline;
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
-use crate::error::{Cause, DialFailure, ExchangeError, LookupFault, Peer, SocketError, Step};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault, LookupFault, SocketError, Step};
 use crate::limits::{ATTEMPT_STAGGER, REFUSED_PAUSES, TCP_USER_TIMEOUT};
 use crate::net::listen::keepalive;
 use crate::net::transport::Transport;
@@ -239,7 +239,7 @@ fn unreachable(error: &io::Error, address: SocketAddr) -> ExchangeError {
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
     let error = SocketError::new(errno);
     if OURS.contains(&errno) || no_port(errno) {
-        return ExchangeError { peer: Peer::Narrows, cause: Cause::Exhausted(error) };
+        return ExchangeError { fault: Fault::Internal, cause: Cause::Exhausted(error) };
     }
     ExchangeError::upstream(Cause::Unreachable(error))
 }
@@ -355,12 +355,13 @@ mod tests {
 
     #[test]
     fn what_runs_out_here_is_no_fault_of_the_upstreams() {
-        let fault =
-            |errno: Errno, address: &str| unreachable(&errno.into(), address.parse().unwrap()).peer;
-        assert_eq!(fault(Errno::MFILE, "[::1]:443"), Peer::Narrows);
-        assert_eq!(fault(Errno::ADDRNOTAVAIL, "127.0.0.1:443"), Peer::Narrows);
-        assert_eq!(fault(Errno::ADDRNOTAVAIL, "[::1]:443"), Peer::Upstream);
-        assert_eq!(fault(Errno::CONNREFUSED, "127.0.0.1:443"), Peer::Upstream);
+        let fault = |errno: Errno, address: &str| {
+            unreachable(&errno.into(), address.parse().unwrap()).fault
+        };
+        assert_eq!(fault(Errno::MFILE, "[::1]:443"), Fault::Internal);
+        assert_eq!(fault(Errno::ADDRNOTAVAIL, "127.0.0.1:443"), Fault::Internal);
+        assert_eq!(fault(Errno::ADDRNOTAVAIL, "[::1]:443"), Fault::Upstream);
+        assert_eq!(fault(Errno::CONNREFUSED, "127.0.0.1:443"), Fault::Upstream);
     }
 }
 
