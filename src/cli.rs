@@ -6,7 +6,7 @@
 
 mod refusal;
 
-use crate::config::problem::{Origin, Problems};
+use crate::config::problem::{Location, Problems};
 use crate::config::url::{Endpoint, UpstreamUrl};
 use crate::config::value::{ListenAddress, Mode, RoutePath, Value};
 use crate::config::{
@@ -125,8 +125,8 @@ impl RunArguments {
 
     fn config_of_arguments(&self) -> Result<Config, Problems> {
         let named = |path: &Option<PathBuf>, argument| {
-            let origin = Origin::Argument(argument);
-            path.clone().map(|path| NamedFile { path, origin })
+            let location = Location::Argument(argument);
+            path.clone().map(|path| NamedFile { path, location })
         };
         let credentials = named(&self.certificate, "--certificate")
             .zip(named(&self.key, "--key"))
@@ -140,13 +140,13 @@ impl RunArguments {
             credentials: credentials.clone(),
             mode: Mode::Http,
             proxy_protocol: Vec::new(),
-            origin: Origin::Argument("--listen"),
+            location: Location::Argument("--listen"),
         });
         let routes = self.routes.iter().map(|route| {
             let (connect, ca) = (self.connect.clone(), named(&self.ca, "--ca"));
             let options = RouteOptions { connect, ca, ..RouteOptions::default() };
-            let origin = Origin::Argument("ROUTE");
-            RouteConfig::new(route.path.clone(), route.upstream.clone(), options, origin)
+            let location = Location::Argument("ROUTE");
+            RouteConfig::new(route.path.clone(), route.upstream.clone(), options, location)
         });
         let config = Config {
             workers: None,
@@ -161,7 +161,7 @@ impl RunArguments {
         if let Some(ca) =
             named(&self.ca, "--ca").filter(|_| !config.routes.iter().any(RouteConfig::is_tls))
         {
-            problems.add(&ca.origin, "every upstream is http://; only https:// has use for it");
+            problems.add(&ca.location, "every upstream is http://; only https:// has use for it");
         }
         problems.or(config)
     }

@@ -43,14 +43,14 @@ fn check(arguments: &CheckArguments) -> ExitCode {
     match loaded {
         Ok(snapshot) => {
             for remark in snapshot.remarks.iter() {
-                say(io::stderr(), format_args!("{}: warning: {}", remark.origin, remark.what));
+                say(io::stderr(), format_args!("{}: warning: {}", remark.location, remark.what));
             }
             let mut has_expired = false;
             for certificate in &snapshot.certificates {
-                let origin = &certificate.origin;
+                let location = &certificate.location;
                 for complaint in certificate.dates.complaints(SystemTime::now()) {
                     let kind = if complaint.is_error { "" } else { "warning: " };
-                    say(io::stderr(), format_args!("{origin}: {kind}{}", complaint.what));
+                    say(io::stderr(), format_args!("{location}: {kind}{}", complaint.what));
                     has_expired |= complaint.is_error;
                 }
             }

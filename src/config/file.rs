@@ -4,7 +4,7 @@
 //! problem. A test reads that manual and compares it with the `Key` tables here.
 
 use super::forward::{ForwardConfig, ForwardOptions, ForwardUpstream, ForwardWay, check_forwards};
-use super::problem::{Origin, Problems};
+use super::problem::{Location, Problems};
 use super::table::Default::{Required, Value as Is, Words};
 use super::table::{Found, Key, Reader, Table};
 use super::value::{Age, ListenAddress, Mode, Period};
@@ -92,7 +92,7 @@ pub(super) fn read(path: &Path) -> Result<Config, Problems> {
     let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
     let text = read_text(path).map_err(|(line, what)| {
         let mut problems = Problems::default();
-        problems.add(&Origin::File { name: name.as_str().into(), line, key: "".into() }, what);
+        problems.add(&Location::File { name: name.as_str().into(), line, key: "".into() }, what);
         problems
     })?;
     parse(&name, path.parent().unwrap_or(Path::new("")), &text)
@@ -104,8 +104,8 @@ pub(super) fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Pro
     let reader = &mut reader;
     reader.require(&top);
     let missing = ["route", "forward"].map(|key| {
-        let origin = reader.header(&top, key);
-        (!reader.has(&top, key)).then_some(origin)
+        let location = reader.header(&top, key);
+        (!reader.has(&top, key)).then_some(location)
     });
     let workers = reader.number(&mut top, "workers", WORKERS_RANGE);
     let listeners = reader.tables(&mut top, "listener", LISTENER);
@@ -136,14 +136,14 @@ pub(super) fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Pro
 
 /// A listener needs something to lead to, each mode another table. A table that no listener needs
 /// does no harm.
-fn note_missing(reader: &mut Reader, listeners: &[ListenerConfig], missing: [Option<Origin>; 2]) {
+fn note_missing(reader: &mut Reader, listeners: &[ListenerConfig], missing: [Option<Location>; 2]) {
     let [route, forward] = missing;
     let has = |mode| listeners.iter().any(|listener| listener.mode == mode);
-    if let Some(origin) = route.filter(|_| has(Mode::Http) || !has(Mode::Tcp)) {
-        reader.problems.add(&origin, "this key is missing; an http listener leads to routes");
+    if let Some(location) = route.filter(|_| has(Mode::Http) || !has(Mode::Tcp)) {
+        reader.problems.add(&location, "this key is missing; an http listener leads to routes");
     }
-    if let Some(origin) = forward.filter(|_| has(Mode::Tcp)) {
-        reader.problems.add(&origin, "this key is missing; a tcp listener leads to forwards");
+    if let Some(location) = forward.filter(|_| has(Mode::Tcp)) {
+        reader.problems.add(&location, "this key is missing; a tcp listener leads to forwards");
     }
 }
 
@@ -157,18 +157,18 @@ fn listener(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<
     reader.finish(table);
     let credentials = match (certificate, key) {
         (Some(certificate), Some(key)) => Some(CredentialFiles { certificate, key }),
-        (Some(NamedFile { origin, .. }), None) => {
-            reader.problems.add(&origin, "a certificate needs its `key`; both or neither");
+        (Some(NamedFile { location, .. }), None) => {
+            reader.problems.add(&location, "a certificate needs its `key`; both or neither");
             None
         }
-        (None, Some(NamedFile { origin, .. })) => {
-            reader.problems.add(&origin, "a key needs its `certificate`; both or neither");
+        (None, Some(NamedFile { location, .. })) => {
+            reader.problems.add(&location, "a key needs its `certificate`; both or neither");
             None
         }
         (None, None) => None,
     };
-    let Found { value: ListenAddress(address), origin } = address?;
-    Some(ListenerConfig { address, credentials, mode, proxy_protocol, origin })
+    let Found { value: ListenAddress(address), location } = address?;
+    Some(ListenerConfig { address, credentials, mode, proxy_protocol, location })
 }
 
 fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<RouteConfig> {
@@ -180,18 +180,19 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
     let connect = reader.value(&mut table, "connect");
     let ca = file(reader, &mut table, "ca", folder);
     let family = reader.value(&mut table, "family");
-    let warm_origin = reader.place(&table, "warm");
+    let warm_location = reader.place(&table, "warm");
     let warm = reader.number(&mut table, "warm", WARM_RANGE);
     let connection_age = reader.value::<Age>(&mut table, "connection_age");
     let proxy_protocol = reader.value(&mut table, "proxy_protocol");
     let redirects = reader.value(&mut table, "redirects");
     reader.finish(table);
-    if let (Some(1..), Some(_), Some(origin)) = (warm, &proxy_protocol, warm_origin) {
+    if let (Some(1..), Some(_), Some(location)) = (warm, &proxy_protocol, warm_location) {
         let what = "with `proxy_protocol` a connection belongs to one client; none can stand ready";
-        reader.problems.add(&origin, what);
+        reader.problems.add(&location, what);
     }
-    let tls_origins = [tls_name.as_ref().map(|it| &it.origin), ca.as_ref().map(|it| &it.origin)];
-    let tls_origins: Vec<Origin> = tls_origins.into_iter().flatten().cloned().collect();
+    let tls_locations =
+        [tls_name.as_ref().map(|it| &it.location), ca.as_ref().map(|it| &it.location)];
+    let tls_locations: Vec<Location> = tls_locations.into_iter().flatten().cloned().collect();
     let options = RouteOptions {
         host: host.map(|it| it.value),
         tls_name: tls_name.map(|it| it.value),
@@ -203,10 +204,12 @@ fn route(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<Rou
         proxy_protocol: proxy_protocol.map(|it| it.value),
         redirects: redirects.map(|it| it.value).unwrap_or_default(),
     };
-    let (Found { value: path, origin }, Found { value: upstream, .. }) = (path?, upstream?);
-    let route = RouteConfig::new(path, upstream, options, origin);
-    for origin in tls_origins.iter().filter(|_| !route.is_tls()) {
-        reader.problems.add(origin, "the upstream is http://; only https:// has use for this key");
+    let (Found { value: path, location }, Found { value: upstream, .. }) = (path?, upstream?);
+    let route = RouteConfig::new(path, upstream, options, location);
+    for location in tls_locations.iter().filter(|_| !route.is_tls()) {
+        reader
+            .problems
+            .add(location, "the upstream is http://; only https:// has use for this key");
     }
     Some(route)
 }
@@ -223,14 +226,16 @@ fn forward(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<F
     let age = reader.value::<Age>(&mut table, "connection_age");
     let proxy_protocol = reader.value(&mut table, "proxy_protocol");
     reader.finish(table);
-    let (Found { value: server_name, origin }, Found { value: upstream, origin: upstream_origin }) =
-        (server_name?, upstream?);
-    let of_tls = [tls_name.as_ref().map(|it| &it.origin), ca.as_ref().map(|it| &it.origin)];
+    let (
+        Found { value: server_name, location },
+        Found { value: upstream, location: upstream_location },
+    ) = (server_name?, upstream?);
+    let of_tls = [tls_name.as_ref().map(|it| &it.location), ca.as_ref().map(|it| &it.location)];
     let of_both = [
-        connect.as_ref().map(|it| &it.origin),
-        family.as_ref().map(|it| &it.origin),
-        age.as_ref().map(|it| &it.origin),
-        proxy_protocol.as_ref().map(|it| &it.origin),
+        connect.as_ref().map(|it| &it.location),
+        family.as_ref().map(|it| &it.location),
+        age.as_ref().map(|it| &it.location),
+        proxy_protocol.as_ref().map(|it| &it.location),
     ];
     let (useless, what): (Vec<_>, _) = match &upstream {
         ForwardUpstream::Tls(_) => (Vec::new(), ""),
@@ -242,8 +247,8 @@ fn forward(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<F
             (all, "the upstream is in this process; only tcp:// and tls:// have use for this key")
         }
     };
-    for origin in useless.into_iter().flatten() {
-        reader.problems.add(origin, what);
+    for location in useless.into_iter().flatten() {
+        reader.problems.add(location, what);
     }
     let options = ForwardOptions {
         tls_name: tls_name.map(|it| it.value),
@@ -253,7 +258,7 @@ fn forward(reader: &mut Reader, mut table: Table<'_>, folder: &Path) -> Option<F
         proxy_protocol: proxy_protocol.map(|it| it.value),
     };
     let way = ForwardWay::new(&upstream, options);
-    Some(ForwardConfig { server_name, upstream, way, origin, upstream_origin })
+    Some(ForwardConfig { server_name, upstream, way, location, upstream_location })
 }
 
 fn read_timeouts(reader: &mut Reader, table: &mut Table<'_>) -> Timeouts {
@@ -315,8 +320,8 @@ fn file(
     key: &'static str,
     folder: &Path,
 ) -> Option<NamedFile> {
-    let Found { value, origin } = reader.file_name(table, key)?;
-    Some(NamedFile { path: folder.join(value), origin })
+    let Found { value, location } = reader.file_name(table, key)?;
+    Some(NamedFile { path: folder.join(value), location })
 }
 
 /// The whole file, or in which line and why it cannot be one.

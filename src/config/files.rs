@@ -3,7 +3,7 @@
 //! What is wrong with them is noted where they are named, and so are remarks: what is odd and still
 //! works.
 
-use super::problem::{Origin, Problems};
+use super::problem::{Location, Problems};
 use super::{CredentialFiles, NamedFile};
 use crate::tls::contents::{Chain, Key};
 use crate::tls::credential_error::{CredentialError, Instead};
@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 #[derive(Clone, Debug)]
 pub struct OwnCertificate {
     /// Where it is named.
-    pub origin: Origin,
+    pub location: Location,
     /// From when to when it is valid.
     pub dates: Arc<Dates>,
 }
@@ -54,7 +54,7 @@ impl Files {
         let own = self.own(files);
         let config = own.and_then(|own| {
             let noted = |error: &CredentialError| {
-                self.problems.add(&files.certificate.origin, error.to_string());
+                self.problems.add(&files.certificate.location, error.to_string());
             };
             server_config(&own, alpn).inspect_err(noted).ok()
         });
@@ -68,8 +68,8 @@ impl Files {
         }
         let own = self.read_own(files).map(Rc::new);
         if let Some(own) = &own {
-            let (origin, dates) = (files.certificate.origin.clone(), Arc::clone(&own.dates));
-            self.certificates.push(OwnCertificate { origin, dates });
+            let (location, dates) = (files.certificate.location.clone(), Arc::clone(&own.dates));
+            self.certificates.push(OwnCertificate { location, dates });
         }
         self.own.entry(names).or_insert(own).clone()
     }
@@ -83,42 +83,42 @@ impl Files {
             (Err(NoCertificate(_, Instead::Key)), Err(NoKey(_, Instead::Certificate))) => {
                 let what = "this file holds the private key, and that of `key` the certificate; \
                             they have to change places";
-                problems.add(&certificate.origin, what);
+                problems.add(&certificate.location, what);
                 return None;
             }
             (chain, private) => {
-                let mut note = |origin, error: Option<CredentialError>| {
-                    error.into_iter().for_each(|error| problems.add(origin, error.to_string()));
+                let mut note = |location, error: Option<CredentialError>| {
+                    error.into_iter().for_each(|error| problems.add(location, error.to_string()));
                 };
-                note(&certificate.origin, chain.err());
-                note(&key.origin, private.err());
+                note(&certificate.location, chain.err());
+                note(&key.location, private.err());
                 return None;
             }
         };
         if certificate.path != key.path {
             if chain.has_key {
                 let what = "this file holds a private key, too, which is not used";
-                remarks.add(&certificate.origin, what);
+                remarks.add(&certificate.location, what);
             }
             for remark in &private.remarks {
-                remarks.add(&key.origin, remark.clone());
+                remarks.add(&key.location, remark.clone());
             }
             if private.certificates > 0 {
                 let what = "this file holds a certificate, too, which is not used";
-                remarks.add(&key.origin, what);
+                remarks.add(&key.location, what);
             }
         }
         match Own::new(chain, private) {
             Ok(own) => {
                 for remark in &own.remarks {
-                    remarks.add(&certificate.origin, remark.clone());
+                    remarks.add(&certificate.location, remark.clone());
                 }
                 Some(own)
             }
             Err(error) => {
                 let key_is_wrong = matches!(error, Mismatch { .. } | UnusableKey(_));
                 let file = if key_is_wrong { key } else { certificate };
-                problems.add(&file.origin, error.to_string());
+                problems.add(&file.location, error.to_string());
                 None
             }
         }
@@ -138,11 +138,11 @@ impl Files {
             None => client_config(None, alpn).map_err(|error| (&ARGUMENT, error)),
             Some(ca) => {
                 let roots = self.roots(ca)?;
-                client_config(Some(&roots), alpn).map_err(|error| (&ca.origin, error))
+                client_config(Some(&roots), alpn).map_err(|error| (&ca.location, error))
             }
         };
-        let noted = |(origin, error): &(&Origin, CredentialError)| {
-            self.problems.add(origin, error.to_string());
+        let noted = |(location, error): &(&Location, CredentialError)| {
+            self.problems.add(location, error.to_string());
         };
         let config = config.inspect_err(noted).ok();
         self.clients.entry(name).or_insert(config).clone()
@@ -156,15 +156,15 @@ impl Files {
             Ok(chain) => {
                 if chain.has_key {
                     let what = "this file holds a private key, which is not used; roots have none";
-                    self.remarks.add(&ca.origin, what);
+                    self.remarks.add(&ca.location, what);
                 }
                 for remark in &chain.remarks {
-                    self.remarks.add(&ca.origin, remark.clone());
+                    self.remarks.add(&ca.location, remark.clone());
                 }
                 Some(Rc::new(chain))
             }
             Err(error) => {
-                self.problems.add(&ca.origin, error.to_string());
+                self.problems.add(&ca.location, error.to_string());
                 None
             }
         };
@@ -173,4 +173,4 @@ impl Files {
 }
 
 /// Of what the operator has not said.
-const ARGUMENT: Origin = Origin::Argument("TLS");
+const ARGUMENT: Location = Location::Argument("TLS");

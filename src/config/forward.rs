@@ -1,6 +1,6 @@
 //! A `[[forward]]`: its values, its defaults, and what has to fit together for tcp listeners.
 
-use super::problem::{Origin, Problems, quoted};
+use super::problem::{Location, Problems, quoted};
 use super::url::{Endpoint, Host};
 use super::value::{Family, Invalid, Mode, ProxyVersion, Value};
 use super::{Config, ListenerConfig, NamedFile, also_at};
@@ -18,9 +18,9 @@ pub struct ForwardConfig {
     /// How to get there; `None` for `http`.
     pub way: Option<ForwardWay>,
     /// Where the names were said.
-    pub origin: Origin,
+    pub location: Location,
     /// Where the upstream was said.
-    pub upstream_origin: Origin,
+    pub upstream_location: Location,
 }
 
 /// How the upstream of a forward is reached.
@@ -185,7 +185,7 @@ pub(super) fn check_forwards(config: &Config, problems: &mut Problems) {
         if let Some(first) = covering.next() {
             let (name, by) = (quoted(&forward.server_name.text), quoted(&first.server_name.text));
             let what = format!("{name} is never reached behind {by}");
-            problems.add(&forward.origin, format!("{what}{}", also_at(&first.origin)));
+            problems.add(&forward.location, format!("{what}{}", also_at(&first.location)));
         }
     }
     let to_http = config.forwards.iter().find(|it| it.upstream == ForwardUpstream::Http);
@@ -193,19 +193,19 @@ pub(super) fn check_forwards(config: &Config, problems: &mut Problems) {
         if let Some(forward) = to_http
             && let Err(what) = http_behind(config, tcp)
         {
-            problems.add(&forward.upstream_origin, what);
+            problems.add(&forward.upstream_location, what);
         }
     }
     for http in config.listeners.iter().filter(|it| shares_address(config, it)) {
         if to_http.is_none() {
             let what = "no forward with `upstream = \"http\"` leads to it, and its address is that \
                         of a tcp listener";
-            problems.add(&http.origin, format!("{} is out of reach: {what}", http.address));
+            problems.add(&http.location, format!("{} is out of reach: {what}", http.address));
         }
         if !http.proxy_protocol.is_empty() {
             let what = "it accepts no connections of its own";
             let advice = "say `proxy_protocol` at the tcp listener with this address";
-            problems.add(&http.origin, format!("{what}; {advice}"));
+            problems.add(&http.location, format!("{what}; {advice}"));
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::net::admission::AddressLimit;
 use crate::timeouts::Timeouts;
 use forward::{ForwardConfig, shares_address};
 use network::Network;
-use problem::{Origin, Problems, quoted};
+use problem::{Location, Problems, quoted};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -113,7 +113,7 @@ pub struct ListenerConfig {
     /// Peers that have to announce their clients by a PROXY header.
     pub proxy_protocol: Vec<Network>,
     /// Where the address was said.
-    pub origin: Origin,
+    pub location: Location,
 }
 
 /// The two files of a TLS listener.
@@ -131,7 +131,7 @@ pub struct NamedFile {
     /// Path, already relative to the folder of the configuration file.
     pub path: PathBuf,
     /// Where it was named: problems with the file are told there.
-    pub origin: Origin,
+    pub location: Location,
 }
 
 /// A `[[route]]`, its defaults filled in.
@@ -160,7 +160,7 @@ pub struct RouteConfig {
     /// What becomes of the upstream's references to itself.
     pub redirects: Redirects,
     /// Where the path was said.
-    pub origin: Origin,
+    pub location: Location,
 }
 
 /// What a route may say beyond its path and upstream.
@@ -193,7 +193,7 @@ impl RouteConfig {
         path: RoutePath,
         upstream: UpstreamUrl,
         options: RouteOptions,
-        origin: Origin,
+        location: Location,
     ) -> Self {
         let warm_default = match (upstream.scheme, options.proxy_protocol) {
             (Scheme::Https, None) => WARM_DEFAULT,
@@ -211,7 +211,7 @@ impl RouteConfig {
             proxy_protocol: options.proxy_protocol,
             redirects: options.redirects,
             upstream,
-            origin,
+            location,
         }
     }
 
@@ -248,9 +248,9 @@ impl Default for Limits {
 pub(crate) fn check_duplicates(config: &Config, problems: &mut Problems) {
     let mut paths = BTreeMap::new();
     for route in &config.routes {
-        if let Some(first) = paths.insert(route.path.as_str(), &route.origin) {
+        if let Some(first) = paths.insert(route.path.as_str(), &route.location) {
             let what = format!("{} is routed twice", quoted(route.path.as_str()));
-            problems.add(&route.origin, format!("{what}{}", also_at(first)));
+            problems.add(&route.location, format!("{what}{}", also_at(first)));
         }
     }
     let mut addresses = BTreeMap::new();
@@ -258,9 +258,9 @@ pub(crate) fn check_duplicates(config: &Config, problems: &mut Problems) {
     // Port 0 is another port each time, and a tcp listener may lead to an http listener.
     for listener in config.listeners.iter().filter(|it| it.address.port() != 0) {
         let shares = shares_address(config, listener);
-        if let Some(first) = addresses.insert((listener.address, shares), &listener.origin) {
+        if let Some(first) = addresses.insert((listener.address, shares), &listener.location) {
             let what = format!("{} is listened on twice{}", listener.address, also_at(first));
-            problems.add(&listener.origin, what);
+            problems.add(&listener.location, what);
         } else if !shares {
             check_overlap(listener, &mut ports, problems);
         }
@@ -281,7 +281,7 @@ fn check_overlap<'c>(
         let (wide, narrow) =
             if is_wildcard(first) { (first.address, address) } else { (address, first.address) };
         let what = format!("{wide} takes in {narrow}; only one of them can have the port");
-        problems.add(&listener.origin, format!("{what}{}", also_at(&first.origin)));
+        problems.add(&listener.location, format!("{what}{}", also_at(&first.location)));
     }
     if is_wildcard(listener) {
         *first = listener;
@@ -289,9 +289,9 @@ fn check_overlap<'c>(
 }
 
 /// Points to the other place, when there is something to point to.
-fn also_at(first: &Origin) -> String {
+fn also_at(first: &Location) -> String {
     match first {
-        Origin::File { line, .. } => format!("; the first is in line {line}"),
-        Origin::Argument(_) => String::new(),
+        Location::File { line, .. } => format!("; the first is in line {line}"),
+        Location::Argument(_) => String::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with what the operator said: [`Problem`], where it stands ([`Origin`]), and the
+//! What is wrong with what the operator said: [`Problem`], where it stands ([`Location`]), and the
 //! collection of all of them.
 //!
 //! Every problem is one line, `FILE:LINE: key: what is wrong; what is allowed`, and all of them
@@ -13,7 +13,7 @@ const QUOTED_CHARS_MAX: usize = 80;
 
 /// Where a value was said; messages begin with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum Location {
     /// A key in the configuration file.
     File {
         /// Name of the file, as it was given.
@@ -27,7 +27,7 @@ pub enum Origin {
     Argument(&'static str),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { name, line, key } if key.is_empty() => write!(f, "{name}:{line}"),
@@ -41,14 +41,14 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where to repair it.
-    pub origin: Origin,
+    pub location: Location,
     /// What is wrong, what is allowed, and perhaps what was meant. One line.
     pub what: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.origin, self.what)
+        write!(f, "{}: {}", self.location, self.what)
     }
 }
 
@@ -58,8 +58,8 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes one more.
-    pub fn add(&mut self, origin: &Origin, what: impl Into<String>) {
-        self.0.push(Problem { origin: origin.clone(), what: what.into() });
+    pub fn add(&mut self, location: &Location, what: impl Into<String>) {
+        self.0.push(Problem { location: location.clone(), what: what.into() });
     }
 
     /// `value` when nothing was wrong, else all that was, sorted by line.
@@ -73,9 +73,9 @@ impl Problems {
 
     /// The same problems in the order of the file.
     pub fn sorted(mut self) -> Self {
-        self.0.sort_by_key(|problem| match problem.origin {
-            Origin::File { line, .. } => line,
-            Origin::Argument(_) => 0,
+        self.0.sort_by_key(|problem| match problem.location {
+            Location::File { line, .. } => line,
+            Location::Argument(_) => 0,
         });
         self
     }
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn problems_come_in_the_order_of_the_file() {
-        let at = |line| Origin::File { name: "f".into(), line, key: "k".into() };
+        let at = |line| Location::File { name: "f".into(), line, key: "k".into() };
         let mut problems = Problems::default();
         problems.add(&at(7), "late");
         problems.add(&at(2), "early");

@@ -6,7 +6,7 @@
 //!
 //! Not here: which keys there are (`file`) and what their values mean (`value`).
 
-use super::problem::{Origin, Problems, nearest, quoted, without_secrets};
+use super::problem::{Location, Problems, nearest, quoted, without_secrets};
 use super::value::Value;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
@@ -52,7 +52,7 @@ pub(super) struct Table<'t> {
 #[derive(Clone, Debug)]
 pub(super) struct Found<T> {
     pub(super) value: T,
-    pub(super) origin: Origin,
+    pub(super) location: Location,
 }
 
 /// Knows the file's name and lines, and collects its problems.
@@ -76,9 +76,9 @@ impl Reader {
         let mut reader = Self { name: name.into(), line_breaks, problems: Problems::default() };
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
-            let origin = reader.origin(error.span().map_or(0, |span| span.start), "", "");
+            let location = reader.location(error.span().map_or(0, |span| span.start), "", "");
             let message = error.message().replace('\n', ", ");
-            reader.problems.add(&origin, format!("this is not TOML: {message}"));
+            reader.problems.add(&location, format!("this is not TOML: {message}"));
         }
         let entries = document.into_inner();
         let Self { name, line_breaks, problems } = reader;
@@ -94,12 +94,12 @@ impl Reader {
         table: &mut Table<'_>,
         key: &'static str,
     ) -> Option<Found<T>> {
-        let (origin, value) = self.entry(table, key)?;
-        let text: String = self.deserialize(&origin, value, T::ALLOWED)?;
+        let (location, value) = self.entry(table, key)?;
+        let text: String = self.deserialize(&location, value, T::ALLOWED)?;
         match text.parse() {
-            Ok(value) => Some(Found { value, origin }),
+            Ok(value) => Some(Found { value, location }),
             Err(invalid) => {
-                self.problems.add(&origin, invalid.explain(T::ALLOWED));
+                self.problems.add(&location, invalid.explain(T::ALLOWED));
                 None
             }
         }
@@ -108,19 +108,19 @@ impl Reader {
     /// A list of strings, each of which `T` parses; empty when it is absent. What is wrong with
     /// one of them is told at the key.
     pub(super) fn values<T: Value>(&mut self, table: &mut Table<'_>, key: &'static str) -> Vec<T> {
-        let Some((origin, value)) = self.entry(table, key) else { return Vec::new() };
+        let Some((location, value)) = self.entry(table, key) else { return Vec::new() };
         let allowed = format!("a list is allowed, of which each: {}", T::ALLOWED);
-        let Some(texts) = self.deserialize::<Vec<String>>(&origin, value, &allowed) else {
+        let Some(texts) = self.deserialize::<Vec<String>>(&location, value, &allowed) else {
             return Vec::new();
         };
         if texts.is_empty() {
-            self.problems.add(&origin, format!("the list is empty; leave it out, or {allowed}"));
+            self.problems.add(&location, format!("the list is empty; leave it out, or {allowed}"));
         }
         let mut values = Vec::new();
         for text in texts {
             match T::from_str(&text) {
                 Ok(value) => values.push(value),
-                Err(invalid) => self.problems.add(&origin, invalid.explain(T::ALLOWED)),
+                Err(invalid) => self.problems.add(&location, invalid.explain(T::ALLOWED)),
             }
         }
         values
@@ -134,16 +134,16 @@ impl Reader {
         range: RangeInclusive<usize>,
     ) -> Option<usize> {
         let allowed = format!("{} to {} is allowed", range.start(), range.end());
-        let (origin, value) = self.entry(table, key)?;
+        let (location, value) = self.entry(table, key)?;
         if !value.get_ref().is_integer() {
-            self.wrong_type(&origin, value.get_ref(), &allowed);
+            self.wrong_type(&location, value.get_ref(), &allowed);
             return None;
         }
-        let number: i128 = self.deserialize(&origin, value, &allowed)?;
+        let number: i128 = self.deserialize(&location, value, &allowed)?;
         match usize::try_from(number) {
             Ok(number) if range.contains(&number) => Some(number),
             Ok(_) | Err(_) => {
-                self.problems.add(&origin, format!("{number} is out of range; {allowed}"));
+                self.problems.add(&location, format!("{number} is out of range; {allowed}"));
                 None
             }
         }
@@ -155,9 +155,9 @@ impl Reader {
         table: &mut Table<'_>,
         key: &'static str,
     ) -> Option<Found<String>> {
-        let (origin, value) = self.entry(table, key)?;
-        let value = self.deserialize(&origin, value, "the name of a file is allowed")?;
-        Some(Found { value, origin })
+        let (location, value) = self.entry(table, key)?;
+        let value = self.deserialize(&location, value, "the name of a file is allowed")?;
+        Some(Found { value, location })
     }
 
     /// `[key]` or `key = { … }`, called `name` in messages; an absent one is an empty one.
@@ -169,11 +169,13 @@ impl Reader {
         keys: &'static [Key],
     ) -> Table<'t> {
         let mut table = Table { name, line: parent.line, keys, entries: DeTable::new() };
-        if let Some((origin, value)) = self.entry(parent, key) {
+        if let Some((location, value)) = self.entry(parent, key) {
             table.line = self.line(value.span().start);
             match value.into_inner() {
                 DeValue::Table(entries) => table.entries = entries,
-                other => self.wrong_type(&origin, &other, &format!("a table [{name}] is allowed")),
+                other => {
+                    self.wrong_type(&location, &other, &format!("a table [{name}] is allowed"))
+                }
             }
         }
         table
@@ -187,31 +189,32 @@ impl Reader {
         keys: &'static [Key],
     ) -> Vec<Table<'t>> {
         let allowed = format!("tables [[{key}]], with double brackets, are allowed");
-        let Some((origin, value)) = self.entry(parent, key) else { return Vec::new() };
+        let Some((location, value)) = self.entry(parent, key) else { return Vec::new() };
         let items = match value.into_inner() {
             DeValue::Array(items) => items,
             other => {
-                self.wrong_type(&origin, &other, &allowed);
+                self.wrong_type(&location, &other, &allowed);
                 return Vec::new();
             }
         };
         if items.is_empty() {
-            self.problems.add(&origin, format!("there is none; at least one [[{key}]] is needed"));
+            self.problems
+                .add(&location, format!("there is none; at least one [[{key}]] is needed"));
         }
         let mut tables = Vec::new();
         for item in items {
             let line = self.line(item.span().start);
             match item.into_inner() {
                 DeValue::Table(entries) => tables.push(Table { name: key, line, keys, entries }),
-                other => self.wrong_type(&origin, &other, &allowed),
+                other => self.wrong_type(&location, &other, &allowed),
             }
         }
         tables
     }
 
     /// Where `table` begins, as the place of a problem with its `key`.
-    pub(super) fn header(&self, table: &Table<'_>, key: &str) -> Origin {
-        Origin::File {
+    pub(super) fn header(&self, table: &Table<'_>, key: &str) -> Location {
+        Location::File {
             name: self.name.clone(),
             line: table.line,
             key: dotted(table.name, key).into(),
@@ -219,9 +222,9 @@ impl Reader {
     }
 
     /// Where `key` stands, if it is there. To be called before it is taken.
-    pub(super) fn place(&self, table: &Table<'_>, key: &str) -> Option<Origin> {
+    pub(super) fn place(&self, table: &Table<'_>, key: &str) -> Option<Location> {
         let (name, _) = table.entries.get_key_value(key)?;
-        Some(self.origin(name.span().start, table.name, key))
+        Some(self.location(name.span().start, table.name, key))
     }
 
     /// Whether `key` is there. To be called before it is taken.
@@ -233,8 +236,8 @@ impl Reader {
     pub(super) fn require(&mut self, table: &Table<'_>) {
         let required = table.keys.iter().filter(|key| key.default == Default::Required);
         for key in required.filter(|key| !table.entries.contains_key(key.name)) {
-            let origin = self.header(table, key.name);
-            self.problems.add(&origin, "this key is missing; it has no default");
+            let location = self.header(table, key.name);
+            self.problems.add(&location, "this key is missing; it has no default");
         }
     }
 
@@ -251,15 +254,15 @@ impl Reader {
                     what.push_str(&format!("{} are known here", known.join(", ")));
                 }
             }
-            let origin = self.origin(key.span().start, table.name, "");
-            self.problems.add(&origin, what);
+            let location = self.location(key.span().start, table.name, "");
+            self.problems.add(&location, what);
         }
     }
 
     /// A value as serde reads it.
     fn deserialize<T: for<'de> Deserialize<'de>>(
         &mut self,
-        origin: &Origin,
+        location: &Location,
         value: Spanned<DeValue<'_>>,
         allowed: &str,
     ) -> Option<T> {
@@ -269,7 +272,7 @@ impl Reader {
                 // It repeats a value that has the wrong type.
                 let message = without_secrets(&error.message().replace('\n', ", "));
                 let message = message.unwrap_or_else(|| "the type is wrong".to_owned());
-                self.problems.add(origin, format!("{message}; {allowed}"));
+                self.problems.add(location, format!("{message}; {allowed}"));
                 None
             }
         }
@@ -280,19 +283,19 @@ impl Reader {
         &self,
         table: &mut Table<'t>,
         key: &'static str,
-    ) -> Option<(Origin, Spanned<DeValue<'t>>)> {
+    ) -> Option<(Location, Spanned<DeValue<'t>>)> {
         debug_assert!(table.keys.iter().any(|known| known.name == key), "{key} is not listed");
         let (name, value) = table.entries.remove_entry(key)?;
-        Some((self.origin(name.span().start, table.name, key), value))
+        Some((self.location(name.span().start, table.name, key), value))
     }
 
-    fn wrong_type(&mut self, origin: &Origin, value: &DeValue<'_>, allowed: &str) {
-        self.problems.add(origin, format!("this is a TOML {}; {allowed}", value.type_str()));
+    fn wrong_type(&mut self, location: &Location, value: &DeValue<'_>, allowed: &str) {
+        self.problems.add(location, format!("this is a TOML {}; {allowed}", value.type_str()));
     }
 
-    fn origin(&self, offset: usize, table: &str, key: &str) -> Origin {
+    fn location(&self, offset: usize, table: &str, key: &str) -> Location {
         let key = dotted(table, key).into();
-        Origin::File { name: self.name.clone(), line: self.line(offset), key }
+        Location::File { name: self.name.clone(), line: self.line(offset), key }
     }
 
     /// Line of the byte at `offset`, counted from 1.

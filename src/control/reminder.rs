@@ -11,7 +11,7 @@ use tokio::time::sleep;
 /// Tells what is odd, and works.
 pub(super) fn tell_remarks(remarks: &Problems) {
     for remark in remarks.iter() {
-        tracing::warn!(target: "narrows::certificate", at = %remark.origin, "{}", remark.what);
+        tracing::warn!(target: "narrows::certificate", at = %remark.location, "{}", remark.what);
     }
 }
 
@@ -22,15 +22,20 @@ pub(super) async fn remind(
     now: impl Fn() -> SystemTime,
 ) -> Infallible {
     loop {
-        for OwnCertificate { origin, dates } in &certificates {
+        for OwnCertificate { location, dates } in &certificates {
             for complaint in dates.complaints(now()) {
                 let (reason, what) = (complaint.reason, complaint.what);
                 if complaint.is_error {
                     tracing::error!(
-                        target: "narrows::certificate", reason, at = %origin, "{what}"
+                        target: "narrows::certificate", reason, at = %location, "{what}"
                     );
                 } else {
-                    tracing::warn!(target: "narrows::certificate", reason, at = %origin, "{what}");
+                    tracing::warn!(
+                        target: "narrows::certificate",
+                        reason,
+                        at = %location,
+                        "{what}"
+                    );
                 }
             }
         }
