@@ -17,7 +17,7 @@ use crate::proxy::session::{Next, Session};
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::upload::Upload;
 use crate::telemetry::Outcome;
-use crate::upstream::pool::Line;
+use crate::upstream::pool::UpstreamConnection;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::mem;
@@ -129,15 +129,15 @@ impl Session {
         prepared: &'s mut Prepared,
     ) -> impl Future<Output = Result<Next, Box<Unserved>>> + 's {
         async move {
-            let line = match self.line(prepared.upstream()).await {
-                Ok(line) => line,
+            let connection = match self.connection(prepared.upstream()).await {
+                Ok(connection) => connection,
                 Err(failure) => {
                     let options = self.options_unsent(prepared.exchange.request());
                     return Err(Box::new(Unserved::undialled(failure, options)));
                 }
             };
             let mut upload = Upload::new(prepared.exchange.request());
-            let mut attempt = Attempt::first(line, mem::take(&mut prepared.head));
+            let mut attempt = Attempt::first(connection, mem::take(&mut prepared.head));
             self.recorder.connected(attempt.reused);
             loop {
                 let pumped = pump(self, &mut attempt.upstream, &mut upload, prepared).await;
@@ -165,8 +165,8 @@ impl Session {
                 let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
                 attempt.upstream.transport.abort();
                 let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
-                let line = match self.fresh_line(prepared.upstream()).await {
-                    Ok(line) => line,
+                let connection = match self.fresh_connection(prepared.upstream()).await {
+                    Ok(connection) => connection,
                     Err(dial) => {
                         let failure = PumpError { error: dial.error, ..failure };
                         let failed = self.fail(&prepared.exchange, &failure);
@@ -175,21 +175,21 @@ impl Session {
                 };
                 prepared.exchange.start_again();
                 upload.start_again(prepared.exchange.request());
-                attempt = Attempt::second(line, sent);
+                attempt = Attempt::second(connection, sent);
                 self.recorder.connected(attempt.reused);
             }
         }
     }
 
     /// An open connection to the upstream, while the client is watched.
-    async fn line(&mut self, index: usize) -> Result<Line, Box<DialFailure>> {
+    async fn connection(&mut self, index: usize) -> Result<UpstreamConnection, Box<DialFailure>> {
         let upstream = &self.context.upstreams[index];
         if upstream.sends_proxy_header() {
-            return self.fresh_line(index).await;
+            return self.fresh_connection(index).await;
         }
-        if let Some(line) = upstream.checkout() {
+        if let Some(connection) = upstream.checkout() {
             self.expectation = None;
-            return Ok(line);
+            return Ok(connection);
         }
         let obtained = watched(&mut self.client, upstream.obtain()).await;
         self.expectation = None;
@@ -198,11 +198,14 @@ impl Session {
 
     /// A connection that nobody has used: another one from the pool may be just as dead, or
     /// announced as somebody else's.
-    fn fresh_line(&mut self, index: usize) -> impl Future<Output = Result<Line, Box<DialFailure>>> {
+    fn fresh_connection(
+        &mut self,
+        index: usize,
+    ) -> impl Future<Output = Result<UpstreamConnection, Box<DialFailure>>> {
         let upstream = &self.context.upstreams[index];
         let dialing = upstream.dial(&self.who().proxy_header(&self.client.transport));
         let dialing = watched(&mut self.client, dialing);
-        async move { dialing.await.map(Line::fresh) }
+        async move { dialing.await.map(UpstreamConnection::fresh) }
     }
 
     /// The exchange failed, and is not tried again.
@@ -227,14 +230,14 @@ impl Session {
                 }
                 let seconds = exchange.upstream_keep_alive();
                 let keep_alive = seconds.map(|seconds| Duration::from_secs(seconds.into()));
-                let line = Line {
+                let connection = UpstreamConnection {
                     transport: upstream.transport,
                     used: true,
                     was_idle: true,
                     idle_ms: 0,
                     keep_alive,
                 };
-                self.context.upstreams[index].give_back(line);
+                self.context.upstreams[index].give_back(connection);
             }
             Persistence::Keep | Persistence::Close
                 if exchange.request_ended() && upstream.write_buffer.is_empty() =>
@@ -296,8 +299,8 @@ struct Attempt {
 
 impl Attempt {
     /// Keeps a copy of what is sent when the connection may turn out to be dead.
-    fn first(line: Line, head: Buffer) -> Self {
-        let mut attempt = Self::new(line, head);
+    fn first(connection: UpstreamConnection, head: Buffer) -> Self {
+        let mut attempt = Self::new(connection, head);
         if attempt.was_idle {
             attempt.upstream.write_buffer.keep_copy(REPLAY_BYTES_MAX);
         }
@@ -305,12 +308,12 @@ impl Attempt {
     }
 
     /// Sends what was sent before. There is no third attempt, so no copy is kept.
-    fn second(line: Line, sent: Buffer) -> Self {
-        Self::new(line, sent)
+    fn second(connection: UpstreamConnection, sent: Buffer) -> Self {
+        Self::new(connection, sent)
     }
 
-    fn new(line: Line, queued: Buffer) -> Self {
-        let Line { transport, used: reused, was_idle, idle_ms, .. } = line;
+    fn new(connection: UpstreamConnection, queued: Buffer) -> Self {
+        let UpstreamConnection { transport, used: reused, was_idle, idle_ms, .. } = connection;
         let taken_before = transport.written();
         let mut upstream = Connection::new(transport);
         upstream.write_buffer = WriteBuffer::with(queued);

@@ -15,7 +15,7 @@ pub mod standing;
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::net::transport::Transport;
-use crate::upstream::pool::{Checked, Line, Pool};
+use crate::upstream::pool::{Checked, Pool, UpstreamConnection};
 use crate::upstream::standing::{Standing, Unasked};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -115,16 +115,16 @@ impl Upstream {
     }
 
     /// An idle connection that is known to be open, the most recently used first.
-    pub fn checkout(&self) -> Option<Line> {
+    pub fn checkout(&self) -> Option<UpstreamConnection> {
         let shared = &self.0;
         let now = Instant::now();
         shared.last_use.set(now);
         shared.client_came();
-        let line = shared.pool.take(now);
+        let connection = shared.pool.take(now);
         if shared.pool.len() < shared.standing.warm() && now >= shared.look_again.get() {
             shared.keeper.borrow().wake_by_ref();
         }
-        line
+        connection
     }
 
     /// Waits for a connection, and opens one unless enough are being opened already.
@@ -147,11 +147,11 @@ impl Upstream {
     }
 
     /// Hands on a connection whose exchange ended cleanly, unless it is too old.
-    pub fn give_back(&self, line: Line) {
-        if self.0.pool.is_aged(&line) {
+    pub fn give_back(&self, connection: UpstreamConnection) {
+        if self.0.pool.is_aged(&connection) {
             return;
         }
-        let checked = line.check(&self.0.keeper.borrow());
+        let checked = connection.check(&self.0.keeper.borrow());
         if let Some(checked) = checked {
             self.0.deliver(checked);
         }
@@ -206,13 +206,13 @@ struct Waiter {
 }
 
 impl Future for Obtain {
-    type Output = Result<Line, Box<DialFailure>>;
+    type Output = Result<UpstreamConnection, Box<DialFailure>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.waiter.outcome.take() {
             Some(Err(error)) => return Poll::Ready(Err(error)),
             Some(Ok(checked)) => match checked.take() {
-                Some(line) => return Poll::Ready(Ok(line)),
+                Some(connection) => return Poll::Ready(Ok(connection)),
                 // It ended on its way to us: wait for another.
                 None => Shared::wait(&self.shared, &self.waiter),
             },

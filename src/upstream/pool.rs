@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 /// An open connection to an upstream.
 #[derive(Debug)]
-pub struct Line {
+pub struct UpstreamConnection {
     /// The connection, after its handshake.
     pub transport: Transport,
     /// It has carried an exchange before.
@@ -55,7 +55,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    line: Line,
+    connection: UpstreamConnection,
     since: Instant,
     /// When we close it.
     until: Instant,
@@ -88,13 +88,13 @@ impl Pool {
     }
 
     /// The most recently used connection that is still open and silent at `now`.
-    pub fn take(&self, now: Instant) -> Option<Line> {
+    pub fn take(&self, now: Instant) -> Option<UpstreamConnection> {
         loop {
             let popped = self.idle.borrow_mut().pop();
             self.publish();
             let mut idle = popped?;
             let is_over = now >= idle.until || self.standing.is_suspect(idle.since);
-            match idle.line.listen(&mut Context::from_waker(Waker::noop())) {
+            match idle.connection.listen(&mut Context::from_waker(Waker::noop())) {
                 Heard::Silence if !is_over && idle.is_silent_in_the_kernel(now) => {
                     return Some(self.hand_out(idle, now));
                 }
@@ -104,10 +104,10 @@ impl Pool {
         }
     }
 
-    fn hand_out(&self, idle: Idle, now: Instant) -> Line {
-        let Idle { line, since, unasked, .. } = idle;
+    fn hand_out(&self, idle: Idle, now: Instant) -> UpstreamConnection {
+        let Idle { connection, since, unasked, .. } = idle;
         let idle = now.duration_since(since);
-        if !line.used && idle >= WARM_LIFE_MIN {
+        if !connection.used && idle >= WARM_LIFE_MIN {
             self.standing.survived(since);
             self.standing.kept();
         }
@@ -115,26 +115,26 @@ impl Pool {
             unasked.used();
         }
         let idle_ms = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
-        Line { idle_ms, ..line }
+        UpstreamConnection { idle_ms, ..connection }
     }
 
     /// Keeps a line if it is silent. The oldest one makes room. From now on the readiness of the
     /// line wakes `maintenance`.
     pub fn put(&self, checked: Checked, keeper: &Waker) {
-        let Checked { mut line, unasked } = checked;
+        let Checked { mut connection, unasked } = checked;
         let since = Instant::now();
-        let until = self.end_of(&line, since);
-        if !line.was_idle {
+        let until = self.end_of(&connection, since);
+        if !connection.was_idle {
             // A fresh one has not been listened to yet.
-            if let Heard::End(why) = line.listen(&mut Context::from_waker(keeper)) {
-                return self.ended(&Idle { line, since, until, unasked }, why);
+            if let Heard::End(why) = connection.listen(&mut Context::from_waker(keeper)) {
+                return self.ended(&Idle { connection, since, until, unasked }, why);
             }
         }
         if until <= since {
             return;
         }
-        let line = Line { was_idle: true, ..line };
-        let added = Idle { line, since, until, unasked };
+        let connection = UpstreamConnection { was_idle: true, ..connection };
+        let added = Idle { connection, since, until, unasked };
         let mut idle = self.idle.borrow_mut();
         if idle.len() == POOL_CONNECTIONS_MAX {
             idle.remove(0);
@@ -165,13 +165,13 @@ impl Pool {
     /// is open, and when it will have lived for as long as one needs to be of use.
     pub(super) fn proof(&self, begin: Instant) -> Option<(Instant, Instant)> {
         let idle = self.idle.borrow();
-        let unused = idle.iter().filter(|idle| !idle.line.used && idle.since >= begin);
+        let unused = idle.iter().filter(|idle| !idle.connection.used && idle.since >= begin);
         unused.map(|idle| (idle.since, idle.since + WARM_LIFE_MIN)).min()
     }
 
     /// Whether `line` is too old to be kept.
-    pub fn is_aged(&self, line: &Line) -> bool {
-        self.age_max.is_some_and(|age| line.transport.opened().elapsed() >= age)
+    pub fn is_aged(&self, connection: &UpstreamConnection) -> bool {
+        self.age_max.is_some_and(|age| connection.transport.opened().elapsed() >= age)
     }
 
     /// Removes those that may be as dead as a connection that was idle for so long before it died
@@ -186,10 +186,10 @@ impl Pool {
     pub fn sweep(&self, cx: &mut Context<'_>) -> Option<Instant> {
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
-        idle.retain_mut(|idle| match idle.line.listen(cx) {
+        idle.retain_mut(|idle| match idle.connection.listen(cx) {
             Heard::Silence => {
                 let goes_on = now < idle.until;
-                if !goes_on && !idle.line.used {
+                if !goes_on && !idle.connection.used {
                     self.standing.kept();
                 }
                 goes_on
@@ -210,24 +210,24 @@ impl Pool {
     }
 
     /// When `line`, idle since `since`, has to go.
-    fn end_of(&self, line: &Line, since: Instant) -> Instant {
-        let idle = since + self.idle_limit(line);
-        self.age_max.map_or(idle, |age| idle.min(line.transport.opened() + age))
+    fn end_of(&self, connection: &UpstreamConnection, since: Instant) -> Instant {
+        let idle = since + self.idle_limit(connection);
+        self.age_max.map_or(idle, |age| idle.min(connection.transport.opened() + age))
     }
 
     /// How long `line` may stay idle.
-    fn idle_limit(&self, line: &Line) -> Duration {
-        let learned = self.closing_limit(line.used);
-        let told = line.keep_alive.map(below);
+    fn idle_limit(&self, connection: &UpstreamConnection) -> Duration {
+        let learned = self.closing_limit(connection.used);
+        let told = connection.keep_alive.map(below);
         [learned, told].into_iter().flatten().fold(POOL_IDLE_MAX, Duration::min)
     }
 
     /// Learns from a line that the upstream has ended.
     fn ended(&self, idle: &Idle, why: Ending) {
         self.learn(idle);
-        if !idle.line.used {
-            let is_early = idle.line.transport.opened().elapsed() < WARM_LIFE_MIN;
-            self.standing.ended_unused(idle.line.transport.opened(), is_early.then_some(why));
+        if !idle.connection.used {
+            let is_early = idle.connection.transport.opened().elapsed() < WARM_LIFE_MIN;
+            self.standing.ended_unused(idle.connection.transport.opened(), is_early.then_some(why));
         }
     }
 
@@ -241,7 +241,7 @@ impl Pool {
     /// restart closes lines of any age, and all of them at once.
     fn learn(&self, closed: &Idle) {
         let seen = Seen { age: closed.since.elapsed(), at: Instant::now() };
-        let place = &self.learned[usize::from(closed.line.used)];
+        let place = &self.learned[usize::from(closed.connection.used)];
         let Learned { last, mut limit } = place.get();
         let again = last.filter(|last| {
             last.at.elapsed() >= CLOSING_AGE_MIN
@@ -271,7 +271,7 @@ enum Heard {
     End(Ending),
 }
 
-impl Line {
+impl UpstreamConnection {
     /// A connection that nobody has used.
     pub fn fresh(transport: Transport) -> Self {
         Self { transport, used: false, was_idle: false, idle_ms: 0, keep_alive: None }
@@ -297,7 +297,7 @@ impl Line {
     /// taken for the beginning of the next.
     pub fn check(mut self, keeper: &Waker) -> Option<Checked> {
         let heard = self.listen(&mut Context::from_waker(keeper));
-        matches!(heard, Heard::Silence).then_some(Checked { line: self, unasked: None })
+        matches!(heard, Heard::Silence).then_some(Checked { connection: self, unasked: None })
     }
 }
 
@@ -310,10 +310,10 @@ impl Idle {
         if now.duration_since(self.since) < POOL_PEEK_AGE {
             return true;
         }
-        match self.line.transport.peek() {
+        match self.connection.transport.peek() {
             Peek::Silence => true,
             // Behind a fresh handshake come session tickets.
-            Peek::Bytes => !self.line.used && self.line.transport.is_tls(),
+            Peek::Bytes => !self.connection.used && self.connection.transport.is_tls(),
             Peek::End => false,
         }
     }
@@ -322,7 +322,7 @@ impl Idle {
 /// A line of which nothing was heard when it was last looked at, or a fresh one.
 #[derive(Debug)]
 pub struct Checked {
-    line: Line,
+    connection: UpstreamConnection,
     unasked: Option<Unasked>,
 }
 
@@ -330,19 +330,19 @@ impl Checked {
     /// A line that nobody has used. Whatever its upstream does with it is the answer to its first
     /// request: another line would meet with the same.
     pub(super) fn fresh(transport: Transport, unasked: Option<Unasked>) -> Self {
-        Self { line: Line::fresh(transport), unasked }
+        Self { connection: UpstreamConnection::fresh(transport), unasked }
     }
 
     /// The line, if there is still nothing to be heard of it.
-    pub fn take(self) -> Option<Line> {
-        let Self { line, unasked } = self;
+    pub fn take(self) -> Option<UpstreamConnection> {
+        let Self { connection, unasked } = self;
         if let Some(unasked) = unasked {
             unasked.used();
         }
-        if line.was_idle {
-            line.check(Waker::noop()).map(|checked| checked.line)
+        if connection.was_idle {
+            connection.check(Waker::noop()).map(|checked| checked.connection)
         } else {
-            Some(line)
+            Some(connection)
         }
     }
 }
@@ -370,23 +370,23 @@ mod tests {
         Pool::new(Arc::new(Standing::new("a:443", 1, 1)), None)
     }
 
-    fn line(used: bool) -> (Line, MemoryStream) {
+    fn connection(used: bool) -> (UpstreamConnection, MemoryStream) {
         let (near, far) = MemoryStream::pair(64);
-        (Line { used, ..Line::fresh(Transport::from(near)) }, far)
+        (UpstreamConnection { used, ..UpstreamConnection::fresh(Transport::from(near)) }, far)
     }
 
     fn sweep(pool: &Pool) {
         pool.sweep(&mut Context::from_waker(Waker::noop()));
     }
 
-    fn put(pool: &Pool, line: Line) {
-        pool.put(line.check(Waker::noop()).unwrap(), Waker::noop());
+    fn put(pool: &Pool, connection: UpstreamConnection) {
+        pool.put(connection.check(Waker::noop()).unwrap(), Waker::noop());
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_connection_used_last_goes_out_first() {
         let pool = pool();
-        let ((first, _far_first), (second, mut far_second)) = (line(true), line(true));
+        let ((first, _far_first), (second, mut far_second)) = (connection(true), connection(true));
         put(&pool, first);
         put(&pool, second);
         let mut taken = pool.take(Instant::now()).unwrap();
@@ -399,7 +399,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_byte_that_nobody_asked_for_condemns_an_idle_connection() {
         let pool = pool();
-        let (near, mut far) = line(true);
+        let (near, mut far) = connection(true);
         put(&pool, near);
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(far.poll_write(cx, &[IoSlice::new(b"x")]).is_ready());
@@ -408,12 +408,12 @@ mod tests {
     }
 
     /// An idle connection over TCP, and the upstream's end of it.
-    async fn tcp_line() -> (Line, TcpStream) {
+    async fn tcp_line() -> (UpstreamConnection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let near = MeteredTcp::new(listener.accept().await.unwrap().0);
-        let near = Line::fresh(Transport::Tcp(Box::new(near)));
-        (Line { used: true, was_idle: true, ..near }, far)
+        let near = UpstreamConnection::fresh(Transport::Tcp(Box::new(near)));
+        (UpstreamConnection { used: true, was_idle: true, ..near }, far)
     }
 
     #[tokio::test]
@@ -440,7 +440,7 @@ mod tests {
         drop(far);
         let ended = poll_fn(|cx| {
             let mut idle = pool.idle.borrow_mut();
-            idle[0].line.transport.poll_read(cx, &mut [0])
+            idle[0].connection.transport.poll_read(cx, &mut [0])
         });
         assert_eq!(ended.await.unwrap(), 0);
         assert!(pool.take(Instant::now()).is_none());
@@ -452,7 +452,7 @@ mod tests {
         put(&pool, near);
         drop(far);
         // No turn of the runtime in between, which would tell it of the FIN.
-        while pool.idle.borrow()[0].line.transport.peek() != Peek::End {}
+        while pool.idle.borrow()[0].connection.transport.peek() != Peek::End {}
         pool.idle.borrow_mut()[0].since -= POOL_PEEK_AGE;
         assert!(pool.take(Instant::now()).is_none());
     }
@@ -460,10 +460,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn idle_connections_end_at_their_age() {
         let pool = pool();
-        let (old, _far_old) = line(true);
+        let (old, _far_old) = connection(true);
         put(&pool, old);
         sleep(POOL_IDLE_MAX - Duration::from_secs(1)).await;
-        let (young, _far_young) = line(true);
+        let (young, _far_young) = connection(true);
         put(&pool, young);
         sleep(Duration::from_secs(1)).await;
         sweep(&pool);
@@ -477,7 +477,7 @@ mod tests {
         let pool = pool();
         let mut ends: Vec<_> = (0..POOL_CONNECTIONS_MAX + 1)
             .map(|_| {
-                let (near, far) = line(true);
+                let (near, far) = connection(true);
                 put(&pool, near);
                 far
             })
@@ -490,12 +490,12 @@ mod tests {
 
     /// Lets the upstream close a line at `age`, and gives how long the next one may stay.
     async fn after_close_at(pool: &Pool, age: Duration, used: bool) -> Duration {
-        let (near, mut far) = line(used);
+        let (near, mut far) = connection(used);
         put(pool, near);
         sleep(age).await;
         far.end(End::Clean);
         sweep(pool);
-        pool.idle_limit(&line(used).0)
+        pool.idle_limit(&connection(used).0)
     }
 
     #[tokio::test(start_paused = true)]
@@ -508,9 +508,13 @@ mod tests {
         after_close_at(&pool, Duration::from_secs(3), true).await;
         let limit = after_close_at(&pool, Duration::from_secs(3), true).await;
         assert_eq!(limit, Duration::from_millis(2500), "the shortest counts");
-        assert_eq!(pool.idle_limit(&line(false).0), POOL_IDLE_MAX, "another limit, not seen yet");
+        assert_eq!(
+            pool.idle_limit(&connection(false).0),
+            POOL_IDLE_MAX,
+            "another limit, not seen yet"
+        );
         sleep(CLOSING_AGE_REMEMBERED).await;
-        assert_eq!(pool.idle_limit(&line(true).0), POOL_IDLE_MAX, "not for ever");
+        assert_eq!(pool.idle_limit(&connection(true).0), POOL_IDLE_MAX, "not for ever");
     }
 
     #[tokio::test(start_paused = true)]
@@ -528,7 +532,7 @@ mod tests {
     async fn a_408_on_an_idle_connection_tells_its_limit_as_a_close_does() {
         let pool = pool();
         for _ in 0..2 {
-            let (near, mut far) = line(true);
+            let (near, mut far) = connection(true);
             put(&pool, near);
             sleep(Duration::from_secs(5)).await;
             let cx = &mut Context::from_waker(Waker::noop());
@@ -536,7 +540,7 @@ mod tests {
             sweep(&pool);
             assert!(pool.is_empty());
         }
-        assert_eq!(pool.idle_limit(&line(true).0), Duration::from_millis(4500));
+        assert_eq!(pool.idle_limit(&connection(true).0), Duration::from_millis(4500));
     }
 
     #[tokio::test(start_paused = true)]
@@ -553,7 +557,7 @@ mod tests {
         let pool = pool();
         let mut ends: Vec<_> = (0..9)
             .map(|_| {
-                let (near, far) = line(true);
+                let (near, far) = connection(true);
                 put(&pool, near);
                 far
             })
@@ -562,16 +566,16 @@ mod tests {
         ends.iter_mut().for_each(|far| far.end(End::Clean));
         sweep(&pool);
         assert!(pool.is_empty());
-        assert_eq!(pool.idle_limit(&line(true).0), POOL_IDLE_MAX);
+        assert_eq!(pool.idle_limit(&connection(true).0), POOL_IDLE_MAX);
     }
 
     #[test]
     fn a_line_of_which_something_was_heard_is_not_handed_on() {
-        let (near, mut far) = line(true);
+        let (near, mut far) = connection(true);
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(far.poll_write(cx, &[IoSlice::new(b"HTTP/1.1 200")]).is_ready());
         assert!(near.check(Waker::noop()).is_none());
-        let (near, mut far) = line(true);
+        let (near, mut far) = connection(true);
         far.end(End::Clean);
         assert!(near.check(Waker::noop()).is_none());
     }
@@ -579,8 +583,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_may_not_be_idle_at_all_is_not_kept() {
         let pool = pool();
-        let (near, _far) = line(true);
-        put(&pool, Line { keep_alive: Some(Duration::ZERO), ..near });
+        let (near, _far) = connection(true);
+        put(&pool, UpstreamConnection { keep_alive: Some(Duration::ZERO), ..near });
         assert!(pool.is_empty());
     }
 
@@ -588,7 +592,7 @@ mod tests {
     async fn what_the_upstream_says_of_its_keep_alive_is_kept_below() {
         let limit = |seconds| {
             let keep_alive = Some(Duration::from_secs(seconds));
-            pool().idle_limit(&Line { keep_alive, ..line(true).0 })
+            pool().idle_limit(&UpstreamConnection { keep_alive, ..connection(true).0 })
         };
         assert_eq!(limit(5), Duration::from_millis(4500));
         assert_eq!(limit(100), Duration::from_secs(90));

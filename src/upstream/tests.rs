@@ -71,7 +71,7 @@ fn run(test: impl Future<Output = ()>) {
     builder.enable_all().start_paused(true).build_local(options).unwrap().block_on(test);
 }
 
-fn obtain(upstream: &Upstream) -> JoinHandle<Result<Line, ExchangeError>> {
+fn obtain(upstream: &Upstream) -> JoinHandle<Result<UpstreamConnection, ExchangeError>> {
     let obtaining = upstream.obtain();
     spawn_local(async move { obtaining.await.map_err(|failure| failure.error) })
 }
@@ -81,11 +81,11 @@ fn whoever_waits_longest_gets_what_is_given_back_first() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(0);
-        let line = obtain(&upstream).await.unwrap().unwrap();
+        let connection = obtain(&upstream).await.unwrap().unwrap();
         let begun = Instant::now();
         let (first, second) = (obtain(&upstream), obtain(&upstream));
         yield_now().await;
-        upstream.give_back(Line { used: true, ..line });
+        upstream.give_back(UpstreamConnection { used: true, ..connection });
         assert!(first.await.unwrap().unwrap().used, "no need to wait for its own dial");
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert!(!second.await.unwrap().unwrap().used);
@@ -146,10 +146,10 @@ fn lines_stand_ready_from_the_start_and_are_opened_one_at_a_time() {
         assert_eq!(fake.dials(), 1);
         sleep(DIAL_TIME * 3).await;
         assert_eq!(fake.dials(), 2);
-        let line = upstream.checkout().unwrap();
+        let connection = upstream.checkout().unwrap();
         sleep(DIAL_TIME * 2).await;
         assert_eq!(fake.dials(), 3, "what was taken is replaced");
-        upstream.give_back(line);
+        upstream.give_back(connection);
         sleep(Duration::from_secs(1)).await;
         assert_eq!(fake.dials(), 3, "and no more than that");
     });
@@ -169,7 +169,7 @@ fn a_warm_line_that_the_upstream_closes_is_replaced_before_that_from_then_on() {
         }
         for _ in 0..100 {
             sleep(Duration::from_millis(97)).await;
-            assert!(!upstream.0.pool.is_empty(), "a line is ready at any time");
+            assert!(!upstream.0.pool.is_empty(), "a connection is ready at any time");
         }
         let dials = fake.0.dials.borrow();
         let gaps: Vec<_> = dials.windows(2).skip(2).map(|pair| pair[1] - pair[0]).collect();
@@ -220,7 +220,7 @@ fn an_expected_client_finds_its_connection_ready() {
         drop((taken, expectations));
         let _expectation = upstream.expect();
         sleep(DIAL_TIME).await;
-        assert_eq!(fake.dials(), 4, "a free line is there for the next one");
+        assert_eq!(fake.dials(), 4, "a free connection is there for the next one");
     });
 }
 
@@ -455,13 +455,13 @@ fn the_worker_that_takes_a_client_opens_a_connection_for_it_and_the_next_line_is
         let expectation = workers[1].expect();
         sleep(DIAL_TIME * 2).await;
         assert_eq!(ready(&workers), [1, 1]);
-        let line = workers[1].checkout().unwrap();
+        let connection = workers[1].checkout().unwrap();
         drop(expectation);
-        workers[1].give_back(Line { used: true, ..line });
+        workers[1].give_back(UpstreamConnection { used: true, ..connection });
         // The other worker's ends with its age, and there is one here.
         sleep(POOL_IDLE_MAX - Duration::from_secs(1)).await;
-        let line = workers[1].checkout().unwrap();
-        workers[1].give_back(Line { used: true, ..line });
+        let connection = workers[1].checkout().unwrap();
+        workers[1].give_back(UpstreamConnection { used: true, ..connection });
         sleep(Duration::from_secs(30)).await;
         assert_eq!((ready(&workers), fake.dials()), ([0, 1], 2));
     });
@@ -486,17 +486,17 @@ fn a_connection_leaves_at_its_age_although_it_is_in_use() {
         let standing = Arc::new(Standing::new("a:443", 0, 1));
         let upstream = Upstream::sharing(Box::new(fake.clone()), standing, Some(age));
         let begun = Instant::now();
-        let mut line = obtain(&upstream).await.unwrap().unwrap();
+        let mut connection = obtain(&upstream).await.unwrap().unwrap();
         while begun.elapsed() < age {
-            upstream.give_back(Line { used: true, ..line });
-            line = upstream.checkout().unwrap();
+            upstream.give_back(UpstreamConnection { used: true, ..connection });
+            connection = upstream.checkout().unwrap();
             sleep(Duration::from_secs(1)).await;
         }
-        upstream.give_back(Line { used: true, ..line });
+        upstream.give_back(UpstreamConnection { used: true, ..connection });
         assert!(upstream.checkout().is_none());
         // An idle one does, too, long before its idle limit.
-        let line = obtain(&upstream).await.unwrap().unwrap();
-        upstream.give_back(Line { used: true, ..line });
+        let connection = obtain(&upstream).await.unwrap().unwrap();
+        upstream.give_back(UpstreamConnection { used: true, ..connection });
         sleep(age - Duration::from_secs(1)).await;
         assert_eq!(upstream.0.pool.len(), 1);
         sleep(Duration::from_secs(2)).await;
@@ -511,9 +511,12 @@ fn what_was_idle_as_long_as_a_connection_that_died_without_a_word_is_not_used() 
         let [here, there] = workers::<2>(&fake, 0);
         let mut lines = Vec::new();
         for upstream in [&here, &here, &here, &there, &there] {
-            lines.push(Line { used: true, ..obtain(upstream).await.unwrap().unwrap() });
+            lines.push(UpstreamConnection {
+                used: true,
+                ..obtain(upstream).await.unwrap().unwrap()
+            });
         }
-        let [a, b, young, c, young_there] = <[Line; 5]>::try_from(lines).unwrap();
+        let [a, b, young, c, young_there] = <[UpstreamConnection; 5]>::try_from(lines).unwrap();
         here.give_back(a);
         sleep(Duration::from_secs(10)).await;
         here.give_back(b);
@@ -595,7 +598,7 @@ fn a_connection_that_was_of_use_after_all_ends_the_pauses() {
         }
         fake.0.opened.notified().await;
         sleep(WARM_LIFE_MIN).await;
-        let line = upstream.checkout().unwrap();
+        let connection = upstream.checkout().unwrap();
         fake.0.opened.notified().await;
         let closed = Instant::now();
         sleep(DIAL_TIME).await;
@@ -604,7 +607,7 @@ fn a_connection_that_was_of_use_after_all_ends_the_pauses() {
         let redialed = closed.elapsed();
         let pause = UNASKED_PAUSE_MIN..UNASKED_PAUSE_MIN + DIAL_TIME * 4;
         assert!(pause.contains(&redialed), "{redialed:?}");
-        drop(line);
+        drop(connection);
     });
 }
 
@@ -615,8 +618,8 @@ fn a_worker_that_is_in_use_opens_a_line_when_the_other_ones_is_gone() {
         let workers = workers::<2>(&fake, 1);
         sleep(DIAL_TIME * 2).await;
         let [away, here] = workers;
-        let line = obtain(&here).await.unwrap().unwrap();
-        here.give_back(Line { used: true, ..line });
+        let connection = obtain(&here).await.unwrap().unwrap();
+        here.give_back(UpstreamConnection { used: true, ..connection });
         let busy = here.checkout().unwrap();
         sleep(DIAL_TIME).await;
         drop(away);
@@ -635,8 +638,8 @@ fn a_line_that_one_worker_takes_is_missed_by_the_others() {
         let [one, other] = workers::<2>(&fake, 1);
         sleep(DIAL_TIME * 2).await;
         let lines = [obtain(&other).await, obtain(&other).await];
-        for line in lines {
-            other.give_back(Line { used: true, ..line.unwrap().unwrap() });
+        for connection in lines {
+            other.give_back(UpstreamConnection { used: true, ..connection.unwrap().unwrap() });
         }
         sleep(DIAL_TIME).await;
         let _busy = [other.checkout().unwrap(), other.checkout().unwrap()];
@@ -654,11 +657,11 @@ fn an_old_connection_is_not_handed_to_a_client_that_waits() {
         let fake = Fake::default();
         let (age, standing) = (DIAL_TIME * 5, Arc::new(Standing::new("a:443", 0, 1)));
         let upstream = Upstream::sharing(Box::new(fake.clone()), standing, Some(age));
-        let line = obtain(&upstream).await.unwrap().unwrap();
+        let connection = obtain(&upstream).await.unwrap().unwrap();
         sleep(age).await;
         let waiting = obtain(&upstream);
         yield_now().await;
-        upstream.give_back(Line { used: true, ..line });
+        upstream.give_back(UpstreamConnection { used: true, ..connection });
         assert!(!waiting.await.unwrap().unwrap().used);
     });
 }
