@@ -187,11 +187,11 @@ impl Session {
         if upstream.sends_proxy_header() {
             return self.fresh_connection(index).await;
         }
-        if let Some(connection) = upstream.checkout() {
+        if let Some(connection) = upstream.take_idle() {
             self.expectation = None;
             return Ok(connection);
         }
-        let obtained = watched(&mut self.client, upstream.obtain()).await;
+        let obtained = watched(&mut self.client, upstream.checkout()).await;
         self.expectation = None;
         obtained
     }

@@ -115,7 +115,7 @@ impl Upstream {
     }
 
     /// An idle connection that is known to be open, the most recently used first.
-    pub fn checkout(&self) -> Option<UpstreamConnection> {
+    pub fn take_idle(&self) -> Option<UpstreamConnection> {
         let shared = &self.0;
         let now = Instant::now();
         shared.last_use.set(now);
@@ -128,11 +128,11 @@ impl Upstream {
     }
 
     /// Waits for a connection, and opens one unless enough are being opened already.
-    pub fn obtain(&self) -> Obtain {
+    pub fn checkout(&self) -> Checkout {
         let (outcome, waker) = (RefCell::default(), RefCell::default());
         let waiter = Rc::new(Waiter { since: Instant::now(), outcome, waker });
         Shared::wait(&self.0, &waiter);
-        Obtain { shared: Rc::clone(&self.0), waiter }
+        Checkout { shared: Rc::clone(&self.0), waiter }
     }
 
     /// Opens a connection for one purpose alone; it does not come from the pool.
@@ -194,7 +194,7 @@ impl Drop for Expectation {
 }
 
 /// The wait for a connection.
-pub struct Obtain {
+pub struct Checkout {
     shared: Rc<Shared>,
     waiter: Rc<Waiter>,
 }
@@ -205,7 +205,7 @@ struct Waiter {
     waker: RefCell<Option<Waker>>,
 }
 
-impl Future for Obtain {
+impl Future for Checkout {
     type Output = Result<UpstreamConnection, Box<DialFailure>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -223,7 +223,7 @@ impl Future for Obtain {
     }
 }
 
-impl Drop for Obtain {
+impl Drop for Checkout {
     fn drop(&mut self) {
         let own = Rc::downgrade(&self.waiter);
         self.shared.waiting.borrow_mut().retain(|waiter| !waiter.ptr_eq(&own));

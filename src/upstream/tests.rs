@@ -71,8 +71,8 @@ fn run(test: impl Future<Output = ()>) {
     builder.enable_all().start_paused(true).build_local(options).unwrap().block_on(test);
 }
 
-fn obtain(upstream: &Upstream) -> JoinHandle<Result<UpstreamConnection, ExchangeError>> {
-    let obtaining = upstream.obtain();
+fn checkout(upstream: &Upstream) -> JoinHandle<Result<UpstreamConnection, ExchangeError>> {
+    let obtaining = upstream.checkout();
     spawn_local(async move { obtaining.await.map_err(|failure| failure.error) })
 }
 
@@ -81,9 +81,9 @@ fn whoever_waits_longest_gets_what_is_given_back_first() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(0);
-        let connection = obtain(&upstream).await.unwrap().unwrap();
+        let connection = checkout(&upstream).await.unwrap().unwrap();
         let begun = Instant::now();
-        let (first, second) = (obtain(&upstream), obtain(&upstream));
+        let (first, second) = (checkout(&upstream), checkout(&upstream));
         yield_now().await;
         upstream.give_back(UpstreamConnection { used: true, ..connection });
         assert!(first.await.unwrap().unwrap().used, "no need to wait for its own dial");
@@ -91,7 +91,7 @@ fn whoever_waits_longest_gets_what_is_given_back_first() {
         assert!(!second.await.unwrap().unwrap().used);
         sleep(DIAL_TIME).await;
         assert_eq!(fake.dials(), 3);
-        assert!(upstream.checkout().is_some(), "the third connection is in the pool");
+        assert!(upstream.take_idle().is_some(), "the third connection is in the pool");
     });
 }
 
@@ -100,11 +100,11 @@ fn a_handshake_outlives_the_client_that_caused_it() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(0);
-        let leaving = obtain(&upstream);
+        let leaving = checkout(&upstream);
         yield_now().await;
         leaving.abort();
         sleep(DIAL_TIME * 2).await;
-        assert!(upstream.checkout().is_some());
+        assert!(upstream.take_idle().is_some());
         assert_eq!(fake.dials(), 1);
     });
 }
@@ -113,12 +113,12 @@ fn a_handshake_outlives_the_client_that_caused_it() {
 fn a_line_that_comes_while_its_taker_leaves_goes_to_the_next_one() {
     run(async {
         let upstream = Fake::default().upstream(0);
-        let mut leaving = Box::pin(upstream.obtain());
+        let mut leaving = Box::pin(upstream.checkout());
         assert!(poll_fn(|cx| Poll::Ready(leaving.as_mut().poll(cx).is_pending())).await);
         sleep(DIAL_TIME * 2).await;
-        assert!(upstream.checkout().is_none(), "it was handed over, and not taken yet");
+        assert!(upstream.take_idle().is_none(), "it was handed over, and not taken yet");
         drop(leaving);
-        assert!(upstream.checkout().is_some());
+        assert!(upstream.take_idle().is_some());
     });
 }
 
@@ -128,9 +128,9 @@ fn a_failed_dial_fails_one_request() {
         let fake = Fake::default();
         let upstream = fake.upstream(0);
         fake.0.down.set(true);
-        let first = obtain(&upstream);
+        let first = checkout(&upstream);
         sleep(DIAL_TIME / 2).await;
-        let second = obtain(&upstream);
+        let second = checkout(&upstream);
         assert_eq!(first.await.unwrap().unwrap_err(), REFUSED);
         fake.0.down.set(false);
         assert!(second.await.unwrap().is_ok());
@@ -146,7 +146,7 @@ fn lines_stand_ready_from_the_start_and_are_opened_one_at_a_time() {
         assert_eq!(fake.dials(), 1);
         sleep(DIAL_TIME * 3).await;
         assert_eq!(fake.dials(), 2);
-        let connection = upstream.checkout().unwrap();
+        let connection = upstream.take_idle().unwrap();
         sleep(DIAL_TIME * 2).await;
         assert_eq!(fake.dials(), 3, "what was taken is replaced");
         upstream.give_back(connection);
@@ -160,7 +160,7 @@ fn a_warm_line_that_the_upstream_closes_is_replaced_before_that_from_then_on() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
-        assert!(upstream.checkout().is_none(), "a client has come");
+        assert!(upstream.take_idle().is_none(), "a client has come");
         for closes in 1..=2 {
             sleep(Duration::from_secs(5) + DIAL_TIME).await;
             fake.0.ends.borrow_mut().remove(0).end(End::Clean);
@@ -187,7 +187,7 @@ fn lines_are_kept_warm_only_as_long_as_the_upstream_is_in_use() {
         let dials = fake.dials();
         sleep(WARM_FOR).await;
         assert_eq!(fake.dials(), dials);
-        assert!(upstream.checkout().is_none());
+        assert!(upstream.take_idle().is_none());
         sleep(DIAL_TIME * 2).await;
         assert_eq!(fake.dials(), dials + 1, "in use again");
     });
@@ -213,7 +213,7 @@ fn an_expected_client_finds_its_connection_ready() {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
         sleep(DIAL_TIME * 2).await;
-        let taken = upstream.checkout();
+        let taken = upstream.take_idle();
         let expectations: Vec<_> = (0..3).map(|_| upstream.expect()).collect();
         sleep(DIAL_TIME * 2).await;
         assert_eq!(upstream.0.pool.len(), 3);
@@ -373,7 +373,7 @@ fn a_connection_that_a_request_is_sent_on_makes_room_for_another() {
         for _ in 0..10 * UNASKED_MAX {
             let expectation = upstream.expect();
             sleep(DIAL_TIME + Duration::from_millis(1)).await;
-            assert!(upstream.checkout().is_some(), "a client that asks finds it ready");
+            assert!(upstream.take_idle().is_some(), "a client that asks finds it ready");
             drop(expectation);
         }
     });
@@ -389,7 +389,7 @@ fn a_request_never_waits_for_a_pause() {
         fake.0.down.set(false);
         let begun = Instant::now();
         assert!(upstream.expect().is_some());
-        assert!(obtain(&upstream).await.unwrap().is_ok());
+        assert!(checkout(&upstream).await.unwrap().is_ok());
         assert_eq!(begun.elapsed(), DIAL_TIME);
         sleep(DIAL_TIME * 2).await;
         assert_eq!(upstream.0.pool.len(), 1, "what can be reached is kept warm at once");
@@ -402,7 +402,7 @@ fn a_request_whose_own_attempt_goes_on_does_not_fail_with_another() {
         let fake = Fake::default();
         let standing = Arc::new(Standing::new("a:443", 1, 1));
         let upstream = Upstream::sharing(Box::new(fake.clone()), standing, None);
-        let waiting = obtain(&upstream);
+        let waiting = checkout(&upstream);
         yield_now().await;
         fake.0.refused.set(1);
         let _expectation = upstream.expect();
@@ -455,12 +455,12 @@ fn the_worker_that_takes_a_client_opens_a_connection_for_it_and_the_next_line_is
         let expectation = workers[1].expect();
         sleep(DIAL_TIME * 2).await;
         assert_eq!(ready(&workers), [1, 1]);
-        let connection = workers[1].checkout().unwrap();
+        let connection = workers[1].take_idle().unwrap();
         drop(expectation);
         workers[1].give_back(UpstreamConnection { used: true, ..connection });
         // The other worker's ends with its age, and there is one here.
         sleep(POOL_IDLE_MAX - Duration::from_secs(1)).await;
-        let connection = workers[1].checkout().unwrap();
+        let connection = workers[1].take_idle().unwrap();
         workers[1].give_back(UpstreamConnection { used: true, ..connection });
         sleep(Duration::from_secs(30)).await;
         assert_eq!((ready(&workers), fake.dials()), ([0, 1], 2));
@@ -486,16 +486,16 @@ fn a_connection_leaves_at_its_age_although_it_is_in_use() {
         let standing = Arc::new(Standing::new("a:443", 0, 1));
         let upstream = Upstream::sharing(Box::new(fake.clone()), standing, Some(age));
         let begun = Instant::now();
-        let mut connection = obtain(&upstream).await.unwrap().unwrap();
+        let mut connection = checkout(&upstream).await.unwrap().unwrap();
         while begun.elapsed() < age {
             upstream.give_back(UpstreamConnection { used: true, ..connection });
-            connection = upstream.checkout().unwrap();
+            connection = upstream.take_idle().unwrap();
             sleep(Duration::from_secs(1)).await;
         }
         upstream.give_back(UpstreamConnection { used: true, ..connection });
-        assert!(upstream.checkout().is_none());
+        assert!(upstream.take_idle().is_none());
         // An idle one does, too, long before its idle limit.
-        let connection = obtain(&upstream).await.unwrap().unwrap();
+        let connection = checkout(&upstream).await.unwrap().unwrap();
         upstream.give_back(UpstreamConnection { used: true, ..connection });
         sleep(age - Duration::from_secs(1)).await;
         assert_eq!(upstream.0.pool.len(), 1);
@@ -513,7 +513,7 @@ fn what_was_idle_as_long_as_a_connection_that_died_without_a_word_is_not_used() 
         for upstream in [&here, &here, &here, &there, &there] {
             lines.push(UpstreamConnection {
                 used: true,
-                ..obtain(upstream).await.unwrap().unwrap()
+                ..checkout(upstream).await.unwrap().unwrap()
             });
         }
         let [a, b, young, c, young_there] = <[UpstreamConnection; 5]>::try_from(lines).unwrap();
@@ -522,7 +522,7 @@ fn what_was_idle_as_long_as_a_connection_that_died_without_a_word_is_not_used() 
         here.give_back(b);
         there.give_back(c);
         sleep(Duration::from_secs(100)).await;
-        let dead = here.checkout().unwrap();
+        let dead = here.take_idle().unwrap();
         let idle = Duration::from_millis(dead.idle_ms.into());
         assert_eq!(idle, Duration::from_secs(100));
         here.give_back(young);
@@ -530,10 +530,10 @@ fn what_was_idle_as_long_as_a_connection_that_died_without_a_word_is_not_used() 
         sleep(Duration::from_secs(30)).await;
         here.suspect(idle);
         assert_eq!(here.0.pool.len(), 1, "one that had been idle for longer is gone");
-        assert!(here.checkout().is_some(), "one that has been idle for less is not");
+        assert!(here.take_idle().is_some(), "one that has been idle for less is not");
         // Another worker sees it when it takes one.
-        assert!(there.checkout().is_some());
-        assert!(there.checkout().is_none());
+        assert!(there.take_idle().is_some());
+        assert!(there.take_idle().is_none());
     });
 }
 
@@ -542,7 +542,7 @@ fn an_upstream_that_closes_unused_connections_within_seconds_gets_none() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
-        upstream.checkout();
+        upstream.take_idle();
         for _ in 0..2 {
             fake.0.opened.notified().await;
             sleep(WARM_LIFE_MIN - DIAL_TIME).await;
@@ -554,7 +554,7 @@ fn an_upstream_that_closes_unused_connections_within_seconds_gets_none() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
-        upstream.checkout();
+        upstream.take_idle();
         // Ours end half a second before.
         let limit = WARM_LIFE_MIN + Duration::from_millis(500);
         for _ in 0..2 {
@@ -573,14 +573,14 @@ fn a_client_that_is_expected_has_its_own_connection_beside_one_that_waits() {
         let fake = Fake::default();
         let standing = Arc::new(Standing::new("a:443", 1, 2));
         let upstream = Upstream::sharing(Box::new(fake.clone()), standing, None);
-        let waiting = obtain(&upstream);
+        let waiting = checkout(&upstream);
         yield_now().await;
         let _expectation = upstream.expect();
         yield_now().await;
         assert_eq!(fake.dials(), 2);
         let _line = waiting.await.unwrap().unwrap();
         sleep(DIAL_TIME).await;
-        assert!(upstream.checkout().is_some());
+        assert!(upstream.take_idle().is_some());
     });
 }
 
@@ -589,7 +589,7 @@ fn a_connection_that_was_of_use_after_all_ends_the_pauses() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
-        upstream.checkout();
+        upstream.take_idle();
         // Closed twice in a row, so that the next pause would be of 4 s.
         for _ in 0..2 {
             fake.0.opened.notified().await;
@@ -598,7 +598,7 @@ fn a_connection_that_was_of_use_after_all_ends_the_pauses() {
         }
         fake.0.opened.notified().await;
         sleep(WARM_LIFE_MIN).await;
-        let connection = upstream.checkout().unwrap();
+        let connection = upstream.take_idle().unwrap();
         fake.0.opened.notified().await;
         let closed = Instant::now();
         sleep(DIAL_TIME).await;
@@ -618,15 +618,15 @@ fn a_worker_that_is_in_use_opens_a_line_when_the_other_ones_is_gone() {
         let workers = workers::<2>(&fake, 1);
         sleep(DIAL_TIME * 2).await;
         let [away, here] = workers;
-        let connection = obtain(&here).await.unwrap().unwrap();
+        let connection = checkout(&here).await.unwrap().unwrap();
         here.give_back(UpstreamConnection { used: true, ..connection });
-        let busy = here.checkout().unwrap();
+        let busy = here.take_idle().unwrap();
         sleep(DIAL_TIME).await;
         drop(away);
         sleep(WARM_LOOK_AGAIN).await;
-        assert!(here.checkout().is_none(), "a client looks for one");
+        assert!(here.take_idle().is_none(), "a client looks for one");
         sleep(DIAL_TIME * 2).await;
-        assert!(here.checkout().is_some());
+        assert!(here.take_idle().is_some());
         drop(busy);
     });
 }
@@ -637,14 +637,14 @@ fn a_line_that_one_worker_takes_is_missed_by_the_others() {
         let fake = Fake::default();
         let [one, other] = workers::<2>(&fake, 1);
         sleep(DIAL_TIME * 2).await;
-        let lines = [obtain(&other).await, obtain(&other).await];
+        let lines = [checkout(&other).await, checkout(&other).await];
         for connection in lines {
             other.give_back(UpstreamConnection { used: true, ..connection.unwrap().unwrap() });
         }
         sleep(DIAL_TIME).await;
-        let _busy = [other.checkout().unwrap(), other.checkout().unwrap()];
+        let _busy = [other.take_idle().unwrap(), other.take_idle().unwrap()];
         // The other worker does not look for another yet, because one stands ready here.
-        let _taken = one.checkout().unwrap();
+        let _taken = one.take_idle().unwrap();
         let dials = fake.dials();
         sleep(DIAL_TIME * 2).await;
         assert_eq!(fake.dials(), dials + 1);
@@ -657,9 +657,9 @@ fn an_old_connection_is_not_handed_to_a_client_that_waits() {
         let fake = Fake::default();
         let (age, standing) = (DIAL_TIME * 5, Arc::new(Standing::new("a:443", 0, 1)));
         let upstream = Upstream::sharing(Box::new(fake.clone()), standing, Some(age));
-        let connection = obtain(&upstream).await.unwrap().unwrap();
+        let connection = checkout(&upstream).await.unwrap().unwrap();
         sleep(age).await;
-        let waiting = obtain(&upstream);
+        let waiting = checkout(&upstream);
         yield_now().await;
         upstream.give_back(UpstreamConnection { used: true, ..connection });
         assert!(!waiting.await.unwrap().unwrap().used);
@@ -701,7 +701,7 @@ fn the_pauses_end_when_a_line_lives_until_we_end_it_and_not_when_it_is_taken_at_
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
-        upstream.checkout();
+        upstream.take_idle();
         for _ in 0..3 {
             close_next(&fake, DIAL_TIME).await;
         }
@@ -713,13 +713,13 @@ fn the_pauses_end_when_a_line_lives_until_we_end_it_and_not_when_it_is_taken_at_
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
-        upstream.checkout();
+        upstream.take_idle();
         for _ in 0..2 {
             close_next(&fake, DIAL_TIME).await;
         }
         fake.0.opened.notified().await;
         yield_now().await;
-        let _taken = upstream.checkout().unwrap();
+        let _taken = upstream.take_idle().unwrap();
         close_next(&fake, DIAL_TIME).await;
         assert_eq!(pause_before_next(&fake).await, UNASKED_PAUSE_MIN * 4);
     });
@@ -732,7 +732,7 @@ fn connections_that_end_too_early_are_told_and_those_that_end_late_are_not() {
             run(async move {
                 let fake = Fake::default();
                 let upstream = fake.upstream(1);
-                upstream.checkout();
+                upstream.take_idle();
                 close_next(&fake, after).await;
                 sleep(WARM_LIFE_MIN * 2).await;
             });
@@ -753,14 +753,14 @@ fn an_old_line_is_no_proof_that_the_upstream_keeps_new_ones_open() {
             sleep(WARM_LIFE_MIN * 2).await;
             assert_eq!(ready(&workers), [1, 1]);
             let [one, other] = workers;
-            let _taken = one.checkout().unwrap();
+            let _taken = one.take_idle().unwrap();
             sleep(DIAL_TIME * 2).await;
             fake.0.ends.borrow_mut().pop().unwrap().end(End::Clean);
             yield_now().await;
             // The line of the other worker is looked at, and used.
             other.0.keeper.borrow().wake_by_ref();
             yield_now().await;
-            assert!(other.checkout().is_some());
+            assert!(other.take_idle().is_some());
         });
     });
     assert_eq!(log.matches("ends connections before a request").count(), 1, "{log}");
