@@ -188,11 +188,11 @@ impl Session {
             return self.fresh_connection(index).await;
         }
         if let Some(connection) = upstream.take_idle() {
-            self.expectation = None;
+            self.preconnect = None;
             return Ok(connection);
         }
         let obtained = watched(&mut self.client, upstream.checkout()).await;
-        self.expectation = None;
+        self.preconnect = None;
         obtained
     }
 

@@ -12,7 +12,7 @@ use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::ResponseOptions;
 use crate::timeouts::Timer;
-use crate::upstream::Expectation;
+use crate::upstream::Preconnect;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ pub struct Session {
     pub(super) recorder: Recorder,
     pub(super) alarm: Alarm,
     /// Announces the need of an upstream connection, until the first request has one.
-    pub(super) expectation: Option<Expectation>,
+    pub(super) preconnect: Option<Preconnect>,
     /// What is known of the client beyond its address.
     pub(super) about: About,
     /// The client has sent a request before.
@@ -55,14 +55,14 @@ impl Session {
         let (client, alarm) = (Connection::new(transport), Alarm::default());
         let Client { address, destination } = who.into();
         let about = About::new(destination);
-        let (recorder, expectation) = (Recorder::new(address), None);
+        let (recorder, preconnect) = (Recorder::new(address), None);
         let (has_asked, watch) = (false, Watch::default());
-        Self { context, client, recorder, alarm, expectation, about, has_asked, watch }
+        Self { context, client, recorder, alarm, preconnect, about, has_asked, watch }
     }
 
     /// The session holds `expectation` until its first request has a connection.
-    pub fn expecting(mut self, expectation: Option<Expectation>) -> Self {
-        self.expectation = expectation;
+    pub fn with_preconnect(mut self, preconnect: Option<Preconnect>) -> Self {
+        self.preconnect = preconnect;
         self
     }
 

@@ -165,7 +165,7 @@ impl Upstream {
 
     /// Tells that a client has connected that will probably need a connection: one is opened when
     /// none is free, while the client still shakes hands and writes its request.
-    pub fn expect(&self) -> Option<Expectation> {
+    pub fn preconnect(&self) -> Option<Preconnect> {
         let shared = &self.0;
         if shared.standing.warm() == 0 {
             return None;
@@ -180,14 +180,14 @@ impl Upstream {
         {
             Shared::start_attempt(shared, Some(unasked));
         }
-        Some(Expectation(Rc::clone(shared)))
+        Some(Preconnect(Rc::clone(shared)))
     }
 }
 
 /// A client that is expected to need a connection, until this is dropped.
-pub struct Expectation(Rc<Shared>);
+pub struct Preconnect(Rc<Shared>);
 
-impl Drop for Expectation {
+impl Drop for Preconnect {
     fn drop(&mut self) {
         self.0.expected.set(self.0.expected.get() - 1);
     }

@@ -214,11 +214,11 @@ fn an_expected_client_finds_its_connection_ready() {
         let upstream = fake.upstream(1);
         sleep(DIAL_TIME * 2).await;
         let taken = upstream.take_idle();
-        let expectations: Vec<_> = (0..3).map(|_| upstream.expect()).collect();
+        let preconnects: Vec<_> = (0..3).map(|_| upstream.preconnect()).collect();
         sleep(DIAL_TIME * 2).await;
         assert_eq!(upstream.0.pool.len(), 3);
-        drop((taken, expectations));
-        let _expectation = upstream.expect();
+        drop((taken, preconnects));
+        let _preconnect = upstream.preconnect();
         sleep(DIAL_TIME).await;
         assert_eq!(fake.dials(), 4, "a free connection is there for the next one");
     });
@@ -229,7 +229,7 @@ fn a_flood_of_clients_is_no_flood_of_dials() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
-        let _expectations: Vec<_> = (0..1000).map(|_| upstream.expect()).collect();
+        let _preconnects: Vec<_> = (0..1000).map(|_| upstream.preconnect()).collect();
         yield_now().await;
         assert_eq!(fake.dials(), SPECULATIVE_DIALS_MAX);
     });
@@ -240,7 +240,7 @@ fn without_warm_lines_nothing_is_opened_before_it_is_needed() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(0);
-        assert!(upstream.expect().is_none());
+        assert!(upstream.preconnect().is_none());
         sleep(Duration::from_secs(60)).await;
         assert_eq!(fake.dials(), 0);
     });
@@ -289,7 +289,7 @@ async fn dials_in(time: Duration, fate: Persistence, clients: Option<Duration>) 
     while begun.elapsed() < time {
         sleep(clients.unwrap_or(time)).await;
         if clients.is_some() {
-            drop(upstream.expect());
+            drop(upstream.preconnect());
         }
     }
     meets_its_fate.abort();
@@ -336,7 +336,7 @@ fn an_upstream_that_ends_unused_connections_is_left_alone_until_a_client_comes()
         fake.0.ends.borrow_mut().remove(0).end(End::Clean);
         sleep(Duration::from_secs(300)).await;
         assert_eq!(fake.dials(), 1);
-        drop(upstream.expect());
+        drop(upstream.preconnect());
         sleep(DIAL_TIME * 2).await;
         assert_eq!(fake.dials(), 2);
         assert_eq!(upstream.0.pool.len(), 1);
@@ -371,10 +371,10 @@ fn a_connection_that_a_request_is_sent_on_makes_room_for_another() {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
         for _ in 0..10 * UNASKED_MAX {
-            let expectation = upstream.expect();
+            let preconnect = upstream.preconnect();
             sleep(DIAL_TIME + Duration::from_millis(1)).await;
             assert!(upstream.take_idle().is_some(), "a client that asks finds it ready");
-            drop(expectation);
+            drop(preconnect);
         }
     });
 }
@@ -388,7 +388,7 @@ fn a_request_never_waits_for_a_pause() {
         sleep(Duration::from_secs(50)).await;
         fake.0.down.set(false);
         let begun = Instant::now();
-        assert!(upstream.expect().is_some());
+        assert!(upstream.preconnect().is_some());
         assert!(checkout(&upstream).await.unwrap().is_ok());
         assert_eq!(begun.elapsed(), DIAL_TIME);
         sleep(DIAL_TIME * 2).await;
@@ -405,7 +405,7 @@ fn a_request_whose_own_attempt_goes_on_does_not_fail_with_another() {
         let waiting = checkout(&upstream);
         yield_now().await;
         fake.0.refused.set(1);
-        let _expectation = upstream.expect();
+        let _preconnect = upstream.preconnect();
         assert!(waiting.await.unwrap().is_ok());
         assert_eq!(fake.0.refused.get(), 0, "the other one failed");
     });
@@ -452,11 +452,11 @@ fn the_worker_that_takes_a_client_opens_a_connection_for_it_and_the_next_line_is
         let workers = workers::<2>(&fake, 1);
         sleep(DIAL_TIME * 2).await;
         assert_eq!(ready(&workers), [1, 0]);
-        let expectation = workers[1].expect();
+        let preconnect = workers[1].preconnect();
         sleep(DIAL_TIME * 2).await;
         assert_eq!(ready(&workers), [1, 1]);
         let connection = workers[1].take_idle().unwrap();
-        drop(expectation);
+        drop(preconnect);
         workers[1].give_back(UpstreamConnection { used: true, ..connection });
         // The other worker's ends with its age, and there is one here.
         sleep(POOL_IDLE_MAX - Duration::from_secs(1)).await;
@@ -575,7 +575,7 @@ fn a_client_that_is_expected_has_its_own_connection_beside_one_that_waits() {
         let upstream = Upstream::sharing(Box::new(fake.clone()), standing, None);
         let waiting = checkout(&upstream);
         yield_now().await;
-        let _expectation = upstream.expect();
+        let _preconnect = upstream.preconnect();
         yield_now().await;
         assert_eq!(fake.dials(), 2);
         let _line = waiting.await.unwrap().unwrap();
@@ -676,7 +676,7 @@ fn the_first_client_brings_all_lines_back() {
         fake.0.ends.borrow_mut().remove(0).end(End::Clean);
         sleep(Duration::from_secs(60)).await;
         let before = fake.dials();
-        drop(upstream.expect());
+        drop(upstream.preconnect());
         sleep(DIAL_TIME * 5).await;
         assert!(before <= 2 && upstream.0.pool.len() == 2, "{before}");
     });

@@ -23,7 +23,7 @@ use crate::tls::credentials::Alpn;
 use crate::tls::server::{self, Greeted};
 use crate::upstream::commons::Commons;
 use crate::upstream::dial::NetworkDialer;
-use crate::upstream::{Dial, Expectation, Upstream};
+use crate::upstream::{Dial, Preconnect, Upstream};
 use crate::worker::accept::is_about_one_connection;
 use crate::worker::live::{Live, LiveGuard};
 use crate::worker::warnings::{Warnings, is_news};
@@ -261,15 +261,15 @@ impl Worker {
     /// takes more memory than all that follows.
     fn secure_and_serve(self: Rc<Self>, accepted: Accepted, guard: Guard) {
         // While the client shakes hands, so do we.
-        let expectation = self.expectation();
+        let preconnect = self.preconnect();
         let Accepted { transport, who, listener, deadline } = accepted;
         if self.context.snapshot.listeners[listener].tls.is_none() {
-            return self.serve(transport, who, expectation, guard);
+            return self.serve(transport, who, preconnect, guard);
         }
         spawn_local(async move {
             let listener = &self.context.snapshot.listeners[listener];
             match secure(transport, &who, listener, deadline).await {
-                Some(Greeted::Tls(transport)) => self.serve(transport, who, expectation, guard),
+                Some(Greeted::Tls(transport)) => self.serve(transport, who, preconnect, guard),
                 Some(Greeted::PlainHttp(transport, request)) => {
                     self.refuse(transport, request, who, guard);
                 }
@@ -291,11 +291,11 @@ impl Worker {
         &self,
         transport: Transport,
         who: Client,
-        expectation: Option<Expectation>,
+        preconnect: Option<Preconnect>,
         guard: Guard,
     ) {
         let session = Session::new(Rc::clone(&self.context), transport, who);
-        let mut session = session.expecting(expectation);
+        let mut session = session.with_preconnect(preconnect);
         spawn_local(async move {
             session.run().await;
             drop(guard);
@@ -303,9 +303,9 @@ impl Worker {
     }
 
     /// Of a connection to the upstream, where there is only one that it can be.
-    fn expectation(&self) -> Option<Expectation> {
+    fn preconnect(&self) -> Option<Preconnect> {
         match self.context.upstreams.as_slice() {
-            [only] => only.expect(),
+            [only] => only.preconnect(),
             _ => None,
         }
     }
