@@ -174,7 +174,7 @@ impl Reader {
             match value.into_inner() {
                 DeValue::Table(entries) => table.entries = entries,
                 other => {
-                    self.wrong_type(&location, &other, &format!("a table [{name}] is allowed"))
+                    self.wrong_type(&location, &other, &format!("a table [{name}] is allowed"));
                 }
             }
         }

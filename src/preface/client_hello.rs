@@ -26,7 +26,7 @@ pub enum Look {
     /// The beginning of a hello. Never the answer to [`CLIENT_HELLO_BYTES_MAX`] bytes or more.
     NeedMore,
     /// Nothing that begins with a handshake record of TLS; a hello in SSL 2.0's format is such a
-    /// thing, too. ValidRequest by the first two bytes.
+    /// thing, too. Decided by the first two bytes.
     NotTls,
     /// The whole hello has come, perhaps with bytes behind it.
     Hello(ClientHello),

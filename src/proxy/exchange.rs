@@ -44,7 +44,7 @@ struct Unserved {
 }
 
 impl Session {
-    /// Takes the request whose head stands at `span` of the read_buffer through its life.
+    /// Takes the request whose head stands at `span` of the read buffer through its life.
     ///
     /// No `async fn`, because that would keep its arguments as long as the exchange lasts.
     pub(super) fn serve(&mut self, span: HeadSpan) -> impl Future<Output = Next> {
