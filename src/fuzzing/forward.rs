@@ -3,10 +3,10 @@
 use super::arrival::arrivals;
 use super::heads::{naive_limits, rewrite};
 use super::model::{self, routes};
-use super::naive::{self, ResponseKind};
+use super::naive::{self, Verdict};
 use super::oracle;
 use crate::config::Limits;
-use crate::gateway::exchange::{Exchange, ResponseKind as Decision};
+use crate::gateway::exchange::{Exchange, ResponseKind};
 use crate::gateway::request::{Request, validate};
 use crate::gateway::rewrite::reference::{Site, View};
 use crate::gateway::rewrite::{NewTarget, put_final_head, put_interim_head, put_request_head};
@@ -84,13 +84,13 @@ fn request(data: &[u8]) {
 const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
 
 /// The whole body, if nothing is wrong with its trailers either.
-pub(super) fn complete(body: &ResponseKind<naive::Body>) -> Option<&naive::Body> {
+pub(super) fn complete(body: &Verdict<naive::Body>) -> Option<&naive::Body> {
     match body {
-        ResponseKind::Whole(body) => {
+        Verdict::Whole(body) => {
             let section = body.trailers.as_deref();
             section.is_none_or(|it| naive::trailers(it).is_some()).then_some(body)
         }
-        ResponseKind::Bad | ResponseKind::Partial => None,
+        Verdict::Bad | Verdict::Partial => None,
     }
 }
 
@@ -135,15 +135,15 @@ fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
     let length = naive::response_length(&meant, method == "HEAD");
     let mut out = BytesMut::new();
     let response = match exchange.response_head(&head, false) {
-        Ok(Decision::Final(response)) => response,
-        Ok(Decision::Interim | Decision::DropInterim) => {
+        Ok(ResponseKind::Final(response)) => response,
+        Ok(ResponseKind::Interim | ResponseKind::DropInterim) => {
             put_interim_head(&mut out, &head, view);
             let sent = naive::response_head(&out, ANY).whole().expect("a head");
             assert_eq!(naive::announced(&sent), Ok(None));
             check_lines(&sent, &meant, view);
             return;
         }
-        Ok(Decision::Switch) => panic!("nobody offered to switch"),
+        Ok(ResponseKind::Switch) => panic!("nobody offered to switch"),
         Err(_) => {
             let refused = length.is_err() || head.status == 101;
             return assert!(refused || meant.list("connection").len() > 16);

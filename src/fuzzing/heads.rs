@@ -1,7 +1,7 @@
 //! Heads and chunked bodies, against the naive reading and in every arrival.
 
 use super::arrival::arrivals;
-use super::naive::{self, ResponseKind};
+use super::naive::{self, Verdict};
 use super::oracle;
 use crate::gateway::request::validate;
 use crate::gateway::rewrite::put_trailers;
@@ -38,8 +38,8 @@ pub fn request_head(data: &[u8]) {
         let Some(span) = same_end(&found, &naive) else { continue };
         let head = &data[span.start..span.end];
         let parsed = RequestHead::parse(head, &limits);
-        let (Ok(parsed), ResponseKind::Whole(naive)) = (&parsed, &naive) else {
-            assert!(parsed.is_err() && naive == ResponseKind::Bad, "{parsed:?} {naive:?}");
+        let (Ok(parsed), Verdict::Whole(naive)) = (&parsed, &naive) else {
+            assert!(parsed.is_err() && naive == Verdict::Bad, "{parsed:?} {naive:?}");
             continue;
         };
         assert_eq!((parsed.method, parsed.target), (naive.method(), naive.target()));
@@ -68,8 +68,8 @@ pub fn response_head(data: &[u8]) {
         let Some(span) = same_end(&found, &naive) else { continue };
         let head = &data[span.start..span.end];
         let parsed = ResponseHead::parse(head, &limits);
-        let (Ok(parsed), ResponseKind::Whole(naive)) = (&parsed, &naive) else {
-            assert!(parsed.is_err() && naive == ResponseKind::Bad, "{parsed:?} {naive:?}");
+        let (Ok(parsed), Verdict::Whole(naive)) = (&parsed, &naive) else {
+            assert!(parsed.is_err() && naive == Verdict::Bad, "{parsed:?} {naive:?}");
             continue;
         };
         assert_eq!((parsed.status, parsed.reason), (naive.status(), naive.reason()));
@@ -116,10 +116,10 @@ fn find(
 }
 
 /// The head's place, if one was found; what was not found is no head to the naive reading either.
-fn same_end(found: &Found, naive: &ResponseKind<naive::Head>) -> Option<HeadSpan> {
+fn same_end(found: &Found, naive: &Verdict<naive::Head>) -> Option<HeadSpan> {
     match (found, naive) {
-        (Ok(None), naive) => assert_eq!(*naive, ResponseKind::Partial),
-        (Err(_), naive) => assert_eq!(*naive, ResponseKind::Bad),
+        (Ok(None), naive) => assert_eq!(*naive, Verdict::Partial),
+        (Err(_), naive) => assert_eq!(*naive, Verdict::Bad),
         (Ok(Some(span)), naive) => {
             assert_eq!(naive.clone().whole().map(|head| head.end), Some(span.end));
         }
@@ -146,8 +146,8 @@ pub fn chunked(data: &[u8]) {
     for positions in arrivals(data) {
         let decoded = decode(data, &positions);
         match (&decoded, &naive) {
-            (Ok(None), ResponseKind::Partial) | (Err(_), ResponseKind::Bad) => {}
-            (Ok(Some(body)), ResponseKind::Whole(naive)) => assert_eq!(body, naive),
+            (Ok(None), Verdict::Partial) | (Err(_), Verdict::Bad) => {}
+            (Ok(Some(body)), Verdict::Whole(naive)) => assert_eq!(body, naive),
             _ => panic!("{decoded:?} {naive:?}"),
         }
         let chunked = BodyLength::Chunked;
@@ -158,7 +158,7 @@ pub fn chunked(data: &[u8]) {
     }
     check_trailers(data);
     assert!(ChunkHeader::new(0).as_bytes().is_empty(), "no content ends no body");
-    if let ResponseKind::Whole(naive::Body { trailers: Some(section), .. }) = &naive {
+    if let Verdict::Whole(naive::Body { trailers: Some(section), .. }) = &naive {
         check_trailers(section);
     }
 }
@@ -234,15 +234,15 @@ pub(super) fn rewrite(
     out
 }
 
-fn check_rewritten(bytes: &[u8], naive: &ResponseKind<naive::Body>) {
+fn check_rewritten(bytes: &[u8], naive: &Verdict<naive::Body>) {
     const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let read = oracle::server_reads(&[HEAD, bytes].concat());
     let whole = match naive {
-        ResponseKind::Whole(body) => {
+        Verdict::Whole(body) => {
             let section = body.trailers.as_deref();
             section.is_none_or(|it| naive::trailers(it).is_some()).then_some(&body.content)
         }
-        ResponseKind::Bad | ResponseKind::Partial => None,
+        Verdict::Bad | Verdict::Partial => None,
     };
     match whole {
         Some(content) => {

@@ -10,7 +10,7 @@ use crate::limits::{TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
 /// What the beginning of some bytes is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ResponseKind<T> {
+pub(super) enum Verdict<T> {
     /// Nothing that could follow would make it right.
     Bad,
     /// Right so far.
@@ -19,7 +19,7 @@ pub(super) enum ResponseKind<T> {
     Whole(T),
 }
 
-impl<T> ResponseKind<T> {
+impl<T> Verdict<T> {
     /// What is complete.
     pub(super) fn whole(self) -> Option<T> {
         match self {
@@ -98,29 +98,29 @@ pub(super) struct Limits {
 }
 
 /// The head of a request: up to four empty lines, a request line, fields.
-pub(super) fn request_head(input: &[u8], limits: Limits) -> ResponseKind<Head> {
+pub(super) fn request_head(input: &[u8], limits: Limits) -> Verdict<Head> {
     let mut start = 0;
     while input[start..].starts_with(b"\r\n") && start < 8 {
         start += 2;
     }
     match input[start..] {
-        [] => return ResponseKind::Partial,
-        [b'\r'] if start < 8 => return ResponseKind::Partial,
-        [first, ..] if !is_tchar(first) => return ResponseKind::Bad,
+        [] => return Verdict::Partial,
+        [b'\r'] if start < 8 => return Verdict::Partial,
+        [first, ..] if !is_tchar(first) => return Verdict::Bad,
         _ => {}
     }
     let input = &input[start..];
     match head(input, limits) {
-        ResponseKind::Whole(head) if is_request_line(&head.start_line) => {
-            ResponseKind::Whole(Head { end: start + head.end, ..head })
+        Verdict::Whole(head) if is_request_line(&head.start_line) => {
+            Verdict::Whole(Head { end: start + head.end, ..head })
         }
-        ResponseKind::Partial
+        Verdict::Partial
             if may_begin(input, is_request_line, |it| it.is_ascii_graphic())
                 && may_go_on(input, limits) =>
         {
-            ResponseKind::Partial
+            Verdict::Partial
         }
-        ResponseKind::Whole(_) | ResponseKind::Partial | ResponseKind::Bad => ResponseKind::Bad,
+        Verdict::Whole(_) | Verdict::Partial | Verdict::Bad => Verdict::Bad,
     }
 }
 
@@ -144,19 +144,19 @@ fn may_go_on(input: &[u8], limits: Limits) -> bool {
 }
 
 /// The head of a response.
-pub(super) fn response_head(input: &[u8], limits: Limits) -> ResponseKind<Head> {
+pub(super) fn response_head(input: &[u8], limits: Limits) -> Verdict<Head> {
     match input {
-        [] => return ResponseKind::Partial,
+        [] => return Verdict::Partial,
         [b'H', ..] => {}
-        _ => return ResponseKind::Bad,
+        _ => return Verdict::Bad,
     }
     match head(input, limits) {
-        ResponseKind::Whole(head) if !is_status_line(&head.start_line) => ResponseKind::Bad,
-        ResponseKind::Partial
+        Verdict::Whole(head) if !is_status_line(&head.start_line) => Verdict::Bad,
+        Verdict::Partial
             if !may_begin(input, is_status_line, |it| is_field_byte(*it))
                 || !may_go_on(input, limits) =>
         {
-            ResponseKind::Bad
+            Verdict::Bad
         }
         verdict => verdict,
     }
@@ -184,16 +184,16 @@ fn is_status_line(line: &[u8]) -> bool {
     is_status && reason_follows && reason.iter().copied().all(is_field_byte)
 }
 
-fn head(input: &[u8], limits: Limits) -> ResponseKind<Head> {
+fn head(input: &[u8], limits: Limits) -> Verdict<Head> {
     let (lines, end) = match section(input, limits.bytes) {
-        ResponseKind::Whole(found) => found,
-        ResponseKind::Partial => return ResponseKind::Partial,
-        ResponseKind::Bad => return ResponseKind::Bad,
+        Verdict::Whole(found) => found,
+        Verdict::Partial => return Verdict::Partial,
+        Verdict::Bad => return Verdict::Bad,
     };
-    let Some((start_line, lines)) = lines.split_first() else { return ResponseKind::Bad };
+    let Some((start_line, lines)) = lines.split_first() else { return Verdict::Bad };
     match fields(lines).filter(|it| it.len() <= limits.fields) {
-        Some(fields) => ResponseKind::Whole(Head { start_line: start_line.to_vec(), fields, end }),
-        None => ResponseKind::Bad,
+        Some(fields) => Verdict::Whole(Head { start_line: start_line.to_vec(), fields, end }),
+        None => Verdict::Bad,
     }
 }
 
@@ -204,7 +204,7 @@ pub(super) fn trailers(input: &[u8]) -> Option<Vec<Field>> {
 }
 
 /// Lines up to an empty one, within the first `limit` bytes, and the position behind that.
-fn section(input: &[u8], limit: usize) -> ResponseKind<(Vec<&[u8]>, usize)> {
+fn section(input: &[u8], limit: usize) -> Verdict<(Vec<&[u8]>, usize)> {
     let window = &input[..limit.min(input.len())];
     let (mut lines, mut start) = (Vec::new(), 0);
     loop {
@@ -212,13 +212,13 @@ fn section(input: &[u8], limit: usize) -> ResponseKind<(Vec<&[u8]>, usize)> {
         let Some(length) = window[start..].iter().position(is_mark) else { break };
         match &window[start + length..] {
             [b'\r'] => break,
-            [b'\r', b'\n', ..] if length == 0 => return ResponseKind::Whole((lines, start + 2)),
+            [b'\r', b'\n', ..] if length == 0 => return Verdict::Whole((lines, start + 2)),
             [b'\r', b'\n', ..] => lines.push(&window[start..start + length]),
-            _ => return ResponseKind::Bad,
+            _ => return Verdict::Bad,
         }
         start += length + 2;
     }
-    if window.len() < limit { ResponseKind::Partial } else { ResponseKind::Bad }
+    if window.len() < limit { Verdict::Partial } else { Verdict::Bad }
 }
 
 fn fields(lines: &[&[u8]]) -> Option<Vec<Field>> {
@@ -275,27 +275,27 @@ pub(super) struct Body {
 }
 
 /// The body at the front of `input`. `ended`: the connection ended in order behind it.
-pub(super) fn body(length: Length, input: &[u8], ended: bool) -> ResponseKind<Body> {
+pub(super) fn body(length: Length, input: &[u8], ended: bool) -> Verdict<Body> {
     let exact = |end: usize| Body { content: input[..end].to_vec(), trailers: None, end };
     match length {
-        Length::None => ResponseKind::Whole(Body::default()),
+        Length::None => Verdict::Whole(Body::default()),
         Length::Exact(octets) => match usize::try_from(octets) {
-            Ok(octets) if octets <= input.len() => ResponseKind::Whole(exact(octets)),
-            _ => ResponseKind::Partial,
+            Ok(octets) if octets <= input.len() => Verdict::Whole(exact(octets)),
+            _ => Verdict::Partial,
         },
-        Length::UntilClose if ended => ResponseKind::Whole(exact(input.len())),
-        Length::UntilClose => ResponseKind::Partial,
+        Length::UntilClose if ended => Verdict::Whole(exact(input.len())),
+        Length::UntilClose => Verdict::Partial,
         Length::Chunked => chunked(input),
     }
 }
 
 /// A chunked body at the front of `input`.
-pub(super) fn chunked(input: &[u8]) -> ResponseKind<Body> {
+pub(super) fn chunked(input: &[u8]) -> Verdict<Body> {
     let mut body = Body::default();
     match read_chunks(input, &mut body) {
-        ResponseKind::Whole(()) => ResponseKind::Whole(body),
-        ResponseKind::Partial => ResponseKind::Partial,
-        ResponseKind::Bad => ResponseKind::Bad,
+        Verdict::Whole(()) => Verdict::Whole(body),
+        Verdict::Partial => Verdict::Partial,
+        Verdict::Bad => Verdict::Bad,
     }
 }
 
@@ -306,13 +306,13 @@ pub(super) fn content_so_far(input: &[u8]) -> Vec<u8> {
     body.content
 }
 
-fn read_chunks(input: &[u8], body: &mut Body) -> ResponseKind<()> {
+fn read_chunks(input: &[u8], body: &mut Body) -> Verdict<()> {
     loop {
         let rest = &input[body.end..];
         let (size, behind) = match size_line(rest) {
-            ResponseKind::Whole(found) => found,
-            ResponseKind::Partial => return ResponseKind::Partial,
-            ResponseKind::Bad => return ResponseKind::Bad,
+            Verdict::Whole(found) => found,
+            Verdict::Partial => return Verdict::Partial,
+            Verdict::Bad => return Verdict::Bad,
         };
         body.end += behind;
         if size == 0 {
@@ -323,19 +323,19 @@ fn read_chunks(input: &[u8], body: &mut Body) -> ResponseKind<()> {
         body.content.extend_from_slice(&rest[..size]);
         body.end += size;
         match &rest[size..] {
-            [] | [b'\r'] => return ResponseKind::Partial,
+            [] | [b'\r'] => return Verdict::Partial,
             [b'\r', b'\n', ..] => body.end += 2,
-            _ => return ResponseKind::Bad,
+            _ => return Verdict::Bad,
         }
     }
     match section(&input[body.end..], TRAILER_BYTES_MAX) {
-        ResponseKind::Bad => ResponseKind::Bad,
-        ResponseKind::Partial => ResponseKind::Partial,
-        ResponseKind::Whole((lines, length)) => {
+        Verdict::Bad => Verdict::Bad,
+        Verdict::Partial => Verdict::Partial,
+        Verdict::Whole((lines, length)) => {
             let end = body.end + length;
             body.trailers = (!lines.is_empty()).then(|| input[body.end..end].to_vec());
             body.end = end;
-            ResponseKind::Whole(())
+            Verdict::Whole(())
         }
     }
 }

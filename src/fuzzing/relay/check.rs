@@ -4,7 +4,7 @@ use super::reading::{ANY, Asked, Got, Said, asked, got, said};
 use super::script::{Act, Actor, have_crossing_words};
 use super::stage::{Record, Traffic};
 use crate::fuzzing::model;
-use crate::fuzzing::naive::{self, Head, Length, ResponseKind};
+use crate::fuzzing::naive::{self, Head, Length, Verdict};
 use crate::fuzzing::oracle;
 use crate::net::memory::End;
 
@@ -141,7 +141,7 @@ impl Scene<'_> {
             let is_head = asked.is_some_and(|it| it.is_head) && !is_late;
             let method = if is_head { "HEAD" } else { "GET" };
             let Some(answer) = said(&traffic.received, at, is_head, traffic.end, ANY) else {
-                assert_ne!(naive::response_head(rest, ANY), ResponseKind::Bad);
+                assert_ne!(naive::response_head(rest, ANY), Verdict::Bad);
                 assert_ne!(traffic.end, Some(End::Clean), "a response without its head");
                 assert!(oracle::client_reads(method, rest, false).is_none());
                 return;

@@ -4,7 +4,7 @@ use super::stage::{HEADS, Traffic};
 use crate::fuzzing::forward::complete;
 use crate::fuzzing::heads::naive_limits;
 use crate::fuzzing::model::{self, Forwarded};
-use crate::fuzzing::naive::{self, Body, Head, Length, ResponseKind};
+use crate::fuzzing::naive::{self, Body, Head, Length, Verdict};
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 use crate::net::memory::End;
 
@@ -57,9 +57,9 @@ pub(super) fn asked(sent: &[u8]) -> Vec<Asked> {
     let (mut asked, mut at) = (Vec::new(), 0);
     loop {
         let head = match naive::request_head(&sent[at..], naive_limits(HEADS)) {
-            ResponseKind::Partial if !begins_head(&sent[at..]) => return asked,
-            ResponseKind::Whole(head) => Some(head),
-            ResponseKind::Partial | ResponseKind::Bad => None,
+            Verdict::Partial if !begins_head(&sent[at..]) => return asked,
+            Verdict::Whole(head) => Some(head),
+            Verdict::Partial | Verdict::Bad => None,
         };
         let facts = head.as_ref().and_then(model::facts);
         let body_start = at + head.as_ref().map_or(0, |it| it.end);
@@ -121,7 +121,7 @@ pub(super) fn got(traffic: &Traffic) -> (Vec<Got>, usize) {
         let Some(head) = naive::request_head(bytes, ANY).whole() else { return (got, at) };
         let (length, facts) = model::facts(&head).expect("we forward what we understand");
         let body = naive::body(length, &bytes[head.end..], false);
-        assert_ne!(body, ResponseKind::Bad, "{:?}", naive::text(bytes));
+        assert_ne!(body, Verdict::Bad, "{:?}", naive::text(bytes));
         let body = body.whole();
         let len = body.as_ref().map_or(bytes.len(), |it| head.end + it.end);
         let said = answered.and_then(|from| {
