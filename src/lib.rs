@@ -23,6 +23,8 @@
 //!
 //! In tests and under a fuzzer there is `fuzzing` besides: what has to hold for any bytes.
 
+extern crate alloc;
+
 pub mod cli;
 pub mod clock;
 pub mod config;

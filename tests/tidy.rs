@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["limits", "timeouts"],
     &["h1", "preface"],
+    &["error"],
     &["gateway"],
-    &["error", "clock"],
+    &["clock"],
     &["net", "tls", "telemetry"],
     &["config", "cli"],
     &["upstream"],
@@ -23,8 +24,15 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// The sans-IO modules may not know about sockets, tasks, clocks, files or logs.
-const SANS_IO: &[&str] =
-    &["src/h1", "src/limits.rs", "src/timeouts.rs", "src/preface", "src/gateway"];
+const SANS_IO: &[&str] = &[
+    "src/limits.rs",
+    "src/timeouts.rs",
+    "src/h1",
+    "src/preface",
+    "src/error.rs",
+    "src/error",
+    "src/gateway",
+];
 const IO: &[&str] = &[
     "tokio",
     "rustls",

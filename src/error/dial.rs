@@ -3,8 +3,9 @@
 //! Boxed wherever it travels: it is rare, and everything beside it should stay small.
 
 use super::{Cause, ExchangeError};
-use std::net::SocketAddr;
-use std::time::Duration;
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+use core::time::Duration;
 
 /// What a dial was at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,7 +39,7 @@ impl OpeningError {
     }
 
     /// One word for the log.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Nothing => "gone",
             Self::NoProxyHeader => "no_proxy_header",

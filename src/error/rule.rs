@@ -1,8 +1,7 @@
 //! The rule that a malformed message broke, as the word of `reason` in the log. Fixed words:
 //! nothing of what the peer sent is among them.
 
-use crate::gateway::exchange::ResponseError;
-use crate::gateway::request::RequestError;
+use super::{RequestError, ResponseError};
 use crate::h1::chunked::ChunkError;
 use crate::h1::framing::FramingError;
 use crate::h1::head::HeadError;

@@ -6,13 +6,12 @@
 //!
 //! Not here: bytes of heads (`h1::head`, `gateway::rewrite`), bodies (`h1::body`), time.
 
+use crate::error::ResponseError;
 use crate::gateway::request::{Method, Request, persists};
 use crate::h1::body::BodyWriter;
 use crate::h1::field::FieldId;
-use crate::h1::framing::{
-    BodyLength, FramingError, ResponseTo, announces_body, response_body_length,
-};
-use crate::h1::head::{HeadError, ResponseHead, Version};
+use crate::h1::framing::{BodyLength, ResponseTo, announces_body, response_body_length};
+use crate::h1::head::{ResponseHead, Version};
 use crate::h1::token::{list_elements, parse_decimal};
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
@@ -80,34 +79,6 @@ pub struct FinalResponse {
     pub tell_keep_alive: bool,
     /// A 426: `Upgrade` says what the client should have asked for (RFC 9110, section 15.5.22).
     pub keep_upgrade: bool,
-}
-
-/// Why a response cannot be passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ResponseError {
-    /// The head is malformed or too large.
-    Head(HeadError),
-    /// The length of the body cannot be decided.
-    Framing(FramingError),
-    /// A 101 that nobody asked for, or to another protocol than was offered.
-    UnaskedSwitch,
-    /// More than [`INTERIM_RESPONSES_MAX`] interim responses.
-    TooManyInterim,
-    /// More connection options than [`CONNECTION_OPTIONS_MAX`].
-    TooManyConnectionOptions,
-}
-
-impl From<HeadError> for ResponseError {
-    fn from(error: HeadError) -> Self {
-        Self::Head(error)
-    }
-}
-
-impl From<FramingError> for ResponseError {
-    fn from(error: FramingError) -> Self {
-        Self::Framing(error)
-    }
 }
 
 /// What becomes of a connection after the exchange.

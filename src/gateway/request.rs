@@ -6,11 +6,12 @@
 //!
 //! Not here: which status a refusal gets (`error`), and what is forwarded (`gateway::rewrite`).
 
+use crate::error::RequestError;
 use crate::h1::authority::Authority;
 use crate::h1::field::{FieldId, FieldSection};
 use crate::h1::framing::{BodyLength, FramingError, request_body_length};
-use crate::h1::head::{HeadError, RequestHead, Version};
-use crate::h1::target::{RequestTarget, TargetError, split_query};
+use crate::h1::head::{RequestHead, Version};
+use crate::h1::target::{RequestTarget, split_query};
 use crate::h1::token::{list_elements, parse_decimal};
 use crate::limits::CONNECTION_OPTIONS_MAX;
 
@@ -71,51 +72,6 @@ pub struct ValidRequest<'b> {
     pub path: &'b [u8],
     /// The query with its `?`, or nothing.
     pub query: &'b [u8],
-}
-
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The head is malformed or too large.
-    Head(HeadError),
-    /// The request-target is malformed, or climbs out of its route.
-    Target(TargetError),
-    /// The length of the body cannot be decided.
-    Framing(FramingError),
-    /// No Host in an HTTP/1.1 request (RFC 9112, section 3.2).
-    MissingHost,
-    /// More than one Host line.
-    RepeatedHost,
-    /// Host is not `uri-host [":" port]`, or names nothing.
-    BadHost,
-    /// CONNECT or TRACE. The first makes an open proxy; the second sends the client's
-    /// credentials back to whoever made it ask.
-    MethodNotAllowed,
-    /// An expectation other than `100-continue` (RFC 9110, section 10.1.1).
-    UnknownExpectation,
-    /// More connection options than [`CONNECTION_OPTIONS_MAX`].
-    TooManyConnectionOptions,
-    /// Max-Forwards that is no number.
-    BadMaxForwards,
-}
-
-impl From<HeadError> for RequestError {
-    fn from(error: HeadError) -> Self {
-        Self::Head(error)
-    }
-}
-
-impl From<TargetError> for RequestError {
-    fn from(error: TargetError) -> Self {
-        Self::Target(error)
-    }
-}
-
-impl From<FramingError> for RequestError {
-    fn from(error: FramingError) -> Self {
-        Self::Framing(error)
-    }
 }
 
 impl Request {

@@ -6,7 +6,7 @@
 //! that does not repeat safely is repeated only when the upstream provably never saw the request.
 
 use crate::limits::IDLE_LIMIT_TOLD_WITHIN;
-use std::time::Duration;
+use core::time::Duration;
 
 /// What is known about a request that got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

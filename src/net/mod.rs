@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod buffer;
 pub mod date;
+mod fault;
 pub mod listen;
 pub mod memory;
 pub mod read_buffer;

@@ -1,8 +1,8 @@
 //! The way down: interim responses, the final response head, its body.
 
 use crate::clock::{Deadline, IdleClock};
-use crate::error::{Cause, ExchangeError, Fault};
-use crate::gateway::exchange::{Exchange, ResponseError, ResponseKind, may_tell_an_idle_limit};
+use crate::error::{Cause, ExchangeError, Fault, ResponseError};
+use crate::gateway::exchange::{Exchange, ResponseKind, may_tell_an_idle_limit};
 use crate::gateway::rewrite::reference::View;
 use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head};
 use crate::gateway::route::Route;
@@ -16,6 +16,7 @@ use crate::proxy::context::About;
 use crate::proxy::pump::Pumped;
 use crate::proxy::record::Recorder;
 use crate::timeouts::{Timeouts, Timer};
+use crate::tls::fault;
 use std::task::{Context, Poll};
 
 /// The state of the way down.
@@ -169,7 +170,7 @@ impl Download {
                     Ok(Poll::Ready(()))
                 }
                 Poll::Ready(Ok(Fill::End)) => Err(ExchangeError::upstream(Cause::ClosedEarly)),
-                Poll::Ready(Err(error)) => Err(ExchangeError::io(Fault::Upstream, &error)),
+                Poll::Ready(Err(error)) => Err(fault::of_io(Fault::Upstream, &error)),
             };
         };
         let head = ResponseHead::parse(&bytes[span.start..span.end], guide.head_limits)
@@ -254,7 +255,7 @@ impl Download {
             }
             Poll::Ready(Ok(Err(error))) => return Err(broken(error)),
             Poll::Ready(Err(error)) => {
-                return Err(ExchangeError::io(Fault::Upstream, &error));
+                return Err(fault::of_io(Fault::Upstream, &error));
             }
         }
         self.settle(guide);

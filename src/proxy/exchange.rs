@@ -1,6 +1,7 @@
 //! One exchange, from a whole request head to the fate of both connections.
 
-use crate::error::{Answer, Cause, DialFailure, ExchangeError, Fault};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault, IoFault};
+use crate::gateway::answer::Answer;
 use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::request::{Method, Request};
 use crate::gateway::retry::{Acknowledged, Ended, TimedOut, Unanswered};
@@ -19,7 +20,6 @@ use crate::proxy::upload::Upload;
 use crate::telemetry::Outcome;
 use crate::upstream::pool::UpstreamConnection;
 use std::future::poll_fn;
-use std::io::ErrorKind;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Waker};
@@ -324,7 +324,7 @@ impl Attempt {
     /// taking a byte, as those do of which a router on the way knows nothing any more.
     fn died_without_a_word(&self, failure: &PumpError) -> bool {
         let is_dead = match failure.error.cause {
-            Cause::Io(kind) => kind != ErrorKind::UnexpectedEof,
+            Cause::Io(fault) => fault != IoFault::Truncated,
             Cause::Timeout(_) => self.acknowledged() == Acknowledged::Nothing,
             _ => false,
         };
@@ -347,9 +347,7 @@ impl Attempt {
     /// What to send again, if the request may be repeated.
     fn repeatable_bytes(&mut self, failure: &PumpError, request: &Request) -> Option<Buffer> {
         let ended = match (failure.error.fault, failure.error.cause) {
-            (Fault::Upstream, Cause::ClosedEarly | Cause::Io(ErrorKind::UnexpectedEof)) => {
-                Ended::Clean
-            }
+            (Fault::Upstream, Cause::ClosedEarly | Cause::Io(IoFault::Truncated)) => Ended::Clean,
             (Fault::Upstream, Cause::Io(_) | Cause::Tls(_)) => Ended::Failed,
             _ => return None,
         };

@@ -57,7 +57,9 @@ pub async fn read_proxy_header(
             Ok(None) => {}
             // A reset in the place of an end, which some health checks prefer.
             Err(Halt::Io(_)) if seen == 0 => return Err(refused(OpeningError::Nothing)),
-            Err(Halt::Io(error)) => return Err(ExchangeError::client(Cause::Io(error.kind()))),
+            Err(Halt::Io(error)) => {
+                return Err(ExchangeError::client(Cause::Io(error.kind().into())));
+            }
             Err(Halt::Expired(timer)) => return Err(ExchangeError::expired(timer)),
         }
     };
@@ -129,7 +131,7 @@ pub(super) async fn greeting(
             Ok(Ok(Look::NeedMore)) if seen == 0 => ExchangeError::client(Cause::Gone),
             Ok(Ok(Look::NeedMore)) => refused(OpeningError::HelloCut),
             Ok(Err(error)) => refused(OpeningError::Hello(error)),
-            Err(Halt::Io(error)) => ExchangeError::client(Cause::Io(error.kind())),
+            Err(Halt::Io(error)) => ExchangeError::client(Cause::Io(error.kind().into())),
             Err(Halt::Expired(_)) if seen == 0 && patience.is_some() => {
                 return Ok(Greeting::Silence);
             }

@@ -1,8 +1,8 @@
 //! Everything that can be decided about a request before an upstream is involved.
 
-use crate::error::{Cause, ExchangeError};
+use crate::error::{Cause, ExchangeError, RequestError};
 use crate::gateway::exchange::Exchange;
-use crate::gateway::request::{Request, RequestError, ValidRequest, validate};
+use crate::gateway::request::{Request, ValidRequest, validate};
 use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::gateway::route::Route;
 use crate::h1::head::{RequestHead, has_origin_line, is_of_head_request};

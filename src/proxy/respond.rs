@@ -1,7 +1,8 @@
 //! Our own answers, and the slow end of a connection that has just had its last one.
 
 use crate::clock::{Deadline, Halt};
-use crate::error::{Answer, Cause, ExchangeError, Fault};
+use crate::error::{Cause, ExchangeError, Fault};
+use crate::gateway::answer::Answer;
 use crate::h1::encode::{OwnResponse, put_own_response};
 use crate::limits::LINGER_MAX;
 use crate::net::buffer::with_scratch;

@@ -12,6 +12,7 @@ use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
 use crate::proxy::respond::ResponseOptions;
 use crate::timeouts::Timer;
+use crate::tls::fault;
 use crate::upstream::Preconnect;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -159,7 +160,7 @@ impl Session {
             match self.alarm.bound(deadline, step).await {
                 Ok(Fill::Bytes) => {}
                 Ok(Fill::End) => return Err(ExchangeError::client(Cause::ClosedEarly)),
-                Err(halt) => return Err(ExchangeError::halted(Fault::Client, &halt)),
+                Err(halt) => return Err(fault::halted(Fault::Client, &halt)),
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::opening::OpeningError;
-use crate::error::{Cause, DialFailure, ExchangeError, Fault, TlsFault};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault};
 use crate::gateway::route::ForwardTarget;
 use crate::limits::{DEPARTURE_LOOK, SILENCE_MAX};
 use crate::net::buffer::with_scratch;
@@ -20,6 +20,7 @@ use crate::proxy::tunnel::tunnel;
 use crate::telemetry::{ConnectionEnd, ConnectionRecord, Detail};
 use crate::timeouts::Timer;
 use crate::tls::credentials::Alpn;
+use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -320,7 +321,7 @@ fn alert(error: &ExchangeError) -> Option<Alert> {
 
 fn no_handshake(halt: &Halt) -> ExchangeError {
     match halt {
-        Halt::Io(error) => refused(OpeningError::Handshake(TlsFault::of(error))),
+        Halt::Io(error) => refused(OpeningError::Handshake(fault::of(error))),
         Halt::Expired(timer) => ExchangeError::expired(*timer),
     }
 }

@@ -9,7 +9,7 @@
 //! is on either side, and where there is no pipe.
 
 use crate::clock::{Alarm, IdleClock};
-use crate::error::{Cause, ExchangeError, Fault};
+use crate::error::{Cause, ExchangeError, Fault, IoFault};
 use crate::limits::DEPARTURE_LOOK;
 use crate::net::read_buffer::Fill;
 use crate::net::splice::{Splice, Spliced};
@@ -20,9 +20,10 @@ use crate::proxy::delivery::Delivery;
 use crate::proxy::respond::patience;
 use crate::proxy::vanished::Unheard;
 use crate::timeouts::{Timeouts, Timer};
+use crate::tls::fault;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::task::{Context, Poll, ready};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
@@ -161,7 +162,7 @@ impl Ways {
             self.unheard.begin();
         }
         if let Some(fault) = self.unheard.vanished(client, upstream) {
-            return Poll::Ready(Err(ExchangeError::io(fault, &ErrorKind::TimedOut.into())));
+            return Poll::Ready(Err(ExchangeError { fault, cause: Cause::Io(IoFault::TimedOut) }));
         }
         let is_half_open = up.is_ready() != down.is_ready();
         if !(self.up.is_blocked || self.down.is_blocked || is_half_open) {
@@ -176,8 +177,8 @@ impl Ways {
             *next_look = now + DEPARTURE_LOOK;
             for (fault, side) in [(Fault::Client, client), (Fault::Upstream, upstream)] {
                 if side.transport.is_broken() {
-                    let reset = ErrorKind::ConnectionReset.into();
-                    return Poll::Ready(Err(ExchangeError::io(fault, &reset)));
+                    let cause = Cause::Io(IoFault::Failed);
+                    return Poll::Ready(Err(ExchangeError { fault, cause }));
                 }
             }
         }
@@ -198,7 +199,7 @@ impl Leaving {
         let mut patience = patience(timeouts);
         // Who takes nothing for longer has failed as well.
         patience.gap = patience.gap.min(timeouts.tunnel);
-        let has_vanished = error.cause == Cause::Io(ErrorKind::TimedOut);
+        let has_vanished = error.cause == Cause::Io(IoFault::TimedOut);
         let last = |sender: Fault, to: &Connection| LastBytes {
             // To one that has vanished nothing arrives.
             delivery: (error.fault == sender || !has_vanished)
@@ -316,9 +317,7 @@ impl Way {
             self.is_blocked = room.is_pending();
             match room {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(drained) => {
-                    drained.map_err(|it| ExchangeError::io(self.receiver(), &it))?;
-                }
+                Poll::Ready(drained) => drained.map_err(|it| fault::of_io(self.receiver(), &it))?,
             }
             match self.state {
                 WayState::Ended => return Ok(Poll::Ready(())),
@@ -330,7 +329,7 @@ impl Way {
                 WayState::Open => match self.poll_read(cx, from, to) {
                     Poll::Pending => return Ok(Poll::Pending),
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Err(ExchangeError::io(self.sender, &error)),
+                    Poll::Ready(Err(error)) => return Err(fault::of_io(self.sender, &error)),
                 },
             }
         }
@@ -402,6 +401,7 @@ impl Way {
 mod tests {
     use super::*;
     use crate::net::memory::MemoryStream;
+    use std::io::ErrorKind;
 
     #[tokio::test]
     async fn of_a_tunnel_whose_peer_has_vanished_only_the_other_one_is_waited_for() {
@@ -409,8 +409,8 @@ mod tests {
         let (client, upstream) =
             (&mut Connection::new(near.into()), &mut Connection::new(far.into()));
         let ends = Ends { client, upstream, are_over: false };
-        let waits = |fault, kind: ErrorKind| {
-            let error = ExchangeError::io(fault, &kind.into());
+        let waits = |peer, kind: ErrorKind| {
+            let error = fault::of_io(peer, &kind.into());
             let leaving = Leaving::begin(error, &ends, &Timeouts::default());
             [&leaving.up, &leaving.down].map(|last| last.delivery.is_some())
         };

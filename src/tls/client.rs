@@ -3,6 +3,7 @@
 use crate::error::TlsFault;
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
+use crate::tls::fault;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -21,6 +22,6 @@ pub async fn connect(
     let connector = TlsConnector::from(Arc::clone(config));
     match connector.connect(name.clone(), MeteredTcp::new(tcp)).await {
         Ok(tls) => Ok(tls.into()),
-        Err(error) => Err(TlsFault::of(&error)),
+        Err(error) => Err(fault::of(&error)),
     }
 }

@@ -6,6 +6,7 @@
 use super::pem::PemError;
 use super::x509::Der;
 use crate::error::TlsFault;
+use crate::tls::fault;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -211,7 +212,7 @@ impl fmt::Display for CertificateFault {
 
 impl From<rustls::Error> for CredentialError {
     fn from(error: rustls::Error) -> Self {
-        Self::Tls(TlsFault::of_rustls(&error))
+        Self::Tls(fault::of_rustls(&error))
     }
 }
 

@@ -11,6 +11,7 @@ use super::offer::Noting;
 use super::own::Own;
 use super::verifier::verifier;
 use crate::error::TlsFault;
+use crate::tls::fault;
 use std::sync::{Arc, LazyLock};
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::CryptoProvider;
@@ -49,7 +50,7 @@ pub fn server_config(own: &Own, alpn: Alpn) -> Result<Arc<ServerConfig>, Credent
         .with_no_client_auth()
         .with_single_cert(own.chain.clone(), own.key.clone_key())
         .map_err(|error| {
-            let fault = CertificateFault::Refused(TlsFault::of_rustls(&error));
+            let fault = CertificateFault::Refused(fault::of_rustls(&error));
             CredentialError::BadCertificate(own.file.clone(), own.line, fault)
         })?;
     config.alpn_protocols = match alpn {
@@ -124,7 +125,7 @@ fn roots_of(chain: &Chain) -> Result<RootCertStore, CredentialError> {
     let mut roots = RootCertStore::empty();
     for (line, certificate) in &chain.certificates {
         roots.add(certificate.clone()).map_err(|error| {
-            let fault = CertificateFault::Refused(TlsFault::of_rustls(&error));
+            let fault = CertificateFault::Refused(fault::of_rustls(&error));
             CredentialError::BadCertificate(chain.file.clone(), *line, fault)
         })?;
     }

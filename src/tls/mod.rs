@@ -8,6 +8,7 @@ pub mod client;
 pub mod contents;
 pub mod credential_error;
 pub mod credentials;
+pub mod fault;
 mod offer;
 pub mod own;
 pub mod pem;

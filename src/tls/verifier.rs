@@ -118,8 +118,8 @@ fn verify_own(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::TlsFault;
     use crate::tls::credentials::PROVIDER;
+    use crate::tls::fault;
     use crate::tls::pem::{Content, blocks};
     use std::time::Duration;
 
@@ -143,7 +143,7 @@ mod tests {
         let name = ServerName::try_from(name).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let verified = verifier.verify_server_cert(&shown, &[], &name, &[], now);
-        verified.map(|_| ()).map_err(|error| TlsFault::of_rustls(&error).reason())
+        verified.map(|_| ()).map_err(|error| fault::of_rustls(&error).reason())
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         let at = |now| {
             let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
             let error = verify_own(&own, &name, now).err();
-            error.map(|error| TlsFault::of_rustls(&error).reason())
+            error.map(|error| fault::of_rustls(&error).reason())
         };
         // From 2020-01-01 to 2021-01-01.
         assert_eq!(at(1_577_836_799), Some("not_yet_valid"));

@@ -12,14 +12,13 @@ pub mod pool;
 pub mod resolver;
 pub mod standing;
 
-use crate::error::{Cause, DialFailure, ExchangeError, Fault};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault, IoFault};
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::net::transport::Transport;
 use crate::upstream::pool::{Checked, Pool, UpstreamConnection};
 use crate::upstream::standing::{Standing, Unasked};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -350,7 +349,7 @@ impl Drop for AttemptGuard {
         self.shared.attempts.set(self.shared.attempts.get() - 1);
         if panicking() {
             // Whoever waits for this attempt would wait for ever.
-            let cause = Cause::Io(ErrorKind::Other);
+            let cause = Cause::Io(IoFault::Failed);
             let error = ExchangeError { fault: Fault::Internal, cause };
             self.shared.fail(error.into(), self.begun);
         }

@@ -8,12 +8,13 @@
 //!
 //! Nothing here is touched by an exchange that finds its connection in the pool.
 
-use crate::error::{Cause, DialFailure, ExchangeError, Fault, Step};
+use crate::error::{Cause, DialFailure, Fault, Step};
 use crate::limits::{
     TROUBLE_CHANGES_TOLD_EVERY, TROUBLE_TOLD_EVERY, UNASKED_FORGIVEN_AFTER, UNASKED_MAX,
     UNASKED_PAUSE_MAX, UNASKED_PAUSE_MIN,
 };
 use crate::telemetry::unreachable_upstream;
+use crate::tls::fault;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,7 +84,7 @@ impl Ending {
 
     /// By a reset, an alert, or what else makes a read fail.
     pub(super) fn failed(error: &io::Error) -> Self {
-        let failure = ExchangeError::io(Fault::Upstream, error);
+        let failure = fault::of_io(Fault::Upstream, error);
         match (failure.cause, error.kind()) {
             (Cause::Tls(_), _) => Self { cause: failure.name(), reason: failure.reason() },
             (_, ErrorKind::ConnectionReset) => Self { cause: "reset", reason: None },
@@ -370,13 +371,13 @@ impl Drop for Unasked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{LookupFault, SocketError};
+    use crate::error::{ExchangeError, LookupFault, SocketError};
     use crate::telemetry::{LogFormat, logged};
     use tokio::runtime::Builder;
     use tokio::time::sleep;
     use tracing::Level;
 
-    const REFUSED: Cause = Cause::Unreachable(SocketError::REFUSED);
+    const REFUSED: Cause = Cause::Unreachable(SocketError::ConnectionRefused);
 
     /// What a test on virtual time logs: level, message and cause of each line.
     fn log_of(test: impl AsyncFnOnce(&Standing)) -> Vec<String> {

@@ -18,7 +18,8 @@ use tokio::time::sleep;
 use tracing::Level;
 
 const DIAL_TIME: Duration = Duration::from_millis(100);
-const REFUSED: ExchangeError = ExchangeError::upstream(Cause::Unreachable(SocketError::REFUSED));
+const REFUSED: ExchangeError =
+    ExchangeError::upstream(Cause::Unreachable(SocketError::ConnectionRefused));
 
 /// An upstream in memory: dials take [`DIAL_TIME`], and fail while it is down.
 #[derive(Clone, Default)]

@@ -8,7 +8,7 @@ use crate::clock::{Alarm, Deadline};
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::config::value::Mode;
 use crate::error::opening::OpeningError;
-use crate::error::{Cause, ExchangeError, TlsFault};
+use crate::error::{Cause, ExchangeError};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_CUT_MAX, DRAIN_MAX, REFUSALS_MAX};
 use crate::net::admission::{Admission, LimitReached, Permit};
 use crate::net::tcp::PlainHttp;
@@ -20,6 +20,7 @@ use crate::proxy::{Client, Context, Session};
 use crate::telemetry::{handshake_failed, write_gathered_lines};
 use crate::timeouts::Timer;
 use crate::tls::credentials::Alpn;
+use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
 use crate::upstream::commons::Commons;
 use crate::upstream::dial::NetworkDialer;
@@ -359,7 +360,7 @@ async fn secure(
     let error = match timeout_at(deadline.at, handshake).await {
         Ok(Ok(greeted)) => return Some(greeted),
         Ok(Err(error)) => {
-            let fault = OpeningError::Handshake(TlsFault::of(&error));
+            let fault = OpeningError::Handshake(fault::of(&error));
             ExchangeError::client(Cause::Opening(fault))
         }
         Err(_elapsed) => ExchangeError::expired(deadline.timer),

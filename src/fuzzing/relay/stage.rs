@@ -134,7 +134,7 @@ impl Dial for Dialer {
         let network = Rc::clone(&self.0);
         Box::pin(async move {
             if network.fails.get() {
-                let refused = Cause::Unreachable(SocketError::REFUSED);
+                let refused = Cause::Unreachable(SocketError::ConnectionRefused);
                 return Err(ExchangeError::upstream(refused).into());
             }
             let (near, far) = network.pair();

@@ -170,7 +170,7 @@ fn a_request_without_a_route_keeps_the_connection_when_its_body_is_here() {
 #[test]
 fn a_dial_that_fails_is_answered_and_the_next_one_may_work() {
     let log = run(async |bench| {
-        let refused = Cause::Unreachable(SocketError::REFUSED);
+        let refused = Cause::Unreachable(SocketError::ConnectionRefused);
         bench.dials_are(ResponseOptions::Fail(ExchangeError::upstream(refused)));
         let mut client = bench.client();
         client.send(GET).await;

@@ -110,7 +110,7 @@ async fn insist<T, F>(dial: impl Fn() -> F) -> Dialed<T>
 where
     F: Future<Output = Dialed<T>>,
 {
-    const REFUSED: Cause = Cause::Unreachable(SocketError::REFUSED);
+    const REFUSED: Cause = Cause::Unreachable(SocketError::ConnectionRefused);
     for pause in REFUSED_PAUSES {
         match dial().await {
             Err(failure) if failure.error.cause == REFUSED => sleep(pause).await,
@@ -187,9 +187,9 @@ where
 /// family says nothing, and a handshake that failed says more than a connection that did.
 fn weight(failure: &DialFailure) -> u8 {
     const NO_WAY: [SocketError; 3] = [
-        SocketError::new(Errno::NETUNREACH),
-        SocketError::new(Errno::ADDRNOTAVAIL),
-        SocketError::new(Errno::AFNOSUPPORT),
+        SocketError::NetworkUnreachable,
+        SocketError::AddressNotAvailable,
+        SocketError::FamilyNotSupported,
     ];
     match (failure.step, failure.error.cause) {
         (_, Cause::Unreachable(errno)) if NO_WAY.contains(&errno) => 0,
@@ -237,7 +237,7 @@ fn unreachable(error: &io::Error, address: SocketAddr) -> ExchangeError {
     // No port is left for this address (connect(2)). Of IPv6 it may also mean that we have none.
     let no_port = |errno| errno == Errno::ADDRNOTAVAIL && address.is_ipv4();
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
-    let error = SocketError::new(errno);
+    let error = SocketError::from(errno);
     if OURS.contains(&errno) || no_port(errno) {
         return ExchangeError { fault: Fault::Internal, cause: Cause::Exhausted(error) };
     }
@@ -272,7 +272,7 @@ mod tests {
     use std::time::Duration;
 
     const REFUSED: ExchangeError =
-        ExchangeError::upstream(Cause::Unreachable(SocketError::REFUSED));
+        ExchangeError::upstream(Cause::Unreachable(SocketError::ConnectionRefused));
 
     /// Races attempts that end after so many milliseconds; gives what won and when.
     async fn check(
@@ -334,7 +334,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_family_that_cannot_be_reached_from_here_does_not_hide_why_the_other_failed() {
-        let no_way = SocketError::new(Errno::NETUNREACH);
+        let no_way = SocketError::NetworkUnreachable;
         let no_way = ExchangeError::upstream(Cause::Unreachable(no_way));
         assert_eq!(check(&[(0, Err(no_way)), (5, Err(REFUSED))]).await, (Err(REFUSED), 5));
         assert_eq!(check(&[(0, Err(no_way)), (5, Err(no_way))]).await, (Err(no_way), 5));

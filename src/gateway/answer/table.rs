@@ -1,27 +1,11 @@
-//! What a client is told of an error: [`Answer`], and the table of all of them.
-//!
-//! Not here: which error gets which (`error`), and how an answer is written (`h1::encode`).
+//! The answers themselves: status, code and sentence for each kind of error.
 
-use crate::gateway::request::RequestError;
+use super::Answer;
+use crate::error::{RequestError, TlsFault};
 use crate::h1::framing::FramingError;
 use crate::h1::head::HeadError;
 use crate::h1::target::TargetError;
 use crate::timeouts::Timer;
-
-/// What the client is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// Its reason phrase.
-    pub reason: &'static str,
-    /// The word for programs, in the body and in the log.
-    pub code: &'static str,
-    /// The sentence for people. Names no internals.
-    pub message: &'static str,
-    /// Further field lines, each with its CRLF.
-    pub fields: &'static str,
-}
 
 pub(super) const NO_ROUTE: Answer = Answer {
     status: 404,
@@ -197,5 +181,48 @@ pub(super) fn timeout(timer: Timer) -> Option<Answer> {
         | Timer::Linger
         | Timer::ToClientRead
         | Timer::ToClientWrite => None,
+    }
+}
+
+/// The answer to a request whose upstream cannot be trusted, or not be understood.
+pub(super) fn tls_failure(fault: TlsFault) -> Answer {
+    match fault {
+        TlsFault::CertificateExpired => {
+            bad_gateway("upstream_certificate_expired", "The certificate of the upstream expired.")
+        }
+        TlsFault::CertificateNotYetValid => bad_gateway(
+            "upstream_certificate_not_yet_valid",
+            "The certificate of the upstream is not valid yet.",
+        ),
+        TlsFault::CertificateName => bad_gateway(
+            "upstream_certificate_wrong_name",
+            "The certificate of the upstream is for another name.",
+        ),
+        TlsFault::CertificateIssuer => bad_gateway(
+            "upstream_certificate_unknown_ca",
+            "The certificate of the upstream was issued by an unknown authority.",
+        ),
+        TlsFault::CertificateOfAuthority
+        | TlsFault::CertificatePurpose
+        | TlsFault::CertificateSignature
+        | TlsFault::CertificateUnsupported
+        | TlsFault::CertificateMalformed
+        | TlsFault::CertificateInvalid
+        | TlsFault::NoCertificate => bad_gateway(
+            "upstream_certificate_invalid",
+            "The certificate of the upstream is not usable.",
+        ),
+        TlsFault::NoCommonVersion
+        | TlsFault::NoCommonSuite
+        | TlsFault::NoCommonGroup
+        | TlsFault::NoCommonSignature
+        | TlsFault::NoCommonProtocol
+        | TlsFault::NotTls
+        | TlsFault::Misbehaved
+        | TlsFault::Alert(_)
+        | TlsFault::Silent
+        | TlsFault::Closed
+        | TlsFault::Socket(_)
+        | TlsFault::Other => bad_gateway("upstream_tls_failed", "TLS with the upstream failed."),
     }
 }

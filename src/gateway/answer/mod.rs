@@ -1,0 +1,191 @@
+//! What a client is told of an error: [`Answer`], and the table of all of them.
+//!
+//! Not here: how an answer is written (`h1::encode`).
+
+mod table;
+
+use crate::error::{Cause, ExchangeError, Fault};
+use crate::timeouts::Timer;
+use table::{
+    CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NO_ROUTE, bad_gateway, bad_request, refusal,
+    timeout, tls_failure, unavailable,
+};
+
+/// What the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Its reason phrase.
+    pub reason: &'static str,
+    /// The word for programs, in the body and in the log.
+    pub code: &'static str,
+    /// The sentence for people. Names no internals.
+    pub message: &'static str,
+    /// Further field lines, each with its CRLF.
+    pub fields: &'static str,
+}
+
+impl ExchangeError {
+    /// What to answer, or `None` when there is no one left to read an answer.
+    ///
+    /// The only place where an error becomes a status. Once a response head is on the wire the
+    /// status is spent, and the driver aborts the client's connection instead.
+    pub fn answer(&self) -> Option<Answer> {
+        let answer = match self.cause {
+            Cause::Request(error) => refusal(error),
+            Cause::NoRoute => NO_ROUTE,
+            Cause::PlainHttp => bad_request(
+                "plain_http_on_tls_port",
+                "This is plain HTTP on an HTTPS port: use https://.",
+            ),
+            Cause::Response(_) => MALFORMED_RESPONSE,
+            Cause::Chunk(_) | Cause::Trailers(_) => match self.fault {
+                Fault::Client => bad_request("malformed_body", "The request body is malformed."),
+                Fault::Upstream | Fault::Internal => MALFORMED_RESPONSE,
+            },
+            Cause::Gone | Cause::Opening(_) => return None,
+            Cause::ClosedEarly | Cause::Io(_) => match self.fault {
+                Fault::Client => return None,
+                Fault::Upstream => CLOSED_EARLY,
+                Fault::Internal => INTERNAL,
+            },
+            Cause::Timeout(timer) => return timeout(timer),
+            Cause::NameNotResolved(_) => bad_gateway(
+                "upstream_name_not_resolved",
+                "The name of the upstream could not be resolved.",
+            ),
+            Cause::Unreachable(_) => {
+                bad_gateway("upstream_unreachable", "The upstream accepts no connection.")
+            }
+            Cause::Tls(fault) => tls_failure(fault),
+            Cause::TooManyConnections => unavailable(
+                "too_many_connections",
+                "The relay serves as many connections as it may.",
+            ),
+            Cause::Exhausted(_) => {
+                unavailable("out_of_resources", "The relay is out of resources.")
+            }
+            Cause::Stopped => unavailable("stopped", "The relay was stopped."),
+        };
+        Some(answer)
+    }
+
+    /// One word for the log. Never anything that a peer sent.
+    pub fn name(&self) -> &'static str {
+        if let Some(answer) = self.answer() {
+            return answer.code;
+        }
+        match self.cause {
+            Cause::Gone => "gone",
+            Cause::Opening(error) => error.name(),
+            Cause::ClosedEarly => "closed_early",
+            Cause::Io(_) => "connection_failed",
+            Cause::Timeout(Timer::KeepAlive) => "keep_alive_timeout",
+            Cause::Timeout(Timer::Handshake) => "handshake_timeout",
+            Cause::Timeout(Timer::ToClientRead) => "response_body_timeout",
+            Cause::Timeout(Timer::ToClientWrite) => "slow_reader",
+            Cause::Timeout(Timer::Tunnel) => "tunnel_timeout",
+            Cause::Timeout(_) => "timeout",
+            Cause::Request(_)
+            | Cause::NoRoute
+            | Cause::PlainHttp
+            | Cause::Response(_)
+            | Cause::Chunk(_)
+            | Cause::Trailers(_)
+            | Cause::NameNotResolved(_)
+            | Cause::Unreachable(_)
+            | Cause::Tls(_)
+            | Cause::TooManyConnections
+            | Cause::Exhausted(_)
+            | Cause::Stopped => "answered",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{IoFault, RequestError, ResponseError, TlsFault};
+    use crate::h1::chunked::ChunkError;
+    use crate::h1::framing::FramingError;
+
+    fn status(error: ExchangeError) -> Option<u16> {
+        error.answer().map(|answer| answer.status)
+    }
+
+    #[test]
+    fn a_malformed_request_is_the_clients_and_a_malformed_response_the_upstreams() {
+        let chunk = Cause::Chunk(ChunkError::BareLf);
+        assert_eq!(status(ExchangeError::client(chunk)), Some(400));
+        assert_eq!(status(ExchangeError::upstream(chunk)), Some(502));
+        let framing = FramingError::UnknownTransferCoding;
+        let request = Cause::Request(RequestError::Framing(framing));
+        assert_eq!(status(ExchangeError::client(request)), Some(501));
+        let response = Cause::Response(ResponseError::Framing(framing));
+        assert_eq!(status(ExchangeError::upstream(response)), Some(502));
+    }
+
+    #[test]
+    fn a_client_that_left_gets_no_answer() {
+        assert_eq!(status(ExchangeError::client(Cause::Gone)), None);
+        assert_eq!(status(ExchangeError::client(Cause::Io(IoFault::Failed))), None);
+        assert_eq!(status(ExchangeError::upstream(Cause::Io(IoFault::Failed))), Some(502));
+    }
+
+    #[test]
+    fn each_limit_of_time_blames_the_one_it_waits_for() {
+        for (timer, want) in [
+            (Timer::RequestHead, Some(408)),
+            (Timer::ToUpstreamRead, Some(408)),
+            (Timer::Connect, Some(504)),
+            (Timer::UpstreamHandshake, Some(504)),
+            (Timer::ResponseHead, Some(504)),
+            (Timer::ToUpstreamWrite, Some(504)),
+            (Timer::KeepAlive, None),
+            (Timer::ToClientRead, None),
+            (Timer::ToClientWrite, None),
+        ] {
+            assert_eq!(status(ExchangeError::expired(timer)), want, "{timer:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_refused_says_why() {
+        let code = |fault| ExchangeError::upstream(Cause::Tls(fault)).name();
+        assert_eq!(code(TlsFault::CertificateExpired), "upstream_certificate_expired");
+        assert_eq!(code(TlsFault::CertificateName), "upstream_certificate_wrong_name");
+        assert_eq!(code(TlsFault::CertificateIssuer), "upstream_certificate_unknown_ca");
+    }
+
+    /// By the source, because nothing else knows all the words.
+    #[test]
+    fn the_manual_explains_every_code_and_cause() {
+        let sources = [
+            include_str!("mod.rs"),
+            include_str!("table.rs"),
+            include_str!("../../error.rs"),
+            include_str!("../../error/dial.rs"),
+            include_str!("../../error/lookup.rs"),
+            include_str!("../../error/opening.rs"),
+            include_str!("../../error/rule.rs"),
+            include_str!("../../error/socket.rs"),
+            include_str!("../../error/tls.rs"),
+        ];
+        // Their tests are not asked.
+        let production = sources.map(|it| it.split("#[cfg(test)]").next().unwrap()).concat();
+        let manual = include_str!("../../../docs/configuration.md");
+        // Never logged: a client that is idle has begun no exchange.
+        let silent = ["keep_alive_timeout"];
+        let is_word = |text: &&str| {
+            let letters = |it: u8| it == b'_' || it == b'=' || it.is_ascii_alphabetic();
+            let is_errno = text.len() > 2 && text.starts_with('E');
+            (text.contains('_') || is_errno) && text.bytes().all(letters)
+        };
+        let words: Vec<_> = production.split('"').skip(1).step_by(2).filter(is_word).collect();
+        assert!(words.len() > 30, "{words:?}");
+        for word in words.iter().filter(|word| !silent.contains(word)) {
+            assert!(manual.contains(&format!("`{word}`")), "{word}");
+        }
+    }
+}

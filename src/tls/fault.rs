@@ -1,0 +1,162 @@
+//! Errors of TLS streams and of rustls as faults of ours: [`TlsFault`].
+
+use crate::clock::Halt;
+use crate::error::{Cause, ExchangeError, Fault, TlsFault};
+use rustix::io::Errno;
+use std::io;
+use tokio_rustls::rustls::{self, CertificateError, InvalidMessage, PeerIncompatible};
+
+/// What a read or a write of `peer` failed with.
+pub fn of_io(peer: Fault, error: &io::Error) -> ExchangeError {
+    // With TLS 1.3 an upstream refuses a certificate of ours, or the lack of one, only after our
+    // handshake is done (RFC 8446, section 4.4.2.4).
+    let alert = alert_in(error).filter(|_| peer == Fault::Upstream);
+    ExchangeError { fault: peer, cause: alert.map_or(Cause::Io(error.kind().into()), Cause::Tls) }
+}
+
+/// A bounded step with `peer` that did not succeed.
+pub fn halted(peer: Fault, halt: &Halt) -> ExchangeError {
+    match halt {
+        Halt::Io(error) => of_io(peer, error),
+        Halt::Expired(timer) => ExchangeError::expired(*timer),
+    }
+}
+
+/// What an error of a TLS stream says: of a handshake, or of a read or a write.
+pub fn of(error: &io::Error) -> TlsFault {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(error) => of_rustls(error),
+        None => match (Errno::from_io_error(error), error.kind()) {
+            (Some(errno), _) => TlsFault::Socket(errno.into()),
+            // As `tls::server` has it.
+            (None, io::ErrorKind::NotConnected) => TlsFault::Silent,
+            (None, io::ErrorKind::UnexpectedEof) => TlsFault::Closed,
+            (None, _) => TlsFault::Other,
+        },
+    }
+}
+
+/// The alert that ended an established connection, if `error` says so.
+pub fn alert_in(error: &io::Error) -> Option<TlsFault> {
+    let cause = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(of_rustls(cause)).filter(|fault| matches!(fault, TlsFault::Alert(_)))
+}
+
+/// What an error of rustls says.
+pub fn of_rustls(error: &rustls::Error) -> TlsFault {
+    use rustls::Error;
+    // A foreign enum that grows, with faults of which the operator need not know more.
+    match error {
+        Error::InvalidCertificate(error) => of_certificate(error),
+        Error::NoCertificatesPresented => TlsFault::NoCertificate,
+        Error::AlertReceived(alert) => TlsFault::Alert(u8::from(*alert)),
+        Error::NoApplicationProtocol => TlsFault::NoCommonProtocol,
+        Error::PeerIncompatible(error) => of_incompatible(error),
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge,
+        ) => TlsFault::NotTls,
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerMisbehaved(_)
+        | Error::PeerSentOversizedRecord
+        | Error::DecryptError => TlsFault::Misbehaved,
+        _ => TlsFault::Other,
+    }
+}
+
+fn of_incompatible(error: &PeerIncompatible) -> TlsFault {
+    use PeerIncompatible as It;
+    match error {
+        It::NoCipherSuitesInCommon => TlsFault::NoCommonSuite,
+        It::NoKxGroupsInCommon
+        | It::NamedGroupsExtensionRequired
+        | It::KeyShareExtensionRequired
+        | It::NoEcPointFormatsInCommon
+        | It::EcPointsExtensionRequired
+        | It::UncompressedEcPointsRequired => TlsFault::NoCommonGroup,
+        It::NoSignatureSchemesInCommon
+        | It::NoCertificateRequestSignatureSchemesInCommon => TlsFault::NoCommonSignature,
+        It::ServerDoesNotSupportTls12Or13
+        | It::ServerTlsVersionIsDisabledByOurConfig
+        | It::SupportedVersionsExtensionRequired
+        // It came with TLS 1.2 (RFC 5246, section 7.4.1.4.1), and is looked for before the
+        // version is.
+        | It::SignatureAlgorithmsExtensionRequired
+        | It::Tls12NotOffered
+        | It::Tls12NotOfferedOrEnabled => TlsFault::NoCommonVersion,
+        _ => TlsFault::Misbehaved,
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> TlsFault {
+    use CertificateError as It;
+    match error {
+        It::Expired | It::ExpiredContext { .. } => TlsFault::CertificateExpired,
+        It::NotValidYet | It::NotValidYetContext { .. } => TlsFault::CertificateNotYetValid,
+        It::NotValidForName | It::NotValidForNameContext { .. } => TlsFault::CertificateName,
+        It::UnknownIssuer => TlsFault::CertificateIssuer,
+        It::InvalidPurpose | It::InvalidPurposeContext { .. } => TlsFault::CertificatePurpose,
+        It::BadSignature => TlsFault::CertificateSignature,
+        It::UnsupportedSignatureAlgorithmContext { .. }
+        | It::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+        | It::UnhandledCriticalExtension => TlsFault::CertificateUnsupported,
+        It::BadEncoding => TlsFault::CertificateMalformed,
+        It::Other(error) => of_webpki(error),
+        _ => TlsFault::CertificateInvalid,
+    }
+}
+
+/// What rustls has no words of its own for.
+fn of_webpki(error: &rustls::OtherError) -> TlsFault {
+    match error.0.downcast_ref::<webpki::Error>() {
+        Some(webpki::Error::CaUsedAsEndEntity) => TlsFault::CertificateOfAuthority,
+        Some(
+            webpki::Error::UnsupportedCertVersion
+            | webpki::Error::UnsupportedCriticalExtension
+            | webpki::Error::MalformedExtensions,
+        ) => TlsFault::CertificateUnsupported,
+        _ => TlsFault::CertificateInvalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio_rustls::rustls::{AlertDescription, OtherError};
+
+    #[test]
+    fn each_fault_of_a_certificate_has_its_word() {
+        let reason = |error| wrapped(rustls::Error::InvalidCertificate(error)).reason();
+        assert_eq!(reason(CertificateError::Expired), "expired");
+        assert_eq!(reason(CertificateError::NotValidYet), "not_yet_valid");
+        assert_eq!(reason(CertificateError::NotValidForName), "wrong_name");
+        assert_eq!(reason(CertificateError::UnknownIssuer), "unknown_ca");
+        let ca = OtherError(Arc::new(webpki::Error::CaUsedAsEndEntity));
+        assert_eq!(reason(CertificateError::Other(ca)), "ca_as_server");
+    }
+
+    #[test]
+    fn an_alert_is_named_as_the_rfc_names_it() {
+        let reason = |alert| wrapped(rustls::Error::AlertReceived(alert)).reason();
+        assert_eq!(reason(AlertDescription::CertificateRequired), "alert=certificate_required");
+        assert_eq!(reason(AlertDescription::UnknownCA), "alert=unknown_ca");
+        assert_eq!(reason(AlertDescription::from(255)), "alert=other");
+    }
+
+    #[test]
+    fn a_failed_socket_is_named_by_its_errno_and_an_end_as_such() {
+        let of = |error: io::Error| of(&error).reason();
+        assert_eq!(of(Errno::CONNRESET.into()), "ECONNRESET");
+        assert_eq!(of(io::ErrorKind::UnexpectedEof.into()), "closed_early");
+        assert_eq!(of(io::ErrorKind::Other.into()), "tls_failed");
+    }
+
+    fn wrapped(error: rustls::Error) -> TlsFault {
+        of(&io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
