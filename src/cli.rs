@@ -6,22 +6,26 @@
 
 mod refusal;
 
+use crate::config::check::check;
+use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
+use crate::config::keys::route::{RouteConfig, RouteOptions};
+use crate::config::keys::top::WORKERS_RANGE;
 use crate::config::problem::{Location, Problems};
 use crate::config::url::{Endpoint, UpstreamUrl};
-use crate::config::value::{ListenAddress, Mode, RoutePath, Value};
-use crate::config::{
-    Config, CredentialFiles, LISTEN_DEFAULT, Limits, ListenerConfig, NamedFile, RouteConfig,
-    RouteOptions, WORKERS_RANGE, check_duplicates,
-};
+use crate::config::value::{ListenAddress, Mode, NamedFile, RoutePath, Value};
+use crate::config::{Config, Limits};
 use crate::telemetry::LogFormat;
 use crate::timeouts::Timeouts;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use tracing::Level;
 
+/// Where the command line listens when it names no address: this machine only.
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Without the marks that the documentation needs.
 const ROUTE_HELP: &str = "/path/=https://host[:port]/path/: requests below the first go to the URL";
 
@@ -157,7 +161,7 @@ impl RunArguments {
             limits: Limits::default(),
         };
         let mut problems = Problems::default();
-        check_duplicates(&config, &mut problems);
+        check(&config, &mut problems);
         if let Some(ca) =
             named(&self.ca, "--ca").filter(|_| !config.routes.iter().any(RouteConfig::is_tls))
         {

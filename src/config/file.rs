@@ -3,15 +3,16 @@
 //! The walk names each key once, in the order of docs/configuration.md, and never stops at a
 //! problem. A test reads that manual and compares it with the `Key` tables here.
 
-use super::forward::{ForwardConfig, ForwardOptions, ForwardUpstream, ForwardWay, check_forwards};
+use super::check::check;
+use super::keys::forward::{ForwardConfig, ForwardOptions, ForwardUpstream, ForwardWay};
+use super::keys::limits::{CONNECTIONS_RANGE, Limits};
+use super::keys::listener::{CredentialFiles, ListenerConfig};
+use super::keys::route::{RouteConfig, RouteOptions, WARM_RANGE};
+use super::keys::top::{Config, WORKERS_RANGE};
 use super::problem::{Location, Problems};
 use super::table::Default::{Required, Value as Is, Words};
 use super::table::{Found, Key, Reader, Table};
-use super::value::{Age, ListenAddress, Mode, Period};
-use super::{
-    CONNECTIONS_RANGE, Config, CredentialFiles, FILE_BYTES_MAX, Limits, ListenerConfig, NamedFile,
-    RouteConfig, RouteOptions, WARM_RANGE, WORKERS_RANGE, check_duplicates,
-};
+use super::value::{Age, ListenAddress, Mode, NamedFile, Period};
 use crate::h1::head::HeadLimits;
 use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use crate::net::admission::AddressLimit;
@@ -22,6 +23,9 @@ use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
+
+/// Longest configuration file, in bytes: thousands of routes. More is some other file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 const TOP: &[Key] = &[
     Key { name: "workers", default: Words("the number of cores") },
@@ -85,8 +89,28 @@ const LIMITS: &[Key] = &[
     Key { name: "header_fields", default: Is("256") },
 ];
 
-/// Reads the file at `path`; see [`Config::read`].
-pub(super) fn read(path: &Path) -> Result<Config, Problems> {
+impl Config {
+    /// Reads and checks a configuration file. Files that it names are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the file, or that it cannot be read.
+    pub fn read(path: &Path) -> Result<Self, Problems> {
+        read(path)
+    }
+
+    /// Checks the text of a configuration file called `name`, whose relative paths begin at
+    /// `folder`. No file is touched.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the text.
+    pub fn parse(name: &str, folder: &Path, text: &str) -> Result<Self, Problems> {
+        parse(name, folder, text)
+    }
+}
+
+fn read(path: &Path) -> Result<Config, Problems> {
     // Not a key that was said in its place.
     let name = path.display().to_string();
     let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
@@ -98,8 +122,7 @@ pub(super) fn read(path: &Path) -> Result<Config, Problems> {
     parse(&name, path.parent().unwrap_or(Path::new("")), &text)
 }
 
-/// Parses the text of a file; see [`Config::parse`].
-pub(super) fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Problems> {
+fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Problems> {
     let (mut reader, mut top) = Reader::open(name, text, TOP)?;
     let reader = &mut reader;
     reader.require(&top);
@@ -129,8 +152,7 @@ pub(super) fn parse(name: &str, folder: &Path, text: &str) -> Result<Config, Pro
     if config.listeners.len() == listeners_said {
         note_missing(reader, &config.listeners, missing);
     }
-    check_duplicates(&config, &mut reader.problems);
-    check_forwards(&config, &mut reader.problems);
+    check(&config, &mut reader.problems);
     std::mem::take(&mut reader.problems).or(config)
 }
 
@@ -343,18 +365,10 @@ fn read_text(path: &Path) -> Result<String, (usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::test_file::{MINIMAL, read, refuse};
     use crate::config::value::{Family, ProxyVersion};
     use crate::tls::test_pem::Folder;
     use std::time::Instant;
-
-    const MINIMAL: &str = r#"
-        [[listener]]
-        address = "127.0.0.1:8080"
-
-        [[route]]
-        path = "/gpt/"
-        upstream = "https://api.openai.com/"
-    "#;
 
     /// All tables with their keys, and the headings of docs/configuration.md that describe them.
     const TABLES: &[(&str, &[Key])] = &[
@@ -367,6 +381,26 @@ mod tests {
         ("### `to_client`", TO_CLIENT),
         ("## `[limits]`", LIMITS),
     ];
+
+    const FORWARDING: &str = r#"
+        [[listener]]
+        address = "0.0.0.0:443"
+        mode = "tcp"
+        proxy_protocol = ["10.0.0.0/8", "::1"]
+
+        [[forward]]
+        server_name = "*.example.com"
+        upstream = "tcp://10.0.0.5:443"
+        proxy_protocol = "v2"
+
+        [[forward]]
+        server_name = "*"
+        upstream = "tls://db.example.com:5432"
+        tls_name = "db.internal"
+        connect = "127.0.0.1:9443"
+        ca = "ca.pem"
+        family = "6"
+    "#;
 
     #[test]
     fn what_is_not_said_has_a_default() {
@@ -496,40 +530,6 @@ connections = 0
     }
 
     #[test]
-    fn numbers_outside_their_range_are_refused() {
-        let limits = |text: &str| format!("{MINIMAL}\n[limits]\n{text}");
-        refuse(
-            &limits("head_bytes = 1023"),
-            "limits.head_bytes: 1023 is out of range; 1024 to 1048576",
-        );
-        refuse(&limits("head_bytes = 1048577"), "limits.head_bytes: 1048577 is out of range");
-        refuse(&limits("header_fields = 0"), "limits.header_fields: 0 is out of range; 1 to 1024");
-        refuse(&limits("header_fields = 1025"), "limits.header_fields: 1025 is out of range");
-        refuse(&limits("connections = 1000001"), "limits.connections: 1000001 is out of range");
-        refuse(&format!("workers = 257\n{MINIMAL}"), "workers: 257 is out of range; 1 to 256");
-    }
-
-    const FORWARDING: &str = r#"
-        [[listener]]
-        address = "0.0.0.0:443"
-        mode = "tcp"
-        proxy_protocol = ["10.0.0.0/8", "::1"]
-
-        [[forward]]
-        server_name = "*.example.com"
-        upstream = "tcp://10.0.0.5:443"
-        proxy_protocol = "v2"
-
-        [[forward]]
-        server_name = "*"
-        upstream = "tls://db.example.com:5432"
-        tls_name = "db.internal"
-        connect = "127.0.0.1:9443"
-        ca = "ca.pem"
-        family = "6"
-    "#;
-
-    #[test]
     fn a_tcp_listener_and_its_forwards_need_no_route() {
         let config = read(FORWARDING).unwrap();
         assert_eq!(config.listeners[0].mode, Mode::Tcp);
@@ -592,156 +592,8 @@ upstream = "tcp://10.0.0.5:443"            # bytes as they are; "tls://host:port
     }
 
     #[test]
-    fn forwards_that_contradict_each_other_or_themselves_are_refused_with_their_lines() {
-        let forwards = |forwards: &[(&str, &str)]| {
-            let listener = "[[listener]]\naddress = \"127.0.0.1:1\"\nmode = \"tcp\"\n";
-            let forward = |(name, upstream): &(&str, &str)| {
-                format!("[[forward]]\nserver_name = \"{name}\"\nupstream = \"{upstream}\n")
-            };
-            format!("{listener}{}", forwards.iter().map(forward).collect::<String>())
-        };
-        let (one, two) = ("tcp://10.0.0.5:1\"", "tcp://10.0.0.6:1\"");
-        refuse(
-            &forwards(&[("*", one), ("a.b", two)]),
-            "f:8: forward.server_name: \"a.b\" is never reached behind \"*\"; the first is in \
-             line 5",
-        );
-        refuse(&forwards(&[("*.b", one), ("A.B", two)]), "\"A.B\" is never reached behind \"*.b\"");
-        let with_name = forwards(&[("*", "tcp://10.0.0.5:1\"\ntls_name = \"a\"\nca = \"c\"")]);
-        refuse(&with_name, "f:7: forward.tls_name: the upstream is tcp://; only tls:// has use");
-        refuse(&with_name, "f:8: forward.ca: the upstream is tcp://");
-        let with_proxy = forwards(&[("*", "http\"\nproxy_protocol = \"v1\"")]);
-        refuse(&with_proxy, "f:7: forward.proxy_protocol: the upstream is in this process");
-        refuse(&with_proxy, "f:6: forward.upstream: there is no http listener to lead to");
-        let bad = forwards(&[("*", "tcp://10.0.0.5:1\"\nproxy_protocol = \"v3\"")]);
-        refuse(&bad, "\"v3\" is no version of PROXY headers; \"v1\" and \"v2\" are allowed");
-    }
-
-    #[test]
-    fn the_http_listener_that_is_meant_has_the_same_address_or_is_the_only_one() {
-        let file = |listeners: &[(&str, &str, &str)]| {
-            let listener = |(address, mode, more): &(&str, &str, &str)| {
-                format!("[[listener]]\naddress = \"{address}\"\nmode = \"{mode}\"\n{more}")
-            };
-            let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n";
-            let route = "[[route]]\npath = \"/\"\nupstream = \"http://h/\"\n";
-            let listeners: String = listeners.iter().map(listener).collect();
-            format!("{forward}{route}{listeners}")
-        };
-        let (tcp, http) = ("tcp", "http");
-        let (one, two, three) = ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3");
-        assert!(read(&file(&[(one, tcp, ""), (one, http, ""), (two, http, "")])).is_ok());
-        assert!(read(&file(&[(one, tcp, ""), (two, http, "")])).is_ok());
-        assert!(read(&file(&[("127.0.0.1:0", tcp, ""), ("127.0.0.1:0", http, "")])).is_ok());
-        refuse(
-            &file(&[(one, tcp, ""), (two, http, ""), (three, http, "")]),
-            "f:3: forward.upstream: which of the 2 http listeners is meant for the tcp listener at \
-             127.0.0.1:1 cannot be told",
-        );
-        refuse(&file(&[(one, tcp, ""), (one, tcp, ""), (one, http, "")]), "listened on twice");
-        refuse(&file(&[(one, tcp, ""), (one, http, ""), (one, http, "")]), "listened on twice");
-        let files = "certificate = \"c\"\nkey = \"k\"\n";
-        refuse(
-            &file(&[(one, tcp, files), (one, http, files)]),
-            "the tcp listener at 127.0.0.1:1 ends TLS itself",
-        );
-        assert!(read(&file(&[(one, tcp, files), (one, http, "")])).is_ok());
-        let proxy = "proxy_protocol = [\"10.0.0.0/8\"]\n";
-        refuse(&file(&[(one, tcp, ""), (one, http, proxy)]), "say `proxy_protocol` at the tcp");
-        let unreachable =
-            file(&[(one, tcp, ""), (one, http, "")]).replace("\"http\"\n[[r", "\"tcp://h:1\"\n[[r");
-        refuse(&unreachable, "127.0.0.1:1 is out of reach: no forward with `upstream = \"http\"`");
-    }
-
-    #[test]
-    fn peers_that_announce_clients_are_a_list_of_networks() {
-        let with = |list: &str| {
-            MINIMAL.replacen("8080\"\n", &format!("8080\"\nproxy_protocol = {list}\n"), 1)
-        };
-        assert!(read(&with("[\"10.0.0.0/8\", \"::1\"]")).is_ok());
-        refuse(&with("\"10.0.0.0/8\""), "listener.proxy_protocol: invalid type: string");
-        refuse(&with("[\"10.0.0.1/8\"]"), "did you mean \"10.0.0.0/8\"?");
-        refuse(&with("[]"), "the list is empty");
-    }
-
-    #[test]
-    fn connections_that_name_their_client_do_not_stand_ready() {
-        let with = |text: &str| read(&format!("{MINIMAL}{text}\n"));
-        assert_eq!(with("proxy_protocol = \"v1\"").unwrap().routes[0].warm, 0);
-        assert!(with("proxy_protocol = \"v1\"\nwarm = 0").is_ok());
-        let refused = with("proxy_protocol = \"v1\"\nwarm = 2").unwrap_err().to_string();
-        assert!(refused.contains("route.warm: with `proxy_protocol`"), "{refused}");
-    }
-
-    #[test]
-    fn a_certificate_and_a_key_come_together() {
-        let listener = |text: &str| format!("[[listener]]\naddress = \"127.0.0.1:1\"\n{text}");
-        refuse(&listener("certificate = \"c\""), "f:3: listener.certificate: a certificate needs");
-        refuse(&listener("key = \"k\""), "f:3: listener.key: a key needs its `certificate`");
-    }
-
-    #[test]
-    fn tls_settings_of_a_plain_upstream_are_refused() {
-        let route = "[[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:1/\"\n";
-        let text = format!("{route}tls_name = \"a\"\nca = \"c\"\n");
-        refuse(&text, "f:4: route.tls_name: the upstream is http://");
-        refuse(&text, "f:5: route.ca: the upstream is http://");
-    }
-
-    #[test]
-    fn a_path_or_an_address_said_twice_is_refused_at_the_second() {
-        let text = format!("{MINIMAL}\n{}", MINIMAL.trim_start());
-        refuse(
-            &text,
-            "f:10: listener.address: 127.0.0.1:8080 is listened on twice; the first is in line 3",
-        );
-        refuse(&text, "f:13: route.path: \"/gpt/\" is routed twice; the first is in line 6");
-        assert!(read(&text.replace(":8080", ":0").replacen("gpt", "a", 1)).is_ok());
-    }
-
-    #[test]
-    fn listeners_of_which_one_takes_in_the_other_are_refused_at_the_second() {
-        let route = "[[route]]\npath = \"/\"\nupstream = \"http://h/\"\n";
-        let listener = |address: &&str| format!("[[listener]]\naddress = \"{address}\"\n");
-        let file = |addresses: &[&str]| -> String {
-            let listeners: String = addresses.iter().map(listener).collect();
-            format!("{listeners}{route}")
-        };
-        let first = "; only one of them can have the port; the first is in line 2";
-        for (addresses, wide, narrow) in [
-            (["0.0.0.0:1", "127.0.0.1:1"], "0.0.0.0:1", "127.0.0.1:1"),
-            (["127.0.0.1:1", "0.0.0.0:1"], "0.0.0.0:1", "127.0.0.1:1"),
-            (["[::]:1", "[::1]:1"], "[::]:1", "[::1]:1"),
-            (["[fe80::1%2]:1", "[::]:1"], "[::]:1", "[fe80::1%2]:1"),
-        ] {
-            let want = format!("f:4: listener.address: {wide} takes in {narrow}{first}");
-            assert_eq!(read(&file(&addresses)).unwrap_err().to_string(), want);
-        }
-        let problems = read(&file(&["127.0.0.1:1", "0.0.0.0:1", "127.0.0.2:1"])).unwrap_err();
-        assert_eq!(problems.iter().len(), 2, "{problems}");
-        for apart in [
-            ["0.0.0.0:1", "127.0.0.1:2"],
-            ["0.0.0.0:1", "[::1]:1"],
-            ["[::]:1", "0.0.0.0:1"],
-            ["127.0.0.1:1", "127.0.0.2:1"],
-            ["0.0.0.0:0", "127.0.0.1:0"],
-        ] {
-            assert!(read(&file(&apart)).is_ok(), "{apart:?}");
-        }
-        refuse(&file(&["[::ffff:127.0.0.1]:1"]), "f:2: listener.address: \"[::ffff:127.0.0.1]:1\"");
-        // An http listener behind a tcp listener has no socket of its own.
-        let tcp = "[[listener]]\naddress = \"0.0.0.0:1\"\nmode = \"tcp\"\n";
-        let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n";
-        assert!(read(&format!("{tcp}{forward}{}", file(&["0.0.0.0:1"]))).is_ok());
-        refuse(
-            &format!("{tcp}{forward}{}", file(&["127.0.0.1:1"])),
-            "f:8: listener.address: 0.0.0",
-        );
-    }
-
-    #[test]
     fn a_file_that_cannot_be_one_is_refused() {
-        let read = |path: &str| super::read(Path::new(path)).unwrap_err().to_string();
+        let read = |path: &str| Config::read(Path::new(path)).unwrap_err().to_string();
         assert!(read("/nonexistent.toml").starts_with("/nonexistent.toml:1: the file cannot be"));
         assert!(read("/").starts_with("/:1: the file cannot be read: "));
         assert_eq!(read("/dev/zero"), "/dev/zero:1: the file is longer than 1048576 bytes");
@@ -838,15 +690,5 @@ upstream = "tcp://10.0.0.5:443"            # bytes as they are; "tls://host:port
             let example = example.split("```").next().unwrap();
             assert_eq!(read(example).map(|_| ()), Ok(()), "{example}");
         }
-    }
-
-    fn read(text: &str) -> Result<Config, Problems> {
-        parse("f", Path::new("folder"), text)
-    }
-
-    #[track_caller]
-    fn refuse(text: &str, why: &str) {
-        let problems = read(text).unwrap_err().to_string();
-        assert!(problems.lines().any(|line| line.contains(why)), "{problems}");
     }
 }

@@ -3,8 +3,9 @@
 //! What is wrong with them is noted where they are named, and so are remarks: what is odd and still
 //! works.
 
+use super::keys::listener::CredentialFiles;
 use super::problem::{Location, Problems};
-use super::{CredentialFiles, NamedFile};
+use super::value::NamedFile;
 use crate::tls::contents::{Chain, Key};
 use crate::tls::credential_error::{CredentialError, Instead};
 use crate::tls::credentials::{Alpn, client_config, server_config};

@@ -6,13 +6,18 @@
 //! [`UpstreamConfig`] and so its connections, upstreams with the same roots share one
 //! `ClientConfig` and so its sessions.
 
+use super::check::{http_behind, shares_address};
 use super::files::{Files, OwnCertificate};
-use super::forward::{ForwardConfig, ForwardUpstream, http_behind, shares_address};
+use super::keys::forward::{ForwardConfig, ForwardUpstream};
+use super::keys::limits::Limits;
+use super::keys::listener::CredentialFiles;
+use super::keys::route::RouteConfig;
+use super::keys::top::{Config, WORKERS_RANGE};
 use super::network::Network;
 use super::problem::Problems;
 use super::url::{Endpoint, Scheme};
 use super::value::{Family, Mode, ProxyVersion, Redirects};
-use super::{Config, CredentialFiles, Limits, RouteConfig, WORKERS_RANGE};
+
 use crate::gateway::rewrite::reference::Site;
 use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
 use crate::timeouts::Timeouts;

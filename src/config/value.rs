@@ -5,9 +5,10 @@
 //!
 //! Not here: upstream URLs and their parts (`url`).
 
-use super::problem::{nearest, quoted};
+use super::problem::{Location, nearest, quoted};
 pub use crate::preface::proxy_header::Version as ProxyVersion;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -261,6 +262,15 @@ impl FromStr for Age {
             _ => Period::from_str(text).map(|Period(age)| Self(Some(age))),
         }
     }
+}
+
+/// A file to load, and who named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Path, already relative to the folder of the configuration file.
+    pub path: PathBuf,
+    /// Where it was named: problems with the file are told there.
+    pub location: Location,
 }
 
 /// Refuses a path that could not be a prefix of a request's path.

@@ -1,7 +1,9 @@
 //! The configuration file.
 
 use super::oracle;
-use crate::config::{Config, WARM_RANGE, WORKERS_RANGE};
+use crate::config::Config;
+use crate::config::keys::route::WARM_RANGE;
+use crate::config::keys::top::WORKERS_RANGE;
 use crate::gateway::request::validate;
 use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::h1::authority::Authority;

@@ -1,9 +1,8 @@
-//! A `[[forward]]`: its values, its defaults, and what has to fit together for tcp listeners.
+//! `[[forward]]`: [`ForwardConfig`], and the values of its keys.
 
-use super::problem::{Location, Problems, quoted};
-use super::url::{Endpoint, Host};
-use super::value::{Family, Invalid, Mode, ProxyVersion, Value};
-use super::{Config, ListenerConfig, NamedFile, also_at};
+use crate::config::problem::{Location, quoted};
+use crate::config::url::{Endpoint, Host};
+use crate::config::value::{Family, Invalid, NamedFile, ProxyVersion, Value};
 use crate::gateway::route::NamePattern;
 use std::fmt;
 use std::str::FromStr;
@@ -174,80 +173,6 @@ impl FromStr for ServerNames {
             }
         }
     }
-}
-
-/// Notes forwards that nothing can reach, and those to an http listener that cannot be told.
-pub(super) fn check_forwards(config: &Config, problems: &mut Problems) {
-    for (index, forward) in config.forwards.iter().enumerate() {
-        let pattern = &forward.server_name.pattern;
-        let earlier = config.forwards[..index].iter();
-        let mut covering = earlier.filter(|it| it.server_name.pattern.covers(pattern));
-        if let Some(first) = covering.next() {
-            let (name, by) = (quoted(&forward.server_name.text), quoted(&first.server_name.text));
-            let what = format!("{name} is never reached behind {by}");
-            problems.add(&forward.location, format!("{what}{}", also_at(&first.location)));
-        }
-    }
-    let to_http = config.forwards.iter().find(|it| it.upstream == ForwardUpstream::Http);
-    for tcp in config.listeners.iter().filter(|it| it.mode == Mode::Tcp) {
-        if let Some(forward) = to_http
-            && let Err(what) = http_behind(config, tcp)
-        {
-            problems.add(&forward.upstream_location, what);
-        }
-    }
-    for http in config.listeners.iter().filter(|it| shares_address(config, it)) {
-        if to_http.is_none() {
-            let what = "no forward with `upstream = \"http\"` leads to it, and its address is that \
-                        of a tcp listener";
-            problems.add(&http.location, format!("{} is out of reach: {what}", http.address));
-        }
-        if !http.proxy_protocol.is_empty() {
-            let what = "it accepts no connections of its own";
-            let advice = "say `proxy_protocol` at the tcp listener with this address";
-            problems.add(&http.location, format!("{what}; {advice}"));
-        }
-    }
-}
-
-/// Whether connections come to this http listener from a tcp listener with the same address, and
-/// not from a socket of its own.
-pub(super) fn shares_address(config: &Config, http: &ListenerConfig) -> bool {
-    let same = |it: &&ListenerConfig| it.mode == Mode::Tcp && it.address == http.address;
-    // Port 0 is another port each time.
-    http.mode == Mode::Http
-        && http.address.port() != 0
-        && config.listeners.iter().any(|it| same(&it))
-}
-
-/// The http listener that `upstream = "http"` means for connections of the tcp listener `tcp`: the
-/// one with its address, or else the only one. An index into `listeners`, or what is wrong.
-pub(super) fn http_behind(config: &Config, tcp: &ListenerConfig) -> Result<usize, String> {
-    let listeners = config.listeners.iter().enumerate();
-    let all: Vec<_> = listeners.filter(|(_, it)| it.mode == Mode::Http).collect();
-    let has_port = tcp.address.port() != 0;
-    let same = all.iter().find(|(_, it)| has_port && it.address == tcp.address);
-    let (index, http) = match (same, all.as_slice()) {
-        (Some(same), _) => *same,
-        (None, [only]) => *only,
-        (None, []) => return Err("there is no http listener to lead to".to_owned()),
-        (None, [_, _, ..]) => {
-            return Err(format!(
-                "which of the {} http listeners is meant for the tcp listener at {} cannot be \
-                 told; the one with the same address is, or the only one",
-                all.len(),
-                tcp.address
-            ));
-        }
-    };
-    if tcp.credentials.is_some() && http.credentials.is_some() {
-        return Err(format!(
-            "the tcp listener at {} ends TLS itself, and the http listener at {} would wait for \
-             TLS inside of it; only one of them may have a certificate",
-            tcp.address, http.address
-        ));
-    }
-    Ok(index)
 }
 
 #[cfg(test)]
