@@ -167,7 +167,7 @@ fn functions_stay_short() {
 fn lines_fit_in_a_hundred_columns() {
     let mut faults = Vec::new();
     for file in
-        ["src", "tests", "benches", "examples", "fuzz"].iter().flat_map(|it| files(it, "rs"))
+        ["src", "tests", "benches", "examples", "fuzz", "kit"].iter().flat_map(|it| files(it, "rs"))
     {
         for (index, line) in read(&file).lines().enumerate() {
             if line.chars().count() > COLUMNS_MAX {
@@ -220,7 +220,7 @@ fn files_that_are_mentioned_exist() {
 #[test]
 fn tests_that_documents_name_exist() {
     let sources: String =
-        ["src", "tests"].iter().flat_map(|it| files(it, "rs")).map(|it| read(&it)).collect();
+        ["src", "tests", "kit"].iter().flat_map(|it| files(it, "rs")).map(|it| read(&it)).collect();
     let mut faults = Vec::new();
     for document in files("docs", "md") {
         for quoted in read(&document).split('`').skip(1).step_by(2) {

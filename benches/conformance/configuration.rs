@@ -3,7 +3,7 @@
 //! WebSocket, kept connections, bodies of any size), they are; everything else is as they are
 //! installed.
 
-use crate::programs::{Folder, HAPROXY_DEFAULTS, Program};
+use narrows_kit::programs::{Folder, HAPROXY_DEFAULTS, Program};
 use std::net::SocketAddr;
 use std::path::Path;
 

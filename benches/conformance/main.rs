@@ -6,29 +6,22 @@
 //! All relay plain HTTP to plain HTTP over kept connections. Rows that the standard leaves open
 //! are played and not judged.
 
-#[path = "../../tests/conformance/suite/mod.rs"]
-#[expect(unreachable_pub, reason = "the suite marks with `pub` what its users need")]
-mod suite;
-
-#[path = "../programs/mod.rs"]
-mod programs;
-
 mod configuration;
 mod page;
 
 use clap::Parser;
 use configuration::configuration;
-use programs::{Folder, Program};
+use narrows_kit::conformance::case::{Case, Kind};
+use narrows_kit::conformance::origin::Origin;
+use narrows_kit::conformance::play::{Pace, play};
+use narrows_kit::conformance::rows::{SECTIONS, Section};
+use narrows_kit::programs::{Folder, Program};
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use suite::case::{Case, Kind};
-use suite::origin::Origin;
-use suite::play::{Pace, play};
-use suite::rows::{SECTIONS, Section};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 

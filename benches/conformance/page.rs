@@ -1,8 +1,8 @@
 //! The page that the results make.
 
-use crate::programs::Program;
-use crate::suite::rows::SECTIONS;
 use crate::{Outcome, Row};
+use narrows_kit::conformance::rows::SECTIONS;
+use narrows_kit::programs::Program;
 use std::fmt::Write;
 
 /// Longest account of what a program did; what is longer repeats itself.

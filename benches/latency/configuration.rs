@@ -2,8 +2,8 @@
 //! verified upstream and kept connections, with one worker, and as well as it can. What nginx and
 //! HAProxy need to be told for that, they are.
 
-use crate::programs::{Folder, HAPROXY_DEFAULTS, Program};
 use crate::{CA, CERTIFICATE, KEY};
+use narrows_kit::programs::{Folder, HAPROXY_DEFAULTS, Program};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::{fs, io};

@@ -1,7 +1,7 @@
 //! The results as a picture: plain SVG, readable on a light page and on a dark one.
 
-use crate::programs::Program;
 use crate::{FirstBytes, Row, origin, percentile, round_trips};
+use narrows_kit::programs::Program;
 use std::time::Duration;
 
 const WIDTH: f64 = 880.0;

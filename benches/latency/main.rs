@@ -19,14 +19,11 @@ mod figure;
 mod link;
 mod origin;
 
-#[path = "../programs/mod.rs"]
-mod programs;
-
 use clap::Parser;
 use client::Client;
 use configuration::configuration;
 use narrows::config::value::{Period, Value};
-use programs::{Folder, Program, Relay};
+use narrows_kit::programs::{Folder, Program, Relay};
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};

@@ -1,29 +1,19 @@
 //! HTTP/1.1 by raw bytes: a table of what clients and upstreams send, and what the other side must
 //! see of it, played through the real relay.
 //!
-//! The rows are in `suite/rows`, collected from the standards and from what was published about
-//! smuggling; each cites its source. Every row is played twice, in one write and in pieces, because
-//! how bytes arrive must not change what they mean. `cargo bench --bench conformance` plays the
-//! same rows through other programs.
+//! The rows are in `kit/src/conformance/rows`, collected from the standards and from what was
+//! published about smuggling; each cites its source. Every row is played twice, in one write and in
+//! pieces, because how bytes arrive must not change what they mean. `cargo bench --bench
+//! conformance` plays the same rows through other programs.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and so does the kit it is written with"
-)]
-#![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod suite;
-#[path = "../it/support/mod.rs"]
-#[expect(dead_code, reason = "the kit of another target; what is needed here starts the relay")]
-mod support;
-
+use narrows_kit::GUARD;
+use narrows_kit::conformance::origin::Origin;
+use narrows_kit::conformance::play::{Pace, play};
+use narrows_kit::conformance::rows::SECTIONS;
+use narrows_kit::relay::Relay;
 use std::collections::HashSet;
-use suite::origin::Origin;
-use suite::play::{Pace, play};
-use suite::rows::SECTIONS;
-use support::relay::Relay;
 
 #[tokio::test]
 async fn a_request_line_has_one_reading_or_is_refused() {
@@ -125,7 +115,7 @@ async fn check(title: &str) {
             if pace == Pace::InPieces && row.at_once {
                 continue;
             }
-            let seen = play(&row, relay.address(), &origin, pace, support::GUARD).await.unwrap();
+            let seen = play(&row, relay.address(), &origin, pace, GUARD).await.unwrap();
             let mut found = seen.faults(&row);
             // What ours has to do is nothing that another relay would be blamed for.
             if seen.passes(&row) == Some(row.deviates) {

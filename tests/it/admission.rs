@@ -1,12 +1,12 @@
 //! The limit of connections of one client address, over real sockets. 127.0.0.0/8 has many
 //! addresses, and counts as soon as the configuration gives a number.
 
-use crate::support::client::{connect_plain, connect_plain_from, expect_turned_away};
-use crate::support::origin::Origin;
-use crate::support::peer::Peer;
-use crate::support::relay::Relay;
 use crate::support::stage::{GET, OK_LAST, Stage};
-use crate::support::within;
+use narrows_kit::client::{connect_plain, connect_plain_from, expect_turned_away};
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::Peer;
+use narrows_kit::relay::Relay;
+use narrows_kit::within;
 
 /// Asks for a path without a route: whoever is let in has an answer without the upstream.
 const ASK: &str = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -5,16 +5,17 @@ mod memory;
 mod proxy_header;
 mod tcp;
 
-use crate::support::client::{connect_plain, connect_plain_from, tls_config};
-use crate::support::origin::Origin;
-use crate::support::peer::{End, Peer};
-use crate::support::relay::{Relay, Setup};
 use crate::support::siege::{
     BUFFER_KIB, Besieged, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB,
 };
 use crate::support::stage::{CHUNKED, OK_LAST};
-use crate::support::stall::pattern;
-use crate::support::within;
+use narrows_kit::certificates::client_config;
+use narrows_kit::client::{connect_plain, connect_plain_from};
+use narrows_kit::origin::Origin;
+use narrows_kit::pattern::pattern;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::{Relay, Setup};
+use narrows_kit::within;
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
 
@@ -113,7 +114,7 @@ async fn slow_readers_cost_what_one_read_brought_and_end_when_they_take_nothing(
 async fn handshakes_that_stop_half_way_end_at_their_limit() {
     // Honest clients have to be done within it, also on a busy machine.
     let scene = Scene::tls("[timeouts]\nhandshake = \"5s\"\n").await;
-    let config = tls_config(ALL_VERSIONS);
+    let config = client_config(ALL_VERSIONS);
     let mut tls = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
     let mut hello = Vec::new();
     tls.write_tls(&mut hello).unwrap();

@@ -1,7 +1,7 @@
 //! The chunked coding: strict in both directions, and framed anew on the other side.
 
-use crate::support::peer::End;
 use crate::support::rig::{GET, Rig, expect_bytes, forwarded};
+use narrows_kit::peer::End;
 
 /// Bodies that some parser reads in another way than some other one.
 fn broken_bodies() -> Vec<(&'static str, String)> {

@@ -1,11 +1,13 @@
 //! A cut destroys nothing that was received: every byte arrives, at the speed of its reader, and
 //! only then the sign that it is not all.
 
-use crate::support::leave::Leave;
 use crate::support::passage::{Pair, Passage};
-use crate::support::peer::End;
 use crate::support::stage::{CHUNKED, GET, GET_10, Stage, UNTIL_CLOSE};
-use crate::support::stall::{Reader, pattern, settle};
+use crate::support::stall::settle;
+use narrows_kit::pattern::pattern;
+use narrows_kit::peer::End;
+use narrows_kit::peer::Leave;
+use narrows_kit::peer::Reader;
 use std::sync::LazyLock;
 
 /// More than the kernel of a reader takes that has not begun to read.

@@ -1,9 +1,10 @@
 //! An incomplete request is never turned into a complete one: the upstream sees no last chunk,
 //! and its connection is reset.
 
-use crate::support::leave::Leave;
-use crate::support::peer::{End, Peer, field_value};
 use crate::support::stage::Stage;
+use narrows_kit::http::field_value;
+use narrows_kit::peer::Leave;
+use narrows_kit::peer::{End, Peer};
 
 const BOUNDED: &str = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
 const CHUNKED: &str = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";

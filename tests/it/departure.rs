@@ -1,11 +1,11 @@
 //! A client that leaves ends the upstream's work at once, in every phase: tokens cost money.
 
-use crate::support::leave::Leave;
-use crate::support::origin::Origin;
-use crate::support::peer::{End, Peer};
-use crate::support::relay::Relay;
 use crate::support::stage::{CHUNKED, GET, Stage};
 use crate::support::stall::send_until_blocked;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::Leave;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
 
 #[tokio::test]
 async fn a_client_that_leaves_before_the_answer_ends_the_request() {

@@ -1,9 +1,10 @@
 //! Answers that come before the request is over, and interim responses before the answer.
 
-use crate::support::leave::Leave;
-use crate::support::peer::{End, Peer, field_value};
 use crate::support::stage::{GET, OK, Stage};
 use crate::support::stall::send_until_blocked;
+use narrows_kit::http::field_value;
+use narrows_kit::peer::Leave;
+use narrows_kit::peer::{End, Peer};
 
 /// More than fits into all the buffers on the way, so that it cannot be over before the answer.
 const UPLOAD: &str = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n";

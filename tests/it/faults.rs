@@ -1,11 +1,12 @@
 //! What the machine can run out of: descriptors, the disk of the log, names.
 
-use crate::support::client::connect_plain;
-use crate::support::origin::Origin;
-use crate::support::peer::{Peer, field_value};
-use crate::support::relay::Relay;
 use crate::support::stage::{CHUNKED, GET, OK_LAST};
-use crate::support::within;
+use narrows_kit::client::connect_plain;
+use narrows_kit::http::field_value;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::Peer;
+use narrows_kit::relay::Relay;
+use narrows_kit::within;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Field lines: which stay exactly as they came, and which end at this hop.
 
-use crate::support::peer::End;
 use crate::support::rig::{GET, Rig, expect_own_error, forwarded};
+use narrows_kit::peer::End;
 
 /// Lines that mean nothing to a gateway, though they may look as if they did.
 const UNTOUCHED: &[&str] = &[
@@ -223,7 +223,7 @@ async fn a_response_without_a_date_gets_one() {
     upstream.read_head().await;
     upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let head = client.read_head().await;
-    let date = crate::support::peer::field_value(&head, "date").expect("a date");
+    let date = narrows_kit::http::field_value(&head, "date").expect("a date");
     assert!(httpdate::parse_http_date(date).is_ok(), "{head}");
     assert!(date.ends_with(" GMT"), "{head}");
 }

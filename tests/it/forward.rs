@@ -1,16 +1,13 @@
 //! Tcp mode: who gets a connection, its bytes, and how it ends.
 
-use crate::support::client::{
-    connect_plain, connect_tls, connect_tls_as, connect_tls_with, tls_config_offering,
-};
-use crate::support::origin::Origin;
-use crate::support::passage::{
-    Pair, Passage, certificate, connect, expect_alert, forward, hello, listener,
-};
-use crate::support::peer::{End, Peer};
-use crate::support::relay::Relay;
+use crate::support::passage::{Pair, Passage, connect, expect_alert, forward, hello, listener};
 use crate::support::stage::{GET, OK_LAST};
-use crate::support::stall::pattern;
+use narrows_kit::certificates::{client_config_offering, listener_keys};
+use narrows_kit::client::{connect_plain, connect_tls, connect_tls_as, connect_tls_with};
+use narrows_kit::origin::Origin;
+use narrows_kit::pattern::pattern;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
@@ -435,7 +432,7 @@ async fn one_port_serves_the_relay_for_one_name_and_passes_others_on() {
     let listeners = format!(
         "[[listener]]\naddress = \"{address}\"\nmode = \"tcp\"\n\
          [[listener]]\naddress = \"{address}\"\n{}",
-        certificate()
+        listener_keys()
     );
     let route = format!("[[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\n", api.address());
     let http = "[[forward]]\nserver_name = \"localhost\"\nupstream = \"http\"\n";
@@ -459,7 +456,7 @@ async fn one_port_serves_the_relay_for_one_name_and_passes_others_on() {
     upstream.send("hello").await;
     assert_eq!(client.read_exactly(5).await, b"hello");
 
-    let h2 = Arc::new(tls_config_offering(ALL_VERSIONS, &["h2"]));
+    let h2 = Arc::new(client_config_offering(ALL_VERSIONS, &["h2"]));
     let refused = connect_tls_with(&h2, "localhost", address).await;
     let error = refused.err().expect("a refusal").to_string();
     assert!(error.contains("NoApplicationProtocol"), "{error}");
@@ -498,7 +495,7 @@ async fn clients_of_the_http_relay_agree_on_its_protocol_also_where_a_tcp_listen
         forward("*", Pair::TlsToTcp, other.address())
     );
     let relay = Relay::start(&toml).await;
-    let offering = |protocols: &[&str]| Arc::new(tls_config_offering(ALL_VERSIONS, protocols));
+    let offering = |protocols: &[&str]| Arc::new(client_config_offering(ALL_VERSIONS, protocols));
     let both = offering(&["h2", "http/1.1"]);
     let mut client = connect_tls_with(&both, "localhost", relay.address()).await.unwrap();
     assert_eq!(client.alpn().as_deref(), Some("http/1.1"));

@@ -1,9 +1,9 @@
 //! How long a request's body is: what has two readings is refused, and what has one arrives whole.
 
-use crate::support::origin::Origin;
-use crate::support::peer::End;
-use crate::support::relay::Relay;
 use crate::support::rig::{Rig, expect_bytes, expect_own_error, forwarded};
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::End;
+use narrows_kit::relay::Relay;
 
 /// What an attacker would like the upstream to take for a request of its own.
 const HIDDEN: &str = "GET /gpt/hidden HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -1,10 +1,12 @@
 //! TLS handshakes that break off: at every byte of what either peer has to say, by an end, an
 //! alert or nonsense.
 
-use crate::support::client::{connect_plain, tls_config};
-use crate::support::origin::tls_acceptor;
-use crate::support::peer::{Peer, field_value};
 use crate::support::stage::{GET, OK_LAST, Stage};
+use narrows_kit::certificates::acceptor;
+use narrows_kit::certificates::client_config;
+use narrows_kit::client::connect_plain;
+use narrows_kit::http::field_value;
+use narrows_kit::peer::Peer;
 use std::sync::Arc;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
@@ -145,7 +147,7 @@ fn breaks(first: usize, second: usize) -> impl Iterator<Item = (usize, Break)> {
 
 fn client(version: &'static SupportedProtocolVersion) -> Connection {
     let name = ServerName::try_from("localhost").unwrap();
-    ClientConnection::new(tls_config(&[version]), name).unwrap().into()
+    ClientConnection::new(client_config(&[version]), name).unwrap().into()
 }
 
 /// The lengths of what a client has to say in a handshake.
@@ -176,7 +178,7 @@ async fn server_flight(
 
 /// The relay's next connection, its `ClientHello` read.
 async fn accept(stage: &Stage, version: &'static SupportedProtocolVersion) -> (Connection, Peer) {
-    let config = tls_acceptor("server", &[version]);
+    let config = acceptor("server", &[version]);
     let mut tls = ServerConnection::new(Arc::clone(config.config())).unwrap().into();
     let mut upstream = stage.origin.accept_tcp().await;
     read_flight(&mut tls, &mut upstream).await;

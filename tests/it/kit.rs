@@ -1,8 +1,8 @@
 //! The kit itself: a client and an origin face to face, with no relay between them.
 
-use crate::support::client::{connect_plain, connect_tls, connect_tls_as};
-use crate::support::origin::Origin;
-use crate::support::peer::{End, Peer};
+use narrows_kit::client::{connect_plain, connect_tls, connect_tls_as};
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::{End, Peer};
 
 #[tokio::test]
 async fn tls_agrees_on_http_1_1_and_carries_the_name() {

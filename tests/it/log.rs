@@ -1,9 +1,9 @@
 //! The access log as an operator reads it, and what must never be in any log.
 
-use crate::support::client::{connect_plain, connect_plain_from};
-use crate::support::origin::Origin;
-use crate::support::relay::Relay;
 use crate::support::stage::{CHUNKED, GET, OK, OK_LAST, Stage};
+use narrows_kit::client::{connect_plain, connect_plain_from};
+use narrows_kit::origin::Origin;
+use narrows_kit::relay::Relay;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;

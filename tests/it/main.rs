@@ -1,15 +1,16 @@
 //! The program as its peers see it: real sockets, real TLS, raw bytes on both sides.
 //!
-//! `support` is the kit: an origin, a client, and the relay between them. No test sleeps, and each
-//! wait ends after [`support::GUARD`] with a message that says what did not come.
+//! `narrows-kit` has the client, the origin and the relay between them; `support` has the scenes
+//! that several tests share. No test sleeps, and each wait ends after [`narrows_kit::GUARD`] with a
+//! message that says what did not come.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, and so does the kit it is written with"
+    reason = "a test fails by panicking"
 )]
-#![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
+#![expect(unreachable_pub, reason = "`support` marks with `pub` what tests are meant to use")]
 
 mod admission;
 mod attackers;

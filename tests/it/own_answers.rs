@@ -1,8 +1,9 @@
 //! What the relay answers by itself: the shape, the length, and what becomes of the connection.
 
-use crate::support::peer::{End, field_value};
-use crate::support::relay::Relay;
 use crate::support::rig::{Rig, expect_bytes, expect_own_error};
+use narrows_kit::http::field_value;
+use narrows_kit::peer::End;
+use narrows_kit::relay::Relay;
 use tokio::net::TcpSocket;
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! Upstreams with a certificate of their own making that calls itself an authority, as
 //! `openssl req -x509` makes it, which the operator names in `ca`.
 
-use crate::support::certificate_file;
-use crate::support::client::connect_plain;
-use crate::support::origin::Origin;
-use crate::support::relay::Relay;
 use crate::support::stage::{GET, OK};
+use narrows_kit::certificates::certificate_file;
+use narrows_kit::client::connect_plain;
+use narrows_kit::origin::Origin;
+use narrows_kit::relay::Relay;
 use std::net::SocketAddr;
 
 /// The names in it: one of DNS, one of an address.

@@ -1,7 +1,8 @@
 //! The client's connection: how long it lasts, requests in a row, HTTP/1.0.
 
-use crate::support::peer::{End, Peer, field_value};
 use crate::support::rig::{GET, Rig, expect_bytes, expect_own_error, forwarded};
+use narrows_kit::http::field_value;
+use narrows_kit::peer::{End, Peer};
 
 const RESPONSE: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\n{}";
 

@@ -1,11 +1,13 @@
 //! The process: how it stops, what it refuses, and that several workers are one server.
 
-use crate::support::client::{connect_plain, connect_tls, expect_turned_away};
-use crate::support::origin::Origin;
-use crate::support::peer::{End, field_value};
-use crate::support::relay::Relay;
 use crate::support::stage::{CHUNKED, GET, GET_10, OK, OK_LAST, Stage, UNTIL_CLOSE};
-use crate::support::{certificate_file, within};
+use narrows_kit::certificates::certificate_file;
+use narrows_kit::client::{connect_plain, connect_tls, expect_turned_away};
+use narrows_kit::http::field_value;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::End;
+use narrows_kit::relay::Relay;
+use narrows_kit::within;
 use rustix::process::Signal;
 use std::net::TcpListener;
 use std::process::{Command, Output};

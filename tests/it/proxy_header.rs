@@ -1,12 +1,11 @@
 //! PROXY headers: from whom they are taken, and to whom they are sent.
 
-use crate::support::client::connect_plain;
-use crate::support::origin::Origin;
-use crate::support::passage::{
-    FROM_US, Pair, Passage, V1, V2, certificate, connect, hello, two_listeners,
-};
-use crate::support::peer::End;
+use crate::support::passage::{FROM_US, Pair, Passage, V1, V2, connect, hello, two_listeners};
 use crate::support::stage::{GET, OK_LAST};
+use narrows_kit::certificates::listener_keys;
+use narrows_kit::client::connect_plain;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::End;
 use std::time::Duration;
 
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -72,7 +71,7 @@ async fn a_listed_peer_without_a_header_is_closed_and_reaches_nobody() {
 #[tokio::test]
 async fn a_health_check_that_only_connects_is_no_warning() {
     let origin = Origin::plain().await;
-    let keys = format!("{FROM_US}{}", certificate());
+    let keys = format!("{FROM_US}{}", listener_keys());
     for keys in [FROM_US, &keys] {
         let relay = two_listeners(&origin, keys, "").argument("--log-level=debug").await;
         let mut checks = 0;
@@ -138,7 +137,7 @@ async fn a_header_that_does_not_come_in_time_ends_the_connection() {
 async fn one_limit_bounds_a_header_and_the_handshake_behind_it() {
     const LIMIT: Duration = Duration::from_secs(2);
     let origin = Origin::plain().await;
-    let keys = format!("{FROM_US}{}", certificate());
+    let keys = format!("{FROM_US}{}", listener_keys());
     let limits = "[timeouts]\nhandshake = \"2s\"";
     let relay = two_listeners(&origin, &keys, "").with(limits).await;
     let hello = hello("localhost");

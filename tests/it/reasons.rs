@@ -1,9 +1,9 @@
 //! Why a dial or a handshake failed, as the log says it.
 
-use crate::support::client::{connect_plain, connect_tls_as};
-use crate::support::origin::Origin;
-use crate::support::relay::Relay;
 use crate::support::stage::GET;
+use narrows_kit::client::{connect_plain, connect_tls_as};
+use narrows_kit::origin::Origin;
+use narrows_kit::relay::Relay;
 
 #[tokio::test]
 async fn an_upstream_that_cannot_be_trusted_is_logged_with_where_and_why() {
@@ -140,7 +140,8 @@ async fn a_client_that_only_connects_is_no_line_at_info() {
 }
 
 fn tls_listener(origin: &Origin, further: &str) -> String {
-    let [certificate, key] = ["server.pem", "server.key"].map(crate::support::certificate_file);
+    let [certificate, key] =
+        ["server.pem", "server.key"].map(narrows_kit::certificates::certificate_file);
     let address = origin.address();
     let way = match further {
         "" => format!("[[route]]\npath = \"/\"\nupstream = \"http://{address}/\"\n"),

@@ -1,9 +1,9 @@
 //! References and cookies with which an upstream means its own paths.
 
-use crate::support::client;
-use crate::support::origin::Origin;
-use crate::support::relay::Relay;
 use crate::support::rig::{GET, Rig, expect_bytes};
+use narrows_kit::client;
+use narrows_kit::origin::Origin;
+use narrows_kit::relay::Relay;
 
 fn with(status: &str, lines: &str) -> String {
     format!("HTTP/1.1 {status}\r\nA: 1\r\n{lines}\r\nContent-Length: 0\r\nDate: d\r\nB: 2\r\n\r\n")

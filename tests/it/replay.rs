@@ -1,10 +1,11 @@
 //! A request on a reused connection that ends without an answer: when it is sent once more, and
 //! when never.
 
-use crate::support::origin::Origin;
-use crate::support::peer::{End, Peer, field_value};
-use crate::support::relay::Relay;
-use crate::support::within;
+use narrows_kit::http::field_value;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
+use narrows_kit::within;
 use std::fs;
 use std::net::SocketAddr;
 

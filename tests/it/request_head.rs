@@ -1,7 +1,8 @@
 //! What no request head may hold, and how large it may be.
 
-use crate::support::peer::{End, field_value};
 use crate::support::rig::{Rig, expect_own_error, forwarded};
+use narrows_kit::http::field_value;
+use narrows_kit::peer::End;
 
 #[tokio::test]
 async fn bare_line_feeds_in_a_request_head_are_refused() {

@@ -1,7 +1,7 @@
 //! The upstream is no more trusted than the client: which responses pass, and which are a 502.
 
-use crate::support::peer::End;
 use crate::support::rig::{GET, Rig, expect_bytes, expect_own_error, forwarded};
+use narrows_kit::peer::End;
 
 const HEAD: &str = "HEAD /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n";
 /// What an attacker would like the next client to take for its answer.

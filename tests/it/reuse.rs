@@ -1,10 +1,10 @@
 //! Connections to the upstream: which are used again, and which are not.
 
-use crate::support::leave::Leave;
-use crate::support::origin::Origin;
-use crate::support::peer::{End, Peer};
-use crate::support::relay::Relay;
 use crate::support::stage::{GET, OK, OK_LAST, Stage};
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::Leave;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
 
 const TIMES: usize = 5;
 

@@ -1,8 +1,8 @@
 //! The shortest way through the relay: one exchange, one stream, one stop.
 
-use crate::support::origin::Origin;
-use crate::support::peer::field_value;
-use crate::support::relay::Relay;
+use narrows_kit::http::field_value;
+use narrows_kit::origin::Origin;
+use narrows_kit::relay::Relay;
 
 #[tokio::test]
 async fn a_request_reaches_the_upstream_under_its_own_name_and_path() {

@@ -4,11 +4,12 @@
 //!
 //! The origin that is stopped is a relay itself, in front of the one that the test plays.
 
-use crate::support::origin::Origin;
-use crate::support::peer::{End, Peer};
-use crate::support::relay::Relay;
 use crate::support::stage::{CHUNKED, GET, OK_LAST};
-use crate::support::{certificate_file, within};
+use narrows_kit::certificates::certificate_file;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
+use narrows_kit::within;
 use rustix::process::Signal;
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The typewriter effect: what one side sends is with the other at once, and unaltered.
 
-use crate::support::peer::Peer;
 use crate::support::stage::{CHUNKED, CHUNKED_LAST, GET, Stage, UNTIL_CLOSE};
+use narrows_kit::peer::Peer;
 
 const EVENTS: [&str; 3] = ["data: one\n\n", "data: two, a longer one\n\n", "data: [DONE]\n\n"];
 

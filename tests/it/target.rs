@@ -1,10 +1,10 @@
 //! The request-target: which paths have a route, and which bytes of them arrive.
 
-use crate::support::client;
-use crate::support::origin::Origin;
-use crate::support::peer::End;
-use crate::support::relay::Relay;
 use crate::support::rig::{LAST_RESPONSE, Rig, expect_bytes, expect_own_error, forwarded};
+use narrows_kit::client;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::End;
+use narrows_kit::relay::Relay;
 
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -217,7 +217,7 @@ async fn the_prefix_is_replaced_by_the_path_of_the_upstream() {
         "[[route]]\npath = \"/\"\nupstream = \"https://api.openai.test/base%2F/v1/\"\n\
          connect = \"{}\"\nca = {:?}",
         origin.address(),
-        crate::support::certificate_file("ca.pem")
+        narrows_kit::certificates::certificate_file("ca.pem")
     );
     let relay = Relay::to(&origin).with(&base).await;
     for (path, want) in [

@@ -1,11 +1,11 @@
 //! The limits of time that end below the exchange: handshakes and connecting. The others are
 //! proven on virtual time, in `src/proxy/tests`.
 
-use crate::support::client::connect_plain;
-use crate::support::origin::Origin;
-use crate::support::peer::{End, Peer};
-use crate::support::relay::Relay;
-use crate::support::within;
+use narrows_kit::client::connect_plain;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
+use narrows_kit::within;
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

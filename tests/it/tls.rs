@@ -1,15 +1,15 @@
 //! TLS on both sides: what is agreed on, and upstreams that are not what they should be.
 
-use crate::support::client::{
-    connect_plain, connect_tls_as, connect_tls_with, tls_config, tls_config_offering,
-};
-use crate::support::leave::Leave;
-use crate::support::origin::Origin;
-use crate::support::passage::certificate;
-use crate::support::peer::{End, Peer, field_value};
-use crate::support::relay::Relay;
 use crate::support::rig::expect_own_error;
 use crate::support::stage::{GET, OK, OK_LAST, Stage};
+use narrows_kit::certificates::listener_keys;
+use narrows_kit::certificates::{client_config, client_config_offering};
+use narrows_kit::client::{connect_plain, connect_tls_as, connect_tls_with};
+use narrows_kit::http::field_value;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::Leave;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
 use std::sync::Arc;
 use tokio_rustls::rustls::ALL_VERSIONS;
 use tokio_rustls::rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
@@ -25,7 +25,7 @@ async fn plain_http_on_an_https_port_is_told_so_in_plain_http() {
          [[listener]]\naddress = \"127.0.0.1:0\"\n\
          [[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\n\
          [[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n",
-        certificate(),
+        listener_keys(),
         origin.address()
     );
     let upload = format!("POST /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n{}", "x".repeat(200_000));
@@ -157,7 +157,7 @@ async fn clients_of_tls_1_2_and_1_3_are_served_whatever_http_1_they_offer() {
             (&["http/1.0"], Some("http/1.0")),
             (&[], None),
         ] {
-            let config = Arc::new(tls_config_offering(&[version], offered));
+            let config = Arc::new(client_config_offering(&[version], offered));
             let connecting = connect_tls_with(&config, "localhost", stage.relay.address());
             let mut client = connecting.await.unwrap();
             assert_eq!(client.tls_version(), Some(want));
@@ -174,7 +174,7 @@ async fn clients_of_tls_1_2_and_1_3_are_served_whatever_http_1_they_offer() {
 #[tokio::test]
 async fn a_client_that_speaks_only_h2_is_refused_in_the_handshake() {
     let stage = Stage::new(true, false, "").await;
-    let config = Arc::new(tls_config_offering(ALL_VERSIONS, &["h2"]));
+    let config = Arc::new(client_config_offering(ALL_VERSIONS, &["h2"]));
     let connected = connect_tls_with(&config, "localhost", stage.relay.address()).await;
     let error = connected.err().expect("a refusal").to_string();
     assert!(error.contains("NoApplicationProtocol"), "{error}");
@@ -186,7 +186,7 @@ async fn a_client_takes_up_its_session_of_before() {
     let stage = Stage::new(true, false, "").await;
     let mut upstream = None;
     for version in [&TLS12, &TLS13] {
-        let config = tls_config(&[version]);
+        let config = client_config(&[version]);
         for resumed in [false, true, true] {
             let connecting = connect_tls_with(&config, "localhost", stage.relay.address());
             let mut client = connecting.await.unwrap();

@@ -1,8 +1,9 @@
 //! An incomplete response is never turned into a complete one, wherever it breaks off.
 
-use crate::support::leave::Leave;
-use crate::support::peer::{End, Peer, field_value};
 use crate::support::stage::{CHUNKED, GET, GET_10, Stage, UNTIL_CLOSE};
+use narrows_kit::http::field_value;
+use narrows_kit::peer::Leave;
+use narrows_kit::peer::{End, Peer};
 
 const CONTENT_LENGTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
 

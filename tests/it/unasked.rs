@@ -1,9 +1,9 @@
 //! Connections that no request has asked for: when they are opened, how few they are, and what the
 //! log says when they fail.
 
-use crate::support::origin::Origin;
-use crate::support::relay::Relay;
 use crate::support::stage::{GET, OK};
+use narrows_kit::origin::Origin;
+use narrows_kit::relay::Relay;
 
 #[tokio::test]
 async fn an_upstream_that_cannot_be_reached_is_told_before_a_client_has_come() {

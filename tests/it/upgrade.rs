@@ -1,8 +1,9 @@
 //! WebSocket: the upgrade, the tunnel behind it, and upgrades that do not happen.
 
-use crate::support::peer::{End, Peer, field_value};
 use crate::support::stage::{GET, OK_LAST, Stage};
-use crate::support::stall::pattern;
+use narrows_kit::http::field_value;
+use narrows_kit::pattern::pattern;
+use narrows_kit::peer::{End, Peer};
 
 const OFFER: &str = "GET /gpt/v1/realtime?model=m HTTP/1.1\r\nHost: a\r\n\
     Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\

@@ -1,10 +1,11 @@
-//! Honest clients: nothing of theirs may fail, and every byte is checked.
+//! Honest clients: none of their exchanges may fail, and every byte is checked.
 
 use crate::Soak;
 use crate::content::{Chance, content};
-use crate::line::{Framing, Line, framing_of, in_chunks};
-use crate::support::peer::field_value;
 use crate::tally::{Count, tally, took};
+use crate::traffic::{check_body, connect, in_chunks, name};
+use narrows_kit::connection::Connection;
+use narrows_kit::http::{Framing, field_value};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,14 +55,14 @@ pub async fn clients(soak: Arc<Soak>, number: u64) {
     let mut chance = Chance(number);
     while !soak.is_over() {
         let tls = chance.is_one_in(2);
-        let mut line = Line::connect(ADDRESS, soak.relay_address(tls), tls).await.unwrap();
+        let mut connection = connect(ADDRESS, soak.relay_address(tls), tls).await.unwrap();
         for _ in 0..1 + chance.below(30) {
             let kind = chance.one_of(&KINDS);
-            let exchange = exchange(&mut line, kind, &mut chance);
+            let exchange = exchange(&mut connection, kind, &mut chance);
             let goes_on = match timeout(EXCHANGE_MAX, exchange).await {
                 Ok(Ok(goes_on)) => goes_on,
-                Ok(Err(error)) => panic!("{kind:?} of {}, TLS {tls}: {error}", line.name()),
-                Err(_elapsed) => panic!("{kind:?} of {}, TLS {tls}, hangs", line.name()),
+                Ok(Err(error)) => panic!("{kind:?} of {}, TLS {tls}: {error}", name(&connection)),
+                Err(_elapsed) => panic!("{kind:?} of {}, TLS {tls}, hangs", name(&connection)),
             };
             tally(Count::Honest, 1);
             if !goes_on || soak.is_over() {
@@ -72,7 +73,11 @@ pub async fn clients(soak: Arc<Soak>, number: u64) {
 }
 
 /// Gives whether the connection goes on.
-async fn exchange(line: &mut Line, kind: Kind, chance: &mut Chance) -> io::Result<bool> {
+async fn exchange(
+    connection: &mut Connection,
+    kind: Kind,
+    chance: &mut Chance,
+) -> io::Result<bool> {
     let (seed, len) = (chance.seed(), chance.len());
     let begun = Instant::now();
     let request = |method: &str, kind: &str, fields: &str| {
@@ -81,81 +86,81 @@ async fn exchange(line: &mut Line, kind: Kind, chance: &mut Chance) -> io::Resul
     };
     let goes_on = match kind {
         Kind::Fixed => {
-            line.send(request("GET", "fixed", "")).await?;
-            expect_content(line, seed, len).await?
+            connection.send(request("GET", "fixed", "")).await?;
+            expect_content(connection, seed, len).await?
         }
         Kind::Chunked => {
-            line.send(request("GET", "chunked", "")).await?;
-            expect_content(line, seed, len).await?
+            connection.send(request("GET", "chunked", "")).await?;
+            expect_content(connection, seed, len).await?
         }
         Kind::Events => {
-            line.send(request("GET", "events", "")).await?;
-            expect_content(line, seed, len).await?
+            connection.send(request("GET", "events", "")).await?;
+            expect_content(connection, seed, len).await?
         }
         Kind::Close => {
-            line.send(request("GET", "close", "")).await?;
-            expect_content(line, seed, len).await?
+            connection.send(request("GET", "close", "")).await?;
+            expect_content(connection, seed, len).await?
         }
         Kind::Upload => {
             let fields = format!("Content-Length: {len}\r\n");
-            line.send(request("POST", "upload", &fields)).await?;
-            line.send(content(seed, 0, len)).await?;
-            expect_ok(line, len).await?
+            connection.send(request("POST", "upload", &fields)).await?;
+            connection.send(content(seed, 0, len)).await?;
+            expect_ok(connection, len).await?
         }
         Kind::ChunkedUpload => {
-            line.send(request("POST", "upload", "Transfer-Encoding: chunked\r\n")).await?;
-            line.send(in_chunks(seed, len)).await?;
-            expect_ok(line, len).await?
+            connection.send(request("POST", "upload", "Transfer-Encoding: chunked\r\n")).await?;
+            connection.send(in_chunks(seed, len)).await?;
+            expect_ok(connection, len).await?
         }
         Kind::Expecting => {
             let fields = format!("Content-Length: {len}\r\nExpect: 100-continue\r\n");
-            line.send(request("POST", "upload", &fields)).await?;
-            let head = line.head().await?;
+            connection.send(request("POST", "upload", &fields)).await?;
+            let head = connection.read_head().await?;
             assert!(head.starts_with("HTTP/1.1 100 "), "{head}");
-            line.send(content(seed, 0, len)).await?;
-            expect_ok(line, len).await?
+            connection.send(content(seed, 0, len)).await?;
+            expect_ok(connection, len).await?
         }
         Kind::Early => {
-            // More than anybody reads on behalf of an answer that is here.
+            // More than the relay reads once it has an answer.
             let fields = "Content-Length: 1000000\r\n";
-            line.send(request("POST", "early", fields)).await?;
-            let head = line.head().await?;
+            connection.send(request("POST", "early", fields)).await?;
+            let head = connection.read_head().await?;
             assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
-            assert_eq!(line.exactly(2).await?, b"no");
+            assert_eq!(connection.read_exactly(2).await?, b"no");
             false
         }
         Kind::Pipelined => {
-            line.send(request("GET", "fixed", "").repeat(3)).await?;
+            connection.send(request("GET", "fixed", "").repeat(3)).await?;
             let mut goes_on = true;
             for _ in 0..3 {
-                goes_on = expect_content(line, seed, len).await?;
+                goes_on = expect_content(connection, seed, len).await?;
             }
             goes_on
         }
         Kind::NoRoute => {
-            line.send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await?;
-            let head = line.head().await?;
+            connection.send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+            let head = connection.read_head().await?;
             assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
-            let Framing::Length(len) = framing_of(&head) else { panic!("{head}") };
-            line.exactly(len).await?;
+            let Framing::Length(len) = Framing::of(&head) else { panic!("{head}") };
+            connection.read_exactly(len).await?;
             true
         }
         Kind::Http10 => {
-            line.send(format!("GET /plain/chunked/{seed}/{len} HTTP/1.0\r\n\r\n")).await?;
-            expect_content(line, seed, len).await?
+            connection.send(format!("GET /plain/chunked/{seed}/{len} HTTP/1.0\r\n\r\n")).await?;
+            expect_content(connection, seed, len).await?
         }
         Kind::Socket => {
             let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
-            line.send(request("GET", "socket", fields)).await?;
-            let head = line.head().await?;
+            connection.send(request("GET", "socket", fields)).await?;
+            let head = connection.read_head().await?;
             assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-            line.send(content(seed, 0, len)).await?;
-            line.check_body(Framing::Length(len), seed).await?;
+            connection.send(content(seed, 0, len)).await?;
+            check_body(connection, Framing::Length(len), seed).await?;
             tally(Count::BytesChecked, 2 * len);
             false
         }
     };
-    // Content that two ends of a line echo, or that comes thrice, is not small.
+    // Content that is echoed, or comes three times, is not small.
     let is_timed = matches!(kind, Kind::Fixed | Kind::Chunked | Kind::Events | Kind::Upload);
     if is_timed && len <= SMALL {
         took(begun.elapsed());
@@ -163,19 +168,19 @@ async fn exchange(line: &mut Line, kind: Kind, chance: &mut Chance) -> io::Resul
     Ok(goes_on)
 }
 
-async fn expect_content(line: &mut Line, seed: u64, len: usize) -> io::Result<bool> {
-    let head = line.head().await?;
+async fn expect_content(connection: &mut Connection, seed: u64, len: usize) -> io::Result<bool> {
+    let head = connection.read_head().await?;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    let framing = framing_of(&head);
-    assert_eq!(line.check_body(framing, seed).await?, len, "behind {head}");
+    let framing = Framing::of(&head);
+    assert_eq!(check_body(connection, framing, seed).await?, len, "after {head}");
     tally(Count::BytesChecked, len);
     Ok(framing != Framing::UntilClose && field_value(&head, "connection") != Some("close"))
 }
 
-async fn expect_ok(line: &mut Line, len: usize) -> io::Result<bool> {
-    let head = line.head().await?;
+async fn expect_ok(connection: &mut Connection, len: usize) -> io::Result<bool> {
+    let head = connection.read_head().await?;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert_eq!(line.exactly(2).await?, b"ok");
+    assert_eq!(connection.read_exactly(2).await?, b"ok");
     // By the origin, which has answered because it was right.
     tally(Count::BytesChecked, len);
     Ok(field_value(&head, "connection") != Some("close"))

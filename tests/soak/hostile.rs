@@ -1,11 +1,13 @@
-//! Everybody else: clients that leave, origins that fail, and attackers of all kinds. That their
-//! connections fail is normal; that a broken message passes for a whole one never is.
+//! Clients that leave, origins that fail, and attackers of all kinds. That their connections fail
+//! is normal; that a broken message passes for a whole one never is.
 
 use crate::Soak;
 use crate::content::{Chance, content};
-use crate::line::{Framing, Line, connect_tcp, framing_of, in_chunks};
 use crate::origin::whole_response;
 use crate::tally::{Count, tally};
+use crate::traffic::{check_body, connect, in_chunks};
+use narrows_kit::connection::{Connection, connect_from};
+use narrows_kit::http::Framing;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +20,9 @@ const FAILING: [u8; 4] = [127, 0, 0, 3];
 const ATTACKING: [u8; 4] = [127, 0, 0, 5];
 const FLOODING: [u8; 4] = [127, 0, 0, 6];
 
-/// Longest act: longer than each limit of the relay's, so that they end by those.
+/// Longest act: longer than each limit of the relay, so that they end by those.
 const ACT_MAX: Duration = Duration::from_secs(30);
-/// Between two steps of somebody who is slow on purpose.
+/// Between two steps of a client that is slow on purpose.
 const STEP: Duration = Duration::from_millis(100);
 /// Connections of one flood, more than one address may have.
 const FLOOD: usize = 150;
@@ -36,7 +38,7 @@ pub async fn leaving(soak: Arc<Soak>, number: u64) {
 
 async fn leave(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
     let tls = chance.is_one_in(2);
-    let mut line = Line::connect(LEAVING, soak.relay_address(tls), tls).await?;
+    let mut connection = connect(LEAVING, soak.relay_address(tls), tls).await?;
     let (seed, len) = (chance.seed(), chance.len());
     let route = chance.one_of(&["plain", "tls"]);
     let kind = chance.one_of(&["fixed", "chunked", "events", "upload", "silent", "socket"]);
@@ -51,22 +53,22 @@ async fn leave(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
         bytes.extend(content(seed, 0, len));
     }
     let sent = if chance.is_one_in(2) { bytes.len() } else { chance.below(bytes.len()) };
-    line.send(&bytes[..sent]).await?;
+    connection.send(&bytes[..sent]).await?;
     if sent == bytes.len() {
         for _ in 0..chance.below(3) {
-            // What does not come, as from a silent origin, is not waited for.
-            let _silent = timeout(STEP, line.read()).await;
+            // A silent origin sends nothing to wait for.
+            let _silent = timeout(STEP, connection.discard()).await;
         }
     }
     match chance.below(4) {
-        0 => line.reset(),
+        0 => connection.reset_on_drop()?,
         1 => {
-            // Only an announcement; the socket stays for a while.
-            line.wire.shutdown().await?;
-            let _until_the_end = timeout(STEP, async { while line.read().await.is_ok() {} }).await;
+            // An orderly end of our direction; the socket stays open for a while.
+            connection.wire.shutdown().await?;
+            let _until_the_end = timeout(STEP, connection.discard_to_end()).await;
         }
-        2 if tls => line.send_below_tls(&[0; 20_000]).await?,
-        _ => drop(line),
+        2 if tls => connection.wire.tcp_mut().write_all(&[0; 20_000]).await?,
+        _ => drop(connection),
     }
     Ok(())
 }
@@ -85,29 +87,30 @@ pub async fn failing(soak: Arc<Soak>, number: u64) {
 }
 
 async fn fail(soak: &Soak, tls: bool, chance: &mut Chance) -> io::Result<()> {
-    let mut line = Line::connect(FAILING, soak.relay_address(tls), tls).await?;
+    let mut connection = connect(FAILING, soak.relay_address(tls), tls).await?;
     let (seed, len) = (chance.seed(), chance.below(3000));
     let at = chance.below(whole_response(seed, len).len());
     let route = chance.one_of(&["plain", "tls"]);
-    // Without TLS, zeros are just the wrong content, and an alert is, too.
+    // Without TLS, an alert and garbage would be wrong content.
     let ways: &[&str] =
         if route == "tls" { &["fin", "reset", "alert", "garbage"] } else { &["fin", "reset"] };
-    // One that stalls takes as long as a limit of the relay's.
+    // One that stalls takes as long as a limit of the relay.
     let way = if chance.is_one_in(50) { "stall" } else { chance.one_of(ways) };
-    line.send(format!("GET /{route}/fault/{seed}/{len}/{at}/{way} HTTP/1.1\r\nHost: a\r\n\r\n"))
+    connection
+        .send(format!("GET /{route}/fault/{seed}/{len}/{at}/{way} HTTP/1.1\r\nHost: a\r\n\r\n"))
         .await?;
-    let head = match line.head().await {
+    let head = match connection.read_head().await {
         Ok(head) => head,
         // A reset overtakes what was sent before it.
         Err(_cut) => return Ok(()),
     };
     if head.starts_with("HTTP/1.1 50") {
-        let Framing::Length(len) = framing_of(&head) else { panic!("{head}") };
-        line.exactly(len).await?;
+        let Framing::Length(len) = Framing::of(&head) else { panic!("{head}") };
+        connection.read_exactly(len).await?;
         return Ok(());
     }
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    let end = line.check_body(framing_of(&head), seed).await;
+    let end = check_body(&mut connection, Framing::of(&head), seed).await;
     assert!(end.is_err(), "a response of which {at} bytes were sent is whole: {way}, {head}");
     Ok(())
 }
@@ -127,81 +130,84 @@ async fn attack(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
     let act = chance.below(10);
     if act == 0 {
         // A handshake that never ends, or is none.
-        let mut tcp = connect_tcp(ATTACKING, soak.relay_address(true)).await?;
+        let mut tcp = connect_from(ATTACKING, soak.relay_address(true)).await?;
         let hello: &[u8] =
             if chance.is_one_in(2) { b"\x16\x03\x01\x02\x00\x01\x00" } else { &[7; 900] };
         tcp.write_all(hello).await?;
-        return read_to_end(&mut Line::new(crate::support::peer::Wire::Plain(tcp))).await;
+        return read_to_end(&mut Connection::new(tcp)).await;
     }
-    let mut line = Line::connect(ATTACKING, address, tls).await?;
+    let mut connection = connect(ATTACKING, address, tls).await?;
     match act {
         1 => {
-            line.send("GET /plain/fixed/1/1 HTTP/1.1\r\nHost: a\r\nX: ").await?;
-            drip(&mut line, soak, b"x").await
+            connection.send("GET /plain/fixed/1/1 HTTP/1.1\r\nHost: a\r\nX: ").await?;
+            drip(&mut connection, soak, b"x").await
         }
         2 => {
-            line.send("POST /plain/upload/1/1 HTTP/1.1\r\nHost: a\r\n").await?;
-            line.send("Transfer-Encoding: chunked\r\n\r\n").await?;
-            // Not what the origin expects of it, which it will not come to know.
+            connection.send("POST /plain/upload/1/1 HTTP/1.1\r\nHost: a\r\n").await?;
+            connection.send("Transfer-Encoding: chunked\r\n\r\n").await?;
+            // Not what the origin expects, but it never sees the end.
             for _ in 0..10 {
-                drip_once(&mut line, b"1").await?;
+                drip_once(&mut connection, b"1").await?;
             }
             Ok(())
         }
         3 => {
-            // Never reads; the relay ends it.
-            line.send("GET /plain/endless/1/1 HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+            // Never reads: the relay ends it.
+            connection.send("GET /plain/endless/1/1 HTTP/1.1\r\nHost: a\r\n\r\n").await?;
             let mut steps = interval(STEP);
-            while line.send("\r\n").await.is_ok() && !soak.is_over() {
+            while connection.send("\r\n").await.is_ok() && !soak.is_over() {
                 steps.tick().await;
             }
             Ok(())
         }
         4 => {
-            // Reads, and has never enough.
-            line.send("GET /tls/endless/1/1 HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+            // Reads, and never has enough.
+            connection.send("GET /tls/endless/1/1 HTTP/1.1\r\nHost: a\r\n\r\n").await?;
             let mut read = 0;
             while read < 8_000_000 {
-                read += line.read().await?;
-                line.forget();
+                read += connection.discard().await?;
             }
-            line.reset();
+            connection.reset_on_drop()?;
             Ok(())
         }
         5 => {
             let requests = "GET /plain/fixed/1/1000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3000);
-            line.send(requests).await
+            connection.send(requests).await
         }
         6 => {
             let fields = "a:\r\n".repeat(16_000);
-            line.send(format!("GET /plain/fixed/1/1 HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await?;
-            read_to_end(&mut line).await
+            connection
+                .send(format!("GET /plain/fixed/1/1 HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
+                .await?;
+            read_to_end(&mut connection).await
         }
         7 => {
             let seed = chance.seed();
             let len = 20_000;
             let target = format!("POST /tls/upload/{seed}/{len} HTTP/1.1\r\nHost: a\r\n");
-            line.send(format!("{target}Transfer-Encoding: chunked\r\n\r\n")).await?;
+            connection.send(format!("{target}Transfer-Encoding: chunked\r\n\r\n")).await?;
             for byte in content(seed, 0, len) {
-                line.send(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']).await?;
+                connection.send(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']).await?;
             }
-            line.send("0\r\n\r\n").await?;
-            line.head().await.map(drop)
+            connection.send("0\r\n\r\n").await?;
+            connection.read_head().await.map(drop)
         }
         8 => {
-            line.send(content(chance.seed(), 0, 5000)).await?;
-            read_to_end(&mut line).await
+            connection.send(content(chance.seed(), 0, 5000)).await?;
+            read_to_end(&mut connection).await
         }
         _ => {
             // A body of chunks that never ends as it should.
             let (seed, len) = (chance.seed(), 10_000);
             let mut chunks = in_chunks(seed, len);
             chunks.truncate(chunks.len() - b"0\r\n\r\n".len());
-            line.send(format!("POST /plain/upload/{seed}/{len} HTTP/1.1\r\nHost: a\r\n")).await?;
-            line.send("Transfer-Encoding: chunked\r\n\r\n").await?;
-            line.send(chunks).await?;
-            line.send([0xff; 400]).await?;
-            read_to_end(&mut line).await
+            connection
+                .send(format!("POST /plain/upload/{seed}/{len} HTTP/1.1\r\nHost: a\r\n"))
+                .await?;
+            connection.send("Transfer-Encoding: chunked\r\n\r\n").await?;
+            connection.send(chunks).await?;
+            connection.send([0xff; 400]).await?;
+            read_to_end(&mut connection).await
         }
     }
 }
@@ -214,7 +220,7 @@ pub async fn flooding(soak: Arc<Soak>, number: u64) {
         let tls = chance.is_one_in(2);
         let mut crowd = Vec::new();
         for _ in 0..FLOOD {
-            if let Ok(tcp) = connect_tcp(FLOODING, soak.relay_address(tls)).await {
+            if let Ok(tcp) = connect_from(FLOODING, soak.relay_address(tls)).await {
                 crowd.push(tcp);
             }
         }
@@ -225,24 +231,23 @@ pub async fn flooding(soak: Arc<Soak>, number: u64) {
     }
 }
 
-async fn read_to_end(line: &mut Line) -> io::Result<()> {
+async fn read_to_end(connection: &mut Connection) -> io::Result<()> {
     loop {
-        line.read().await?;
-        line.forget();
+        connection.discard().await?;
     }
 }
 
-async fn drip(line: &mut Line, soak: &Soak, bytes: &[u8]) -> io::Result<()> {
+async fn drip(connection: &mut Connection, soak: &Soak, bytes: &[u8]) -> io::Result<()> {
     while !soak.is_over() {
-        drip_once(line, bytes).await?;
+        drip_once(connection, bytes).await?;
     }
     Ok(())
 }
 
-async fn drip_once(line: &mut Line, bytes: &[u8]) -> io::Result<()> {
-    line.send(bytes).await?;
+async fn drip_once(connection: &mut Connection, bytes: &[u8]) -> io::Result<()> {
+    connection.send(bytes).await?;
     // Until something comes, which is the end, or the next step is due.
-    match timeout(STEP, line.read()).await {
+    match timeout(STEP, connection.discard()).await {
         Ok(ended) => ended.map(drop),
         Err(_elapsed) => Ok(()),
     }

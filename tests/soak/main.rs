@@ -5,27 +5,26 @@
 //!     cargo test --test soak                                  # a few seconds
 //!     NARROWS_SOAK_SECONDS=600 cargo test --test soak         # by hand
 //!
-//! `NARROWS_BINARY` names another binary than that of this build.
+//! `NARROWS_BINARY` names a binary other than the one of this build.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, and so does the kit it is written with"
+    reason = "a test fails by panicking"
 )]
-#![expect(unreachable_pub, reason = "the kit marks with `pub` what tests are meant to use")]
+#![expect(unreachable_pub, reason = "the actors mark with `pub` what the scene uses")]
 
 mod content;
 mod honest;
 mod hostile;
-mod line;
 mod origin;
-#[path = "../it/support/mod.rs"]
-#[expect(dead_code, reason = "made for the tests in tests/it")]
-mod support;
 mod tally;
+mod traffic;
 
 use narrows::limits::PIPES_KEPT_MAX;
+use narrows_kit::certificates::{certificate_file, listener_keys};
+use narrows_kit::relay::Relay;
 use origin::Server;
 use std::collections::BTreeMap;
 use std::env;
@@ -37,14 +36,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::certificate_file;
-use support::relay::Relay;
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::interval;
 
 const SECONDS_DEFAULT: u64 = 5;
-/// Of the time, to get everything to the size that it has in this traffic: pools, lists, tickets.
+/// Share of the time in which pools, lists and tickets grow to the size of this traffic.
 const WARM_UP_SHARE: u32 = 5;
 const HONEST_CLIENTS: u64 = 16;
 const LEAVING_CLIENTS: u64 = 16;
@@ -52,16 +49,16 @@ const FAILING_CLIENTS: u64 = 8;
 const ATTACKERS: u64 = 24;
 /// What the relay's memory may differ by, from one rest to the next.
 const GROWTH_MAX_KIB: usize = 4096;
-/// And by how much it may exceed the first rest in the middle of everything: connections are at
-/// most 500, and a slow reader holds a read of 64 KiB.
+/// What it may exceed the first rest by during the traffic: connections are at most 500, and a slow
+/// reader holds a read of 64 KiB.
 const PEAK_MAX_KIB: usize = 500 * (64 + 48);
-/// Between two looks at the relay.
+/// Between two measurements of the relay.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the relay may take until the last connection is closed. All its clients are gone by
-/// then: it looks once a second for those that left behind unread bytes, and lingers for one.
+/// then: it checks once a second for those that left unread bytes, and lingers for one.
 const REST_MAX: Duration = Duration::from_secs(30);
 
-/// Longer than any of the honest may stand still for want of a processor.
+/// Longer than an honest client may be stopped for want of a processor.
 const LIMITS: &str = r#"
 [limits]
 connections = 500
@@ -79,7 +76,7 @@ to_client = { read = "20s", write = "20s" }
 to_upstream = { read = "20s", write = "20s" }
 "#;
 
-/// Somebody has panicked: a byte was wrong, or honest traffic failed.
+/// A task has panicked: a byte was wrong, or honest traffic failed.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
 /// What all the actors know.
@@ -103,7 +100,7 @@ impl Soak {
 }
 
 fn main() -> ExitCode {
-    // As a test that is not asked for by its name.
+    // As a test that a filter leaves out.
     let filters: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     if !filters.is_empty() && !filters.iter().any(|it| "soak".contains(it.as_str())) {
         return ExitCode::SUCCESS;
@@ -133,13 +130,13 @@ async fn soak(total: Duration) {
     );
 
     soak.goes_on_for(total / WARM_UP_SHARE);
-    everybody(&soak, &relay).await;
+    everyone(&soak, &relay).await;
     rest(&relay, &server, descriptors).await;
     let warm = relay.resident_kib();
     println!("  at rest after the warm-up: {warm} KiB");
 
     soak.goes_on_for(total - total / WARM_UP_SHARE);
-    let peak = everybody(&soak, &relay).await;
+    let peak = everyone(&soak, &relay).await;
     rest(&relay, &server, descriptors).await;
     let end = relay.resident_kib();
     println!("  at the peak: {} KiB, {} descriptors", peak.resident_kib, peak.descriptors);
@@ -160,11 +157,7 @@ async fn soak(total: Duration) {
 async fn relay(server: &Server) -> Relay {
     let [plain, tls] = server.addresses;
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
-    let secure = format!(
-        "certificate = {:?}\nkey = {:?}\n",
-        certificate_file("server.pem"),
-        certificate_file("server.key")
-    );
+    let secure = listener_keys();
     let routes = format!(
         "[[route]]\npath = \"/plain/\"\nupstream = \"http://{plain}/\"\n\
          [[route]]\npath = \"/tls/\"\nupstream = \"https://localhost/\"\nconnect = \"{tls}\"\n\
@@ -182,9 +175,9 @@ struct Peak {
 }
 
 /// Lets all of them act until the time is over, and watches the relay.
-async fn everybody(soak: &Arc<Soak>, relay: &Relay) -> Peak {
+async fn everyone(soak: &Arc<Soak>, relay: &Relay) -> Peak {
     let seeds = |count: u64| (1..=count).map(|it| it * 7919);
-    // In a thread of their own, so that it is the relay they wait for, and not the others.
+    // On a thread of their own, so that they wait for the relay and not for the others.
     let (known, honest) = (Arc::clone(soak), seeds(HONEST_CLIENTS));
     let honest = thread::spawn(move || {
         run(async {
@@ -204,16 +197,16 @@ async fn everybody(soak: &Arc<Soak>, relay: &Relay) -> Peak {
     }
     acts.spawn_local(hostile::flooding(Arc::clone(soak), 1));
     let mut peak = Peak::default();
-    let mut looks = interval(LOOK);
+    let mut measurements = interval(LOOK);
     while !soak.is_over() {
         peak.resident_kib = peak.resident_kib.max(relay.resident_kib());
         peak.descriptors = peak.descriptors.max(relay.descriptors());
-        looks.tick().await;
+        measurements.tick().await;
     }
-    // Those who wait for a limit need not wait for it now. A panic was noticed by its hook.
+    // Those that wait for a limit need not wait for it now. The hook has noticed any panic.
     acts.shutdown().await;
     while !honest.is_finished() {
-        looks.tick().await;
+        measurements.tick().await;
     }
     peak
 }
@@ -231,14 +224,14 @@ const KEPT_FOR_PIPES: usize = 2 * PIPES_KEPT_MAX * WORKERS;
 /// Waits until the relay has not a single connection more than in the beginning.
 async fn rest(relay: &Relay, server: &Server, descriptors: usize) {
     let descriptors = descriptors + KEPT_FOR_PIPES;
-    let mut looks = interval(LOOK);
+    let mut measurements = interval(LOOK);
     let since = Instant::now();
     while relay.descriptors() > descriptors {
         // Those in the relay's pools are closed by the origin.
         server.close_idle();
         let open = relay.descriptors() - descriptors;
         assert!(since.elapsed() < REST_MAX, "{open} descriptors are open after {REST_MAX:?}");
-        looks.tick().await;
+        measurements.tick().await;
     }
 }
 

@@ -1,12 +1,13 @@
 //! The most that one connection can make the relay keep, at the edges of what is allowed.
 
 use super::Scene;
-use crate::support::client::{connect_plain, connect_tls_with, tls_config, tls_config_offering};
-use crate::support::origin::Origin;
-use crate::support::relay::Relay;
 use crate::support::siege::{CONNECTION_KIB, CROWD, Siege, TLS_KIB};
 use crate::support::stage::OK_LAST;
-use crate::support::within;
+use narrows_kit::certificates::{client_config, client_config_offering};
+use narrows_kit::client::{connect_plain, connect_tls_with};
+use narrows_kit::origin::Origin;
+use narrows_kit::relay::Relay;
+use narrows_kit::within;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -66,7 +67,7 @@ async fn a_client_with_a_hello_of_16_kib_is_served() {
     let long = "x".repeat(250);
     let mut protocols = vec![long.as_str(); 64];
     protocols.push("http/1.1");
-    let config = Arc::new(tls_config_offering(ALL_VERSIONS, &protocols));
+    let config = Arc::new(client_config_offering(ALL_VERSIONS, &protocols));
     let mut client = connect_tls_with(&config, "localhost", scene.relay.address()).await.unwrap();
     client.send(super::HONEST).await;
     let mut upstream = scene.honest.accept().await;
@@ -93,7 +94,7 @@ async fn a_handshake_message_behind_the_handshake_is_not_waited_for() {
 
 /// The connection of a client that has shaken hands, and then begun with a message of 60,000 bytes.
 fn send_part_of_a_message(address: SocketAddr, len: usize) -> TcpStream {
-    let mut config = (*tls_config(ALL_VERSIONS)).clone();
+    let mut config = (*client_config(ALL_VERSIONS)).clone();
     config.enable_secret_extraction = true;
     let mut tls = ClientConnection::new(config.into(), "localhost".try_into().unwrap()).unwrap();
     let mut tcp = TcpStream::connect(address).unwrap();

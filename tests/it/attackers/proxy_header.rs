@@ -1,12 +1,12 @@
 //! Attackers of listeners that want a PROXY header: whoever gets the operator's own proxy to
 //! connect, or has an address that the operator has listed by mistake.
 
-use crate::support::client::connect_plain;
-use crate::support::origin::Origin;
 use crate::support::passage::{FROM_US, V1, V2, two_listeners};
-use crate::support::peer::{End, Peer};
 use crate::support::siege::{Besieged, CONNECTION_KIB, CROWD, Siege, all_of};
 use crate::support::stage::{GET, OK_LAST};
+use narrows_kit::client::connect_plain;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::{End, Peer};
 use std::time::{Duration, Instant};
 
 /// The binary format with the command PROXY, and of addresses that are not told.

@@ -1,16 +1,16 @@
 //! Attackers of a tcp listener, on which honest clients have tunnels by their server name.
 
-use crate::support::client::{connect_plain, connect_plain_from, connect_tls_as};
-use crate::support::origin::Origin;
 use crate::support::passage::{Pair, forward, hello, listener};
-use crate::support::peer::{End, Peer};
-use crate::support::relay::Relay;
 use crate::support::siege::{
     BUFFER_KIB, Besieged, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB, all_of,
 };
-use crate::support::stall::pattern;
-use crate::support::{GUARD, within};
 use narrows::limits::{PIPES_KEPT_MAX, REFUSAL_LINES_AT_ONCE};
+use narrows_kit::client::{connect_plain, connect_plain_from, connect_tls_as};
+use narrows_kit::origin::Origin;
+use narrows_kit::pattern::pattern;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
+use narrows_kit::{GUARD, within};
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

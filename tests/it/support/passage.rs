@@ -1,10 +1,12 @@
 //! An origin with a tcp listener in front of it, in every pair of what both speak.
 
-use super::client::{connect_plain, connect_tls, tls_config};
-use super::origin::Origin;
-use super::peer::Peer;
-use super::relay::{Relay, Setup};
-use super::{certificate_file, within};
+use narrows_kit::certificates::certificate_file;
+use narrows_kit::certificates::{client_config, listener_keys};
+use narrows_kit::client::{connect_plain, connect_tls};
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::{Relay, Setup};
+use narrows_kit::within;
 use std::fmt;
 use std::net::SocketAddr;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -109,7 +111,7 @@ impl fmt::Debug for Passage {
 /// A tcp listener at any port.
 pub fn listener(tls: bool) -> String {
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n";
-    format!("{listener}{}", if tls { certificate() } else { String::new() })
+    format!("{listener}{}", if tls { listener_keys() } else { String::new() })
 }
 
 /// A relay with a tcp listener and an http listener, both with `more` keys, before one origin.
@@ -122,12 +124,6 @@ pub fn two_listeners(origin: &Origin, more: &str, sends: &str) -> Setup {
         listener(false)
     );
     Relay::start(&toml)
-}
-
-/// The keys of a listener that ends TLS as `localhost`.
-pub fn certificate() -> String {
-    let (certificate, key) = (certificate_file("server.pem"), certificate_file("server.key"));
-    format!("certificate = {certificate:?}\nkey = {key:?}\n")
 }
 
 /// A forward of `names` to `origin`.
@@ -145,7 +141,7 @@ pub fn forward(names: &str, pair: Pair, origin: SocketAddr) -> String {
 /// The first flight of a TLS client that asks for `name`.
 pub fn hello(name: &'static str) -> Vec<u8> {
     let name = ServerName::try_from(name).unwrap();
-    let mut client = ClientConnection::new(tls_config(ALL_VERSIONS), name).unwrap();
+    let mut client = ClientConnection::new(client_config(ALL_VERSIONS), name).unwrap();
     let mut hello = Vec::new();
     client.write_tls(&mut hello).unwrap();
     hello
@@ -155,7 +151,7 @@ pub fn hello(name: &'static str) -> Vec<u8> {
 pub async fn expect_alert(client: &mut Peer, description: u8) {
     let (bytes, end) = client.read_to_end().await;
     let want = [21, 3, 3, 0, 2, 2, description];
-    assert_eq!((&*bytes, end), (&want[..], super::peer::End::Clean));
+    assert_eq!((&*bytes, end), (&want[..], End::Clean));
 }
 
 /// Connects without waiting for anything; for listeners that may close at once.

@@ -3,9 +3,10 @@
 //!
 //! All bytes are compared exactly. Each case has a connection of its own.
 
-use super::origin::Origin;
-use super::peer::{End, Peer, field_value};
-use super::relay::Relay;
+use narrows_kit::http::field_value;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
 
 /// A relay without TLS and the origin behind it.
 pub struct Rig {

@@ -5,9 +5,9 @@
 //! take as long as anything in these tests; on an idle machine it takes some milliseconds.
 //! `--nocapture` shows what was measured.
 
-use super::relay::Relay;
-use super::{GUARD, within};
 use narrows::limits::PIPES_KEPT_MAX;
+use narrows_kit::relay::Relay;
+use narrows_kit::{GUARD, within};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::time::Instant;

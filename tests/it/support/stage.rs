@@ -1,8 +1,8 @@
 //! An origin with a relay in front of it, in the four combinations of TLS and none.
 
-use super::origin::Origin;
-use super::peer::Peer;
-use super::relay::Relay;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::Peer;
+use narrows_kit::relay::Relay;
 use std::fmt;
 
 /// An origin with a relay in front of it.

@@ -1,0 +1,70 @@
+//! The certificates in `certs/`, and TLS configurations made of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{
+    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion,
+};
+
+/// Absolute path of a file in `certs/`.
+pub fn certificate_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("certs").join(name)
+}
+
+/// The keys of a listener that terminates TLS as `localhost`, in the configuration of narrows.
+pub fn listener_keys() -> String {
+    let (certificate, key) = (certificate_file("server.pem"), certificate_file("server.key"));
+    format!("certificate = {certificate:?}\nkey = {key:?}\n")
+}
+
+/// A client that trusts `certs/ca.pem` and offers `http/1.1`.
+pub fn client_config(versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    Arc::new(client_config_offering(versions, &["http/1.1"]))
+}
+
+/// As [`client_config`], with another offer of protocols.
+pub fn client_config_offering(
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&str],
+) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_protocol_versions(versions)
+        .with_root_certificates(roots())
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config
+}
+
+/// A server with `certs/{name}.pem` and its key, which accepts `http/1.1`.
+pub fn acceptor(name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
+    let config = ServerConfig::builder_with_protocol_versions(versions).with_no_client_auth();
+    with_certificate(config, name)
+}
+
+/// As [`acceptor`] with TLS 1.3, for clients that present a certificate issued by `certs/ca.pem`.
+pub fn acceptor_for_certified_clients(name: &str) -> TlsAcceptor {
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots())).build().unwrap();
+    let config = ServerConfig::builder_with_protocol_versions(&[&TLS13]);
+    with_certificate(config.with_client_cert_verifier(verifier), name)
+}
+
+fn with_certificate(
+    config: ConfigBuilder<ServerConfig, WantsServerCert>,
+    name: &str,
+) -> TlsAcceptor {
+    let chain = CertificateDer::from_pem_file(certificate_file(&format!("{name}.pem")));
+    let key = PrivateKeyDer::from_pem_file(certificate_file(&format!("{name}.key")));
+    let mut config = config.with_single_cert(vec![chain.unwrap()], key.unwrap()).unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config).into()
+}
+
+fn roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate_file("ca.pem")).unwrap()).unwrap();
+    roots
+}

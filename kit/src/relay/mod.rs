@@ -1,0 +1,194 @@
+//! The program under test, as a process of its own.
+
+mod log;
+mod setup;
+
+pub use setup::Setup;
+
+use crate::certificates::{certificate_file, listener_keys};
+use crate::origin::Origin;
+use crate::peer::Peer;
+use crate::{client, within};
+use log::Log;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// The beginning of a listener.
+const LISTENER: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
+/// How long a relay that is dropped, not stopped, may take to end by itself.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A running `narrows`. When it is dropped it is stopped, and killed if it does not stop soon.
+pub struct Relay {
+    /// Taken by [`ended`](Self::ended) or by `drop`, whichever comes first.
+    child: Option<Child>,
+    pid: Pid,
+    log: Arc<Log>,
+    /// Ends with the process's stderr.
+    log_reader: Option<JoinHandle<()>>,
+    addresses: Vec<SocketAddr>,
+    tls: bool,
+    configuration: PathBuf,
+}
+
+impl Relay {
+    /// An HTTPS listener with `certs/server.pem`, and a route `/gpt/` to `origin` under the name
+    /// `api.openai.test`, by HTTPS or HTTP as the origin has it.
+    pub fn to(origin: &Origin) -> Setup {
+        Setup::new(format!("{LISTENER}{}{}", listener_keys(), route_to(origin)))
+    }
+
+    /// As [`Relay::to`], but its clients speak HTTP without TLS.
+    pub fn plain_to(origin: &Origin) -> Setup {
+        Setup::new(format!("{LISTENER}{}", route_to(origin)))
+    }
+
+    /// A relay with this configuration. Its listeners should be at `127.0.0.1:0`.
+    pub fn start(toml: &str) -> Setup {
+        Setup::new(toml.to_owned())
+    }
+
+    /// Where the first listener is.
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// Where all listeners are, in the order in which the ready line names them.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Connects a client to the first listener, by TLS if the configuration has a certificate.
+    pub async fn connect(&self) -> Peer {
+        if self.tls {
+            client::connect_tls(self.address()).await
+        } else {
+            client::connect_plain(self.address()).await
+        }
+    }
+
+    /// As [`Relay::connect`], for a relay that may refuse the client.
+    pub async fn try_connect(&self) -> io::Result<Peer> {
+        if self.tls {
+            client::connect_tls_as("localhost", self.address()).await
+        } else {
+            Ok(client::connect_plain(self.address()).await)
+        }
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Its descriptors that are open now.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the relay runs").count()
+    }
+
+    /// Waits until it has no more descriptors open than this.
+    pub async fn wait_for_descriptors(&self, most: usize) {
+        let closed = async {
+            while self.descriptors() > most {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("descriptors to be closed", closed).await;
+    }
+
+    /// Its pipes that are open now, in both of their ends.
+    pub fn pipes(&self) -> usize {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the relay runs");
+        // One that was closed meanwhile has no target.
+        let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        targets.filter(|it| it.to_string_lossy().starts_with("pipe:")).count() / 2
+    }
+
+    /// Its memory now (resident set), in KiB.
+    pub fn resident_kib(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).expect("the relay runs");
+    }
+
+    /// What it has logged so far.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.log.lines()
+    }
+
+    /// Waits for a log line that contains `part`, from now or before, and returns it.
+    pub async fn wait_for_log(&self, part: &str) -> String {
+        self.log.wait_for(part).await.expect("the relay ended before it logged that")
+    }
+
+    /// Waits until so many log lines contain `part`.
+    pub async fn wait_for_log_lines(&self, part: &str, count: usize) {
+        let logged = async {
+            while self.log_lines().iter().filter(|line| line.contains(part)).count() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(&format!("{count} lines with {part:?}"), logged).await;
+    }
+
+    /// Asks it to stop and waits until it has: status, and all it has logged.
+    pub async fn stop(mut self) -> (ExitStatus, Vec<String>) {
+        self.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits until it has ended, for any reason: status, and all it has logged.
+    pub async fn ended(&mut self) -> (ExitStatus, Vec<String>) {
+        let mut child = self.child.take().expect("no one has waited before");
+        let waiting = tokio::task::spawn_blocking(move || child.wait());
+        let status = within("the relay to end", waiting).await.unwrap().unwrap();
+        self.log_reader.take().map(JoinHandle::join);
+        (status, self.log_lines())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.configuration);
+        let Some(mut child) = self.child.take() else { return };
+        if thread::panicking() {
+            eprintln!("the relay logged {:#?}", self.log_lines());
+        }
+        let _gone = kill_process(self.pid, Signal::TERM);
+        let (ended, wait_for_end) = mpsc::channel();
+        let waiting = thread::spawn(move || {
+            let _status = child.wait();
+            let _no_one_waits = ended.send(());
+        });
+        // A test that is done does not wait for the relay's drain. Until its end is announced, the
+        // process is not reaped, so the number is still its own.
+        if wait_for_end.recv_timeout(STOP_PATIENCE).is_err() {
+            let _gone = kill_process(self.pid, Signal::KILL);
+        }
+        let _ended = waiting.join();
+    }
+}
+
+fn route_to(origin: &Origin) -> String {
+    let mut route = "[[route]]\npath = \"/gpt/\"\n".to_owned();
+    let scheme = if origin.is_tls() { "https" } else { "http" };
+    writeln!(route, "upstream = \"{scheme}://api.openai.test/\"").unwrap();
+    writeln!(route, "connect = \"{}\"", origin.address()).unwrap();
+    if origin.is_tls() {
+        writeln!(route, "ca = {:?}", certificate_file("ca.pem")).unwrap();
+    }
+    route
+}

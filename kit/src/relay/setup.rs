@@ -1,0 +1,137 @@
+//! A relay before it starts: its configuration and its command line.
+
+use super::Relay;
+use super::log::Log;
+use crate::programs::narrows;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, fs, process};
+
+/// A relay about to start: add to its configuration, then `.await` it.
+#[must_use = "await it"]
+pub struct Setup {
+    toml: String,
+    arguments: Vec<&'static str>,
+    open_files: Option<u32>,
+}
+
+impl Setup {
+    pub(super) fn new(toml: String) -> Self {
+        Self { toml, arguments: Vec::new(), open_files: None }
+    }
+
+    /// With several workers; one is the default of tests.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.toml.insert_str(0, &format!("workers = {count}\n"));
+        self
+    }
+
+    /// Further arguments of the command line, such as `--log-level=trace`.
+    pub fn argument(mut self, argument: &'static str) -> Self {
+        self.arguments.push(argument);
+        self
+    }
+
+    /// With no more open files than this.
+    pub fn open_files(mut self, count: u32) -> Self {
+        self.open_files = Some(count);
+        self
+    }
+
+    /// Appends to the configuration. The text begins inside the last table, the route's, so
+    /// `tls_name = "…"` extends the route and `[timeouts]` begins a table of its own.
+    pub fn with(mut self, toml: &str) -> Self {
+        self.toml.push_str(toml);
+        self.toml.push('\n');
+        self
+    }
+
+    /// The command, by way of a shell where a limit has to be set before it starts.
+    fn command(&self) -> Command {
+        let Some(count) = self.open_files else { return Command::new(narrows()) };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]).arg(narrows());
+        shell
+    }
+
+    async fn spawn(self) -> Relay {
+        raise_descriptor_limit();
+        // One worker, unless the test says otherwise: all clients share what a worker keeps.
+        let workers = if self.toml.contains("workers = ") { "" } else { "workers = 1\n" };
+        // No connection before a request needs it, unless the test says otherwise: an origin sees
+        // only what the test makes happen.
+        let toml = if self.toml.contains("warm = ") {
+            self.toml.clone()
+        } else {
+            self.toml.replace("[[route]]\n", "[[route]]\nwarm = 0\n")
+        };
+        let configuration = write_configuration(&format!("{workers}{toml}"));
+        let mut child = self
+            .command()
+            .args(["run", "--config"])
+            .arg(&configuration)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let (log, log_reader) = Log::collect(child.stderr.take().unwrap());
+        let tls = self.toml.contains("certificate = ");
+        // Made before the wait, so that a relay that never gets ready is stopped, too.
+        let mut relay = Relay {
+            child: Some(child),
+            pid,
+            log,
+            log_reader: Some(log_reader),
+            addresses: Vec::new(),
+            tls,
+            configuration,
+        };
+        let Some(line) = relay.log.wait_for("ready").await else {
+            panic!("the relay ended before it was ready: {:#?}", relay.log_lines());
+        };
+        relay.addresses = addresses_in(&line);
+        assert!(!relay.addresses.is_empty(), "no address in {line:?}");
+        relay
+    }
+}
+
+impl IntoFuture for Setup {
+    type Output = Relay;
+    type IntoFuture = Pin<Box<dyn Future<Output = Relay>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.spawn())
+    }
+}
+
+/// Floods take more descriptors than a user has at first.
+fn raise_descriptor_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where the kernel refuses, the tests that need more will say so.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+fn write_configuration(toml: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = env::temp_dir().join(format!("narrows-relay-{}-{number}.toml", process::id()));
+    fs::write(&path, toml).unwrap();
+    path
+}
+
+/// Every `127.0.0.1:PORT` in a line.
+fn addresses_in(line: &str) -> Vec<SocketAddr> {
+    const HOST: &str = "127.0.0.1:";
+    let ports = line.split(HOST).skip(1).filter_map(|rest| {
+        let end = rest.find(|it: char| !it.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse::<u16>().ok()
+    });
+    ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect()
+}
