@@ -8,12 +8,13 @@
 
 use crate::error::RequestError;
 use crate::h1::authority::Authority;
+use crate::h1::body::BodyReader;
 use crate::h1::field::{FieldId, FieldSection};
 use crate::h1::framing::{BodyLength, FramingError, request_body_length};
-use crate::h1::head::{RequestHead, Version};
+use crate::h1::head::{RequestHead, Version, parse_trailers};
 use crate::h1::target::{RequestTarget, split_query};
 use crate::h1::token::{list_elements, parse_decimal};
-use crate::limits::CONNECTION_OPTIONS_MAX;
+use crate::limits::{CONNECTION_OPTIONS_MAX, TRAILER_FIELDS_MAX};
 
 /// The method, as far as it matters to a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,32 @@ impl Request {
     pub fn may_be_followed(&self) -> bool {
         self.persistent && !self.offers_websocket
     }
+
+    /// Whether it does no harm to send the request twice.
+    pub fn is_repeatable(&self) -> bool {
+        match self.method {
+            Method::Head | Method::OtherIdempotent => true,
+            Method::Other => self.has_idempotency_key,
+        }
+    }
+
+    /// How many bytes at the front of `input` are the body, if all of it is here and well-formed.
+    pub fn whole_body(&self, input: &[u8]) -> Option<usize> {
+        let mut reader = BodyReader::new(self.body);
+        let mut len = 0;
+        while !reader.is_finished() {
+            let rest = &input[len..];
+            let walk = reader.walk(rest).ok()?;
+            if let Some(section) = walk.trailers {
+                parse_trailers(&rest[section], TRAILER_FIELDS_MAX).ok()?;
+            }
+            if walk.consumed == 0 {
+                return None;
+            }
+            len += walk.consumed;
+        }
+        Some(len)
+    }
 }
 
 /// A request that may be forwarded, and where it wants to go.
@@ -72,16 +99,6 @@ pub struct ValidRequest<'b> {
     pub path: &'b [u8],
     /// The query with its `?`, or nothing.
     pub query: &'b [u8],
-}
-
-impl Request {
-    /// Whether it does no harm to send the request twice.
-    pub fn is_repeatable(&self) -> bool {
-        match self.method {
-            Method::Head | Method::OtherIdempotent => true,
-            Method::Other => self.has_idempotency_key,
-        }
-    }
 }
 
 /// Decides what `head` asks for.

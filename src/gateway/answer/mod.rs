@@ -1,11 +1,17 @@
-//! What a client is told of an error: [`Answer`], and the table of all of them.
+//! The responses that are our own: what a client is told of an error ([`Answer`], and the table of
+//! all of them), and how it is told ([`ResponseOptions`]).
 //!
-//! Not here: how an answer is written (`h1::encode`).
+//! Not here: the bytes of a response (`h1::encode`).
 
 mod table;
 
 use crate::error::{Cause, ExchangeError, Fault};
+use crate::gateway::request::{Method, Request};
+use crate::h1::encode::{OwnResponse, put_own_response};
+use crate::h1::head::{Version, has_origin_line, is_of_head_request};
 use crate::timeouts::Timer;
+use bytes::BytesMut;
+pub use table::ALLOWED;
 use table::{
     CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NO_ROUTE, bad_gateway, bad_request, refusal,
     timeout, tls_failure, unavailable,
@@ -24,6 +30,87 @@ pub struct Answer {
     pub message: &'static str,
     /// Further field lines, each with its CRLF.
     pub fields: &'static str,
+}
+
+/// What to answer a request that is not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// What is wrong.
+    Error(ExchangeError),
+    /// What we can do: OPTIONS with `Max-Forwards: 0` asks us, not the upstream (RFC 9110, section
+    /// 7.6.2).
+    Allowed,
+}
+
+impl Reply {
+    /// The answer, or `None` when there is no one left to read one.
+    pub fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::Error(error) => error.answer(),
+            Self::Allowed => Some(ALLOWED),
+        }
+    }
+}
+
+/// How an answer of ours is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseOptions {
+    /// The connection ends with this answer.
+    pub close: bool,
+    /// The request was HEAD.
+    pub head_only: bool,
+    /// The client speaks HTTP/1.0 and has to be told that the connection stays.
+    pub tell_keep_alive: bool,
+    /// A page asks, and has to be able to read the answer.
+    pub for_page: bool,
+}
+
+impl ResponseOptions {
+    /// To a client of whose request nothing is known.
+    pub const CLOSE: Self =
+        Self { close: true, head_only: false, tell_keep_alive: false, for_page: false };
+
+    /// To a request whose head, or what there is of it, is malformed. Nobody knows where the next
+    /// one would begin, so that the connection ends.
+    pub fn malformed(head: &[u8]) -> Self {
+        let (head_only, for_page) = (is_of_head_request(head), has_origin_line(head));
+        Self { head_only, for_page, ..Self::CLOSE }
+    }
+
+    /// To a valid request. The connection goes on if the client wants that and `is_read`: the
+    /// request was read to its end, so that the next one can begin. `draining`: we are asked to stop.
+    pub fn new(request: &Request, is_read: bool, draining: bool) -> Self {
+        Self {
+            close: !request.may_be_followed() || !is_read || draining,
+            head_only: request.method == Method::Head,
+            tell_keep_alive: request.version == Version::Http10,
+            for_page: request.has_origin,
+        }
+    }
+
+    /// To a valid request of which no upstream has seen anything. `behind` is what has come behind
+    /// its head; the other answer is how much of that is its body, for the caller to skip.
+    pub fn unforwarded(request: &Request, behind: &[u8], draining: bool) -> (Self, usize) {
+        let body = request.whole_body(behind);
+        (Self::new(request, body.is_some(), draining), body.unwrap_or(0))
+    }
+}
+
+/// Appends an answer of ours. `date`: an IMF-fixdate (RFC 9110, section 6.6.1).
+pub fn put_answer(out: &mut BytesMut, answer: &Answer, options: ResponseOptions, date: &str) {
+    let response = OwnResponse {
+        status: answer.status,
+        reason: answer.reason,
+        fields: answer.fields,
+        code: answer.code,
+        message: answer.message,
+        date,
+        close: options.close,
+        head_only: options.head_only,
+        keep_alive: options.tell_keep_alive && !options.close,
+        for_page: options.for_page,
+    };
+    put_own_response(out, &response);
 }
 
 impl ExchangeError {

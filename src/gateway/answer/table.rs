@@ -7,6 +7,15 @@ use crate::h1::head::HeadError;
 use crate::h1::target::TargetError;
 use crate::timeouts::Timer;
 
+/// What we can do for a client that asks with OPTIONS how far it has come.
+pub const ALLOWED: Answer = Answer {
+    status: 204,
+    reason: "No Content",
+    code: "",
+    message: "",
+    fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+};
+
 pub(super) const NO_ROUTE: Answer = Answer {
     status: 404,
     reason: "Not Found",
