@@ -7,13 +7,13 @@ use super::naive::{self, Verdict};
 use super::oracle;
 use crate::config::Limits;
 use crate::gateway::exchange::{Exchange, ResponseKind};
+use crate::gateway::plan::{Plan, plan};
 use crate::gateway::request::{Request, validate};
 use crate::gateway::rewrite::reference::{Site, View};
-use crate::gateway::rewrite::{NewTarget, put_final_head, put_interim_head, put_request_head};
+use crate::gateway::rewrite::{put_final_head, put_interim_head};
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{HeadReader, RequestHead, ResponseHead};
-use crate::h1::target::{has_dot_segments, resolve_dot_segments};
 use bytes::BytesMut;
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -98,26 +98,15 @@ pub(super) fn complete(body: &Verdict<naive::Body>) -> Option<&naive::Body> {
 fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
     let limits = Limits::default().head;
     let span = HeadReader::default().find(data, &limits).ok()??;
-    let head = RequestHead::parse(&data[span.start..span.end], &limits).ok()?;
-    let decided = validate(&head).ok()?;
-    if decided.request.max_forwards == Some(0) {
-        return None;
-    }
-    let mut path = decided.path.to_vec();
-    if has_dot_segments(decided.path) {
-        path.clear();
-        resolve_dot_segments(decided.path, &mut path).ok()?;
-    }
     let routes = routes();
-    let route = routes.find(&path)?;
-    if routes.find(decided.path).is_some_and(|begun| begun.path != route.path) {
-        return None;
+    match plan(&data[span.start..span.end], b"", &routes, &limits, false) {
+        Plan::Forward(forwarded) => {
+            let mut out = BytesMut::new();
+            forwarded.put_head(&mut out);
+            Some((out.to_vec(), forwarded.request, span.end))
+        }
+        Plan::Answer(_) => None,
     }
-    let rest = &path[route.path.len()..];
-    let target = NewTarget { replacement: &route.replacement, rest, query: decided.query };
-    let mut out = BytesMut::new();
-    put_request_head(&mut out, &head, &decided.request, &target, &route.host);
-    Some((out.to_vec(), decided.request, span.end))
 }
 
 fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {

@@ -1,19 +1,17 @@
 //! One exchange, from a whole request head to the fate of both connections.
 
 use crate::error::{Cause, DialFailure, ExchangeError, Fault, IoFault};
-use crate::gateway::answer::Answer;
+use crate::gateway::answer::{ALLOWED, Reply, ResponseOptions};
 use crate::gateway::exchange::{Exchange, Persistence};
-use crate::gateway::request::{Method, Request};
+use crate::gateway::plan::{OwnAnswer, Plan, plan};
+use crate::gateway::request::Request;
 use crate::gateway::retry::{Acknowledged, Ended, TimedOut, Unanswered};
-use crate::h1::body::BodyReader;
-use crate::h1::head::{HeadSpan, Version, parse_trailers};
-use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT, TRAILER_FIELDS_MAX};
+use crate::h1::head::HeadSpan;
+use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT};
 use crate::net::buffer::Buffer;
 use crate::net::write_buffer::WriteBuffer;
 use crate::proxy::connection::Connection;
-use crate::proxy::prepare::{Prepared, Refusal, Why, prepare};
 use crate::proxy::pump::{PumpError, Pumped, pump};
-use crate::proxy::respond::ResponseOptions;
 use crate::proxy::session::{Next, Session};
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::upload::Upload;
@@ -25,19 +23,33 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-/// What we can do for a client that asks with OPTIONS how far it has come.
-const LAST_HOP: Answer = Answer {
-    status: 204,
-    reason: "No Content",
-    code: "",
-    message: "",
-    fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
-};
+/// A request that is ready to leave.
+pub(super) struct Prepared {
+    pub(super) exchange: Exchange,
+    /// Index of its upstream. Two halves of a word, because a session has them all along.
+    upstream: u32,
+    /// Its place among the routes.
+    route: u32,
+    /// The head as the upstream gets it.
+    head: Buffer,
+}
+
+impl Prepared {
+    /// Index of its upstream.
+    fn upstream(&self) -> usize {
+        self.upstream as usize
+    }
+
+    /// Its place among the routes.
+    pub(super) fn route(&self) -> usize {
+        self.route as usize
+    }
+}
 
 /// An exchange that ended without a response from the upstream. In a box where it is handed on, or
 /// every exchange would have the place for it.
 struct Unserved {
-    why: Why,
+    reply: Reply,
     /// The dial that failed, if it was one.
     dial: Option<Box<DialFailure>>,
     options: ResponseOptions,
@@ -48,9 +60,7 @@ impl Session {
     ///
     /// No `async fn`, because that would keep its arguments as long as the exchange lasts.
     pub(super) fn serve(&mut self, span: HeadSpan) -> impl Future<Output = Next> {
-        let head = &self.client.read_buffer.bytes()[span.start..span.end];
-        let mut prepared = prepare(&self.context, head, &mut self.recorder, &mut self.about);
-        self.client.read_buffer.consume(span.end);
+        let mut prepared = self.prepare(span);
         async move {
             // Answered out here, so that an answer takes no room beside an exchange.
             let unserved = match &mut prepared {
@@ -58,68 +68,65 @@ impl Session {
                     Ok(next) => return next,
                     Err(unserved) => unserved,
                 },
-                Err(refusal) => self.refusal(refusal),
+                Err((reply, options)) => Unserved::boxed(*reply, *options, None),
             };
             // An unsent head is a buffer, and a client may take its time.
             drop(prepared);
-            match unserved.why {
-                Why::Error(error) => {
+            match unserved.reply {
+                Reply::Error(error) => {
                     self.answer_error(&error, unserved.dial, unserved.options).await
                 }
-                Why::LastHop => self.answer_last_hop(unserved.options).await,
+                Reply::Allowed => self.answer_allowed(unserved.options).await,
             }
         }
     }
 
-    fn refusal(&mut self, refusal: &Refusal) -> Box<Unserved> {
-        let options = match &refusal.request {
-            Some(request) => self.options_unsent(request),
-            None => {
-                let Refusal { is_head: head_only, has_origin: for_page, .. } = *refusal;
-                ResponseOptions { head_only, for_page, ..ResponseOptions::CLOSE }
+    /// Makes a plan for the request, and writes the head that the upstream gets.
+    fn prepare(&mut self, span: HeadSpan) -> Result<Prepared, (Reply, ResponseOptions)> {
+        let Self { context, client, recorder, about, .. } = self;
+        let snapshot = &context.snapshot;
+        let bytes = client.read_buffer.bytes();
+        let (head, behind) = (&bytes[span.start..span.end], &bytes[span.end..]);
+        let draining = context.drain.has_begun();
+        match plan(head, behind, &snapshot.routes, &snapshot.limits.head, draining) {
+            Plan::Forward(forwarded) => {
+                recorder.method(forwarded.method());
+                recorder.route(&forwarded.route.name);
+                if forwarded.route.site.is_some() {
+                    about.is_called(forwarded.authority);
+                }
+                let mut head = Buffer::take();
+                forwarded.put_head(head.to_append());
+                // A file of a megabyte holds no 2^32 of either.
+                let (upstream, route) = (forwarded.route.upstream as u32, forwarded.place as u32);
+                let exchange = Exchange::new(forwarded.request);
+                client.read_buffer.consume(span.end);
+                Ok(Prepared { exchange, upstream, route, head })
             }
-        };
-        Box::new(Unserved { why: refusal.why, dial: None, options })
+            Plan::Answer(answer) => {
+                recorder.method(answer.method);
+                let OwnAnswer { reply, options, body_bytes, .. } = answer;
+                client.read_buffer.consume(span.end + body_bytes);
+                Err((reply, options))
+            }
+        }
     }
 
-    async fn answer_last_hop(&mut self, options: ResponseOptions) -> Next {
-        self.recorder.answered(LAST_HOP.status);
-        self.queue_answer(&LAST_HOP, options);
+    /// Answers an OPTIONS request that is for us.
+    async fn answer_allowed(&mut self, options: ResponseOptions) -> Next {
+        self.recorder.answered(ALLOWED.status);
+        self.queue_answer(&ALLOWED, options);
         let sent = self.send_answer().await;
         self.recorder.end(Outcome::Completed);
         if sent.is_err() || options.close { Next::End } else { Next::Request }
     }
 
-    /// How a request is answered of which the upstream has seen nothing.
+    /// How a request is answered of which the upstream has seen nothing. Its body is skipped.
     fn options_unsent(&mut self, request: &Request) -> ResponseOptions {
-        let read = self.skip_body(request);
-        self.options(request, read)
-    }
-
-    /// Whether the body of a request that is not forwarded is here to its end, and well-formed; it
-    /// is dropped then.
-    fn skip_body(&mut self, request: &Request) -> bool {
-        let mut reader = BodyReader::new(request.body);
-        while !reader.is_finished() {
-            let input = self.client.read_buffer.bytes();
-            let Ok(walk) = reader.walk(input) else { return false };
-            let trailers =
-                walk.trailers.map(|range| parse_trailers(&input[range], TRAILER_FIELDS_MAX));
-            if walk.consumed == 0 || matches!(trailers, Some(Err(_))) {
-                return false;
-            }
-            self.client.read_buffer.consume(walk.consumed);
-        }
-        true
-    }
-
-    fn options(&self, request: &Request, request_read: bool) -> ResponseOptions {
-        ResponseOptions {
-            close: !request.may_be_followed() || !request_read || self.context.drain.has_begun(),
-            head_only: request.method == Method::Head,
-            tell_keep_alive: request.version == Version::Http10,
-            for_page: request.has_origin,
-        }
+        let (behind, draining) = (self.client.read_buffer.bytes(), self.context.drain.has_begun());
+        let (options, body_bytes) = ResponseOptions::unforwarded(request, behind, draining);
+        self.client.read_buffer.consume(body_bytes);
+        options
     }
 
     /// By reference, because a future keeps its arguments to its end, also those it has moved on.
@@ -133,7 +140,8 @@ impl Session {
                 Ok(connection) => connection,
                 Err(failure) => {
                     let options = self.options_unsent(prepared.exchange.request());
-                    return Err(Box::new(Unserved::undialled(failure, options)));
+                    let reply = Reply::Error(failure.error);
+                    return Err(Unserved::boxed(reply, options, Some(failure)));
                 }
             };
             let mut upload = Upload::new(prepared.exchange.request());
@@ -213,8 +221,9 @@ impl Session {
         if failure.status_spent {
             return Ok(Next::Cut(failure.error));
         }
-        let options = self.options(exchange.request(), exchange.request_ended());
-        Err(Box::new(Unserved { why: Why::Error(failure.error), dial: None, options }))
+        let (request, is_read) = (exchange.request(), exchange.request_ended());
+        let options = ResponseOptions::new(request, is_read, self.context.drain.has_begun());
+        Err(Unserved::boxed(Reply::Error(failure.error), options, None))
     }
 
     /// Decides what becomes of both connections after a complete response.
@@ -279,8 +288,8 @@ impl Session {
 }
 
 impl Unserved {
-    fn undialled(failure: Box<DialFailure>, options: ResponseOptions) -> Self {
-        Self { why: Why::Error(failure.error), dial: Some(failure), options }
+    fn boxed(reply: Reply, options: ResponseOptions, dial: Option<Box<DialFailure>>) -> Box<Self> {
+        Box::new(Self { reply, dial, options })
     }
 }
 

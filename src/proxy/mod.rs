@@ -9,7 +9,6 @@
 pub mod context;
 mod delivery;
 mod download;
-mod prepare;
 mod pump;
 mod record;
 mod respond;

@@ -12,7 +12,7 @@ use crate::error::ExchangeError;
 use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::download::{Download, Guide};
-use crate::proxy::prepare::Prepared;
+use crate::proxy::exchange::Prepared;
 use crate::proxy::session::Session;
 use crate::proxy::upload::Upload;
 use std::future::poll_fn;

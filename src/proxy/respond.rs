@@ -2,8 +2,7 @@
 
 use crate::clock::{Deadline, Halt};
 use crate::error::{Cause, ExchangeError, Fault};
-use crate::gateway::answer::Answer;
-use crate::h1::encode::{OwnResponse, put_own_response};
+use crate::gateway::answer::{Answer, ResponseOptions, put_answer};
 use crate::limits::LINGER_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::date::with_date;
@@ -16,43 +15,10 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How an own answer is sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ResponseOptions {
-    /// The connection ends with this answer.
-    pub(super) close: bool,
-    /// The request was HEAD.
-    pub(super) head_only: bool,
-    /// The client speaks HTTP/1.0 and has to be told that the connection stays.
-    pub(super) tell_keep_alive: bool,
-    /// A page asks, and has to be able to read the answer.
-    pub(super) for_page: bool,
-}
-
-impl ResponseOptions {
-    /// Of a request about which nothing is known.
-    pub(super) const CLOSE: Self =
-        Self { close: true, head_only: false, tell_keep_alive: false, for_page: false };
-}
-
 impl Session {
     /// Queues an answer of our own.
     pub(super) fn queue_answer(&mut self, answer: &Answer, options: ResponseOptions) {
-        with_date(|date| {
-            let response = OwnResponse {
-                status: answer.status,
-                reason: answer.reason,
-                fields: answer.fields,
-                code: answer.code,
-                message: answer.message,
-                date,
-                close: options.close,
-                head_only: options.head_only,
-                keep_alive: options.tell_keep_alive && !options.close,
-                for_page: options.for_page,
-            };
-            put_own_response(self.client.write_buffer.queue(), &response);
-        });
+        with_date(|date| put_answer(self.client.write_buffer.queue(), answer, options, date));
     }
 
     /// Sends what is queued.

@@ -2,15 +2,14 @@
 
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
-use crate::h1::head::{HeadReader, HeadSpan, has_origin_line, is_of_head_request};
+use crate::gateway::answer::ResponseOptions;
+use crate::h1::head::{HeadReader, HeadSpan};
 use crate::limits::{DRAIN_GRACE, LEADING_EMPTY_LINES_MAX};
 use crate::net::read_buffer::Fill;
 use crate::net::transport::{Peek, Transport};
 use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::{About, Client, Context, Watch};
-use crate::proxy::prepare::refused;
 use crate::proxy::record::Recorder;
-use crate::proxy::respond::ResponseOptions;
 use crate::timeouts::Timer;
 use crate::tls::fault;
 use crate::upstream::Preconnect;
@@ -84,10 +83,7 @@ impl Session {
                     // Nobody knows where another request would begin.
                     Err(error) => {
                         let begun = self.client.read_buffer.bytes();
-                        let (for_page, head_only) =
-                            (has_origin_line(begun), is_of_head_request(begun));
-                        let options =
-                            ResponseOptions { for_page, head_only, ..ResponseOptions::CLOSE };
+                        let options = ResponseOptions::malformed(begun);
                         self.answer_error(&error, None, options).await
                     }
                 };
@@ -149,7 +145,9 @@ impl Session {
         let mut deadline = None;
         loop {
             let found = reader.find(self.client.read_buffer.bytes(), &snapshot.limits.head);
-            if let Some(span) = found.map_err(|error| refused(error.into()))? {
+            if let Some(span) =
+                found.map_err(|error| ExchangeError::client(Cause::Request(error.into())))?
+            {
                 return Ok(span);
             }
             // A head that is here at once, as most are, needs no clock.

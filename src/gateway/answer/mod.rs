@@ -78,7 +78,8 @@ impl ResponseOptions {
     }
 
     /// To a valid request. The connection goes on if the client wants that and `is_read`: the
-    /// request was read to its end, so that the next one can begin. `draining`: we are asked to stop.
+    /// request was read to its end, so that the next one can begin. `draining`: we are asked to
+    /// stop.
     pub fn new(request: &Request, is_read: bool, draining: bool) -> Self {
         Self {
             close: !request.may_be_followed() || !is_read || draining,

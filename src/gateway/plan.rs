@@ -1,0 +1,265 @@
+//! What to do about a request: [`plan`] says where it goes, or how we answer it ourselves.
+//!
+//! The plan is a pure function of the request's bytes, the routes and the limits. A caller that has
+//! to wait for its upstream keeps the bytes alone and makes the plan again when it has one.
+//!
+//! A request that gets an answer of ours has touched no upstream.
+//!
+//! Not here: what happens between a request and its response (`gateway::exchange`).
+
+use crate::error::{Cause, ExchangeError, RequestError};
+use crate::gateway::answer::{Reply, ResponseOptions};
+use crate::gateway::request::{Request, ValidRequest, validate};
+use crate::gateway::rewrite::{NewTarget, put_request_head};
+use crate::gateway::route::{Route, RouteTable};
+use crate::h1::head::{HeadLimits, RequestHead};
+use crate::h1::target::{TargetError, has_dot_segments, resolve_dot_segments};
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use bytes::BytesMut;
+
+/// What to do about a request.
+#[derive(Debug)]
+pub enum Plan<'a> {
+    /// Forward it.
+    Forward(ForwardedRequest<'a>),
+    /// Answer it ourselves.
+    Answer(OwnAnswer<'a>),
+}
+
+/// A request to forward, and along which route.
+#[derive(Debug)]
+pub struct ForwardedRequest<'a> {
+    /// The route of its path.
+    pub route: &'a Route,
+    /// The place of that among all.
+    pub place: usize,
+    /// The facts that the exchange needs.
+    pub request: Request,
+    /// What the client calls us; empty when it did not say.
+    pub authority: &'a [u8],
+    head: RequestHead<'a>,
+    /// The path without dot segments: an upstream resolves them, so that routes must not be
+    /// matched before.
+    path: Cow<'a, [u8]>,
+    query: &'a [u8],
+}
+
+/// An answer of ours to a request.
+#[derive(Debug)]
+pub struct OwnAnswer<'a> {
+    /// The request's method; empty when its head is malformed.
+    pub method: &'a [u8],
+    /// What to say.
+    pub reply: Reply,
+    /// How to say it.
+    pub options: ResponseOptions,
+    /// Bytes behind the head that are the request's body, for the caller to skip.
+    pub body_bytes: usize,
+}
+
+/// What a new head may exceed the client's by in most cases: another path, another host.
+const HEAD_GROWTH: usize = 1024;
+
+/// Decides about the request whose whole head is `head`, as `HeadReader` found it. `behind` is what
+/// has come behind it; `draining`: we are asked to stop.
+pub fn plan<'a>(
+    head: &'a [u8],
+    behind: &[u8],
+    routes: &'a RouteTable,
+    limits: &HeadLimits,
+    draining: bool,
+) -> Plan<'a> {
+    let parsed = match RequestHead::parse(head, limits) {
+        Ok(parsed) => parsed,
+        Err(error) => return Plan::Answer(refuse(head, b"", error.into())),
+    };
+    let ValidRequest { request, authority, path, query } = match validate(&parsed) {
+        Ok(valid) => valid,
+        Err(error) => return Plan::Answer(refuse(head, parsed.method, error)),
+    };
+    let method = parsed.method;
+    let answer = |reply| {
+        let (options, body_bytes) = ResponseOptions::unforwarded(&request, behind, draining);
+        Plan::Answer(OwnAnswer { method, reply, options, body_bytes })
+    };
+    if request.max_forwards == Some(0) {
+        return answer(Reply::Allowed);
+    }
+    let found = resolve(path).and_then(|resolved| {
+        let (position, route) = find_route(routes, path, &resolved)?;
+        Ok((position, route, resolved))
+    });
+    match found {
+        Ok((position, route, path)) => {
+            let (place, head) = (position, parsed);
+            Plan::Forward(ForwardedRequest { route, place, request, authority, head, path, query })
+        }
+        Err(error) => answer(Reply::Error(error)),
+    }
+}
+
+impl<'a> ForwardedRequest<'a> {
+    /// The request's method.
+    pub fn method(&self) -> &'a [u8] {
+        self.head.method
+    }
+
+    /// Appends the head that the upstream gets.
+    pub fn put_head(&self, out: &mut BytesMut) {
+        let Self { route, request, head, path, query, .. } = self;
+        let rest = &path[route.path.len()..];
+        // A large head would double its buffer on its way, and wait in it.
+        out.reserve(head.target.len() + head.fields.bytes().len() + HEAD_GROWTH);
+        let target = NewTarget { replacement: &route.replacement, rest, query };
+        put_request_head(out, head, request, &target, &route.host);
+    }
+}
+
+/// Refuses a head of which nothing is certain: nobody knows where another request would begin.
+fn refuse<'a>(head: &[u8], method: &'a [u8], error: RequestError) -> OwnAnswer<'a> {
+    let reply = Reply::Error(ExchangeError::client(Cause::Request(error)));
+    OwnAnswer { method, reply, options: ResponseOptions::malformed(head), body_bytes: 0 }
+}
+
+fn resolve(path: &[u8]) -> Result<Cow<'_, [u8]>, ExchangeError> {
+    if !has_dot_segments(path) {
+        return Ok(Cow::Borrowed(path));
+    }
+    let mut resolved = Vec::with_capacity(path.len());
+    resolve_dot_segments(path, &mut resolved).map_err(refused_target)?;
+    Ok(Cow::Owned(resolved))
+}
+
+/// The route of the path, and its place. Dot segments that lead out of the route in which `written`
+/// begins are a probe, not a path.
+fn find_route<'a>(
+    routes: &'a RouteTable,
+    written: &[u8],
+    resolved: &[u8],
+) -> Result<(usize, &'a Route), ExchangeError> {
+    let (found, begun) = (routes.position(resolved), routes.position(written));
+    if begun.is_some() && found != begun {
+        return Err(refused_target(TargetError::AboveRoot));
+    }
+    let found = found.and_then(|place| Some((place, routes.get(place)?)));
+    found.ok_or(ExchangeError::client(Cause::NoRoute))
+}
+
+fn refused_target(error: TargetError) -> ExchangeError {
+    ExchangeError::client(Cause::Request(RequestError::Target(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::rewrite::reference::Site;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
+
+    #[test]
+    fn a_request_leaves_along_the_route_of_its_path() {
+        check("GET /gpt/v1?a=b HTTP/1.1\r\nHost: a\r\n\r\n", "/gpt/", "GET /v1?a=b HTTP/1.1\r\n");
+        check("GET /gpt/a/../b HTTP/1.1\r\nHost: a\r\n\r\n", "/gpt/", "GET /b HTTP/1.1\r\n");
+        check("GET http://x/a/b HTTP/1.1\r\nHost: a\r\n\r\n", "/a/", "GET /base/b HTTP/1.1\r\n");
+    }
+
+    #[test]
+    fn a_path_without_a_route_or_out_of_its_route_is_refused() {
+        let error =
+            |target: &str| match answer(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")) {
+                (Reply::Error(error), _) => error.answer().unwrap().code,
+                (Reply::Allowed, _) => panic!("nobody asked for options"),
+            };
+        assert_eq!(error("/none"), "route_not_found");
+        assert_eq!(error("/gpt/../a/b"), "path_leaves_route");
+        assert_eq!(error("/gpt/../none"), "path_leaves_route");
+        assert_eq!(error("/gpt/../../a/b"), "path_leaves_route");
+        assert_eq!(error("/none/../none"), "route_not_found");
+    }
+
+    #[test]
+    fn options_with_no_hop_left_asks_us_whatever_its_path() {
+        let options =
+            |hops| format!("OPTIONS /none HTTP/1.1\r\nHost: a\r\nMax-Forwards: {hops}\r\n\r\n");
+        assert_eq!(answer(&options(0)).0, Reply::Allowed);
+        assert_ne!(answer(&options(1)).0, Reply::Allowed);
+    }
+
+    #[test]
+    fn a_refused_request_lets_the_connection_go_on_if_its_body_is_here_and_well_formed() {
+        let chunked = "POST /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let routes = routes();
+        let counted = "POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
+        for (head, behind, body_bytes) in [
+            (counted, "abcGET ", Some(3)),
+            (counted, "ab", None),
+            (chunked, "1\r\na\r\n0\r\n\r\nGET ", Some(11)),
+            (chunked, "1\r\na\r\n0\r\nA: b\r\n\r\n", Some(17)),
+            (chunked, "1\r\na\r\n0\r\nA b\r\n\r\n", None),
+            (chunked, "1\r\na\r\n0\r\n", None),
+            (chunked, "1\na", None),
+        ] {
+            let own = own_answer(&routes, head, behind, false);
+            let want = (body_bytes.is_none(), body_bytes.unwrap_or(0));
+            assert_eq!((own.options.close, own.body_bytes), want, "{behind:?}");
+            assert!(own_answer(&routes, head, behind, true).options.close, "we are asked to stop");
+        }
+    }
+
+    #[test]
+    fn a_malformed_head_ends_the_connection_and_is_answered_as_far_as_it_can_be_read() {
+        let routes = routes();
+        let own =
+            own_answer(&routes, "HEAD / HTTP/1.1\r\nHost: a\r\norigin : b\r\n\r\n", "", false);
+        let ResponseOptions { close, head_only, for_page, .. } = own.options;
+        assert_eq!((close, head_only, for_page, own.method), (true, true, true, &b""[..]));
+        let own = own_answer(&routes, "GET / HTTP/1.1\r\n\r\n", "", false);
+        assert!(own.options.close && !own.options.head_only);
+        assert_eq!(own.method, b"GET");
+    }
+
+    fn routes() -> RouteTable {
+        let route = |path: &str, replacement: &str| Route {
+            path: path.as_bytes().into(),
+            replacement: replacement.as_bytes().into(),
+            host: b"api.test".as_slice().into(),
+            upstream: 0,
+            site: Some(Site::new(false, [b"api.test".as_slice()])),
+            name: path.into(),
+        };
+        RouteTable::new(vec![route("/gpt/", "/"), route("/a/", "/base/")])
+    }
+
+    #[track_caller]
+    fn check(head: &str, route: &str, line: &str) {
+        let routes = routes();
+        let Plan::Forward(forwarded) = plan(head.as_bytes(), b"", &routes, &LIMITS, false) else {
+            panic!("{head:?} is to be forwarded");
+        };
+        let mut out = BytesMut::new();
+        forwarded.put_head(&mut out);
+        assert_eq!(&*forwarded.route.name, route);
+        assert!(out.starts_with(line.as_bytes()), "{out:?}");
+        assert!(out.ends_with(b"\r\nHost: api.test\r\n\r\n"), "{out:?}");
+    }
+
+    fn answer(head: &str) -> (Reply, ResponseOptions) {
+        let routes = routes();
+        let own = own_answer(&routes, head, "", false);
+        (own.reply, own.options)
+    }
+
+    #[track_caller]
+    fn own_answer<'a>(
+        routes: &'a RouteTable,
+        head: &'a str,
+        behind: &str,
+        draining: bool,
+    ) -> OwnAnswer<'a> {
+        match plan(head.as_bytes(), behind.as_bytes(), routes, &LIMITS, draining) {
+            Plan::Answer(answer) => answer,
+            Plan::Forward(forwarded) => panic!("{forwarded:?}"),
+        }
+    }
+}
