@@ -8,7 +8,7 @@
 //! buffers, so the data path has no lock.
 //!
 //! Suggested order of reading, which is also the order of the layers (a module uses only what
-//! stands above it; `tests/tidy.rs` enforces this):
+//! stands above it; `tests/tidy` enforces this):
 //!
 //! 1. [`limits`]: every fixed bound with its reason.
 //! 2. [`h1`]: heads, fields, targets, framing, the chunked coding. [`preface`]: what may

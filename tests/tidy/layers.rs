@@ -1,0 +1,105 @@
+//! The order of the modules, and which of them do no I/O.
+
+use crate::assert_none;
+use crate::graph::{Edge, Graph};
+use crate::source::{code_lines, files, production_of};
+
+/// The top-level modules, from the ground up. A module uses only those above it in this list.
+const LAYERS: &[&str] = &[
+    // What others share.
+    "limits",
+    "timeouts",
+    // Bytes: what peers may say.
+    "h1",
+    "preface",
+    // Decisions: what follows from it.
+    "error",
+    "gateway",
+    // Waiting: who does it, and when.
+    "clock",
+    "net",
+    "tls",
+    "telemetry",
+    // What the operator said.
+    "config",
+    "cli",
+    // Waiting again, for upstreams and clients.
+    "upstream",
+    "proxy",
+    "worker",
+    "control",
+    // The binary, and the properties that fuzzing checks.
+    "main",
+    "fuzzing",
+];
+
+/// Modules that know no socket, task, clock, file or log.
+const SANS_IO: &[&str] = &["limits", "timeouts", "h1", "preface", "error", "gateway"];
+
+const IO: &[&str] = &[
+    "tokio",
+    "rustls",
+    "tracing",
+    "socket2",
+    "rustix",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::io",
+    "std::fs",
+    "std::thread",
+    "Instant",
+    "SystemTime",
+    "async fn",
+];
+
+#[test]
+fn modules_use_only_those_below_them() {
+    let graph = Graph::of_the_crate();
+    let tops = graph.modules().filter(|it| !it.is_empty() && !it.contains("::"));
+    let unlisted = tops.filter(|it| !LAYERS.contains(it));
+    let mut faults: Vec<String> =
+        unlisted.map(|it| format!("give {it} a row in LAYERS in tests/tidy/layers.rs")).collect();
+    let gone = LAYERS.iter().filter(|it| **it != "fuzzing" && !graph.has_module(it));
+    faults.extend(gone.map(|it| format!("LAYERS: there is no module {it}")));
+    faults.extend(graph.edges().iter().filter(|it| leads_up(it)).map(|it| {
+        format!("{}: {} is above {}, and may not be used there", it.place, it.to, it.from)
+    }));
+    assert_none(&faults);
+}
+
+fn leads_up(edge: &Edge) -> bool {
+    layer(&edge.to) > layer(&edge.from)
+}
+
+/// The row of a module. The crate's root, which only declares and re-exports, has none.
+fn layer(module: &str) -> Option<usize> {
+    let top = module.split("::").next();
+    LAYERS.iter().position(|it| Some(*it) == top)
+}
+
+#[test]
+fn sans_io_modules_stay_sans_io() {
+    let mut faults = Vec::new();
+    for module in SANS_IO {
+        let (file, folder) = (format!("src/{module}.rs"), format!("src/{module}"));
+        for file in [file, folder].iter().flat_map(|it| files(it, "rs")) {
+            for (number, line) in code_lines(&production_of(&file)) {
+                let used = IO.iter().filter(|word| line.contains(**word));
+                faults.extend(used.map(|it| format!("{file}:{number}: {it} in a sans-IO module")));
+            }
+        }
+    }
+    assert_none(&faults);
+}
+
+#[test]
+fn an_edge_leads_up_if_it_reaches_a_later_row() {
+    let edge = |from: &str, to: &str| Edge {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        place: String::new(),
+    };
+    assert!(leads_up(&edge("h1::head", "net")));
+    assert!(!leads_up(&edge("net", "h1::head")));
+    assert!(!leads_up(&edge("net::tcp", "net::buffer")));
+}

@@ -1,0 +1,85 @@
+//! How long a file, a function and a line may be.
+
+use crate::source::{files, functions, is_test_only, production_of, read};
+use crate::{assert_none, report_stale};
+
+const FILE_LINES_MAX: usize = 400;
+const FUNCTION_LINES_MAX: usize = 70;
+const COLUMNS_MAX: usize = 100;
+
+/// Files that are too long, or have a function that is. The list only shrinks.
+const KNOWN_LONG: &[&str] = &[
+    "src/gateway/rewrite/tests.rs",
+    "src/preface/client_hello/tests.rs",
+    "src/upstream/tests.rs",
+    "kit/src/conformance/rows/chunked.rs",
+    "kit/src/conformance/rows/host.rs",
+    "kit/src/conformance/rows/request_line.rs",
+    "kit/src/conformance/rows/response_bodies.rs",
+    "tests/it/attackers.rs",
+    "tests/it/forward.rs",
+    "tests/soak/honest.rs",
+    "tests/soak/hostile.rs",
+    "tests/soak/origin.rs",
+];
+
+/// Code that ships is measured without its tests; the files of tests are measured whole.
+#[test]
+fn files_and_functions_stay_short() {
+    let mut faults = Vec::new();
+    let mut long = Vec::new();
+    for file in ["src", "kit", "tests"].iter().flat_map(|it| files(it, "rs")) {
+        let found = too_long(&file, &measured(&file));
+        if found.is_empty() {
+            continue;
+        }
+        if !KNOWN_LONG.contains(&&*file) {
+            faults.extend(found);
+        }
+        long.push(file);
+    }
+    let stale = KNOWN_LONG.iter().filter(|it| !long.iter().any(|file| file == *it));
+    report_stale("KNOWN_LONG", stale);
+    assert_none(&faults);
+}
+
+fn measured(file: &str) -> String {
+    if is_test_only(file) { read(file) } else { production_of(file) }
+}
+
+fn too_long(file: &str, source: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let lines = source.lines().count();
+    if lines > FILE_LINES_MAX {
+        faults.push(format!("{file}: {lines} lines, {FILE_LINES_MAX} allowed"));
+    }
+    for (number, name, length) in functions(source) {
+        if length > FUNCTION_LINES_MAX {
+            let limit = format!("{FUNCTION_LINES_MAX} allowed");
+            faults.push(format!("{file}:{number}: {name} has {length} lines, {limit}"));
+        }
+    }
+    faults
+}
+
+#[test]
+fn lines_fit_in_a_hundred_columns() {
+    const ROOTS: &[&str] = &["src", "kit", "tests", "benches", "examples", "fuzz"];
+    let mut faults = Vec::new();
+    for file in ROOTS.iter().flat_map(|it| files(it, "rs")) {
+        for (index, line) in read(&file).lines().enumerate() {
+            if line.chars().count() > COLUMNS_MAX {
+                faults.push(format!("{file}:{}: over {COLUMNS_MAX} columns", index + 1));
+            }
+        }
+    }
+    assert_none(&faults);
+}
+
+#[test]
+fn a_file_and_its_functions_are_measured() {
+    assert_eq!(too_long("a.rs", &"//\n".repeat(400)), Vec::<String>::new());
+    assert_eq!(too_long("a.rs", &"//\n".repeat(401)), ["a.rs: 401 lines, 400 allowed"]);
+    let function = format!("fn f() {{\n{}}}\n", "    a();\n".repeat(69));
+    assert_eq!(too_long("a.rs", &function), ["a.rs:1: f has 71 lines, 70 allowed"]);
+}
