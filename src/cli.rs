@@ -1,8 +1,8 @@
 //! The command line: `narrows run` and `narrows check`.
 //!
-//! [`Cli`] is what clap parses; [`RunArguments::config`] makes a [`Config`] of it, either by
-//! reading the file or from the arguments alone. Values are parsed by the same code as the file's
-//! (`config::value`), and refused with the same words. What clap refuses ends with exit code 2.
+//! clap parses a [`Cli`]. [`RunArguments::config`] turns it into a [`Config`], from the file it names
+//! or from the other arguments. Values have the same types as in the file (`config::value`), and so
+//! the same messages. The exit code for refused arguments is 2.
 
 mod refusal;
 
@@ -11,6 +11,7 @@ use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
 use crate::config::keys::route::{RouteConfig, RouteOptions};
 use crate::config::keys::top::WORKERS_RANGE;
 use crate::config::problem::{Location, Problems};
+use crate::config::reach::ReachOptions;
 use crate::config::url::{Endpoint, UpstreamUrl};
 use crate::config::value::{ListenAddress, Mode, NamedFile, RoutePath, Value};
 use crate::config::{Config, Limits};
@@ -24,9 +25,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use tracing::Level;
 
-/// Where the command line listens when it names no address: this machine only.
+/// Where to listen if no address is given: loopback only.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-/// Without the marks that the documentation needs.
+/// The help text, without Markdown.
 const ROUTE_HELP: &str = "/path/=https://host[:port]/path/: requests below the first go to the URL";
 
 /// A small, fast, TLS-aware passage to an HTTPS API.
@@ -93,7 +94,7 @@ pub struct CheckArguments {
     pub config: PathBuf,
 }
 
-/// A ROUTE of the command line.
+/// A ROUTE argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteArgument {
     path: RoutePath,
@@ -101,9 +102,9 @@ pub struct RouteArgument {
 }
 
 impl RouteArgument {
-    /// Parses `/path/=URL`. The message of a refusal says what is allowed.
+    /// Parses `/path/=URL`.
     fn parse(text: &str) -> Result<Self, String> {
-        // A path may hold "=", but ends in "/"; the second split is for a path that does not.
+        // A path may contain "=", but ends in "/". The second split is for one that does not.
         let split = text.find("/=").map(|slash| (&text[..=slash], &text[slash + 2..]));
         let Some((path, upstream)) = split.or_else(|| text.split_once('=')) else {
             return Err("there is no \"=\"; /path/=https://host/ is allowed".to_owned());
@@ -113,11 +114,11 @@ impl RouteArgument {
 }
 
 impl RunArguments {
-    /// The configuration that the arguments give or name.
+    /// The configuration that the arguments name or describe.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file, or with the arguments taken together.
+    /// Everything that is wrong with the file, or with the arguments in combination.
     pub fn config(&self) -> Result<Config, Problems> {
         let mut config = match &self.config {
             Some(file) => Config::read(file)?,
@@ -148,7 +149,8 @@ impl RunArguments {
         });
         let routes = self.routes.iter().map(|route| {
             let (connect, ca) = (self.connect.clone(), named(&self.ca, "--ca"));
-            let options = RouteOptions { connect, ca, ..RouteOptions::default() };
+            let reach = ReachOptions { connect, ca, ..ReachOptions::default() };
+            let options = RouteOptions { reach, ..RouteOptions::default() };
             let location = Location::Argument("ROUTE");
             RouteConfig::new(route.path.clone(), route.upstream.clone(), options, location)
         });
@@ -171,7 +173,7 @@ impl RunArguments {
     }
 }
 
-/// Any [`Value`], with the words that the file would be refused with.
+/// Parses any [`Value`], with the same message as for the file.
 fn parse_value<T: Value>(text: &str) -> Result<T, String> {
     text.parse().map_err(|invalid: T::Err| invalid.explain(T::ALLOWED))
 }
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_is_split_behind_its_path() {
+    fn a_route_is_split_after_its_path() {
         let split = |text| RouteArgument::parse(text).map(|it| it.path.as_str().to_owned());
         assert_eq!(split("/a=b/=http://h/").as_deref(), Ok("/a=b/"));
         assert_eq!(split("/=http://h/").as_deref(), Ok("/"));
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gives_no_route_is_told_both_ways_to_give_them() {
+    fn the_message_for_a_missing_route_names_both_ways_to_give_one() {
         let message = parse(&[]).unwrap_err().to_string();
         assert!(message.contains("<ROUTE") && message.contains("--config <FILE>"), "{message}");
     }
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_between_arguments_are_told_by_name() {
+    fn problems_between_arguments_name_the_argument() {
         let check = |arguments: &[&str], want: &str| {
             assert_eq!(config(arguments).unwrap_err().to_string(), want);
         };

@@ -1,18 +1,24 @@
-//! What the operator said, checked and completed with defaults: [`Config`].
+//! The configuration: a [`Config`] has every key, checked, with defaults filled in.
 //!
-//! Plain values: nothing is loaded, looked up or opened yet, so a configuration can be built by
-//! hand in a test. It comes from the file ([`Config::read`]) or from the command line (`cli`);
-//! [`snapshot`] then loads what it names.
+//! A `Config` is plain data: nothing has been loaded, resolved or opened, so a test can build one
+//! by hand. It comes from the file ([`Config::read`]) or from the command line (`cli`). A
+//! [`Snapshot`](snapshot::Snapshot) is a configuration with the files that it names loaded.
 //!
-//! Not here: the syntax of single values ([`value`], [`url`]), the walk over the file (`file`), the
-//! defaults of the limits of time (`timeouts`), the bounds that nobody may choose (`limits`).
+//! From the bottom: [`problem`] collects what is wrong; [`value`], [`url`] and [`network`] parse
+//! single values; `table` reads TOML; `key` is the declaration of a key, [`reach`] and [`keys`] are
+//! all of them; [`check`] compares tables; `file` puts these together. [`files`] loads certificates
+//! and keys for [`snapshot`].
+//!
+//! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
 pub mod check;
 mod file;
 pub mod files;
+mod key;
 pub mod keys;
 pub mod network;
 pub mod problem;
+pub mod reach;
 pub mod snapshot;
 mod table;
 #[cfg(test)]

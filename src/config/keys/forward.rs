@@ -1,8 +1,13 @@
-//! `[[forward]]`: [`ForwardConfig`], and the values of its keys.
+//! `[[forward]]`: [`ForwardConfig`], its keys, and their values.
 
+use crate::config::key::Default::{Literal, Required};
+use crate::config::key::Read::With;
+use crate::config::key::{Key, Needs, read_table, row};
 use crate::config::problem::{Location, quoted};
+use crate::config::reach::{self, ReachOptions};
+use crate::config::table::{Reader, Table};
 use crate::config::url::{Endpoint, Host};
-use crate::config::value::{Family, Invalid, NamedFile, ProxyVersion, Value};
+use crate::config::value::{Age, Family, Invalid, NamedFile, ProxyVersion, Value};
 use crate::gateway::route::NamePattern;
 use std::fmt;
 use std::str::FromStr;
@@ -10,15 +15,15 @@ use std::str::FromStr;
 /// A `[[forward]]`, its defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardConfig {
-    /// Clients that ask for these names go this way.
+    /// The server names that this forward is for.
     pub server_name: ServerNames,
-    /// Where to.
+    /// Where its connections go.
     pub upstream: ForwardUpstream,
-    /// How to get there; `None` for `http`.
+    /// How the upstream is reached; `None` for `http`.
     pub way: Option<ForwardWay>,
-    /// Where the names were said.
+    /// Location of the server name.
     pub location: Location,
-    /// Where the upstream was said.
+    /// Location of the upstream.
     pub upstream_location: Location,
 }
 
@@ -33,45 +38,110 @@ pub struct ForwardWay {
     pub ca: Option<NamedFile>,
     /// Which of the upstream's addresses are used.
     pub family: Family,
-    /// Announce the client by a PROXY header.
+    /// Send a PROXY header with the client's address.
     pub proxy_protocol: Option<ProxyVersion>,
 }
 
-/// What a forward may say beyond its names and upstream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ForwardOptions {
-    /// Default: the upstream's host.
-    pub tls_name: Option<Host>,
-    /// Default: the upstream's host and port.
-    pub connect: Option<Endpoint>,
-    /// Default: the built-in roots.
-    pub ca: Option<NamedFile>,
-    /// Default: both families.
-    pub family: Option<Family>,
-    /// Default: none is sent.
-    pub proxy_protocol: Option<ProxyVersion>,
+/// The table as it is read.
+#[derive(Default)]
+pub(super) struct Draft {
+    server_name: Option<ServerNames>,
+    upstream: Option<ForwardUpstream>,
+    reach: ReachOptions,
+}
+
+pub(super) const KEYS: &[Key<Draft>] = &[
+    Key::new(
+        "server_name",
+        With(|it, entry| it.server_name = entry.value()),
+        Required,
+        row(
+            "Clients that go this way, by the name in their ClientHello (SNI). `*.` stands for \
+             one label. `\"*\"` alone matches every client, also those without a name and those \
+             that speak no TLS. Case and a final dot make no difference.",
+            "`\"db.example.com\"`, `\"*.example.com\"`, `\"*\"`",
+        ),
+    ),
+    Key::new(
+        "upstream",
+        With(|it, entry| it.upstream = entry.value()),
+        Required,
+        row(
+            "Where they go. `tcp://`: bytes as they are. `tls://`: inside of TLS, always \
+             verified, no ALPN. `\"http\"`: to the routes, see below.",
+            "`\"tcp://10.0.0.5:22\"`, `\"tls://db.example.com:5432\"`, `\"http\"`",
+        ),
+    ),
+    reach::tls_name().meaning(AS_ON_A_ROUTE),
+    reach::connect().meaning(AS_ON_A_ROUTE),
+    reach::ca().meaning(AS_ON_A_ROUTE),
+    reach::family().meaning(AS_ON_A_ROUTE),
+    Key::new(
+        "connection_age",
+        With(|_, entry| _ = entry.value::<Age>()),
+        Literal("\"0s\""),
+        row(
+            "Accepted, and without effect: a connection of a forward belongs to one client for as \
+             long as it lives, and none is kept.",
+            "`\"10m\"`, `\"0s\"`",
+        ),
+    )
+    .needing(Needs::Server),
+    reach::proxy_protocol().meaning(
+        "Announces the client to the upstream by a [PROXY header](#proxy-headers), before TLS if \
+         there is any.",
+    ),
+];
+const AS_ON_A_ROUTE: &str = "As on a route.";
+
+impl AsMut<ReachOptions> for Draft {
+    fn as_mut(&mut self) -> &mut ReachOptions {
+        &mut self.reach
+    }
 }
 
 impl ForwardWay {
-    /// The way to `upstream`, with the defaults for what `options` leaves open.
-    pub fn new(upstream: &ForwardUpstream, options: ForwardOptions) -> Option<Self> {
+    /// The way to `upstream`, with defaults for every option that is not set.
+    pub fn new(upstream: &ForwardUpstream, options: ReachOptions) -> Option<Self> {
         let endpoint = upstream.endpoint()?;
         Some(Self {
             tls_name: options.tls_name.unwrap_or_else(|| endpoint.host.clone()),
             connect: options.connect.unwrap_or_else(|| endpoint.clone()),
             ca: options.ca,
-            family: options.family.unwrap_or_default(),
+            family: options.family,
             proxy_protocol: options.proxy_protocol,
         })
     }
 }
 
+/// Reads a `[[forward]]`. `None` if a required key is missing or wrong.
+pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ForwardConfig> {
+    let mut draft = Draft::default();
+    let said = read_table(reader, table, KEYS, &mut draft);
+    let (server_name, upstream) = (draft.server_name?, draft.upstream?);
+    let (is, what) = match &upstream {
+        ForwardUpstream::Tls(_) => (Needs::Tls, ""),
+        ForwardUpstream::Tcp(_) => {
+            (Needs::Server, "the upstream is tcp://; only tls:// has use for this key")
+        }
+        ForwardUpstream::Http => (
+            Needs::Nothing,
+            "the upstream is in this process; only tcp:// and tls:// have use for this key",
+        ),
+    };
+    said.without_effect(is).for_each(|key| reader.problems.add(key, what));
+    let way = ForwardWay::new(&upstream, draft.reach);
+    let location = |key| said.location(key).cloned();
+    let (location, upstream_location) = (location("server_name")?, location("upstream")?);
+    Some(ForwardConfig { server_name, upstream, way, location, upstream_location })
+}
+
 /// The upstream of a forward.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardUpstream {
-    /// Bytes as they are.
+    /// Bytes pass unchanged.
     Tcp(Endpoint),
-    /// Bytes inside of TLS, always verified.
+    /// Bytes are sent over TLS; the certificate is always verified.
     Tls(Endpoint),
     /// The http listener in this process.
     Http,
@@ -128,12 +198,12 @@ impl fmt::Display for ForwardUpstream {
     }
 }
 
-/// The `server_name` of a forward, parsed and as it was written.
+/// The `server_name` of a forward, parsed and as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerNames {
-    /// What it means.
+    /// Parsed.
     pub pattern: NamePattern,
-    /// What it says.
+    /// As written.
     pub text: Box<str>,
 }
 
@@ -156,7 +226,7 @@ impl FromStr for ServerNames {
             Some(parent) => ("*.", parent, NamePattern::Below),
         };
         let host = Host::from_str(name).map_err(|Invalid { what, meant }| Invalid {
-            // It speaks of a part of the text.
+            // The message quotes only a part of the text.
             what: if name == text { what } else { format!("in {}, {what}", quoted(text)) },
             meant: meant.map(|meant| format!("{label}{meant}")),
         });

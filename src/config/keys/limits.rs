@@ -1,7 +1,11 @@
-//! `[limits]`: [`Limits`].
+//! `[limits]`: [`Limits`] and its keys.
 
+use crate::config::key::Default::{Number, Words};
+use crate::config::key::Key;
 use crate::h1::head::HeadLimits;
-use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
+use crate::limits::{
+    HEAD_BYTES_DEFAULT, HEAD_BYTES_RANGE, HEADER_FIELDS_DEFAULT, HEADER_FIELDS_MAX,
+};
 use crate::net::admission::AddressLimit;
 use std::ops::RangeInclusive;
 
@@ -10,14 +14,14 @@ use std::ops::RangeInclusive;
 /// At the 17.5 KB that a TLS connection with a held stream costs on both sides, 175 MB: a third
 /// of the smallest machine this is for.
 pub const CONNECTIONS_DEFAULT: usize = 10_000;
-/// Range that `limits.connections` may be set to; the descriptors end long before it does.
+/// Range of `limits.connections`. File descriptors run out long before its end.
 pub const CONNECTIONS_RANGE: RangeInclusive<usize> = 1..=1_000_000;
 /// Client connections of one address by default; `limits.connections_per_address` changes it.
 ///
-/// A browser opens six, an SDK as many as it has calls under way: a busy machine, or an office
-/// behind one address, fits in. Forty such addresses fill [`CONNECTIONS_DEFAULT`], and not one.
-/// Loopback is free by default: whoever is on this machine can do worse, and a proxy or a tunnel
-/// that ends here makes all its clients look like one.
+/// A browser opens six, and an SDK one for each call in progress, so this is enough for a busy
+/// machine or an office that shares one address, and it takes forty such addresses to fill
+/// [`CONNECTIONS_DEFAULT`]. Loopback is not limited by default: a local user can do worse, and all
+/// clients of a local proxy or tunnel have the same loopback address.
 pub const CONNECTIONS_PER_ADDRESS_DEFAULT: AddressLimit =
     AddressLimit { connections: 256, counts_loopback: false };
 
@@ -27,7 +31,7 @@ pub struct Limits {
     /// Client connections at one time, all workers together. Beyond it: 503 with Retry-After, or
     /// a close before TLS.
     pub connections: usize,
-    /// Those of one address. Beyond it: the same.
+    /// Client connections of one address. Beyond it: the same.
     pub per_address: AddressLimit,
     /// Of every message head, from clients and upstreams alike.
     pub head: HeadLimits,
@@ -40,6 +44,40 @@ impl Default for Limits {
         Self { connections: CONNECTIONS_DEFAULT, per_address, head }
     }
 }
+
+pub(super) const KEYS: &[Key<Limits>] = &[
+    Key::number(
+        "connections",
+        CONNECTIONS_RANGE,
+        |it, number| it.connections = number,
+        Number(CONNECTIONS_DEFAULT),
+        "Client connections at one time, all workers together. Beyond it: 503 with Retry-After, \
+         or a close before TLS.",
+    ),
+    Key::number(
+        "connections_per_address",
+        CONNECTIONS_RANGE,
+        // An explicit number applies to loopback as well.
+        |it, connections| it.per_address = AddressLimit { connections, counts_loopback: true },
+        Words("`256`, loopback not counted"),
+        "Those of one client address, of IPv6 of one /64. Beyond it: likewise.",
+    ),
+    Key::number(
+        "head_bytes",
+        HEAD_BYTES_RANGE,
+        |it, number| it.head.bytes = number,
+        Number(HEAD_BYTES_DEFAULT),
+        "Bytes of a message head. More is 431 (414 in the request line) from a client, 502 from \
+         an upstream.",
+    ),
+    Key::number(
+        "header_fields",
+        1..=HEADER_FIELDS_MAX,
+        |it, number| it.head.fields = number,
+        Number(HEADER_FIELDS_DEFAULT),
+        "Field lines of a message head. More is 431 from a client, 502 from an upstream.",
+    ),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,12 @@
-//! `[[listener]]`: [`ListenerConfig`].
+//! `[[listener]]`: [`ListenerConfig`] and its keys.
 
+use crate::config::key::Default::{Literal, Required, Words};
+use crate::config::key::Read::With;
+use crate::config::key::{Key, read_table, row};
 use crate::config::network::Network;
 use crate::config::problem::Location;
-use crate::config::value::{Mode, NamedFile};
+use crate::config::table::{Reader, Table};
+use crate::config::value::{ListenAddress, Mode, NamedFile};
 use std::net::SocketAddr;
 
 /// A `[[listener]]`.
@@ -10,13 +14,13 @@ use std::net::SocketAddr;
 pub struct ListenerConfig {
     /// Address and port to bind; port 0 lets the kernel choose.
     pub address: SocketAddr,
-    /// With them: HTTPS, or TLS that ends here. Without: plain HTTP, or bytes as they are.
+    /// If set, TLS ends here.
     pub credentials: Option<CredentialFiles>,
-    /// What is spoken.
+    /// Which protocol clients speak.
     pub mode: Mode,
-    /// Peers that have to announce their clients by a PROXY header.
+    /// Peers that must send a PROXY header.
     pub proxy_protocol: Vec<Network>,
-    /// Where the address was said.
+    /// Location of the address.
     pub location: Location,
 }
 
@@ -29,12 +33,101 @@ pub struct CredentialFiles {
     pub key: NamedFile,
 }
 
+/// The table as it is read.
+#[derive(Default)]
+pub(super) struct Draft {
+    address: Option<ListenAddress>,
+    certificate: Option<NamedFile>,
+    key: Option<NamedFile>,
+    mode: Mode,
+    proxy_protocol: Vec<Network>,
+}
+
+pub(super) const KEYS: &[Key<Draft>] = &[
+    Key::new(
+        "address",
+        With(|it, entry| it.address = entry.value()),
+        Required,
+        row(
+            "IP address and TCP port to listen on; no two listeners may share one, and `0.0.0.0` \
+             and `[::]` share theirs with all of their family. `[::]` is IPv6 alone: name \
+             `0.0.0.0` as well. Port 0: the kernel chooses, and the log says.",
+            "`\"0.0.0.0:443\"`, `\"[::]:443\"`",
+        ),
+    ),
+    Key::new(
+        "certificate",
+        With(|it, entry| it.certificate = entry.file()),
+        Words("none: plain HTTP, or bytes as they are"),
+        row(
+            "[PEM file](#pem-files): the certificate and its intermediates. With `key`: TLS 1.2 \
+             and 1.3 end here. In http mode that is HTTPS, ALPN `http/1.1`; in tcp mode no \
+             protocol is chosen (ALPN), but likewise for clients that go to `\"http\"`.",
+            "a file of up to 1 MiB, relative to this file's folder",
+        ),
+    ),
+    Key::new(
+        "key",
+        With(|it, entry| it.key = entry.file()),
+        Words("none: plain HTTP, or bytes as they are"),
+        row(
+            "[PEM file](#pem-files): the certificate's private key, without a passphrase. RSA, \
+             ECDSA or Ed25519. May be the same file.",
+            "likewise",
+        ),
+    ),
+    Key::new(
+        "mode",
+        With(|it, entry| it.mode = entry.value().unwrap_or_default()),
+        Literal("\"http\""),
+        row(
+            "What is spoken: HTTP, which leads to the routes, or anything, which leads to the \
+             [forwards](#forward).",
+            "`\"http\"`, `\"tcp\"`",
+        ),
+    ),
+    Key::new(
+        "proxy_protocol",
+        With(|it, entry| it.proxy_protocol = entry.values()),
+        Words("none is looked for"),
+        row(
+            "Peers that have to announce their clients by a PROXY header, version 1 or 2. From \
+             these it is required, from all others not looked for. The address in it is the \
+             `client` of the log and of the headers that are [sent on](#proxy-headers).",
+            "a list of addresses and ranges: `[\"10.0.0.0/8\", \"::1\"]`",
+        ),
+    ),
+];
+
+/// Reads a `[[listener]]`. `None` if the address is missing or wrong.
+pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConfig> {
+    let mut draft = Draft::default();
+    let said = read_table(reader, table, KEYS, &mut draft);
+    let Draft { address, certificate, key, mode, proxy_protocol } = draft;
+    let credentials = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(CredentialFiles { certificate, key }),
+        (Some(certificate), None) => {
+            let what = "a certificate needs its `key`; both or neither";
+            reader.problems.add(&certificate.location, what);
+            None
+        }
+        (None, Some(key)) => {
+            let what = "a key needs its `certificate`; both or neither";
+            reader.problems.add(&key.location, what);
+            None
+        }
+        (None, None) => None,
+    };
+    let (ListenAddress(address), location) = (address?, said.location("address")?.clone());
+    Some(ListenerConfig { address, credentials, mode, proxy_protocol, location })
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::test_file::{MINIMAL, read, refuse};
 
     #[test]
-    fn peers_that_announce_clients_are_a_list_of_networks() {
+    fn peers_that_send_proxy_headers_are_a_list_of_networks() {
         let with = |list: &str| {
             MINIMAL.replacen("8080\"\n", &format!("8080\"\nproxy_protocol = {list}\n"), 1)
         };

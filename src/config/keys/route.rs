@@ -1,23 +1,28 @@
-//! `[[route]]`: [`RouteConfig`].
+//! `[[route]]`: [`RouteConfig`] and its keys.
 
+use crate::config::key::Default::{Literal, Required, Words};
+use crate::config::key::Read::With;
+use crate::config::key::{Key, Needs, read_table, row};
 use crate::config::problem::Location;
+use crate::config::reach::{self, ReachOptions};
+use crate::config::table::{Reader, Table};
 use crate::config::url::{Endpoint, Host, HostField, Scheme, UpstreamUrl};
-use crate::config::value::{Family, NamedFile, ProxyVersion, Redirects, RoutePath};
+use crate::config::value::{Age, Family, NamedFile, ProxyVersion, Redirects, RoutePath};
 use crate::limits::POOL_CONNECTIONS_MAX;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Connections to an `https://` upstream that stand ready by default, all workers together;
-/// `route.warm` changes it. To one of `http://` it is none: there is no handshake to save, and many
-/// servers behind it serve one connection at a time.
+/// Connections kept ready to an `https://` upstream by default, all workers together; `route.warm`
+/// changes it. An `http://` upstream gets none by default: there is no handshake to save, and many
+/// such servers serve one connection at a time.
 pub const WARM_DEFAULT: usize = 1;
-/// Range that `route.warm` may be set to: a pool holds no more idle connections than that.
+/// Range of `route.warm`: a pool keeps no more idle connections than that.
 pub const WARM_RANGE: RangeInclusive<usize> = 0..=POOL_CONNECTIONS_MAX;
 
 /// A `[[route]]`, its defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
-    /// Prefix of the request paths that go this way.
+    /// Prefix of the request paths that this route serves.
     pub path: RoutePath,
     /// The upstream; its path replaces the prefix.
     pub upstream: UpstreamUrl,
@@ -31,77 +36,163 @@ pub struct RouteConfig {
     pub ca: Option<NamedFile>,
     /// Which of the upstream's addresses are used.
     pub family: Family,
-    /// Connections that stand ready, all workers together.
-    pub warm: usize,
-    /// Older connections are not kept.
-    pub connection_age: Option<Duration>,
-    /// Announce the client by a PROXY header.
+    /// Send a PROXY header with the client's address.
     pub proxy_protocol: Option<ProxyVersion>,
-    /// What becomes of the upstream's references to itself.
+    /// Connections kept ready, all workers together.
+    pub warm: usize,
+    /// Greatest age of a kept connection.
+    pub connection_age: Option<Duration>,
+    /// Whether the upstream's references to itself are rewritten.
     pub redirects: Redirects,
-    /// Where the path was said.
+    /// Location of the path.
     pub location: Location,
 }
 
-/// What a route may say beyond its path and upstream.
+/// The optional keys of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteOptions {
     /// Default: the upstream's authority.
     pub host: Option<HostField>,
-    /// Default: the upstream's host.
-    pub tls_name: Option<Host>,
-    /// Default: the upstream's host and port.
-    pub connect: Option<Endpoint>,
-    /// Default: the built-in roots.
-    pub ca: Option<NamedFile>,
-    /// Default: both families.
-    pub family: Option<Family>,
-    /// Default: [`WARM_DEFAULT`], or 0 for `http`, and where each client is announced: nobody can
-    /// know for whom a connection should stand ready.
+    /// How the upstream is reached.
+    pub reach: ReachOptions,
+    /// Default: [`WARM_DEFAULT`]. 0 for `http://`, and with `proxy_protocol`, where a connection is
+    /// opened for one known client.
     pub warm: Option<usize>,
     /// Default: none.
     pub connection_age: Option<Duration>,
-    /// Default: none is sent.
-    pub proxy_protocol: Option<ProxyVersion>,
-    /// Default: they come back through the route.
+    /// Default: they are rewritten.
     pub redirects: Redirects,
 }
 
+/// The table as it is read.
+#[derive(Default)]
+pub(super) struct Draft {
+    path: Option<RoutePath>,
+    upstream: Option<UpstreamUrl>,
+    options: RouteOptions,
+}
+
+pub(super) const KEYS: &[Key<Draft>] = &[
+    Key::new(
+        "path",
+        With(|it, entry| it.path = entry.value()),
+        Required,
+        row(
+            "Prefix of the request paths that go this way; no two routes may share one.",
+            "begins and ends with `/`; visible ASCII without `?`, `#` and dot segments",
+        ),
+    ),
+    Key::new(
+        "upstream",
+        With(|it, entry| it.upstream = entry.value()),
+        Required,
+        row(
+            "Where they go: `https://` (always verified) or `http://`, host, port 1 to 65535 (443 \
+             or 80 if not said), path (`/` if not said). No user information, query or fragment.",
+            "`\"https://api.openai.com/\"`, `\"http://[::1]:11434/v1/\"`",
+        ),
+    ),
+    Key::new(
+        "host",
+        With(|it, entry| it.options.host = entry.value()),
+        Words("the upstream's host and port"),
+        row("Value of the Host field sent.", "a host and an optional port"),
+    ),
+    reach::tls_name(),
+    reach::connect(),
+    reach::ca(),
+    reach::family(),
+    Key::number(
+        "warm",
+        WARM_RANGE,
+        |it, number| it.options.warm = Some(number),
+        Words("1; 0 for `http://` and with `proxy_protocol`"),
+        "Connections that are kept ready, handshake done, all workers together: from the start, \
+         and for 10 minutes after the last request. With `0` none is opened before a request needs \
+         it. See [below](#connections-that-no-request-has-asked-for).",
+    ),
+    Key::new(
+        "connection_age",
+        With(|it, entry| it.options.connection_age = entry.value().and_then(|Age(age)| age)),
+        Literal("\"0s\""),
+        row(
+            "Greatest age of a kept connection: an older one is closed after its exchange, or \
+             when it is idle. Nothing that runs is cut. For upstreams that move to other \
+             addresses.",
+            "`\"10m\"`, up to `\"24h\"`; `\"0s\"`: no limit",
+        ),
+    ),
+    reach::proxy_protocol(),
+    Key::new(
+        "redirects",
+        With(|it, entry| it.options.redirects = entry.value().unwrap_or_default()),
+        Literal("\"rewrite\""),
+        row(
+            "What becomes of redirects and cookies by which the upstream means its own paths: \
+             they [come back through the route](protocol.md#redirects-and-cookies), or pass as \
+             they are.",
+            "`\"rewrite\"`, `\"keep\"`",
+        ),
+    ),
+];
+
+impl AsMut<ReachOptions> for Draft {
+    fn as_mut(&mut self) -> &mut ReachOptions {
+        &mut self.options.reach
+    }
+}
+
 impl RouteConfig {
-    /// A route with the defaults for everything that `options` leaves open.
+    /// A route with defaults for every option that is not set.
     pub fn new(
         path: RoutePath,
         upstream: UpstreamUrl,
         options: RouteOptions,
         location: Location,
     ) -> Self {
-        let warm_default = match (upstream.scheme, options.proxy_protocol) {
-            (Scheme::Https, None) => WARM_DEFAULT,
-            (Scheme::Http, _) | (_, Some(_)) => 0,
-        };
+        let RouteOptions { host, reach, warm, connection_age, redirects } = options;
+        let is_tls = upstream.scheme == Scheme::Https;
+        let can_stand_ready = is_tls && reach.proxy_protocol.is_none();
         Self {
             path,
-            host: options.host.unwrap_or_else(|| HostField::of(&upstream)),
-            tls_name: options.tls_name.unwrap_or_else(|| upstream.endpoint.host.clone()),
-            connect: options.connect.unwrap_or_else(|| upstream.endpoint.clone()),
-            ca: options.ca,
-            family: options.family.unwrap_or_default(),
-            warm: options.warm.unwrap_or(warm_default),
-            connection_age: options.connection_age,
-            proxy_protocol: options.proxy_protocol,
-            redirects: options.redirects,
+            host: host.unwrap_or_else(|| HostField::of(&upstream)),
+            tls_name: reach.tls_name.unwrap_or_else(|| upstream.endpoint.host.clone()),
+            connect: reach.connect.unwrap_or_else(|| upstream.endpoint.clone()),
+            ca: reach.ca,
+            family: reach.family,
+            proxy_protocol: reach.proxy_protocol,
+            warm: warm.unwrap_or(if can_stand_ready { WARM_DEFAULT } else { 0 }),
+            connection_age,
+            redirects,
             upstream,
             location,
         }
     }
 
-    /// Whether the upstream is spoken to over TLS.
+    /// Whether the upstream is reached over TLS.
     pub fn is_tls(&self) -> bool {
-        match self.upstream.scheme {
-            Scheme::Http => false,
-            Scheme::Https => true,
-        }
+        self.upstream.scheme == Scheme::Https
     }
+}
+
+/// Reads a `[[route]]`. `None` if a required key is missing or wrong.
+pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<RouteConfig> {
+    let mut draft = Draft::default();
+    let said = read_table(reader, table, KEYS, &mut draft);
+    let Draft { path, upstream, options } = draft;
+    if let (Some(1..), Some(_)) = (options.warm, options.reach.proxy_protocol)
+        && let Some(location) = said.location("warm")
+    {
+        let what = "with `proxy_protocol` a connection belongs to one client; none can stand ready";
+        reader.problems.add(location, what);
+    }
+    let location = said.location("path")?.clone();
+    let route = RouteConfig::new(path?, upstream?, options, location);
+    if !route.is_tls() {
+        let what = "the upstream is http://; only https:// has use for this key";
+        said.without_effect(Needs::Server).for_each(|key| reader.problems.add(key, what));
+    }
+    Some(route)
 }
 
 #[cfg(test)]
@@ -109,7 +200,7 @@ mod tests {
     use crate::config::test_file::{MINIMAL, read, refuse};
 
     #[test]
-    fn connections_that_name_their_client_do_not_stand_ready() {
+    fn no_connection_is_kept_ready_where_it_names_its_client() {
         let with = |text: &str| read(&format!("{MINIMAL}{text}\n"));
         assert_eq!(with("proxy_protocol = \"v1\"").unwrap().routes[0].warm, 0);
         assert!(with("proxy_protocol = \"v1\"\nwarm = 0").is_ok());

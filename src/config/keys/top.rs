@@ -1,29 +1,155 @@
-//! The top level of the file: [`Config`].
+//! The top level of the file: [`Config`] and its keys.
 
-use super::forward::ForwardConfig;
-use super::limits::Limits;
-use super::listener::ListenerConfig;
-use super::route::RouteConfig;
+use super::forward::{self, ForwardConfig};
+use super::limits::{self, Limits};
+use super::listener::{self, ListenerConfig};
+use super::route::{self, RouteConfig};
+use super::timeouts;
+use crate::config::key::Default::{Required, Words};
+use crate::config::key::Read::With;
+use crate::config::key::{Key, read_entry, read_table, row};
+use crate::config::problem::Location;
+use crate::config::table::{Reader, Table};
+use crate::config::value::Mode;
 use crate::timeouts::Timeouts;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 
-/// Range of `workers` and `--workers`: one thread each, and no machine this is for has more cores.
+/// Range of `workers` and `--workers`: one thread each, and no machine we aim at has more cores.
 pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Worker threads; `None`: as many as there are cores.
+    /// Worker threads; `None`: one for each core.
     pub workers: Option<NonZeroUsize>,
     /// Where clients connect; at least one.
     pub listeners: Vec<ListenerConfig>,
-    /// What they can reach by HTTP; at least one if a listener speaks it, no two with one path.
+    /// Where HTTP requests go; at least one if there is an http listener, each with its own path.
     pub routes: Vec<RouteConfig>,
-    /// What they can reach otherwise; at least one if a listener is in tcp mode.
+    /// Where other connections go; at least one if there is a tcp listener.
     pub forwards: Vec<ForwardConfig>,
-    /// What may take how long.
+    /// Limits of time.
     pub timeouts: Timeouts,
-    /// What may grow how large.
+    /// Limits of number and size.
     pub limits: Limits,
+}
+
+/// The document as it is read. An item is `None` if a required key is missing or wrong.
+#[derive(Default)]
+pub(super) struct Draft {
+    workers: Option<NonZeroUsize>,
+    listeners: Vec<Option<ListenerConfig>>,
+    routes: Vec<Option<RouteConfig>>,
+    forwards: Vec<Option<ForwardConfig>>,
+    timeouts: Timeouts,
+    limits: Limits,
+}
+
+pub(super) const KEYS: &[Key<Draft>] = &[
+    Key::number(
+        "workers",
+        WORKERS_RANGE,
+        |it, number| it.workers = NonZeroUsize::new(number),
+        Words("the number of cores"),
+        "Threads that serve clients. Each accepts, and owns its connections to upstreams.",
+    ),
+    Key::new(
+        "listener",
+        With(|it, entry| it.listeners = entry.tables(listener::read)),
+        Required,
+        row("Where clients connect: one or more `[[listener]]`.", "tables"),
+    ),
+    Key::new(
+        "route",
+        With(|it, entry| it.routes = entry.tables(route::read)),
+        Words("required by http listeners"),
+        row("What they can reach by HTTP: one or more `[[route]]`.", "tables"),
+    ),
+    Key::new(
+        "forward",
+        With(|it, entry| it.forwards = entry.tables(forward::read)),
+        Words("required by tcp listeners"),
+        row("What they can reach otherwise: one or more `[[forward]]`.", "tables"),
+    ),
+    Key::new(
+        "timeouts",
+        With(|it, entry| read_entry(entry, timeouts::KEYS, &mut it.timeouts)),
+        Words("its keys' defaults"),
+        row("What may take how long.", "a table `[timeouts]`"),
+    ),
+    Key::new(
+        "limits",
+        With(|it, entry| read_entry(entry, limits::KEYS, &mut it.limits)),
+        Words("its keys' defaults"),
+        row("What may grow how large.", "a table `[limits]`"),
+    ),
+];
+
+/// Reads the whole document, and leaves out what is wrong.
+pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> Config {
+    let missing = ["route", "forward"].map(|key| {
+        let location = reader.header(&top, key);
+        (!top.has(key)).then_some(location)
+    });
+    let mut draft = Draft::default();
+    read_table(reader, top, KEYS, &mut draft);
+    let Draft { workers, listeners, routes, forwards, timeouts, limits } = draft;
+    if let Some(listeners) = listeners.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
+        note_missing(reader, &listeners, missing);
+    }
+    Config {
+        workers,
+        listeners: listeners.into_iter().flatten().collect(),
+        routes: routes.into_iter().flatten().collect(),
+        forwards: forwards.into_iter().flatten().collect(),
+        timeouts,
+        limits,
+    }
+}
+
+/// Notes that routes or forwards are missing, if a listener needs them. One that no listener needs
+/// is not an error.
+fn note_missing(
+    reader: &mut Reader,
+    listeners: &[&ListenerConfig],
+    missing: [Option<Location>; 2],
+) {
+    let [route, forward] = missing;
+    let has = |mode| listeners.iter().any(|listener| listener.mode == mode);
+    if let Some(location) = route.filter(|_| has(Mode::Http) || !has(Mode::Tcp)) {
+        reader.problems.add(&location, "this key is missing; an http listener leads to routes");
+    }
+    if let Some(location) = forward.filter(|_| has(Mode::Tcp)) {
+        reader.problems.add(&location, "this key is missing; a tcp listener leads to forwards");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::test_file::{MINIMAL, read, refuse};
+
+    #[test]
+    fn an_empty_file_lacks_a_listener_and_a_route() {
+        let want = "f:1: listener: this key is missing; it has no default\n\
+                    f:1: route: this key is missing; an http listener leads to routes";
+        assert_eq!(read("").unwrap_err().to_string(), want);
+        refuse("listener = []\nroute = []", "f:1: listener: there is none; at least one");
+    }
+
+    #[test]
+    fn a_listener_without_the_routes_or_forwards_it_needs_is_refused() {
+        let listener = |mode| format!("[[listener]]\naddress = \"127.0.0.1:1\"\nmode = \"{mode}\"");
+        let missing = read(&listener("http")).unwrap_err().to_string();
+        assert_eq!(missing, "f:1: route: this key is missing; an http listener leads to routes");
+        let missing = read(&listener("tcp")).unwrap_err().to_string();
+        assert_eq!(missing, "f:1: forward: this key is missing; a tcp listener leads to forwards");
+        refuse(
+            &listener("htp"),
+            "\"htp\" is not a mode; \"http\" and \"tcp\" are allowed; did you",
+        );
+        // Forwards that no listener needs are allowed.
+        let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"tcp://10.0.0.5:443\"\n";
+        assert!(read(&format!("{MINIMAL}\n{forward}")).is_ok());
+    }
 }

@@ -1,0 +1,174 @@
+//! Compares the declarations with the manual and with the defaults of the types.
+
+use super::{forward, limits, listener, route, timeouts, top};
+use crate::config::key::Default::{Literal, Number, OfField, Required, Words};
+use crate::config::key::{Key, Needs, Read};
+use crate::config::test_file::read;
+use std::time::Duration;
+use std::{env, fs};
+
+const MANUAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+
+/// A table of the file, and its section in the manual.
+struct Table {
+    heading: &'static str,
+    keys: Vec<Declared>,
+}
+
+impl Table {
+    fn rows(&self) -> String {
+        let rows: Vec<_> = self.keys.iter().map(|key| key.row.as_str()).collect();
+        rows.join("\n")
+    }
+}
+
+/// A key without the type that it is read into.
+struct Declared {
+    name: &'static str,
+    /// Its default as TOML, if a value means it.
+    default: Option<String>,
+    /// Its row in the manual.
+    row: String,
+}
+
+fn tables() -> Vec<Table> {
+    vec![
+        table("## Top level", "", top::KEYS),
+        table("## `[[listener]]`", "", listener::KEYS),
+        table("## `[[route]]`", " Only for `https://`.", route::KEYS),
+        table("## `[[forward]]`", " Only for `tls://`.", forward::KEYS),
+        table("## `[timeouts]`", "", timeouts::KEYS),
+        table("### `to_upstream`", "", timeouts::TO_UPSTREAM),
+        table("### `to_client`", "", timeouts::TO_CLIENT),
+        table("## `[limits]`", "", limits::KEYS),
+    ]
+}
+
+/// `only_tls` is added to the explanation of keys that need TLS.
+fn table<T: Default>(heading: &'static str, only_tls: &str, keys: &'static [Key<T>]) -> Table {
+    let declared = |key: &Key<T>| {
+        let default = default_value(key);
+        let last = match (key.default, &default) {
+            (Required, _) => "required".to_owned(),
+            (Words(words), _) => words.to_owned(),
+            (_, Some(value)) => format!("`{value}`"),
+            (_, None) => {
+                panic!("{heading}: {}: only periods have the default of a field", key.name)
+            }
+        };
+        let only = if key.needs == Needs::Tls { only_tls } else { "" };
+        let allowed = match &key.read {
+            Read::Number(range, _) => format!("{} to {}", range.start(), range.end()),
+            Read::Period(_) | Read::Table(_) | Read::With(_) => key.row.allowed.to_owned(),
+        };
+        let row = format!("| `{}` | {}{only} | {allowed} | {last} |", key.name, key.row.meaning);
+        Declared { name: key.name, default, row }
+    };
+    Table { heading, keys: keys.iter().map(declared).collect() }
+}
+
+fn default_value<T: Default>(key: &Key<T>) -> Option<String> {
+    match (key.default, &key.read) {
+        (Literal(value), _) => Some(value.to_owned()),
+        (Number(number), _) => Some(number.to_string()),
+        (OfField, Read::Period(field)) => Some(period(*field(&mut T::default()))),
+        (OfField, Read::Table(keys)) => {
+            let said = |key: &Key<T>| Some(format!("{} = {}", key.name, default_value(key)?));
+            let said: Option<Vec<_>> = keys.iter().map(said).collect();
+            said.map(|said| format!("{{ {} }}", said.join(", ")))
+        }
+        (OfField | Required | Words(_), _) => None,
+    }
+}
+
+/// A period as the manual writes it: minutes where there is more than one.
+fn period(period: Duration) -> String {
+    match period.as_secs() {
+        seconds if seconds > 60 && seconds % 60 == 0 => format!("\"{}m\"", seconds / 60),
+        seconds => format!("\"{seconds}s\""),
+    }
+}
+
+/// `UPDATE_MANUAL=1 cargo test --lib the_manual` writes the rows into the manual.
+#[test]
+fn the_manual_has_the_row_of_every_declaration_and_no_other() {
+    let mut manual = fs::read_to_string(MANUAL).unwrap();
+    if env::var_os("UPDATE_MANUAL").is_some() {
+        manual = tables().iter().fold(manual, |manual, table| with_rows(&manual, table));
+        fs::write(MANUAL, &manual).unwrap();
+    }
+    for table in tables() {
+        let (_, rows, _) = split(&manual, table.heading);
+        let wanted = table.rows();
+        assert!(rows == wanted, "{}: the rows should be:\n{wanted}\n", table.heading);
+    }
+}
+
+#[test]
+fn a_default_that_is_said_changes_nothing() {
+    // Room for a key in each table, so that the lines of the others stay.
+    let text = |said: &str, line: &str| {
+        let place = |table: &str| if table == said { line } else { "" };
+        let dotted = ["timeouts", "timeouts.to_upstream", "timeouts.to_client", "limits"];
+        let headings = ["## `[timeouts]`", "### `to_upstream`", "### `to_client`", "## `[limits]`"];
+        let dotted = headings.iter().zip(dotted).find(|(heading, _)| **heading == said);
+        let dotted = dotted.map(|(_, table)| format!("{table}.{line}")).unwrap_or_default();
+        let dotted = if line.is_empty() { "" } else { &dotted };
+        format!(
+            r#"{}{dotted}
+            [[listener]]
+            address = "127.0.0.1:8080"
+            {}
+            [[listener]]
+            address = "127.0.0.1:8081"
+            mode = "tcp"
+            [[route]]
+            path = "/gpt/"
+            upstream = "https://api.openai.com/"
+            {}
+            [[forward]]
+            server_name = "*"
+            upstream = "tcp://127.0.0.1:22"
+            {}
+            "#,
+            place("## Top level"),
+            place("## `[[listener]]`"),
+            place("## `[[route]]`"),
+            place("## `[[forward]]`"),
+        )
+    };
+    for Table { heading, keys } in tables() {
+        for Declared { name, default, .. } in keys {
+            let Some(value) = default else { continue };
+            let (said, unsaid) = (text(heading, &format!("{name} = {value}")), text(heading, ""));
+            assert_ne!(said, unsaid, "{heading} {name}: nothing is said");
+            assert_eq!(read(&said).unwrap(), read(&unsaid).unwrap(), "{heading} {name}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_manual_are_valid() {
+    let manual = fs::read_to_string(MANUAL).unwrap();
+    let examples: Vec<_> = manual.split("```toml\n").skip(1).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let example = example.split("```").next().unwrap();
+        assert_eq!(read(example).map(|_| ()), Ok(()), "{example}");
+    }
+}
+
+fn with_rows(manual: &str, table: &Table) -> String {
+    let (before, _, after) = split(manual, table.heading);
+    format!("{before}{}{after}", table.rows())
+}
+
+/// The manual before, in and after the rows under this heading.
+fn split<'m>(manual: &'m str, heading: &str) -> (&'m str, &'m str, &'m str) {
+    let section = manual.find(&format!("\n{heading}\n")).expect(heading) + 1;
+    let rows = section + manual[section..].find("\n| `").expect(heading) + 1;
+    assert!(!manual[section..rows].contains("\n#"), "{heading}: no table");
+    let (before, rest) = manual.split_at(rows);
+    let (rows, after) = rest.split_at(rest.find("\n\n").unwrap_or(rest.len()));
+    (before, rows, after)
+}

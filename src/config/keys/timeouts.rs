@@ -1,0 +1,101 @@
+//! `[timeouts]`: the keys of [`Timeouts`].
+
+use crate::config::key::Default::OfField;
+use crate::config::key::Read::{Period, Table};
+use crate::config::key::{Key, row};
+use crate::timeouts::Timeouts;
+use std::time::Duration;
+
+pub(super) const KEYS: &[Key<Timeouts>] = &[
+    total(
+        "handshake",
+        |it| &mut it.handshake,
+        "Accept to the end of the TLS handshake with a client, its PROXY header included; in \
+         tcp mode also to the end of its ClientHello.",
+    ),
+    total(
+        "request_head",
+        |it| &mut it.request_head,
+        "First byte to end of a request head. A trickle does not extend it.",
+    ),
+    total(
+        "keep_alive",
+        |it| &mut it.keep_alive,
+        "Silence between two requests of a client, and before its first.",
+    ),
+    total(
+        "lookup",
+        |it| &mut it.lookup,
+        "The wait for the lookup of an upstream's name. The system's resolver gives a \
+         nameserver 5 s before it asks the next.",
+    ),
+    total(
+        "connect",
+        |it| &mut it.connect,
+        "The TCP connection to each of an upstream's addresses.",
+    ),
+    total(
+        "upstream_handshake",
+        |it| &mut it.upstream_handshake,
+        "TCP connection to the end of the TLS handshake with an upstream.",
+    ),
+    total(
+        "response_head",
+        |it| &mut it.response_head,
+        "End of the request to the final response head. Long, because a model may think.",
+    ),
+    gap(
+        "tunnel",
+        |it| &mut it.tunnel,
+        "Silence in both directions after an upgrade (WebSocket), and in tcp mode.",
+    ),
+    gap(
+        "linger",
+        |it| &mut it.linger,
+        "Silence of a client after its last answer, until its connection is closed: what it \
+         still sends is discarded, so that the answer is not lost to a reset. Not beyond 30 s \
+         in all, or this if it is longer.",
+    ),
+    Key::new(
+        "to_upstream",
+        Table(TO_UPSTREAM),
+        OfField,
+        row("Gaps on the way to the upstream, see below.", "gap"),
+    ),
+    Key::new(
+        "to_client",
+        Table(TO_CLIENT),
+        OfField,
+        row("Gaps on the way to the client, see below.", "gap"),
+    ),
+];
+pub(super) const TO_UPSTREAM: &[Key<Timeouts>] = &[
+    gap("read", |it| &mut it.to_upstream_read, "Gap between bytes of the client's request body."),
+    gap(
+        "write",
+        |it| &mut it.to_upstream_write,
+        "Gap in the upstream's acceptance of the request.",
+    ),
+];
+pub(super) const TO_CLIENT: &[Key<Timeouts>] = &[
+    gap("read", |it| &mut it.to_client_read, "Gap between bytes of the upstream's response body."),
+    gap("write", |it| &mut it.to_client_write, "Gap in the client's acceptance of the response."),
+];
+
+/// A limit that progress does not extend.
+const fn total(
+    name: &'static str,
+    field: fn(&mut Timeouts) -> &mut Duration,
+    meaning: &'static str,
+) -> Key<Timeouts> {
+    Key::new(name, Period(field), OfField, row(meaning, "total"))
+}
+
+/// A limit that begins again with every byte.
+const fn gap(
+    name: &'static str,
+    field: fn(&mut Timeouts) -> &mut Duration,
+    meaning: &'static str,
+) -> Key<Timeouts> {
+    Key::new(name, Period(field), OfField, row(meaning, "gap"))
+}

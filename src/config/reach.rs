@@ -1,0 +1,95 @@
+//! How an upstream is reached: [`ReachOptions`], and the keys that routes and forwards share.
+
+use super::key::Default::{Literal, Words};
+use super::key::Read::With;
+use super::key::{Key, Needs, row};
+use super::url::{Endpoint, Host};
+use super::value::{Family, NamedFile, ProxyVersion};
+
+/// The keys that a route and a forward share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReachOptions {
+    /// Default: the upstream's host.
+    pub tls_name: Option<Host>,
+    /// Default: the upstream's host and port.
+    pub connect: Option<Endpoint>,
+    /// Default: the built-in roots.
+    pub ca: Option<NamedFile>,
+    /// Default: both families.
+    pub family: Family,
+    /// Default: none is sent.
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+pub(super) const fn tls_name<T: AsMut<ReachOptions>>() -> Key<T> {
+    Key::new(
+        "tls_name",
+        With(|it: &mut T, entry| it.as_mut().tls_name = entry.value()),
+        Words("the upstream's host"),
+        row(
+            "Name that the upstream's certificate must have, also sent as SNI unless it is an \
+             address.",
+            "a host name or an IP address",
+        ),
+    )
+    .needing(Needs::Tls)
+}
+
+pub(super) const fn connect<T: AsMut<ReachOptions>>() -> Key<T> {
+    Key::new(
+        "connect",
+        With(|it: &mut T, entry| it.as_mut().connect = entry.value()),
+        Words("the upstream's host and port"),
+        row(
+            "What to dial: a name is looked up, an address is not. Changes neither Host nor the \
+             name verified.",
+            "`\"127.0.0.1:9443\"`, `\"other.example:443\"`, `\"[fe80::1%eth0]:443\"`",
+        ),
+    )
+    .needing(Needs::Server)
+}
+
+pub(super) const fn ca<T: AsMut<ReachOptions>>() -> Key<T> {
+    Key::new(
+        "ca",
+        With(|it: &mut T, entry| it.as_mut().ca = entry.file()),
+        Words("the built-in roots"),
+        row(
+            "[PEM file](#pem-files) of root certificates to trust instead of the built-in ones \
+             (Mozilla's). A self-signed one may also be the upstream's own, with CA:TRUE, as \
+             `openssl req -x509` makes it: it is then trusted byte for byte, for its names and in \
+             its time.",
+            "a file of up to 1 MiB, relative to this file's folder",
+        ),
+    )
+    .needing(Needs::Tls)
+}
+
+pub(super) const fn family<T: AsMut<ReachOptions>>() -> Key<T> {
+    Key::new(
+        "family",
+        With(|it: &mut T, entry| it.as_mut().family = entry.value().unwrap_or_default()),
+        Literal("\"auto\""),
+        row(
+            "Which of the upstream's addresses are used: IPv4 and IPv6 whichever answers first, \
+             IPv4 alone, IPv6 alone. For one alone, no record of the other is looked up or waited \
+             for.",
+            "`\"auto\"`, `\"4\"`, `\"6\"`",
+        ),
+    )
+    .needing(Needs::Server)
+}
+
+pub(super) const fn proxy_protocol<T: AsMut<ReachOptions>>() -> Key<T> {
+    Key::new(
+        "proxy_protocol",
+        With(|it: &mut T, entry| it.as_mut().proxy_protocol = entry.value()),
+        Words("none is sent"),
+        row(
+            "Announces the client to the upstream by a [PROXY header](#proxy-headers). A \
+             connection is then one client's and one request's: none is kept or stands ready.",
+            "`\"v1\"`, `\"v2\"`",
+        ),
+    )
+    .needing(Needs::Server)
+}
