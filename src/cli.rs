@@ -1,8 +1,8 @@
 //! The command line: `narrows run` and `narrows check`.
 //!
-//! clap parses a [`Cli`]. [`RunArguments::config`] turns it into a [`Config`], from the file it names
-//! or from the other arguments. Values have the same types as in the file (`config::value`), and so
-//! the same messages. The exit code for refused arguments is 2.
+//! clap parses a [`Cli`]. [`RunArguments::config`] turns it into a [`Config`], from the file that
+//! it names or from the other arguments. Values have the same types as in the file
+//! (`config::value`), and so the same messages. The exit code for refused arguments is 2.
 
 mod refusal;
 

@@ -1,5 +1,5 @@
-//! What clap says of arguments that it refuses, without what may be secret in them: a password in a
-//! URL, or a key in the place of its file's name.
+//! clap's messages about refused arguments, without possible secrets: a password in a URL, or a key
+//! in place of a file name.
 
 use super::Cli;
 use crate::config::problem::without_secrets;
@@ -7,14 +7,14 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, Error};
 
 impl Cli {
-    /// The arguments of this process. Ends it with a message when they are refused, and when they
-    /// ask for help or the version.
+    /// The arguments of this process. Exits with a message if they are refused, or if they ask for
+    /// help or the version.
     pub fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| scrubbed(error).exit())
     }
 }
 
-/// `error` with every text of the operator's as far as it may be shown.
+/// `error` without the secrets that the operator may have typed.
 pub(super) fn scrubbed(mut error: Error) -> Error {
     let shown = |text: &String| {
         without_secrets(text).unwrap_or_else(|| "(not repeated, it may be secret)".to_owned())
@@ -26,17 +26,17 @@ pub(super) fn scrubbed(mut error: Error) -> Error {
             ContextValue::Strings(texts) => {
                 ContextValue::Strings(texts.iter().map(shown).collect())
             }
-            // Of ours, but for suggestions.
+            // Our own text, except for suggestions.
             _ => continue,
         };
-        // The names of our own arguments are shown as they are.
+        // The names of our own arguments.
         let is_own = matches!(kind, ContextKind::ValidValue | ContextKind::ValidSubcommand);
         if !is_own && clean != *value {
             changed.push((kind, clean));
         }
     }
     if !changed.is_empty() {
-        // They repeat what was said.
+        // Suggestions repeat the argument.
         error.remove(ContextKind::Suggested);
     }
     for (kind, value) in changed {
@@ -51,7 +51,7 @@ mod tests {
     use crate::tls::test_pem::KEY;
 
     #[test]
-    fn what_is_refused_is_shown_without_a_password_and_without_a_key() {
+    fn messages_contain_neither_a_password_nor_a_key() {
         let one_line = KEY.replace('\n', " ");
         let escaped = KEY.replace('\n', "\\n");
         for key in [KEY, &one_line, &escaped, &KEY.replace('\n', "")] {

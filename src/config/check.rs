@@ -1,5 +1,5 @@
-//! What has to fit together in a configuration: no two routes with one path, no two listeners with
-//! one address, and forwards that can be reached and lead somewhere.
+//! Checks across tables: every route has its own path and every listener its own address, every
+//! forward can match, and every tcp listener has the http listener that its forwards need.
 
 use super::keys::forward::ForwardUpstream;
 use super::keys::listener::ListenerConfig;
@@ -8,17 +8,17 @@ use super::problem::{Location, Problems, quoted};
 use super::value::Mode;
 use std::collections::BTreeMap;
 
-/// Notes everything in `config` that does not fit together.
+/// Notes every contradiction between parts of `config`.
 pub(crate) fn check(config: &Config, problems: &mut Problems) {
     check_duplicates(config, problems);
     check_forwards(config, problems);
 }
 
-/// Whether connections come to this http listener from a tcp listener with the same address, and
-/// not from a socket of its own.
+/// Whether a tcp listener with the same address hands its connections to this http listener, which
+/// then has no socket of its own.
 pub(super) fn shares_address(config: &Config, http: &ListenerConfig) -> bool {
     let same = |it: &&ListenerConfig| it.mode == Mode::Tcp && it.address == http.address;
-    // Port 0 is another port each time.
+    // Port 0 is a different port each time.
     http.mode == Mode::Http
         && http.address.port() != 0
         && config.listeners.iter().any(|it| same(&it))
@@ -54,7 +54,7 @@ pub(super) fn http_behind(config: &Config, tcp: &ListenerConfig) -> Result<usize
     Ok(index)
 }
 
-/// Two routes with one path, or two listeners with one address: only one of them could serve.
+/// Notes routes with the same path, and listeners with the same address.
 fn check_duplicates(config: &Config, problems: &mut Problems) {
     let mut paths = BTreeMap::new();
     for route in &config.routes {
@@ -65,7 +65,7 @@ fn check_duplicates(config: &Config, problems: &mut Problems) {
     }
     let mut addresses = BTreeMap::new();
     let mut ports = BTreeMap::new();
-    // Port 0 is another port each time, and a tcp listener may lead to an http listener.
+    // Port 0 is a different port each time. An http listener may share a tcp listener's address.
     for listener in config.listeners.iter().filter(|it| it.address.port() != 0) {
         let shares = shares_address(config, listener);
         if let Some(first) = addresses.insert((listener.address, shares), &listener.location) {
@@ -77,8 +77,8 @@ fn check_duplicates(config: &Config, problems: &mut Problems) {
     }
 }
 
-/// Notes a listener on an address that another one has with all others of its family: the kernel
-/// gives no port to both. `ports` has the listeners before it.
+/// Notes a listener whose port is taken by a wildcard address of the same family, or the other way
+/// round: the kernel refuses the second. `ports` has the listeners before it.
 fn check_overlap<'c>(
     listener: &'c ListenerConfig,
     ports: &mut BTreeMap<(bool, u16), &'c ListenerConfig>,
@@ -98,7 +98,7 @@ fn check_overlap<'c>(
     }
 }
 
-/// Notes forwards that nothing can reach, and those to an http listener that cannot be told.
+/// Notes forwards that can never match, and forwards to an http listener that is ambiguous.
 fn check_forwards(config: &Config, problems: &mut Problems) {
     for (index, forward) in config.forwards.iter().enumerate() {
         let pattern = &forward.server_name.pattern;
@@ -132,7 +132,7 @@ fn check_forwards(config: &Config, problems: &mut Problems) {
     }
 }
 
-/// Points to the other place, when there is something to point to.
+/// Points to the first one, if it has a line.
 fn also_at(first: &Location) -> String {
     match first {
         Location::File { line, .. } => format!("; the first is in line {line}"),
@@ -145,7 +145,7 @@ mod tests {
     use crate::config::test_file::{MINIMAL, read, refuse};
 
     #[test]
-    fn a_path_or_an_address_said_twice_is_refused_at_the_second() {
+    fn a_repeated_path_or_address_is_refused_at_the_second() {
         let text = format!("{MINIMAL}\n{}", MINIMAL.trim_start());
         refuse(
             &text,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn listeners_of_which_one_takes_in_the_other_are_refused_at_the_second() {
+    fn a_listener_that_overlaps_a_wildcard_is_refused_at_the_second() {
         let route = "[[route]]\npath = \"/\"\nupstream = \"http://h/\"\n";
         let listener = |address: &&str| format!("[[listener]]\naddress = \"{address}\"\n");
         let file = |addresses: &[&str]| -> String {
@@ -185,7 +185,7 @@ mod tests {
             assert!(read(&file(&apart)).is_ok(), "{apart:?}");
         }
         refuse(&file(&["[::ffff:127.0.0.1]:1"]), "f:2: listener.address: \"[::ffff:127.0.0.1]:1\"");
-        // An http listener behind a tcp listener has no socket of its own.
+        // An http listener with the address of a tcp listener has no socket of its own.
         let tcp = "[[listener]]\naddress = \"0.0.0.0:1\"\nmode = \"tcp\"\n";
         let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n";
         assert!(read(&format!("{tcp}{forward}{}", file(&["0.0.0.0:1"]))).is_ok());
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_http_listener_that_is_meant_has_the_same_address_or_is_the_only_one() {
+    fn a_tcp_listener_leads_to_the_http_listener_with_its_address_or_the_only_one() {
         let file = |listeners: &[(&str, &str, &str)]| {
             let listener = |(address, mode, more): &(&str, &str, &str)| {
                 format!("[[listener]]\naddress = \"{address}\"\nmode = \"{mode}\"\n{more}")

@@ -1,7 +1,7 @@
-//! The files of keys and certificates that a configuration names, each read once.
+//! Loads the certificates and keys that a configuration names, each file once.
 //!
-//! What is wrong with them is noted where they are named, and so are remarks: what is odd and still
-//! works.
+//! Problems with a file are noted at the place that names it. So are remarks, about files that are
+//! unusual but work.
 
 use super::keys::listener::CredentialFiles;
 use super::problem::{Location, Problems};
@@ -16,32 +16,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
-/// A certificate that is shown to clients.
+/// A certificate that clients are shown.
 #[derive(Clone, Debug)]
 pub struct OwnCertificate {
     /// Where it is named.
     pub location: Location,
-    /// From when to when it is valid.
+    /// When it is valid.
     pub dates: Arc<Dates>,
 }
 
-/// What was read so far. A file that failed is remembered as `None`: it is told once.
+/// The files loaded so far. One that failed is remembered as `None`, and reported once.
 #[derive(Default)]
 pub(super) struct Files {
     own: HashMap<(PathBuf, PathBuf), Option<Rc<Own>>>,
     servers: HashMap<(PathBuf, PathBuf, Alpn), Option<Arc<ServerConfig>>>,
     roots: HashMap<PathBuf, Option<Rc<Chain>>>,
     clients: HashMap<(Option<PathBuf>, Alpn), Option<Arc<ClientConfig>>>,
-    /// What is wrong.
+    /// Problems with files.
     pub(super) problems: Problems,
-    /// What is odd.
+    /// Files that are unusual but work.
     pub(super) remarks: Problems,
     /// In the order in which they are named.
     pub(super) certificates: Vec<OwnCertificate>,
 }
 
 impl Files {
-    /// `None` stands for a problem that was noted.
+    /// The TLS configuration of a listener; `None` if a problem was noted.
     pub(super) fn server(
         &mut self,
         files: &CredentialFiles,
@@ -125,7 +125,7 @@ impl Files {
         }
     }
 
-    /// `None` stands for a problem that was noted.
+    /// The TLS configuration for upstreams with these roots; `None` if a problem was noted.
     pub(super) fn client(
         &mut self,
         ca: Option<&NamedFile>,
@@ -173,5 +173,5 @@ impl Files {
     }
 }
 
-/// Of what the operator has not said.
+/// The location of problems with built-in roots.
 const ARGUMENT: Location = Location::Argument("TLS");

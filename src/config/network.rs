@@ -1,4 +1,4 @@
-//! A range of IP addresses: [`Network`], as `proxy_protocol` of a listener lists them.
+//! A range of IP addresses: [`Network`]. A listener's `proxy_protocol` is a list of them.
 
 use super::problem::quoted;
 use super::value::{Invalid, Value};
@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// All addresses that begin with the same bits (RFC 4632, section 3.1).
+/// All addresses with the same prefix (RFC 4632, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     first: IpAddr,
@@ -14,7 +14,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether `address` is one of them. An IPv4 address is the same in IPv6's clothes.
+    /// Whether `address` is one of them. An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.first.is_ipv4()
             && first_of(address.to_canonical(), self.prefix_bits) == self.first
@@ -49,7 +49,7 @@ impl FromStr for Network {
         }
         let first = first_of(address, prefix_bits);
         if first != address {
-            // Which of the two is meant cannot be told.
+            // Either the address or the length is wrong.
             let what = format!("{} has bits behind its prefix", quoted(text));
             return Err(Invalid { what, meant: Some(format!("{first}/{prefix_bits}")) });
         }
@@ -63,7 +63,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// The length of a prefix, in the one way to write it: some would read `010` as octal.
+/// The length of a prefix. No leading zeros, because some programs read `010` as octal.
 fn prefix_length(text: &str, bits_max: u32) -> Result<u32, Invalid> {
     let bits = text.parse().ok().filter(|&bits: &u32| bits <= bits_max && bits.to_string() == text);
     bits.ok_or_else(|| {
@@ -72,7 +72,8 @@ fn prefix_length(text: &str, bits_max: u32) -> Result<u32, Invalid> {
     })
 }
 
-/// IPv4 in IPv6's clothes, which would contain nobody: peers are known by their IPv4 addresses.
+/// The refusal of an IPv4-mapped range. It would match no peer, because peers' addresses are
+/// canonical.
 fn mapped(text: &str, address: Ipv4Addr, prefix_bits: u32) -> Invalid {
     let meant = prefix_bits
         .checked_sub(Ipv6Addr::BITS - Ipv4Addr::BITS)
@@ -80,16 +81,16 @@ fn mapped(text: &str, address: Ipv4Addr, prefix_bits: u32) -> Invalid {
     Invalid { what: format!("{} is IPv4 in the form of IPv6", quoted(text)), meant }
 }
 
-/// `address` with all bits behind the first `prefix_bits` cleared.
+/// `address` with all bits after the first `prefix_bits` cleared.
 fn first_of(address: IpAddr, prefix_bits: u32) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
-            let behind = u32::MAX.checked_shr(prefix_bits).unwrap_or(0);
-            Ipv4Addr::from_bits(address.to_bits() & !behind).into()
+            let rest = u32::MAX.checked_shr(prefix_bits).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & !rest).into()
         }
         IpAddr::V6(address) => {
-            let behind = u128::MAX.checked_shr(prefix_bits).unwrap_or(0);
-            Ipv6Addr::from_bits(address.to_bits() & !behind).into()
+            let rest = u128::MAX.checked_shr(prefix_bits).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & !rest).into()
         }
     }
 }
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_contains_what_begins_with_its_bits() {
+    fn a_network_contains_the_addresses_with_its_prefix() {
         check("10.0.0.0/8", &["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3"], true);
         check("10.0.0.0/8", &["11.0.0.0", "9.255.255.255", "::a00:0", "::ffff:11.0.0.0"], false);
         check("192.0.2.7", &["192.0.2.7"], true);
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused_with_the_reason() {
+    fn an_invalid_network_is_refused_with_the_reason() {
         refuse("localhost", "is not an IP address");
         refuse("10.0.0.0/33", "is not a number from 0 to 32");
         refuse("::/129", "is not a number from 0 to 128");
@@ -130,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_in_the_form_of_ipv6_is_refused_with_its_own_form() {
+    fn an_ipv4_mapped_network_is_refused_with_its_ipv4_form() {
         refuse("::ffff:10.0.0.0/104", "is IPv4 in the form of IPv6");
         refuse("::ffff:10.0.0.0/104", "did you mean \"10.0.0.0/8\"?");
         refuse("::ffff:10.1.2.3/104", "did you mean \"10.0.0.0/8\"?");
         refuse("::ffff:0:0/96", "did you mean \"0.0.0.0/0\"?");
         refuse("::ffff:c000:207", "did you mean \"192.0.2.7/32\"?");
-        // No range of IPv4 addresses is as large as this.
+        // Larger than all of IPv4.
         let refusal = Network::from_str("::ffff:10.0.0.0/95").unwrap_err();
         assert_eq!(refusal.what, "\"::ffff:10.0.0.0/95\" is IPv4 in the form of IPv6");
         assert_eq!(refusal.meant, None);

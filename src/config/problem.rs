@@ -1,26 +1,25 @@
-//! What is wrong with what the operator said: [`Problem`], where it stands ([`Location`]), and the
-//! collection of all of them.
+//! Problems in a configuration: [`Problem`], its [`Location`], and the collection [`Problems`].
 //!
-//! Every problem is one line, `FILE:LINE: key: what is wrong; what is allowed`, and all of them
-//! are told in one go: an operator who repairs a file does not want to run `check` ten times.
+//! Every problem is one line, `FILE:LINE: key: what is wrong; what is allowed`. All of them are
+//! reported at once, so that an operator who repairs a file need not run `check` ten times.
 
 use crate::tls::credential_error::may_be_secret;
 use std::fmt;
 use std::sync::Arc;
 
-/// Most characters of an operator's own text that a message repeats.
+/// Most characters of an operator's text that a message quotes.
 const QUOTED_CHARS_MAX: usize = 80;
 
-/// Where a value was said; messages begin with it.
+/// Where a value comes from. Messages begin with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A key in the configuration file.
     File {
-        /// Name of the file, as it was given.
+        /// Name of the file, as given.
         name: Arc<str>,
         /// Line, counted from 1.
         line: usize,
-        /// Dotted name of the key, such as `route.path`; empty when no key is to blame.
+        /// Dotted name of the key, such as `route.path`; empty if the problem is with no key.
         key: Box<str>,
     },
     /// An argument on the command line: `--listen`, or `ROUTE`.
@@ -37,7 +36,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// One thing to repair.
+/// One problem to repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where to repair it.
@@ -52,7 +51,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong; displays as one line each, in the order of the file.
+/// All problems found; displays as one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -62,16 +61,16 @@ impl Problems {
         self.0.push(Problem { location: location.clone(), what: what.into() });
     }
 
-    /// `value` when nothing was wrong, else all that was, sorted by line.
+    /// `value` if there are no problems, otherwise the problems, sorted by line.
     ///
     /// # Errors
     ///
-    /// Problems were noted.
+    /// There are problems.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self.sorted()) }
     }
 
-    /// The same problems in the order of the file.
+    /// The same problems, sorted by line.
     pub fn sorted(mut self) -> Self {
         self.0.sort_by_key(|problem| match problem.location {
             Location::File { line, .. } => line,
@@ -80,7 +79,7 @@ impl Problems {
         self
     }
 
-    /// The problems noted so far.
+    /// The problems found so far.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
         self.0.iter()
     }
@@ -98,8 +97,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// `text` in quotes, escaped and cut to a length that a message bears. What may be secret in it is
-/// left out.
+/// `text` in quotes, escaped, without possible secrets, and cut to a readable length.
 pub fn quoted(text: &str) -> String {
     let Some(text) = without_secrets(text) else {
         return "a text that may be secret, and is not repeated here,".to_owned();
@@ -111,8 +109,8 @@ pub fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
-/// `text` without what may be secret in it: user information and the query of a URL. `None` when it
-/// looks like a key.
+/// `text` without possible secrets, which are the user information and the query of a URL. `None`
+/// if `text` looks like a key.
 pub fn without_secrets(text: &str) -> Option<String> {
     if may_be_secret(text) {
         return None;
@@ -130,8 +128,8 @@ pub fn without_secrets(text: &str) -> Option<String> {
     Some(format!("{hidden}{rest}{query}"))
 }
 
-/// The known word that `word` is most likely a slip of, if any is near enough: at most a third
-/// of its letters differ.
+/// The known word that `word` is most likely a misspelling of, if at most a third of its letters
+/// differ.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let near_enough = |(distance, known): &(usize, &str)| *distance <= known.len().div_ceil(3);
     known
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_secret_is_not_repeated() {
+    fn possible_secrets_are_not_quoted() {
         let check = |text, want: &str| assert_eq!(quoted(text), format!("{want:?}"), "{text}");
         check("https://user:pass@host/", "https://…@host/");
         check("user:pass@host:1", "…@host:1");

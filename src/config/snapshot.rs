@@ -17,7 +17,6 @@ use super::network::Network;
 use super::problem::Problems;
 use super::url::{Endpoint, Scheme};
 use super::value::{Family, Mode, ProxyVersion, Redirects};
-
 use crate::gateway::rewrite::reference::Site;
 use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
 use crate::timeouts::Timeouts;

@@ -1,7 +1,7 @@
 //! Upstream URLs and their parts: [`UpstreamUrl`], [`Host`], [`Endpoint`], [`HostField`].
 //!
-//! A subset of RFC 3986: `http` and `https`, a host, a port, a path. User information, query and
-//! fragment are refused with the reason, not ignored, because they would have no effect.
+//! A subset of RFC 3986: `http` or `https`, a host, a port and a path. User information, query and
+//! fragment would have no effect, so they are refused instead of ignored.
 //!
 //! Not here: request-targets and Host fields of clients (`h1`), looking names up (`upstream`).
 
@@ -12,17 +12,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use tokio_rustls::rustls::pki_types::{DnsName, ServerName};
 
-/// Whether an upstream is spoken to over TLS.
+/// Whether an upstream is reached over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Plain TCP, for a model server on this machine.
+    /// Plain TCP, for example to a model server on the same machine.
     Http,
     /// TLS, always verified.
     Https,
 }
 
 impl Scheme {
-    /// The port that a URL without one means (RFC 9110, section 4.2).
+    /// The port of a URL without one (RFC 9110, section 4.2).
     pub fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -36,7 +36,7 @@ impl Scheme {
 pub struct UpstreamUrl {
     /// Plain or TLS.
     pub scheme: Scheme,
-    /// Host and port as the Host field wants them: as written, without the scheme's default port.
+    /// Host and port for the Host field: as written, without the scheme's default port.
     pub authority: Box<str>,
     /// Host and port, the default port filled in.
     pub endpoint: Endpoint,
@@ -67,7 +67,7 @@ impl FromStr for UpstreamUrl {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let (host_text, host, port) = split_authority(authority, Zones::OfUrl)
-            // A password may hold what ends the host of a URL. A path may hold "@", too.
+            // A password may contain a byte that ends the authority, and a path may contain "@".
             .map_err(|invalid| if path.contains('@') { user_information() } else { invalid })?;
         let path = if path.is_empty() { "/" } else { path };
         check_path(path)?;
@@ -87,7 +87,7 @@ impl FromStr for UpstreamUrl {
     }
 }
 
-/// A name to look up or an address to use as it is.
+/// A name to resolve, or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A DNS name; comparison ignores case.
@@ -98,8 +98,8 @@ pub enum Host {
     Zoned(Ipv6Addr, Box<str>),
 }
 
-/// A DNS name. Whether it ends in a dot makes a difference to the resolver alone: with it no search
-/// domain is tried. Certificates and SNI have names without.
+/// A DNS name. A final dot matters only to the resolver, which then tries no search domains;
+/// certificates and SNI have names without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostName {
     name: DnsName<'static>,
@@ -120,8 +120,8 @@ impl fmt::Display for HostName {
 }
 
 impl Host {
-    /// The name to verify a certificate against; a DNS name is also what SNI says (RFC 6066,
-    /// section 3, forbids addresses there).
+    /// The name to verify a certificate against. SNI has it too, if it is a DNS name (RFC 6066,
+    /// section 3, forbids addresses).
     pub fn server_name(&self) -> ServerName<'static> {
         match self {
             Self::Name(HostName { name, .. }) => ServerName::DnsName(name.clone()),
@@ -130,8 +130,8 @@ impl Host {
         }
     }
 
-    /// The address that it is, or the name that the system has to look up: also an address with a
-    /// zone, because only the system knows its interfaces by name.
+    /// The address, or the name to resolve. An address with a zone has to be resolved, because only
+    /// the system knows its interfaces by name.
     pub fn address(&self) -> Result<IpAddr, String> {
         match self {
             Self::Name(name) => Err(name.to_string()),
@@ -272,12 +272,12 @@ fn split_authority(text: &str, zones: Zones) -> Result<(&str, Host, Option<u16>)
     Ok((host_text, host, port))
 }
 
-/// What stands before an "@", of which nothing is repeated: it may hold a password.
+/// The refusal of text before an "@". It may contain a password, so the message does not quote it.
 fn user_information() -> Invalid {
     Invalid::new("there is user information before \"@\"")
 }
 
-/// What stands in brackets.
+/// The address between brackets.
 fn parse_ipv6(text: &str, zones: Zones) -> Result<Host, Invalid> {
     let refuse = |why: &str| Err(Invalid::new(format!("{} {why}", quoted(text))));
     let (address, zone) = match text.split_once('%') {
@@ -303,8 +303,8 @@ fn parse_ipv6(text: &str, zones: Zones) -> Result<Host, Invalid> {
     Ok(Host::Zoned(address, zone.into()))
 }
 
-/// A DNS name of the shape that rustls verifies: labels of letters, digits, `-` and `_`, the last
-/// of them not a number.
+/// A DNS name that rustls can verify: labels of letters, digits, `-` and `_`, the last one not a
+/// number.
 fn parse_name(text: &str) -> Result<Host, Invalid> {
     if text.is_empty() {
         return Err(Invalid::new("the host is missing"));
@@ -323,7 +323,7 @@ fn parse_name(text: &str) -> Result<Host, Invalid> {
 }
 
 fn parse_port(text: &str) -> Result<u16, Invalid> {
-    // `u16::from_str` would take a sign, too.
+    // `u16::from_str` accepts a sign.
     match text.parse() {
         Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
         Ok(_) | Err(_) => {
@@ -387,7 +387,7 @@ mod tests {
             assert!(message.contains("user information"), "{message}");
         }
         check::<UpstreamUrl>("https://user:pa55word@h/");
-        // A password may hold what ends the host of a URL.
+        // A password may contain a byte that ends the authority.
         for end in ["/", "?", "#", "/?#", ":", "[", "]"] {
             check::<UpstreamUrl>(&format!("https://us er:pa55{end}word@h/"));
             check::<UpstreamUrl>(&format!("https://user:pa55{end}word@h/"));

@@ -1,9 +1,9 @@
-//! The values an operator writes, parsed: paths, addresses to listen on, periods of time.
+//! Values of keys and arguments: paths, addresses to listen on, periods of time.
 //!
-//! Each type implements [`Value`]: `FromStr` says what is wrong with a text, [`Value::ALLOWED`]
-//! says what would be right. The file and the command line share them, so both refuse alike.
+//! Each type implements [`Value`]: its `FromStr` says what is wrong with a text, [`Value::ALLOWED`]
+//! what is allowed. The file and the command line share these types, and so their messages.
 //!
-//! Not here: upstream URLs and their parts (`url`).
+//! Not here: upstream URLs and their parts (`url`), and networks (`network`).
 
 use super::problem::{Location, nearest, quoted};
 pub use crate::preface::proxy_header::Version as ProxyVersion;
@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Longest [`Period`]. Beyond a day a limit bounds nothing, and far beyond it the arithmetic on
-/// instants would overflow.
+/// Longest [`Period`]. A limit of more than a day limits nothing, and the arithmetic on instants
+/// would overflow at some point.
 pub const PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A value that is written as a string.
 pub trait Value: FromStr<Err = Invalid> {
-    /// What is allowed, as the end of a message: `"10s"`, a number of …
+    /// What is allowed, as the end of a message.
     const ALLOWED: &'static str;
 }
 
@@ -32,7 +32,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// Says what is wrong, with no guess at what was meant.
+    /// No guess at what was meant.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), meant: None }
     }
@@ -84,7 +84,7 @@ impl FromStr for ListenAddress {
             return Err(Invalid::new(format!("{} is not an address", quoted(text))));
         };
         if address.ip().to_canonical() != address.ip() {
-            // Its socket would be one of IPv6 alone, which has no such addresses.
+            // We bind IPv6-only sockets, which have no IPv4-mapped addresses.
             let what = format!("{} is IPv4 in the form of IPv6", quoted(text));
             let meant = SocketAddr::new(address.ip().to_canonical(), address.port());
             return Err(Invalid { what, meant: Some(meant.to_string()) });
@@ -93,13 +93,13 @@ impl FromStr for ListenAddress {
     }
 }
 
-/// What becomes of references and cookies with which an upstream means its own paths.
+/// How to treat references and cookies that name the upstream's own paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Redirects {
-    /// They come back through the route.
+    /// Rewrite them, so that they lead through the route.
     #[default]
     Rewrite,
-    /// They pass as they are.
+    /// Pass them unchanged.
     Keep,
 }
 
@@ -122,13 +122,13 @@ impl FromStr for Redirects {
     }
 }
 
-/// What a listener speaks.
+/// The protocol of a listener's clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// HTTP: it leads to the routes.
+    /// HTTP; the routes say where requests go.
     #[default]
     Http,
-    /// Whatever its clients and the upstreams of the forwards agree on.
+    /// Any protocol over TCP; the forwards say where connections go.
     Tcp,
 }
 
@@ -170,12 +170,12 @@ impl FromStr for ProxyVersion {
 /// Which of an upstream's addresses are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Family {
-    /// IPv4 and IPv6, whichever answers first.
+    /// IPv4 and IPv6, whichever connects first.
     #[default]
     Auto,
-    /// IPv4 alone.
+    /// Only IPv4.
     V4,
-    /// IPv6 alone.
+    /// Only IPv6.
     V6,
 }
 
@@ -207,7 +207,7 @@ impl FromStr for Family {
     }
 }
 
-/// A period of time: a row of `[timeouts]`.
+/// A period of time, such as a key of `[timeouts]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);
 
@@ -233,7 +233,7 @@ impl FromStr for Period {
             "" => return Err(Invalid::new(format!("{} has no unit", quoted(text)))),
             _ => return Err(Invalid::new(format!("{} is not a unit of time", quoted(unit)))),
         };
-        // A number that does not fit is far beyond the longest period, whatever its unit.
+        // A number that does not fit is too long in any unit.
         let number = digits.parse().unwrap_or(u64::MAX);
         let period = Duration::from_millis(number.saturating_mul(milliseconds_each));
         match period {
@@ -264,20 +264,20 @@ impl FromStr for Age {
     }
 }
 
-/// A file to load, and who named it.
+/// A file to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedFile {
-    /// Path, already relative to the folder of the configuration file.
+    /// Its path, with the folder of the configuration file in front.
     pub path: PathBuf,
-    /// Where it was named: problems with the file are told there.
+    /// Where it is named. Problems with the file are reported there.
     pub location: Location,
 }
 
-/// Refuses a path that could not be a prefix of a request's path.
+/// Refuses a path that cannot be a prefix of a request's path.
 ///
-/// Strict because it ends up on the wire: a route's path and the upstream's path are joined byte
-/// for byte with what a client sends, so neither may hold a byte that a request-target could not,
-/// nor a segment that would be resolved away.
+/// The upstream's path is sent: it replaces the route's path at the start of the client's. So
+/// neither may contain a byte that is not allowed in a request-target, or a dot segment, which
+/// would be resolved.
 pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
     if let Some(bad) = path.chars().find(|c| !c.is_ascii_graphic()) {
         let what = format!("the path {} holds {bad:?}; percent-encode it", quoted(path));
@@ -302,8 +302,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
     Err(Invalid { what: format!("the path {} {what}", quoted(path)), meant })
 }
 
-/// `.` or `..`, percent-encoded or not (RFC 3986, section 3.3): it would be resolved away before
-/// a route is looked up.
+/// `.` or `..`, percent-encoded or not (RFC 3986, section 3.3).
 fn is_dot_segment(segment: &str) -> bool {
     let segment = segment.to_ascii_lowercase().replace("%2e", ".");
     segment == "." || segment == ".."
