@@ -27,7 +27,7 @@ pub(super) const fn tls_name<T: AsMut<ReachOptions>>() -> Key<T> {
         With(|it: &mut T, entry| it.as_mut().tls_name = entry.value()),
         Words("the upstream's host"),
         row(
-            "Name that the upstream's certificate must have, also sent as SNI unless it is an \
+            "Name that the upstream's certificate must have. Sent as SNI, unless it is an \
              address.",
             "a host name or an IP address",
         ),
@@ -41,8 +41,7 @@ pub(super) const fn connect<T: AsMut<ReachOptions>>() -> Key<T> {
         With(|it: &mut T, entry| it.as_mut().connect = entry.value()),
         Words("the upstream's host and port"),
         row(
-            "What to dial: a name is looked up, an address is not. Changes neither Host nor the \
-             name verified.",
+            "Host and port to dial. Changes neither the Host field nor the verified name.",
             "`\"127.0.0.1:9443\"`, `\"other.example:443\"`, `\"[fe80::1%eth0]:443\"`",
         ),
     )
@@ -56,9 +55,9 @@ pub(super) const fn ca<T: AsMut<ReachOptions>>() -> Key<T> {
         Words("the built-in roots"),
         row(
             "[PEM file](#pem-files) of root certificates to trust instead of the built-in ones \
-             (Mozilla's). A self-signed one may also be the upstream's own, with CA:TRUE, as \
-             `openssl req -x509` makes it: it is then trusted byte for byte, for its names and in \
-             its time.",
+             (Mozilla's). It may also be the upstream's own self-signed certificate, even with \
+             CA:TRUE, which `openssl req -x509` sets: exactly this certificate is then trusted, \
+             for its names and its period of validity.",
             "a file of up to 1 MiB, relative to this file's folder",
         ),
     )
@@ -71,9 +70,8 @@ pub(super) const fn family<T: AsMut<ReachOptions>>() -> Key<T> {
         With(|it: &mut T, entry| it.as_mut().family = entry.value().unwrap_or_default()),
         Literal("\"auto\""),
         row(
-            "Which of the upstream's addresses are used: IPv4 and IPv6 whichever answers first, \
-             IPv4 alone, IPv6 alone. For one alone, no record of the other is looked up or waited \
-             for.",
+            "Which of the upstream's addresses are used: IPv4 and IPv6, whichever connects first; \
+             only IPv4; only IPv6. Addresses of a family that is not used are not looked up.",
             "`\"auto\"`, `\"4\"`, `\"6\"`",
         ),
     )
@@ -86,8 +84,8 @@ pub(super) const fn proxy_protocol<T: AsMut<ReachOptions>>() -> Key<T> {
         With(|it: &mut T, entry| it.as_mut().proxy_protocol = entry.value()),
         Words("none is sent"),
         row(
-            "Announces the client to the upstream by a [PROXY header](#proxy-headers). A \
-             connection is then one client's and one request's: none is kept or stands ready.",
+            "Sends the client's address to the upstream in a [PROXY header](#proxy-headers). Each \
+             connection then serves one request of one client; none is kept or opened in advance.",
             "`\"v1\"`, `\"v2\"`",
         ),
     )

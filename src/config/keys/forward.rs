@@ -56,9 +56,9 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|it, entry| it.server_name = entry.value()),
         Required,
         row(
-            "Clients that go this way, by the name in their ClientHello (SNI). `*.` stands for \
-             one label. `\"*\"` alone matches every client, also those without a name and those \
-             that speak no TLS. Case and a final dot make no difference.",
+            "The name that the client asks for in its ClientHello (SNI). `*.` matches exactly one \
+             label. `\"*\"` matches every client, including those without a name and those that do \
+             not speak TLS. Case and a final dot make no difference.",
             "`\"db.example.com\"`, `\"*.example.com\"`, `\"*\"`",
         ),
     ),
@@ -67,8 +67,8 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|it, entry| it.upstream = entry.value()),
         Required,
         row(
-            "Where they go. `tcp://`: bytes as they are. `tls://`: inside of TLS, always \
-             verified, no ALPN. `\"http\"`: to the routes, see below.",
+            "Where the connection goes. `tcp://`: bytes pass unchanged. `tls://`: over TLS, \
+             always verified, without ALPN. `\"http\"`: to the routes, see below.",
             "`\"tcp://10.0.0.5:22\"`, `\"tls://db.example.com:5432\"`, `\"http\"`",
         ),
     ),
@@ -81,15 +81,15 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|_, entry| _ = entry.value::<Age>()),
         Literal("\"0s\""),
         row(
-            "Accepted, and without effect: a connection of a forward belongs to one client for as \
-             long as it lives, and none is kept.",
+            "Accepted, but without effect: a connection of a forward belongs to one client until \
+             it ends, and none is kept.",
             "`\"10m\"`, `\"0s\"`",
         ),
     )
     .needing(Needs::Server),
     reach::proxy_protocol().meaning(
-        "Announces the client to the upstream by a [PROXY header](#proxy-headers), before TLS if \
-         there is any.",
+        "Sends the client's address to the upstream in a [PROXY header](#proxy-headers), before \
+         any TLS.",
     ),
 ];
 const AS_ON_A_ROUTE: &str = "As on a route.";

@@ -60,7 +60,7 @@ pub(super) const KEYS: &[Key<Limits>] = &[
         // An explicit number applies to loopback as well.
         |it, connections| it.per_address = AddressLimit { connections, counts_loopback: true },
         Words("`256`, loopback not counted"),
-        "Those of one client address, of IPv6 of one /64. Beyond it: likewise.",
+        "The same for each client address; for IPv6, each /64.",
     ),
     Key::number(
         "head_bytes",

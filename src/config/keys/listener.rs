@@ -49,31 +49,32 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|it, entry| it.address = entry.value()),
         Required,
         row(
-            "IP address and TCP port to listen on; no two listeners may share one, and `0.0.0.0` \
-             and `[::]` share theirs with all of their family. `[::]` is IPv6 alone: name \
-             `0.0.0.0` as well. Port 0: the kernel chooses, and the log says.",
+            "IP address and TCP port to listen on. Two listeners must not have the same address, \
+             and `0.0.0.0` and `[::]` overlap with every address of their family. `[::]` is IPv6 \
+             only; add a listener on `0.0.0.0` for IPv4. With port 0 the kernel chooses one, and \
+             the log says which.",
             "`\"0.0.0.0:443\"`, `\"[::]:443\"`",
         ),
     ),
     Key::new(
         "certificate",
         With(|it, entry| it.certificate = entry.file()),
-        Words("none: plain HTTP, or bytes as they are"),
+        Words("none: no TLS"),
         row(
-            "[PEM file](#pem-files): the certificate and its intermediates. With `key`: TLS 1.2 \
-             and 1.3 end here. In http mode that is HTTPS, ALPN `http/1.1`; in tcp mode no \
-             protocol is chosen (ALPN), but likewise for clients that go to `\"http\"`.",
+            "[PEM file](#pem-files): the certificate and its intermediates. With it and `key`, \
+             TLS 1.2 and 1.3 end here. In http mode that is HTTPS, with ALPN `http/1.1`. In tcp \
+             mode no protocol is selected by ALPN, except for clients that go to `\"http\"`.",
             "a file of up to 1 MiB, relative to this file's folder",
         ),
     ),
     Key::new(
         "key",
         With(|it, entry| it.key = entry.file()),
-        Words("none: plain HTTP, or bytes as they are"),
+        Words("none: no TLS"),
         row(
             "[PEM file](#pem-files): the certificate's private key, without a passphrase. RSA, \
              ECDSA or Ed25519. May be the same file.",
-            "likewise",
+            "a file, like `certificate`",
         ),
     ),
     Key::new(
@@ -81,7 +82,7 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|it, entry| it.mode = entry.value().unwrap_or_default()),
         Literal("\"http\""),
         row(
-            "What is spoken: HTTP, which leads to the routes, or anything, which leads to the \
+            "What clients speak: HTTP, for the routes, or any protocol, for the \
              [forwards](#forward).",
             "`\"http\"`, `\"tcp\"`",
         ),
@@ -89,11 +90,11 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     Key::new(
         "proxy_protocol",
         With(|it, entry| it.proxy_protocol = entry.values()),
-        Words("none is looked for"),
+        Words("none is expected"),
         row(
-            "Peers that have to announce their clients by a PROXY header, version 1 or 2. From \
-             these it is required, from all others not looked for. The address in it is the \
-             `client` of the log and of the headers that are [sent on](#proxy-headers).",
+            "Peers that must send a PROXY header, version 1 or 2, with their client's address. It \
+             is required from these peers and not expected from any other. Its address is the \
+             `client` in the log and in the headers that are [sent on](#proxy-headers).",
             "a list of addresses and ranges: `[\"10.0.0.0/8\", \"::1\"]`",
         ),
     ),

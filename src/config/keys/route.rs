@@ -78,7 +78,8 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|it, entry| it.path = entry.value()),
         Required,
         row(
-            "Prefix of the request paths that go this way; no two routes may share one.",
+            "Prefix of the request paths that this route serves. Two routes must not have the \
+             same one.",
             "begins and ends with `/`; visible ASCII without `?`, `#` and dot segments",
         ),
     ),
@@ -87,8 +88,9 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|it, entry| it.upstream = entry.value()),
         Required,
         row(
-            "Where they go: `https://` (always verified) or `http://`, host, port 1 to 65535 (443 \
-             or 80 if not said), path (`/` if not said). No user information, query or fragment.",
+            "The URL that replaces the prefix: `https://` (always verified) or `http://`, a host, \
+             a port from 1 to 65535 (default 443 or 80), a path (default `/`). No user \
+             information, query or fragment.",
             "`\"https://api.openai.com/\"`, `\"http://[::1]:11434/v1/\"`",
         ),
     ),
@@ -96,7 +98,7 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         "host",
         With(|it, entry| it.options.host = entry.value()),
         Words("the upstream's host and port"),
-        row("Value of the Host field sent.", "a host and an optional port"),
+        row("Value of the Host field that is sent.", "a host and an optional port"),
     ),
     reach::tls_name(),
     reach::connect(),
@@ -107,17 +109,17 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         WARM_RANGE,
         |it, number| it.options.warm = Some(number),
         Words("1; 0 for `http://` and with `proxy_protocol`"),
-        "Connections that are kept ready, handshake done, all workers together: from the start, \
-         and for 10 minutes after the last request. With `0` none is opened before a request needs \
-         it. See [below](#connections-that-no-request-has-asked-for).",
+        "Connections that are kept ready, with the handshake done, all workers together: from the \
+         start, and for 10 minutes after the last request. With `0` none is opened before a \
+         request needs it. See [below](#connections-that-no-request-has-asked-for).",
     ),
     Key::new(
         "connection_age",
         With(|it, entry| it.options.connection_age = entry.value().and_then(|Age(age)| age)),
         Literal("\"0s\""),
         row(
-            "Greatest age of a kept connection: an older one is closed after its exchange, or \
-             when it is idle. Nothing that runs is cut. For upstreams that move to other \
+            "Greatest age of a kept connection. An older one is closed when it is idle or its \
+             exchange has ended; no running exchange is cut. For upstreams that move to other \
              addresses.",
             "`\"10m\"`, up to `\"24h\"`; `\"0s\"`: no limit",
         ),
@@ -128,9 +130,8 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|it, entry| it.options.redirects = entry.value().unwrap_or_default()),
         Literal("\"rewrite\""),
         row(
-            "What becomes of redirects and cookies by which the upstream means its own paths: \
-             they [come back through the route](protocol.md#redirects-and-cookies), or pass as \
-             they are.",
+            "Whether redirects and cookies that name the upstream's own paths are [rewritten to \
+             lead through the route](protocol.md#redirects-and-cookies), or pass unchanged.",
             "`\"rewrite\"`, `\"keep\"`",
         ),
     ),

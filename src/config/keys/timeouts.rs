@@ -10,13 +10,13 @@ pub(super) const KEYS: &[Key<Timeouts>] = &[
     total(
         "handshake",
         |it| &mut it.handshake,
-        "Accept to the end of the TLS handshake with a client, its PROXY header included; in \
-         tcp mode also to the end of its ClientHello.",
+        "From accept to the end of the TLS handshake with a client, including its PROXY header. \
+         In tcp mode also to the end of its ClientHello.",
     ),
     total(
         "request_head",
         |it| &mut it.request_head,
-        "First byte to end of a request head. A trickle does not extend it.",
+        "From the first byte to the end of a request head. A trickle of bytes does not extend it.",
     ),
     total(
         "keep_alive",
@@ -26,8 +26,8 @@ pub(super) const KEYS: &[Key<Timeouts>] = &[
     total(
         "lookup",
         |it| &mut it.lookup,
-        "The wait for the lookup of an upstream's name. The system's resolver gives a \
-         nameserver 5 s before it asks the next.",
+        "The wait for the lookup of an upstream's name. The system's resolver waits 5 s for a \
+         nameserver before it asks the next.",
     ),
     total(
         "connect",
@@ -37,12 +37,12 @@ pub(super) const KEYS: &[Key<Timeouts>] = &[
     total(
         "upstream_handshake",
         |it| &mut it.upstream_handshake,
-        "TCP connection to the end of the TLS handshake with an upstream.",
+        "From the TCP connection to the end of the TLS handshake with an upstream.",
     ),
     total(
         "response_head",
         |it| &mut it.response_head,
-        "End of the request to the final response head. Long, because a model may think.",
+        "From the end of the request to the final response head. Long, because a model may think.",
     ),
     gap(
         "tunnel",
@@ -52,9 +52,9 @@ pub(super) const KEYS: &[Key<Timeouts>] = &[
     gap(
         "linger",
         |it| &mut it.linger,
-        "Silence of a client after its last answer, until its connection is closed: what it \
-         still sends is discarded, so that the answer is not lost to a reset. Not beyond 30 s \
-         in all, or this if it is longer.",
+        "Silence of a client after its last response, until its connection is closed. What it \
+         still sends is discarded, so that the response is not lost to a reset. At most 30 s in \
+         total, or this limit if it is longer.",
     ),
     Key::new(
         "to_upstream",

@@ -52,7 +52,8 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         WORKERS_RANGE,
         |it, number| it.workers = NonZeroUsize::new(number),
         Words("the number of cores"),
-        "Threads that serve clients. Each accepts, and owns its connections to upstreams.",
+        "Threads that serve clients. Each accepts connections, and has its own connections to \
+         upstreams.",
     ),
     Key::new(
         "listener",
@@ -64,25 +65,25 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         "route",
         With(|it, entry| it.routes = entry.tables(route::read)),
         Words("required by http listeners"),
-        row("What they can reach by HTTP: one or more `[[route]]`.", "tables"),
+        row("Where HTTP requests go: one or more `[[route]]`.", "tables"),
     ),
     Key::new(
         "forward",
         With(|it, entry| it.forwards = entry.tables(forward::read)),
         Words("required by tcp listeners"),
-        row("What they can reach otherwise: one or more `[[forward]]`.", "tables"),
+        row("Where connections to tcp listeners go: one or more `[[forward]]`.", "tables"),
     ),
     Key::new(
         "timeouts",
         With(|it, entry| read_entry(entry, timeouts::KEYS, &mut it.timeouts)),
         Words("its keys' defaults"),
-        row("What may take how long.", "a table `[timeouts]`"),
+        row("Limits of time.", "a table `[timeouts]`"),
     ),
     Key::new(
         "limits",
         With(|it, entry| read_entry(entry, limits::KEYS, &mut it.limits)),
         Words("its keys' defaults"),
-        row("What may grow how large.", "a table `[limits]`"),
+        row("Limits of number and size.", "a table `[limits]`"),
     ),
 ];
 
