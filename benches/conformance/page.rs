@@ -10,22 +10,22 @@ const ACCOUNT_MAX: usize = 150;
 
 const INTRODUCTION: &str = "\
 The rows of the [conformance suite](../tests/conformance/main.rs), played through each program \
-by raw bytes over loopback, in one write and in pieces: plain HTTP on both sides, connections to \
+as raw bytes over loopback, in one write and in pieces: plain HTTP on both sides, connections to \
 the upstream kept, nothing buffered. The configurations are in \
-[benches/conformance](../benches/conformance/configuration.rs), and \
-`cargo bench --bench conformance -- --page docs/conformance.md` writes this page.
+[benches/conformance](../benches/conformance/configuration.rs), and `cargo bench --bench \
+conformance -- --page docs/conformance.md` writes this page.
 
-A row is one of three kinds. *Must*: the standard says what to do; the source gives its section. \
-*Safety*: several answers are proper, but nothing with two readings may reach the upstream, no \
-request that stands inside of another one may be served, and no client may get what is not its \
-own. A row about a *choice* that the standard leaves open is played and not judged.
+There are three kinds of rows. *Must*: the standard says what to do; the source gives its \
+section. *Safety*: several answers are proper, but no message with two readings may reach the \
+upstream, no request inside of another one may be served, and no client may get another client's \
+response. *Choice*: the standard leaves it open; the row is played and not judged.
 ";
 
 const LEGEND: &str = "\
-What each did: to the client the status with the content of each response, and how its \
-connection went on (`keep`, `end`, `reset`, `cut` in a message, `waits` for longer than a \
-second); behind the arrow the requests that the upstream got, a malformed one as it came. What \
-did not pass is **bold**. In rows about what we do differently on purpose it is we who do not.
+Each cell says what the program did: before the arrow, what the client got (the status and \
+content of each response, and how its connection continued: `keep`, `end`, `reset`, `cut` in a \
+message, `waits` for longer than a second); after the arrow, the requests that the upstream got, \
+a malformed one verbatim. Failures are **bold**; where narrows deviates on purpose, it fails.
 ";
 
 /// All of it.
