@@ -3,23 +3,8 @@
 //! Relations between bounds are compile-time assertions, so that a change which breaks one does
 //! not build.
 
-use std::time::Duration;
-
-/// Longest message head by default; `limits.head_bytes` changes it. More is 431 (or 414 while
-/// still inside the request line) from a client and 502 from an upstream.
-///
-/// Cloudflare lets 128 KiB of response fields through and nginx 32 KiB of request fields; 64 KiB
-/// holds every head that the APIs' own clients send, several times over.
-pub const HEAD_BYTES_DEFAULT: usize = 64 * 1024;
-/// Range that `limits.head_bytes` may be set to. Field positions are kept in 32 bits, and a head
-/// of a megabyte is somebody's mistake.
-pub const HEAD_BYTES_RANGE: std::ops::RangeInclusive<usize> = 1024..=1024 * 1024;
-
-/// Most field lines in one head by default; `limits.header_fields` changes it.
-pub const HEADER_FIELDS_DEFAULT: usize = 256;
-/// Most field lines that `limits.header_fields` may allow: they are parsed into a table on the
-/// stack, 32 bytes a line.
-pub const HEADER_FIELDS_MAX: usize = 1024;
+use crate::h1::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
+use core::time::Duration;
 
 /// Longest authority that is remembered of a client, to be said again in a redirect: the longest
 /// name in DNS, its final dot, and a port. A redirect for a longer one is a path.
@@ -29,26 +14,9 @@ pub const CLIENT_AUTHORITY_BYTES_MAX: usize = 260;
 /// name, so the product of both is what is bounded here.
 pub const CONNECTION_OPTIONS_MAX: usize = 16;
 
-/// Longest chunk-size line we accept, chunk extensions included, CRLF excluded.
-///
-/// The size itself is at most 16 hex digits. Extensions are legal (RFC 9112, section 7.1.1) but
-/// rare, and an unbounded line lets a peer spend our time on bytes that carry no content. 256
-/// leaves room for a signature in an extension, and for little else.
-pub const CHUNK_LINE_BYTES_MAX: usize = 256;
-
-/// Longest trailer section we accept. Trailers hold checksums and timings, a few lines.
-pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
-
-/// Most field lines in one trailer section.
-pub const TRAILER_FIELDS_MAX: usize = 64;
-
 /// Most interim (1xx) responses before a final one. Real servers send one or two; each costs the
 /// client a write, so an endless row of them is an attack.
 pub const INTERIM_RESPONSES_MAX: u8 = 32;
-
-/// Most empty lines skipped in front of a request line. RFC 9112, section 2.2 asks for "at least
-/// one", for the sake of clients that end a body with a stray CRLF.
-pub const LEADING_EMPTY_LINES_MAX: usize = 4;
 
 /// Longest client hello of TLS that is read for its server name, headers of its records included.
 /// Until then it stays in the kernel's buffer and is only looked at, in the scratch buffer.
@@ -101,10 +69,6 @@ pub const BUFFER_KEPT_BYTES_MAX: usize = 64 * 1024;
 /// Most free buffers that one worker keeps: 64 KiB when none of them has grown. An exchange needs
 /// two for a moment; more at once are a burst, whose memory would otherwise stay for ever.
 pub const BUFFERS_KEPT_MAX: usize = 8;
-
-/// Most content ranges that one vectored write carries. Chunks beyond that in one read go out in
-/// a further write. Linux allows 1024 (`IOV_MAX`); the slices live on the stack.
-pub const CONTENT_RANGES_MAX: usize = 62;
 
 /// Most bytes of a request that are kept in case it has to be sent again. Bodies without images
 /// fit; what does not fit is not repeated.
@@ -271,9 +235,6 @@ pub const LEFT_OUT_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// closed without a word.
 pub const REFUSALS_MAX: usize = 64;
 
-const _: () = assert!(*HEAD_BYTES_RANGE.end() <= u32::MAX as usize);
-const _: () = assert!(HEADER_FIELDS_DEFAULT <= HEADER_FIELDS_MAX);
-const _: () = assert!(HEAD_BYTES_DEFAULT <= *HEAD_BYTES_RANGE.end());
 const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES);
 // Openings are looked at in a slice of the scratch buffer.
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);

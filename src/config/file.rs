@@ -69,7 +69,7 @@ mod tests {
     use crate::config::keys::limits::Limits;
     use crate::config::test_file::{MINIMAL, read};
     use crate::config::value::{Family, Mode, ProxyVersion};
-    use crate::h1::head::HeadLimits;
+    use crate::h1::limits::HeadLimits;
     use crate::net::admission::AddressLimit;
     use crate::timeouts::Timeouts;
     use crate::tls::test_pem::Folder;

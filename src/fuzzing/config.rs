@@ -8,7 +8,7 @@ use crate::gateway::request::validate;
 use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::h1::authority::Authority;
 use crate::h1::head::RequestHead;
-use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
+use crate::h1::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use bytes::BytesMut;
 use std::path::Path;
 

@@ -11,10 +11,10 @@ use crate::h1::encode::ChunkHeader;
 use crate::h1::field::FieldSection;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{
-    HeadError, HeadLimits, HeadReader, HeadSpan, RequestHead, ResponseHead, Version, parse_trailers,
+    HeadError, HeadReader, HeadSpan, RequestHead, ResponseHead, Version, parse_trailers,
 };
+use crate::h1::limits::{CHUNK_LINE_BYTES_MAX, HeadLimits, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 use crate::h1::target::RequestTarget;
-use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 use bytes::BytesMut;
 
 /// Small enough that a fuzzer gets to them.

@@ -6,7 +6,7 @@
 mod size_line;
 
 use self::size_line::size_line;
-use crate::limits::{TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
+use crate::h1::limits::{TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 
 /// What the beginning of some bytes is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -296,8 +296,8 @@ fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::gateway::request::validate;
-    use crate::h1::head::HeadLimits;
     use crate::h1::head::RequestHead;
+    use crate::h1::limits::HeadLimits;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
     const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -12,9 +12,10 @@ use crate::h1::body::BodyReader;
 use crate::h1::field::{FieldId, FieldSection};
 use crate::h1::framing::{BodyLength, FramingError, request_body_length};
 use crate::h1::head::{RequestHead, Version, parse_trailers};
+use crate::h1::limits::TRAILER_FIELDS_MAX;
 use crate::h1::target::{RequestTarget, split_query};
 use crate::h1::token::{list_elements, parse_decimal};
-use crate::limits::{CONNECTION_OPTIONS_MAX, TRAILER_FIELDS_MAX};
+use crate::limits::CONNECTION_OPTIONS_MAX;
 
 /// The method, as far as it matters to a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +239,7 @@ fn max_forwards(head: &RequestHead<'_>) -> Result<Option<u64>, RequestError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::h1::head::HeadLimits;
+    use crate::h1::limits::HeadLimits;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
 

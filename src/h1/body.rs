@@ -7,10 +7,10 @@
 //!
 //! Not here: which framing applies (`h1::framing`), and filtering trailers (`gateway::rewrite`).
 
+use super::limits::CONTENT_RANGES_MAX;
 use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
 use crate::h1::encode::ChunkHeader;
 use crate::h1::framing::BodyLength;
-use crate::limits::CONTENT_RANGES_MAX;
 use std::ops::Range;
 
 /// How far one incoming body has been read.

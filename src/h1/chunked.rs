@@ -13,9 +13,9 @@
 //! Not here: writing chunks (`h1::encode`), reading trailer sections (`h1::head`), and deciding
 //! *whether* a message is chunked (`h1::framing`).
 
+use super::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 use super::lines::{LineError, SectionScanner};
 use super::token::{hex_value, is_ows, is_tchar};
-use crate::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// What lies at the front of the input. Every number counts bytes for the caller to skip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@
 //! Not here: which heads are taken (`h1::head`).
 
 use super::head_error::HeadError;
+use super::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use super::token::{is_ows, is_token};
-use crate::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use memchr::memchr;
 
 /// The field lines of one head, as far as they are whole.

@@ -150,7 +150,7 @@ fn ends_in_chunked(codings: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::h1::head::HeadLimits;
+    use crate::h1::limits::HeadLimits;
 
     use BodyLength::{Chunked, Exact, UntilClose};
     use FramingError::{

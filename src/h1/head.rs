@@ -14,13 +14,13 @@
 use super::field::{FieldId, FieldLine, FieldSection};
 use super::field_line::FieldLines;
 use super::head_error::{Message, explain, explain_fields};
+use super::limits::{
+    HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, HeadLimits, LEADING_EMPTY_LINES_MAX, TRAILER_BYTES_MAX,
+    TRAILER_FIELDS_MAX,
+};
 use super::lines::SectionScanner;
 use super::start_line::check_arrived;
 use super::token::{is_ows, is_wrong_case_of_a_standard_method, trim_ows};
-use crate::limits::{
-    HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, LEADING_EMPTY_LINES_MAX, TRAILER_BYTES_MAX,
-    TRAILER_FIELDS_MAX,
-};
 use memchr::memchr;
 use std::mem::MaybeUninit;
 
@@ -33,16 +33,6 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
-}
-
-/// How large a head may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadLimits {
-    /// Most bytes, from the start line to the empty line, both included. At most the end of
-    /// [`HEAD_BYTES_RANGE`] counts.
-    pub bytes: usize,
-    /// Most field lines. At most [`HEADER_FIELDS_MAX`] counts.
-    pub fields: usize,
 }
 
 /// Finds the end of a head while it arrives. One reader finds one head.
@@ -378,8 +368,8 @@ fn is_complete(status: httparse::Result<usize>) -> Result<(), Option<httparse::E
 mod tests {
     use super::super::token::is_tchar;
     use super::*;
+    use crate::h1::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
     use crate::h1::target::TargetError;
-    use crate::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
 
     const LIMITS: HeadLimits =
         HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: HEADER_FIELDS_DEFAULT };

@@ -18,6 +18,7 @@ mod field_line;
 pub mod framing;
 pub mod head;
 mod head_error;
+pub mod limits;
 pub mod lines;
 pub mod start_line;
 pub mod target;

@@ -4,7 +4,8 @@
 //! copied, into a pooled buffer, and then the caller does not read again until
 //! [`WriteBuffer::poll_drain`] is ready: there is no queue between the peers.
 
-use crate::limits::{CONTENT_RANGES_MAX, REPLAY_BYTES_OF_WORKER_MAX};
+use crate::h1::limits::CONTENT_RANGES_MAX;
+use crate::limits::REPLAY_BYTES_OF_WORKER_MAX;
 use crate::net::buffer::Buffer;
 use crate::net::transport::Transport;
 use bytes::BytesMut;

@@ -13,7 +13,8 @@
 
 mod stage;
 
-use narrows::limits::{CONTENT_RANGES_MAX, REPLAY_BYTES_MAX, SCRATCH_BYTES};
+use narrows::h1::limits::CONTENT_RANGES_MAX;
+use narrows::limits::{REPLAY_BYTES_MAX, SCRATCH_BYTES};
 use stage::{Pipes, Security, Sockets, allocations, run};
 
 /// For one kept-alive exchange without TLS: the table of the field lines of the request's head,

@@ -6,11 +6,12 @@ use crate::source::{code_lines, files, production_of};
 
 /// The top-level modules, from the ground up. A module uses only those above it in this list.
 const LAYERS: &[&str] = &[
+    // HTTP/1.1, and nothing of ours.
+    "h1",
     // What others share.
     "limits",
     "timeouts",
-    // Bytes: what peers may say.
-    "h1",
+    // Bytes before HTTP.
     "preface",
     // Decisions: what follows from it.
     "error",

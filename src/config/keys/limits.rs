@@ -2,9 +2,8 @@
 
 use crate::config::key::Default::{Number, Words};
 use crate::config::key::Key;
-use crate::h1::head::HeadLimits;
-use crate::limits::{
-    HEAD_BYTES_DEFAULT, HEAD_BYTES_RANGE, HEADER_FIELDS_DEFAULT, HEADER_FIELDS_MAX,
+use crate::h1::limits::{
+    HEAD_BYTES_DEFAULT, HEAD_BYTES_RANGE, HEADER_FIELDS_DEFAULT, HEADER_FIELDS_MAX, HeadLimits,
 };
 use crate::net::admission::AddressLimit;
 use std::ops::RangeInclusive;

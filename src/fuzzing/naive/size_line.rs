@@ -1,7 +1,7 @@
 //! The line in front of a chunk, as the grammar of RFC 9112, section 7.1 has it.
 
 use super::{Verdict, is_field_byte, is_tchar, text};
-use crate::limits::CHUNK_LINE_BYTES_MAX;
+use crate::h1::limits::CHUNK_LINE_BYTES_MAX;
 
 /// The size on a chunk's line, and the length of that line with its CRLF.
 pub(super) fn size_line(input: &[u8]) -> Verdict<(u64, usize)> {

@@ -7,7 +7,7 @@ use crate::config::snapshot::Snapshot;
 use crate::error::{Cause, ExchangeError, SocketError};
 use crate::fuzzing::model::routes;
 use crate::gateway::route::ForwardTable;
-use crate::h1::head::HeadLimits;
+use crate::h1::limits::HeadLimits;
 use crate::limits::BUFFER_KEPT_BYTES_MAX;
 use crate::net::buffer::{Buffer, free_buffers};
 use crate::net::memory::{End, MemoryStream};

@@ -3,7 +3,8 @@ use crate::gateway::exchange::{Exchange, ResponseKind};
 use crate::gateway::request::validate;
 use crate::gateway::rewrite::reference::{Site, View};
 use crate::h1::framing::BodyLength;
-use crate::h1::head::{HeadLimits, RequestHead, ResponseHead, parse_trailers};
+use crate::h1::head::{RequestHead, ResponseHead, parse_trailers};
+use crate::h1::limits::HeadLimits;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";

@@ -3,7 +3,7 @@
 
 use super::bench::{CHUNKED_POST, EMPTY, GET, STREAM, run, seconds, settle};
 use super::wire::Wire;
-use crate::limits::CONTENT_RANGES_MAX;
+use crate::h1::limits::CONTENT_RANGES_MAX;
 use crate::net::memory::End;
 use crate::proxy::body_relay::READS_PER_TURN;
 use std::future::poll_fn;
