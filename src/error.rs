@@ -16,7 +16,7 @@ mod socket;
 mod tls;
 
 use crate::h1::chunked::ChunkError;
-use crate::h1::head::HeadError;
+use crate::h1::head_error::HeadError;
 use crate::timeouts::Timer;
 
 pub use dial::{DialFailure, Step};

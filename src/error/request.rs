@@ -1,7 +1,7 @@
 //! Why a request is not forwarded: [`RequestError`].
 
 use crate::h1::framing::FramingError;
-use crate::h1::head::HeadError;
+use crate::h1::head_error::HeadError;
 use crate::h1::target::TargetError;
 #[cfg(doc)]
 use crate::limits::CONNECTION_OPTIONS_MAX;

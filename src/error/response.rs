@@ -1,7 +1,7 @@
 //! Why a response is not passed on: [`ResponseError`].
 
 use crate::h1::framing::FramingError;
-use crate::h1::head::HeadError;
+use crate::h1::head_error::HeadError;
 #[cfg(doc)]
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 

@@ -4,7 +4,7 @@
 use super::{RequestError, ResponseError};
 use crate::h1::chunked::ChunkError;
 use crate::h1::framing::FramingError;
-use crate::h1::head::HeadError;
+use crate::h1::head_error::HeadError;
 use crate::h1::target::TargetError;
 use crate::preface::client_hello::HelloError;
 use crate::preface::proxy_header::ProxyHeaderError;

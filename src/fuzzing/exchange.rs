@@ -8,7 +8,8 @@ use crate::gateway::exchange::{Exchange, Persistence, ResponseKind};
 use crate::gateway::request::validate;
 use crate::h1::body::BodyWriter;
 use crate::h1::framing::BodyLength;
-use crate::h1::head::{HeadReader, RequestHead, ResponseHead};
+use crate::h1::head::{RequestHead, ResponseHead};
+use crate::h1::head_reader::HeadReader;
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
 /// A request head, and then what happens, in order: response heads; `.`, the request was

@@ -13,7 +13,8 @@ use crate::gateway::rewrite::reference::{Site, View};
 use crate::gateway::rewrite::{put_final_head, put_interim_head};
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::framing::BodyLength;
-use crate::h1::head::{HeadReader, RequestHead, ResponseHead};
+use crate::h1::head::{RequestHead, ResponseHead};
+use crate::h1::head_reader::HeadReader;
 use bytes::BytesMut;
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";

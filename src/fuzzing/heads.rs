@@ -8,12 +8,12 @@ use crate::gateway::rewrite::put_trailers;
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
 use crate::h1::encode::ChunkHeader;
-use crate::h1::field::FieldSection;
 use crate::h1::framing::BodyLength;
-use crate::h1::head::{
-    HeadError, HeadReader, HeadSpan, RequestHead, ResponseHead, Version, parse_trailers,
-};
+use crate::h1::head::{RequestHead, ResponseHead, Version};
+use crate::h1::head_error::HeadError;
+use crate::h1::head_reader::{HeadReader, HeadSpan};
 use crate::h1::limits::{CHUNK_LINE_BYTES_MAX, HeadLimits, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
+use crate::h1::section::{FieldSection, parse_trailers};
 use crate::h1::target::RequestTarget;
 use bytes::BytesMut;
 

@@ -9,10 +9,11 @@
 use crate::error::RequestError;
 use crate::h1::authority::Authority;
 use crate::h1::body::BodyReader;
-use crate::h1::field::{FieldId, FieldSection};
+use crate::h1::field::FieldId;
 use crate::h1::framing::{BodyLength, FramingError, request_body_length};
-use crate::h1::head::{RequestHead, Version, parse_trailers};
+use crate::h1::head::{RequestHead, Version};
 use crate::h1::limits::TRAILER_FIELDS_MAX;
+use crate::h1::section::{FieldSection, parse_trailers};
 use crate::h1::target::{RequestTarget, split_query};
 use crate::h1::token::{list_elements, parse_decimal};
 use crate::limits::CONNECTION_OPTIONS_MAX;

@@ -9,7 +9,6 @@
 //! (`h1::framing`, `gateway::exchange`, `gateway::rewrite`).
 
 use super::client_info::{is_client_info, reads_as};
-use super::token::list_elements;
 
 /// A field name that some rule of ours asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,86 +193,9 @@ fn is_lowercase_of(known: &[u8], name: &[u8]) -> bool {
         && known.iter().zip(name).all(|(known, byte)| *known == byte.to_ascii_lowercase())
 }
 
-/// Where one field line stands in the bytes of its [`FieldSection`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FieldLine {
-    /// What the name means to us, if anything.
-    pub id: Option<FieldId>,
-    /// Position of the name, and so of the line, in [`FieldSection::bytes`].
-    pub start: u32,
-    pub(super) name_end: u32,
-    pub(super) value_start: u32,
-    pub(super) value_end: u32,
-    /// Position behind the line's CRLF. The next line starts here.
-    pub end: u32,
-}
-
-/// The field lines of one head or trailer section, in the order they came.
-#[derive(Clone, Debug)]
-pub struct FieldSection<'b> {
-    bytes: &'b [u8],
-    lines: Vec<FieldLine>,
-}
-
-/// A field that may come once came more than once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Repeated;
-
-impl<'b> FieldSection<'b> {
-    /// `lines` must be positions in `bytes`, without gap or overlap.
-    pub(super) fn new(bytes: &'b [u8], lines: Vec<FieldLine>) -> Self {
-        debug_assert!(lines.is_sorted_by(|one, next| one.end == next.start));
-        debug_assert_eq!(lines.last().map_or(0, |last| last.end as usize), bytes.len());
-        Self { bytes, lines }
-    }
-
-    /// The lines, in the order they came.
-    pub fn lines(&self) -> &[FieldLine] {
-        &self.lines
-    }
-
-    /// The name of one of these lines, in the case it came in.
-    pub fn name(&self, line: &FieldLine) -> &'b [u8] {
-        &self.bytes[line.start as usize..line.name_end as usize]
-    }
-
-    /// The value of one of these lines, without whitespace around it. It may hold bytes over 127.
-    pub fn value(&self, line: &FieldLine) -> &'b [u8] {
-        &self.bytes[line.value_start as usize..line.value_end as usize]
-    }
-
-    /// All lines exactly as they came, each with its CRLF, without the empty line behind them.
-    ///
-    /// A run of consecutive lines is `bytes()[first.start as usize..last.end as usize]`.
-    pub fn bytes(&self) -> &'b [u8] {
-        self.bytes
-    }
-
-    /// The values of all lines with this name, in the order they came.
-    pub fn values(&self, id: FieldId) -> impl Iterator<Item = &'b [u8]> {
-        self.lines.iter().filter(move |line| line.id == Some(id)).map(|line| self.value(line))
-    }
-
-    /// The value of the only line with this name, `None` without one.
-    ///
-    /// Two lines are an error even when they agree: for the fields that are asked for like this
-    /// (Host, the two lengths), the next recipient may pick the other one.
-    pub fn single(&self, id: FieldId) -> Result<Option<&'b [u8]>, Repeated> {
-        let mut values = self.values(id);
-        let first = values.next();
-        if values.next().is_some() { Err(Repeated) } else { Ok(first) }
-    }
-
-    /// Whether `token`, in any case, is a list element of any line with this name.
-    pub fn lists(&self, id: FieldId, token: &[u8]) -> bool {
-        self.values(id).flat_map(list_elements).any(|element| element.eq_ignore_ascii_case(token))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::h1::head::parse_trailers;
 
     const KNOWN: &[(&str, FieldId)] = &[
         ("Host", FieldId::Host),
@@ -420,42 +342,5 @@ mod tests {
                 assert_eq!(FieldId::of(spelt.as_bytes()), None, "{spelt}");
             }
         }
-    }
-
-    #[test]
-    fn lines_keep_their_order_case_and_bytes() {
-        let bytes = b"b:1\r\nA-b: \t x \xff y\t \r\nTE:\r\n\r\n";
-        let section = parse_trailers(bytes, 8).unwrap();
-        let lines = section.lines();
-        assert_eq!(lines.len(), 3);
-        assert_eq!(section.name(&lines[1]), b"A-b");
-        assert_eq!(section.value(&lines[1]), b"x \xff y");
-        assert_eq!(section.value(&lines[2]), b"");
-        assert_eq!(lines[2].id, Some(FieldId::Te));
-        assert_eq!(section.bytes(), &bytes[..bytes.len() - 2]);
-        let run = |first: usize, last: usize| {
-            &section.bytes()[lines[first].start as usize..lines[last].end as usize]
-        };
-        assert_eq!(run(1, 1), b"A-b: \t x \xff y\t \r\n");
-        assert_eq!(run(0, 1), b"b:1\r\nA-b: \t x \xff y\t \r\n");
-    }
-
-    #[test]
-    fn a_repeated_line_is_not_single_even_when_both_agree() {
-        let section = parse_trailers(b"host: a\r\nTE: x\r\nHost: a\r\n\r\n", 8).unwrap();
-        assert_eq!(section.single(FieldId::Host), Err(Repeated));
-        assert_eq!(section.single(FieldId::Te), Ok(Some(b"x".as_slice())));
-        assert_eq!(section.single(FieldId::Via), Ok(None));
-        assert_eq!(section.values(FieldId::Host).count(), 2);
-    }
-
-    #[test]
-    fn list_elements_are_found_in_any_line_and_case() {
-        let bytes = b"Connection: keep-alive\r\nconnection: a ,\tUpgrade\r\n\r\n";
-        let section = parse_trailers(bytes, 8).unwrap();
-        assert!(section.lists(FieldId::Connection, b"upgrade"));
-        assert!(section.lists(FieldId::Connection, b"Keep-Alive"));
-        assert!(!section.lists(FieldId::Connection, b"keep"));
-        assert!(!section.lists(FieldId::Upgrade, b"upgrade"));
     }
 }

@@ -7,8 +7,9 @@
 //! Not here: walking through the body (`h1::chunked`, `h1::body`), and the rule that a response to
 //! CONNECT has none (we send no CONNECT).
 
-use super::field::{FieldId, FieldSection, Repeated};
+use super::field::FieldId;
 use super::head::{RequestHead, ResponseHead, Version};
+use super::section::{FieldSection, Repeated};
 use super::token::{is_token, parse_decimal, trim_ows};
 
 /// The length of a message body.

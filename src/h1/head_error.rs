@@ -1,16 +1,7 @@
-//! Why a head is refused, and how httparse's word for it becomes ours.
-//!
-//! httparse reports the first byte that did not fit. [`HeadError`] says what is wrong with the
-//! message instead, so the explaining functions look at the bytes once more. They run only when a
-//! head has been refused already.
-//!
-//! Not here: deciding that it is refused (`h1::head`).
+//! Why a head or a trailer section is refused.
 
-use super::field_line::check_field_line;
-use super::lines::{LineError, SectionScanner};
-use super::start_line::check_line;
+use super::lines::LineError;
 use super::target::TargetError;
-use super::token::is_tchar;
 
 /// Why a head or a trailer section is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,86 +56,4 @@ impl From<LineError> for HeadError {
             LineError::Nul => Self::Nul,
         }
     }
-}
-
-/// Which of the two start lines a head has.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Message {
-    Request,
-    Response,
-}
-
-impl Message {
-    /// Whether a start line may begin so: with a method, or with `HTTP`.
-    pub(super) fn may_begin_with(self, byte: u8) -> bool {
-        match self {
-            Self::Request => is_tchar(byte),
-            Self::Response => byte == b'H',
-        }
-    }
-
-    /// What a start line is that breaks its grammar.
-    pub(super) fn bad_line(self) -> HeadError {
-        match self {
-            Self::Request => HeadError::BadRequestLine,
-            Self::Response => HeadError::BadStatusLine,
-        }
-    }
-}
-
-/// Our name for what httparse found in `head`, whose start line is `line` and which may have `most`
-/// field lines. Not on the fast path.
-pub(super) fn explain(
-    error: Option<httparse::Error>,
-    message: Message,
-    head: &[u8],
-    line: &[u8],
-    most: usize,
-) -> HeadError {
-    if let Err(error) = check_line(message, line) {
-        return error;
-    }
-    // httparse calls a control byte after what it expected there; the byte itself says more.
-    if let Err(error) = SectionScanner::default().find_end(head) {
-        return error.into();
-    }
-    match error {
-        None => HeadError::NotOneHead,
-        Some(
-            error @ (httparse::Error::HeaderName
-            | httparse::Error::HeaderValue
-            | httparse::Error::TooManyHeaders),
-        ) => {
-            let section = head.get(line.len() + b"\r\n".len()..).unwrap_or(&[]);
-            explain_fields(error, section, most)
-        }
-        Some(
-            httparse::Error::Version
-            | httparse::Error::NewLine
-            | httparse::Error::Status
-            | httparse::Error::Token,
-        ) => message.bad_line(),
-    }
-}
-
-/// The same for field lines with the empty line behind them: what is wrong with the first that is
-/// none.
-pub(super) fn explain_fields(error: httparse::Error, section: &[u8], most: usize) -> HeadError {
-    if let Err(error) = SectionScanner::default().find_end(section) {
-        return error.into();
-    }
-    let lines = section.split_inclusive(|&byte| byte == b'\n').enumerate();
-    let lines = lines.map(|(count, line)| (count, line.strip_suffix(b"\r\n").unwrap_or(line)));
-    let mut wrong = lines
-        .filter(|(_, line)| !line.is_empty())
-        .filter_map(|(count, line)| check_field_line(line, count, most).err());
-    wrong.next().unwrap_or(match error {
-        httparse::Error::TooManyHeaders => HeadError::TooManyFields,
-        httparse::Error::HeaderValue => HeadError::BadFieldValue,
-        httparse::Error::HeaderName
-        | httparse::Error::NewLine
-        | httparse::Error::Status
-        | httparse::Error::Token
-        | httparse::Error::Version => HeadError::BadFieldName,
-    })
 }

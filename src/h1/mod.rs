@@ -14,12 +14,17 @@ pub mod client_info;
 pub mod disguise;
 pub mod encode;
 pub mod field;
-mod field_line;
 pub mod framing;
 pub mod head;
-mod head_error;
+pub mod head_error;
+pub mod head_reader;
 pub mod limits;
 pub mod lines;
-pub mod start_line;
+pub mod partial_head;
+pub mod section;
+mod start_line;
 pub mod target;
 pub mod token;
+
+#[cfg(test)]
+mod tests;

@@ -8,34 +8,42 @@
 //!
 //! Not here: which heads are taken (`h1::head`).
 
-use super::head_error::{HeadError, Message};
+use super::head_error::HeadError;
 use super::target::RequestTarget;
-use super::token::{is_token, is_wrong_case_of_a_standard_method};
+use super::token::{is_tchar, is_token, is_wrong_case_of_a_standard_method};
 use memchr::memchr3;
 
-/// Whether `bytes`, the first of a connection, are those of a request and not of another protocol:
-/// a word and the beginning of a target, as far as they are here.
-pub fn begins_request(bytes: &[u8]) -> bool {
-    let word_end = bytes.iter().position(|byte| !byte.is_ascii_alphabetic());
-    let (word, rest) = bytes.split_at(word_end.unwrap_or(bytes.len()));
-    !word.is_empty()
-        && match rest {
-            [] | [b' '] => true,
-            [b' ', first, ..] => word == b"CONNECT" || matches!(first, b'/' | b'*' | b'h' | b'H'),
-            [_, ..] => false,
-        }
+/// Which of the two start lines a head has (RFC 9112, section 2.1).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StartLine {
+    /// `request-line`
+    Request,
+    /// `status-line`
+    Status,
 }
 
-/// Whether `bytes`, the first of a request, are those of a HEAD as far as they are here.
-pub fn may_be_head(bytes: &[u8]) -> bool {
-    const HEAD: &[u8] = b"HEAD ";
-    bytes.starts_with(HEAD) || HEAD.starts_with(bytes)
+impl StartLine {
+    /// Whether a start line may begin so: with a method, or with `HTTP`.
+    pub(super) fn may_begin_with(self, byte: u8) -> bool {
+        match self {
+            Self::Request => is_tchar(byte),
+            Self::Status => byte == b'H',
+        }
+    }
+
+    /// What a start line is that breaks its grammar.
+    pub(super) fn bad_line(self) -> HeadError {
+        match self {
+            Self::Request => HeadError::BadRequestLine,
+            Self::Status => HeadError::BadStatusLine,
+        }
+    }
 }
 
 /// Whether the start line that `arrived` begins with may become one. Its first `checked` bytes have
 /// been asked about before; `is_whole`: its line end is here.
 pub(super) fn check_arrived(
-    message: Message,
+    kind: StartLine,
     arrived: &[u8],
     checked: usize,
     is_whole: bool,
@@ -43,25 +51,25 @@ pub(super) fn check_arrived(
     let checked = if is_whole { 0 } else { checked };
     let line = arrived.get(checked..).unwrap_or(&[]);
     let line = &line[..memchr3(b'\r', b'\n', 0, line).unwrap_or(line.len())];
-    if is_whole { check_line(message, line) } else { check_bytes(message, line) }
+    if is_whole { check_line(kind, line) } else { check_bytes(kind, line) }
 }
 
 /// Whether `begun`, some bytes of a start line without its line end, may be a part of one.
-fn check_bytes(message: Message, begun: &[u8]) -> Result<(), HeadError> {
-    let may_be = |byte: &u8| match message {
-        Message::Request => matches!(byte, b' '..=b'~'),
+fn check_bytes(kind: StartLine, begun: &[u8]) -> Result<(), HeadError> {
+    let may_be = |byte: &u8| match kind {
+        StartLine::Request => matches!(byte, b' '..=b'~'),
         // A reason phrase may hold HTAB and obs-text.
-        Message::Response => matches!(byte, b'\t' | b' '..=b'~' | 0x80..),
+        StartLine::Status => matches!(byte, b'\t' | b' '..=b'~' | 0x80..),
     };
-    if begun.iter().all(may_be) { Ok(()) } else { Err(message.bad_line()) }
+    if begun.iter().all(may_be) { Ok(()) } else { Err(kind.bad_line()) }
 }
 
 /// Whether `line`, without its line end, may begin a head, as far as a line alone can tell.
-pub(super) fn check_line(message: Message, line: &[u8]) -> Result<(), HeadError> {
-    check_bytes(message, line)?;
-    match message {
-        Message::Request => check_request_line(line),
-        Message::Response => check_status_line(line),
+pub(super) fn check_line(kind: StartLine, line: &[u8]) -> Result<(), HeadError> {
+    check_bytes(kind, line)?;
+    match kind {
+        StartLine::Request => check_request_line(line),
+        StartLine::Status => check_status_line(line),
     }
 }
 
@@ -75,7 +83,7 @@ fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
     if !is_token(method) || target.is_empty() {
         return Err(HeadError::BadRequestLine);
     }
-    check_version(version, Message::Request)?;
+    check_version(version, StartLine::Request)?;
     if is_wrong_case_of_a_standard_method(method) {
         return Err(HeadError::MethodCase);
     }
@@ -88,7 +96,7 @@ fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
 
 fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
     let mut words = line.splitn(2, |&byte| byte == b' ');
-    check_version(words.next().unwrap_or_default(), Message::Response)?;
+    check_version(words.next().unwrap_or_default(), StartLine::Status)?;
     match words.next() {
         Some(
             [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9']
@@ -98,42 +106,12 @@ fn check_status_line(line: &[u8]) -> Result<(), HeadError> {
     }
 }
 
-fn check_version(version: &[u8], message: Message) -> Result<(), HeadError> {
+fn check_version(version: &[u8], kind: StartLine) -> Result<(), HeadError> {
     match version {
         b"HTTP/1.1" | b"HTTP/1.0" => Ok(()),
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             Err(HeadError::UnsupportedVersion)
         }
-        _ => Err(message.bad_line()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_bytes_of_a_request_are_told_from_those_of_other_protocols() {
-        for request in ["GET / HTTP/1.1\r\n", "OPTIONS * HTTP/1.1", "CONNECT a:1 HTTP/1.1"] {
-            for cut in 1..=request.len() {
-                assert!(begins_request(&request.as_bytes()[..cut]), "{:?}", &request[..cut]);
-            }
-        }
-        assert!(begins_request(b"get http://a/ HTTP/1.1"));
-        for other in ["", "\x16\x03\x01", "\u{80}.", "SSH-2.0-a\r\n", "EHLO a\r\n", "PROXY TCP4 "] {
-            assert!(!begins_request(other.as_bytes()), "{other:?}");
-        }
-        assert!(!begins_request(b" GET / ") && !begins_request(b"GET\t/"));
-    }
-
-    #[test]
-    fn the_first_bytes_of_a_head_may_be_those_of_a_head_at_every_cut() {
-        let request = "HEAD / HTTP/1.1\r\n";
-        for cut in 1..=request.len() {
-            assert!(may_be_head(&request.as_bytes()[..cut]), "{:?}", &request[..cut]);
-        }
-        for other in ["G", "GET / HTTP/1.1", "HELLO /", "HEADS / HTTP/1.1", "head / HTTP/1.1"] {
-            assert!(!may_be_head(other.as_bytes()), "{other}");
-        }
+        _ => Err(kind.bad_line()),
     }
 }

@@ -3,7 +3,7 @@
 //! A limit of time on a peer's acceptance needs to see every byte the peer takes, also those that
 //! TLS took from us long before. So the count is kept below TLS, where the socket is.
 
-use crate::h1::start_line::{begins_request, may_be_head};
+use crate::h1::partial_head::{begins_request, may_be_head};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;

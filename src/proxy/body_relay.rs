@@ -3,8 +3,9 @@
 use crate::gateway::rewrite::put_trailers;
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::ChunkError;
-use crate::h1::head::{HeadError, parse_trailers};
+use crate::h1::head_error::HeadError;
 use crate::h1::limits::TRAILER_FIELDS_MAX;
+use crate::h1::section::parse_trailers;
 use crate::net::buffer::Buffer;
 use crate::net::transport::Transport;
 use crate::net::write_buffer::{PIECES_MAX, WriteBuffer};

@@ -6,7 +6,7 @@ use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::plan::{OwnAnswer, Plan, plan};
 use crate::gateway::request::Request;
 use crate::gateway::retry::{Acknowledged, Ended, TimedOut, Unanswered};
-use crate::h1::head::HeadSpan;
+use crate::h1::head_reader::HeadSpan;
 use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT};
 use crate::net::buffer::Buffer;
 use crate::net::write_buffer::WriteBuffer;

@@ -3,7 +3,7 @@
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
 use crate::gateway::answer::ResponseOptions;
-use crate::h1::head::{HeadReader, HeadSpan};
+use crate::h1::head_reader::{HeadReader, HeadSpan};
 use crate::h1::limits::LEADING_EMPTY_LINES_MAX;
 use crate::limits::DRAIN_GRACE;
 use crate::net::read_buffer::Fill;

@@ -3,7 +3,7 @@
 use super::Answer;
 use crate::error::{RequestError, TlsFault};
 use crate::h1::framing::FramingError;
-use crate::h1::head::HeadError;
+use crate::h1::head_error::HeadError;
 use crate::h1::target::TargetError;
 use crate::timeouts::Timer;
 

@@ -6,9 +6,10 @@ use crate::gateway::rewrite::cookie::map_set_cookie;
 use crate::gateway::rewrite::reference::{View, refresh_target};
 use crate::h1::body::BodyWriter;
 use crate::h1::encode::put_decimal;
-use crate::h1::field::{FieldId, FieldLine, FieldSection};
+use crate::h1::field::FieldId;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::ResponseHead;
+use crate::h1::section::{FieldLine, FieldSection};
 use crate::h1::token::{parse_decimal, trim_ows};
 use bytes::{BufMut, BytesMut};
 

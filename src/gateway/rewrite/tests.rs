@@ -3,8 +3,9 @@ use crate::gateway::exchange::{Exchange, ResponseKind};
 use crate::gateway::request::validate;
 use crate::gateway::rewrite::reference::{Site, View};
 use crate::h1::framing::BodyLength;
-use crate::h1::head::{RequestHead, ResponseHead, parse_trailers};
+use crate::h1::head::{RequestHead, ResponseHead};
 use crate::h1::limits::HeadLimits;
+use crate::h1::section::parse_trailers;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";

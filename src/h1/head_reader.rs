@@ -1,0 +1,227 @@
+//! Finding the end of a head while its bytes arrive (RFC 9112, sections 2.1 and 2.2).
+
+use super::head_error::HeadError;
+use super::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, HeadLimits, LEADING_EMPTY_LINES_MAX};
+use super::lines::SectionScanner;
+use super::section::check_field_line;
+use super::start_line::{StartLine, check_arrived};
+use memchr::memchr;
+
+/// Finds the end of a head while it arrives. One reader finds one head.
+#[derive(Clone, Debug)]
+pub struct HeadReader {
+    kind: StartLine,
+    /// Where the start line begins: behind the empty lines skipped so far.
+    start: u8,
+    /// Set when the first byte of the start line has been seen.
+    scanner: Option<SectionScanner>,
+    fields: FieldLines,
+}
+
+/// Where a head stands in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadSpan {
+    /// Position of the start line.
+    pub start: usize,
+    /// Position behind the empty line.
+    pub end: usize,
+}
+
+impl Default for HeadReader {
+    /// A reader for a request head.
+    fn default() -> Self {
+        Self::for_kind(StartLine::Request)
+    }
+}
+
+impl HeadReader {
+    /// A reader for a response head. Nothing may stand in front of one.
+    pub fn for_response() -> Self {
+        Self::for_kind(StartLine::Status)
+    }
+
+    fn for_kind(kind: StartLine) -> Self {
+        Self { kind, start: 0, scanner: None, fields: FieldLines::default() }
+    }
+
+    /// Looks for the end of the head, or gives `None` to ask for more bytes.
+    ///
+    /// `input` may grow between calls and must not change otherwise. Up to
+    /// [`LEADING_EMPTY_LINES_MAX`] empty lines in front of a request are skipped and not counted
+    /// (RFC 9112, section 2.2). Fails as soon as the bytes cannot become a head within the limits:
+    /// at a bare CR or LF, a NUL, a byte that no start line has there, or the end of a line that is
+    /// none. The field lines of a head that is here at once are left to its parser.
+    pub fn find(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+    ) -> Result<Option<HeadSpan>, HeadError> {
+        if self.scanner.is_none() {
+            self.scanner = self.skip_empty_lines(input)?;
+        }
+        let start = self.start();
+        let Some(scanner) = &mut self.scanner else { return Ok(None) };
+        // Bytes beyond the limit are not looked at, so arrival does not change the verdict.
+        let limit = start.saturating_add(limits.bytes);
+        let window = input.get(..limit).unwrap_or(input);
+        let (scanned, had_line) = (scanner.scanned(), scanner.has_line());
+        let found = scanner.find_end(window);
+        if let Ok(Some(end)) = found {
+            return Ok(Some(HeadSpan { start, end }));
+        }
+        if !had_line {
+            // What is wrong with the start line comes before what is wrong behind it.
+            let line = window.get(start..).unwrap_or(&[]);
+            check_arrived(self.kind, line, scanned - start, scanner.has_line())?;
+        }
+        // And what is wrong with a field line before what is wrong behind that.
+        if scanner.has_line() {
+            let most = limits.fields.min(HEADER_FIELDS_MAX);
+            self.fields.check(window, start, scanner.line_start(), most)?;
+        }
+        found?;
+        match self.kind {
+            _ if window.len() < limit => Ok(None),
+            StartLine::Request if !scanner.has_line() => Err(HeadError::TargetTooLong),
+            StartLine::Request | StartLine::Status => Err(HeadError::HeadTooLarge),
+        }
+    }
+
+    fn start(&self) -> usize {
+        const { assert!(LEADING_EMPTY_LINES_MAX * b"\r\n".len() <= u8::MAX as usize) };
+        self.start.into()
+    }
+
+    /// A scanner for the head, once its first byte is there.
+    fn skip_empty_lines(&mut self, input: &[u8]) -> Result<Option<SectionScanner>, HeadError> {
+        loop {
+            let may_skip = match self.kind {
+                StartLine::Request => self.start() < LEADING_EMPTY_LINES_MAX * b"\r\n".len(),
+                StartLine::Status => false,
+            };
+            match input.get(self.start()..).unwrap_or(&[]) {
+                [] => return Ok(None),
+                [b'\r'] if may_skip => return Ok(None),
+                [b'\r', b'\n', ..] if may_skip => self.start += 2,
+                [b'\r', _, ..] if may_skip => return Err(HeadError::BareCr),
+                [b'\n', ..] => return Err(HeadError::BareLf),
+                [first, ..] if self.kind.may_begin_with(*first) => {
+                    return Ok(Some(SectionScanner::starting_at(self.start())));
+                }
+                [TLS_ALERT | TLS_HANDSHAKE, ..] => return Err(HeadError::Tls),
+                [_, ..] => return Err(HeadError::NotHttp),
+            }
+        }
+    }
+}
+
+/// The types of the records that begin a connection of TLS, or refuse one (RFC 8446, section 5.1).
+const TLS_ALERT: u8 = 0x15;
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// The field lines of one head, as far as they are whole.
+#[derive(Clone, Copy, Debug, Default)]
+struct FieldLines {
+    /// Position of the first line that was not looked at; 0: of the start line. A few bytes, which
+    /// a session has all along; the limits keep both far below these widths.
+    next: u32,
+    count: u16,
+}
+
+impl FieldLines {
+    /// Looks at the lines of `input` that end before `end` and were not looked at before. The start
+    /// line begins at `start`, is whole, and somebody else's. `most`: so many field lines may come.
+    fn check(
+        &mut self,
+        input: &[u8],
+        start: usize,
+        end: usize,
+        most: usize,
+    ) -> Result<(), HeadError> {
+        const { assert!(HEADER_FIELDS_MAX < u16::MAX as usize) };
+        const { assert!(*HEAD_BYTES_RANGE.end() < u32::MAX as usize) };
+        let (mut next, mut count) = (self.next as usize, usize::from(self.count));
+        if next == 0 {
+            next = line_end(input, start);
+        }
+        while next < end {
+            let line_end = line_end(input, next);
+            let line = input.get(next..line_end).unwrap_or(&[]);
+            check_field_line(line.strip_suffix(b"\r\n").unwrap_or(line), count, most)?;
+            (next, count) = (line_end, count + 1);
+        }
+        (self.next, self.count) = (next as u32, count as u16);
+        Ok(())
+    }
+}
+
+/// The position behind the line of `input` that begins at `start`.
+fn line_end(input: &[u8], start: usize) -> usize {
+    let behind = input.get(start..).unwrap_or(&[]);
+    memchr(b'\n', behind).map_or(input.len(), |at| start + at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token::is_tchar;
+    use super::*;
+    use crate::h1::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};
+
+    const LIMITS: HeadLimits =
+        HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: HEADER_FIELDS_DEFAULT };
+
+    #[test]
+    fn what_cannot_begin_a_head_is_refused_at_its_first_byte() {
+        for byte in 0..=u8::MAX {
+            let want = match byte {
+                b'\r' => Ok(None),
+                b'\n' => Err(HeadError::BareLf),
+                _ if is_tchar(byte) => Ok(None),
+                0x15 | 0x16 => Err(HeadError::Tls),
+                _ => Err(HeadError::NotHttp),
+            };
+            assert_eq!(HeadReader::default().find(&[byte], &LIMITS), want, "{byte:#04x}");
+            let want = match byte {
+                b'H' => Ok(None),
+                b'\n' => Err(HeadError::BareLf),
+                0x15 | 0x16 => Err(HeadError::Tls),
+                _ => Err(HeadError::NotHttp),
+            };
+            assert_eq!(HeadReader::for_response().find(&[byte], &LIMITS), want, "{byte:#04x}");
+        }
+    }
+
+    #[test]
+    fn a_start_line_that_may_become_one_is_waited_for() {
+        let limits = &LIMITS;
+        for line in [
+            "GET / HTTP/1.1\r\n",
+            "foo /a HTTP/1.0\r\nA: b\r\n",
+            "CONNECT / HTTP/1.1\r\n",
+            "G",
+            "\r\nOPTIONS * HT",
+        ] {
+            for cut in 0..=line.len() {
+                let mut reader = HeadReader::default();
+                assert_eq!(reader.find(&line.as_bytes()[..cut], limits), Ok(None), "{line:?}");
+                assert_eq!(reader.find(line.as_bytes(), limits), Ok(None), "{line:?}");
+            }
+        }
+        for line in [b"HTTP/1.1 200\r\n".as_slice(), b"HTTP/1.0 404 N\xe9\t\r\n", b"HTTP/1.1 2"] {
+            assert_eq!(HeadReader::for_response().find(line, limits), Ok(None), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn field_lines_that_may_become_some_are_waited_for() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX_y:\t\u{e9} : ;\r\nEmpty:\r\nno colon yet";
+        let mut bytewise = HeadReader::default();
+        for cut in 0..=head.len() {
+            let mut reader = HeadReader::default();
+            for end in [cut, head.len()] {
+                assert_eq!(reader.find(&head.as_bytes()[..end], &LIMITS), Ok(None), "{cut}");
+            }
+            assert_eq!(bytewise.find(&head.as_bytes()[..cut], &LIMITS), Ok(None), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Field lines and field sections (RFC 9112, section 5), as ranges of bytes.
+
+use super::field::FieldId;
+use super::head_error::HeadError;
+use super::limits::{HEAD_BYTES_RANGE, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
+use super::lines::SectionScanner;
+use super::token::{is_ows, is_token, list_elements};
+use memchr::memchr;
+
+/// Where one field line stands in the bytes of its [`FieldSection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldLine {
+    /// What the name means to us, if anything.
+    pub id: Option<FieldId>,
+    /// Position of the name, and so of the line, in [`FieldSection::bytes`].
+    pub start: u32,
+    name_end: u32,
+    value_start: u32,
+    value_end: u32,
+    /// Position behind the line's CRLF. The next line starts here.
+    pub end: u32,
+}
+
+/// The field lines of one head or trailer section, in the order they came.
+#[derive(Clone, Debug)]
+pub struct FieldSection<'b> {
+    bytes: &'b [u8],
+    lines: Vec<FieldLine>,
+}
+
+/// A field that may come once came more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeated;
+
+impl<'b> FieldSection<'b> {
+    /// `lines` must be positions in `bytes`, without gap or overlap.
+    fn new(bytes: &'b [u8], lines: Vec<FieldLine>) -> Self {
+        debug_assert!(lines.is_sorted_by(|one, next| one.end == next.start));
+        debug_assert_eq!(lines.last().map_or(0, |last| last.end as usize), bytes.len());
+        Self { bytes, lines }
+    }
+
+    /// The lines, in the order they came.
+    pub fn lines(&self) -> &[FieldLine] {
+        &self.lines
+    }
+
+    /// The name of one of these lines, in the case it came in.
+    pub fn name(&self, line: &FieldLine) -> &'b [u8] {
+        &self.bytes[line.start as usize..line.name_end as usize]
+    }
+
+    /// The value of one of these lines, without whitespace around it. It may hold bytes over 127.
+    pub fn value(&self, line: &FieldLine) -> &'b [u8] {
+        &self.bytes[line.value_start as usize..line.value_end as usize]
+    }
+
+    /// All lines exactly as they came, each with its CRLF, without the empty line behind them.
+    ///
+    /// A run of consecutive lines is `bytes()[first.start as usize..last.end as usize]`.
+    pub fn bytes(&self) -> &'b [u8] {
+        self.bytes
+    }
+
+    /// The values of all lines with this name, in the order they came.
+    pub fn values(&self, id: FieldId) -> impl Iterator<Item = &'b [u8]> {
+        self.lines.iter().filter(move |line| line.id == Some(id)).map(|line| self.value(line))
+    }
+
+    /// The value of the only line with this name, `None` without one.
+    ///
+    /// Two lines are an error even when they agree: for the fields that are asked for like this
+    /// (Host, the two lengths), the next recipient may pick the other one.
+    pub fn single(&self, id: FieldId) -> Result<Option<&'b [u8]>, Repeated> {
+        let mut values = self.values(id);
+        let first = values.next();
+        if values.next().is_some() { Err(Repeated) } else { Ok(first) }
+    }
+
+    /// Whether `token`, in any case, is a list element of any line with this name.
+    pub fn lists(&self, id: FieldId, token: &[u8]) -> bool {
+        self.values(id).flat_map(list_elements).any(|element| element.eq_ignore_ascii_case(token))
+    }
+}
+
+/// Reads a trailer section: field lines and the empty line behind them (RFC 9112, section 7.1.2).
+///
+/// As strict as a head. At most [`TRAILER_FIELDS_MAX`] of `max_fields` and [`TRAILER_BYTES_MAX`]
+/// bytes count.
+pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_>, HeadError> {
+    if bytes.len() > TRAILER_BYTES_MAX {
+        return Err(HeadError::HeadTooLarge);
+    }
+    let mut table = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
+    let most = max_fields.min(TRAILER_FIELDS_MAX);
+    let table = &mut table[..most];
+    match httparse::parse_headers(bytes, table) {
+        Ok(httparse::Status::Complete((_, parsed))) => locate(bytes, parsed, FieldId::of),
+        Ok(httparse::Status::Partial) => {
+            SectionScanner::default().find_end(bytes)?;
+            Err(HeadError::NotOneHead)
+        }
+        Err(error) => Err(explain_fields(error, bytes, most)),
+    }
+}
+
+/// Where httparse's fields stand in `section`, which must be all of them and an empty line.
+///
+/// Walks from line to line by the lengths that httparse found. It has checked every byte but the
+/// line ends, where it takes LF alone as well.
+pub(super) fn locate<'b>(
+    section: &'b [u8],
+    parsed: &[httparse::Header<'b>],
+    id_of: impl Fn(&[u8]) -> Option<FieldId>,
+) -> Result<FieldSection<'b>, HeadError> {
+    let mut lines = Vec::with_capacity(parsed.len());
+    let mut start = 0;
+    for field in parsed {
+        let name_end = start + field.name.len();
+        let value_start = skip_ows(section, name_end + b":".len());
+        let value_end = value_start + field.value.len();
+        let end = skip_crlf(section, skip_ows(section, value_end))?;
+        lines.push(FieldLine {
+            id: id_of(field.name.as_bytes()),
+            start: position(start),
+            name_end: position(name_end),
+            value_start: position(value_start),
+            value_end: position(value_end),
+            end: position(end),
+        });
+        start = end;
+    }
+    if skip_crlf(section, start)? != section.len() {
+        return Err(HeadError::NotOneHead);
+    }
+    Ok(FieldSection::new(&section[..start], lines))
+}
+
+/// A position in a head, which the limits keep far below 32 bits.
+fn position(at: usize) -> u32 {
+    const { assert!(*HEAD_BYTES_RANGE.end() <= u32::MAX as usize) };
+    const { assert!(TRAILER_BYTES_MAX <= *HEAD_BYTES_RANGE.end()) };
+    at as u32
+}
+
+fn skip_ows(section: &[u8], from: usize) -> usize {
+    let blanks = section.get(from..).unwrap_or(&[]).iter().take_while(|&&byte| is_ows(byte));
+    from + blanks.count()
+}
+
+/// The position behind the CRLF at `at`. httparse has seen a line end there.
+fn skip_crlf(section: &[u8], at: usize) -> Result<usize, HeadError> {
+    let behind = at + b"\r\n".len();
+    if section.get(at..behind) == Some(b"\r\n") { Ok(behind) } else { Err(HeadError::BareLf) }
+}
+
+/// The same for field lines with the empty line behind them: what is wrong with the first that is
+/// none.
+pub(super) fn explain_fields(error: httparse::Error, section: &[u8], most: usize) -> HeadError {
+    if let Err(error) = SectionScanner::default().find_end(section) {
+        return error.into();
+    }
+    let lines = section.split_inclusive(|&byte| byte == b'\n').enumerate();
+    let lines = lines.map(|(count, line)| (count, line.strip_suffix(b"\r\n").unwrap_or(line)));
+    let mut wrong = lines
+        .filter(|(_, line)| !line.is_empty())
+        .filter_map(|(count, line)| check_field_line(line, count, most).err());
+    wrong.next().unwrap_or(match error {
+        httparse::Error::TooManyHeaders => HeadError::TooManyFields,
+        httparse::Error::HeaderValue => HeadError::BadFieldValue,
+        httparse::Error::HeaderName
+        | httparse::Error::NewLine
+        | httparse::Error::Status
+        | httparse::Error::Token
+        | httparse::Error::Version => HeadError::BadFieldName,
+    })
+}
+
+/// Whether `line`, without its line end, is a field line, and may come behind `count` others, where
+/// `most` may.
+pub(super) fn check_field_line(line: &[u8], count: usize, most: usize) -> Result<(), HeadError> {
+    if line.first().copied().is_some_and(is_ows) {
+        return Err(HeadError::FoldedField);
+    }
+    let colon = memchr(b':', line).ok_or(HeadError::BadFieldName)?;
+    if !is_token(&line[..colon]) {
+        return Err(HeadError::BadFieldName);
+    }
+    if count >= most {
+        return Err(HeadError::TooManyFields);
+    }
+    let is_allowed = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
+    if line[colon + 1..].iter().all(is_allowed) { Ok(()) } else { Err(HeadError::BadFieldValue) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_keep_their_order_case_and_bytes() {
+        let bytes = b"b:1\r\nA-b: \t x \xff y\t \r\nTE:\r\n\r\n";
+        let section = parse_trailers(bytes, 8).unwrap();
+        let lines = section.lines();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(section.name(&lines[1]), b"A-b");
+        assert_eq!(section.value(&lines[1]), b"x \xff y");
+        assert_eq!(section.value(&lines[2]), b"");
+        assert_eq!(lines[2].id, Some(FieldId::Te));
+        assert_eq!(section.bytes(), &bytes[..bytes.len() - 2]);
+        let run = |first: usize, last: usize| {
+            &section.bytes()[lines[first].start as usize..lines[last].end as usize]
+        };
+        assert_eq!(run(1, 1), b"A-b: \t x \xff y\t \r\n");
+        assert_eq!(run(0, 1), b"b:1\r\nA-b: \t x \xff y\t \r\n");
+    }
+
+    #[test]
+    fn a_repeated_line_is_not_single_even_when_both_agree() {
+        let section = parse_trailers(b"host: a\r\nTE: x\r\nHost: a\r\n\r\n", 8).unwrap();
+        assert_eq!(section.single(FieldId::Host), Err(Repeated));
+        assert_eq!(section.single(FieldId::Te), Ok(Some(b"x".as_slice())));
+        assert_eq!(section.single(FieldId::Via), Ok(None));
+        assert_eq!(section.values(FieldId::Host).count(), 2);
+    }
+
+    #[test]
+    fn list_elements_are_found_in_any_line_and_case() {
+        let bytes = b"Connection: keep-alive\r\nconnection: a ,\tUpgrade\r\n\r\n";
+        let section = parse_trailers(bytes, 8).unwrap();
+        assert!(section.lists(FieldId::Connection, b"upgrade"));
+        assert!(section.lists(FieldId::Connection, b"Keep-Alive"));
+        assert!(!section.lists(FieldId::Connection, b"keep"));
+        assert!(!section.lists(FieldId::Upgrade, b"upgrade"));
+    }
+
+    #[test]
+    fn trailer_sections_are_read_like_field_lines() {
+        let section = parse_trailers(b"Sum: 1\r\nTe: x\r\n\r\n", 2).unwrap();
+        assert_eq!(section.lines().len(), 2);
+        assert_eq!(section.single(FieldId::Te), Ok(Some(b"x".as_slice())));
+        assert_eq!(parse_trailers(b"\r\n", 0).map(|section| section.lines().len()), Ok(0));
+    }
+
+    #[test]
+    fn trailer_sections_are_as_strict_as_heads() {
+        for (bytes, error) in [
+            ("a: b\n\r\n", HeadError::BareLf),
+            ("a: b\rc: d\r\n\r\n", HeadError::BareCr),
+            ("a: b\0\r\n\r\n", HeadError::Nul),
+            ("a : b\r\n\r\n", HeadError::BadFieldName),
+            (" a: b\r\n\r\n", HeadError::FoldedField),
+            ("a: b\r\n c\r\n\r\n", HeadError::FoldedField),
+            ("a: \x01\r\n\r\n", HeadError::BadFieldValue),
+            ("a: b\r\nc: d\r\ne: f\r\n\r\n", HeadError::TooManyFields),
+            ("a: b\r\n", HeadError::NotOneHead),
+            ("a: b\r\n\r\nc", HeadError::NotOneHead),
+            ("", HeadError::NotOneHead),
+        ] {
+            assert_eq!(parse_trailers(bytes.as_bytes(), 2).err(), Some(error), "{bytes:?}");
+        }
+        let long = format!("a: {}\r\n\r\n", "b".repeat(TRAILER_BYTES_MAX));
+        assert_eq!(parse_trailers(long.as_bytes(), 2).err(), Some(HeadError::HeadTooLarge));
+    }
+}
