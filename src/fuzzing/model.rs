@@ -6,7 +6,8 @@ use super::target::naive_resolve;
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::authority::Authority;
 use crate::h1::client_info::FAMILIES;
-use crate::h1::target::{RequestTarget, resolve_dot_segments, split_query};
+use crate::h1::dot_segments::resolve_dot_segments;
+use crate::h1::target::{RequestTarget, split_query};
 use crate::limits::CONNECTION_OPTIONS_MAX;
 
 /// The routes of the fuzzed relays: one inside of the other, to different hosts.

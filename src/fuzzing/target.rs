@@ -3,8 +3,8 @@
 use super::naive;
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::authority::Authority;
-use crate::h1::disguise::ROUNDS;
-use crate::h1::target::{RequestTarget, has_dot_segments, resolve_dot_segments, split_query};
+use crate::h1::dot_segments::{ROUNDS, has_dot_segments, resolve_dot_segments};
+use crate::h1::target::{RequestTarget, split_query};
 
 /// `METHOD TARGET`: parsing is total and keeps every byte. Dot segments resolve as RFC 3986 says,
 /// once and for all. And no path that a route lets through leads a server out of what the route

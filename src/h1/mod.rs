@@ -11,7 +11,7 @@ pub mod authority;
 pub mod body;
 pub mod chunked;
 pub mod client_info;
-pub mod disguise;
+pub mod dot_segments;
 pub mod encode;
 pub mod field;
 pub mod framing;

@@ -1,4 +1,4 @@
-//! The request-target: its four forms (RFC 9112, section 3.2), and dot segments in its path.
+//! The request-target and its four forms (RFC 9112, section 3.2).
 //!
 //! [`RequestTarget::parse`] says where a request wants to go, without copying or decoding: a path
 //! is forwarded byte for byte, so `%2F`, `//`, `;` and the case of `%xx` mean here what they mean
@@ -11,8 +11,7 @@
 //! Not here: which upstream serves a path (`gateway::route`).
 
 use super::authority::Authority;
-use super::disguise::hides_parent;
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 
 /// Where a request wants to go, in one of the four forms of RFC 9112, section 3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ pub enum TargetError {
     /// needs this is probing.
     AboveRoot,
     /// `..` in a disguise that some server sees through: `..%2f`, `..;x`, `%252e%252e`; see
-    /// `h1::disguise`. We forward these bytes as they are, and it would climb.
+    /// `h1::dot_segments`. We forward these bytes as they are, and it would climb.
     HiddenDotSegment,
 }
 
@@ -74,89 +73,6 @@ impl<'b> RequestTarget<'b> {
 /// Cuts at the first `?`. The query keeps it, so that both halves concatenate to the whole.
 pub fn split_query(path_and_query: &[u8]) -> (&[u8], &[u8]) {
     path_and_query.split_at(memchr(b'?', path_and_query).unwrap_or(path_and_query.len()))
-}
-
-/// Whether [`resolve_dot_segments`] would do anything but copy `path`, which has no query.
-///
-/// True for `.` and `..` in any encoding, and also where a `..` hides and that function refuses.
-pub fn has_dot_segments(path: &[u8]) -> bool {
-    // Without a dot and an escape there is none; most paths have neither.
-    memchr::memchr2(b'.', b'%', path).is_some()
-        && path.split(|&byte| byte == b'/').any(|segment| Segment::of(segment) != Segment::Plain)
-}
-
-/// Appends `path`, which has no query, to `out` without its dot segments.
-///
-/// RFC 3986, section 5.2.4 on the bytes as they are, with `%2e` for any dot; empty segments count,
-/// and nothing else changes. Fails with [`TargetError::AboveRoot`] and
-/// [`TargetError::HiddenDotSegment`], and with [`TargetError::WrongForm`] when `path` is neither
-/// empty nor begins with `/`; then what has been appended means nothing.
-pub fn resolve_dot_segments(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError> {
-    let root = out.len();
-    let mut rest = match path {
-        [] => return Ok(()),
-        [b'/', rest @ ..] => Some(rest),
-        _ => return Err(TargetError::WrongForm),
-    };
-    while let Some(segments) = rest {
-        let end = memchr(b'/', segments);
-        let segment = &segments[..end.unwrap_or(segments.len())];
-        rest = end.map(|end| &segments[end + 1..]);
-        match Segment::of(segment) {
-            Segment::Plain => {
-                out.push(b'/');
-                out.extend_from_slice(segment);
-                continue;
-            }
-            Segment::Current => {}
-            Segment::Parent => {
-                let parent = memrchr(b'/', &out[root..]).ok_or(TargetError::AboveRoot)?;
-                out.truncate(root + parent);
-            }
-            Segment::Hidden => return Err(TargetError::HiddenDotSegment),
-        }
-        // A dot segment names a directory: at the end of the path its slash stays.
-        if rest.is_none() {
-            out.push(b'/');
-        }
-    }
-    Ok(())
-}
-
-/// What lies between two slashes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Segment {
-    Plain,
-    /// `.`
-    Current,
-    /// `..`
-    Parent,
-    /// Something that is `..` to those who decode before they split.
-    Hidden,
-}
-
-impl Segment {
-    fn of(segment: &[u8]) -> Self {
-        match dots(segment) {
-            Some(1) => Self::Current,
-            Some(2) => Self::Parent,
-            _ if hides_parent(segment) => Self::Hidden,
-            _ => Self::Plain,
-        }
-    }
-}
-
-/// How many dots `piece` is, plain or encoded, or `None` if it is anything else.
-fn dots(mut piece: &[u8]) -> Option<usize> {
-    let mut count = 0;
-    loop {
-        piece = match piece {
-            [] => return Some(count),
-            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
-            _ => return None,
-        };
-        count += 1;
-    }
 }
 
 fn parse_absolute(target: &[u8]) -> Result<RequestTarget<'_>, TargetError> {
@@ -251,114 +167,9 @@ mod tests {
         assert_eq!(split_query(b"/a"), (b"/a".as_slice(), b"".as_slice()));
     }
 
-    #[test]
-    fn dot_segments_are_resolved_in_any_encoding() {
-        // The example of RFC 3986, section 5.2.4, and the ends of section 5.4.
-        resolve("/a/b/c/./../../g", Ok("/a/g"));
-        resolve("/a/b/..", Ok("/a/"));
-        resolve("/a/b/../", Ok("/a/"));
-        resolve("/a/.", Ok("/a/"));
-        resolve("/a/./", Ok("/a/"));
-        resolve("/.", Ok("/"));
-        resolve("/a/..", Ok("/"));
-        resolve("/./a", Ok("/a"));
-        resolve("/a/%2e%2E/b/%2e/c", Ok("/b/c"));
-        resolve("/a/.%2e/b/%2E.", Ok("/"));
-    }
-
-    #[test]
-    fn empty_segments_count_as_segments() {
-        resolve("/a//../b", Ok("/a/b"));
-        resolve("//..", Ok("/"));
-        resolve("//../..", Err(TargetError::AboveRoot));
-        resolve("//./a", Ok("//a"));
-    }
-
-    #[test]
-    fn climbing_above_the_root_is_an_error() {
-        for path in ["/..", "/../a", "/a/../..", "/%2e%2e/a", "/./..", "/a/../../a"] {
-            resolve(path, Err(TargetError::AboveRoot));
-        }
-    }
-
-    #[test]
-    fn all_other_paths_stay_as_they_are() {
-        for path in [
-            "",
-            "/",
-            "//",
-            "/a%2Fb//c;d=1/%c3%A9/",
-            "/...",
-            "/.a",
-            "/a.",
-            "/..a",
-            "/a..",
-            "/a..b%2fc",
-            "/%2e%2e%2e",
-            "/a%2f.%2fb",
-            "/%252e/",
-            "/%2",
-            "/%",
-            "/.;a",
-            "/a;..",
-            "/gpt-4.1",
-            "/a%2f...%5c",
-            "/%2e%2",
-            "/.%2",
-        ] {
-            assert!(!has_dot_segments(path.as_bytes()), "{path}");
-            resolve(path, Ok(path));
-        }
-    }
-
-    #[test]
-    fn a_dot_dot_beside_a_hidden_separator_is_refused() {
-        for segment in [
-            "..%2f",
-            "..%2F",
-            "%2f..",
-            "a%2f..%2fb",
-            "a%2F%2e%2E",
-            "..\\",
-            "\\..",
-            "a\\..\\b",
-            "%2e%2e%5c",
-            "..%5Ca",
-            "%5c.%2e",
-            "..;",
-            "..;a=b",
-            "%2e.;a",
-            "a%2f..;b",
-            "..%2f..",
-        ] {
-            for path in [format!("/{segment}"), format!("/a/b/{segment}/c")] {
-                resolve(&path, Err(TargetError::HiddenDotSegment));
-            }
-        }
-    }
-
-    #[test]
-    fn resolving_appends_and_never_climbs_into_what_was_there() {
-        let mut out = b"/base".to_vec();
-        resolve_dot_segments(b"/a/../b", &mut out).unwrap();
-        assert_eq!(out, b"/base/b");
-        assert_eq!(resolve_dot_segments(b"/..", &mut out), Err(TargetError::AboveRoot));
-        assert_eq!(resolve_dot_segments(b"a", &mut out), Err(TargetError::WrongForm));
-    }
-
     #[track_caller]
     fn check(method: &str, target: &str, want: Result<RequestTarget<'_>, TargetError>) {
         let parsed = RequestTarget::parse(method.as_bytes(), target.as_bytes());
         assert_eq!(parsed, want, "{method} {target}");
-    }
-
-    /// Resolves `path`; what comes out has nothing left to resolve, and only a copy goes unnoticed.
-    #[track_caller]
-    fn resolve(path: &str, want: Result<&str, TargetError>) {
-        let mut out = Vec::new();
-        let got = resolve_dot_segments(path.as_bytes(), &mut out).map(|()| out);
-        assert_eq!(got, want.map(|path| path.as_bytes().to_vec()), "{path}");
-        assert_eq!(has_dot_segments(path.as_bytes()), want != Ok(path), "{path}");
-        assert!(got.is_err() || !has_dot_segments(&got.unwrap_or_default()), "{path}");
     }
 }

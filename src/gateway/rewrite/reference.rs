@@ -12,7 +12,7 @@
 //! Not here: which fields hold references (`gateway::rewrite`), and cookies (`cookie`).
 
 use crate::h1::authority::Authority;
-use crate::h1::target::{has_dot_segments, resolve_dot_segments};
+use crate::h1::dot_segments::{has_dot_segments, resolve_dot_segments};
 // The address parser alone; nothing here can open a socket.
 use core::net::Ipv6Addr;
 use core::str::FromStr;

@@ -9,9 +9,9 @@
 //!
 //! A round is one pass over a copy of the segment, in place, so the work is linear.
 //!
-//! Not here: `..` and `%2e%2e` themselves, which are resolved (`h1::target`).
+//! Not here: `..` and `%2e%2e` themselves, which are resolved (`h1::dot_segments`).
 
-use super::token::hex_value;
+use crate::h1::token::hex_value;
 use memchr::memchr;
 
 /// Times that a server may decode. Two are known from servers behind a proxy that decodes as well;
