@@ -3,9 +3,9 @@
 
 use super::naive::{self, Field, Head, Length};
 use super::target::naive_resolve;
+use crate::gateway::rewrite::client_info::FAMILIES;
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::authority::Authority;
-use crate::h1::client_info::FAMILIES;
 use crate::h1::dot_segments::resolve_dot_segments;
 use crate::h1::target::{RequestTarget, split_query};
 use crate::limits::CONNECTION_OPTIONS_MAX;

@@ -8,8 +8,6 @@
 //! Not here: splitting bytes into lines (`h1::head`), and what happens to which field
 //! (`h1::framing`, `gateway::exchange`, `gateway::rewrite`).
 
-use super::client_info::{is_client_info, reads_as};
-
 /// A field name that some rule of ours asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldId {
@@ -41,8 +39,6 @@ pub enum FieldId {
     MaxForwards,
     /// `Via` (RFC 9110, section 7.6.3).
     Via,
-    /// A name that tells an upstream about the client: see `h1::client_info`.
-    ClientInfo,
     /// `Content-Type` (RFC 9110, section 8.3).
     ContentType,
     /// `Date` (RFC 9110, section 6.6.1).
@@ -51,9 +47,6 @@ pub enum FieldId {
     AltSvc,
     /// `X-Accel-Buffering`: nginx's switch for response buffering.
     XAccelBuffering,
-    /// What else a server in front of us would obey: `X-Accel-*`, which nginx takes for orders to
-    /// send another file, `X-Sendfile*` and its like.
-    FrontOrder,
     /// What a browser keeps for, or does to, the whole of a host: `Strict-Transport-Security`
     /// (RFC 6797), `NEL`, `Report-To`, `Clear-Site-Data` and their like.
     HostPolicy,
@@ -80,15 +73,6 @@ impl FieldId {
     ///
     /// Asked for every field line: length and first letter pick at most one name to compare with.
     pub fn of(name: &[u8]) -> Option<Self> {
-        Self::find(name, |name| is_client_info(name).then_some(Self::ClientInfo))
-    }
-
-    /// The same for a response, in which no name is about the client.
-    pub fn of_response(name: &[u8]) -> Option<Self> {
-        Self::find(name, |_| None)
-    }
-
-    fn find(name: &[u8], about_the_client: impl Fn(&[u8]) -> Option<Self>) -> Option<Self> {
         let first = name.first()?.to_ascii_lowercase();
         let (known, id) = match (name.len(), first) {
             (2, b't') => ("te", Self::Te),
@@ -126,14 +110,14 @@ impl FieldId {
             (22, b's') => ("service-worker-allowed", Self::HostPolicy),
             (25, b's') => ("strict-transport-security", Self::HostPolicy),
             (27, b'p') => ("public-key-pins-report-only", Self::HostPolicy),
-            _ => return about_the_client(name).or_else(|| front_order(name)),
+            _ => return None,
         };
         if is_lowercase_of(known.as_bytes(), name) {
             Some(id)
         } else if reads_as(known, name) {
             id.lookalike()
         } else {
-            about_the_client(name).or_else(|| front_order(name))
+            None
         }
     }
 
@@ -153,12 +137,10 @@ impl FieldId {
             | Self::Upgrade
             | Self::Expect
             | Self::Via
-            | Self::ClientInfo
             | Self::ContentType
             | Self::Date
             | Self::AltSvc
             | Self::XAccelBuffering
-            | Self::FrontOrder
             | Self::HostPolicy
             | Self::Origin
             | Self::IdempotencyKey
@@ -171,26 +153,21 @@ impl FieldId {
     }
 }
 
-/// The id of a name that a server in front of us takes for an order.
-fn front_order(name: &[u8]) -> Option<FieldId> {
-    let [b'x' | b'X', b'-', third, fourth, ..] = name else { return None };
-    let front = match (third | 0x20, fourth | 0x20) {
-        (b'a', b'c') => "x-accel-",
-        (b'l', b'i') => "x-lighttpd-",
-        (b'r', b'e') => "x-reproxy-",
-        (b's', b'e') => "x-sendfile",
-        _ => return None,
-    };
-    let is_order =
-        name.get(..front.len()).is_some_and(|name| is_lowercase_of(front.as_bytes(), name));
-    is_order.then_some(FieldId::FrontOrder)
-}
-
 /// Whether `name` is `known`, which is in lower case, in any case: half the work that it is to put
 /// both in lower case.
 fn is_lowercase_of(known: &[u8], name: &[u8]) -> bool {
     known.len() == name.len()
         && known.iter().zip(name).all(|(known, byte)| *known == byte.to_ascii_lowercase())
+}
+
+/// A byte of a name as CGI and its heirs read it, in lower case.
+fn read(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+}
+
+/// Whether `name` is `known`, which is in lower case, in any case and with `_` for any `-`.
+pub fn reads_as(known: &str, name: &[u8]) -> bool {
+    known.len() == name.len() && known.bytes().zip(name).all(|(known, byte)| known == read(*byte))
 }
 
 #[cfg(test)]
@@ -216,10 +193,6 @@ mod tests {
         ("Date", FieldId::Date),
         ("Alt-Svc", FieldId::AltSvc),
         ("X-Accel-Buffering", FieldId::XAccelBuffering),
-        ("X-Accel-Redirect", FieldId::FrontOrder),
-        ("X-Accel-Limit-Rate", FieldId::FrontOrder),
-        ("X-Sendfile", FieldId::FrontOrder),
-        ("X-Lighttpd-Send-File", FieldId::FrontOrder),
         ("Strict-Transport-Security", FieldId::HostPolicy),
         ("NEL", FieldId::HostPolicy),
         ("Report-To", FieldId::HostPolicy),
@@ -237,18 +210,6 @@ mod tests {
         ("Content-Location", FieldId::Reference),
         ("Refresh", FieldId::Refresh),
         ("Set-Cookie", FieldId::SetCookie),
-        ("Forwarded", FieldId::ClientInfo),
-        ("X-Forwarded", FieldId::ClientInfo),
-        ("X-Forwarded-For", FieldId::ClientInfo),
-        ("X-Forwarded-Client-Cert", FieldId::ClientInfo),
-        ("X-Real-IP", FieldId::ClientInfo),
-        ("True-Client-IP", FieldId::ClientInfo),
-        ("CF-Ray", FieldId::ClientInfo),
-        ("CF-Connecting-IP", FieldId::ClientInfo),
-        ("CF-Access", FieldId::ClientInfo),
-        ("CF-AIG", FieldId::ClientInfo),
-        ("Cf-Access-Jwt-Assertion", FieldId::ClientInfo),
-        ("Cf-Access-Authenticated-User-Email", FieldId::ClientInfo),
     ];
 
     #[test]
@@ -261,20 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn no_name_of_a_response_is_about_the_client() {
-        for (name, id) in KNOWN {
-            let want = if *id == FieldId::ClientInfo { None } else { Some(*id) };
-            assert_eq!(FieldId::of_response(name.as_bytes()), want, "{name}");
-        }
-    }
-
-    fn is_of_family(id: FieldId) -> bool {
-        matches!(id, FieldId::ClientInfo | FieldId::FrontOrder | FieldId::XAccelBuffering)
-    }
-
-    #[test]
     fn a_name_with_one_other_byte_is_another_name() {
-        for (name, _) in KNOWN.iter().filter(|(_, id)| !is_of_family(*id)) {
+        for (name, _) in KNOWN {
             for at in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();
                 other[at] = b'~';
@@ -295,10 +244,6 @@ mod tests {
             ("Proxy_Connection", FieldId::Lookalike),
             ("HTTP2_Settings", FieldId::Lookalike),
             ("Max_Forwards", FieldId::Lookalike),
-            ("X_Forwarded_For", FieldId::ClientInfo),
-            ("X-Forwarded_For", FieldId::ClientInfo),
-            ("x_real_ip", FieldId::ClientInfo),
-            ("CF_Connecting_IP", FieldId::ClientInfo),
         ] {
             assert_eq!(FieldId::of(name.as_bytes()), Some(id), "{name}");
         }
@@ -325,22 +270,6 @@ mod tests {
             "Cookie",
         ] {
             assert_eq!(FieldId::of(name.as_bytes()), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn credentials_for_services_of_cloudflare_are_no_client_information() {
-        for name in [
-            "CF-Access-Client-Id",
-            "CF-Access-Client-Secret",
-            "cf-access-token",
-            "cf-aig-authorization",
-            "cf-aig-metadata",
-            "Cf-Aig-",
-        ] {
-            for spelt in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
-                assert_eq!(FieldId::of(spelt.as_bytes()), None, "{spelt}");
-            }
         }
     }
 }

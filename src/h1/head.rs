@@ -1,6 +1,5 @@
 //! Message heads: a start line and a field section (RFC 9112, sections 2 to 5).
 
-use super::field::FieldId;
 use super::head_error::HeadError;
 use super::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, HeadLimits};
 use super::lines::SectionScanner;
@@ -62,7 +61,7 @@ impl<'b> RequestHead<'b> {
             method: method.as_bytes(),
             target: target.as_bytes(),
             version: version(minor),
-            fields: locate(section, parsed.headers, FieldId::of)?,
+            fields: locate(section, parsed.headers)?,
         })
     }
 }
@@ -110,7 +109,7 @@ impl<'b> ResponseHead<'b> {
             version: version(minor),
             status,
             reason: line.get(b"HTTP/1.1 200 ".len()..).unwrap_or(&[]),
-            fields: locate(section, parsed.headers, FieldId::of_response)?,
+            fields: locate(section, parsed.headers)?,
         })
     }
 }
@@ -179,6 +178,7 @@ fn explain(
 
 #[cfg(test)]
 mod tests {
+    use super::super::field::FieldId;
     use super::super::token::{is_ows, is_tchar};
     use super::*;
     use crate::h1::limits::{HEAD_BYTES_DEFAULT, HEADER_FIELDS_DEFAULT};

@@ -10,7 +10,6 @@
 pub mod authority;
 pub mod body;
 pub mod chunked;
-pub mod client_info;
 pub mod dot_segments;
 pub mod encode;
 pub mod field;

@@ -95,7 +95,7 @@ pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_
     let most = max_fields.min(TRAILER_FIELDS_MAX);
     let table = &mut table[..most];
     match httparse::parse_headers(bytes, table) {
-        Ok(httparse::Status::Complete((_, parsed))) => locate(bytes, parsed, FieldId::of),
+        Ok(httparse::Status::Complete((_, parsed))) => locate(bytes, parsed),
         Ok(httparse::Status::Partial) => {
             SectionScanner::default().find_end(bytes)?;
             Err(HeadError::NotOneHead)
@@ -111,7 +111,6 @@ pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_
 pub(super) fn locate<'b>(
     section: &'b [u8],
     parsed: &[httparse::Header<'b>],
-    id_of: impl Fn(&[u8]) -> Option<FieldId>,
 ) -> Result<FieldSection<'b>, HeadError> {
     let mut lines = Vec::with_capacity(parsed.len());
     let mut start = 0;
@@ -121,7 +120,7 @@ pub(super) fn locate<'b>(
         let value_end = value_start + field.value.len();
         let end = skip_crlf(section, skip_ows(section, value_end))?;
         lines.push(FieldLine {
-            id: id_of(field.name.as_bytes()),
+            id: FieldId::of(field.name.as_bytes()),
             start: position(start),
             name_end: position(name_end),
             value_start: position(value_start),

@@ -6,6 +6,7 @@
 //!
 //! Not here: whether a message may be forwarded (`gateway::request`, `gateway::exchange`).
 
+pub mod client_info;
 mod request;
 mod response;
 
@@ -14,6 +15,9 @@ pub use response::{put_final_head, put_interim_head, put_switch_head};
 
 use crate::gateway::rewrite::cookie::map_set_cookie;
 use crate::gateway::rewrite::reference::{Pieces, View};
+use client_info::is_client_info;
+use response::is_front_order;
+
 use crate::h1::encode::put_decimal;
 use crate::h1::field::FieldId;
 use crate::h1::section::{FieldLine, FieldSection};
@@ -37,7 +41,8 @@ pub fn put_trailers(out: &mut BytesMut, trailers: &FieldSection<'_>) {
     ];
     copy_fields(out, trailers, |line| {
         let name = trailers.name(line);
-        if line.id.is_some() || NOT_IN_TRAILERS.iter().any(|no| name.eq_ignore_ascii_case(no)) {
+        let is_known = line.id.is_some() || is_client_info(name) || is_front_order(name);
+        if is_known || NOT_IN_TRAILERS.iter().any(|no| name.eq_ignore_ascii_case(no)) {
             Edit::Drop
         } else {
             Edit::Keep

@@ -1,10 +1,12 @@
 //! The request head that the upstream gets.
 
+use super::client_info::is_client_info;
 use super::{Edit, Value, copy_fields, put_all};
 use crate::gateway::request::Request;
 use crate::h1::field::FieldId;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::RequestHead;
+use crate::h1::section::{FieldLine, FieldSection};
 use bytes::{BufMut, BytesMut};
 
 /// The new request-target, in its three parts.
@@ -31,15 +33,22 @@ pub fn put_request_head(
     if head.fields.values(FieldId::Host).next().is_none() {
         put_all(out, &[b"Host: ", host, b"\r\n"]);
     }
-    copy_fields(out, &head.fields, |line| request_edit(line.id, request, host));
+    copy_fields(out, &head.fields, |line| request_edit(&head.fields, line, request, host));
     if request.offers_websocket {
         out.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
     }
     out.put_slice(b"\r\n");
 }
 
-fn request_edit<'a>(id: Option<FieldId>, request: &Request, host: &'a [u8]) -> Edit<'a> {
-    let Some(id) = id else { return Edit::Keep };
+fn request_edit<'a>(
+    fields: &FieldSection<'_>,
+    line: &FieldLine,
+    request: &Request,
+    host: &'a [u8],
+) -> Edit<'a> {
+    let Some(id) = line.id else {
+        return if is_client_info(fields.name(line)) { Edit::Drop } else { Edit::Keep };
+    };
     match id {
         FieldId::Host => Edit::Value(Value::Bytes(host)),
         FieldId::ContentLength => match request.body {
@@ -61,7 +70,6 @@ fn request_edit<'a>(id: Option<FieldId>, request: &Request, host: &'a [u8]) -> E
         | FieldId::Upgrade
         | FieldId::Http2Settings
         | FieldId::Via
-        | FieldId::ClientInfo
         | FieldId::Lookalike
         // Refused before it comes here.
         | FieldId::FramingLookalike => Edit::Drop,
@@ -70,7 +78,6 @@ fn request_edit<'a>(id: Option<FieldId>, request: &Request, host: &'a [u8]) -> E
         | FieldId::Date
         | FieldId::AltSvc
         | FieldId::XAccelBuffering
-        | FieldId::FrontOrder
         | FieldId::HostPolicy
         | FieldId::Origin
         | FieldId::IdempotencyKey

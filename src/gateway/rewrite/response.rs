@@ -72,7 +72,9 @@ fn response_edit<'a>(
     line: &FieldLine,
     view: Option<&'a View<'a>>,
 ) -> Edit<'a> {
-    let Some(id) = line.id else { return Edit::Keep };
+    let Some(id) = line.id else {
+        return if is_front_order(fields.name(line)) { Edit::Drop } else { Edit::Keep };
+    };
     match id {
         FieldId::Reference | FieldId::Refresh | FieldId::SetCookie => match view {
             Some(view) => seen_by_client(id, fields.value(line), view),
@@ -89,16 +91,13 @@ fn response_edit<'a>(
         // It invites to another port of the *upstream's* name, which is not where the client is.
         | FieldId::AltSvc
         // It would bind the relay's name, and with it all other routes.
-        | FieldId::HostPolicy
-        // It would have an nginx in front of us send a file of its own in place of the answer.
-        | FieldId::FrontOrder => Edit::Drop,
+        | FieldId::HostPolicy => Edit::Drop,
         FieldId::Host
         | FieldId::ProxyAuthorization
         | FieldId::Trailer
         | FieldId::Expect
         | FieldId::MaxForwards
         | FieldId::Via
-        | FieldId::ClientInfo
         | FieldId::Lookalike
         | FieldId::FramingLookalike
         | FieldId::ContentType
@@ -107,6 +106,20 @@ fn response_edit<'a>(
         | FieldId::Origin
         | FieldId::IdempotencyKey => Edit::Keep,
     }
+}
+
+/// Whether a server in front of us takes a field of this name for an order: `X-Accel-*`, which has
+/// nginx send a file of its own in place of the answer, `X-Sendfile*` and its like.
+pub(super) fn is_front_order(name: &[u8]) -> bool {
+    let [b'x' | b'X', b'-', third, fourth, ..] = name else { return false };
+    let front: &[u8] = match (third | 0x20, fourth | 0x20) {
+        (b'a', b'c') => b"x-accel-",
+        (b'l', b'i') => b"x-lighttpd-",
+        (b'r', b'e') => b"x-reproxy-",
+        (b's', b'e') => b"x-sendfile",
+        _ => return false,
+    };
+    name.get(..front.len()).is_some_and(|name| name.eq_ignore_ascii_case(front))
 }
 
 /// What becomes of a field in which the upstream names its own paths.

@@ -204,6 +204,22 @@ fn a_response_loses_fields_of_one_hop_and_the_invitation_to_another_port() {
 }
 
 #[test]
+fn a_response_loses_orders_to_a_front_server_in_any_case() {
+    const REST: &str = "Content-Length: 1\r\nDate: d\r\n";
+    for name in ["X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Sendfile", "X-Lighttpd-Send-File"] {
+        for spelt in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+            response(&format!("{spelt}: a\r\n{REST}"), REST);
+        }
+    }
+}
+
+#[test]
+fn a_response_keeps_fields_that_a_request_about_its_client_loses() {
+    let fields = "X-Forwarded-For: a\r\nCF-Ray: b\r\nContent-Length: 1\r\nDate: d\r\n";
+    response(fields, fields);
+}
+
+#[test]
 fn references_and_cookies_of_the_upstream_become_those_of_the_route() {
     let site = Site::new(true, [b"api.test".as_slice()]);
     let view = View {

@@ -9,6 +9,8 @@
 //!
 //! Not here: what becomes of such a field (`gateway::rewrite`).
 
+use crate::h1::field::reads_as;
+
 /// Names, and those among them that are not meant. `*` stands for any end.
 pub type Family = (&'static str, &'static [&'static str]);
 
@@ -193,16 +195,6 @@ fn matches(pattern: &str, name: &[u8]) -> bool {
     }
 }
 
-/// A byte of a name as CGI and its heirs read it, in lower case.
-fn read(byte: u8) -> u8 {
-    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
-}
-
-/// Whether `name` is `known`, which is in lower case, in any case and with `_` for any `-`.
-pub(super) fn reads_as(known: &str, name: &[u8]) -> bool {
-    known.len() == name.len() && known.bytes().zip(name).all(|(known, byte)| known == read(*byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,8 +229,24 @@ mod tests {
     }
 
     #[test]
+    fn credentials_for_services_of_cloudflare_are_not_about_the_client() {
+        for name in [
+            "CF-Access-Client-Id",
+            "CF-Access-Client-Secret",
+            "cf-access-token",
+            "cf-aig-authorization",
+            "cf-aig-metadata",
+            "Cf-Aig-",
+        ] {
+            for spelt in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
+                assert!(!is_client_info(spelt.as_bytes()), "{spelt}");
+            }
+        }
+    }
+
+    #[test]
     fn the_protocol_page_has_the_whole_table() {
-        let page = include_str!("../../docs/protocol.md");
+        let page = include_str!("../../../docs/protocol.md");
         let (_, section) = page.split_once("\n## Fields about the client\n").expect("a heading");
         let section = section.split("\n## ").next().unwrap_or_default();
         let quoted: Vec<String> =
