@@ -23,6 +23,7 @@
 //!
 //! In tests and under a fuzzer there is `fuzzing` besides: what has to hold for any bytes.
 
+// For the sans-IO modules, which do without `std`: see `purity/`.
 extern crate alloc;
 
 pub mod cli;

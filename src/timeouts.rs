@@ -2,7 +2,7 @@
 //!
 //! Not here: the clock (`clock`), and what an expiry means to the peers (`error`).
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// The name of a time limit: a row of `[timeouts]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,9 @@
 //! operator wrote (`config`).
 
 use crate::gateway::rewrite::reference::Site;
-use std::sync::Arc;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// What happens to requests below one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl RouteTable {
     /// Takes the routes in any order. No two may have the same path; the configuration refuses
     /// that, and here the first would win.
     pub fn new(mut routes: Vec<Route>) -> Self {
-        routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
+        routes.sort_by_key(|route| core::cmp::Reverse(route.path.len()));
         Self { routes }
     }
 

@@ -11,7 +11,7 @@ use super::limits::CONTENT_RANGES_MAX;
 use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
 use crate::h1::encode::ChunkHeader;
 use crate::h1::framing::BodyLength;
-use std::ops::Range;
+use core::ops::Range;
 
 /// How far one incoming body has been read.
 #[derive(Debug)]

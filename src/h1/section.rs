@@ -5,6 +5,7 @@ use super::head_error::HeadError;
 use super::limits::{HEAD_BYTES_RANGE, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
 use super::lines::SectionScanner;
 use super::token::{is_ows, is_token, list_elements};
+use alloc::vec::Vec;
 use memchr::memchr;
 
 /// Where one field line stands in the bytes of its [`FieldSection`].

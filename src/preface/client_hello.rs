@@ -17,8 +17,10 @@ use super::alert::Alert;
 use super::host_name::host_name;
 use crate::limits::CLIENT_HELLO_BYTES_MAX;
 // The address parser alone; nothing here can open a socket.
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::IpAddr;
-use std::borrow::Cow;
 
 /// What the bytes so far are.
 #[derive(Clone, Debug, PartialEq, Eq)]

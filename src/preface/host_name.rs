@@ -4,6 +4,8 @@
 //! Letters, digits, hyphens, and the underscores that RFC 1123 has not and networks have: the names
 //! that rustls verifies. A name in another alphabet comes in its `xn--` form (RFC 5890).
 
+use alloc::boxed::Box;
+
 /// The name in `bytes` in its one form: lower case, no dot at its end.
 ///
 /// None for what is no name: each label has 1 to 63 letters, digits, hyphens and underscores, no

@@ -13,6 +13,7 @@
 //! Not here: from whom a header is believed (`config`), how long one is waited for (the drivers).
 
 use crate::limits::PROXY_HEADER_BYTES_MAX;
+use alloc::format;
 use bytes::BytesMut;
 use memchr::memchr2;
 // Addresses alone; nothing here can open a socket.
@@ -351,7 +352,7 @@ fn to_ipv6(address: IpAddr) -> Ipv6Addr {
 
 fn encode_v1(
     word: &str,
-    [source, destination]: [&dyn std::fmt::Display; 2],
+    [source, destination]: [&dyn core::fmt::Display; 2],
     [source_port, destination_port]: [u16; 2],
     out: &mut BytesMut,
 ) {

@@ -2,7 +2,7 @@
 
 use crate::assert_none;
 use crate::graph::{Edge, Graph};
-use crate::source::{code_lines, files, production_of};
+use crate::source::{code_lines, files, production_of, read};
 
 /// The top-level modules, from the ground up. A module uses only those above it in this list.
 const LAYERS: &[&str] = &[
@@ -91,6 +91,14 @@ fn sans_io_modules_stay_sans_io() {
         }
     }
     assert_none(&faults);
+}
+
+/// `purity/` compiles them once more without `std`, which proves more than a search for words.
+#[test]
+fn every_sans_io_module_is_compiled_without_std() {
+    let purity = read("purity/src/lib.rs");
+    let missing = SANS_IO.iter().filter(|it| !purity.contains(&format!("pub mod {it};")));
+    assert_none(&missing.map(|it| format!("purity/src/lib.rs lacks {it}")).collect::<Vec<_>>());
 }
 
 #[test]

@@ -253,7 +253,7 @@ mod tests {
         let sources = [
             include_str!("mod.rs"),
             include_str!("table.rs"),
-            include_str!("../../error.rs"),
+            include_str!("../../error/mod.rs"),
             include_str!("../../error/dial.rs"),
             include_str!("../../error/lookup.rs"),
             include_str!("../../error/opening.rs"),

@@ -14,6 +14,8 @@
 use crate::h1::authority::Authority;
 use crate::h1::dot_segments::{has_dot_segments, resolve_dot_segments};
 // The address parser alone; nothing here can open a socket.
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 use core::str::FromStr;
 use memchr::{memchr2, memchr3};

@@ -12,6 +12,7 @@
 //! Not here: `..` and `%2e%2e` themselves, which are resolved (`h1::dot_segments`).
 
 use crate::h1::token::hex_value;
+use alloc::vec::Vec;
 use memchr::memchr;
 
 /// Times that a server may decode. Two are known from servers behind a proxy that decodes as well;

@@ -5,6 +5,7 @@ mod disguise;
 pub use disguise::ROUNDS;
 
 use crate::h1::target::TargetError;
+use alloc::vec::Vec;
 use disguise::hides_parent;
 use memchr::{memchr, memrchr};
 
