@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod exchange;
+pub mod own_response;
 pub mod plan;
 pub mod request;
 pub mod retry;

@@ -1,13 +1,13 @@
 //! The responses that are our own: what a client is told of an error ([`Answer`], and the table of
 //! all of them), and how it is told ([`ResponseOptions`]).
 //!
-//! Not here: the bytes of a response (`h1::encode`).
+//! Not here: the bytes of a response (`gateway::own_response`).
 
 mod table;
 
 use crate::error::{Cause, ExchangeError, Fault};
+use crate::gateway::own_response::{OwnResponse, put_own_response};
 use crate::gateway::request::{Method, Request};
-use crate::h1::encode::{OwnResponse, put_own_response};
 use crate::h1::head::Version;
 use crate::h1::partial_head::{has_origin_line, is_of_head_request};
 use crate::timeouts::Timer;
