@@ -151,7 +151,7 @@ fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
             bytes.extend(rewrite(response.body, response.writer, body, &positions));
             let by_close = BodyReader::new(response.body).may_end_by_close() && ended;
             if response.body == BodyLength::UntilClose && by_close {
-                bytes.extend(response.writer.behind(0, crate::h1::body::After::End));
+                bytes.extend(response.writer.after(0, crate::h1::body::After::End));
             }
             let meant = naive::body(length, body, ended);
             // The driver resets the connection behind what is not complete.

@@ -217,7 +217,7 @@ pub(super) fn rewrite(
             };
             out.extend_from_slice(writer.before(content.len()).as_bytes());
             out.extend_from_slice(&content);
-            out.extend_from_slice(writer.behind(content.len(), after));
+            out.extend_from_slice(writer.after(content.len(), after));
             if let Some(range) = walk.trailers {
                 match parse_trailers(&input[range], TRAILER_FIELDS_MAX) {
                     Ok(_) if writer == BodyWriter::Chunked => out.extend_from_slice(b"\r\n"),

@@ -1,18 +1,18 @@
 //! The authority of a target: `host [ ":" port ]` (RFC 3986, sections 3.2.2 and 3.2.3).
 //!
-//! The same few bytes stand in Host, in authority-form and in absolute-form, and all of them decide
-//! where a request goes, so all of them are read by [`Authority::parse`]. It is strict: userinfo
-//! and an empty host have no place in HTTP (RFC 9110, sections 4.2.1 and 4.2.4), and an address in
-//! brackets must be one.
+//! Host, authority-form and absolute-form all have one, and all of them decide where a request
+//! goes, so all are read by [`Authority::parse`]. It is strict: userinfo and an empty host have no
+//! place in HTTP (RFC 9110, sections 4.2.1 and 4.2.4), and what is in brackets must be an IPv6
+//! address.
 //!
 //! Not here: resolving the host.
 
 use super::token::{hex_value, parse_decimal};
-// The address parser alone; nothing here can open a socket.
+// Only the parser of addresses: `core` has no sockets.
 use core::net::Ipv6Addr;
 use core::str::FromStr;
 
-/// A host and perhaps a port, as they were written.
+/// A host and an optional port, as they were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authority<'a> {
     /// A registered name, an IPv4 address, or an IPv6 address with its brackets. Never empty.
@@ -40,7 +40,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// Cuts at the colon in front of the port, which in an IP literal stands behind the bracket.
+/// Cuts at the colon before the port, which in an IP literal follows the bracket.
 fn split_port(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let host_end = if bytes.first() == Some(&b'[') {
         memchr::memchr(b']', bytes)? + 1
@@ -54,7 +54,7 @@ fn split_port(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
-/// `1*( unreserved / pct-encoded / sub-delims )`; the RFC's grammar allows none, HTTP does not.
+/// `1*( unreserved / pct-encoded / sub-delims )`. RFC 3986 allows an empty name, HTTP does not.
 fn is_reg_name(name: &[u8]) -> bool {
     let mut rest = name;
     loop {
@@ -76,7 +76,7 @@ fn is_reg_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
-/// An IPv6 address without zone: RFC 6874's zones mean nothing outside of one machine.
+/// An IPv6 address without a zone: RFC 6874's zones mean nothing outside one machine.
 fn is_ipv6(address: &[u8]) -> bool {
     str::from_utf8(address).is_ok_and(|address| Ipv6Addr::from_str(address).is_ok())
 }

@@ -1,22 +1,43 @@
-//! Message bodies over the three framings (RFC 9112, section 6): walking through what arrived,
-//! and the framing of what leaves.
+//! Message bodies in their three framings (RFC 9112, section 6): reading what arrives, and framing
+//! what leaves.
 //!
-//! [`BodyReader`] marks the content in bytes that the caller holds; [`BodyWriter`] knows what
-//! stands before and behind content on the other side. Framing is never copied from one side to
-//! the other: content ranges of one read leave as one chunk of ours.
+//! # Reading
 //!
-//! Not here: which framing applies (`h1::framing`), and filtering trailers (`gateway::rewrite`).
+//! [`BodyReader`] is shown the bytes that follow a head, from the first that it has not consumed,
+//! and [`walk`](BodyReader::walk) marks the content in them. The caller forwards the content from
+//! where it lies, removes [`consumed`](Walk::consumed) bytes, and walks again when it has more.
+//!
+//! | state | a walk takes | it ends |
+//! |---|---|---|
+//! | [`Exact`](BodyReader::Exact) | up to so many octets | when none is left |
+//! | [`Chunked`](BodyReader::Chunked) | chunks and trailers | as [`chunked`](super::chunked) says |
+//! | [`UntilClose`](BodyReader::UntilClose) | everything | never: the connection does |
+//!
+//! A reader [is finished](BodyReader::is_finished) when its body is, at once if there is none. It
+//! must not be shown more then: those bytes belong to the next message. The end of the connection
+//! completes a body only where [`may_end_by_close`](BodyReader::may_end_by_close) says so; it
+//! truncates every other.
+//!
+//! # Writing
+//!
+//! [`BodyWriter`] has no state. For each write of content it gives the bytes
+//! [before](BodyWriter::before) and [after](BodyWriter::after) it: a chunk header and its CRLF, the
+//! last chunk, or nothing. All content of one read leaves as one chunk of ours: framing bytes of
+//! one side are never copied to the other.
+//!
+//! Not here: deciding which framing applies (`h1::framing`), and which trailers to pass on (the
+//! caller).
 
+use super::chunked::{ChunkError, ChunkedDecoder, Step};
+use super::encode::ChunkHeader;
+use super::framing::BodyLength;
 use super::limits::CONTENT_RANGES_MAX;
-use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
-use crate::h1::encode::ChunkHeader;
-use crate::h1::framing::BodyLength;
 use core::ops::Range;
 
-/// How far one incoming body has been read.
+/// How far one incoming body has been read. See the [module](self) for its states.
 #[derive(Debug)]
 pub enum BodyReader {
-    /// So many octets are still to come.
+    /// This many octets are still to come.
     Exact(u64),
     /// The chunked coding says where the end is.
     Chunked(ChunkedDecoder),
@@ -24,10 +45,11 @@ pub enum BodyReader {
     UntilClose,
 }
 
-/// What a walk found in the input. All positions count from the input's beginning.
+/// What a walk found in the input. All positions count from the beginning of the input.
 #[derive(Debug)]
 pub struct Walk {
-    /// Octets that need not be shown again; what follows them is incomplete or the next message.
+    /// Octets to remove from the input. What follows them is incomplete, or not this body's, or did
+    /// not fit in the table of ranges.
     pub consumed: usize,
     /// The trailer lines with their final empty line, when the body ended with such a section.
     pub trailers: Option<Range<usize>>,
@@ -39,6 +61,7 @@ pub struct Walk {
     range_count: usize,
 }
 
+/// Start and end. Half the size of a `Range<usize>`: a walk lives on the stack.
 type Range32 = (u32, u32);
 
 impl Walk {
@@ -48,7 +71,7 @@ impl Walk {
         Self { consumed: 0, trailers, finished: false, broken, ranges, range_count: 0 }
     }
 
-    /// The content, in order.
+    /// The content, in order. `input` is what was walked over.
     pub fn content<'i>(&self, input: &'i [u8]) -> impl Iterator<Item = &'i [u8]> + use<'i, '_> {
         self.ranges[..self.range_count]
             .iter()
@@ -64,11 +87,11 @@ impl Walk {
         self.range_count == CONTENT_RANGES_MAX
     }
 
+    /// Consumes `len` octets of content.
     fn push(&mut self, len: usize) {
         let start = self.consumed;
         self.consumed += len;
         if len > 0 {
-            // Inputs are reads, far below 4 GiB.
             self.ranges[self.range_count] = (start as u32, self.consumed as u32);
             self.range_count += 1;
         }
@@ -76,7 +99,7 @@ impl Walk {
 }
 
 impl BodyReader {
-    /// Starts at the first octet behind the head.
+    /// A reader that starts at the first octet after the head.
     pub fn new(length: BodyLength) -> Self {
         match length {
             BodyLength::None => Self::Exact(0),
@@ -95,13 +118,17 @@ impl BodyReader {
         }
     }
 
-    /// Walks over `input` as far as it goes, or until the table of ranges is full: a caller that
-    /// gets fewer octets consumed than it showed, and some content, asks again.
+    /// Walks over `input` as far as it goes, or until the table of ranges is full.
+    ///
+    /// `input` begins with the first octet that no earlier walk has consumed. A caller that finds
+    /// `consumed` below its length, and some content, walks again before it reads more.
     ///
     /// # Errors
-    /// The chunked coding is broken, right at the front of `input`: content that stands before the
-    /// break is given out first, and the next walk fails.
+    /// The chunked coding is broken at the very front of `input`. Content before the break comes
+    /// first, in a walk that says [`broken`](Walk::broken); the walk after it fails.
     pub fn walk(&mut self, input: &[u8]) -> Result<Walk, ChunkError> {
+        debug_assert!(!self.is_finished(), "the input belongs to the next message");
+        debug_assert!(u32::try_from(input.len()).is_ok(), "an input is one read");
         let mut walk = Walk::begin();
         match self {
             Self::Exact(left) => {
@@ -113,6 +140,7 @@ impl BodyReader {
             Self::UntilClose => walk.push(input.len()),
             Self::Chunked(decoder) => {
                 if let Err(error) = walk_chunks(decoder, input, &mut walk) {
+                    // Deliver first: what came before the break did arrive.
                     if walk.range_count == 0 {
                         return Err(error);
                     }
@@ -156,23 +184,23 @@ fn walk_chunks(
 /// How one outgoing body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyWriter {
-    /// Content-Length was sent, or nothing may follow the head: content goes out bare.
+    /// Content goes out bare: Content-Length was sent, or there is no body.
     Bare,
-    /// Each write of content becomes one chunk.
+    /// The content of each write becomes one chunk.
     Chunked,
-    /// Bare as well, and only the end of the connection ends it.
+    /// Content goes out bare, and only the end of the connection ends it.
     UntilClose,
 }
 
-/// Behind the content of a chunk that is not the last thing.
+/// Ends a chunk that more of the body follows.
 const CHUNK_END: &[u8] = b"\r\n";
-/// Behind the content of a chunk when the body ends with it.
+/// Ends a chunk and the body.
 const CHUNK_END_AND_LAST: &[u8] = b"\r\n0\r\n\r\n";
-/// The end of a body, alone.
+/// Ends the body where no chunk is open.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-/// Behind the content of a chunk when a trailer section follows the last chunk.
+/// Ends a chunk and the content; a trailer section follows.
 const CHUNK_END_AND_TRAILERS: &[u8] = b"\r\n0\r\n";
-/// Before a trailer section, alone.
+/// Ends the content where no chunk is open; a trailer section follows.
 const LAST_CHUNK_AND_TRAILERS: &[u8] = b"0\r\n";
 
 /// What comes after the content of one write.
@@ -195,8 +223,8 @@ impl BodyWriter {
         }
     }
 
-    /// What to write behind `len` octets of content.
-    pub fn behind(self, len: usize, after: After) -> &'static [u8] {
+    /// What to write after `len` octets of content.
+    pub fn after(self, len: usize, after: After) -> &'static [u8] {
         match (self, after) {
             (Self::Bare | Self::UntilClose, _) => b"",
             (Self::Chunked, After::More) if len == 0 => b"",
@@ -249,12 +277,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_a_body_takes_nothing() {
+    fn a_message_without_a_body_consumes_nothing() {
         check(BodyLength::None, "GET /", "", None, "GET /");
     }
 
     #[test]
-    fn a_body_until_close_takes_everything() {
+    fn a_body_until_close_consumes_everything() {
         check(BodyLength::UntilClose, "hello\r\n\r\n", "hello\r\n\r\n", None, "");
     }
 
@@ -265,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn more_chunks_than_one_write_carries_are_walked_in_turns() {
+    fn more_chunks_than_one_walk_holds_take_several_walks() {
         let count = CONTENT_RANGES_MAX * 2 + 1;
         let body = "1\r\nx\r\n".repeat(count) + "0\r\n\r\n";
         check(BodyLength::Chunked, &body, &"x".repeat(count), None, "");
@@ -286,7 +314,7 @@ mod tests {
             [
                 BodyWriter::Chunked.before(len).as_bytes(),
                 &content,
-                BodyWriter::Chunked.behind(len, after),
+                BodyWriter::Chunked.after(len, after),
             ]
             .concat()
         };

@@ -1,16 +1,36 @@
 //! The chunked transfer coding (RFC 9112, section 7.1), one step at a time.
 //!
-//! [`ChunkedDecoder`] walks over bytes the caller already holds and says which of them are content.
-//! It never copies, allocates, reads a clock or touches a socket, so the same value runs under
-//! tokio, under a fuzzer and in a unit test.
+//! [`ChunkedDecoder`] walks over bytes that the caller holds and says which of them are content. It
+//! never copies or allocates, so the same value runs in the relay, under a fuzzer and in a unit
+//! test.
 //!
-//! It is strict where leniency has led to request smuggling: a size line ends in CRLF and in
-//! nothing else, holds 1 to 16 hex digits, is at most [`CHUNK_LINE_BYTES_MAX`] long, and what
-//! stands behind the digits is an extension by the letter (section 7.1.1), which is dropped.
-//! Blanks are taken where the grammar has them, around `;` and `=`, and nowhere else. A trailer
+//! # States
+//!
+//! The caller shows what it has, from the first byte that no step has counted yet, and
+//! [`step`](ChunkedDecoder::step) answers with a [`Step`]:
+//!
+//! | state | at the front of the input | answer | next state |
+//! |---|---|---|---|
+//! | size | `1*HEXDIG [ chunk-ext ] CRLF` | [`Framing`](Step::Framing) | content, or trailers |
+//! | content | octets of the chunk | [`Content`](Step::Content) | content end, once all are here |
+//! | content end | CRLF | [`Framing`](Step::Framing) | size |
+//! | trailers | an empty line | [`End`](Step::End) | finished |
+//! | trailers | field lines and an empty line | [`Trailer`](Step::Trailer) | finished |
+//! | finished | anything | `End(0)` | finished |
+//!
+//! In each state but "finished" the answer may be [`NeedMore`](Step::NeedMore), which changes
+//! nothing: the caller appends bytes and asks again. It may also be an error. That, too, changes
+//! nothing, so a caller that asks again gets the same error; there is no way on.
+//!
+//! # Strictness
+//!
+//! Where leniency has led to request smuggling, this decoder is strict: a size line ends in CRLF
+//! and in nothing else, has 1 to 16 hex digits, and is at most [`CHUNK_LINE_BYTES_MAX`] long. What
+//! follows the digits must be an extension by the letter of section 7.1.1, and is dropped. Blanks
+//! are accepted where that grammar has them, around `;` and `=`, and nowhere else. A trailer
 //! section is measured, not interpreted.
 //!
-//! Not here: writing chunks (`h1::encode`), reading trailer sections (`h1::head`), and deciding
+//! Not here: writing chunks (`h1::encode`), reading trailer sections (`h1::section`), and deciding
 //! *whether* a message is chunked (`h1::framing`).
 
 use super::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
@@ -25,7 +45,7 @@ pub enum Step {
     /// Never for content. What the caller keeps is at most an unfinished size line or trailer
     /// section: less than [`CHUNK_LINE_BYTES_MAX`] plus 2, or [`TRAILER_BYTES_MAX`], bytes.
     NeedMore,
-    /// A size line or the CRLF behind a chunk's content. Never forwarded.
+    /// A size line, or the CRLF after a chunk's content. Never forwarded.
     Framing(usize),
     /// Content octets, at least one, to forward as they are.
     Content(usize),
@@ -40,30 +60,30 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChunkError {
-    /// The size is not `1*HEXDIG` with CRLF, or blanks and `;`, right behind it: a sign, a blank at
-    /// the line's end, nothing.
+    /// The size is not `1*HEXDIG` followed by CRLF, or by blanks and `;`: it is missing, has a
+    /// sign, or has a blank before the line end.
     BadSize,
-    /// The size has more than 16 digits, leading zeros included, or more than 63 bits: others count
-    /// in numbers with a sign.
+    /// The size has more than 16 digits, leading zeros included, or more than 63 bits: other
+    /// implementations count in signed numbers.
     SizeTooLarge,
-    /// What stands behind a `;` is no extension (section 7.1.1): no name, no value behind `=`, an
-    /// open quote, a byte that is none of a token.
+    /// What follows a `;` is not an extension (section 7.1.1): it lacks a name, lacks a value after
+    /// `=`, leaves a quote open, or has a byte that is not of a token.
     BadExtension,
     /// The size line is over [`CHUNK_LINE_BYTES_MAX`].
     LineTooLong,
     /// LF without CR before it, in a size line, an extension or the trailer section.
     BareLf,
-    /// CR without LF behind it, in the same places.
+    /// CR without LF after it, in the same places.
     BareCr,
-    /// A control byte but HTAB in an extension, or NUL in the trailer section.
+    /// A control byte other than HTAB in an extension, or NUL in the trailer section.
     ControlByte,
-    /// No CRLF behind the content: the chunk is not as long as it said.
+    /// No CRLF after the content: the chunk is not as long as its size says.
     ContentNotEnded,
     /// The trailer section is over [`TRAILER_BYTES_MAX`].
     TrailersTooLarge,
 }
 
-/// Where one chunked body has got to.
+/// How far one chunked body has been read. See the [module](self) for its states.
 #[derive(Clone, Debug, Default)]
 pub struct ChunkedDecoder {
     state: State,
@@ -71,14 +91,14 @@ pub struct ChunkedDecoder {
 
 #[derive(Clone, Debug, Default)]
 enum State {
-    /// In front of a size line.
+    /// Before a size line.
     #[default]
     Size,
-    /// Inside of a chunk, with this many bytes to come, at least one.
+    /// Inside a chunk that has this many bytes left, at least one.
     Content(u64),
-    /// In front of the CRLF behind a chunk's content.
+    /// Before the CRLF that ends a chunk.
     ContentEnd,
-    /// Behind the last chunk's size line.
+    /// After the size line of the last chunk.
     Trailers(SectionScanner),
     Finished,
 }
@@ -86,12 +106,17 @@ enum State {
 impl ChunkedDecoder {
     /// Looks at the front of `input` and moves by at most one step.
     ///
-    /// After an error the body is lost: there is no place to go on from.
+    /// `input` begins with the first byte that no earlier step has counted.
+    ///
+    /// # Errors
+    /// The body is broken here. Nothing after this point can be trusted to be its continuation.
     pub fn step(&mut self, input: &[u8]) -> Result<Step, ChunkError> {
         match &mut self.state {
             State::Size => self.step_size(input),
             State::Content(_) if input.is_empty() => Ok(Step::NeedMore),
             State::Content(left) => {
+                debug_assert!(*left > 0, "a chunk without content is the last one");
+                // Content is given out at once, in as many steps as it arrives in.
                 let here = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
                 *left -= here as u64;
                 if *left == 0 {
@@ -99,6 +124,7 @@ impl ChunkedDecoder {
                 }
                 Ok(Step::Content(here))
             }
+            // Content that is longer than its size fails here: its next byte is not a CR.
             State::ContentEnd => match input {
                 [] | [b'\r'] => Ok(Step::NeedMore),
                 [b'\r', b'\n', ..] => {
@@ -108,7 +134,7 @@ impl ChunkedDecoder {
                 [_, ..] => Err(ChunkError::ContentNotEnded),
             },
             State::Trailers(scanner) => {
-                // Bytes beyond the limit are not looked at: arrival must not change the verdict.
+                // Bytes beyond the limit are not scanned: arrival must not change the verdict.
                 let window = input.get(..TRAILER_BYTES_MAX).unwrap_or(input);
                 match scanner.find_end(window)? {
                     Some(end) if scanner.has_line() => {
@@ -166,7 +192,7 @@ struct SizeLine {
 
 /// Reads a size line from its beginning, or gives `None` while it is incomplete but sound.
 ///
-/// Asked anew for the whole line when it comes in pieces: a line is short, or refused.
+/// A line that comes in pieces is read from its beginning each time: it is short, or refused.
 fn read_size_line(input: &[u8]) -> Result<Option<SizeLine>, ChunkError> {
     let mut size = 0;
     let mut digits = 0;
@@ -177,13 +203,13 @@ fn read_size_line(input: &[u8]) -> Result<Option<SizeLine>, ChunkError> {
         size = size << 4 | u64::from(value);
         digits += 1;
     }
-    // Nothing of a line's rest makes it right.
+    // The rest of the line cannot make this right.
     if size > SIZE_MAX {
         return Err(ChunkError::SizeTooLarge);
     }
     let line_end = match input.get(digits) {
         None => return Ok(None),
-        // Said as what it is, also where the size is missing.
+        // Reported as a bare LF even where the size is missing.
         Some(b'\n') => return Err(ChunkError::BareLf),
         Some(_) if digits == 0 => return Err(ChunkError::BadSize),
         Some(b'\r') => digits,
@@ -200,7 +226,7 @@ fn read_size_line(input: &[u8]) -> Result<Option<SizeLine>, ChunkError> {
     }
 }
 
-/// The position of the CR that ends the extensions which begin at `from`.
+/// The position of the CR after the extensions that begin at `from`.
 fn find_extension_end(input: &[u8], from: usize) -> Result<Option<usize>, ChunkError> {
     let mut at_part = Part::BeforeFirst;
     for (at, &byte) in input.iter().enumerate().skip(from) {
@@ -217,25 +243,25 @@ fn find_extension_end(input: &[u8], from: usize) -> Result<Option<usize>, ChunkE
     Ok(None)
 }
 
-/// Where in `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` a line has got to.
+/// A place in `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// Behind the size, perhaps with blanks.
+    /// After the size, and blanks if any.
     BeforeFirst,
-    /// Behind `;`.
+    /// After `;`, and blanks if any.
     BeforeName,
     Name,
-    /// Behind a name and blanks.
+    /// After a name and blanks.
     AfterName,
-    /// Behind `=`.
+    /// After `=`, and blanks if any.
     BeforeValue,
     Value,
     Quoted,
-    /// Behind a backslash in quotes.
+    /// After a backslash in quotes.
     Escaped,
-    /// Right behind the closing quote.
+    /// Right after the closing quote.
     QuoteEnd,
-    /// Behind a value and blanks.
+    /// After a value and blanks.
     AfterValue,
 }
 
@@ -245,7 +271,7 @@ impl Part {
         matches!(self, Self::Name | Self::Value | Self::QuoteEnd)
     }
 
-    /// The part behind `byte`, which is neither CR nor LF nor another control byte but HTAB.
+    /// The place after `byte`, which is not a control byte other than HTAB.
     fn then(self, byte: u8) -> Result<Self, ChunkError> {
         let is_blank = is_ows(byte);
         Ok(match (self, byte) {
@@ -297,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_behind_the_end_belong_to_the_next_message() {
+    fn bytes_after_the_end_belong_to_the_next_message() {
         check("1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n", Ok("a||GET / HTTP/1.1\r\n"));
         check("0\r\n\r\n\r\n", Ok("||\r\n"));
         check("0\r\na: b\r\n\r\n0\r\n\r\n", Ok("|a: b\r\n\r\n|0\r\n\r\n"));
@@ -324,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_behind_a_size_is_a_digit_or_ends_it() {
+    fn every_byte_after_a_size_is_a_digit_or_ends_it() {
         for byte in 0..=u8::MAX {
             let step = ChunkedDecoder::default().step(&[b'1', byte, b'\r', b'\n']);
             let want = match byte {
@@ -372,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_are_taken_where_the_grammar_of_extensions_has_them() {
+    fn blanks_are_accepted_where_the_grammar_of_extensions_has_them() {
         for extension in [
             " ;a",
             "\t;a",
@@ -393,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_extension_is_refused() {
+    fn a_malformed_chunk_extension_is_refused() {
         for extension in [
             ";",
             ";;a",
@@ -485,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_line_at_its_limit_is_read_and_one_byte_more_is_refused() {
+    fn a_size_line_at_its_limit_is_accepted_and_one_byte_more_is_refused() {
         let line = |length: usize| format!("1;{}", "x".repeat(length - 2));
         let most = line(CHUNK_LINE_BYTES_MAX);
         check(&format!("{most}\r\na\r\n0\r\n\r\n"), Ok("a||"));
@@ -510,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailer_section_at_its_limit_is_read_and_one_byte_more_is_refused() {
+    fn a_trailer_section_at_its_limit_is_accepted_and_one_byte_more_is_refused() {
         let section = |length: usize| format!("a: {}\r\n\r\n", "x".repeat(length - 7));
         for (length, want) in [
             (TRAILER_BYTES_MAX, Ok(Step::Trailer(TRAILER_BYTES_MAX))),
@@ -532,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_never_kept_back() {
+    fn content_is_given_out_as_it_arrives() {
         let mut decoder = ChunkedDecoder::default();
         assert_eq!(decoder.step(b"10\r\nab"), Ok(Step::Framing(4)));
         assert_eq!(decoder.step(b"ab"), Ok(Step::Content(2)));
@@ -544,8 +570,8 @@ mod tests {
     }
 
     /// Decodes `body` whole, then cut in two at every offset, then byte by byte: arrival must not
-    /// change the meaning. The wanted text is the content, the trailer section and what lies
-    /// behind, with `|` in between.
+    /// change the meaning. The wanted text is the content, the trailer section and what
+    /// follows, with `|` in between.
     #[track_caller]
     fn check(body: &str, want: Result<&str, ChunkError>) {
         let want = want.map(|text| text.as_bytes().to_vec()).map_err(Some);

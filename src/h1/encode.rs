@@ -18,8 +18,8 @@ pub struct ChunkHeader {
 }
 
 impl ChunkHeader {
-    /// The line for a chunk of `len` octets. A length of 0 would end the body: it is refused by
-    /// giving the empty line, because only `BodyWriter::behind` ends bodies.
+    /// The line for a chunk of `len` octets. It is empty for a length of 0, because a chunk of that
+    /// size would end the body, and only `BodyWriter::after` ends bodies.
     pub fn new(len: usize) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut header = Self::default();

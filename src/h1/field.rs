@@ -1,14 +1,14 @@
-//! Field lines and field sections (RFC 9110, section 5; RFC 9112, section 5), as ranges of bytes.
+//! The names of fields that some rule asks for (RFC 9110, section 5.1).
 //!
-//! A [`FieldSection`] borrows the bytes of a head or a trailer section and knows where each line,
-//! name and value stands in them. Nothing is copied, lowercased or reordered, so a forwarder can
-//! pass on runs of lines exactly as they came. Names that mean something to a gateway carry a
-//! [`FieldId`], found once while parsing; all others are just bytes.
+//! [`FieldId::of`] is asked once for each field line while it is parsed. All other names are just
+//! bytes. RFC 9112 itself needs the two lengths and a few more; the others are here for a gateway,
+//! so that it reads each name once.
 //!
-//! Not here: splitting bytes into lines (`h1::head`), and what happens to which field
-//! (`h1::framing`, `gateway::exchange`, `gateway::rewrite`).
+//! Not here: where a line lies (`h1::section`), and what happens to which field
+//! (`gateway::rewrite`, which also knows the names that tell an upstream about the client, such as
+//! `X-Forwarded-For`).
 
-/// A field name that some rule of ours asks for.
+/// A field name that some rule asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldId {
     /// `Host` (RFC 9110, section 7.2).
@@ -47,29 +47,29 @@ pub enum FieldId {
     AltSvc,
     /// `X-Accel-Buffering`: nginx's switch for response buffering.
     XAccelBuffering,
-    /// What a browser keeps for, or does to, the whole of a host: `Strict-Transport-Security`
-    /// (RFC 6797), `NEL`, `Report-To`, `Clear-Site-Data` and their like.
+    /// A policy that a browser applies to a whole host: `Strict-Transport-Security` (RFC 6797),
+    /// `NEL`, `Report-To`, `Clear-Site-Data` and their like.
     HostPolicy,
-    /// `Origin` (RFC 6454, section 7): a page asks, by its browser.
+    /// `Origin` (RFC 6454, section 7): the request comes from a page in a browser.
     Origin,
     /// `Idempotency-Key`: the APIs' promise that a request may be repeated.
     IdempotencyKey,
     /// `Location` (RFC 9110, section 10.2.2) and `Content-Location` (section 8.7): the whole value
     /// is a reference.
     Reference,
-    /// `Refresh`: in no RFC, in all browsers; a reference is in its value.
+    /// `Refresh`: in no RFC, but in all browsers. Its value holds a reference.
     Refresh,
     /// `Set-Cookie` (RFC 6265, section 4.1).
     SetCookie,
-    /// `Content_Length` or `Transfer_Encoding`: CGI and its heirs read `_` as `-`.
+    /// `Content_Length` or `Transfer_Encoding`, which CGI and its heirs read as the real names.
     FramingLookalike,
-    /// The same of another field of a request that we remove or change, such as
+    /// Likewise a lookalike of another field that a gateway removes or changes, such as
     /// `Proxy_Authorization`.
     Lookalike,
 }
 
 impl FieldId {
-    /// The id of `name`, in any case, or `None` for a name that means nothing to us.
+    /// The id of `name`, in any case, or `None` for a name that no rule asks for.
     ///
     /// Asked for every field line: length and first letter pick at most one name to compare with.
     pub fn of(name: &[u8]) -> Option<Self> {
@@ -121,7 +121,7 @@ impl FieldId {
         }
     }
 
-    /// What a name is that becomes the one of this id when `_` is read as `-`.
+    /// The id of a name that becomes this one's when `_` is read as `-`.
     fn lookalike(self) -> Option<Self> {
         match self {
             Self::ContentLength | Self::TransferEncoding => Some(Self::FramingLookalike),
@@ -153,19 +153,19 @@ impl FieldId {
     }
 }
 
-/// Whether `name` is `known`, which is in lower case, in any case: half the work that it is to put
-/// both in lower case.
+/// Whether `name` is `known` in any case. `known` is in lower case, which halves the work.
 fn is_lowercase_of(known: &[u8], name: &[u8]) -> bool {
     known.len() == name.len()
         && known.iter().zip(name).all(|(known, byte)| *known == byte.to_ascii_lowercase())
 }
 
-/// A byte of a name as CGI and its heirs read it, in lower case.
+/// A byte of a name as CGI and its heirs read it: `_` as `-`, and in lower case here.
 fn read(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
 }
 
-/// Whether `name` is `known`, which is in lower case, in any case and with `_` for any `-`.
+/// Whether CGI and its heirs read `name` as `known`, which is in lower case: in any case, and with
+/// `_` for any `-`.
 pub fn reads_as(known: &str, name: &[u8]) -> bool {
     known.len() == name.len() && known.bytes().zip(name).all(|(known, byte)| known == read(*byte))
 }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_cgi_reads_as_one_of_ours_is_known_as_that() {
+    fn a_name_that_cgi_reads_as_a_known_one_is_a_lookalike() {
         for (name, id) in [
             ("Content_Length", FieldId::FramingLookalike),
             ("TRANSFER_ENCODING", FieldId::FramingLookalike),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_apis_mean_nothing_to_us() {
+    fn names_that_apis_use_have_no_id() {
         for name in [
             "",
             "Authorization",

@@ -1,11 +1,10 @@
 //! How long the body of a message is (RFC 9112, section 6.3).
 //!
-//! Two pure functions, one for each direction. Everything that two parsers have ever read in two
-//! ways is an error, for the upstream as for the client: what we pass on is framed by one of our
-//! own fields, and we frame only what has one meaning.
+//! Two pure functions, one for each direction. Whatever two parsers have ever read in two ways is
+//! an error, in a response as in a request: a message that is passed on must have one meaning.
 //!
 //! Not here: walking through the body (`h1::chunked`, `h1::body`), and the rule that a response to
-//! CONNECT has none (we send no CONNECT).
+//! CONNECT has none, because no CONNECT is sent.
 
 use super::field::FieldId;
 use super::head::{RequestHead, ResponseHead, Version};
@@ -15,7 +14,7 @@ use super::token::{is_token, parse_decimal, trim_ows};
 /// The length of a message body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// There is no body, and no field says how long it would be.
+    /// There is no body, and no field gives a length.
     None,
     /// Exactly this many bytes, perhaps none.
     Exact(u64),
@@ -26,7 +25,7 @@ pub enum BodyLength {
 }
 
 impl BodyLength {
-    /// Whether not one octet of content will come, which `Content-Length: 0` says as well.
+    /// Whether there is no content: no body, or one of `Content-Length: 0`.
     pub fn is_empty(self) -> bool {
         match self {
             Self::None | Self::Exact(0) => true,
@@ -35,12 +34,12 @@ impl BodyLength {
     }
 }
 
-/// What a response answers, as far as its length depends on it.
+/// The request that a response answers, as far as the length of its body depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseTo {
-    /// A HEAD request: the lengths speak of a body that is not sent.
+    /// A HEAD request: the length fields describe a body that is not sent.
     Head,
-    /// Any other request that we forward.
+    /// Any other request.
     Other,
 }
 
@@ -50,36 +49,36 @@ pub enum ResponseTo {
 pub enum FramingError {
     /// Content-Length is not `1*DIGIT` that fits in 63 bits.
     BadContentLength,
-    /// More than one Content-Length line. They are refused even when they agree, which the RFC
-    /// would let us repair: a guess about framing is not worth it.
+    /// More than one Content-Length line, even if they agree. The RFC would let us repair that; a
+    /// guess about framing is not worth it.
     RepeatedContentLength,
     /// Both Content-Length and Transfer-Encoding. Section 6.1 lets a server reject it; a gateway,
     /// which hands the bytes to someone else's parser, always should.
     BothLengths,
-    /// Transfer-Encoding is not a list of codings with `chunked` once and last: it gives no
-    /// reliable length. Section 6.3 would read such a response until close; we do not undo
-    /// codings, and hop-by-hop ones cannot be passed on.
+    /// Transfer-Encoding is not a list of codings with `chunked` once and last, so it gives no
+    /// reliable length. Section 6.3 would read such a response until close; but we do not undo
+    /// codings, and those of one hop cannot be passed on.
     ChunkedNotFinal,
     /// A transfer coding other than `chunked`, in an otherwise sound list.
     UnknownTransferCoding,
     /// More than one Transfer-Encoding line. They would combine to a list, but not every parser
     /// combines them.
     RepeatedTransferEncoding,
-    /// A request with a name that becomes one of these two when `_` is read as `-`, as CGI and its
-    /// heirs do: to them it would be a second length.
+    /// A request with a field whose name becomes one of these two when `_` is read as `-`, as CGI
+    /// and its heirs do. To them it would be a second length.
     Lookalike,
     /// Transfer-Encoding in HTTP/1.0, which has none: section 6.1 calls the framing faulty.
     TransferEncodingInHttp10,
 }
 
-/// Whether a response that ends with its head says that it has a body all the same: true of an
-/// answer to HEAD and of a 304, and of a 204 by a server that breaks a rule.
+/// Whether a response that ends with its head announces a body all the same. An answer to HEAD and
+/// a 304 may; a 204 does so only if its server breaks a rule.
 pub fn announces_body(head: &ResponseHead<'_>) -> bool {
     let announced = announced_length(&head.fields, head.version);
     !matches!(announced, Ok(None | Some(BodyLength::Exact(0))))
 }
 
-/// The longest body: others count in numbers with a sign.
+/// The longest body: other implementations count in signed numbers.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 
 /// Decides the body length of a request. The numbers are the rules of RFC 9112, section 6.3.
@@ -90,8 +89,8 @@ pub fn request_body_length(head: &RequestHead<'_>) -> Result<BodyLength, Framing
 
 /// Decides the body length of a response. The numbers are the rules of RFC 9112, section 6.3.
 ///
-/// Fields that contradict themselves are an error also where there is no body for them to measure:
-/// whoever sends them once will send them with a body too.
+/// Contradictory fields are an error even where there is no body to measure: a server that sends
+/// them once will send them with a body, too.
 pub fn response_body_length(
     head: &ResponseHead<'_>,
     request: ResponseTo,
@@ -106,7 +105,7 @@ pub fn response_body_length(
     }
 }
 
-/// What the two length fields say, if there is one. Rules 3 to 6, which both directions share.
+/// The length that the fields announce, if any: rules 3 to 6, which both directions share.
 fn announced_length(
     fields: &FieldSection<'_>,
     version: Version,
@@ -140,7 +139,7 @@ fn announced_length(
     }
 }
 
-/// Whether `codings` are others without parameters, at least one, and then `chunked`.
+/// Whether `codings` are one or more others, without parameters, and then `chunked`.
 fn ends_in_chunked(codings: &[u8]) -> bool {
     let mut codings = codings.rsplit(|&byte| byte == b',').map(trim_ows);
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn content_length_is_exact_also_when_it_is_zero() {
+    fn content_length_is_exact_even_if_it_is_zero() {
         check("Content-Length: 0\r\n", Ok(Some(Exact(0))));
         check("content-LENGTH:\t12 \r\n", Ok(Some(Exact(12))));
         check("Content-Length: 9223372036854775807\r\n", Ok(Some(Exact(LENGTH_MAX))));
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn other_codings_in_front_of_chunked_are_unknown() {
+    fn other_codings_before_chunked_are_unknown() {
         for value in ["gzip, chunked", "foo,Chunked", "deflate ,\tgzip , chunked"] {
             check(&format!("Transfer-Encoding: {value}\r\n"), Err(UnknownTransferCoding));
         }
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_without_a_body_may_say_that_it_has_one() {
+    fn a_response_without_a_body_may_announce_one() {
         let announces = |fields: &str| {
             let head = format!("HTTP/1.1 304\r\n{fields}\r\n");
             announces_body(&ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap())
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lengths_are_errors_also_where_there_is_no_body() {
+    fn bad_lengths_are_errors_even_without_a_body() {
         for line in ["HTTP/1.1 204", "HTTP/1.1 304", "HTTP/1.1 100"] {
             let got = response(line, "Content-Length: +1\r\n", ResponseTo::Other);
             assert_eq!(got, Err(BadContentLength), "{line}");

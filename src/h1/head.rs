@@ -1,4 +1,15 @@
-//! Message heads: a start line and a field section (RFC 9112, sections 2 to 5).
+//! Whole message heads: a start line and a field section (RFC 9112, sections 2 to 5).
+//!
+//! [`RequestHead::parse`] and [`ResponseHead::parse`] read what a
+//! [`HeadReader`](super::head_reader::HeadReader) has found. Methods, targets, names and values are
+//! slices of the caller's bytes.
+//!
+//! `httparse` does the reading. On top of it we refuse what it lets pass: LF without CR as a line
+//! end, empty lines before the start line, a target beyond ASCII, a status outside 100 to 599. And
+//! we keep what it drops: a reason phrase beyond ASCII, and where each line begins and ends.
+//!
+//! Not here: what the fields mean (`h1::framing` and the gateway), the target's form
+//! (`h1::target`), the names of the errors (`h1::head_error`).
 
 use super::head_error::HeadError;
 use super::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, HeadLimits};
@@ -9,10 +20,10 @@ use super::token::is_wrong_case_of_a_standard_method;
 use core::mem::MaybeUninit;
 use memchr::memchr;
 
-/// The protocol versions we speak (RFC 9112, section 2.3).
+/// The protocol versions that are spoken here (RFC 9112, section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0: no chunked coding, no interim responses, closes unless told otherwise.
+    /// HTTP/1.0: no chunked coding, no interim responses, and connections close by default.
     Http10,
     /// HTTP/1.1.
     Http11,
@@ -21,7 +32,7 @@ pub enum Version {
 /// The head of a request (RFC 9112, section 3).
 #[derive(Clone, Debug)]
 pub struct RequestHead<'b> {
-    /// The method: a token, whose case counts.
+    /// The method: a token, case-sensitive.
     pub method: &'b [u8],
     /// The request-target: visible ASCII, at least one byte. Its form is not checked here.
     pub target: &'b [u8],
@@ -32,7 +43,7 @@ pub struct RequestHead<'b> {
 }
 
 impl<'b> RequestHead<'b> {
-    /// Reads a whole head, which is what [`HeadReader`] found and nothing more.
+    /// Parses exactly one whole head.
     pub fn parse(head: &'b [u8], limits: &HeadLimits) -> Result<Self, HeadError> {
         let (line, section) = split_start_line(head, limits)?;
         // httparse would skip empty lines here.
@@ -80,10 +91,10 @@ pub struct ResponseHead<'b> {
 }
 
 impl<'b> ResponseHead<'b> {
-    /// Reads a whole head, which is what [`HeadReader`] found and nothing more.
+    /// Parses exactly one whole head.
     ///
-    /// A status line that ends behind the status code, without the SP that RFC 9112, section 4
-    /// asks for even then, is accepted: servers send it, and it can only be read in one way.
+    /// A status line may end right after the status code. RFC 9112, section 4 wants an SP there
+    /// even if no reason phrase follows; servers omit it, and the line still has one meaning.
     pub fn parse(head: &'b [u8], limits: &HeadLimits) -> Result<Self, HeadError> {
         let (line, section) = split_start_line(head, limits)?;
         if line.is_empty() {
@@ -114,7 +125,7 @@ impl<'b> ResponseHead<'b> {
     }
 }
 
-/// The start line without its CRLF, and the bytes behind it.
+/// The start line without its CRLF, and the bytes after it.
 fn split_start_line<'b>(
     head: &'b [u8],
     limits: &HeadLimits,
@@ -132,7 +143,7 @@ fn version(minor: u8) -> Version {
     if minor == 0 { Version::Http10 } else { Version::Http11 }
 }
 
-/// `None` in the error: the head is not wrong, it is incomplete.
+/// The error is `None` where the head is incomplete, and not wrong.
 fn is_complete(status: httparse::Result<usize>) -> Result<(), Option<httparse::Error>> {
     match status {
         Ok(httparse::Status::Complete(_)) => Ok(()),
@@ -141,8 +152,11 @@ fn is_complete(status: httparse::Result<usize>) -> Result<(), Option<httparse::E
     }
 }
 
-/// Our name for what httparse found in `head`, whose start line is `line` and which may have `most`
-/// field lines. Not on the fast path.
+/// Says what is wrong with `head`, which httparse refused. Its start line is `line`, and it may
+/// have `most` field lines.
+///
+/// httparse reports the first byte that did not fit. [`HeadError`] says what is wrong with the
+/// message, so the bytes are read once more. That runs only for heads that are refused.
 fn explain(
     error: Option<httparse::Error>,
     kind: StartLine,
@@ -153,7 +167,7 @@ fn explain(
     if let Err(error) = check_line(kind, line) {
         return error;
     }
-    // httparse calls a control byte after what it expected there; the byte itself says more.
+    // httparse names what it expected instead of a control byte; the byte itself says more.
     if let Err(error) = SectionScanner::default().find_end(head) {
         return error.into();
     }
@@ -188,7 +202,7 @@ mod tests {
         HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: HEADER_FIELDS_DEFAULT };
 
     #[test]
-    fn a_request_head_is_read_where_it_stands() {
+    fn a_request_head_is_parsed_in_place() {
         let bytes = b"POST /v1?a=%2F HTTP/1.1\r\nHost: a\r\nX_y:\tb c \r\nEmpty:\r\n\r\n";
         let head = RequestHead::parse(bytes, &LIMITS).unwrap();
         assert_eq!((head.method, head.target), (b"POST".as_slice(), b"/v1?a=%2F".as_slice()));
@@ -211,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_head_is_read_where_it_stands() {
+    fn a_response_head_is_parsed_in_place() {
         let bytes = b"HTTP/1.0 404 Not Found \xe9\r\nDate: x\r\n\r\n";
         let head = ResponseHead::parse(bytes, &LIMITS).unwrap();
         assert_eq!((head.version, head.status), (Version::Http10, 404));
@@ -312,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_trimmed_of_blanks_alone() {
+    fn a_value_is_trimmed_of_sp_and_htab_only() {
         for byte in not_line_ends().filter(|&byte| byte >= 0x21 && byte != 0x7f) {
             check_field(&[b'n', b':', b'\t', b' ', byte, b' ', b'\t'], Ok((b"n", &[byte])));
         }
@@ -321,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn field_lines_at_their_limit_are_read_and_one_more_is_refused() {
+    fn field_lines_at_their_limit_are_accepted_and_one_more_is_refused() {
         for most in [0, 1, 7, HEADER_FIELDS_MAX] {
             let limits = HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: most };
             for (count, want) in [(most, None), (most + 1, Some(HeadError::TooManyFields))] {
@@ -342,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parsers_take_exactly_one_head() {
+    fn the_parsers_accept_exactly_one_head() {
         let head = "GET / HTTP/1.1\r\nA: b\r\n\r\n";
         for cut in 0..head.len() {
             let parsed = RequestHead::parse(&head.as_bytes()[..cut], &LIMITS);

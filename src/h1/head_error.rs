@@ -1,4 +1,9 @@
 //! Why a head or a trailer section is refused.
+//!
+//! The variants say what is wrong with the message, not what a parser expected.
+//!
+//! Not here: finding it (`h1::head_reader`, `h1::head`, `h1::section`), and which status a variant
+//! gets (the caller).
 
 use super::lines::LineError;
 use super::target::TargetError;
@@ -7,15 +12,15 @@ use super::target::TargetError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeadError {
-    /// LF without CR before it, which RFC 9112, section 2.2 would let us take for a line end.
+    /// LF without CR before it. RFC 9112, section 2.2 would let us take it for a line end.
     BareLf,
-    /// CR without LF behind it (RFC 9112, section 2.2).
+    /// CR without LF after it (RFC 9112, section 2.2).
     BareCr,
     /// A NUL byte (RFC 9110, section 5.5).
     Nul,
-    /// The first byte begins no head: perhaps a body longer than announced.
+    /// The first byte cannot begin a head. Perhaps a body was longer than announced.
     NotHttp,
-    /// The first byte is that of a record of TLS: its sender takes this for the port of TLS.
+    /// The first byte is that of a TLS record: the sender takes this for a port that speaks TLS.
     Tls,
     /// The request line alone is over the limit.
     TargetTooLong,
@@ -23,28 +28,28 @@ pub enum HeadError {
     HeadTooLarge,
     /// More field lines than the limit.
     TooManyFields,
-    /// Not `method SP request-target SP HTTP-version`, each SP a single one (RFC 9112, section 3).
+    /// Not `method SP request-target SP HTTP-version` with single spaces (RFC 9112, section 3).
     BadRequestLine,
-    /// A method that is a standard one but for its case (RFC 9110, section 9.1): methods are
-    /// case-sensitive, and servers that forget it serve what another one took for unknown.
+    /// A standard method in the wrong case (RFC 9110, section 9.1). Methods are case-sensitive, but
+    /// some servers forget it, and serve a request that others take for an unknown one.
     MethodCase,
-    /// The request-target has none of its forms.
+    /// The request-target has none of the forms that its method allows.
     Target(TargetError),
     /// Not `HTTP-version SP 3DIGIT [ SP reason-phrase ]`, or a status outside 100 to 599
     /// (RFC 9112, section 4).
     BadStatusLine,
     /// A well-formed version that is neither 1.0 nor 1.1.
     UnsupportedVersion,
-    /// A field line without colon, with an empty name, or with a byte in its name that is no
-    /// `tchar`; whitespace before the colon is such a byte (RFC 9112, section 5.1).
+    /// A field line without a colon, with an empty name, or with a byte in its name that is not a
+    /// `tchar`, such as whitespace before the colon (RFC 9112, section 5.1).
     BadFieldName,
-    /// A control byte but HTAB in a value (RFC 9110, section 5.5).
+    /// A control byte other than HTAB in a value (RFC 9110, section 5.5).
     BadFieldValue,
-    /// A line that begins with whitespace: obs-fold, or a blank in front of the first field
-    /// (RFC 9112, sections 2.2 and 5.2).
+    /// A line that begins with whitespace: obs-fold, or a blank before the first field (RFC 9112,
+    /// sections 2.2 and 5.2).
     FoldedField,
-    /// The bytes are not exactly one head: a mistake of the caller, never of a peer, when the
-    /// bytes are what [`HeadReader`](super::head::HeadReader) found.
+    /// The bytes are not exactly one head. This is a mistake of the caller: it never happens to
+    /// what a [`HeadReader`](super::head_reader::HeadReader) has found.
     NotOneHead,
 }
 

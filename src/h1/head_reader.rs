@@ -1,4 +1,37 @@
 //! Finding the end of a head while its bytes arrive (RFC 9112, sections 2.1 and 2.2).
+//!
+//! A head arrives in pieces of any size. [`HeadReader`] is shown all bytes since the first one,
+//! again each time that there are more, and answers where the head begins and ends. It keeps
+//! positions and no bytes, and it scans each byte once, so a head that trickles in costs no more
+//! than one that arrives at once.
+//!
+//! # Answers
+//!
+//! | [`find`](HeadReader::find) gives | which means | and the caller |
+//! |---|---|---|
+//! | `Ok(None)` | this may still become a head | appends bytes and asks again |
+//! | `Ok(Some(span))` | a head lies at `span` | parses it; this reader is done |
+//! | `Err(error)` | no further byte can make this a head | refuses it; this reader is done |
+//!
+//! # States
+//!
+//! | state | its bytes | what ends it |
+//! |---|---|---|
+//! | empty lines | CRLF, at most [`LEADING_EMPTY_LINES_MAX`] times; requests only | another byte |
+//! | start line | each is checked when it arrives, and the line as a whole at its end | its CRLF |
+//! | field lines | each line is checked once, when its CRLF is here | the empty line |
+//!
+//! Checking lines before the head is complete gives a scanner, a shell or a client of another
+//! protocol its answer at once, instead of when the time limit for a head has passed. A head that
+//! arrives whole, as most do, skips these checks: its parser makes them.
+//!
+//! # What must not depend on arrival
+//!
+//! The same bytes get the same verdict however they are cut. Therefore bytes beyond the limit are
+//! never scanned, and of two faults the one that comes first in the message is reported: the start
+//! line's before a field line's, and that before a bare CR in a later line.
+//!
+//! Not here: what a whole head says (`h1::head`).
 
 use super::head_error::HeadError;
 use super::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, HeadLimits, LEADING_EMPTY_LINES_MAX};
@@ -7,23 +40,23 @@ use super::section::check_field_line;
 use super::start_line::{StartLine, check_arrived};
 use memchr::memchr;
 
-/// Finds the end of a head while it arrives. One reader finds one head.
+/// Finds the end of one head while it arrives. See the [module](self) for its states.
 #[derive(Clone, Debug)]
 pub struct HeadReader {
     kind: StartLine,
-    /// Where the start line begins: behind the empty lines skipped so far.
+    /// Position of the start line: the end of the empty lines skipped so far.
     start: u8,
-    /// Set when the first byte of the start line has been seen.
+    /// None until the first byte of the start line is here.
     scanner: Option<SectionScanner>,
     fields: FieldLines,
 }
 
-/// Where a head stands in the input.
+/// Where a head lies in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadSpan {
     /// Position of the start line.
     pub start: usize,
-    /// Position behind the empty line.
+    /// Position after the empty line.
     pub end: usize,
 }
 
@@ -35,7 +68,7 @@ impl Default for HeadReader {
 }
 
 impl HeadReader {
-    /// A reader for a response head. Nothing may stand in front of one.
+    /// A reader for a response head. No empty line may precede one.
     pub fn for_response() -> Self {
         Self::for_kind(StartLine::Status)
     }
@@ -44,13 +77,13 @@ impl HeadReader {
         Self { kind, start: 0, scanner: None, fields: FieldLines::default() }
     }
 
-    /// Looks for the end of the head, or gives `None` to ask for more bytes.
+    /// Looks for the end of the head in all bytes since the first, or gives `None` to ask for more.
     ///
-    /// `input` may grow between calls and must not change otherwise. Up to
-    /// [`LEADING_EMPTY_LINES_MAX`] empty lines in front of a request are skipped and not counted
-    /// (RFC 9112, section 2.2). Fails as soon as the bytes cannot become a head within the limits:
-    /// at a bare CR or LF, a NUL, a byte that no start line has there, or the end of a line that is
-    /// none. The field lines of a head that is here at once are left to its parser.
+    /// `input` may grow between calls and must not change otherwise.
+    ///
+    /// # Errors
+    /// The bytes cannot become a head within the limits: there is a bare CR or LF, a NUL, a byte
+    /// that cannot be part of a start line, or a whole line that is not one.
     pub fn find(
         &mut self,
         input: &[u8],
@@ -61,20 +94,20 @@ impl HeadReader {
         }
         let start = self.start();
         let Some(scanner) = &mut self.scanner else { return Ok(None) };
-        // Bytes beyond the limit are not looked at, so arrival does not change the verdict.
         let limit = start.saturating_add(limits.bytes);
         let window = input.get(..limit).unwrap_or(input);
         let (scanned, had_line) = (scanner.scanned(), scanner.has_line());
         let found = scanner.find_end(window);
+        // The head is whole: its parser checks the lines.
         if let Ok(Some(end)) = found {
             return Ok(Some(HeadSpan { start, end }));
         }
+        // From here on it is not, or it is broken. Report the first fault in the message, which
+        // need not be the one that the scanner has met.
         if !had_line {
-            // What is wrong with the start line comes before what is wrong behind it.
             let line = window.get(start..).unwrap_or(&[]);
             check_arrived(self.kind, line, scanned - start, scanner.has_line())?;
         }
-        // And what is wrong with a field line before what is wrong behind that.
         if scanner.has_line() {
             let most = limits.fields.min(HEADER_FIELDS_MAX);
             self.fields.check(window, start, scanner.line_start(), most)?;
@@ -92,7 +125,7 @@ impl HeadReader {
         self.start.into()
     }
 
-    /// A scanner for the head, once its first byte is there.
+    /// Steps over empty lines. Gives a scanner for the head once its first byte is here.
     fn skip_empty_lines(&mut self, input: &[u8]) -> Result<Option<SectionScanner>, HeadError> {
         loop {
             let may_skip = match self.kind {
@@ -101,6 +134,7 @@ impl HeadReader {
             };
             match input.get(self.start()..).unwrap_or(&[]) {
                 [] => return Ok(None),
+                // An LF may follow.
                 [b'\r'] if may_skip => return Ok(None),
                 [b'\r', b'\n', ..] if may_skip => self.start += 2,
                 [b'\r', _, ..] if may_skip => return Err(HeadError::BareCr),
@@ -115,22 +149,22 @@ impl HeadReader {
     }
 }
 
-/// The types of the records that begin a connection of TLS, or refuse one (RFC 8446, section 5.1).
+/// The types of the records that begin a TLS connection, or refuse one (RFC 8446, section 5.1).
 const TLS_ALERT: u8 = 0x15;
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// The field lines of one head, as far as they are whole.
+/// How many field lines of one head have been checked. A few bytes, because a session keeps them
+/// all along; the limits keep both numbers far below these widths.
 #[derive(Clone, Copy, Debug, Default)]
 struct FieldLines {
-    /// Position of the first line that was not looked at; 0: of the start line. A few bytes, which
-    /// a session has all along; the limits keep both far below these widths.
+    /// Position of the first line that was not checked. 0, which is the start line's, at first.
     next: u32,
     count: u16,
 }
 
 impl FieldLines {
-    /// Looks at the lines of `input` that end before `end` and were not looked at before. The start
-    /// line begins at `start`, is whole, and somebody else's. `most`: so many field lines may come.
+    /// Checks the lines of `input` that end before `end` and were not checked before. The start
+    /// line, which begins at `start` and is whole, is skipped. At most `most` field lines may come.
     fn check(
         &mut self,
         input: &[u8],
@@ -155,10 +189,10 @@ impl FieldLines {
     }
 }
 
-/// The position behind the line of `input` that begins at `start`.
+/// The position after the line of `input` that begins at `start`.
 fn line_end(input: &[u8], start: usize) -> usize {
-    let behind = input.get(start..).unwrap_or(&[]);
-    memchr(b'\n', behind).map_or(input.len(), |at| start + at + 1)
+    let rest = input.get(start..).unwrap_or(&[]);
+    memchr(b'\n', rest).map_or(input.len(), |at| start + at + 1)
 }
 
 #[cfg(test)]
@@ -171,7 +205,7 @@ mod tests {
         HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: HEADER_FIELDS_DEFAULT };
 
     #[test]
-    fn what_cannot_begin_a_head_is_refused_at_its_first_byte() {
+    fn a_byte_that_cannot_begin_a_head_is_refused_at_once() {
         for byte in 0..=u8::MAX {
             let want = match byte {
                 b'\r' => Ok(None),
@@ -192,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_line_that_may_become_one_is_waited_for() {
+    fn an_incomplete_start_line_that_may_become_valid_is_not_refused() {
         let limits = &LIMITS;
         for line in [
             "GET / HTTP/1.1\r\n",
@@ -213,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn field_lines_that_may_become_some_are_waited_for() {
+    fn an_incomplete_field_line_that_may_become_valid_is_not_refused() {
         let head = "GET / HTTP/1.1\r\nHost: a\r\nX_y:\t\u{e9} : ;\r\nEmpty:\r\nno colon yet";
         let mut bytewise = HeadReader::default();
         for cut in 0..=head.len() {

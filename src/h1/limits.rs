@@ -21,14 +21,14 @@ impl Default for HeadLimits {
     }
 }
 
-/// Longest message head by default; `limits.head_bytes` changes it. More is 431 (or 414 while
-/// still inside the request line) from a client and 502 from an upstream.
+/// Longest message head by default; `limits.head_bytes` changes it. A longer one is 431 from a
+/// client, or 414 if the request line alone is too long, and 502 from an upstream.
 ///
-/// Cloudflare lets 128 KiB of response fields through and nginx 32 KiB of request fields; 64 KiB
+/// Cloudflare lets 128 KiB of response fields through, and nginx 32 KiB of request fields. 64 KiB
 /// holds every head that the APIs' own clients send, several times over.
 pub const HEAD_BYTES_DEFAULT: usize = 64 * 1024;
-/// Range that `limits.head_bytes` may be set to. Field positions are kept in 32 bits, and a head
-/// of a megabyte is somebody's mistake.
+/// Range that `limits.head_bytes` may be set to. Positions of fields are kept in 32 bits, and a
+/// head of a megabyte is a mistake.
 pub const HEAD_BYTES_RANGE: RangeInclusive<usize> = 1024..=1024 * 1024;
 
 /// Most field lines in one head by default; `limits.header_fields` changes it.
@@ -37,15 +37,15 @@ pub const HEADER_FIELDS_DEFAULT: usize = 256;
 /// stack, 32 bytes a line.
 pub const HEADER_FIELDS_MAX: usize = 1024;
 
-/// Most empty lines skipped in front of a request line. RFC 9112, section 2.2 asks for "at least
-/// one", for the sake of clients that end a body with a stray CRLF.
+/// Most empty lines that are skipped before a request line. RFC 9112, section 2.2 asks for "at
+/// least one", for the sake of clients that end a body with a stray CRLF.
 pub const LEADING_EMPTY_LINES_MAX: usize = 4;
 
 /// Longest chunk-size line we accept, chunk extensions included, CRLF excluded.
 ///
 /// The size itself is at most 16 hex digits. Extensions are legal (RFC 9112, section 7.1.1) but
 /// rare, and an unbounded line lets a peer spend our time on bytes that carry no content. 256
-/// leaves room for a signature in an extension, and for little else.
+/// leaves room for a signature in an extension, and for little more.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 
 /// Longest trailer section we accept. Trailers hold checksums and timings, a few lines.
@@ -54,8 +54,8 @@ pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Most field lines in one trailer section.
 pub const TRAILER_FIELDS_MAX: usize = 64;
 
-/// Most content ranges that one vectored write carries. Chunks beyond that in one read go out in
-/// a further write. Linux allows 1024 (`IOV_MAX`); the slices live on the stack.
+/// Most content ranges that one walk gives and one vectored write carries. More chunks of one read
+/// go out in a further write. Linux allows 1024 (`IOV_MAX`); the slices live on the stack.
 pub const CONTENT_RANGES_MAX: usize = 62;
 
 const _: () = assert!(*HEAD_BYTES_RANGE.end() <= u32::MAX as usize);

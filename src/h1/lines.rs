@@ -1,30 +1,30 @@
-//! Sections of lines that end in CRLF and in nothing else (RFC 9112, section 2.2), found once.
+//! Sections of lines that end in CRLF and in nothing else (RFC 9112, section 2.2).
 //!
-//! Heads and trailer sections both are lines up to an empty one. [`SectionScanner`] looks for that
-//! one as the bytes arrive, from where it stopped the last time, so a section that trickles in
-//! costs no more than one that comes at once. It refuses on sight the bytes about which parsers
-//! disagree: LF without CR, CR without LF, NUL.
+//! Heads and trailer sections are both lines up to an empty one. [`SectionScanner`] looks for that
+//! one while the bytes arrive. It goes on where it stopped, so a section that trickles in costs no
+//! more than one that comes at once. It refuses on sight the bytes that parsers disagree about: LF
+//! without CR, CR without LF, NUL.
 //!
 //! Not here: what the lines say (`h1::head`), and how long a section may be (its users).
 
 use memchr::memchr3;
 
-/// Why a section of lines is refused before anyone has parsed it.
+/// Why a section of lines is refused before it is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineError {
     /// LF without CR before it. RFC 9112, section 2.2 would let a recipient take it for a line
-    /// end; others do not, and that difference is what smuggling is made of.
+    /// end; others do not, and smuggling lives on that difference.
     BareLf,
     /// CR that no LF follows (RFC 9112, section 2.2).
     BareCr,
-    /// NUL, which ends strings in somebody's parser (RFC 9110, section 5.5).
+    /// NUL, which ends strings in some parsers (RFC 9110, section 5.5).
     Nul,
 }
 
-/// Looks for the empty line that ends a section, and remembers how far it has looked.
+/// Looks for the empty line that ends a section, and remembers how far it has scanned.
 #[derive(Clone, Debug, Default)]
 pub struct SectionScanner {
-    /// Everything before this position has been looked at.
+    /// Everything before this position has been scanned.
     scanned: usize,
     /// Where the line that holds `scanned` begins.
     line_start: usize,
@@ -38,11 +38,13 @@ impl SectionScanner {
         Self { scanned: start, line_start: start, has_line: false }
     }
 
-    /// The position behind the empty line that ends the section, or `None` while there is none.
+    /// The position after the empty line that ends the section, or `None` while there is none.
     ///
     /// `input` may grow between calls and must not change otherwise. A CR at its very end is
     /// undecided, not bare.
     pub fn find_end(&mut self, input: &[u8]) -> Result<Option<usize>, LineError> {
+        debug_assert!(input.len() >= self.scanned, "the input has lost bytes that were scanned");
+        // Everything but these three bytes is skipped at the speed of memory.
         while let Some(found) = memchr3(b'\r', b'\n', 0, input.get(self.scanned..).unwrap_or(&[])) {
             let at = self.scanned + found;
             match input[at..] {
@@ -65,17 +67,17 @@ impl SectionScanner {
         Ok(None)
     }
 
-    /// Everything before this position has been looked at.
+    /// Everything before this position has been scanned.
     pub fn scanned(&self) -> usize {
         self.scanned
     }
 
-    /// Where the first line begins that has not ended: all before it are whole.
+    /// Where the first line begins that has not ended. All lines before it are whole.
     pub fn line_start(&self) -> usize {
         self.line_start
     }
 
-    /// Whether the section's first line is complete, and was not the empty one.
+    /// Whether the section's first line is complete, and is not the empty one.
     pub fn has_line(&self) -> bool {
         self.has_line
     }
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_ends_behind_its_first_empty_line() {
+    fn a_section_ends_after_its_first_empty_line() {
         check("a\r\nbc\r\n\r\nd\r\n\r\n", Ok(Some(9)));
         check("\r\na\r\n\r\n", Ok(Some(2)));
     }
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_line_ends_and_nul_are_refused_wherever_they_stand() {
+    fn bare_line_ends_and_nul_are_refused_anywhere() {
         for (byte, error) in [
             ("\n", LineError::BareLf),
             ("\rx", LineError::BareCr),
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_is_known_to_be_complete_behind_its_line_end() {
+    fn the_first_line_is_complete_after_its_line_end() {
         let mut scanner = SectionScanner::starting_at(3);
         assert_eq!(scanner.find_end(b"...ab\r"), Ok(None));
         assert!(!scanner.has_line());
@@ -122,10 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_looked_at_once() {
+    fn bytes_are_scanned_once() {
         let mut scanner = SectionScanner::default();
         assert_eq!(scanner.find_end(b"abc"), Ok(None));
-        // A promise broken on purpose: what has been looked at is not looked at again.
+        // A promise broken on purpose: bytes that were scanned are not scanned again.
         assert_eq!(scanner.find_end(b"\0\0\0\r\n\r\n"), Ok(Some(7)));
     }
 

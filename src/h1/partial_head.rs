@@ -1,11 +1,18 @@
-//! What can be said of a request without its parsed head.
+//! What the bytes of a request say before its head is parsed, or if it cannot be.
+//!
+//! A refusal has to be written even if the head is incomplete or malformed, and its form depends on
+//! the request: an answer to HEAD has no content, and a page in a browser may read an answer only
+//! if it allows that. These functions give a best guess from the bytes that are here. They decide
+//! nothing about a request that is forwarded.
+//!
+//! Not here: reading sound heads (`h1::head`).
 
 use super::limits::LEADING_EMPTY_LINES_MAX;
 use super::token::trim_ows;
 use memchr::memchr;
 
-/// Whether `bytes`, the first of a connection, are those of a request and not of another protocol:
-/// a word and the beginning of a target, as far as they are here.
+/// Whether the first bytes of a connection are those of a request and not of another protocol: a
+/// word and the beginning of a target, as far as they are here.
 pub fn begins_request(bytes: &[u8]) -> bool {
     let word_end = bytes.iter().position(|byte| !byte.is_ascii_alphabetic());
     let (word, rest) = bytes.split_at(word_end.unwrap_or(bytes.len()));
@@ -17,14 +24,14 @@ pub fn begins_request(bytes: &[u8]) -> bool {
         }
 }
 
-/// Whether `bytes`, the first of a request, are those of a HEAD as far as they are here.
+/// Whether the first bytes of a request are those of a HEAD, as far as they are here.
 pub fn may_be_head(bytes: &[u8]) -> bool {
     const HEAD: &[u8] = b"HEAD ";
     bytes.starts_with(HEAD) || HEAD.starts_with(bytes)
 }
 
-/// Whether what may be the beginning of a request head, and no good one, is that of a HEAD: its
-/// answer has no content whatever is wrong.
+/// Whether an incomplete or malformed head is that of a HEAD request, whose answer has no content
+/// whatever is wrong with it.
 pub fn is_of_head_request(mut bytes: &[u8]) -> bool {
     for _ in 0..LEADING_EMPTY_LINES_MAX {
         bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
@@ -32,8 +39,8 @@ pub fn is_of_head_request(mut bytes: &[u8]) -> bool {
     bytes.starts_with(b"HEAD ")
 }
 
-/// Whether there is an Origin line in what may be the beginning of a request head, and no good one:
-/// to answer a page so that it can read why. Nothing behind an empty line is looked at.
+/// Whether an incomplete or malformed head has an Origin line: a page in a browser asks, and shall
+/// be able to read the refusal. Only lines before the first empty one count.
 pub fn has_origin_line(bytes: &[u8]) -> bool {
     let lines = bytes.split(|&byte| byte == b'\n').skip_while(|line| is_blank(line)).skip(1);
     lines.take_while(|line| !is_blank(line)).any(|line| {
@@ -42,7 +49,7 @@ pub fn has_origin_line(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether nothing stands before the end of a line.
+/// Whether a line, split at its LF, is empty.
 fn is_blank(line: &[u8]) -> bool {
     matches!(line, [] | [b'\r'])
 }
@@ -52,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_bytes_of_a_request_are_told_from_those_of_other_protocols() {
+    fn the_first_bytes_of_a_request_are_recognised() {
         for request in ["GET / HTTP/1.1\r\n", "OPTIONS * HTTP/1.1", "CONNECT a:1 HTTP/1.1"] {
             for cut in 1..=request.len() {
                 assert!(begins_request(&request.as_bytes()[..cut]), "{:?}", &request[..cut]);
@@ -66,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_of_a_head_may_be_those_of_a_head_at_every_cut() {
+    fn the_first_bytes_of_a_head_request_are_recognised_at_every_cut() {
         let request = "HEAD / HTTP/1.1\r\n";
         for cut in 1..=request.len() {
             assert!(may_be_head(&request.as_bytes()[..cut]), "{:?}", &request[..cut]);
@@ -77,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_request_is_known_by_a_head_that_is_none() {
+    fn a_head_request_is_recognised_in_a_malformed_head() {
         for head in ["HEAD ", "HEAD /x\r\n", "\r\n\r\nHEAD / HTTP/9\r\nA : b", "HEAD  \0"] {
             assert!(is_of_head_request(head.as_bytes()), "{head:?}");
         }
@@ -95,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_found_in_a_head_that_is_none() {
+    fn an_origin_is_found_in_a_malformed_head() {
         for head in [
             "GET / HTTP/1.1\r\nOrigin: http://a",
             "GET / HTTP/1.1\r\nA\r\nORIGIN:\r\n",

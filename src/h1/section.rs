@@ -1,4 +1,13 @@
 //! Field lines and field sections (RFC 9112, section 5), as ranges of bytes.
+//!
+//! A [`FieldSection`] borrows the bytes of a head or a trailer section and knows where each line,
+//! name and value lies in them. Nothing is copied, lowercased or reordered, so a forwarder can pass
+//! on runs of lines exactly as they came. Each line carries the [`FieldId`] of its name, if it has
+//! one.
+//!
+//! `httparse` splits the lines; this file refuses the LF without CR that it lets pass.
+//!
+//! Not here: which names have an id (`h1::field`), and what happens to which field (the gateway).
 
 use super::field::FieldId;
 use super::head_error::HeadError;
@@ -8,17 +17,17 @@ use super::token::{is_ows, is_token, list_elements};
 use alloc::vec::Vec;
 use memchr::memchr;
 
-/// Where one field line stands in the bytes of its [`FieldSection`].
+/// Where one field line lies in the bytes of its [`FieldSection`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldLine {
-    /// What the name means to us, if anything.
+    /// The id of the name, if it has one.
     pub id: Option<FieldId>,
     /// Position of the name, and so of the line, in [`FieldSection::bytes`].
     pub start: u32,
     name_end: u32,
     value_start: u32,
     value_end: u32,
-    /// Position behind the line's CRLF. The next line starts here.
+    /// Position after the line's CRLF. The next line starts here.
     pub end: u32,
 }
 
@@ -29,7 +38,7 @@ pub struct FieldSection<'b> {
     lines: Vec<FieldLine>,
 }
 
-/// A field that may come once came more than once.
+/// A field that may occur once occurs more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeated;
 
@@ -56,7 +65,7 @@ impl<'b> FieldSection<'b> {
         &self.bytes[line.value_start as usize..line.value_end as usize]
     }
 
-    /// All lines exactly as they came, each with its CRLF, without the empty line behind them.
+    /// All lines exactly as they came, each with its CRLF, without the empty line after them.
     ///
     /// A run of consecutive lines is `bytes()[first.start as usize..last.end as usize]`.
     pub fn bytes(&self) -> &'b [u8] {
@@ -70,8 +79,8 @@ impl<'b> FieldSection<'b> {
 
     /// The value of the only line with this name, `None` without one.
     ///
-    /// Two lines are an error even when they agree: for the fields that are asked for like this
-    /// (Host, the two lengths), the next recipient may pick the other one.
+    /// Two lines are an error even if they agree. This is for fields such as Host and the two
+    /// lengths, of which the next recipient may pick the other line.
     pub fn single(&self, id: FieldId) -> Result<Option<&'b [u8]>, Repeated> {
         let mut values = self.values(id);
         let first = values.next();
@@ -84,10 +93,10 @@ impl<'b> FieldSection<'b> {
     }
 }
 
-/// Reads a trailer section: field lines and the empty line behind them (RFC 9112, section 7.1.2).
+/// Parses a trailer section: field lines and the empty line after them (RFC 9112, section 7.1.2).
 ///
-/// As strict as a head. At most [`TRAILER_FIELDS_MAX`] of `max_fields` and [`TRAILER_BYTES_MAX`]
-/// bytes count.
+/// It is as strict as for heads. The section may have `max_fields` lines, but no more than
+/// [`TRAILER_FIELDS_MAX`], and [`TRAILER_BYTES_MAX`] bytes.
 pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_>, HeadError> {
     if bytes.len() > TRAILER_BYTES_MAX {
         return Err(HeadError::HeadTooLarge);
@@ -105,10 +114,10 @@ pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_
     }
 }
 
-/// Where httparse's fields stand in `section`, which must be all of them and an empty line.
+/// Finds httparse's fields in `section`, which must hold them and an empty line, and nothing else.
 ///
-/// Walks from line to line by the lengths that httparse found. It has checked every byte but the
-/// line ends, where it takes LF alone as well.
+/// It walks from line to line by the lengths that httparse found. httparse has checked every byte
+/// but the line ends, where it accepts LF alone as well.
 pub(super) fn locate<'b>(
     section: &'b [u8],
     parsed: &[httparse::Header<'b>],
@@ -148,14 +157,13 @@ fn skip_ows(section: &[u8], from: usize) -> usize {
     from + blanks.count()
 }
 
-/// The position behind the CRLF at `at`. httparse has seen a line end there.
+/// The position after the CRLF at `at`, where httparse has found a line end.
 fn skip_crlf(section: &[u8], at: usize) -> Result<usize, HeadError> {
-    let behind = at + b"\r\n".len();
-    if section.get(at..behind) == Some(b"\r\n") { Ok(behind) } else { Err(HeadError::BareLf) }
+    let after = at + b"\r\n".len();
+    if section.get(at..after) == Some(b"\r\n") { Ok(after) } else { Err(HeadError::BareLf) }
 }
 
-/// The same for field lines with the empty line behind them: what is wrong with the first that is
-/// none.
+/// Says what is wrong with the first faulty line of `section`, which httparse refused.
 pub(super) fn explain_fields(error: httparse::Error, section: &[u8], most: usize) -> HeadError {
     if let Err(error) = SectionScanner::default().find_end(section) {
         return error.into();
@@ -176,8 +184,7 @@ pub(super) fn explain_fields(error: httparse::Error, section: &[u8], most: usize
     })
 }
 
-/// Whether `line`, without its line end, is a field line, and may come behind `count` others, where
-/// `most` may.
+/// Checks a field line without its line end, which follows `count` others where `most` are allowed.
 pub(super) fn check_field_line(line: &[u8], count: usize, most: usize) -> Result<(), HeadError> {
     if line.first().copied().is_some_and(is_ows) {
         return Err(HeadError::FoldedField);
@@ -235,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn trailer_sections_are_read_like_field_lines() {
+    fn a_trailer_section_is_parsed_like_the_fields_of_a_head() {
         let section = parse_trailers(b"Sum: 1\r\nTe: x\r\n\r\n", 2).unwrap();
         assert_eq!(section.lines().len(), 2);
         assert_eq!(section.single(FieldId::Te), Ok(Some(b"x".as_slice())));

@@ -1,12 +1,11 @@
-//! Start lines that can never become right (RFC 9112, sections 3 and 4), found before their head
-//! has ended.
+//! The grammar of start lines (RFC 9112, sections 3 and 4), for lines whose head is not complete.
 //!
-//! A scanner, a shell or a client of another protocol sends one line and waits. It gets its answer
-//! when the line is here, or when a byte of it is that no start line has, and not when the limit of
-//! time for a head has passed. `check_line` is also what a whole head is explained by when
-//! `httparse` has refused it, so that arrival does not change what is said of it.
+//! A scanner, a shell or a client of another protocol sends one line and waits. With
+//! [`check_arrived`] it is refused when the line ends, or at the first byte that no start line has,
+//! and not when the time limit for a head has passed. [`check_line`] also explains a whole head
+//! that `httparse` has refused, so that arrival does not change what is reported.
 //!
-//! Not here: which heads are taken (`h1::head`).
+//! Not here: parsing whole heads (`h1::head`).
 
 use super::head_error::HeadError;
 use super::target::RequestTarget;
@@ -23,7 +22,7 @@ pub(super) enum StartLine {
 }
 
 impl StartLine {
-    /// Whether a start line may begin so: with a method, or with `HTTP`.
+    /// Whether a start line may begin with this byte: of a method, or of `HTTP`.
     pub(super) fn may_begin_with(self, byte: u8) -> bool {
         match self {
             Self::Request => is_tchar(byte),
@@ -31,7 +30,7 @@ impl StartLine {
         }
     }
 
-    /// What a start line is that breaks its grammar.
+    /// The error for a line that breaks the grammar.
     pub(super) fn bad_line(self) -> HeadError {
         match self {
             Self::Request => HeadError::BadRequestLine,
@@ -40,8 +39,8 @@ impl StartLine {
     }
 }
 
-/// Whether the start line that `arrived` begins with may become one. Its first `checked` bytes have
-/// been asked about before; `is_whole`: its line end is here.
+/// Checks the start line at the front of `arrived`, as far as it is here. Its first `checked` bytes
+/// were checked before. `is_whole`: its line end is here.
 pub(super) fn check_arrived(
     kind: StartLine,
     arrived: &[u8],
@@ -54,7 +53,7 @@ pub(super) fn check_arrived(
     if is_whole { check_line(kind, line) } else { check_bytes(kind, line) }
 }
 
-/// Whether `begun`, some bytes of a start line without its line end, may be a part of one.
+/// Checks that `begun` may be a part of a start line, without its line end.
 fn check_bytes(kind: StartLine, begun: &[u8]) -> Result<(), HeadError> {
     let may_be = |byte: &u8| match kind {
         StartLine::Request => matches!(byte, b' '..=b'~'),
@@ -64,7 +63,7 @@ fn check_bytes(kind: StartLine, begun: &[u8]) -> Result<(), HeadError> {
     if begun.iter().all(may_be) { Ok(()) } else { Err(kind.bad_line()) }
 }
 
-/// Whether `line`, without its line end, may begin a head, as far as a line alone can tell.
+/// Checks a whole start line, without its line end.
 pub(super) fn check_line(kind: StartLine, line: &[u8]) -> Result<(), HeadError> {
     check_bytes(kind, line)?;
     match kind {
@@ -87,7 +86,7 @@ fn check_request_line(line: &[u8]) -> Result<(), HeadError> {
     if is_wrong_case_of_a_standard_method(method) {
         return Err(HeadError::MethodCase);
     }
-    // Those two are refused for what they are, wherever they want to go.
+    // These two are refused for what they are, whatever their target.
     if !matches!(method, b"CONNECT" | b"TRACE") {
         RequestTarget::parse(method, target).map_err(HeadError::Target)?;
     }

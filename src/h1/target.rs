@@ -1,14 +1,13 @@
 //! The request-target and its four forms (RFC 9112, section 3.2).
 //!
-//! [`RequestTarget::parse`] says where a request wants to go, without copying or decoding: a path
+//! [`RequestTarget::parse`] says where a request wants to go, without copying or decoding. A path
 //! is forwarded byte for byte, so `%2F`, `//`, `;` and the case of `%xx` mean here what they mean
-//! to the upstream. Dot segments alone are resolved, because a route must not match one path while
-//! the upstream serves another.
+//! to the upstream.
 //!
-//! It is strict about bytes: a target is visible ASCII without `#`. It is lenient about the ones
-//! that RFC 3986 wants encoded, such as `|` or `"`: clients do send them, and they delimit nothing.
+//! It is strict about bytes: a target is visible ASCII without `#`. It accepts bytes that RFC 3986
+//! wants encoded, such as `|` or `"`, because clients send them and they delimit nothing.
 //!
-//! Not here: which upstream serves a path (`gateway::route`).
+//! Not here: dot segments in a path (`h1::dot_segments`), and which route a path has (the gateway).
 
 use super::authority::Authority;
 use memchr::memchr;
@@ -18,9 +17,9 @@ use memchr::memchr;
 pub enum RequestTarget<'b> {
     /// Origin-form: a path that begins with `/`, and perhaps a query. `//a/b` is such a path.
     Origin(&'b [u8]),
-    /// Absolute-form, as for a proxy; servers must take it too.
+    /// Absolute-form, as for a proxy; servers must accept it, too.
     Absolute {
-        /// Whether the scheme is `https`. The only other one we know is `http`.
+        /// Whether the scheme is `https`. The only other one is `http`.
         https: bool,
         /// Host and port, which outrank the Host field (RFC 9112, section 3.2.2).
         authority: Authority<'b>,
@@ -45,10 +44,10 @@ pub enum TargetError {
     /// The authority is not `host [ ":" port ]`, or authority-form lacks the port.
     BadAuthority,
     /// `..` climbs above the root. RFC 3986, section 5.2.4 would stay at the root; a client that
-    /// needs this is probing.
+    /// relies on it is probing.
     AboveRoot,
-    /// `..` in a disguise that some server sees through: `..%2f`, `..;x`, `%252e%252e`; see
-    /// `h1::dot_segments`. We forward these bytes as they are, and it would climb.
+    /// `..` in a disguise that some servers see through: `..%2f`, `..;x`, `%252e%252e`. The bytes
+    /// are forwarded as they are, so there it would climb. See `h1::dot_segments`.
     HiddenDotSegment,
 }
 
@@ -70,7 +69,7 @@ impl<'b> RequestTarget<'b> {
     }
 }
 
-/// Cuts at the first `?`. The query keeps it, so that both halves concatenate to the whole.
+/// Cuts at the first `?`. The query keeps it, so that both parts together are the whole.
 pub fn split_query(path_and_query: &[u8]) -> (&[u8], &[u8]) {
     path_and_query.split_at(memchr(b'?', path_and_query).unwrap_or(path_and_query.len()))
 }
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn authority_form_is_for_connect_alone_and_has_a_port() {
+    fn authority_form_is_for_connect_only_and_has_a_port() {
         let authority = Authority { host: b"a", port: Some(443) };
         check("CONNECT", "a:443", Ok(RequestTarget::Authority(authority)));
         for refused in ["a", "a:", "/", "*", "http://a:1/", "a:443/"] {
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn asterisk_form_is_for_options_alone() {
+    fn asterisk_form_is_for_options_only() {
         check("OPTIONS", "*", Ok(RequestTarget::Asterisk));
         check("GET", "*", Err(TargetError::WrongForm));
         check("OPTIONS", "*a", Err(TargetError::WrongForm));
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_a_target_is_visible_ascii_and_no_fragment() {
+    fn a_target_is_visible_ascii_without_a_fragment() {
         for byte in 0..=u8::MAX {
             let allowed = (0x21..=0x7e).contains(&byte) && byte != b'#';
             for target in [vec![b'/', byte], vec![b'/', b'?', byte, b'a']] {

@@ -18,7 +18,7 @@ fn heads_without_fields_are_heads() {
 }
 
 #[test]
-fn empty_lines_in_front_of_a_request_are_skipped_up_to_a_limit() {
+fn empty_lines_before_a_request_are_skipped_up_to_a_limit() {
     let empty = "\r\n".repeat(LEADING_EMPTY_LINES_MAX);
     request(&format!("{empty}GET / HTTP/1.1\r\n\r\n"), Ok("GET"));
     request(&format!("{empty}\r\nGET / HTTP/1.1\r\n\r\n"), Err(HeadError::NotHttp));
@@ -50,7 +50,7 @@ fn bare_line_ends_and_nul_are_refused_before_the_head_is_complete() {
 
 /// As soon as a byte proves it, and at the end of the line at the latest.
 #[test]
-fn a_start_line_that_can_never_become_one_is_refused_before_its_head_has_ended() {
+fn an_invalid_start_line_is_refused_before_its_head_is_complete() {
     let target = HeadError::Target;
     for (line, error) in [
         ("GET /x\r\n", HeadError::BadRequestLine),
@@ -71,11 +71,11 @@ fn a_start_line_that_can_never_become_one_is_refused_before_its_head_has_ended()
         ("GET ftp://a/ HTTP/1.1\r\n", target(TargetError::WrongForm)),
     ] {
         request(line, Err(error));
-        // What follows in the same read does not change what is said.
-        for behind in ["\n", "a\0", "A : b\r\n\r\n"] {
+        // What follows in the same read does not change what is reported.
+        for rest in ["\n", "a\0", "A : b\r\n\r\n"] {
             if line.ends_with('\n') {
                 let found =
-                    HeadReader::default().find((line.to_owned() + behind).as_bytes(), &LIMITS);
+                    HeadReader::default().find((line.to_owned() + rest).as_bytes(), &LIMITS);
                 assert!(found == Err(error) || matches!(found, Ok(Some(_))), "{line:?} {found:?}");
             }
         }
@@ -89,7 +89,7 @@ fn a_start_line_that_can_never_become_one_is_refused_before_its_head_has_ended()
 }
 
 #[test]
-fn a_field_line_that_can_never_become_one_is_refused_before_its_head_has_ended() {
+fn an_invalid_field_line_is_refused_before_its_head_is_complete() {
     for (lines, error) in [
         ("no colon here\r\n", HeadError::BadFieldName),
         ("A : b\r\n", HeadError::BadFieldName),
@@ -103,9 +103,9 @@ fn a_field_line_that_can_never_become_one_is_refused_before_its_head_has_ended()
         request(&format!("GET / HTTP/1.1\r\n{lines}"), Err(error));
         request(&format!("\r\nGET / HTTP/1.1\r\na: b\r\n{lines}"), Err(error));
         response(&format!("HTTP/1.1 200\r\n{lines}"), Err(error));
-        // Nothing behind it changes what is said, whether it comes in the same read or not.
-        for behind in ["c: d", "c: d\r\n\r\n", "c\n", "\0", " x\r\n", "y\r\n\r\n"] {
-            request(&format!("GET / HTTP/1.1\r\n{lines}{behind}"), Err(error));
+        // What follows does not change what is reported, in the same read or in a later one.
+        for rest in ["c: d", "c: d\r\n\r\n", "c\n", "\0", " x\r\n", "y\r\n\r\n"] {
+            request(&format!("GET / HTTP/1.1\r\n{lines}{rest}"), Err(error));
         }
     }
     let limits = HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: 2 };
@@ -117,7 +117,7 @@ fn a_field_line_that_can_never_become_one_is_refused_before_its_head_has_ended()
 }
 
 #[test]
-fn methods_that_are_standard_but_for_their_case_are_refused_and_others_are_not() {
+fn standard_methods_in_the_wrong_case_are_refused() {
     for method in
         ["get", "Get", "hEAD", "post", "Put", "delete", "Connect", "options", "trace", "patch"]
     {
@@ -185,7 +185,7 @@ fn the_status_line_has_three_digits_from_100_to_599() {
 }
 
 #[test]
-fn other_versions_are_told_from_nonsense() {
+fn other_versions_are_unsupported_and_not_malformed() {
     for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "HTTP/3.0"] {
         request(&format!("GET / {version}\r\n\r\n"), Err(HeadError::UnsupportedVersion));
         response(&format!("{version} 200 OK\r\n\r\n"), Err(HeadError::UnsupportedVersion));
@@ -194,21 +194,21 @@ fn other_versions_are_told_from_nonsense() {
 }
 
 #[test]
-fn field_names_are_tokens_right_in_front_of_a_colon() {
+fn field_names_are_tokens_directly_before_a_colon() {
     for line in ["A : b", "A\t: b", ": b", "A", "A b: c", "A(b): c", "\u{e9}: a", "\x7f: a"] {
         field(line, Err(HeadError::BadFieldName));
     }
 }
 
 #[test]
-fn lines_that_begin_with_a_blank_are_refused_as_folded() {
+fn lines_that_begin_with_a_blank_are_refused_as_obs_fold() {
     for line in [" A: b", "\tA: b", "A: b\r\n c", "A: b\r\n\tc: d", "A:\r\n \r\n b"] {
         field(line, Err(HeadError::FoldedField));
     }
 }
 
 #[test]
-fn a_head_at_its_limit_of_bytes_is_read_and_one_byte_more_is_refused() {
+fn a_head_at_its_limit_is_accepted_and_one_byte_more_is_refused() {
     let head = "GET / HTTP/1.1\r\nA: b\r\n\r\n";
     let with = |bytes| {
         let limits = HeadLimits { bytes, fields: 1 };
@@ -226,14 +226,14 @@ fn a_head_at_its_limit_of_bytes_is_read_and_one_byte_more_is_refused() {
 }
 
 #[test]
-fn a_status_line_over_the_limit_is_a_head_over_the_limit() {
+fn a_status_line_over_the_limit_is_a_head_that_is_too_large() {
     let limits = HeadLimits { bytes: 10, fields: 1 };
     let found = decide_at_every_cut(StartLine::Status, b"HTTP/1.1 200 OK\r\n\r\n", &limits);
     assert_eq!(found, Err(HeadError::HeadTooLarge));
 }
 
 #[test]
-fn empty_lines_in_front_do_not_count_against_the_limit() {
+fn empty_lines_before_a_request_do_not_count_against_the_limit() {
     let head = "\r\n\r\nGET / HTTP/1.1\r\n\r\n";
     let limits = HeadLimits { bytes: head.len() - 4, fields: 0 };
     let found = decide_at_every_cut(StartLine::Request, head.as_bytes(), &limits);
@@ -241,7 +241,7 @@ fn empty_lines_in_front_do_not_count_against_the_limit() {
 }
 
 #[test]
-fn what_the_reader_finds_is_one_head_however_mangled() {
+fn the_reader_finds_exactly_one_head_in_mangled_bytes() {
     let sound = b"\r\nPOST /a?b HTTP/1.1\r\nHost: a\r\nX: \t b \r\nY:\r\n\r\nHTTP/1.0 200 OK";
     let alphabet = b"\r\n\r\n\0 \t:aH/1.\x7f\xc3\xa9";
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;

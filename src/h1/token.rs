@@ -1,12 +1,11 @@
 //! Tokens, optional whitespace, list elements and digits (RFC 9110, section 5.6).
 //!
-//! The alphabet of everything above it, and the only number parsers of the crate: `str::parse`
-//! takes a leading `+`, which in a length or a chunk size is a way to smuggle a request.
+//! Numbers are parsed here and never by `str::parse`, which accepts a leading `+`: in a length or a
+//! chunk size, that is a way to smuggle a request.
 //!
-//! Not here: which field holds what (`h1::field`), and chunk sizes (`h1::chunked`), which are read
-//! digit by digit with [`hex_value`].
+//! Not here: chunk sizes, which `h1::chunked` reads digit by digit with [`hex_value`].
 
-/// Whether `byte` may stand in a token: a `tchar` (RFC 9110, section 5.6.2).
+/// Whether `byte` may be in a token: a `tchar` (RFC 9110, section 5.6.2).
 pub fn is_tchar(byte: u8) -> bool {
     matches!(
         byte,
@@ -39,15 +38,15 @@ pub fn trim_ows(mut bytes: &[u8]) -> &[u8] {
 
 /// The elements of a comma-separated list, trimmed, empty ones skipped (RFC 9110, section 5.6.1.2).
 ///
-/// Quoted strings are not looked for: the lists that a gateway reads are lists of tokens, and a
-/// comma in a string only makes elements that are no token.
+/// Quoted strings are not recognised. The lists that a gateway reads are lists of tokens, and a
+/// comma in a string only makes elements that are not tokens.
 pub fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim_ows).filter(|element| !element.is_empty())
 }
 
-/// The number that `digits` spell: `1*DIGIT` and nothing else, or `None`, also beyond 64 bits.
+/// The number that `digits` spell, or `None` for anything but `1*DIGIT`, and beyond 64 bits.
 ///
-/// No sign, no blank, no empty string. Leading zeros are digits like others.
+/// There is no sign and no blank. Leading zeros are digits like others.
 pub fn parse_decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -68,8 +67,8 @@ pub fn hex_value(byte: u8) -> Option<u8> {
     }
 }
 
-/// Whether `method` is one of RFC 9110, section 9.3, or PATCH, in another case. Asked of each
-/// request, of which nearly all have one in the right case.
+/// Whether `method` is one of RFC 9110, section 9.3, or PATCH, in the wrong case. Nearly all
+/// requests have one in the right case, so that is tested first.
 pub fn is_wrong_case_of_a_standard_method(method: &[u8]) -> bool {
     const STANDARD: [&[u8]; 9] =
         [b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE"];
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tchars_are_the_visible_bytes_that_are_no_delimiters() {
+    fn tchars_are_visible_bytes_other_than_delimiters() {
         for byte in 0..=u8::MAX {
             let delimiter = b"\"(),/:;<=>?@[\\]{}".contains(&byte);
             assert_eq!(is_tchar(byte), byte.is_ascii_graphic() && !delimiter, "{byte:#04x}");

@@ -113,7 +113,7 @@ impl BodyRelay {
             (true, Some(_)) => After::Trailers,
         };
         let before = self.writer.before(content);
-        let behind = self.writer.behind(content, after);
+        let behind = self.writer.after(content, after);
         let mut ranges = walk.content(input);
         let (first, second) = (ranges.next().unwrap_or(&[]), ranges.next());
         let (few, many);
@@ -159,7 +159,7 @@ impl BodyRelay {
             return false;
         }
         self.finished = true;
-        let end = self.writer.behind(0, After::End);
+        let end = self.writer.after(0, After::End);
         write_buffer.send(cx, to, &[end]);
         true
     }

@@ -1,13 +1,17 @@
-//! `..` in disguise: segments of a path that some server takes for a parent, after it has decoded
-//! what we forward byte for byte.
+//! `..` in disguise: segments of a path that some servers take for a parent, after they have
+//! decoded what is forwarded byte for byte.
 //!
-//! `hides_parent` reads a segment as the most obliging of servers would, all at once: one that
-//! decodes up to [`ROUNDS`] times, also `%u002e`; takes UTF-8 that is too long, or whose tail is
-//! none; folds full-width letters and their like to ASCII, as NFKC and Windows do; drops what is no
-//! UTF-8, what is invisible, blanks and control bytes; takes `\` for `/`; and lets a segment end at
-//! `;`, NUL, `?` or `#`. Names that merely have dots, escapes or parameters are none of this.
+//! `hides_parent` reads a segment as the most lenient of servers would, all at once: one that
 //!
-//! A round is one pass over a copy of the segment, in place, so the work is linear.
+//! - decodes up to [`ROUNDS`] times, and `%u002e` as well;
+//! - accepts overlong UTF-8, and broken continuation bytes in it;
+//! - folds full-width letters and their like to ASCII, as NFKC and Windows do;
+//! - drops what is not UTF-8, what is invisible, blanks and control bytes;
+//! - takes `\` for `/`, and ends a segment at `;`, NUL, `?` or `#`.
+//!
+//! Names that merely have dots, escapes or parameters are not refused.
+//!
+//! A round of decoding is one pass over a copy of the segment, in place, so the work is linear.
 //!
 //! Not here: `..` and `%2e%2e` themselves, which are resolved (`h1::dot_segments`).
 
@@ -15,13 +19,13 @@ use crate::h1::token::hex_value;
 use alloc::vec::Vec;
 use memchr::memchr;
 
-/// Times that a server may decode. Two are known from servers behind a proxy that decodes as well;
-/// the third is for one more of them.
+/// How often a path may be decoded on its way. Twice is known from servers whose proxy decodes as
+/// well; the third round is for one more proxy.
 pub const ROUNDS: usize = 3;
 
 const DEL: u8 = 0x7f;
 
-/// Whether `..` stands between the separators that some decoder finds in `segment`.
+/// Whether `..` is between separators that some decoder finds in `segment`.
 pub(super) fn hides_parent(segment: &[u8]) -> bool {
     if has_parent(segment) {
         return true;
@@ -38,7 +42,7 @@ pub(super) fn hides_parent(segment: &[u8]) -> bool {
     })
 }
 
-/// Whether a piece between two separators is two dots, and nothing else that counts.
+/// Whether a piece between two separators is two dots and nothing else that counts.
 fn has_parent(text: &[u8]) -> bool {
     let (mut dots, mut is_name, mut has_ended) = (0, false, false);
     for &byte in text {
@@ -51,7 +55,7 @@ fn has_parent(text: &[u8]) -> bool {
             }
             _ if has_ended => {}
             b'.' => dots += 1,
-            // Some strings end at a NUL, others go on behind it.
+            // Some strings end at a NUL, others go on after it.
             0 if dots == 2 && !is_name => return true,
             b';' | b'?' | b'#' => has_ended = true,
             0..=b' ' | DEL => {}
@@ -61,10 +65,10 @@ fn has_parent(text: &[u8]) -> bool {
     dots == 2 && !is_name
 }
 
-/// One round of decoding: escapes to bytes, then what is no ASCII to the ASCII that it resembles.
-/// What only resembles UTF-8 is read as what it resembles by the lenient, and left out by others.
+/// One round of decoding: escapes to bytes, then characters beyond ASCII to those in ASCII that
+/// they resemble. Broken UTF-8 is read as what it resembles if `is_lenient`, and left out if not.
 fn decode(text: &mut Vec<u8>, is_lenient: bool) {
-    // Nothing becomes longer than it was, so what is written stays behind what is read.
+    // Nothing becomes longer than it was, so writing never overtakes reading.
     let (mut from, mut to) = (0, 0);
     while let Some((unit, len)) = unescape(&text[from..]) {
         let (read, len) = match unit {
@@ -85,9 +89,9 @@ fn decode(text: &mut Vec<u8>, is_lenient: bool) {
     text.truncate(to);
 }
 
-/// What the UTF-8 sequence with this first byte stands for, and how many bytes of `behind` belong
-/// to it. `None`: it is left out alone, and what follows is read for itself.
-fn sequence(lead: u8, behind: &[u8], is_lenient: bool) -> Option<(Read, usize)> {
+/// What the UTF-8 sequence with this first byte means, and how many bytes of `rest` belong to
+/// it. `None`: the byte is left out alone, and what follows is read for itself.
+fn sequence(lead: u8, rest: &[u8], is_lenient: bool) -> Option<(Read, usize)> {
     let (tail_len, least) = match lead {
         0xc0..=0xdf => (1, 0x80),
         0xe0..=0xef => (2, 0x800),
@@ -99,7 +103,7 @@ fn sequence(lead: u8, behind: &[u8], is_lenient: bool) -> Option<(Read, usize)> 
     let (mut code, mut at) = (u32::from(lead) & (0x3f >> tail_len), 0);
     let (mut has_tail, mut has_ascii) = (true, tail_len == 1);
     for _ in 0..tail_len {
-        let Some((Unit::Byte(byte), len)) = unescape(&behind[at..]) else { return None };
+        let Some((Unit::Byte(byte), len)) = unescape(&rest[at..]) else { return None };
         has_tail &= byte & 0xc0 == 0x80;
         has_ascii &= byte.is_ascii();
         code = code << 6 | u32::from(byte & 0x3f);
@@ -108,7 +112,7 @@ fn sequence(lead: u8, behind: &[u8], is_lenient: bool) -> Option<(Read, usize)> 
     if has_tail && code >= least && char::from_u32(code).is_some() {
         return Some((fold(code), at));
     }
-    // Some decoders look neither at the length nor at the two bits that make a tail.
+    // Some decoders check neither for overlong forms nor for the two bits of a continuation byte.
     match fold(code) {
         Read::Byte(byte) if is_lenient && (has_tail || has_ascii) && is_special(byte) => {
             Some((Read::Byte(byte), at))
@@ -131,7 +135,7 @@ enum Read {
     Nothing,
 }
 
-/// The first byte of `text`, or what an escape there stands for, and its length. A `%` that begins
+/// The first byte of `text`, or what an escape there means, and its length. A `%` that begins
 /// no escape is itself.
 fn unescape(text: &[u8]) -> Option<(Unit, usize)> {
     let digit = |byte: u8| hex_value(byte).map(u32::from);
@@ -280,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_dots_escapes_and_parameters_are_names() {
+    fn names_with_dots_escapes_and_parameters_are_allowed() {
         for segment in [
             "",
             "a",

@@ -1,4 +1,10 @@
 //! Dot segments in a path: `.` and `..`, plain, encoded or disguised (RFC 3986, section 5.2.4).
+//!
+//! They are the one part of a path that is not forwarded byte for byte: a route must not match one
+//! path while the upstream serves another. `.` and `..` are resolved, also where they are written
+//! `%2e`. A `..` that only some servers would find in the bytes is refused.
+//!
+//! Not here: splitting a target into its path and its query (`h1::target`).
 
 mod disguise;
 
@@ -11,19 +17,21 @@ use memchr::{memchr, memrchr};
 
 /// Whether [`resolve_dot_segments`] would do anything but copy `path`, which has no query.
 ///
-/// True for `.` and `..` in any encoding, and also where a `..` hides and that function refuses.
+/// This is so for `.` and `..` in any encoding, and for a hidden `..`, which that function refuses.
 pub fn has_dot_segments(path: &[u8]) -> bool {
-    // Without a dot and an escape there is none; most paths have neither.
+    // Most paths have neither a dot nor an escape, and so no dot segment.
     memchr::memchr2(b'.', b'%', path).is_some()
         && path.split(|&byte| byte == b'/').any(|segment| Segment::of(segment) != Segment::Plain)
 }
 
 /// Appends `path`, which has no query, to `out` without its dot segments.
 ///
-/// RFC 3986, section 5.2.4 on the bytes as they are, with `%2e` for any dot; empty segments count,
-/// and nothing else changes. Fails with [`TargetError::AboveRoot`] and
-/// [`TargetError::HiddenDotSegment`], and with [`TargetError::WrongForm`] when `path` is neither
-/// empty nor begins with `/`; then what has been appended means nothing.
+/// This is RFC 3986, section 5.2.4 on the bytes as they are, where any dot may be `%2e`. Empty
+/// segments count as segments, and nothing else changes.
+///
+/// # Errors
+/// [`TargetError::AboveRoot`], [`TargetError::HiddenDotSegment`], or [`TargetError::WrongForm`] if
+/// `path` neither is empty nor begins with `/`. What has been appended then means nothing.
 pub fn resolve_dot_segments(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError> {
     let root = out.len();
     let mut rest = match path {
@@ -56,7 +64,7 @@ pub fn resolve_dot_segments(path: &[u8], out: &mut Vec<u8>) -> Result<(), Target
     Ok(())
 }
 
-/// What lies between two slashes.
+/// What is between two slashes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Segment {
     Plain,
@@ -64,7 +72,7 @@ enum Segment {
     Current,
     /// `..`
     Parent,
-    /// Something that is `..` to those who decode before they split.
+    /// `..` for a server that decodes before it splits.
     Hidden,
 }
 
@@ -127,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn all_other_paths_stay_as_they_are() {
+    fn paths_without_dot_segments_are_copied() {
         for path in [
             "",
             "/",
@@ -183,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn resolving_appends_and_never_climbs_into_what_was_there() {
+    fn resolving_appends_and_never_removes_what_was_there() {
         let mut out = b"/base".to_vec();
         resolve_dot_segments(b"/a/../b", &mut out).unwrap();
         assert_eq!(out, b"/base/b");
