@@ -3,7 +3,7 @@
 
 use super::arrival::arrivals;
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
-use crate::preface::client_hello::{HelloError, HelloReader, Look};
+use crate::preface::client_hello::{Found, HelloError, HelloReader};
 use crate::preface::proxy_header::{Header, Version, encode, read};
 use bytes::BytesMut;
 use tokio_rustls::rustls::server::Acceptor;
@@ -14,7 +14,7 @@ pub fn client_hello(data: &[u8]) {
     let [whole, bytewise, pieces] = arrivals(data).map(|positions| {
         let mut reader = HelloReader::default();
         let looks = positions.into_iter().map(|end| (end, reader.find(&data[..end])));
-        looks.into_iter().find(|(_, look)| *look != Ok(Look::NeedMore))
+        looks.into_iter().find(|(_, look)| *look != Ok(Found::NeedMore))
     });
     assert_eq!(whole.as_ref().map(|(_, look)| look), bytewise.as_ref().map(|(_, look)| look));
     assert_eq!(whole.as_ref().map(|(_, look)| look), pieces.as_ref().map(|(_, look)| look));
@@ -27,12 +27,12 @@ pub fn client_hello(data: &[u8]) {
     }
     let Some(name) = name_that_rustls_accepts(data) else { return };
     match whole {
-        Some((_, Ok(Look::Hello(hello)))) => {
+        Some((_, Ok(Found::Hello(hello)))) => {
             let name = name.as_deref().map(|name| name.strip_suffix('.').unwrap_or(name));
             assert_eq!(hello.server_name.as_deref(), name);
         }
         // It takes the versions of SSL 2.0 and DTLS for those of a record; nobody sends that.
-        Some((_, Ok(Look::NotTls) | Err(HelloError::BadRecordVersion))) if !is_3_x(data) => {}
+        Some((_, Ok(Found::NotTls) | Err(HelloError::BadRecordVersion))) if !is_3_x(data) => {}
         // Its limits are wider.
         Some((_, Err(HelloError::HelloTooLong | HelloError::RecordTooLong))) => {}
         other => panic!("rustls accepts what gives {other:?}"),

@@ -1,18 +1,18 @@
-//! TLS alerts (RFC 8446, section 6) as whole records, for handshakes that go no further here.
+//! TLS alerts (RFC 8446, section 6) as whole records, to refuse a handshake before it begins.
 //!
-//! Only fatal ones, in plaintext: whoever sends one of these has no keys.
+//! All of them are fatal and in plaintext, because no keys are agreed on yet.
 //!
 //! Not here: which fault gets which alert (`preface::client_hello` and the drivers).
 
-/// Length of an alert's record.
+/// Length of the record of an alert.
 pub const RECORD_BYTES: usize = 7;
 
-/// What a fatal alert says. The value is the description's on the wire.
+/// The description of a fatal alert. Its value is the one on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Alert {
-    /// A record or a message that has no place here.
+    /// A record or a message that may not come now.
     UnexpectedMessage = 10,
     /// A record longer than the protocol allows.
     RecordOverflow = 22,
@@ -20,19 +20,19 @@ pub enum Alert {
     IllegalParameter = 47,
     /// A field or a length out of its range.
     DecodeError = 50,
-    /// A version that cannot be spoken.
+    /// A version that is not supported.
     ProtocolVersion = 70,
-    /// We cannot go on, through no fault of the peer's.
+    /// We cannot go on, and the peer is not to blame.
     InternalError = 80,
-    /// There is nobody of the name that was asked for (RFC 6066, section 3).
+    /// No server has the name that the client asks for (RFC 6066, section 3).
     UnrecognizedName = 112,
 }
 
 impl Alert {
     /// The whole record of a fatal alert.
     ///
-    /// Its version is that of TLS 1.2, as RFC 8446, section 5.1 asks of every record but a first
-    /// hello's. A client does not mind before a version is negotiated.
+    /// Its version is that of TLS 1.2, which RFC 8446, section 5.1 requires of every record but
+    /// that of a first hello. Clients accept it before a version is negotiated.
     pub const fn record(self) -> [u8; RECORD_BYTES] {
         const ALERT: u8 = 21;
         const FATAL: u8 = 2;

@@ -1,36 +1,62 @@
-//! The server name that a client hello of TLS asks for (RFC 8446, section 4.1.2), for whoever
+//! The server name that a TLS `ClientHello` asks for (RFC 8446, section 4.1.2), for a proxy that
 //! passes the bytes on as they came.
 //!
-//! [`HelloReader`] looks at the first bytes of a connection, from where it stopped the last time,
-//! so a hello that trickles in costs no more than one that comes at once. It keeps nothing of
-//! them. How the hello is spread over TCP segments and TLS records does not change the answer. It
-//! reads the outer hello alone where there is an encrypted one (ECH), and skips every extension
-//! that it does not know, those of RFC 8701 (GREASE) among them.
+//! [`HelloReader`] is shown all bytes since the first one, again each time that there are more. It
+//! keeps positions and the four bytes of the message's head, and scans each byte once, so a hello
+//! that trickles in costs no more than one that arrives at once.
 //!
-//! It is strict where two readers might see two names: lengths have to agree to the last byte, and
-//! neither the extension nor the name in it may come twice. It is no judge of versions, suites,
-//! keys or application protocols: whoever ends the TLS is.
+//! # Answers
+//!
+//! | [`find`](HelloReader::find) gives | which means |
+//! |---|---|
+//! | `Ok(NeedMore)` | this may still become a hello: append bytes and ask again |
+//! | `Ok(NotTls)` | the first two bytes do not begin a handshake record; decided for good |
+//! | `Ok(Hello(hello))` | the whole hello is here |
+//! | `Err(error)` | this can never be a sound hello: send [its alert](HelloError::alert) |
+//!
+//! # States
+//!
+//! A handshake message may be spread over several records, and a record over several TCP segments.
+//! The reader is always at one position of the input, `at`, which is one of these places:
+//!
+//! | place | condition | next |
+//! |---|---|---|
+//! | before a record | `at == record_end` | its header of 5 bytes is checked; into the record |
+//! | in the message's head | `seen < 4` | byte by byte: type and length |
+//! | in the message's body | `seen < 4 + length` | as many bytes as the record has |
+//! | at the message's end | `seen == 4 + length` | the fields are parsed, in one go |
+//!
+//! How the hello is spread does not change the answer. A hello that announces more than
+//! [`CLIENT_HELLO_BYTES_MAX`] is refused at once, and not after it has arrived.
+//!
+//! # Strictness
+//!
+//! It is strict where two readers might see two names: lengths must agree to the last byte, and
+//! neither the extension nor the name in it may come twice. It does not judge versions, suites,
+//! keys or application protocols, which is for the server that terminates TLS. Of an encrypted
+//! hello (ECH) it reads the outer one. Unknown extensions, those of RFC 8701 (GREASE) among them,
+//! are skipped.
 //!
 //! Not here: what follows from a name (`gateway::route`) and from an error (the drivers).
 
 use super::alert::Alert;
 use super::host_name::host_name;
 use crate::limits::CLIENT_HELLO_BYTES_MAX;
-// The address parser alone; nothing here can open a socket.
+// Only the parser of addresses: `core` has no sockets.
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-/// What the bytes so far are.
+/// What the bytes are that have arrived so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Found {
     /// The beginning of a hello. Never the answer to [`CLIENT_HELLO_BYTES_MAX`] bytes or more.
     NeedMore,
-    /// Nothing that begins with a handshake record of TLS; a hello in SSL 2.0's format is such a
-    /// thing, too. Decided by the first two bytes.
+    /// Not the beginning of a TLS handshake record. A hello in the format of SSL 2.0 is not one
+    /// either.
     NotTls,
-    /// The whole hello has come, perhaps with bytes behind it.
+    /// A whole hello, perhaps with bytes after it.
     Hello(ClientHello),
 }
 
@@ -39,9 +65,8 @@ pub enum Look {
 pub struct ClientHello {
     /// The host the client wants to talk to (RFC 6066, section 3): see [`host_name`] for its form.
     ///
-    /// None without the extension, and also where an IP address stands in it: section 3 does not
-    /// permit one, some clients send one all the same, and what they mean is a server without a
-    /// name.
+    /// None without the extension, and also where the extension has an IP address. Section 3 does
+    /// not permit that; some clients send it all the same, and mean a server without a name.
     pub server_name: Option<Box<str>>,
 }
 
@@ -52,40 +77,38 @@ pub enum HelloError {
     /// A record of another type before the hello is complete (section 5.1: handshake messages
     /// "MUST NOT be interleaved with other record types").
     InterleavedRecord,
-    /// A record whose version does not begin with 3, before the hello is complete. Section 5.1
-    /// would have the version ignored; no client has ever sent another, and stacks refuse it.
+    /// A record whose version does not begin with 3, before the hello is complete. Section 5.1 has
+    /// receivers ignore the version; but no client sends another one, and TLS stacks refuse it.
     BadRecordVersion,
-    /// A handshake record without a byte in it (section 5.1).
+    /// An empty handshake record (section 5.1).
     EmptyRecord,
     /// A record of more than 2^14 bytes (section 5.1).
     RecordTooLong,
-    /// The first handshake message is another one (section 4.1.2).
+    /// The first handshake message is not a hello (section 4.1.2).
     NotClientHello,
     /// The hello cannot be complete within [`CLIENT_HELLO_BYTES_MAX`].
     HelloTooLong,
-    /// A length runs beyond the end of what it is a part of, or does not reach that end
-    /// (section 3.4).
+    /// A length leads beyond the end of its container, or leaves bytes over (section 3.4).
     BadLength,
     /// A session id of more than 32 bytes (section 4.1.2).
     BadSessionId,
     /// No cipher suite, or half of one (section 4.1.2).
     BadCipherSuites,
-    /// Not even the compression method "null" (section 4.1.2).
+    /// No compression method, not even "null" (section 4.1.2).
     NoCompressionMethod,
     /// The extension with the name comes twice (section 4.2).
     RepeatedExtension,
-    /// A list of server names that does not begin with a `host_name`, an empty one included: there
-    /// is no other type, and so no telling how long a name of another type is (RFC 6066,
-    /// section 3).
+    /// A list of server names that is empty or does not begin with a `host_name`. No other type is
+    /// defined, so the length of such a name is unknown (RFC 6066, section 3).
     NoHostName,
     /// A second `host_name` (RFC 6066, section 3).
     RepeatedHostName,
-    /// A `host_name` that is neither a name of DNS nor an IP address: see [`host_name`].
+    /// A `host_name` that is neither a DNS name nor an IP address: see [`host_name`].
     BadHostName,
 }
 
 impl HelloError {
-    /// The alert that tells the client (section 6.2).
+    /// The alert for the client (section 6.2).
     pub const fn alert(self) -> Alert {
         match self {
             Self::InterleavedRecord | Self::NotClientHello => Alert::UnexpectedMessage,
@@ -105,56 +128,59 @@ impl HelloError {
     }
 }
 
-/// Looks for a hello, and remembers how far it has looked.
+/// Reads one hello while it arrives. See the [module](self) for its states.
 #[derive(Clone, Debug, Default)]
 pub struct HelloReader {
-    /// Everything before this position has been looked at.
+    /// Everything before this position has been scanned.
     at: usize,
-    /// Where the record ends that holds `at`, or that ends there.
+    /// Where the current record ends: at `at` or after it.
     record_end: usize,
-    /// Type and length of the message, as far as they have come.
+    /// Type and length of the message, as far as they have arrived.
     head: [u8; MESSAGE_HEAD_BYTES],
-    /// Bytes of the message that have come, head included.
+    /// Bytes of the message that were scanned, head included.
     seen: usize,
 }
 
 impl HelloReader {
-    /// Reads the hello at the front of `input`, which is all that came since the first byte.
+    /// Reads the hello at the front of `input`, which holds all bytes since the first.
     ///
     /// `input` may grow between calls and must not change otherwise.
     ///
     /// # Errors
-    /// What came cannot be the beginning of a sound hello. There is no use in asking again.
-    pub fn find(&mut self, input: &[u8]) -> Result<Look, HelloError> {
+    /// The bytes cannot be the beginning of a sound hello, whatever follows.
+    pub fn find(&mut self, input: &[u8]) -> Result<Found, HelloError> {
+        debug_assert!(input.len() >= self.at, "the input has lost bytes that were scanned");
         if !begins_like_tls(input) {
-            return Ok(Look::NotTls);
+            return Ok(Found::NotTls);
         }
         loop {
+            // The message is complete, perhaps with the input not used up.
             if let Some(bytes) = self.message_bytes()
                 && bytes == self.seen
             {
-                return parse(&gather(input, bytes)).map(Look::Hello);
+                return parse(&gather(input, bytes)).map(Found::Hello);
             }
             if self.at == self.record_end && !self.enter_record(input)? {
-                return Ok(Look::NeedMore);
+                return Ok(Found::NeedMore);
             }
             let arrived = input.get(self.at..self.record_end.min(input.len())).unwrap_or(&[]);
-            let Some(&first) = arrived.first() else { return Ok(Look::NeedMore) };
+            let Some(&first) = arrived.first() else { return Ok(Found::NeedMore) };
             match self.message_bytes() {
+                // Its head may itself be spread over records.
                 None => self.enter_message(first)?,
                 Some(bytes) => self.advance(arrived.len().min(bytes - self.seen)),
             }
         }
     }
 
-    /// Length of the message with its head, once that has come.
+    /// Length of the message with its head, once the head is here.
     fn message_bytes(&self) -> Option<usize> {
         let [_, high, middle, low] = self.head;
         let length = u32::from_be_bytes([0, high, middle, low]) as usize;
         (self.seen >= MESSAGE_HEAD_BYTES).then_some(MESSAGE_HEAD_BYTES + length)
     }
 
-    /// Steps over the header of the next record, when the whole of it has come.
+    /// Steps over the header of the next record, if all of it is here.
     fn enter_record(&mut self, input: &[u8]) -> Result<bool, HelloError> {
         self.check_fits(RECORD_HEADER_BYTES)?;
         let header = input.get(self.at..).unwrap_or(&[]);
@@ -187,7 +213,7 @@ impl HelloReader {
         self.check_fits(0)
     }
 
-    /// Refuses a hello whose missing bytes, with `extra` in front, do not fit any more.
+    /// Refuses a hello whose missing bytes, and `extra` before them, exceed the limit.
     fn check_fits(&self, extra: usize) -> Result<(), HelloError> {
         let missing = self.message_bytes().map_or(0, |bytes| bytes - self.seen);
         let fits = self.at + extra + missing <= CLIENT_HELLO_BYTES_MAX;
@@ -219,7 +245,7 @@ fn begins_like_tls(input: &[u8]) -> bool {
     matches!(input, [] | [HANDSHAKE] | [HANDSHAKE, VERSION_MAJOR, ..])
 }
 
-/// The first `bytes` bytes of the handshake, taken out of their records when there are several.
+/// The first `bytes` bytes of the handshake, joined if they are in several records.
 fn gather(input: &[u8], bytes: usize) -> Cow<'_, [u8]> {
     let mut records = Fields(input);
     let mut message = Vec::new();
@@ -238,7 +264,7 @@ fn gather(input: &[u8], bytes: usize) -> Cow<'_, [u8]> {
     Cow::Owned(message)
 }
 
-/// Reads a whole message: its head, then section 4.1.2's fields in their order.
+/// Parses a whole message: its head, then the fields of section 4.1.2 in their order.
 fn parse(message: &[u8]) -> Result<ClientHello, HelloError> {
     let mut fields = Fields(message);
     fields.take(MESSAGE_HEAD_BYTES)?;
@@ -275,12 +301,12 @@ fn parse_extensions(mut extensions: Fields<'_>) -> Result<ClientHello, HelloErro
     Ok(ClientHello { server_name: server_name.flatten() })
 }
 
-/// `ServerNameList` (RFC 6066, section 3), or none for an IP address.
+/// `ServerNameList` (RFC 6066, section 3); `None` for an IP address.
 fn parse_server_name(mut data: Fields<'_>) -> Result<Option<Box<str>>, HelloError> {
     let mut list = Fields(data.vector16()?);
     data.end()?;
     let mut found = None;
-    // A name of another type ends what can be read.
+    // What follows a name of another type cannot be read.
     while !list.is_empty() && list.u8()? == HOST_NAME {
         if found.replace(list.vector16()?).is_some() {
             return Err(HelloError::RepeatedHostName);
@@ -298,7 +324,7 @@ fn is_ip_address(name: &[u8]) -> bool {
     str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok())
 }
 
-/// The bytes that are still to be read of something with a known end (section 3).
+/// What is left to read of something with a known end (section 3).
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -306,7 +332,7 @@ impl<'a> Fields<'a> {
         self.0.is_empty()
     }
 
-    /// Nothing may be left.
+    /// Fails if anything is left.
     fn end(self) -> Result<(), HelloError> {
         if self.is_empty() { Ok(()) } else { Err(HelloError::BadLength) }
     }
@@ -331,13 +357,13 @@ impl<'a> Fields<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// What stands behind its length in 8 bits.
+    /// A vector whose length has 8 bits.
     fn vector8(&mut self) -> Result<&'a [u8], HelloError> {
         let length = self.u8()?;
         self.take(usize::from(length))
     }
 
-    /// What stands behind its length in 16 bits.
+    /// A vector whose length has 16 bits.
     fn vector16(&mut self) -> Result<&'a [u8], HelloError> {
         let length = self.u16()?;
         self.take(usize::from(length))

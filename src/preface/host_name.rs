@@ -1,17 +1,17 @@
-//! Names of hosts as they stand in a hello and in a certificate (RFC 6066, section 3; RFC 1123,
+//! Names of hosts as a `ClientHello` and a certificate have them (RFC 6066, section 3; RFC 1123,
 //! section 2.1).
 //!
-//! Letters, digits, hyphens, and the underscores that RFC 1123 has not and networks have: the names
-//! that rustls verifies. A name in another alphabet comes in its `xn--` form (RFC 5890).
+//! Letters, digits, hyphens, and underscores, which RFC 1123 does not allow and networks use: the
+//! names that rustls verifies. A name in another alphabet comes in its `xn--` form (RFC 5890).
 
 use alloc::boxed::Box;
 
-/// The name in `bytes` in its one form: lower case, no dot at its end.
+/// The name in `bytes`, in lower case and without a dot at its end, or `None` if it is not a name.
 ///
-/// None for what is no name: each label has 1 to 63 letters, digits, hyphens and underscores, no
-/// hyphen first or last; all of them have 253 bytes at most, dots included; and the last label is
-/// no number, or somebody would take the name for an IPv4 address. RFC 6066, section 3 wants no
-/// dot at the end; with it, the same host is meant, and a rule about that host has to hold.
+/// Each label has 1 to 63 letters, digits, hyphens and underscores, with no hyphen first or last.
+/// All of them together have at most 253 bytes, dots included. The last label is not a number, or a
+/// parser could take the name for an IPv4 address. RFC 6066, section 3 allows no dot at the end; a
+/// name that has one means the same host, so a rule about that host must apply.
 pub fn host_name(bytes: &[u8]) -> Option<Box<str>> {
     let name = bytes.strip_suffix(b".").unwrap_or(bytes);
     let last = name.rsplit(|&byte| byte == b'.').next()?;
@@ -32,12 +32,12 @@ fn is_label(label: &[u8]) -> bool {
     fits && is_edge(*first) && is_edge(*last) && label.iter().all(is_name_byte)
 }
 
-/// Whether a label may begin and end with this.
+/// Whether a label may begin and end with this byte.
 fn is_edge(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Whether parsers of IPv4 addresses take a label for a number: decimal, or hex behind `0x`.
+/// Whether parsers of IPv4 addresses take a label for a number: decimal, or hex after `0x`.
 fn is_number(label: &[u8]) -> bool {
     match label {
         [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),

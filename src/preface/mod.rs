@@ -1,5 +1,9 @@
-//! What may stand at the beginning of a connection, before HTTP: a PROXY header, a TLS
-//! `ClientHello`; and the alert that refuses one. Bytes and rules, no I/O.
+//! What may come before HTTP on a connection, its preface: a PROXY header, a TLS `ClientHello`, and
+//! the alert that refuses one. Bytes and rules, no I/O.
+//!
+//! [`proxy_header`] reads and writes PROXY headers. [`client_hello`] finds the server name that a
+//! client asks for, [`host_name`] decides what is one, and [`alert`] writes the refusal. None of
+//! them consumes a byte: a driver peeks at the connection, and the next reader gets all of it.
 
 pub mod alert;
 pub mod client_hello;

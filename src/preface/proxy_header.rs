@@ -1,33 +1,54 @@
-//! The PROXY protocol, versions 1 and 2: who a connection comes from when a proxy stands in front
-//! (haproxy's proxy-protocol.txt; its sections are cited).
+//! The PROXY protocol, versions 1 and 2: a header by which a proxy says where a connection comes
+//! from (HAProxy's proxy-protocol.txt; its sections are cited).
 //!
-//! [`read`] looks at the first bytes of a connection and keeps nothing; asked again with more, it
-//! begins anew, because a header is short. [`encode`] writes a header. Sans-IO, both.
+//! [`read`] is shown all bytes since the first one, and [`encode`] writes a header. Both are plain
+//! functions. A header is short, so `read` keeps no state and starts anew when it is asked again
+//! with more.
 //!
-//! It is strict, as section 2 asks: what is not exactly a header is none. It says so at the first
-//! byte that has no place there; addresses and ports are judged when their line is complete, as
-//! section 2.1 asks. An IPv4-mapped IPv6 address means the IPv4 address in it, both read and
-//! written. What else version 2 may carry, its type-length-value vectors (TLVs), is checked for its
-//! lengths and its checksum, and not used.
+//! | [`read`] gives | which means |
+//! |---|---|
+//! | `Ok(None)` | this may still become a header: append bytes and ask again |
+//! | `Ok(Some(header))` | a whole header; the client's own bytes begin at [`len`](Header::len) |
+//! | `Err(error)` | no further byte can make this a header: abort the connection |
 //!
-//! Not here: from whom a header is believed (`config`), how long one is waited for (the drivers).
+//! # Version 1, a line of text
+//!
+//! `PROXY TCP4 source destination source-port destination-port CRLF`, or `TCP6`, or `UNKNOWN` and
+//! anything. A byte that cannot be part of the line is refused when it arrives. Addresses and ports
+//! are parsed when the line is complete, as section 2.1 demands.
+//!
+//! # Version 2, binary
+//!
+//! Signature (12 bytes), version and command, family and protocol, length (2 bytes); then so many
+//! bytes of addresses and type-length-value vectors (TLVs). The fixed part is checked byte by byte
+//! as it arrives, the rest when it is complete. The TLVs are checked for their lengths and their
+//! checksum, and not used.
+//!
+//! # Strictness
+//!
+//! What is not exactly a header is not one, as section 2 demands. An IPv4-mapped IPv6 address means
+//! the IPv4 address in it, when it is read and when it is written.
+//!
+//! Not here: which peers are trusted to send one (`config`), how long one is waited for (the
+//! drivers).
 
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 use alloc::format;
 use bytes::BytesMut;
 use memchr::memchr2;
-// Addresses alone; nothing here can open a socket.
+// Only addresses: `core` has no sockets.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A header at the front of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Bytes to skip: what the client sent begins behind them.
+    /// Length of the header. What the client sent begins after it.
     pub len: usize,
-    /// The client. None when the proxy speaks for itself (`LOCAL`, a health check) or of no TCP
-    /// connection (`UNKNOWN`, unspecified, UDP, Unix): then the connection's own ends count.
+    /// The client. None if the proxy speaks for itself (`LOCAL`, a health check), or of something
+    /// other than a TCP connection (`UNKNOWN`, unspecified, UDP, Unix). Then the connection's own
+    /// addresses count.
     pub source: Option<SocketAddr>,
-    /// Where the client connected to. None when `source` is.
+    /// Where the client connected to. None if `source` is.
     pub destination: Option<SocketAddr>,
 }
 
@@ -40,49 +61,49 @@ pub enum Version {
     V2,
 }
 
-/// Why the first bytes of a connection are no header.
+/// Why the first bytes of a connection are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyHeaderError {
     /// The beginning of neither version (section 2.2, "identifying the protocol version"). Perhaps
-    /// there is no proxy in front.
+    /// the peer is not a proxy.
     NotProxyProtocol,
-    /// Version 1 with another word than `TCP4`, `TCP6` and `UNKNOWN` (section 2.1).
+    /// Version 1 with a word other than `TCP4`, `TCP6` and `UNKNOWN` (section 2.1).
     BadProtocolWord,
-    /// In version 1, not an address of the family that was announced, or not one space behind it
+    /// In version 1, not an address of the announced family, or not followed by one space
     /// (section 2.1).
     BadAddress,
-    /// In version 1, not a decimal port without leading zeros, or not one space, or CRLF, behind it
+    /// In version 1, not a decimal port without leading zeros, or not followed by one space or CRLF
     /// (section 2.1).
     BadPort,
     /// A bare CR or LF in a line of version 1 (section 2.1).
     BadLineEnd,
     /// A line of more than 107 bytes (section 2.1).
     LineTooLong,
-    /// The binary format in another version than 2 (section 2.2).
+    /// The binary format in a version other than 2 (section 2.2).
     BadVersion,
-    /// A command that is not assigned (section 2.2).
+    /// An unassigned command (section 2.2).
     BadCommand,
-    /// A family of addresses or a transport protocol that is not assigned (section 2.2).
+    /// An unassigned address family or transport protocol (section 2.2).
     BadFamily,
     /// The length of version 2 leaves no room for the addresses (section 2.2).
     TooShort,
     /// A header of more than [`PROXY_HEADER_BYTES_MAX`].
     TooLong,
-    /// The TLVs do not end where the header does, or there is more than one checksum among them,
-    /// or one that has not 32 bits (section 2.2).
+    /// The TLVs do not end where the header does, or there are several checksums among them, or one
+    /// that is not 32 bits long (section 2.2).
     BadTlv,
     /// The checksum is wrong (section 2.2.3).
     BadChecksum,
 }
 
-/// Reads the header at the front of `input`, which is all that came since the first byte.
+/// Reads the header at the front of `input`, which holds all bytes since the first.
 ///
-/// `None` while the header is sound and not complete; never for [`PROXY_HEADER_BYTES_MAX`] bytes
+/// `None` while it is sound and incomplete, which is never so for [`PROXY_HEADER_BYTES_MAX`] bytes
 /// or more.
 ///
 /// # Errors
-/// There is no header, whatever comes next: section 2 asks to abort the connection.
+/// This is not a header, whatever follows. Section 2 demands that the connection is aborted.
 pub fn read(input: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
     if agrees(input, SIGNATURE_V2) {
         read_v2(input)
@@ -98,7 +119,7 @@ pub fn read(input: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
 
 /// Appends a header for a TCP connection from `source` to `destination`: at most 104 bytes.
 ///
-/// Where one of them is IPv4 and the other IPv6, both are written as IPv6, the first one mapped.
+/// If one of them is IPv4 and the other IPv6, both are written as IPv6, with the IPv4 one mapped.
 /// Scopes and flow labels are dropped.
 pub fn encode(version: Version, source: SocketAddr, destination: SocketAddr, out: &mut BytesMut) {
     let ports = [source.port(), destination.port()];
@@ -142,12 +163,12 @@ const TRANSPORT_MAX: u8 = 2;
 /// The type of TLV of section 2.2.3.
 const CRC32C: u8 = 3;
 
-/// Whether `input` begins with `start`, as far as it goes.
+/// Whether `input` begins with `start`, as far as both go.
 fn agrees(input: &[u8], start: &[u8]) -> bool {
     input.iter().zip(start).all(|(byte, expected)| byte == expected)
 }
 
-/// Reads a line behind its signature.
+/// Reads a line after its signature.
 fn read_v1(line: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
     const WORDS: [&[u8]; 3] = [b"TCP4 ", b"TCP6 ", b"UNKNOWN"];
     if let Some(fields) = line.strip_prefix(WORDS[0]) {
@@ -168,10 +189,10 @@ fn read_v1(line: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
     }
 }
 
-/// Reads `address SP address SP port SP port CRLF`; the word in front of it is five bytes long.
+/// Reads `address SP address SP port SP port CRLF`, which follows a word of five bytes.
 ///
-/// Nothing is parsed before the line is complete, as section 2.1 asks, but what can be no part of
-/// it is refused at once.
+/// Nothing is parsed before the line is complete, as section 2.1 demands, but a byte that cannot be
+/// part of it is refused at once.
 fn read_addresses(
     line: &[u8],
     address_bytes_max: usize,
@@ -210,7 +231,7 @@ fn read_addresses(
     Ok(Some(Header { len, source: Some(source), destination: Some(destination) }))
 }
 
-/// Takes a field and the byte that has to end it; `None` while it is incomplete.
+/// Takes a field and the byte `end` that must follow it; `None` while it is incomplete.
 fn read_field<'a>(
     rest: &mut &'a [u8],
     is_part: impl Fn(u8) -> bool,
@@ -218,26 +239,26 @@ fn read_field<'a>(
     end: u8,
 ) -> Option<Result<&'a str, ()>> {
     let length = rest.iter().take_while(|byte| is_part(**byte)).count();
-    let (field, behind) = rest.split_at(length);
+    let (field, after) = rest.split_at(length);
     if length > bytes_max {
         return Some(Err(()));
     }
-    let (found, behind) = behind.split_first()?;
+    let (found, after) = after.split_first()?;
     if length == 0 || *found != end {
         return Some(Err(()));
     }
-    *rest = behind;
+    *rest = after;
     Some(str::from_utf8(field).map_err(|_| ()))
 }
 
 fn parse_port(digits: &str) -> Result<u16, ProxyHeaderError> {
     let has_leading_zero = digits.len() > 1 && digits.starts_with('0');
-    // Only digits come here: no sign.
+    // There are only digits here, and no sign.
     let port = digits.parse().ok().filter(|_| !has_leading_zero);
     port.ok_or(ProxyHeaderError::BadPort)
 }
 
-/// Finds the end of a line that says nothing, with its word in front.
+/// Finds the end of a line that begins with `UNKNOWN`.
 fn read_unknown(line: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
     let window = line.get(..LINE_REST_BYTES_MAX).unwrap_or(line);
     let end = memchr2(b'\r', b'\n', window).unwrap_or(window.len());
@@ -251,7 +272,7 @@ fn read_unknown(line: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
     }
 }
 
-/// Reads the binary format; the signature agrees, as far as it has come.
+/// Reads the binary format. The signature agrees, as far as it is here.
 fn read_v2(input: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
     let mut fixed = input.iter().copied().skip(SIGNATURE_V2.len());
     let Some(version_and_command) = fixed.next() else { return Ok(None) };
@@ -263,7 +284,7 @@ fn read_v2(input: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
         return Err(ProxyHeaderError::BadCommand);
     }
     let Some(family) = fixed.next() else { return Ok(None) };
-    // LOCAL: everything else is to be ignored.
+    // For LOCAL, everything else is to be ignored.
     if command == PROXY && (family >> 4 > FAMILY_MAX || family & 0xf > TRANSPORT_MAX) {
         return Err(ProxyHeaderError::BadFamily);
     }
@@ -276,7 +297,7 @@ fn read_v2(input: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
         (PROXY, TCP_OVER_IPV4 | UDP_OVER_IPV4) => FIXED_BYTES + 12,
         (PROXY, TCP_OVER_IPV6 | UDP_OVER_IPV6) => FIXED_BYTES + 36,
         (PROXY, UNIX_STREAM | UNIX_DATAGRAM) => FIXED_BYTES + 216,
-        // How long the addresses are, and so where the TLVs begin, is not said.
+        // The length of the addresses, and so the place of the TLVs, is unknown.
         _ => len,
     };
     if len < tlvs_at {
@@ -309,7 +330,7 @@ where
     Some((source, end(destination, [destination_high, destination_low])))
 }
 
-/// Walks through the TLVs of a whole header, which begin at `at`.
+/// Checks the TLVs of a whole header, which begin at `at`.
 fn check_tlvs(header: &[u8], mut at: usize) -> Result<(), ProxyHeaderError> {
     let mut checksum_at = None;
     while let Some(tlv) = header.get(at..).filter(|rest| !rest.is_empty()) {
@@ -325,14 +346,15 @@ fn check_tlvs(header: &[u8], mut at: usize) -> Result<(), ProxyHeaderError> {
     }
     let Some(checksum_at) = checksum_at else { return Ok(()) };
     let (before, rest) = header.split_at(checksum_at);
-    let Some((found, behind)) = rest.split_first_chunk() else {
+    let Some((found, after)) = rest.split_first_chunk() else {
         return Err(ProxyHeaderError::BadTlv);
     };
-    let computed = crc32c([before, &[0; 4], behind]);
+    let computed = crc32c([before, &[0; 4], after]);
     if u32::from_be_bytes(*found) == computed { Ok(()) } else { Err(ProxyHeaderError::BadChecksum) }
 }
 
-/// The checksum of RFC 9260, appendix A, bit by bit: for one header a connection.
+/// The checksum of RFC 9260, appendix A, bit by bit, which is fast enough for one header a
+/// connection.
 fn crc32c(parts: [&[u8]; 3]) -> u32 {
     const REVERSED_POLYNOMIAL: u32 = 0x82f6_3b78;
     let bytes = parts.into_iter().flatten();

@@ -54,11 +54,11 @@ fn a_hello_without_extensions_has_no_name() {
 }
 
 #[test]
-fn grease_and_unknown_extensions_are_skipped_wherever_they_stand() {
+fn grease_and_unknown_extensions_are_skipped_anywhere() {
     let grease = |kind: u16| (kind, vec![0]);
     let extensions = [grease(0x0a0a), named("a.example"), (0xfafa, vec![]), grease(0x0a0a)];
     check_hello(&hello(&extensions[..3]), name("a.example"));
-    // Twice the same is somebody else's matter, as long as it is not read here.
+    // The same one twice is for the server to refuse, as long as it is not read here.
     check_hello(&hello(&extensions), name("a.example"));
     check_hello(&hello(&[(0xffff, vec![7; 300]), named("a.example")]), name("a.example"));
 }
@@ -74,7 +74,7 @@ fn a_key_share_of_16_kib_gives_the_same_name() {
 }
 
 #[test]
-fn names_come_in_lower_case_and_without_the_dot_at_the_end() {
+fn names_are_given_in_lower_case_and_without_a_final_dot() {
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
     assert_eq!(longest.len(), 253);
@@ -92,7 +92,7 @@ fn names_come_in_lower_case_and_without_the_dot_at_the_end() {
 }
 
 #[test]
-fn an_ip_address_is_no_name_and_no_error() {
+fn an_ip_address_is_neither_a_name_nor_an_error() {
     for address in ["192.0.2.1", "::1", "2001:db8::1", "::ffff:192.0.2.1"] {
         check_hello(&hello(&[named(address)]), Ok(ClientHello::default()));
     }
@@ -137,7 +137,7 @@ fn what_is_neither_a_name_nor_an_address_is_refused() {
 }
 
 #[test]
-fn a_list_of_names_holds_one_host_name_and_holds_it_first() {
+fn a_list_of_names_begins_with_its_only_host_name() {
     let list = |entries: &[u8]| hello(&[(SERVER_NAME, list16(entries))]);
     let (a, b, other) = (entry(b"a"), entry(b"b"), b"\x01\0\x01b");
     check_hello(&list(&[&a[..], &b].concat()), Err(HelloError::RepeatedHostName));
@@ -155,14 +155,14 @@ fn a_list_of_names_holds_one_host_name_and_holds_it_first() {
 }
 
 #[test]
-fn a_list_of_protocols_is_not_read_so_a_broken_one_is_for_whoever_ends_the_tls() {
+fn a_malformed_list_of_protocols_is_left_to_the_server_that_terminates_tls() {
     for data in [&b""[..], b"\0\0", b"\0\x01\0", b"\0\x04\x02h2\0", b"\0\x03\x03h2"] {
         check_hello(&hello(&[(ALPN, data.to_vec()), named("a.example")]), name("a.example"));
     }
 }
 
 #[test]
-fn the_extension_with_the_name_comes_once() {
+fn a_repeated_server_name_extension_is_refused() {
     let repeated = Err(HelloError::RepeatedExtension);
     check_hello(&hello(&[named("a"), named("a")]), repeated.clone());
     check_hello(&hello(&[named("192.0.2.1"), named("a")]), repeated);
@@ -193,23 +193,23 @@ fn lengths_agree_to_the_last_byte() {
 fn what_does_not_begin_like_a_handshake_record_is_not_tls() {
     let ssl2 = b"\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10";
     for input in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"SSH-2.0-x\r\n", b"\0", b"\x16\x02", ssl2] {
-        check(input, Ok(Look::NotTls));
+        check(input, Ok(Found::NotTls));
     }
     // An alert, a change of ciphers, data: records of TLS, but not of a handshake.
     for kind in [20, 21, 23, 24] {
-        check(&[kind, 3, 3, 0, 1, 1], Ok(Look::NotTls));
+        check(&[kind, 3, 3, 0, 1, 1], Ok(Found::NotTls));
     }
     for byte in 0..=u8::MAX {
-        let want = if byte == HANDSHAKE { Look::NeedMore } else { Look::NotTls };
+        let want = if byte == HANDSHAKE { Found::NeedMore } else { Found::NotTls };
         check(&[byte], Ok(want));
-        let want = if byte == VERSION_MAJOR { Look::NeedMore } else { Look::NotTls };
+        let want = if byte == VERSION_MAJOR { Found::NeedMore } else { Found::NotTls };
         check(&[HANDSHAKE, byte], Ok(want));
     }
-    check(b"", Ok(Look::NeedMore));
+    check(b"", Ok(Found::NeedMore));
 }
 
 #[test]
-fn records_that_have_no_place_in_a_hello_are_refused() {
+fn records_that_cannot_be_part_of_a_hello_are_refused() {
     let first = b"\x16\x03\x01\0\x02\x01\0";
     for (second, error) in [
         (&b"\x15"[..], HelloError::InterleavedRecord),
@@ -235,7 +235,7 @@ fn the_first_message_is_a_hello() {
 }
 
 #[test]
-fn a_hello_that_will_be_too_long_is_refused_when_it_says_so() {
+fn a_hello_that_announces_too_many_bytes_is_refused_at_once() {
     let room = CLIENT_HELLO_BYTES_MAX - 2 * RECORD_HEADER_BYTES - MESSAGE_HEAD_BYTES;
     let announced = |length: usize, record: u16| {
         let [_, high, middle, low] = u32::try_from(length).unwrap().to_be_bytes();
@@ -243,10 +243,10 @@ fn a_hello_that_will_be_too_long_is_refused_when_it_says_so() {
     };
     check(&announced(0xff_ffff, 4), Err(HelloError::HelloTooLong));
     check(&announced(room + RECORD_HEADER_BYTES + 1, 5), Err(HelloError::HelloTooLong));
-    check(&announced(room, 16384), Ok(Look::NeedMore));
-    check(&announced(room, 4), Ok(Look::NeedMore));
+    check(&announced(room, 16384), Ok(Found::NeedMore));
+    check(&announced(room, 4), Ok(Found::NeedMore));
     // One more byte would still fit, but for the header of the record that it has to come in.
-    check(&announced(room + 1, 5), Ok(Look::NeedMore));
+    check(&announced(room + 1, 5), Ok(Found::NeedMore));
     check(&announced(room + 1, 4), Err(HelloError::HelloTooLong));
     // Headers count: what fits in a few records does not fit in many.
     let sound = hello(&[named("a"), (KEY_SHARE, vec![7; 8 * 1024])]);
@@ -255,7 +255,7 @@ fn a_hello_that_will_be_too_long_is_refused_when_it_says_so() {
 }
 
 #[test]
-fn the_largest_hello_is_read_and_nothing_beyond_it_is_waited_for() {
+fn the_largest_hello_is_accepted_and_no_more_bytes_are_awaited() {
     let around = hello(&[named("a"), (KEY_SHARE, vec![])]).len();
     let room = CLIENT_HELLO_BYTES_MAX - 2 * RECORD_HEADER_BYTES - around;
     let largest = records(&hello(&[named("a"), (KEY_SHARE, vec![7; room])]), RECORD_BYTES_MAX);
@@ -266,11 +266,11 @@ fn the_largest_hello_is_read_and_nothing_beyond_it_is_waited_for() {
 }
 
 #[test]
-fn bytes_behind_a_hello_do_not_matter() {
+fn bytes_after_a_hello_do_not_matter() {
     let sound = hello(&[named("a.example")]);
     let early_data = b"\x14\x03\x03\0\x01\x01\x17\x03\x03\0\x01x";
-    for behind in [&early_data[..], b"\0", b"\x16", b"\x16\x03\x03\0\0", b"GET /"] {
-        let input = [&records(&sound, RECORD_BYTES_MAX)[..], behind].concat();
+    for rest in [&early_data[..], b"\0", b"\x16", b"\x16\x03\x03\0\0", b"GET /"] {
+        let input = [&records(&sound, RECORD_BYTES_MAX)[..], rest].concat();
         check(&input, found(name("a.example")));
     }
     // Even in the same record.
@@ -279,14 +279,14 @@ fn bytes_behind_a_hello_do_not_matter() {
 }
 
 #[test]
-fn bytes_are_looked_at_once() {
+fn bytes_are_scanned_once() {
     let sound = records(&hello(&[named("a.example")]), 9);
     let mut reader = HelloReader::default();
     let mut input = sound.clone();
-    assert_eq!(reader.find(&input[..30]), Ok(Look::NeedMore));
-    // A promise broken on purpose: what has been looked at is not looked at again.
+    assert_eq!(reader.find(&input[..30]), Ok(Found::NeedMore));
+    // A promise broken on purpose: bytes that were scanned are not scanned again.
     input[14] = 0;
-    assert_eq!(reader.find(&input[..input.len() - 1]), Ok(Look::NeedMore));
+    assert_eq!(reader.find(&input[..input.len() - 1]), Ok(Found::NeedMore));
     input[14] = sound[14];
     assert_eq!(reader.find(&input), found(name("a.example")));
     assert_eq!(reader.find(&input), found(name("a.example")));
@@ -329,7 +329,7 @@ fn a_changed_byte_never_gives_another_name_than_rustls_reads() {
 }
 
 #[test]
-fn every_error_has_an_alert_that_fits() {
+fn every_error_has_a_fitting_alert() {
     for (error, alert) in [
         (HelloError::InterleavedRecord, Alert::UnexpectedMessage),
         (HelloError::BadRecordVersion, Alert::ProtocolVersion),
@@ -360,7 +360,7 @@ fn check_client(mut config: ClientConfig, host: &str, want: Option<&str>, protoc
     client.write_tls(&mut sent).unwrap();
     let want = ClientHello { server_name: want.map(Into::into) };
     assert!(name_that_rustls_accepts(&sent).is_some());
-    check(&sent, Ok(Look::Hello(want.clone())));
+    check(&sent, Ok(Found::Hello(want.clone())));
     check_hello(&gather(&sent, sent.len() - RECORD_HEADER_BYTES), Ok(want));
 }
 
@@ -378,11 +378,11 @@ fn check_hello(message: &[u8], want: Result<ClientHello, HelloError>) {
 /// Reads `input` byte by byte, then the rest at once from every offset, then all at once; and asks
 /// the oracle.
 #[track_caller]
-fn check(input: &[u8], want: Result<Look, HelloError>) {
+fn check(input: &[u8], want: Result<Found, HelloError>) {
     let mut first = HelloReader::default();
     for cut in 0..=input.len() {
         match first.find(&input[..cut]) {
-            Ok(Look::NeedMore) => {
+            Ok(Found::NeedMore) => {
                 assert_eq!(first.clone().find(input), want, "cut at {cut}: {input:?}");
             }
             decided => {
@@ -395,12 +395,12 @@ fn check(input: &[u8], want: Result<Look, HelloError>) {
     fuzzing::client_hello(input);
 }
 
-fn read(input: &[u8]) -> Result<Look, HelloError> {
+fn read(input: &[u8]) -> Result<Found, HelloError> {
     HelloReader::default().find(input)
 }
 
-fn found(hello: Result<ClientHello, HelloError>) -> Result<Look, HelloError> {
-    hello.map(Look::Hello)
+fn found(hello: Result<ClientHello, HelloError>) -> Result<Found, HelloError> {
+    hello.map(Found::Hello)
 }
 
 fn name(name: &str) -> Result<ClientHello, HelloError> {

@@ -3,7 +3,7 @@ use crate::fuzzing;
 use ProxyHeaderError as E;
 
 #[test]
-fn a_line_tells_both_ends() {
+fn a_line_gives_both_addresses() {
     // The example of section 2.1.
     let line = "PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n";
     check_line(&format!("{line}GET / HTTP/1.1\r\n"), ends("192.168.0.1:56324", "192.168.0.11:443"));
@@ -28,7 +28,7 @@ fn an_ipv4_mapped_address_is_the_ipv4_address_in_it() {
 }
 
 #[test]
-fn an_unknown_line_may_hold_anything_and_says_nothing() {
+fn an_unknown_line_may_hold_anything_and_gives_no_address() {
     let most = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
     let longest = format!("PROXY UNKNOWN {most} {most} 65535 65535\r\n");
     assert_eq!(longest.len(), 107);
@@ -46,7 +46,7 @@ fn an_unknown_line_may_hold_anything_and_says_nothing() {
 }
 
 #[test]
-fn a_line_that_is_not_exactly_one_is_refused() {
+fn a_malformed_line_is_refused() {
     for (line, error) in [
         ("PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n", E::BadProtocolWord),
         ("PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n", E::BadProtocolWord),
@@ -89,7 +89,7 @@ fn a_line_that_is_not_exactly_one_is_refused() {
 }
 
 #[test]
-fn what_begins_like_neither_version_is_refused_at_its_first_byte() {
+fn a_first_byte_of_neither_version_is_refused_at_once() {
     for input in
         ["GET / HTTP/1.1\r\n", "\x16\x03\x01", "PROX\r", "PROXY\t", "\r\n\r\n\r\n", "proxy"]
     {
@@ -104,7 +104,7 @@ fn what_begins_like_neither_version_is_refused_at_its_first_byte() {
 }
 
 #[test]
-fn a_block_tells_both_ends() {
+fn a_block_gives_both_addresses() {
     let v4 = b"\xc0\xa8\0\x01\xc0\xa8\0\x0b\xdc\x04\x01\xbb";
     check_block(0x21, 0x11, v4, ends("192.168.0.1:56324", "192.168.0.11:443"));
     let v6 = [&[0x20, 1, 0xd, 0xb8], &[0; 12][..], &[0; 15], &[1], b"\xff\xff\0\0"].concat();
@@ -112,7 +112,7 @@ fn a_block_tells_both_ends() {
 }
 
 #[test]
-fn what_is_not_about_tcp_says_nothing() {
+fn a_header_about_something_other_than_tcp_gives_no_address() {
     for family in [0x00, 0x01, 0x02, 0x10, 0x12, 0x20, 0x22, 0x30, 0x31, 0x32] {
         check_block(0x21, family, &[0; 216], Ok(None));
     }
@@ -123,7 +123,7 @@ fn what_is_not_about_tcp_says_nothing() {
 }
 
 #[test]
-fn a_local_connection_has_its_own_ends_whatever_stands_in_the_block() {
+fn a_local_header_gives_no_address_whatever_its_block_holds() {
     for family in [0x00, 0x11, 0x21, 0x31, 0x44, 0xff] {
         for block in [&b""[..], &[1; 12], &[0xff; 300]] {
             check_block(0x20, family, block, Ok(None));
@@ -145,7 +145,7 @@ fn unassigned_values_are_refused() {
 }
 
 #[test]
-fn a_block_has_room_for_its_addresses() {
+fn a_block_too_short_for_its_addresses_is_refused() {
     for (family, least) in [(0x11, 12), (0x12, 12), (0x21, 36), (0x22, 36), (0x31, 216)] {
         for length in [0, 1, least - 1] {
             check_block(0x21, family, &vec![0; length], Err(E::TooShort));
@@ -154,7 +154,7 @@ fn a_block_has_room_for_its_addresses() {
 }
 
 #[test]
-fn a_header_over_the_limit_is_refused_when_it_says_so() {
+fn a_header_that_announces_too_many_bytes_is_refused_at_once() {
     let largest = PROXY_HEADER_BYTES_MAX - FIXED_BYTES;
     check_block(0x21, 0x00, &vec![0; largest], Ok(None));
     check_block(0x21, 0x00, &vec![0; largest + 1], Err(E::TooLong));
@@ -174,7 +174,7 @@ fn vectors_are_skipped_and_their_lengths_checked() {
         b"\x20\0\x0f\x01\0\0\0\0\x21\0\x07TLSv1.3",
     ] {
         check_block(0x21, 0x11, &with(sound), found);
-        // Of UDP or not: there are TLVs behind the addresses.
+        // Of UDP or not: there are TLVs after the addresses.
         check_block(0x21, 0x12, &with(sound), Ok(None));
     }
     for wrong in
@@ -186,21 +186,21 @@ fn vectors_are_skipped_and_their_lengths_checked() {
 }
 
 #[test]
-fn a_checksum_has_to_be_right() {
+fn a_wrong_checksum_is_refused() {
     // RFC 3720, appendix B.4.
     assert_eq!(crc32c([&[0; 32], &[], &[]]), 0x8a91_36aa);
     assert_eq!(crc32c([&[0xff; 10], &[0xff; 22], &[]]), 0x62a8_ab43);
 
-    let block = |sum: [u8; 4], behind: &[u8]| {
-        [b"\x7f\0\0\x01\x7f\0\0\x02\0\x01\0\x02\x03\0\x04", &sum[..], behind].concat()
+    let block = |sum: [u8; 4], rest: &[u8]| {
+        [b"\x7f\0\0\x01\x7f\0\0\x02\0\x01\0\x02\x03\0\x04", &sum[..], rest].concat()
     };
-    for behind in [&b""[..], b"\x04\0\x01x"] {
-        let zeroed = header(0x21, 0x11, &block([0; 4], behind));
+    for rest in [&b""[..], b"\x04\0\x01x"] {
+        let zeroed = header(0x21, 0x11, &block([0; 4], rest));
         let sum = crc32c([&zeroed, &[], &[]]).to_be_bytes();
-        check_block(0x21, 0x11, &block(sum, behind), ends("127.0.0.1:1", "127.0.0.2:2"));
+        check_block(0x21, 0x11, &block(sum, rest), ends("127.0.0.1:1", "127.0.0.2:2"));
         for bit in 0..32 {
             let wrong = (u32::from_be_bytes(sum) ^ 1 << bit).to_be_bytes();
-            check_block(0x21, 0x11, &block(wrong, behind), Err(E::BadChecksum));
+            check_block(0x21, 0x11, &block(wrong, rest), Err(E::BadChecksum));
         }
     }
     check_block(0x21, 0x11, &block([0; 4], b"\x03\0\x04\0\0\0\0"), Err(E::BadTlv));
@@ -209,7 +209,7 @@ fn a_checksum_has_to_be_right() {
 }
 
 #[test]
-fn a_header_is_written_as_the_text_says() {
+fn a_header_is_written_as_the_specification_shows() {
     let write = |version, source: &str, destination: &str| {
         let mut out = BytesMut::from("before");
         encode(version, source.parse().unwrap(), destination.parse().unwrap(), &mut out);
@@ -229,7 +229,7 @@ fn a_header_is_written_as_the_text_says() {
 }
 
 #[test]
-fn what_is_written_reads_the_same() {
+fn a_written_header_reads_the_same() {
     let most = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535";
     let ends = ["0.0.0.0:0", "255.255.255.255:65535", "192.0.2.1:80", "[::]:0", "[::1]:1", most];
     let further = ["[2001:db8::1:0:0:1]:443", "[64:ff9b::c000:201]:1", "[::1.2.3.4]:1"];
@@ -309,7 +309,7 @@ fn check_line(input: &str, want: Result<Ends, E>) {
     check(input.as_bytes(), want.map(|ends| Some(found(end, ends))));
 }
 
-/// A binary header with this block says `want`, or is refused; bytes behind it do not matter.
+/// A binary header with this block says `want`, or is refused; bytes after it do not matter.
 #[track_caller]
 fn check_block(version_and_command: u8, family: u8, block: &[u8], want: Result<Ends, E>) {
     let header = header(version_and_command, family, block);
