@@ -1,4 +1,5 @@
-//! Every fixed bound, with its reason; what an operator may choose is in `config`.
+//! The fixed bounds, each with its reason. What an operator may choose is in `config`, and what
+//! the parser needs by itself in `h1::limits`.
 //!
 //! Relations between bounds are compile-time assertions, so that a change which breaks one does
 //! not build.
@@ -6,241 +7,245 @@
 use crate::h1::limits::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 use core::time::Duration;
 
-/// Longest authority that is remembered of a client, to be said again in a redirect: the longest
-/// name in DNS, its final dot, and a port. A redirect for a longer one is a path.
+/// Longest authority of a client that is kept for use in redirects: the longest name in DNS, its
+/// final dot, and a port. For a longer one, redirects have only a path.
 pub const CLIENT_AUTHORITY_BYTES_MAX: usize = 260;
 
-/// Most connection options in one head. Clients send one or two; each is compared with each field
-/// name, so the product of both is what is bounded here.
+/// Most connection options in one head. Clients send one or two. Each is compared with each field
+/// name, so this bounds the product of both.
 pub const CONNECTION_OPTIONS_MAX: usize = 16;
 
-/// Most interim (1xx) responses before a final one. Real servers send one or two; each costs the
-/// client a write, so an endless row of them is an attack.
+/// Most interim (1xx) responses before a final one. Real servers send one or two. Each costs a
+/// write to the client, so an endless series is an attack.
 pub const INTERIM_RESPONSES_MAX: u8 = 32;
 
-/// Longest client hello of TLS that is read for its server name, headers of its records included.
-/// Until then it stays in the kernel's buffer and is only looked at, in the scratch buffer.
+/// Longest TLS `ClientHello` that is read for its server name, headers of its records included.
+/// Until it is whole it stays in the kernel's buffer, and is peeked at in the scratch buffer.
 ///
 /// Today's hellos have 0.3 to 2 KiB. The largest in sight has one extension as large as a record
-/// may be, 16 KiB, for a key of a post-quantum scheme without short ones; 2 KiB are for the rest.
+/// may be, 16 KiB, for the key of a post-quantum scheme that has no short ones. 2 KiB are for the
+/// rest.
 pub const CLIENT_HELLO_BYTES_MAX: usize = (16 + 2) * 1024;
 
-/// Most bytes that a client sends until its TLS handshake with us is over: what rustls may have to
-/// keep of a message that is not whole. Two hellos, as a server may ask for a second one, and the
-/// few hundred bytes of the rest.
+/// Most bytes that a client may send during its TLS handshake, all of which rustls may have to
+/// buffer: two hellos, because a server may ask for a second one, and a few hundred bytes more.
 pub const CLIENT_HANDSHAKE_BYTES_MAX: u32 = 2 * CLIENT_HELLO_BYTES_MAX as u32 + 4 * 1024;
-/// Most bytes of TLS that a client sends behind its handshake without a byte of content in them,
-/// likewise: a record of 16 KiB that is not whole, and more than enough for updates of keys.
+/// Most bytes of TLS without content that a client may send after its handshake: an incomplete
+/// record of 16 KiB, and more than enough for key updates.
 pub const TLS_BYTES_WITHOUT_CONTENT_MAX: u32 = 24 * 1024;
 
-/// Longest PROXY protocol header that is read. Addresses need 232 bytes at most; what proxies add
-/// has a few hundred, or 1 to 2 KiB where a client's certificate is in it.
+/// Longest PROXY protocol header that is read. Addresses need 232 bytes at most. What proxies add
+/// takes a few hundred bytes, or 1 to 2 KiB with a client's certificate.
 pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
 
 /// Size of a worker's scratch buffer, and so of the largest single read.
 ///
-/// Four TLS records; reads larger than that gain nothing measurable.
+/// Four TLS records. Larger reads gain nothing measurable.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// Capacity of a pipe that plain bytes are spliced through, and so of the largest single move.
 ///
-/// The kernel's 64 KiB make for four times as many calls, 1 MiB for no fewer, as a socket rarely
-/// has that much. An unprivileged user may have 64 MiB of pipes: 256 of these.
+/// The kernel's default of 64 KiB takes four times as many calls. 1 MiB saves none, because a
+/// socket rarely has that much. An unprivileged user may have 64 MiB of pipes, which are 256 of
+/// these.
 pub const PIPE_BYTES: usize = 256 * 1024;
-/// Most pipes that one worker has in use at a time; what comes then is copied. Only a receiver that
-/// is slower than its sender keeps one for longer than a moment.
+/// Most pipes that one worker has in use at a time; beyond it, bytes are copied. Only a receiver
+/// that is slower than its sender holds one for longer than a moment.
 pub const PIPES_MAX: usize = 128;
 /// Most empty pipes that one worker keeps: two descriptors and 3 KiB of the kernel's memory each.
 pub const PIPES_KEPT_MAX: usize = 16;
-/// After a pipe could not be had, none is asked for during this time.
+/// After the kernel has refused a pipe, none is requested for this time.
 pub const PIPE_SHORTAGE: Duration = Duration::from_secs(1);
 
-/// A client of a tcp listener that routes by name, and that says nothing for so long, is taken for
-/// one that waits for the server to speak first, and goes to the forward for `"*"`.
+/// How long a client of a tcp listener that routes by name may be silent. After that it is taken
+/// for one that waits for the server to speak first, and goes to the forward for `"*"`.
 ///
-/// A TLS client speaks at once, so only loss can delay it: after one lost segment it is back in
-/// 1 s, after two in 3 s (RFC 6298, section 2). sslh waits for 2 to 5 s.
+/// A TLS client speaks at once, so only loss can delay it: it retransmits after 1 s, and after 3 s
+/// if that is lost as well (RFC 6298, section 2). sslh waits for 2 to 5 s.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 
-/// Initial capacity of a pooled buffer: most heads fit, with the first bytes of their body.
+/// Initial capacity of a pooled buffer. Most heads fit, with the first bytes of their body.
 pub const BUFFER_BYTES: usize = 8 * 1024;
-/// A buffer that grew beyond this is freed when it comes back, not kept.
+/// A buffer that has grown beyond this is freed when it is returned.
 pub const BUFFER_KEPT_BYTES_MAX: usize = 64 * 1024;
-/// Most free buffers that one worker keeps: 64 KiB when none of them has grown. An exchange needs
-/// two for a moment; more at once are a burst, whose memory would otherwise stay for ever.
+/// Most free buffers that one worker keeps: 64 KiB if none of them has grown. An exchange needs two
+/// for a moment; more at once are a burst, whose memory would otherwise never be freed.
 pub const BUFFERS_KEPT_MAX: usize = 8;
 
-/// Most bytes of a request that are kept in case it has to be sent again. Bodies without images
-/// fit; what does not fit is not repeated.
+/// Most bytes of a request that are kept in case it must be sent again. Bodies without images fit.
+/// A larger request is not repeated.
 pub const REPLAY_BYTES_MAX: usize = 256 * 1024;
-/// Most bytes that one worker keeps for that in all. A request keeps its bytes until the head
-/// of its answer is here, and a thousand models may think at once.
+/// Most such bytes in one worker. A request keeps them until the head of its response arrives, and
+/// a thousand models may think at once.
 pub const REPLAY_BYTES_OF_WORKER_MAX: usize = 4 * 1024 * 1024;
 
-/// Most bytes of pipelined requests, or of a body without an upstream yet, that are read ahead.
-/// Reading goes on that far only to notice a client that leaves.
+/// Most bytes of pipelined requests, or of a body that has no upstream yet, that are read ahead.
+/// They are read only to notice a client that leaves.
 pub const PIPELINED_BYTES_MAX: usize = 8 * 1024;
 
-/// Idle upstream connections are closed at this age. Cloudflare closes at 400 s, and many NATs
-/// forget a flow after 300 s or so.
+/// Idle time after which upstream connections are closed. Cloudflare closes them at 400 s, and many
+/// NATs drop a flow after some 300 s.
 pub const POOL_IDLE_MAX: Duration = Duration::from_secs(240);
-/// Most idle connections per upstream and worker. One warm connection serves a kept-alive
-/// exchange at a time; more than this many idle ones were a burst.
+/// Most idle connections per upstream and worker. Each serves one exchange at a time; more of them
+/// are left over from a burst.
 pub const POOL_CONNECTIONS_MAX: usize = 64;
-/// The kernel itself is asked about connections that have been idle for so long, before one is
-/// used: no upstream is known to end idle connections sooner.
+/// Idle time from which the kernel is asked whether a connection is alive before it is used. No
+/// upstream is known to end idle connections sooner.
 pub const POOL_PEEK_AGE: Duration = Duration::from_secs(1);
 
-/// A 408 that closes a kept connection so soon after a request began is about the silence before
-/// it: it was on its way already, or written when the request arrived. No server's limit for a
-/// request is that short, and no round trip, with a segment lost, is longer.
+/// A 408 on a kept connection this soon after the start of a request is about the silence before
+/// it: it was already on its way, or was written when the request arrived. No server has so short a
+/// limit for a request, and no round trip is longer, even with a lost segment.
 pub const IDLE_LIMIT_TOLD_WITHIN: Duration = Duration::from_secs(1);
 
-/// Closes of idle connections by the upstream are remembered for so long. Long enough to keep
-/// below its limit, short enough that a restart of it is not taken for one for ever.
+/// How long it is remembered that an upstream has closed idle connections: long enough to stay
+/// below its idle limit, short enough to forget a restart that looked like one.
 pub const CLOSING_AGE_REMEMBERED: Duration = Duration::from_secs(3600);
-/// An idle connection closed sooner than this tells of a restart, not of an idle limit.
+/// An idle connection that is closed at a lower age is a sign of a restart, not of an idle limit.
 pub const CLOSING_AGE_MIN: Duration = Duration::from_secs(2);
-/// Two closes at ages no further apart than this are one limit of the upstream's, and not the
-/// restart of a server that happens to close whatever is open.
+/// Two closes whose ages differ by no more than this show an idle limit, and not the restart of a
+/// server that closes all its connections.
 pub const CLOSING_AGES_APART_MAX: Duration = Duration::from_millis(500);
-/// Lines are kept warm for so long after an upstream's last use, or after the start.
+/// How long connections are kept warm after the last use of an upstream, or after the start.
 pub const WARM_FOR: Duration = Duration::from_secs(600);
-/// No lines are kept warm for an upstream that closes unused ones sooner than this: they would be
-/// opened all day long, and be of little use.
+/// No connections are kept warm for an upstream that closes unused ones sooner than this: they
+/// would be opened all day long, to little use.
 pub const WARM_LIFE_MIN: Duration = Duration::from_secs(3);
-/// A warm line with less than this to live is replaced before it ends.
+/// A warm connection that will end within this time is replaced before it does.
 pub const WARM_RENEWAL: Duration = Duration::from_millis(500);
-/// First pause after a connection that nobody has asked for could not be opened, or was ended by
-/// the upstream before a request came; it doubles with each further one.
+/// First pause after a connection that was opened unasked has failed, or was closed by the upstream
+/// before a request came. The pause doubles with each further one.
 pub const UNASKED_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest such pause.
 pub const UNASKED_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Most connections that all workers together open to an upstream unasked and without a use for
-/// them, beside its `warm`: one that a request is sent on makes room for another. A client that has
-/// connected asks within 0.1 s, so that 160 new clients a second find theirs ready.
+/// Most unused connections to an upstream that all workers together have opened unasked, in
+/// addition to its `warm`. Once a request is sent on one, another may be opened. A client that
+/// connects sends its request within 0.1 s, so 160 new clients a second find one ready.
 pub const UNASKED_MAX: usize = 16;
-/// One of these is forgiven in this time, for each of `warm`, so that lines which live for no
-/// longer than [`WARM_LIFE_MIN`] can be replaced.
+/// After this time one of them, for each of `warm`, is no longer counted, so that connections that
+/// live only for [`WARM_LIFE_MIN`] can be replaced.
 pub const UNASKED_FORGIVEN_AFTER: Duration = Duration::from_secs(2);
-/// Most connections that one worker opens at one time to an upstream for clients that have not
-/// asked for anything yet: a flood of clients must not become a flood of dials.
+/// Most connections to an upstream that one worker opens at a time for clients that have not sent a
+/// request yet. A flood of clients must not become a flood of dials.
 pub const SPECULATIVE_DIALS_MAX: usize = 8;
-/// Between two lines of the log about the same trouble with an upstream.
+/// Pause between two log lines about the same trouble with an upstream.
 pub const TROUBLE_TOLD_EVERY: Duration = Duration::from_secs(60);
-/// Between two lines about different ones, of which some upstreams have two in turns.
+/// Pause between two lines about different troubles, because some upstreams alternate between two.
 pub const TROUBLE_CHANGES_TOLD_EVERY: Duration = Duration::from_secs(10);
-/// A worker whose share of `warm` stands ready at another one does not look again for so long.
+/// How long a worker waits before it counts warm connections again, if another worker has its
+/// share.
 pub const WARM_LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Age at which the addresses of a name in use are looked up again, behind the data path.
+/// Age at which the addresses of a name in use are looked up again, in the background.
 pub const NAME_REFRESH: Duration = Duration::from_secs(30);
-/// Age beyond which they are not relied on before another lookup was tried.
+/// Age beyond which they are used only after another lookup was tried.
 pub const NAME_STALE: Duration = Duration::from_secs(300);
 /// Pauses before a refused connection is tried again: a server that restarts refuses for a moment.
-/// Nothing of a request was sent by then, so any may wait; no client is less patient than 0.7 s.
+/// Nothing of a request has been sent by then, so each may wait, and no client gives up within 0.7
+/// s.
 pub const REFUSED_PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
-/// Most threads of the process for the system's resolver, which blocks, and which nothing can stop.
-/// One lookup at a time runs for each name and family, so that only so many names whose lookup
-/// hangs can keep the others waiting. A thread in a lookup takes some 100 KiB.
+/// Most threads of the process for the system's resolver, which blocks and cannot be interrupted.
+/// Each name and family has one lookup at a time, so only this many names that hang can delay the
+/// others. A thread in a lookup takes some 100 KiB.
 pub const RESOLVER_THREADS_MAX: usize = 64;
 /// Most addresses of a name that one dial tries.
 pub const ADDRESSES_MAX: usize = 8;
-/// Between the starts of two attempts of one dial (RFC 8305, section 5).
+/// Pause between the starts of two attempts of one dial (RFC 8305, section 5).
 pub const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
 
-/// Between two looks at whether a client has left whose bytes cannot be read now: its end stands
-/// behind them, and only the kernel's state of the connection tells.
+/// How often the kernel is asked whether a client has left whose bytes cannot be read now. The end
+/// of its stream comes after those bytes, so only the state of the connection shows it.
 pub const DEPARTURE_LOOK: Duration = Duration::from_secs(1);
 
-/// How long a connection is read on in all, and the bytes thrown away, for a client that goes on
-/// sending behind its last answer: HTTP libraries that write all of a body before they read get to
-/// the answer of a 30 MB upload at 1 MB/s. nginx takes the same 30 s (`lingering_time`); the place
-/// that it costs is no other than that of a slow upload which somebody wants.
+/// How long the bytes of a client that goes on sending after its last response are read and
+/// discarded, in total. HTTP libraries that write a whole body before they read thus get the
+/// response to a 30 MB upload at 1 MB/s. nginx uses the same 30 s (`lingering_time`). It costs no
+/// more than a slow upload.
 pub const LINGER_MAX: Duration = Duration::from_secs(30);
 
-/// First pause between two looks at whether the peer's kernel has acknowledged everything; it
-/// doubles from look to look.
+/// First pause between two checks of whether the peer's kernel has acknowledged everything. It
+/// doubles each time.
 pub const DELIVERY_LOOK_MIN: Duration = Duration::from_millis(1);
-/// Longest such pause. The end that waits for it is that of a message which is not complete.
+/// Longest such pause. Only the end of an incomplete message waits for it.
 pub const DELIVERY_LOOK_MAX: Duration = Duration::from_millis(64);
 
 /// How long running exchanges may go on after the first SIGTERM or SIGINT.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
-/// How long what had come of exchanges may take to arrive that a stop has cut then. With
-/// [`DRAIN_MAX`] below the 90 s after which systemd kills.
+/// How long the last bytes of exchanges that a stop has cut may take to be delivered. Together with
+/// [`DRAIN_MAX`] it is below the 90 s after which systemd kills.
 pub const DRAIN_CUT_MAX: Duration = Duration::from_secs(30);
 
-/// How long workers may take to cut what is left after a second signal: a moment's work.
+/// How long workers may take to cut what is left after a second signal.
 pub const STOP_AT_ONCE_MAX: Duration = Duration::from_secs(1);
 
-/// How long a client that connected just before we are asked to stop has to send its request.
+/// How long a client that has connected just before a stop has to send its request.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
-/// Pause after an accept that failed for want of descriptors or memory: retrying at once would
-/// spin, because the connection stays in the queue.
+/// Pause after an accept that failed for lack of descriptors or memory. The connection stays in the
+/// queue, so retrying at once would spin.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// Length of a listener's queue of connections not yet accepted; the kernel caps it at
-/// `net.core.somaxconn`.
+/// Length of a listener's accept queue. The kernel caps it at `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-/// Idle time before the first TCP keepalive probe, and between probes. Below every NAT timeout
-/// that users reported (home routers 60-300 s, GCP 120 s).
+/// Idle time before the first TCP keepalive probe, and between probes. It is below every NAT
+/// timeout that users have reported (home routers 60-300 s, GCP 120 s).
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// Unanswered probes after which the kernel gives the connection up.
 pub const TCP_KEEPALIVE_PROBES: u32 = 3;
-/// A request that has sent more than this may find the upstream's window shut without any fault:
-/// from then on its silence is under `to_upstream.write` alone.
+/// Beyond this many bytes of a request, a closed window of the upstream is not a fault: from then
+/// on only `to_upstream.write` limits its silence.
 pub const DEFAULT_USER_TIMEOUT_BYTES_MAX: u64 = 64 * 1024;
-/// Between two looks at whether a peer of a tunnel acknowledges what is on its way to it. The
-/// kernel itself is told to be as patient as `timeouts.tunnel`.
+/// Pause between two checks of whether a peer of a tunnel acknowledges what was sent to it. The
+/// kernel's own limit is raised to `timeouts.tunnel`.
 pub const VANISHED_LOOK: Duration = Duration::from_secs(30);
-/// At so many looks in a row it has acknowledged nothing: 60 to 90 s.
+/// So many checks in a row without an acknowledgement mean that the peer is gone: 60 to 90 s.
 pub const VANISHED_LOOKS: u8 = 3;
-/// Unacknowledged data older than this ends the connection (`TCP_USER_TIMEOUT`): a peer that
-/// vanished without FIN is noticed while we write to it, too. It also takes the place of
-/// [`TCP_KEEPALIVE_PROBES`]: a silent peer is given up by the first probe that finds it this old.
+/// Unacknowledged data older than this ends the connection (`TCP_USER_TIMEOUT`), so a peer that
+/// vanished without a FIN is noticed while we write to it, too. It also replaces
+/// [`TCP_KEEPALIVE_PROBES`]: the first probe that finds a peer silent for this long ends it.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Descriptors beside those of connections: listeners, the runtimes' own, pooled connections of a
-/// quiet moment, a name being looked up.
+/// Descriptors in addition to those of client connections and their upstreams: listeners, the
+/// runtimes' own, a few pooled connections, a lookup.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 
-/// Between two times at which the log says what is wrong with our certificates.
+/// Pause between two warnings about our certificates.
 pub const CERTIFICATES_TOLD_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Between two log lines about a limit that stays reached.
+/// Pause between two log lines about a limit that stays reached.
 pub const LIMIT_TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// Lines of the log about what one client address (of IPv6, one /64) was refused: so many at once,
-/// which is a person who tries this and that.
+/// Log lines at once about refusals to one client address (for IPv6, one /64): enough for a person
+/// who experiments.
 pub const REFUSAL_LINES_AT_ONCE: u32 = 20;
-/// And then one in so long, which is enough to see that it goes on. A pipelined request of 16
-/// bytes, refused, would be 200 bytes of log otherwise.
+/// After those, one line in this time, which shows that it goes on. Otherwise each refused request
+/// of
+/// 16 bytes would write 200 bytes of log.
 pub const REFUSAL_LINE_EVERY: Duration = Duration::from_secs(1);
-/// Such lines of all addresses together, for each worker: so many at once.
+/// Log lines at once about refusals to all addresses together, for each worker.
 pub const REFUSAL_LINES_OF_WORKER_AT_ONCE: u32 = 100;
-/// And then one in so long: 200 MB of log a day and worker, under an attack that goes on all day.
+/// After those, one line in this time: 200 MB of log a day and worker, under an attack all day
+/// long.
 pub const REFUSAL_LINE_OF_WORKER_EVERY: Duration = Duration::from_millis(100);
-/// Most addresses that a worker remembers for this. One is forgotten when it may have
-/// [`REFUSAL_LINES_AT_ONCE`] again, and only a line that is written makes another one remembered,
-/// so that there are never more.
+/// Most addresses that a worker remembers for this. An address is added only by a line that is
+/// written, and forgotten once it may have [`REFUSAL_LINES_AT_ONCE`] again, so there are never
+/// more.
 pub const REFUSED_ADDRESSES_MAX: usize = 512;
-/// Between two lines that say how many were left out.
+/// Pause between two lines that say how many were left out.
 pub const LEFT_OUT_TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// Most connections over `limits.connections` that are being told so at one time; the others are
-/// closed without a word.
+/// Most connections over `limits.connections` that are being answered with a 503 at one time. The
+/// others are closed without an answer.
 pub const REFUSALS_MAX: usize = 64;
 
 const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES);
-// Openings are looked at in a slice of the scratch buffer.
+// Prefaces are peeked at in a slice of the scratch buffer.
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);
-// The lines that a worker can write while an address is remembered.
+// A worker cannot write more lines than this while it remembers an address.
 const _: () = assert!(
     REFUSAL_LINES_OF_WORKER_AT_ONCE as u128
         + REFUSAL_LINE_EVERY.as_millis() * REFUSAL_LINES_AT_ONCE as u128

@@ -7,8 +7,8 @@ use core::time::Duration;
 /// The name of a time limit: a row of `[timeouts]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// Accept to the end of the TLS handshake with a client, its PROXY header before it included;
-    /// in tcp mode also to the end of its hello.
+    /// Accept to the end of the TLS handshake with a client, or of its `ClientHello` in tcp mode. A
+    /// PROXY header before it is included.
     Handshake,
     /// First byte to the end of a request head.
     RequestHead,
@@ -22,9 +22,9 @@ pub enum Timer {
     UpstreamHandshake,
     /// End of the request to the final response head.
     ResponseHead,
-    /// Silence in both directions of a tunnel: behind an upgrade, or in tcp mode.
+    /// Silence in both directions of a tunnel, after an upgrade or in tcp mode.
     Tunnel,
-    /// Silence behind a response that ends the connection.
+    /// Silence after a response that ends the connection.
     Linger,
     /// A gap between bytes of the client's request body.
     ToUpstreamRead,
@@ -39,20 +39,20 @@ pub enum Timer {
 /// Limits of time: the `[timeouts]` table of the configuration, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Accept to TLS done, in total, with the PROXY header before it and in tcp mode the hello:
-    /// a handshake that trickles still ends.
+    /// From accept to the end of the TLS handshake, or of the `ClientHello` in tcp mode, with a
+    /// PROXY header before it. A total, so a handshake that trickles still ends.
     pub handshake: Duration,
-    /// From the first byte of a request to the end of its head. Bounds slow-header attacks, so it
-    /// is a total, not an idle limit: a client that sends one byte a second still loses.
+    /// From the first byte of a request to the end of its head. It bounds slow-header attacks, so
+    /// it is a total and not an idle limit: a client that sends one byte a second still loses.
     pub request_head: Duration,
     /// Between two requests of one client, and before its first.
     pub keep_alive: Duration,
-    /// Lookup of an upstream's name. Longer than the 5 s that the system's resolver gives a first
-    /// nameserver before it asks the second.
+    /// Lookup of an upstream's name. Longer than the 5 s after which the system's resolver turns
+    /// from its first nameserver to the second.
     pub lookup: Duration,
-    /// TCP connection to an upstream, for each address tried.
+    /// TCP connection to an upstream, for each of its addresses.
     pub connect: Duration,
-    /// TCP connected to TLS done, with an upstream.
+    /// From the TCP connection to the end of the TLS handshake with an upstream.
     pub upstream_handshake: Duration,
     /// From the end of the request to the final response head. Long: a model may think.
     pub response_head: Duration,
@@ -92,7 +92,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// For tests: no two limits of an exchange are alike, so that a time tells which it was.
+    /// For tests: no two limits of an exchange are equal, so that a time identifies its limit.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn distinct() -> Self {
         let seconds = Duration::from_secs;
