@@ -1,6 +1,6 @@
-//! The line in front of a chunk, as the grammar of RFC 9112, section 7.1 has it.
+//! The size line of a chunk, as the grammar of RFC 9112, section 7.1 has it.
 
-use super::{Verdict, is_field_byte, is_tchar, text};
+use super::alphabet::{Verdict, is_field_byte, is_tchar, text};
 use crate::h1::limits::CHUNK_LINE_BYTES_MAX;
 
 /// The size on a chunk's line, and the length of that line with its CRLF.
@@ -23,7 +23,7 @@ pub(super) fn size_line(input: &[u8]) -> Verdict<(u64, usize)> {
     }
 }
 
-/// The length of the extensions in front of a CRLF: each a `;`, a name, and perhaps `=` and a
+/// The length of the extensions before a CRLF. Each is a `;`, a name, and optionally `=` and a
 /// value, with blanks around both signs.
 fn extensions(input: &[u8]) -> Verdict<usize> {
     let blanks = |at: usize| at + input[at..].iter().take_while(|it| is_blank(**it)).count();
