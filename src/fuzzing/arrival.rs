@@ -1,7 +1,7 @@
 //! Ways in which the same bytes may arrive.
 
-/// Positions at which an input is looked at: all of it at once, byte by byte, and in pieces that
-/// depend on the input and so stay the same for it.
+/// Positions up to which an input has arrived, step by step: all of it at once, byte by byte, and
+/// in pieces that depend on the input alone, so that a failure can be repeated.
 pub(super) fn arrivals(input: &[u8]) -> [Vec<usize>; 3] {
     let mut random = Random::of(input);
     let (mut pieces, mut at) = (Vec::new(), 0);
@@ -17,9 +17,9 @@ pub(super) fn arrivals(input: &[u8]) -> [Vec<usize>; 3] {
 pub(super) struct Random(u64);
 
 impl Random {
-    /// A row of numbers that belongs to `seed`.
+    /// A series of numbers that depends on `seed` alone.
     pub(super) fn of(seed: &[u8]) -> Self {
-        // FNV-1a, which is never 0 in practice; a row of zeros would still be a row.
+        // FNV-1a, which is never 0 in practice. Even then, a series of zeros would do.
         let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         Self(seed.iter().fold(0xcbf2_9ce4_8422_2325, hash))
     }

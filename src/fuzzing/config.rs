@@ -12,10 +12,11 @@ use crate::h1::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX};
 use bytes::BytesMut;
 use std::path::Path;
 
-/// Checking a configuration is total. What is wrong is told in lines without control characters,
-/// each with a line of the file, and no more of them than the file has bytes. What is right stays
-/// so with a comment behind it, is within its ranges, and each of its routes turns a request into
-/// one that an independent parser reads as exactly that one, for the configured host.
+/// Checking a configuration never panics. Each problem is one line of text without control
+/// characters that names a line of the file, and there are no more problems than the file has
+/// bytes. A valid configuration stays valid with a comment after it, and is within its ranges. Each
+/// of its routes turns a request into one that hyper reads as exactly that one, for the configured
+/// host.
 pub fn config(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let parse = |text: &str| Config::parse("narrows.toml", Path::new("/etc"), text);

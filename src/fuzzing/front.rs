@@ -1,5 +1,4 @@
-//! What may stand in front of everything else on a connection: a client hello of TLS, and a header
-//! of the PROXY protocol.
+//! Prefaces of a connection: a TLS `ClientHello`, and a PROXY header.
 
 use super::arrival::arrivals;
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
@@ -8,8 +7,8 @@ use crate::preface::proxy_header::{Header, Version, encode, read};
 use bytes::BytesMut;
 use tokio_rustls::rustls::server::Acceptor;
 
-/// Reading a client hello is total, bounded and indifferent to how the bytes arrive. Whenever
-/// rustls accepts the bytes, we find the same name in them, or none where it finds none.
+/// Reading a `ClientHello` never panics, is bounded, and does not depend on how the bytes arrive.
+/// Whenever rustls accepts the bytes, we find the same name in them, or none if it finds none.
 pub fn client_hello(data: &[u8]) {
     let [whole, bytewise, pieces] = arrivals(data).map(|positions| {
         let mut reader = HelloReader::default();
@@ -31,7 +30,7 @@ pub fn client_hello(data: &[u8]) {
             let name = name.as_deref().map(|name| name.strip_suffix('.').unwrap_or(name));
             assert_eq!(hello.server_name.as_deref(), name);
         }
-        // It takes the versions of SSL 2.0 and DTLS for those of a record; nobody sends that.
+        // It accepts the versions of SSL 2.0 and DTLS in a record, which no client sends.
         Some((_, Ok(Found::NotTls) | Err(HelloError::BadRecordVersion))) if !is_3_x(data) => {}
         // Its limits are wider.
         Some((_, Err(HelloError::HelloTooLong | HelloError::RecordTooLong))) => {}
@@ -51,7 +50,7 @@ fn is_3_x(mut records: &[u8]) -> bool {
     true
 }
 
-/// None when rustls refuses the bytes, or waits for more.
+/// None if rustls refuses the bytes, or waits for more.
 pub(crate) fn name_that_rustls_accepts(mut input: &[u8]) -> Option<Option<String>> {
     let mut acceptor = Acceptor::default();
     while !input.is_empty() {
@@ -63,8 +62,9 @@ pub(crate) fn name_that_rustls_accepts(mut input: &[u8]) -> Option<Option<String
     None
 }
 
-/// Reading a PROXY header is total, bounded and indifferent to how the bytes arrive, and takes no
-/// byte behind the header. The ends of a connection, written in either version, read the same.
+/// Reading a PROXY header never panics, is bounded, does not depend on how the bytes arrive, and
+/// ends where the header does. Two addresses, written in either version, are read back as they
+/// were.
 pub fn proxy_protocol(data: &[u8]) {
     let whole = read(data);
     let looks = (0..=data.len()).map(|end| (end, read(&data[..end])));

@@ -1,4 +1,4 @@
-//! Heads and chunked bodies, against the naive reading and in every arrival.
+//! Heads and chunked bodies, compared with the naive reading, however they arrive.
 
 use super::arrival::arrivals;
 use super::naive::{self, Verdict};
@@ -17,12 +17,13 @@ use crate::h1::section::{FieldSection, parse_trailers};
 use crate::h1::target::RequestTarget;
 use bytes::BytesMut;
 
-/// Small enough that a fuzzer gets to them.
+/// Small enough for a fuzzer to reach.
 const TIGHT: HeadLimits = HeadLimits { bytes: 256, fields: 6 };
 const WIDE: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 256 };
 
-/// Reading a request head is total, bounded by its limits, indifferent to how the bytes arrive,
-/// and takes exactly the heads that the grammar has, for what the grammar says that they are.
+/// Reading a request head never panics, respects its limits, does not depend on how the bytes
+/// arrive, and accepts exactly the heads that the grammar allows, with the meaning that it gives
+/// them.
 pub fn request_head(data: &[u8]) {
     for limits in [WIDE, TIGHT] {
         let parse = |head: &[u8]| RequestHead::parse(head, &limits).map(|_| ());
@@ -32,7 +33,7 @@ pub fn request_head(data: &[u8]) {
             check_refused_target(data);
             continue;
         }
-        // Whatever it is given: nothing but a whole head is one.
+        // The parser by itself accepts nothing but one whole head.
         let is_head = found == Ok(Some(HeadSpan { start: 0, end: data.len() }));
         assert!(is_head || RequestHead::parse(data, &limits).is_err());
         let Some(span) = same_end(&found, &naive) else { continue };
@@ -50,7 +51,7 @@ pub fn request_head(data: &[u8]) {
     }
 }
 
-/// A target was refused when its line had ended, and it is none.
+/// A target was refused at the end of its line, and rightly so.
 fn check_refused_target(data: &[u8]) {
     let line = data.split(|it| *it == b'\n').find(|it| *it != b"\r").unwrap_or_default();
     let words: Vec<&[u8]> = line.split(|it| *it == b' ').collect();
@@ -85,8 +86,8 @@ pub(super) fn naive_limits(limits: HeadLimits) -> naive::Limits {
 
 type Found = Result<Option<HeadSpan>, HeadError>;
 
-/// Where the head ends, which is the same for each arrival: a start line that is none is refused
-/// by the reader or by the parser, in the same words.
+/// Where the head ends, which is the same however it arrives. The reader or the parser refuses an
+/// invalid start line, with the same error.
 fn find(
     reader: &HeadReader,
     data: &[u8],
@@ -106,7 +107,8 @@ fn find(
         Ok(found)
     });
     if let (Ok(Some(span)), Err(HeadError::Target(_))) = (whole, bytewise) {
-        // Known to the reader of the line, and to those who read the target of a head.
+        // The reader checks the target of a line that arrives alone; of a whole head, `validate`
+        // does.
         check_refused_target(&data[span.start..]);
         return bytewise;
     }
@@ -115,7 +117,7 @@ fn find(
     whole
 }
 
-/// The head's place, if one was found; what was not found is no head to the naive reading either.
+/// The head's place, if one was found. The naive reading agrees.
 fn same_end(found: &Found, naive: &Verdict<naive::Head>) -> Option<HeadSpan> {
     match (found, naive) {
         (Ok(None), naive) => assert_eq!(*naive, Verdict::Partial),
@@ -137,9 +139,9 @@ fn check_fields(ours: &FieldSection<'_>, naive: &[naive::Field]) {
     }
 }
 
-/// Decoding a chunked body is total, bounded and indifferent to how the bytes arrive; it finds the
-/// content that the grammar says is there; and what we make of it, an independent parser reads as
-/// the same content with nothing left over, or as incomplete where it was.
+/// Decoding a chunked body never panics, is bounded, does not depend on how the bytes arrive, and
+/// finds the content that the grammar defines. What we write from it, hyper reads as the same
+/// content with nothing left over, or as incomplete if it was.
 pub fn chunked(data: &[u8]) {
     let naive = naive::chunked(data);
     let mut written = Vec::new();
@@ -163,7 +165,7 @@ pub fn chunked(data: &[u8]) {
     }
 }
 
-/// Steps over `data` as it arrives.
+/// Decodes `data` as it arrives.
 fn decode(data: &[u8], positions: &[usize]) -> Result<Option<naive::Body>, ChunkError> {
     let (mut decoder, mut body) = (ChunkedDecoder::default(), naive::Body::default());
     for &position in positions {
@@ -196,7 +198,7 @@ fn decode(data: &[u8], positions: &[usize]) -> Result<Option<naive::Body>, Chunk
     Ok(None)
 }
 
-/// What a receiver gets of the body in `data`, as far as it is right. Trailers are left out.
+/// What a receiver gets of the body in `data`, up to its first fault. Trailers are left out.
 pub(super) fn rewrite(
     length: BodyLength,
     writer: BodyWriter,
@@ -254,7 +256,7 @@ fn check_rewritten(bytes: &[u8], naive: &Verdict<naive::Body>) {
     }
 }
 
-/// A trailer section reads as the grammar says, and what passes on of it is one, too.
+/// A trailer section is read as the grammar says, and what is passed on of it is one, too.
 fn check_trailers(section: &[u8]) {
     let (ours, naive) = (parse_trailers(section, TRAILER_FIELDS_MAX), naive::trailers(section));
     let (Ok(ours), Some(naive)) = (&ours, &naive) else {

@@ -1,14 +1,17 @@
 //! The properties that the fuzz targets check, in words and in code.
 //!
-//! Each function takes any bytes and fails by panicking. The target of its name in
-//! `fuzz/fuzz_targets` calls it with what libFuzzer makes up, and `tests` with every file of the
-//! folder of its name in `fuzz/corpus`, so that each `cargo test` replays what was ever worth
+//! Each function takes any bytes and fails by panicking. The target of the same name in
+//! `fuzz/fuzz_targets` calls it with the inputs of libFuzzer, and `tests` with every file of the
+//! folder of that name in `fuzz/corpus`. So each `cargo test` replays every input that was worth
 //! keeping.
 //!
-//! `naive` is HTTP written down a second time, `oracle` lets hyper read. Inputs are the protocol's
-//! own text, so that a seed can be written by hand.
+//! The code under test is what the relay runs: `h1`, `preface`, `gateway` with its `plan` and its
+//! `Exchange`, and whole sessions of `proxy`. It is compared with two independent readers: `naive`
+//! is HTTP written down a second time, and `oracle` is hyper. `model` says on the naive reading
+//! what a gateway has to do. Inputs are the text of the protocol, so that a seed can be written by
+//! hand.
 //!
-//! Not in the program: this exists only in tests and under `--cfg fuzzing`.
+//! This is compiled only for tests and under `--cfg fuzzing`.
 
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "properties panic")]
 

@@ -1,5 +1,5 @@
-//! hyper as the independent reader: its server reads what an upstream got, its client what a
-//! client got.
+//! hyper as the independent reader: its server reads what an upstream has received, and its client
+//! what a client has received.
 
 use super::naive::Head;
 use hyper::body::{Body, Incoming};
@@ -27,7 +27,7 @@ pub(super) struct Seen {
     pub(super) trailers: Vec<(String, Vec<u8>)>,
 }
 
-/// What a server made of the bytes of a connection that ended in order behind them.
+/// What a server read on a connection that ended in order after its bytes.
 #[derive(Debug)]
 pub(super) struct ServerRead {
     pub(super) requests: Vec<Seen>,
@@ -35,8 +35,8 @@ pub(super) struct ServerRead {
     pub(super) nothing_left_over: bool,
 }
 
-/// Whether hyper can read a request for this target at all: it is stricter than HTTP's parsers
-/// about bytes that RFC 3986 wants encoded.
+/// Whether hyper can read a request for this target at all. It is stricter than HTTP parsers
+/// usually are about bytes that RFC 3986 wants encoded.
 pub(super) fn takes_target(target: &[u8]) -> bool {
     Uri::try_from(target).is_ok()
 }
@@ -62,7 +62,7 @@ pub(super) fn server_reads(bytes: &[u8]) -> ServerRead {
 }
 
 /// Lets hyper's client read the answer to one request: the final response, if it is complete and
-/// the last thing on the connection. `ended`: the connection ended in order behind `bytes`.
+/// nothing follows it. `ended`: the connection ended in order after `bytes`.
 pub(super) fn client_reads(method: &str, bytes: &[u8], ended: bool) -> Option<Seen> {
     let asked = Rc::new(Cell::new(false));
     let end = if ended { Ok(()) } else { Err(ErrorKind::ConnectionReset) };
@@ -110,7 +110,7 @@ pub(super) fn fields_of(head: &Head) -> Vec<(String, Vec<u8>)> {
     fields
 }
 
-/// Reads the body; nothing when it is not complete.
+/// Reads the body. `None` if it is incomplete.
 async fn collect(start: String, fields: &HeaderMap, mut body: Incoming) -> Option<Seen> {
     let mut seen = Seen { start, fields: listed(fields), ..Seen::default() };
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -131,7 +131,7 @@ fn listed(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     fields
 }
 
-/// Polls what never has to wait for anybody but itself.
+/// Polls a future that depends on no one else to its end.
 fn block_on<T>(future: impl Future<Output = T>, bytes: usize) -> T {
     let mut future = pin!(future);
     let mut cx = Context::from_waker(Waker::noop());
@@ -143,8 +143,8 @@ fn block_on<T>(future: impl Future<Output = T>, bytes: usize) -> T {
     panic!("hyper does not come to an end");
 }
 
-/// Bytes to read, as soon as that is allowed, and then the end. What is written goes nowhere, and
-/// allows to read.
+/// Bytes to read, and then the end. Reading is allowed after the first write, if not before; what
+/// is written is discarded.
 struct Io<'b> {
     input: &'b [u8],
     may_read: Rc<Cell<bool>>,

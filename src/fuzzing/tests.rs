@@ -25,7 +25,7 @@ fn every_input_of_the_corpora_has_its_property() {
         let inputs = inputs(name);
         assert!(!inputs.is_empty(), "no corpus for {name}");
         for input in inputs {
-            println!("{}", input.display()); // Shown only when the next line panics.
+            println!("{}", input.display()); // Shown only if the next line panics.
             property(&fs::read(input).unwrap());
         }
     }

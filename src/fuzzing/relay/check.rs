@@ -1,4 +1,4 @@
-//! What must hold between the bytes of all connections of a relay.
+//! What must be true of the bytes of all connections of a relay.
 
 use super::reading::{ANY, Asked, Got, Said, asked, got, said};
 use super::script::{Act, Actor, have_crossing_words};
@@ -15,20 +15,20 @@ pub(super) struct Outcome {
     requests: Vec<(String, String)>,
     /// The statuses and contents of the responses that clients got.
     responses: Vec<(u16, String)>,
-    /// We answered ourselves.
+    /// A client has received an answer of ours.
     pub(super) has_own_answer: bool,
 }
 
-/// The bytes of all connections, and what they say.
+/// The bytes of all connections, and what they mean.
 struct Scene<'r> {
     record: &'r Record,
     /// Of each client.
     asked: Vec<Vec<Asked>>,
-    /// Of each connection to the upstream, with the position of what is no request.
+    /// Of each connection to the upstream, with the position after its last request.
     got: Vec<(Vec<Got>, usize)>,
 }
 
-/// Checks everything that `super::relay` promises, cuts aside.
+/// Checks everything that `super::relay` promises about one play of a script.
 pub(super) fn check(acts: &[Act], record: &Record) -> Outcome {
     let asked = record.clients.iter().map(|it| asked(&it.sent)).collect();
     let scene = Scene { record, asked, got: record.upstreams.iter().map(got).collect() };
@@ -96,7 +96,7 @@ impl Got {
         self.said.as_ref().map(|it| it.end)
     }
 
-    /// Whether the connection may carry a request behind this one.
+    /// Whether the connection may carry another request after this one.
     fn allows_another(&self) -> bool {
         let Some(said) = &self.said else { return false };
         self.body.is_some()
@@ -108,7 +108,7 @@ impl Got {
 }
 
 impl Scene<'_> {
-    /// A request that an upstream got is one that a client sent, and is not sent too often.
+    /// A request that an upstream received is one that a client sent, and is not sent too often.
     fn check_request(&self, got: &Got) {
         let same_head = |it: &&Asked| it.head().as_ref() == Some(&got.head);
         let asked: Vec<&Asked> = self.asked.iter().flatten().filter(same_head).collect();
@@ -128,13 +128,13 @@ impl Scene<'_> {
         assert!(sent <= times, "sent {sent} times, where {times} are allowed: {head:?}");
     }
 
-    /// What a client got.
+    /// What a client received.
     fn check_client(&self, traffic: &Traffic, asked: &[Asked], outcome: &mut Outcome) {
         assert!(traffic.end.is_some());
         let (mut at, mut asked) = (0, asked.iter());
         while at < traffic.received.len() {
             let (asked, rest) = (asked.next(), &traffic.received[at..]);
-            // Its time may have run out before its first word was whole.
+            // It may have timed out before its method was complete.
             let is_late = asked.is_some_and(|it| !it.is_known)
                 && rest.starts_with(b"HTTP/1.1 408 ")
                 && rest.ends_with(b"}\n");
@@ -159,7 +159,7 @@ impl Scene<'_> {
             let ended = answer.length != Length::UntilClose || traffic.end == Some(End::Clean);
             let seen = oracle::client_reads(method, bytes, ended && answer.is_complete);
             if !answer.is_complete {
-                // Without framing, the end of the connection has to tell by itself.
+                // Without framing, only the end of the connection can show it.
                 let is_told = answer.length != Length::UntilClose && traffic.end == Some(End::Cut);
                 assert!(traffic.end == Some(End::Reset) || is_told, "a response without its end");
                 assert!(seen.is_none(), "{seen:?}");
@@ -177,7 +177,7 @@ impl Scene<'_> {
         }
     }
 
-    /// A response that is not our own is what an upstream said to this very request.
+    /// A response that is not our own is what an upstream said to this request.
     fn check_answer(&self, answer: &Said, asked: Option<&Asked>, client: &Traffic) {
         let asked = asked.expect("a request");
         let head = asked.head().expect("a request that is forwarded");
@@ -199,7 +199,7 @@ impl Scene<'_> {
         }
     }
 
-    /// With nothing but words, the first request arrives, and what is said to it does, too.
+    /// If peers only send, the first request arrives, and the response to it does, too.
     fn check_arrival(&self, acts: &[Act], outcome: &Outcome) {
         let is_word = |it: &Act| matches!(it, Act::Say(..) | Act::Settle | Act::Narrow);
         let Some(first) = self.asked[0].first().filter(|_| acts.iter().all(is_word)) else {
@@ -236,7 +236,7 @@ fn is_own(answer: &Said, is_head: bool) -> bool {
             || is_last_hop)
 }
 
-/// Whether `got` is `said` on its way through the relay.
+/// Whether `got` is `said` after its way through the relay.
 fn is_passed_on(said: &Said, got: &Said, to_http10: bool) -> bool {
     let line = |it: &Head| (it.status(), it.reason().to_vec(), model::end_to_end(it));
     let interims = |it: &Said| it.interims.iter().map(line).collect::<Vec<_>>();

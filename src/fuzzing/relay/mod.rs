@@ -1,4 +1,4 @@
-//! The whole session driver between a client and an upstream in memory.
+//! Whole sessions of the relay, between clients and upstreams in memory.
 
 mod check;
 mod reading;
@@ -12,17 +12,18 @@ use stage::play;
 
 /// A script of what clients and upstreams say, in which pieces, and how they end; see `script`.
 ///
-/// Every request that an upstream got is one that a client sent, and hyper's server reads it as
-/// exactly that: method, target, Host, the other fields, the body, and nothing left over. What is
-/// not complete ends in a reset, and is not read as complete. No request that must not be repeated
-/// is sent twice. Every response that a client got is our own, or is what an upstream said to this
-/// request, and hyper's client reads it as that; one that is not complete ends in a reset, and is
-/// not read as complete. An upstream's connection carries a further request only when the exchange
-/// before ended exactly.
-///
-/// The relay comes to an end in bounded time without spinning, holds a bounded number of buffers,
-/// and gives them back. How the bytes were cut changes nothing of all this. And where nobody does
-/// anything wrong, the first request and its response arrive.
+/// - Every request that an upstream receives is one that a client sent, and hyper's server reads it
+///   as exactly that: method, target, Host, the other fields, the body, and nothing left over. An
+///   incomplete one ends in a reset, and is not read as complete. A request that must not be
+///   repeated is not sent twice.
+/// - Every response that a client receives is our own, or is what an upstream said to this request,
+///   and hyper's client reads it as that. An incomplete one ends in a reset, and is not read as
+///   complete.
+/// - An upstream connection carries another request only if the exchange before it ended exactly.
+/// - Sessions end in bounded time without spinning, hold a bounded number of buffers, and return
+///   them all.
+/// - None of this depends on how the bytes are cut.
+/// - If no peer does anything wrong, the first request and its response arrive.
 pub fn relay(data: &[u8]) {
     let acts = read(data);
     let record = play(&acts);
@@ -34,14 +35,14 @@ pub fn relay(data: &[u8]) {
     }
 }
 
-/// Whether bytes come through, or do not, whatever their cuts.
+/// Whether the outcome of a script cannot depend on how its bytes are cut.
 fn has_no_race(acts: &[Act]) -> bool {
     let is_timeless = |act: &Act| match act {
         Act::Say(..) | Act::End(..) | Act::Settle | Act::Narrow => true,
         Act::Pause(_) | Act::Connect | Act::FailDials | Act::Drain | Act::Sleep(_) => false,
     };
     let is_race = |pair: &[Act]| match pair {
-        // Whoever leaves right behind its words may be gone before they are read.
+        // A peer that leaves right after its words may be gone before they are read.
         [Act::Say(..), Act::End(Actor::Client, _) | Act::End(_, End::Reset)] => true,
         _ => false,
     };

@@ -1,5 +1,5 @@
-//! What both peers of a relay do: their own bytes as they are, and between them, behind a `~`,
-//! what is no byte.
+//! Scripts of what both peers of a relay do. Bytes are what a peer sends; what is not a byte
+//! follows a `~`.
 
 use crate::net::memory::End;
 use std::mem;
@@ -7,7 +7,7 @@ use std::mem;
 /// Who does something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Actor {
-    /// The client that came last.
+    /// The client that connected last.
     Client,
     /// The upstream, on the connection that it accepted last.
     Upstream,
@@ -20,36 +20,44 @@ pub(super) enum Act {
     Say(Actor, Vec<u8>),
     /// The actor ends its direction, or both with a reset.
     End(Actor, End),
-    /// The actor stops to read, or goes on.
+    /// The actor stops reading, or goes on.
     Pause(Actor),
     /// Another client connects.
     Connect,
     /// From now on dials fail, or work again.
     FailDials,
-    /// From now on connections hold a few bytes only.
+    /// From now on connections hold only a few bytes.
     Narrow,
     /// The worker is asked to stop.
     Drain,
-    /// Everybody does what can be done now.
+    /// All peers and the relay do what can be done now.
     Settle,
     /// So many seconds pass.
     Sleep(u64),
 }
 
-/// Most bytes that a script says in all, repeats counted.
+/// Most bytes that a script sends in all, repeats included.
 const SAID_BYTES_MAX: usize = 512 * 1024;
-/// How often `~#` says its bytes.
+/// How often `~#` has its bytes sent in all.
 const REPEATS: usize = 64;
 
-/// Reads a script. It begins with the client; any bytes are one.
+/// Reads a script. The client speaks first. Any bytes are a script.
 ///
-/// `~c` and `~u` give the word to the client and the upstream, when everybody has done what can be
-/// done; `~C` and `~U` give it at once; `~|` lets everybody do what can be done; `~,` cuts the
-/// bytes in two writes. `~E`, `~X` and `~R` end the speaker's direction in order, without a word,
-/// and by a reset. `~#` says what was said last 63 times more. `~p` pauses the speaker's reading,
-/// or ends the pause. `~k` is another client, and gives the word to it. `~f` makes dials fail, or
-/// work again, `~n` makes connections narrow, `~d` asks the worker to stop, `~s` and `~S` let a
-/// second and a minute pass. `~~` is a tilde.
+/// | escape | effect |
+/// |---|---|
+/// | `~c`, `~u` | all do what can be done; then the client, or the upstream, speaks |
+/// | `~C`, `~U` | the client, or the upstream, speaks at once |
+/// | `~\|` | all do what can be done |
+/// | `~,` | cuts the bytes into two writes |
+/// | `~E`, `~X`, `~R` | ends the speaker's direction in order, without notice, or by a reset |
+/// | `~#` | sends the last bytes 63 times more |
+/// | `~p` | pauses the speaker's reading, or ends the pause |
+/// | `~k` | another client connects, and speaks |
+/// | `~f` | makes dials fail, or work again |
+/// | `~n` | makes new connections narrow |
+/// | `~d` | asks the worker to stop |
+/// | `~s`, `~S` | a second, or a minute, passes |
+/// | `~~` | a tilde |
 pub(super) fn read(script: &[u8]) -> Vec<Act> {
     let mut reader = Reader { actor: Actor::Client, text: Vec::new(), acts: Vec::new(), said: 0 };
     let mut rest = script;
@@ -125,9 +133,9 @@ impl Reader {
     }
 }
 
-/// The same without its cuts: each actor says in one write what it says without waiting for
-/// anybody. A pause in what an upstream says stays, because it tells two answers apart from one
-/// with something behind it.
+/// The same script without its cuts: each actor sends in one write what it sends without waiting
+/// for another. A pause in what an upstream sends stays, because it separates two answers from one
+/// that has surplus bytes after it.
 pub(super) fn without_cuts(acts: &[Act]) -> Vec<Act> {
     let mut merged: Vec<Act> = Vec::new();
     for (number, act) in acts.iter().enumerate() {
@@ -145,7 +153,7 @@ pub(super) fn without_cuts(acts: &[Act]) -> Vec<Act> {
     merged
 }
 
-/// Whether both actors do something at one time.
+/// Whether both actors do something at the same time.
 pub(super) fn have_crossing_words(acts: &[Act]) -> bool {
     let actor = |act: &Act| match act {
         Act::Say(actor, _) | Act::End(actor, _) | Act::Pause(actor) => Some(*actor),
