@@ -1,9 +1,12 @@
-//! A connection in memory, for drivers under test and under the fuzzer: two ends, bounded pipes,
-//! and all the ways in which a real connection ends.
+//! A connection in memory, for tests, benchmarks and fuzzing: two ends, bounded pipes, and all the
+//! ways in which a real connection ends. Not compiled into the binary.
 //!
-//! It keeps the writes apart (`reads` of the other end give at most one write each), so that a
-//! test can count them and see what was merged.
+//! Each read returns bytes of at most one write of the other end, so that a test can count the
+//! writes and see what was merged.
 
+use crate::net::tcp::MeteredTcp;
+use crate::net::transport::{Stream, Transport};
+use crate::net::unacked::SendQueue;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -14,9 +17,9 @@ use tokio::time::Instant;
 /// How one direction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// On purpose: a FIN, and for TLS a close_notify before it.
+    /// Properly: a FIN, and for TLS a close_notify before it.
     Clean,
-    /// The connection went away without a word, as TLS without close_notify does.
+    /// Without a word, as TLS that ends without close_notify.
     Cut,
     /// A reset.
     Reset,
@@ -67,11 +70,6 @@ impl MemoryStream {
             resets_unless_shut_down: false,
         };
         (end(&back, &there), end(&there, &back))
-    }
-
-    /// When it was opened.
-    pub fn opened(&self) -> Instant {
-        self.opened
     }
 
     /// Reads from one write of the other end. 0 is a clean end.
@@ -134,15 +132,10 @@ impl MemoryStream {
         }
     }
 
-    /// Whether the other end has reset the connection.
-    pub fn is_broken(&self) -> bool {
-        self.incoming.borrow().end == Some(End::Reset)
-    }
-
     /// Writes as much of `slices` as there is room for, as one write.
     ///
     /// # Errors
-    /// `BrokenPipe` when nobody reads any more, `ConnectionReset` after a reset.
+    /// `BrokenPipe` if the other end is gone, `ConnectionReset` after a reset.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -177,21 +170,6 @@ impl MemoryStream {
         self.written
     }
 
-    /// Bytes that the other end has not read.
-    pub fn unread(&self) -> u64 {
-        self.outgoing.borrow().held as u64
-    }
-
-    /// Notes that nothing but the end tells the other end whether it has all.
-    pub fn reset_unless_shut_down(&mut self) {
-        self.resets_unless_shut_down = true;
-    }
-
-    /// Whether [`MemoryStream::reset_unless_shut_down`] was called.
-    pub fn resets_unless_shut_down(&self) -> bool {
-        self.resets_unless_shut_down
-    }
-
     /// Ends the outgoing direction. What was written before can still be read.
     pub fn end(&mut self, end: End) {
         let mut pipe = self.outgoing.borrow_mut();
@@ -209,6 +187,86 @@ impl MemoryStream {
             wake(&mut pipe.reader);
             wake(&mut pipe.writer);
         }
+    }
+}
+
+impl From<MemoryStream> for Transport {
+    fn from(memory: MemoryStream) -> Self {
+        Box::new(memory)
+    }
+}
+
+impl Stream for MemoryStream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        Self::poll_read(self, cx, into)
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Self::poll_write(self, cx, slices)
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.end(End::Clean);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_hang_up(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.end(End::Cut);
+        Poll::Ready(Ok(()))
+    }
+
+    fn abort(&mut self) {
+        self.reset();
+    }
+
+    fn abort_unless_shut_down(&mut self) {
+        self.resets_unless_shut_down = true;
+    }
+
+    fn only_its_end_tells(&self) -> bool {
+        self.resets_unless_shut_down
+    }
+
+    fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        Self::poll_peek(self, cx, into, seen)
+    }
+
+    fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    fn written(&self) -> u64 {
+        Self::written(self)
+    }
+
+    fn send_queue(&self) -> Option<SendQueue> {
+        let bytes = self.outgoing.borrow().held as u64;
+        Some(SendQueue { bytes, is_sent_again: false })
+    }
+
+    fn is_broken(&self) -> bool {
+        self.incoming.borrow().end == Some(End::Reset)
+    }
+
+    fn tcp(&self) -> Option<&MeteredTcp> {
+        None
+    }
+
+    fn into_plain(self: Box<Self>) -> Result<Box<MeteredTcp>, Transport> {
+        Err(self)
     }
 }
 
@@ -267,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_to_read_is_a_broken_pipe() {
+    fn a_write_to_an_end_that_is_gone_is_a_broken_pipe() {
         let (mut a, b) = MemoryStream::pair(5);
         drop(b);
         assert!(

@@ -1,86 +1,64 @@
-//! A TLS stream, whose reads ask the socket before they ask TLS.
+//! A TLS stream whose reads ask the socket before they ask TLS.
 //!
-//! Most reads of a relay find nothing: each turn of a task looks at both of its peers. Through TLS
-//! such a look takes some 500 instructions, and the runtime's note on the socket says the same in
-//! 130. Only the first look of a read is spared: those behind it cost a bulk transfer more than
-//! they save, because each counts against the task's budget.
+//! Most polls of a relay find nothing, because each wake-up of a task polls both of its peers.
+//! Through TLS such a poll takes some 500 instructions; the runtime's note of the socket's
+//! readiness says the same in 130. Only the first poll of a read is spared in this way: later ones
+//! would cost a bulk transfer more than they save, because each counts against the task's budget.
 
 use crate::limits::TLS_BYTES_WITHOUT_CONTENT_MAX;
 use crate::net::tcp::MeteredTcp;
+use crate::net::transport::{Stream, Transport};
+use crate::net::unacked::SendQueue;
 use std::fmt::Debug;
 use std::io::{self, IoSlice, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::time::Instant;
 use tokio_rustls::rustls::CommonState;
 use tokio_rustls::{client, server};
 
-/// TLS over TCP, behind its handshake, on either side of it.
+/// TLS over TCP, after its handshake, as server or as client.
 #[derive(Debug)]
-pub struct TlsStream<S: ?Sized = dyn Session> {
-    /// What went wrong behind bytes that a read gave out first.
+pub struct TlsStream<S> {
+    /// An error that came with good bytes: returned once these have been read.
     failed: Option<io::Error>,
-    session: S,
+    side: S,
 }
 
-/// What the two sides of a handshake have in common behind it. The larger one is no measure for
-/// the memory of the other.
-pub trait Session: AsyncBufRead + AsyncWrite + Debug + Unpin {
-    /// What carries it, and how far TLS is.
+/// What the server's and the client's side of TLS have in common after the handshake.
+pub trait Side: AsyncBufRead + AsyncWrite + Debug + Unpin {
+    /// Whether the peer is the client of the handshake.
+    const IS_WITH_CLIENT: bool;
+
+    /// The socket below, and the state of TLS.
     fn parts(&self) -> (&MeteredTcp, &CommonState);
 
-    /// What carries it.
+    /// The socket below.
     fn tcp_mut(&mut self) -> &mut MeteredTcp;
 
-    /// Whether the peer is the client of the handshake.
-    fn is_with_client(&self) -> bool;
-
-    /// The name that a client asked for.
+    /// The server name that the client asked for.
     fn asked_name(&self) -> Option<&str>;
 
-    /// Reads what was decrypted already; 0 when there is nothing.
+    /// Reads what is already decrypted; 0 if there is nothing.
     fn read_decrypted(&mut self, into: &mut [u8]) -> usize;
 }
 
-impl<S: Session> TlsStream<S> {
-    /// The stream of either side of a handshake.
-    pub fn new(session: S) -> Self {
-        Self { failed: None, session }
+impl<S: Side + 'static> From<S> for Transport {
+    fn from(side: S) -> Self {
+        Box::new(TlsStream { failed: None, side })
     }
 }
 
-impl TlsStream {
-    /// Whether the peer is the client of the handshake.
-    pub fn is_with_client(&self) -> bool {
-        self.session.is_with_client()
-    }
-
-    /// The name that a client asked for.
-    pub fn asked_name(&self) -> Option<&str> {
-        self.session.asked_name()
-    }
-
-    /// What carries it.
-    pub fn tcp(&self) -> &MeteredTcp {
-        self.session.parts().0
-    }
-
-    /// What carries it.
-    pub fn tcp_mut(&mut self) -> &mut MeteredTcp {
-        self.session.tcp_mut()
-    }
-
-    /// Reads what is there, records together as far as they fit. 0 is close_notify. There must be
-    /// room for a byte. A client that says too much of TLS without content fails.
-    ///
-    /// # Errors
-    /// Those of the socket; `UnexpectedEof` when TLS ends without close_notify.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+impl<S: Side + 'static> Stream for TlsStream<S> {
+    /// Reads as many of the records that are here as fit. There must be room for a byte. A client
+    /// that sends too much of TLS without content fails.
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         debug_assert!(!into.is_empty(), "no room is no end");
         if let Some(error) = self.failed.take() {
-            return Poll::Ready(self.rest(into, error));
+            return Poll::Ready(self.good_bytes_before(error, into));
         }
-        let (tcp, tls) = self.session.parts();
+        let (tcp, tls) = self.side.parts();
         if tls.wants_read() {
             if tcp.is_exhausted() {
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
@@ -89,17 +67,17 @@ impl TlsStream {
         }
         let mut filled = 0;
         while filled < into.len() && (filled == 0 || self.may_hold_more()) {
-            match Pin::new(&mut self.session).poll_fill_buf(cx) {
+            match Pin::new(&mut self.side).poll_fill_buf(cx) {
                 Poll::Ready(Ok([])) => return Poll::Ready(Ok(filled)),
                 Poll::Ready(Ok(bytes)) => {
                     let len = bytes.len().min(into.len() - filled);
                     into[filled..filled + len].copy_from_slice(&bytes[..len]);
-                    Pin::new(&mut self.session).consume(len);
-                    self.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
+                    Pin::new(&mut self.side).consume(len);
+                    self.side.tcp_mut().renew_limit(TLS_BYTES_WITHOUT_CONTENT_MAX);
                     filled += len;
                 }
                 Poll::Ready(Err(error)) if filled == 0 => {
-                    return Poll::Ready(self.rest(into, error));
+                    return Poll::Ready(self.good_bytes_before(error, into));
                 }
                 Poll::Ready(Err(error)) => {
                     self.failed = Some(error);
@@ -111,10 +89,92 @@ impl TlsStream {
         if filled > 0 { Poll::Ready(Ok(filled)) } else { Poll::Pending }
     }
 
-    /// What came in order before `error` did, and when that is read, the error: TLS tells of a bad
-    /// record without having given out the good ones that came with it.
-    fn rest(&mut self, into: &mut [u8], error: io::Error) -> io::Result<usize> {
-        match self.session.read_decrypted(into) {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.side).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.side).poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.side.tcp_mut().reset_on_close(false);
+        Pin::new(&mut self.side).poll_shutdown(cx)
+    }
+
+    fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.side.tcp_mut().poll_hang_up(cx)
+    }
+
+    fn abort(&mut self) {
+        if !S::IS_WITH_CLIENT {
+            self.side.tcp_mut().abort();
+        }
+    }
+
+    fn abort_unless_shut_down(&mut self) {
+        self.side.tcp_mut().abort_unless_shut_down();
+    }
+
+    fn only_its_end_tells(&self) -> bool {
+        self.socket().only_its_end_tells()
+    }
+
+    fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.socket().poll_peek(cx, into, seen)
+    }
+
+    fn opened(&self) -> Instant {
+        self.socket().opened()
+    }
+
+    fn written(&self) -> u64 {
+        self.socket().written()
+    }
+
+    fn send_queue(&self) -> Option<SendQueue> {
+        self.socket().send_queue()
+    }
+
+    fn is_broken(&self) -> bool {
+        self.socket().is_broken()
+    }
+
+    fn tcp(&self) -> Option<&MeteredTcp> {
+        Some(self.socket())
+    }
+
+    fn into_plain(self: Box<Self>) -> Result<Box<MeteredTcp>, Transport> {
+        Err(self)
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+
+    fn asked_name(&self) -> Option<&str> {
+        self.side.asked_name()
+    }
+}
+
+impl<S: Side> TlsStream<S> {
+    fn socket(&self) -> &MeteredTcp {
+        self.side.parts().0
+    }
+
+    /// The bytes that arrived in order before `error`, and once these are read, `error`: rustls
+    /// reports a bad record before it gives out the good ones that came with it.
+    fn good_bytes_before(&mut self, error: io::Error, into: &mut [u8]) -> io::Result<usize> {
+        match self.side.read_decrypted(into) {
             0 => Err(error),
             len => {
                 self.failed = Some(error);
@@ -123,42 +183,16 @@ impl TlsStream {
         }
     }
 
-    /// Whether another read, right behind one that found something, may do so, too.
+    /// Whether another read, right after one that found something, may find more.
     fn may_hold_more(&self) -> bool {
-        let (tcp, tls) = self.session.parts();
+        let (tcp, tls) = self.side.parts();
         !(tcp.is_emptied() && tls.wants_read())
-    }
-
-    /// Encrypts and writes some of `slices`.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.session).poll_write_vectored(cx, slices)
-    }
-
-    /// Moves what was encrypted but not yet handed to the socket.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.session).poll_flush(cx)
-    }
-
-    /// Sends close_notify and then FIN.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.session).poll_shutdown(cx)
     }
 }
 
-impl Session for server::TlsStream<MeteredTcp> {
+impl Side for server::TlsStream<MeteredTcp> {
+    const IS_WITH_CLIENT: bool = true;
+
     fn parts(&self) -> (&MeteredTcp, &CommonState) {
         let (tcp, session) = self.get_ref();
         (tcp, session)
@@ -166,10 +200,6 @@ impl Session for server::TlsStream<MeteredTcp> {
 
     fn tcp_mut(&mut self) -> &mut MeteredTcp {
         self.get_mut().0
-    }
-
-    fn is_with_client(&self) -> bool {
-        true
     }
 
     fn asked_name(&self) -> Option<&str> {
@@ -181,7 +211,9 @@ impl Session for server::TlsStream<MeteredTcp> {
     }
 }
 
-impl Session for client::TlsStream<MeteredTcp> {
+impl Side for client::TlsStream<MeteredTcp> {
+    const IS_WITH_CLIENT: bool = false;
+
     fn parts(&self) -> (&MeteredTcp, &CommonState) {
         let (tcp, session) = self.get_ref();
         (tcp, session)
@@ -189,10 +221,6 @@ impl Session for client::TlsStream<MeteredTcp> {
 
     fn tcp_mut(&mut self) -> &mut MeteredTcp {
         self.get_mut().0
-    }
-
-    fn is_with_client(&self) -> bool {
-        false
     }
 
     fn asked_name(&self) -> Option<&str> {
@@ -207,24 +235,29 @@ impl Session for client::TlsStream<MeteredTcp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::transport::Transport;
     use crate::tls::contents::{Chain, Key};
     use crate::tls::credentials::{Alpn, client_config, server_config};
     use crate::tls::own::Own;
+    use crate::tls::server;
     use crate::tls::server::Greeted;
-    use crate::tls::{client, server};
     use std::future::poll_fn;
     use std::io::ErrorKind;
     use std::path::Path;
     use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsConnector;
     use tokio_rustls::rustls::pki_types::ServerName;
 
     /// What TLS 1.3 adds to the content of a record.
     const FRAME: usize = 5 + 1 + 16;
 
-    /// Both ends of a TLS connection: of its client, which has its session ticket, and of its
-    /// server.
+    /// Both ends of a TLS connection: that of its client, which has read its session ticket, and
+    /// that of its server.
     async fn pair() -> (Transport, Transport) {
+        let (near, far) = concrete_pair().await;
+        (Box::new(near), far)
+    }
+
+    async fn concrete_pair() -> (TlsStream<impl Side>, Transport) {
         let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
         let chain = Chain::read(&certs.join("server.pem")).unwrap();
         let key = Key::read(&certs.join("server.key")).unwrap();
@@ -236,18 +269,23 @@ mod tests {
         let far = MeteredTcp::new(listener.accept().await.unwrap().0);
         let name = ServerName::try_from("localhost").unwrap();
         let (near, far) = tokio::join!(
-            client::connect(&client, &name, near),
+            TlsConnector::from(client).connect(name, MeteredTcp::new(near)),
             server::accept(&server, far, Alpn::Http)
         );
-        let (mut near, Ok(Greeted::Tls(far))) = (near.unwrap(), far) else { panic!("no TLS") };
-        arrived(&near, 1).await;
+        let Ok(Greeted::Tls(far)) = far else { panic!("no TLS") };
+        let mut near = TlsStream { failed: None, side: near.unwrap() };
+        near.socket().arrived(1).await;
         assert!(poll_fn(|cx| Poll::Ready(near.poll_read(cx, &mut [0]))).await.is_pending());
         (near, far)
     }
 
     async fn arrived(at: &Transport, len: usize) {
-        let Transport::Tls(tls) = at else { unreachable!("it is TLS") };
-        tls.tcp().arrived(len).await;
+        at.tcp().unwrap().arrived(len).await;
+    }
+
+    /// Writes past TLS.
+    fn write_raw(to: &Transport, bytes: &[u8]) {
+        assert_eq!(to.tcp().unwrap().socket().try_write(bytes).unwrap(), bytes.len());
     }
 
     async fn write(to: &mut Transport, bytes: &[u8]) {
@@ -319,9 +357,8 @@ mod tests {
     async fn what_is_wrong_behind_good_bytes_that_came_with_it_is_told_after_them() {
         let (mut near, mut far) = pair().await;
         write(&mut far, b"good").await;
-        let Transport::Tls(tls) = &mut far else { unreachable!("it is TLS") };
         let nonsense = b"\x17\x03\x03\x00\x20nonsense nonsense nonsense nonse";
-        poll_fn(|cx| Pin::new(tls.tcp_mut()).poll_write(cx, nonsense)).await.unwrap();
+        write_raw(&far, nonsense);
         arrived(&near, 4 + FRAME + nonsense.len()).await;
         let mut into = [0; 3];
         assert_eq!(read(&mut near, &mut into).await.unwrap(), 3);
@@ -331,20 +368,18 @@ mod tests {
     }
 
     /// rustls reads 4,096 bytes at a time: this record ends where the second read does, so that the
-    /// nonsense behind it is found in the same turn, but not in the same read.
+    /// nonsense after it is found in the same poll, but not in the same read.
     #[tokio::test]
-    async fn what_is_wrong_behind_good_bytes_is_told_after_them() {
-        let (mut near, mut far) = pair().await;
+    async fn what_is_wrong_after_good_bytes_is_reported_after_them() {
+        let (mut near, mut far) = concrete_pair().await;
         let good = vec![b'x'; 2 * 4096 - FRAME];
         write(&mut far, &good).await;
-        let Transport::Tls(tls) = &mut far else { unreachable!("it is TLS") };
-        poll_fn(|cx| Pin::new(tls.tcp_mut()).poll_write(cx, b"nonsense")).await.unwrap();
-        arrived(&near, 2 * 4096 + b"nonsense".len()).await;
+        write_raw(&far, b"nonsense");
+        near.socket().arrived(2 * 4096 + b"nonsense".len()).await;
         let mut into = vec![0; 4 * 4096];
-        assert_eq!(read(&mut near, &mut into).await.unwrap(), good.len());
-        let Transport::Tls(tls) = &near else { unreachable!("it is TLS") };
-        assert!(tls.failed.is_some(), "it was found");
-        let end = read(&mut near, &mut into).await.map_err(|error| error.kind());
+        assert_eq!(poll_fn(|cx| near.poll_read(cx, &mut into)).await.unwrap(), good.len());
+        assert!(near.failed.is_some(), "it was found");
+        let end = poll_fn(|cx| near.poll_read(cx, &mut into)).await.map_err(|error| error.kind());
         assert_eq!(end, Err(ErrorKind::InvalidData));
     }
 

@@ -1,18 +1,21 @@
-//! One end of a connection, whatever carries it: TCP, TLS as server or as client, or memory.
+//! One end of a connection, whatever carries it: [`Transport`].
 //!
-//! All operations are polls without buffers of their own. The ways to end a connection are kept
-//! apart, because what the peer may conclude differs: [`Transport::poll_shutdown`] says that all is
-//! well, [`Transport::poll_hang_up`] says nothing and leaves it to the framing, or to TLS, to tell
-//! that something is missing, and [`Transport::abort`] says so in a way that nobody overlooks, at
-//! the price of what has not arrived yet.
+//! A [`Stream`] is plain TCP, TLS as server or as client (`tls_stream`), or memory for tests
+//! (`memory`). Every operation is a poll, and none has a buffer of its own.
+//!
+//! There are three ways to end a connection, because the peer concludes something else from each:
+//!
+//! - [`Stream::poll_shutdown`] says that all is well.
+//! - [`Stream::poll_hang_up`] says nothing, and leaves it to the framing, or to TLS, to show that
+//!   something is missing.
+//! - [`Stream::abort`] says so in a way that no peer can overlook, and loses what has not arrived.
 
 use crate::limits::TCP_USER_TIMEOUT;
-use crate::net::memory::{End, MemoryStream};
 use crate::net::tcp::MeteredTcp;
-use crate::net::tls_stream::{Session, TlsStream};
 use crate::net::unacked::{SendQueue, send_queue};
 use socket2::SockRef;
-use std::io::{self, IoSlice};
+use std::fmt::Debug;
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -22,32 +25,175 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// A connected byte stream. Boxed, so that none is as large as the largest of them.
-#[derive(Debug)]
-pub enum Transport {
-    /// Plain TCP.
-    Tcp(Box<MeteredTcp>),
-    /// TLS.
-    Tls(Box<TlsStream>),
-    /// Memory, for tests and fuzzing.
-    Memory(Box<MemoryStream>),
-}
+/// A connected stream. Boxed, so that a connection over TCP is not as large as one over TLS.
+pub type Transport = Box<dyn Stream>;
 
-impl From<TcpStream> for Transport {
-    fn from(tcp: TcpStream) -> Self {
-        Self::Tcp(Box::new(MeteredTcp::new(tcp)))
+/// A connected byte stream.
+pub trait Stream: Debug {
+    /// Reads what has arrived. 0 is a proper end: a FIN, and for TLS a close_notify before it.
+    ///
+    /// # Errors
+    /// Those of the socket; `UnexpectedEof` when TLS ends without close_notify.
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes some of `slices`, in one call to the socket if possible.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>;
+
+    /// Moves what TLS has accepted but not yet handed to the socket.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends our direction properly: close_notify if there is TLS, then FIN.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends our direction with a FIN alone, without close_notify. What was flushed before still
+    /// arrives.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Makes the connection end, when it is dropped, so that the peer cannot take what it got for
+    /// complete. Nothing may be sent after this, and what the peer's kernel has not acknowledged
+    /// is lost.
+    ///
+    /// Plain TCP and upstream connections are reset. A TLS client gets a FIN without
+    /// close_notify, which says the same, unless [`Stream::abort_unless_shut_down`] was called.
+    fn abort(&mut self);
+
+    /// Makes every close before [`Stream::poll_shutdown`] a reset, whether a task ends or the
+    /// whole process.
+    ///
+    /// For bytes that end with the connection: a body without a length, or a tunnel. With TLS the
+    /// missing close_notify would say the same, but some clients ignore that: curl 7.88 with
+    /// OpenSSL 3 takes such a body for complete.
+    fn abort_unless_shut_down(&mut self);
+
+    /// Whether [`Stream::abort_unless_shut_down`] holds: only the way in which the connection ends
+    /// tells a cut from a proper end.
+    fn only_its_end_tells(&self) -> bool;
+
+    /// Peeks at the bytes below TLS; see [`MeteredTcp::poll_peek`].
+    ///
+    /// # Errors
+    /// Those of the socket.
+    fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+        seen: usize,
+    ) -> Poll<io::Result<usize>>;
+
+    /// When the connection was opened.
+    fn opened(&self) -> Instant;
+
+    /// Bytes that the socket has accepted. With TLS in between, only this shows what the peer's
+    /// kernel accepts.
+    fn written(&self) -> u64;
+
+    /// Bytes that the socket has accepted and the peer's kernel has not acknowledged, and whether
+    /// they are being retransmitted; `None` if that is unknown.
+    fn send_queue(&self) -> Option<SendQueue>;
+
+    /// Whether the connection is broken, although bytes of it may still be unread.
+    fn is_broken(&self) -> bool;
+
+    /// The socket that carries the bytes, encrypted or not; memory has none.
+    fn tcp(&self) -> Option<&MeteredTcp>;
+
+    /// The socket, if it carries the bytes as they are.
+    fn plain(&mut self) -> Option<&mut MeteredTcp> {
+        None
     }
-}
 
-impl From<MemoryStream> for Transport {
-    fn from(memory: MemoryStream) -> Self {
-        Self::Memory(Box::new(memory))
+    /// The socket, if it carries the bytes as they are.
+    ///
+    /// # Errors
+    /// The stream itself, if not.
+    fn into_plain(self: Box<Self>) -> Result<Box<MeteredTcp>, Transport>;
+
+    /// Whether TLS carries the bytes, so that bytes on the wire need not be content.
+    fn is_tls(&self) -> bool {
+        false
     }
-}
 
-impl<S: Session + 'static> From<S> for Transport {
-    fn from(tls: S) -> Self {
-        Self::Tls(Box::new(TlsStream::new(tls)))
+    /// The server name that the client asked for in its handshake with us.
+    fn asked_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// What waits to be read, without reading it.
+    ///
+    /// Asks the kernel, not the runtime, which learns of a byte or a FIN only in its next round.
+    fn peek(&self) -> Peek {
+        // Memory has no runtime in between: a poll has seen everything.
+        let Some(tcp) = self.tcp() else { return Peek::Silence };
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(tcp.socket()).peek(&mut byte) {
+            Ok(0) => Peek::End,
+            Ok(_) => Peek::Bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Peek::Silence,
+            Err(_) => Peek::End,
+        }
+    }
+
+    /// The address that the peer is connected to, if there is one.
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.tcp()?.socket().local_addr().ok()
+    }
+
+    /// Whether the peer has ended its direction, or the connection is broken, although bytes of
+    /// it may still be unread.
+    fn has_hung_up(&self) -> bool {
+        self.tcp().is_some_and(MeteredTcp::has_hung_up)
+    }
+
+    /// Lets the peer leave our bytes unacknowledged, or its window shut, for as long as `time`,
+    /// and never for less than [`TCP_USER_TIMEOUT`].
+    fn set_user_timeout(&self, time: Duration) {
+        let Some(tcp) = self.tcp() else { return };
+        // Best effort: without it the kernel's own limits hold, some 15 minutes.
+        let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(Some(time.max(TCP_USER_TIMEOUT)));
+    }
+
+    /// Bytes that the socket has accepted and the peer's kernel has not acknowledged; `None` if
+    /// that is unknown.
+    fn unacknowledged(&self) -> Option<u64> {
+        self.send_queue().map(|queue| queue.bytes)
+    }
+
+    /// Whether the peer's kernel has acknowledged none of the bytes that the socket accepted after
+    /// the first `before`. Unknown counts as no.
+    fn nothing_acknowledged_since(&self, before: u64) -> bool {
+        let since = self.written() - before;
+        // What came before was answered, and so acknowledged: only our bytes are in the queue.
+        self.unacknowledged().is_some_and(|queued| queued >= since)
+    }
+
+    /// Reads and discards until the peer has ended its direction. For the end of a connection.
+    ///
+    /// # Errors
+    /// Those of the socket: the peer is gone, which is just as well.
+    fn poll_discard(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<()>> {
+        if ready!(self.poll_read(cx, scratch))? == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        // Yields after each read: no one waits for discarded bytes, and a peer that sends as fast
+        // as we read would keep other tasks waiting.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -62,287 +208,95 @@ pub enum Peek {
     End,
 }
 
-impl Transport {
-    /// Reads what is there. 0 is a proper end: a FIN, or close_notify for TLS.
-    ///
-    /// # Errors
-    /// Those of the socket; `UnexpectedEof` when TLS ends without close_notify.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(tcp) => {
-                let mut read = ReadBuf::new(into);
-                Pin::new(tcp).poll_read(cx, &mut read).map_ok(|()| read.filled().len())
-            }
-            Self::Tls(tls) => tls.poll_read(cx, into),
-            Self::Memory(memory) => memory.poll_read(cx, into),
-        }
+impl From<TcpStream> for Transport {
+    fn from(tcp: TcpStream) -> Self {
+        Box::new(MeteredTcp::new(tcp))
+    }
+}
+
+impl Stream for MeteredTcp {
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut read = ReadBuf::new(into);
+        AsyncRead::poll_read(Pin::new(self), cx, &mut read).map_ok(|()| read.filled().len())
     }
 
-    /// Writes some of `slices`, in one call to the socket where it can.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn poll_write(
+    fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
-            Self::Tls(tls) => tls.poll_write(cx, slices),
-            Self::Memory(memory) => memory.poll_write(cx, slices),
-        }
+        Pin::new(self).poll_write_vectored(cx, slices)
     }
 
-    /// Moves what TLS has accepted but not yet handed to the socket.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(_) | Self::Memory(_) => Poll::Ready(Ok(())),
-            Self::Tls(tls) => tls.poll_flush(cx),
-        }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    /// Ends our direction properly: close_notify where there is TLS, then FIN.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(tcp) => {
-                tcp.reset_on_close(false);
-                Pin::new(tcp).poll_shutdown(cx)
-            }
-            Self::Tls(tls) => {
-                tls.tcp_mut().reset_on_close(false);
-                tls.poll_shutdown(cx)
-            }
-            Self::Memory(memory) => {
-                memory.end(End::Clean);
-                Poll::Ready(Ok(()))
-            }
-        }
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reset_on_close(false);
+        AsyncWrite::poll_shutdown(Pin::new(self), cx)
     }
 
-    /// Ends our direction without a word: a FIN, and behind TLS no close_notify before it. What was
-    /// flushed before still arrives.
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let tcp = match self {
-            Self::Tcp(tcp) => &mut **tcp,
-            Self::Tls(tls) => tls.tcp_mut(),
-            Self::Memory(memory) => {
-                memory.end(End::Cut);
-                return Poll::Ready(Ok(()));
-            }
-        };
-        tcp.reset_on_close(false);
-        Pin::new(tcp).poll_shutdown(cx)
+    fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Stream::poll_shutdown(self, cx)
     }
 
-    /// Sees to it that the connection, when it is dropped, ends so that the peer cannot take what
-    /// it got for complete. Nothing may be sent on it any more, and what the peer's kernel has not
-    /// acknowledged is lost.
-    ///
-    /// Plain TCP and upstream connections are reset. A TLS client gets a FIN without
-    /// close_notify, which says the same, unless [`Transport::abort_unless_shut_down`] was called.
-    pub fn abort(&mut self) {
-        match self {
-            Self::Tcp(tcp) => tcp.reset_on_close(true),
-            Self::Tls(tls) if tls.is_with_client() => {}
-            Self::Tls(tls) => tls.tcp_mut().reset_on_close(true),
-            Self::Memory(memory) => memory.reset(),
-        }
+    fn abort(&mut self) {
+        self.reset_on_close(true);
     }
 
-    /// From now on, until [`Transport::poll_shutdown`], a close says that something is missing,
-    /// whatever it is that closes: a task that ends, or the whole process.
-    ///
-    /// For bytes that end with the connection, of a body or a tunnel. Behind TLS the absence of
-    /// close_notify would say it, too, but there are clients that do not listen: curl 7.88 with
-    /// OpenSSL 3 takes such a body for complete.
-    pub fn abort_unless_shut_down(&mut self) {
-        match self {
-            Self::Tcp(tcp) => tcp.reset_on_close(true),
-            Self::Tls(tls) => tls.tcp_mut().reset_on_close(true),
-            Self::Memory(memory) => memory.reset_unless_shut_down(),
-        }
+    fn abort_unless_shut_down(&mut self) {
+        self.reset_on_close(true);
     }
 
-    /// Whether bytes end with the connection, so that nothing else tells a cut from an end.
-    pub fn only_its_end_tells(&self) -> bool {
-        match self {
-            Self::Memory(memory) => memory.resets_unless_shut_down(),
-            Self::Tcp(_) | Self::Tls(_) => self.tcp().is_some_and(MeteredTcp::resets_on_close),
-        }
+    fn only_its_end_tells(&self) -> bool {
+        self.resets_on_close()
     }
 
-    /// What waits to be read, without reading it.
-    ///
-    /// Asks the kernel, not the runtime, which learns of a byte or a FIN only in its next round.
-    pub fn peek(&self) -> Peek {
-        // Memory has no runtime in between: a poll has seen everything.
-        let Some(tcp) = self.tcp() else { return Peek::Silence };
-        let mut byte = [MaybeUninit::uninit()];
-        match SockRef::from(tcp.socket()).peek(&mut byte) {
-            Ok(0) => Peek::End,
-            Ok(_) => Peek::Bytes,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peek::Silence,
-            Err(_) => Peek::End,
-        }
-    }
-
-    /// Whether TLS carries the bytes, so that bytes on the wire need not be content.
-    pub fn is_tls(&self) -> bool {
-        match self {
-            Self::Tcp(_) | Self::Memory(_) => false,
-            Self::Tls(_) => true,
-        }
-    }
-
-    /// Looks at what has come below TLS without taking it; see [`MeteredTcp::poll_peek`].
-    ///
-    /// # Errors
-    /// Those of the socket.
-    pub fn poll_peek(
+    fn poll_peek(
         &mut self,
         cx: &mut Context<'_>,
         into: &mut [u8],
         seen: usize,
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(tcp) => tcp.poll_peek(cx, into, seen),
-            Self::Tls(tls) => tls.tcp().poll_peek(cx, into, seen),
-            Self::Memory(memory) => memory.poll_peek(cx, into, seen),
-        }
+        MeteredTcp::poll_peek(self, cx, into, seen)
     }
 
-    /// The socket, where nothing stands between it and the bytes.
-    pub fn plain(&mut self) -> Option<&mut MeteredTcp> {
-        match self {
-            Self::Tcp(tcp) => Some(tcp),
-            Self::Tls(_) | Self::Memory(_) => None,
-        }
+    fn opened(&self) -> Instant {
+        MeteredTcp::opened(self)
     }
 
-    /// The name that a client asked for in a handshake that ended here.
-    pub fn asked_name(&self) -> Option<&str> {
-        match self {
-            Self::Tls(tls) => tls.asked_name(),
-            Self::Tcp(_) | Self::Memory(_) => None,
-        }
+    fn written(&self) -> u64 {
+        MeteredTcp::written(self)
     }
 
-    /// The address that the peer is connected to, if there is one.
-    pub fn local_address(&self) -> Option<SocketAddr> {
-        self.tcp()?.socket().local_addr().ok()
+    fn send_queue(&self) -> Option<SendQueue> {
+        // After a reset there is no peer, and nothing in flight to it.
+        let Ok(peer) = self.socket().peer_addr() else { return Some(SendQueue::EMPTY) };
+        send_queue(self.socket().local_addr().ok()?, peer)
     }
 
-    /// Whether the peer has ended its direction, or the connection is broken, although bytes of
-    /// it may still be unread.
-    pub fn has_hung_up(&self) -> bool {
-        self.tcp().is_some_and(MeteredTcp::has_hung_up)
-    }
-
-    /// Whether the connection is broken, although bytes of it may still be unread.
-    pub fn is_broken(&self) -> bool {
-        match self {
-            Self::Memory(memory) => memory.is_broken(),
-            Self::Tcp(_) | Self::Tls(_) => self.tcp().is_some_and(MeteredTcp::is_broken),
-        }
-    }
-
-    /// Lets the peer leave our bytes unacknowledged, or its window shut, for as long as `time`,
-    /// and never for less than [`TCP_USER_TIMEOUT`].
-    pub fn set_user_timeout(&self, time: Duration) {
-        let Some(tcp) = self.tcp() else { return };
-        // Best effort: without it the kernel's own limits hold, some 15 minutes.
-        let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(Some(time.max(TCP_USER_TIMEOUT)));
-    }
-
-    /// When the connection was opened.
-    pub fn opened(&self) -> Instant {
-        match self {
-            Self::Memory(memory) => memory.opened(),
-            Self::Tcp(tcp) => tcp.opened(),
-            Self::Tls(tls) => tls.tcp().opened(),
-        }
-    }
-
-    /// Bytes that the socket has taken: what the peer's kernel accepts shows here, and nowhere
-    /// else once TLS is in between.
-    pub fn written(&self) -> u64 {
-        match self {
-            Self::Memory(memory) => memory.written(),
-            Self::Tcp(_) | Self::Tls(_) => self.tcp().map_or(0, MeteredTcp::written),
-        }
-    }
-
-    /// Whether of the bytes that the socket took after the first `before`, not one was
-    /// acknowledged by the peer's kernel. Unknown counts as no.
-    pub fn nothing_acknowledged_since(&self, before: u64) -> bool {
-        let since = self.written() - before;
-        // What came before was answered, so it was acknowledged: the queue is ours alone.
-        self.unacknowledged().is_some_and(|queued| queued >= since)
-    }
-
-    /// Bytes that the socket has taken and the peer's kernel has not acknowledged; `None` when
-    /// nobody can tell.
-    pub fn unacknowledged(&self) -> Option<u64> {
-        self.send_queue().map(|queue| queue.bytes)
-    }
-
-    /// The same, and whether it is sent again and again.
-    pub fn send_queue(&self) -> Option<SendQueue> {
-        match self {
-            Self::Memory(memory) => {
-                Some(SendQueue { bytes: memory.unread(), is_sent_again: false })
-            }
-            Self::Tcp(_) | Self::Tls(_) => {
-                let socket = self.tcp()?.socket();
-                // Behind a reset there is no peer any more, and nothing on its way to it.
-                let Ok(peer) = socket.peer_addr() else {
-                    return Some(SendQueue { bytes: 0, is_sent_again: false });
-                };
-                send_queue(socket.local_addr().ok()?, peer)
-            }
-        }
+    fn is_broken(&self) -> bool {
+        MeteredTcp::is_broken(self)
     }
 
     fn tcp(&self) -> Option<&MeteredTcp> {
-        match self {
-            Self::Tcp(tcp) => Some(tcp),
-            Self::Tls(tls) => Some(tls.tcp()),
-            Self::Memory(_) => None,
-        }
+        Some(self)
     }
 
-    /// Reads and forgets until the peer is done. For the end of a connection.
-    ///
-    /// # Errors
-    /// Those of the socket: the peer is gone, which is just as well.
-    pub fn poll_discard(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut [u8],
-    ) -> Poll<io::Result<()>> {
-        if ready!(self.poll_read(cx, scratch))? == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        // The turn is that of others now: nobody waits for what is thrown away, and a peer that
-        // sends as fast as we read would have it for long.
-        cx.waker().wake_by_ref();
-        Poll::Pending
+    fn plain(&mut self) -> Option<&mut MeteredTcp> {
+        Some(self)
+    }
+
+    fn into_plain(self: Box<Self>) -> Result<Box<MeteredTcp>, Transport> {
+        Ok(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::memory::{End, MemoryStream};
     use std::future::poll_fn;
     use tokio::net::TcpListener;
 
@@ -363,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_on_its_way_to_a_peer_that_has_reset_the_connection() {
+    async fn nothing_is_in_flight_to_a_peer_that_has_reset_the_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut near = Transport::from(listener.accept().await.unwrap().0);
@@ -371,7 +325,7 @@ mod tests {
         poll_fn(|cx| near.poll_write(cx, &[IoSlice::new(b"lost")])).await.unwrap();
         Transport::from(far).abort();
         let error = poll_fn(|cx| near.poll_read(cx, &mut [0; 8])).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert_eq!(near.unacknowledged(), Some(0));
     }
 }

@@ -40,6 +40,11 @@ pub struct SendQueue {
     pub is_sent_again: bool,
 }
 
+impl SendQueue {
+    /// Nothing is in flight.
+    pub const EMPTY: Self = Self { bytes: 0, is_sent_again: false };
+}
+
 /// What is on its way from `local` to `peer`; `None` when nobody can tell.
 pub fn send_queue(local: SocketAddr, peer: SocketAddr) -> Option<SendQueue> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

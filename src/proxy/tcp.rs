@@ -219,7 +219,10 @@ impl Passthrough {
         target: ForwardTarget,
         deadline: Deadline,
     ) -> Result<Greeted, ExchangeError> {
-        let Transport::Tcp(tcp) = client else { return Ok(Greeted::Tls(client)) };
+        let tcp = match client.into_plain() {
+            Ok(tcp) => tcp,
+            Err(client) => return Ok(Greeted::Tls(client)),
+        };
         let alpn = match target {
             ForwardTarget::Http => Alpn::Http,
             ForwardTarget::Upstream(_) => Alpn::Anything,

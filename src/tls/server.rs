@@ -46,7 +46,7 @@ pub async fn accept(
             Err(ErrorKind::NotConnected.into())
         }
         Err((error, mut tcp)) => match tcp.take_plain_http() {
-            Some(request) => Ok(Greeted::PlainHttp(Transport::Tcp(Box::new(tcp)), request)),
+            Some(request) => Ok(Greeted::PlainHttp(Box::new(tcp), request)),
             None => Err(explained(error)),
         },
     }

@@ -412,7 +412,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let near = MeteredTcp::new(listener.accept().await.unwrap().0);
-        let near = UpstreamConnection::fresh(Transport::Tcp(Box::new(near)));
+        let near = UpstreamConnection::fresh(Box::new(near));
         (UpstreamConnection { used: true, was_idle: true, ..near }, far)
     }
 

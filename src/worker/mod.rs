@@ -350,9 +350,10 @@ async fn secure(
     listener: &Listener,
     deadline: Deadline,
 ) -> Option<Greeted> {
-    let (config, tcp) = match (&listener.tls, transport) {
-        (Some(config), Transport::Tcp(tcp)) => (config, *tcp),
-        (_, transport) => return Some(Greeted::Tls(transport)),
+    let Some(config) = &listener.tls else { return Some(Greeted::Tls(transport)) };
+    let tcp = match transport.into_plain() {
+        Ok(tcp) => *tcp,
+        Err(transport) => return Some(Greeted::Tls(transport)),
     };
     let begun = Instant::now();
     // Boxed: it is the largest future of a connection, and over when the others begin.
