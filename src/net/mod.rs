@@ -7,6 +7,7 @@ pub mod buffer;
 pub mod date;
 mod fault;
 pub mod listen;
+#[cfg(any(test, fuzzing, feature = "memory"))]
 pub mod memory;
 pub mod read_buffer;
 pub mod splice;
