@@ -16,7 +16,7 @@ use crate::proxy::session::{Next, Session};
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::upload::Upload;
 use crate::telemetry::Outcome;
-use crate::upstream::pool::UpstreamConnection;
+use crate::upstream::connection::UpstreamConnection;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;

@@ -1,18 +1,18 @@
-//! What the workers share about upstreams. None of it is touched by an exchange that finds its
-//! connection in the pool.
+//! What all workers share about all upstreams: [`Commons`]. An exchange that finds its connection
+//! in the pool needs none of it.
 
 use crate::config::snapshot::Snapshot;
+use crate::upstream::health::Health;
 use crate::upstream::resolver::Resolver;
-use crate::upstream::standing::Standing;
 use std::sync::Arc;
 
-/// One resolver, and the standing of each upstream.
+/// One resolver, and the health of each upstream.
 #[derive(Debug)]
 pub struct Commons {
     /// The addresses of all names.
     pub resolver: Arc<Resolver>,
     /// In the order of `snapshot.upstreams`.
-    pub standings: Vec<Arc<Standing>>,
+    pub standings: Vec<Arc<Health>>,
 }
 
 impl Commons {
@@ -21,7 +21,7 @@ impl Commons {
         let standings = snapshot
             .upstreams
             .iter()
-            .map(|it| Arc::new(Standing::new(&it.label, it.warm, snapshot.workers)));
+            .map(|it| Arc::new(Health::new(&it.label, it.warm, snapshot.workers)));
         Self { resolver: Arc::default(), standings: standings.collect() }
     }
 }

@@ -1,0 +1,188 @@
+//! One worker's part of an upstream, shared by its handles, its attempts and its maintenance:
+//! [`Shared`]. It brings connections and those who wait for one together.
+//!
+//! # Attempts
+//!
+//! An attempt opens one connection, in a task of its own, so that a handshake is not lost when the
+//! client that caused it leaves. It belongs to no waiter: what it opens goes to the longest waiter
+//! at that time, or to the pool, and so does every connection that an exchange gives back. The
+//! rules:
+//!
+//! - There are never fewer attempts than waiters. One that begins to wait starts another attempt
+//!   only if there are fewer.
+//! - A failed attempt fails the longest waiter, and only that one: others may have attempts of
+//!   their own that succeed. It fails none that began to wait after the attempt began, and none
+//!   while there is an attempt left for each.
+//! - After each attempt, waiters without one get theirs.
+
+use crate::error::{Cause, DialFailure, ExchangeError, Fault, IoFault};
+use crate::net::transport::Transport;
+use crate::upstream::connection::Checked;
+use crate::upstream::dial::Dial;
+use crate::upstream::health::{Health, Speculative};
+use crate::upstream::pool::Pool;
+use crate::upstream::queue::{Queue, Waiter};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread::panicking;
+use std::time::Duration;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+/// One worker's part of an upstream.
+pub(super) struct Shared {
+    pub(super) dialer: Box<dyn Dial>,
+    pub(super) pool: Pool,
+    pub(super) health: Arc<Health>,
+    pub(super) queue: Queue,
+    /// Connections being opened.
+    pub(super) attempts: Cell<usize>,
+    /// Clients that have connected and will probably need a connection soon.
+    pub(super) expected: Cell<usize>,
+    pub(super) last_use: Cell<Instant>,
+    /// A client has come to this worker.
+    has_clients: Cell<bool>,
+    pub(super) maintenance: Maintenance,
+}
+
+/// The state of the maintenance task that its wakers need.
+pub(super) struct Maintenance {
+    pub(super) waker: RefCell<Waker>,
+    /// It wakes up by itself.
+    pub(super) is_alarmed: Cell<bool>,
+    /// Until then, it opens no warm connection.
+    pub(super) warms_up_at: Cell<Instant>,
+}
+
+impl Shared {
+    /// Without connections, and without its maintenance task.
+    pub(super) fn new(
+        dialer: Box<dyn Dial>,
+        health: Arc<Health>,
+        age_max: Option<Duration>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            dialer,
+            pool: Pool::new(Arc::clone(&health), age_max),
+            health,
+            queue: Queue::default(),
+            attempts: Cell::new(0),
+            expected: Cell::new(0),
+            last_use: Cell::new(now),
+            has_clients: Cell::new(false),
+            maintenance: Maintenance {
+                waker: RefCell::new(Waker::noop().clone()),
+                is_alarmed: Cell::new(false),
+                warms_up_at: Cell::new(now),
+            },
+        }
+    }
+
+    /// A client has come. The first one of this worker may be the first of all, so that there are
+    /// warm connections to open.
+    pub(super) fn client_came(&self) {
+        if !self.has_clients.replace(true) {
+            self.health.client_came();
+            self.maintenance.wake();
+        }
+    }
+
+    /// Lets `waiter` wait, and opens a connection unless enough are being opened already.
+    pub(super) fn wait(self: &Rc<Self>, waiter: &Rc<Waiter>) {
+        self.queue.join(waiter);
+        self.start_missing_attempts();
+    }
+
+    /// Opens a connection in a task of its own.
+    pub(super) fn start_attempt(self: &Rc<Self>, speculative: Option<Speculative>) {
+        let attempt = Attempt::begin(self);
+        let dialing = self.dialer.dial(None);
+        spawn_local(async move {
+            let result = dialing.await;
+            attempt.end(result, speculative);
+        });
+    }
+
+    /// Gives a connection to the longest waiter, or else to the pool.
+    pub(super) fn deliver(&self, checked: Checked) {
+        if let Err(checked) = self.queue.deliver(checked) {
+            self.pool.put(checked, &self.maintenance.waker.borrow());
+            if !self.maintenance.is_alarmed.get() {
+                self.maintenance.wake();
+            }
+        }
+    }
+
+    fn start_missing_attempts(self: &Rc<Self>) {
+        while self.queue.len() > self.attempts.get() {
+            self.start_attempt(None);
+        }
+    }
+
+    /// Fails the longest waiter, unless there is an attempt left for each.
+    fn fail(&self, failure: Box<DialFailure>, begun: Instant) {
+        if self.queue.len() > self.attempts.get() {
+            self.queue.fail(failure, begun);
+        }
+    }
+}
+
+impl Maintenance {
+    /// Lets the task run.
+    pub(super) fn wake(&self) {
+        self.waker.borrow().wake_by_ref();
+    }
+}
+
+/// An attempt, counted for as long as it lasts, however it ends.
+struct Attempt {
+    shared: Rc<Shared>,
+    begun: Instant,
+}
+
+impl Attempt {
+    fn begin(shared: &Rc<Shared>) -> Self {
+        shared.attempts.set(shared.attempts.get() + 1);
+        Self { shared: Rc::clone(shared), begun: Instant::now() }
+    }
+
+    fn end(
+        self,
+        result: Result<Transport, Box<DialFailure>>,
+        mut speculative: Option<Speculative>,
+    ) {
+        let (shared, begun) = (Rc::clone(&self.shared), self.begun);
+        drop(self);
+        match result {
+            Ok(transport) => {
+                shared.health.reached();
+                if let Some(speculative) = &mut speculative {
+                    speculative.opened();
+                }
+                shared.deliver(Checked::fresh(transport, speculative));
+            }
+            Err(failure) => {
+                drop(speculative);
+                shared.health.failed(&failure, begun);
+                shared.fail(failure, begun);
+            }
+        }
+        shared.start_missing_attempts();
+        shared.maintenance.wake();
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.shared.attempts.set(self.shared.attempts.get() - 1);
+        if panicking() {
+            // The waiter of this attempt would wait for ever.
+            let cause = Cause::Io(IoFault::Failed);
+            let error = ExchangeError { fault: Fault::Internal, cause };
+            self.shared.fail(error.into(), self.begun);
+        }
+    }
+}
