@@ -37,7 +37,7 @@ impl ReadBuffer {
     /// Reads once and keeps everything.
     ///
     /// # Errors
-    /// Those of [`Transport::poll_read`].
+    /// Those of [`Stream::poll_read`](crate::net::transport::Stream::poll_read).
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -49,7 +49,7 @@ impl ReadBuffer {
     /// Reads once, at most `limit` bytes, and keeps everything.
     ///
     /// # Errors
-    /// Those of [`Transport::poll_read`].
+    /// Those of [`Stream::poll_read`](crate::net::transport::Stream::poll_read).
     pub fn poll_fill_up_to(
         &mut self,
         cx: &mut Context<'_>,
@@ -72,7 +72,7 @@ impl ReadBuffer {
     /// bytes it has dealt with; the rest is kept.
     ///
     /// # Errors
-    /// Those of [`Transport::poll_read`].
+    /// Those of [`Stream::poll_read`](crate::net::transport::Stream::poll_read).
     pub fn poll_pass<E>(
         &mut self,
         cx: &mut Context<'_>,
