@@ -1,7 +1,7 @@
 //! What all workers know of one upstream: [`Health`].
 //!
 //! It decides which connections may be opened that no request has asked for, to keep some warm or
-//! for a client that has only just connected: within a [`Budget`], and counted for all workers
+//! for a client that has only just connected: within a budget, and counted for all workers
 //! together. It knows which idle connections may be dead, and reports troubles to the operator.
 //!
 //! No exchange that finds its connection in the pool takes the lock here.
