@@ -48,7 +48,7 @@ fn check(arguments: &CheckArguments) -> ExitCode {
             let mut has_expired = false;
             for certificate in &snapshot.certificates {
                 let location = &certificate.location;
-                for complaint in certificate.dates.complaints(SystemTime::now()) {
+                for complaint in certificate.validity.complaints(SystemTime::now()) {
                     let kind = if complaint.is_error { "" } else { "warning: " };
                     say(io::stderr(), format_args!("{location}: {kind}{}", complaint.what));
                     has_expired |= complaint.is_error;

@@ -6,10 +6,12 @@
 use super::keys::listener::CredentialFiles;
 use super::problem::{Location, Problems};
 use super::value::NamedFile;
-use crate::tls::contents::{Chain, Key};
+use crate::tls::alpn::Alpn;
 use crate::tls::credential_error::{CredentialError, Instead};
-use crate::tls::credentials::{Alpn, client_config, server_config};
-use crate::tls::own::{Dates, Own};
+use crate::tls::credential_file::{Chain, Key};
+use crate::tls::identity::Identity;
+use crate::tls::validity::Validity;
+use crate::tls::{client, server};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,13 +24,13 @@ pub struct OwnCertificate {
     /// Where it is named.
     pub location: Location,
     /// When it is valid.
-    pub dates: Arc<Dates>,
+    pub validity: Arc<Validity>,
 }
 
 /// The files loaded so far. One that failed is remembered as `None`, and reported once.
 #[derive(Default)]
 pub(super) struct Files {
-    own: HashMap<(PathBuf, PathBuf), Option<Rc<Own>>>,
+    own: HashMap<(PathBuf, PathBuf), Option<Rc<Identity>>>,
     servers: HashMap<(PathBuf, PathBuf, Alpn), Option<Arc<ServerConfig>>>,
     roots: HashMap<PathBuf, Option<Rc<Chain>>>,
     clients: HashMap<(Option<PathBuf>, Alpn), Option<Arc<ClientConfig>>>,
@@ -57,25 +59,26 @@ impl Files {
             let noted = |error: &CredentialError| {
                 self.problems.add(&files.certificate.location, error.to_string());
             };
-            server_config(&own, alpn).inspect_err(noted).ok()
+            server::config(&own, alpn).inspect_err(noted).ok()
         });
         self.servers.entry(names).or_insert(config).clone()
     }
 
-    fn own(&mut self, files: &CredentialFiles) -> Option<Rc<Own>> {
+    fn own(&mut self, files: &CredentialFiles) -> Option<Rc<Identity>> {
         let names = (files.certificate.path.clone(), files.key.path.clone());
         if let Some(known) = self.own.get(&names) {
             return known.clone();
         }
         let own = self.read_own(files).map(Rc::new);
         if let Some(own) = &own {
-            let (location, dates) = (files.certificate.location.clone(), Arc::clone(&own.dates));
-            self.certificates.push(OwnCertificate { location, dates });
+            let (location, validity) =
+                (files.certificate.location.clone(), Arc::clone(&own.validity));
+            self.certificates.push(OwnCertificate { location, validity });
         }
         self.own.entry(names).or_insert(own).clone()
     }
 
-    fn read_own(&mut self, files: &CredentialFiles) -> Option<Own> {
+    fn read_own(&mut self, files: &CredentialFiles) -> Option<Identity> {
         use CredentialError::{Mismatch, NoCertificate, NoKey, UnusableKey};
         let CredentialFiles { certificate, key } = files;
         let Self { problems, remarks, .. } = self;
@@ -109,7 +112,7 @@ impl Files {
                 remarks.add(&key.location, what);
             }
         }
-        match Own::new(chain, private) {
+        match Identity::new(chain, private) {
             Ok(own) => {
                 for remark in &own.remarks {
                     remarks.add(&certificate.location, remark.clone());
@@ -136,10 +139,10 @@ impl Files {
             return known.clone();
         }
         let config = match ca {
-            None => client_config(None, alpn).map_err(|error| (&ARGUMENT, error)),
+            None => client::config(None, alpn).map_err(|error| (&ARGUMENT, error)),
             Some(ca) => {
                 let roots = self.roots(ca)?;
-                client_config(Some(&roots), alpn).map_err(|error| (&ca.location, error))
+                client::config(Some(&roots), alpn).map_err(|error| (&ca.location, error))
             }
         };
         let noted = |(location, error): &(&Location, CredentialError)| {

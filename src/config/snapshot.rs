@@ -20,7 +20,7 @@ use super::value::{Family, Mode, ProxyVersion, Redirects};
 use crate::gateway::rewrite::reference::Site;
 use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
 use crate::timeouts::Timeouts;
-use crate::tls::credentials::Alpn;
+use crate::tls::alpn::Alpn;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -22,8 +22,8 @@ pub(super) async fn remind(
     now: impl Fn() -> SystemTime,
 ) -> Infallible {
     loop {
-        for OwnCertificate { location, dates } in &certificates {
-            for complaint in dates.complaints(now()) {
+        for OwnCertificate { location, validity } in &certificates {
+            for complaint in validity.complaints(now()) {
                 let (reason, what) = (complaint.reason, complaint.what);
                 if complaint.is_error {
                     tracing::error!(

@@ -235,11 +235,11 @@ impl Side for client::TlsStream<MeteredTcp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::contents::{Chain, Key};
-    use crate::tls::credentials::{Alpn, client_config, server_config};
-    use crate::tls::own::Own;
-    use crate::tls::server;
+    use crate::tls::alpn::Alpn;
+    use crate::tls::credential_file::{Chain, Key};
+    use crate::tls::identity::Identity;
     use crate::tls::server::Greeted;
+    use crate::tls::{client, server};
     use std::future::poll_fn;
     use std::io::ErrorKind;
     use std::path::Path;
@@ -261,9 +261,9 @@ mod tests {
         let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
         let chain = Chain::read(&certs.join("server.pem")).unwrap();
         let key = Key::read(&certs.join("server.key")).unwrap();
-        let server = server_config(&Own::new(chain, key).unwrap(), Alpn::Http).unwrap();
+        let server = server::config(&Identity::new(chain, key).unwrap(), Alpn::Http).unwrap();
         let roots = Chain::read(&certs.join("ca.pem")).unwrap();
-        let client = client_config(Some(&roots), Alpn::Http).unwrap();
+        let client = client::config(Some(&roots), Alpn::Http).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let far = MeteredTcp::new(listener.accept().await.unwrap().0);

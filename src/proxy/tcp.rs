@@ -19,7 +19,7 @@ use crate::proxy::session::Session;
 use crate::proxy::tunnel::tunnel;
 use crate::telemetry::{ConnectionEnd, ConnectionRecord, Detail};
 use crate::timeouts::Timer;
-use crate::tls::credentials::Alpn;
+use crate::tls::alpn::Alpn;
 use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
 use std::future::poll_fn;

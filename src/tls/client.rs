@@ -1,19 +1,48 @@
-//! The handshake with an upstream: SNI sent, the certificate verified, always.
+//! TLS with upstreams: the [`config`], and the handshake, [`connect`].
+//!
+//! The certificate of an upstream is always verified, and there is no way to ask otherwise: a
+//! request carries the API key to the server that answers.
 
 use crate::error::TlsFault;
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
-use crate::tls::fault;
+use crate::tls::alpn::Alpn;
+use crate::tls::credential_error::CredentialError;
+use crate::tls::credential_file::Chain;
+use crate::tls::provider::PROVIDER;
+use crate::tls::{fault, roots};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Shakes hands as a client of `name`. The caller limits the time.
+/// Servers whose sessions one configuration remembers: the upstreams of one relay.
+const SESSIONS_MAX: usize = 32;
+
+/// The configuration for upstreams: TLS 1.2 and 1.3, verified against the built-in roots, or only
+/// against those in `ca`. It remembers sessions.
 ///
 /// # Errors
-/// What is wrong with the upstream's certificate, or that the handshake failed otherwise.
+/// TLS cannot use a certificate in `ca`.
+pub fn config(ca: Option<&Chain>, alpn: Alpn) -> Result<Arc<ClientConfig>, CredentialError> {
+    let config = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()?;
+    let mut config = match ca {
+        None => config.with_root_certificates(roots::built_in()),
+        Some(ca) => config.dangerous().with_custom_certificate_verifier(roots::verifier(ca)?),
+    }
+    .with_no_client_auth();
+    config.alpn_protocols = alpn.offered();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+    Ok(Arc::new(config))
+}
+
+/// Shakes hands as a client of `name`, which is sent as SNI. The caller limits the time.
+///
+/// # Errors
+/// What is wrong with the upstream's certificate, or why the handshake failed otherwise.
 pub async fn connect(
     config: &Arc<ClientConfig>,
     name: &ServerName<'static>,
@@ -23,5 +52,23 @@ pub async fn connect(
     match connector.connect(name.clone(), MeteredTcp::new(tcp)).await {
         Ok(tls) => Ok(tls.into()),
         Err(error) => Err(fault::of(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::test_pem::{CERTIFICATE, Folder};
+
+    #[test]
+    fn upstreams_are_verified_against_the_built_in_roots_or_those_of_a_file() {
+        let folder = Folder::new();
+        assert_eq!(config(None, Alpn::Http).unwrap().alpn_protocols, [b"http/1.1"]);
+        let ca = Chain::read(&folder.write("ca.pem", CERTIFICATE)).unwrap();
+        assert!(config(Some(&ca), Alpn::Http).is_ok());
+        let empty = folder.write("empty.pem", "");
+        let error = Chain::read(&empty).unwrap_err().to_string();
+        assert!(error.contains("empty.pem\" holds no certificate"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
     }
 }

@@ -1,12 +1,12 @@
 //! Why files of keys and certificates cannot be used: [`CredentialError`], one line each.
 //!
-//! A message names the file, the line and what to do. It never shows a byte of the file, and not
-//! the text of a parser either, because parsers quote what they could not read.
+//! A message names the file, the line and what to do. It never shows a byte of the file, nor the
+//! message of a parser, because parsers quote what they could not read.
 
-use super::pem::PemError;
-use super::x509::Der;
 use crate::error::TlsFault;
 use crate::tls::fault;
+use crate::tls::pem::PemError;
+use crate::tls::x509::Der;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,11 +33,11 @@ pub enum CredentialError {
     BadCertificate(PathBuf, usize, CertificateFault),
     /// No private key.
     NoKey(PathBuf, Instead),
-    /// More than one private key: which of them is meant cannot be told.
+    /// More than one private key, and no way to know which one is meant.
     SeveralKeys(PathBuf),
-    /// The private key is protected by a passphrase, and there is no one to ask for it.
+    /// The private key is protected by a passphrase, and there is no one to enter it.
     EncryptedKey(PathBuf),
-    /// A private key in a form that TLS has no use for.
+    /// A private key in a form that TLS cannot use.
     ForeignKey(PathBuf, &'static str),
     /// A private key of a kind that we cannot sign with, or a damaged one.
     UnusableKey(PathBuf),
@@ -52,7 +52,7 @@ pub enum CredentialError {
     Tls(TlsFault),
 }
 
-/// What a file holds that is not PEM.
+/// What a file that is not text holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
     /// DER, of some kind.
@@ -61,10 +61,10 @@ pub enum Binary {
     JavaKeyStore,
 }
 
-/// What a file holds in place of what was looked for.
+/// What a file holds instead of what is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instead {
-    /// No block that is worth a word.
+    /// No block worth mentioning.
     Nothing,
     /// A certificate.
     Certificate,
@@ -81,7 +81,7 @@ pub enum CertificateFault {
     Damaged,
     /// It is of X.509 version 1 or 2.
     Version(u8),
-    /// TLS has no use for it.
+    /// TLS cannot use it.
     Refused(TlsFault),
 }
 
@@ -216,8 +216,8 @@ impl From<rustls::Error> for CredentialError {
     }
 }
 
-/// The name of a file in quotes. What cannot be one is not shown: people write a key into the place
-/// of its file's name.
+/// The name of a file in quotes. A text that may be a secret is not shown: people write a key where
+/// its file belongs.
 pub struct Name<'p>(pub &'p Path);
 
 impl fmt::Display for Name<'_> {
@@ -233,8 +233,8 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Whether a text that was said where a key has no place holds one, or a part of one: the hyphens
-/// of PEM, or a lot of base64 in a row, also behind the name of a folder.
+/// Whether a text in a place where a key does not belong holds one, or a part of one: the hyphens
+/// of PEM, or a long run of base64, also after the name of a folder.
 pub fn may_be_secret(text: &str) -> bool {
     let is_blank = |it: char| it.is_whitespace() || it == '\\';
     let is_base64 = |it: char| it.is_ascii_alphanumeric() || "+/=".contains(it);
@@ -242,10 +242,10 @@ pub fn may_be_secret(text: &str) -> bool {
     text.contains("-----") || joined.split(|it| !is_base64(it)).any(is_much_base64)
 }
 
-/// Whether letters of base64 are too many and too mixed for the words of a path, which have few
-/// capitals and figures.
+/// Whether a run of base64 is too long and too mixed for the words of a path, which have few
+/// capitals and digits.
 fn is_much_base64(text: &str) -> bool {
-    /// A line of a key has 64; the last one of a short key is no key.
+    /// A line of a key has 64 of them; the last line of a short key is not a key.
     const BASE64_CHARS_MIN: usize = 48;
     let count = |of: fn(&u8) -> bool| text.bytes().filter(of).count();
     text.len() >= BASE64_CHARS_MIN

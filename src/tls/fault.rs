@@ -1,4 +1,4 @@
-//! Errors of TLS streams and of rustls as faults of ours: [`TlsFault`].
+//! Errors of TLS streams, and of rustls, as errors of ours: [`TlsFault`] and [`ExchangeError`].
 
 use crate::clock::Halt;
 use crate::error::{Cause, ExchangeError, Fault, TlsFault};
@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use std::io;
 use tokio_rustls::rustls::{self, CertificateError, InvalidMessage, PeerIncompatible};
 
-/// What a read or a write of `peer` failed with.
+/// Why a read or a write failed that had to do with `peer`.
 pub fn of_io(peer: Fault, error: &io::Error) -> ExchangeError {
     // With TLS 1.3 an upstream refuses a certificate of ours, or the lack of one, only after our
     // handshake is done (RFC 8446, section 4.4.2.4).
@@ -14,7 +14,7 @@ pub fn of_io(peer: Fault, error: &io::Error) -> ExchangeError {
     ExchangeError { fault: peer, cause: alert.map_or(Cause::Io(error.kind().into()), Cause::Tls) }
 }
 
-/// A bounded step with `peer` that did not succeed.
+/// Why a bounded step with `peer` did not succeed.
 pub fn halted(peer: Fault, halt: &Halt) -> ExchangeError {
     match halt {
         Halt::Io(error) => of_io(peer, error),
@@ -22,14 +22,14 @@ pub fn halted(peer: Fault, halt: &Halt) -> ExchangeError {
     }
 }
 
-/// What an error of a TLS stream says: of a handshake, or of a read or a write.
+/// What an error of a TLS stream says, of its handshake or of a later read or write.
 pub fn of(error: &io::Error) -> TlsFault {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
         Some(error) => of_rustls(error),
         None => match (Errno::from_io_error(error), error.kind()) {
             (Some(errno), _) => TlsFault::Socket(errno.into()),
-            // As `tls::server` has it.
+            // `server::accept` reports it so.
             (None, io::ErrorKind::NotConnected) => TlsFault::Silent,
             (None, io::ErrorKind::UnexpectedEof) => TlsFault::Closed,
             (None, _) => TlsFault::Other,
@@ -37,7 +37,7 @@ pub fn of(error: &io::Error) -> TlsFault {
     }
 }
 
-/// The alert that ended an established connection, if `error` says so.
+/// The alert that ended an established connection, if one did.
 pub fn alert_in(error: &io::Error) -> Option<TlsFault> {
     let cause = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(of_rustls(cause)).filter(|fault| matches!(fault, TlsFault::Alert(_)))
@@ -46,7 +46,7 @@ pub fn alert_in(error: &io::Error) -> Option<TlsFault> {
 /// What an error of rustls says.
 pub fn of_rustls(error: &rustls::Error) -> TlsFault {
     use rustls::Error;
-    // A foreign enum that grows, with faults of which the operator need not know more.
+    // The enum belongs to another crate and grows; the operator need not know more of the rest.
     match error {
         Error::InvalidCertificate(error) => of_certificate(error),
         Error::NoCertificatesPresented => TlsFault::NoCertificate,
@@ -83,8 +83,8 @@ fn of_incompatible(error: &PeerIncompatible) -> TlsFault {
         It::ServerDoesNotSupportTls12Or13
         | It::ServerTlsVersionIsDisabledByOurConfig
         | It::SupportedVersionsExtensionRequired
-        // It came with TLS 1.2 (RFC 5246, section 7.4.1.4.1), and is looked for before the
-        // version is.
+        // The extension came with TLS 1.2 (RFC 5246, section 7.4.1.4.1), and rustls checks for it
+        // before it checks the version.
         | It::SignatureAlgorithmsExtensionRequired
         | It::Tls12NotOffered
         | It::Tls12NotOfferedOrEnabled => TlsFault::NoCommonVersion,
@@ -110,7 +110,7 @@ fn of_certificate(error: &CertificateError) -> TlsFault {
     }
 }
 
-/// What rustls has no words of its own for.
+/// What rustls has no variant for.
 fn of_webpki(error: &rustls::OtherError) -> TlsFault {
     match error.0.downcast_ref::<webpki::Error>() {
         Some(webpki::Error::CaUsedAsEndEntity) => TlsFault::CertificateOfAuthority,

@@ -1,21 +1,34 @@
-//! TLS on both sides: what we show to clients, and whom we believe.
+//! TLS on both sides: what we show to clients, and how upstreams are verified.
 //!
-//! [`contents`] reads what files hold, [`own`] makes a chain of it, [`credentials`] turns that into
-//! rustls configurations, [`server`] and [`client`] shake
-//! hands. How long a handshake may take is decided by whoever asks for it.
+//! From the files to the handshakes:
+//!
+//! - [`pem`] finds the blocks of a file, [`x509`] reads the fixed beginning of a certificate, and
+//!   [`credential_file`] reads chains and keys. [`credential_error`] says what is wrong with them.
+//! - `provider` is the cryptography, with the order of the cipher suites; [`alpn`] is the
+//!   protocol inside of TLS.
+//! - [`identity`] is what we show to clients, and [`validity`] what time does to it. [`server`]
+//!   makes a configuration of it, and shakes hands with clients.
+//! - `roots` are what upstreams are verified against. [`client`] makes a configuration of them, and
+//!   shakes hands with upstreams.
+//! - [`fault`] turns errors of rustls into ours.
+//!
+//! The caller of a handshake limits its time. What precedes a handshake is in
+//! [`preface`](crate::preface).
 
+pub mod alpn;
 pub mod client;
-pub mod contents;
 pub mod credential_error;
-pub mod credentials;
+pub mod credential_file;
 pub mod fault;
-mod offer;
-pub mod own;
+pub mod identity;
+mod offered_suites;
 pub mod pem;
+mod provider;
+mod roots;
 pub mod server;
 #[cfg(test)]
 pub(crate) mod test_chain;
 #[cfg(test)]
 pub(crate) mod test_pem;
-mod verifier;
+pub mod validity;
 pub mod x509;

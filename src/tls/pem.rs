@@ -1,14 +1,13 @@
 //! PEM (RFC 7468) as people have it: [`blocks`] finds every block of a file, or says which line is
-//! wrong. No block is passed over in silence.
+//! wrong. No block is ignored silently.
 //!
 //! Files come by mail, out of spreadsheets, through environment variables and from Windows. So a
-//! block is found wherever it begins in a line, behind a byte order mark, an indentation or a
-//! quotation mark, directly behind another one, and also where its line breaks were lost or became
-//! the two characters `\n`. What is not sure to be meant is refused.
+//! block may begin anywhere in a line: after a byte order mark, an indentation, a quotation mark or
+//! another block. It is found even if its line breaks were lost, or became the two characters
+//! `\n`. Anything ambiguous is refused.
 //!
-//! The only user of rustls-pemfile, which decodes what was found here. Its errors are not passed
-//! on, because they quote the file, and the file may be a private key: an error here is a line's
-//! number and fixed words.
+//! This is the only user of rustls-pemfile, which decodes the blocks. Its errors are not passed on:
+//! they quote the file, which may be a private key. An error here is a line number and fixed words.
 
 use rustls_pemfile::Item;
 use std::borrow::Cow;
@@ -58,13 +57,13 @@ pub enum PemFault {
     OtherEnd,
     /// An end without a beginning.
     NoBegin,
-    /// Nearly a `-----BEGIN …-----` or `-----END …-----`.
+    /// Almost a `-----BEGIN …-----` or `-----END …-----`.
     DamagedMarker,
-    /// A character that base64 has not.
+    /// A character that is not base64.
     NotBase64,
-    /// Base64 that breaks off, or goes on behind its end.
+    /// Base64 that breaks off, or continues after its end.
     BadBase64,
-    /// A block with nothing in it.
+    /// An empty block.
     Empty,
 }
 
@@ -86,7 +85,7 @@ impl fmt::Display for PemError {
     }
 }
 
-/// Every block of a file, in its order. Text between blocks is for people, and is skipped.
+/// Every block of a file, in its order. Text between blocks is skipped.
 ///
 /// # Errors
 /// The first line that is wrong.
@@ -109,11 +108,11 @@ const HYPHENS: &[u8] = b"-----";
 /// Longest label, in bytes. The longest in use has 23.
 const LABEL_BYTES_MAX: usize = 64;
 
-/// UTF-16 with a byte order mark, as PowerShell writes it, becomes ASCII; all else stays.
+/// Turns UTF-16 with a byte order mark, as PowerShell writes it, into ASCII, and leaves the rest.
 fn in_utf8(file: &[u8]) -> Cow<'_, [u8]> {
     let decode = |bytes: &[u8], from: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).map(|unit| from([unit[0], unit[1]]));
-        // What is no ASCII is no PEM either.
+        // What is not ASCII is not PEM.
         units.map(|unit| u8::try_from(unit).unwrap_or(b'?')).collect()
     };
     match file {
@@ -135,7 +134,7 @@ fn next_marker(text: &[u8], from: usize) -> Result<Option<usize>, PemError> {
         if before.ends_with(HYPHENS) && rest.starts_with(b"END ") {
             return Err(error(text, word, PemFault::NoBegin));
         }
-        // Hyphens of the block before count, too: it may have been joined to this one.
+        // Hyphens of the previous block count, too: the two may have been joined.
         if is_meant_as_marker(&text[..word], rest) {
             return Err(error(text, word, PemFault::DamagedMarker));
         }
@@ -144,7 +143,7 @@ fn next_marker(text: &[u8], from: usize) -> Result<Option<usize>, PemError> {
     Ok(None)
 }
 
-/// The next `begin` or `end` in whatever case.
+/// The next `begin` or `end`, in any case.
 fn find_word(text: &[u8], from: usize) -> Option<usize> {
     let is = |at: usize, word: &[u8]| {
         text.get(at..at + word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word))
@@ -152,9 +151,9 @@ fn find_word(text: &[u8], from: usize) -> Option<usize> {
     (from..text.len()).find(|&at| is(at, b"BEGIN") || is(at, b"END"))
 }
 
-/// Whether a word was meant to be that of a marker: it stands behind hyphens, or behind the dashes
-/// that word processors make of them, and the rest of its line names what PEM holds. "Front-end
-/// certificate" and the item of a list are no markers.
+/// Whether a word was meant as a marker: it follows hyphens, or the dashes that word processors
+/// make of them, and the rest of its line names something that PEM holds. "Front-end certificate"
+/// and an item of a list are not markers.
 fn is_meant_as_marker(before: &[u8], rest: &[u8]) -> bool {
     const DASHES: [&str; 6] =
         ["\u{2010}", "\u{2011}", "\u{2012}", "\u{2013}", "\u{2014}", "\u{2212}"];
@@ -164,16 +163,16 @@ fn is_meant_as_marker(before: &[u8], rest: &[u8]) -> bool {
         [.., other, b'-'] => !other.is_ascii_alphanumeric(),
         before => before == b"-",
     };
-    let is_behind = one_hyphen
+    let follows_hyphens = one_hyphen
         || trimmed.ends_with(b"--")
         || DASHES.iter().any(|dash| trimmed.ends_with(dash.as_bytes()));
     let line = rest.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     let line = line.to_ascii_uppercase();
     let named = ["CERTIFICATE", " KEY", "PARAMETERS", "CRL", "PKCS"];
-    is_behind && named.iter().any(|it| find(&line, 0, it.as_bytes()).is_some())
+    follows_hyphens && named.iter().any(|it| find(&line, 0, it.as_bytes()).is_some())
 }
 
-/// What the block holds that begins at `begin`, and where it ends.
+/// What the block at `begin` holds, and where it ends.
 fn block(text: &[u8], begin: usize) -> Result<(Content, usize), PemError> {
     let damaged = |at| error(text, at, PemFault::DamagedMarker);
     let label_at = begin + BEGIN.len();
@@ -199,7 +198,7 @@ fn block(text: &[u8], begin: usize) -> Result<(Content, usize), PemError> {
     Ok((content, block_end))
 }
 
-/// The label that stands at `at`, and where its hyphens end.
+/// The label at `at`, and where its hyphens end.
 fn label(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let end = find(text, at, HYPHENS)?;
     let label = text[at..end].trim_ascii();
@@ -208,7 +207,7 @@ fn label(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
     is_label.then_some((label, end + HYPHENS.len()))
 }
 
-/// What is wrong, and where if it is not the whole block.
+/// What is wrong, and where, unless it is the whole block.
 type Fault = (Option<usize>, PemFault);
 
 fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, Fault> {
@@ -222,11 +221,11 @@ fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, Fau
         Kind::Other => return Ok(Content::Other(Some(name))),
     };
     let (body_at, body) = (body.start, &text[body]);
-    // RFC 1421, section 4.6.1.1: by fields in front of a key that is named like one in the clear.
+    // RFC 1421, section 4.6.1.1: the label is that of a key in the clear; fields before it tell.
     if find(body, 0, b"Proc-Type").is_some() && find(body, 0, b"ENCRYPTED").is_some() {
         return Ok(Content::EncryptedKey);
     }
-    let base64_at = behind_fields(body);
+    let base64_at = after_fields(body);
     let base64 = base64(&body[base64_at..])
         .map_err(|at| (Some(body_at + base64_at + at), PemFault::NotBase64))?;
     if base64.is_empty() {
@@ -234,7 +233,7 @@ fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, Fau
     }
     let plain = format!("-----BEGIN {decode_as}-----\n{base64}\n-----END {decode_as}-----\n");
     let item = rustls_pemfile::read_one_from_slice(plain.as_bytes());
-    // Item is another crate's, and may grow. Its errors may quote the text.
+    // `Item` belongs to another crate and may grow. Its errors may quote the text.
     match item.ok().flatten().map(|(item, _)| item) {
         Some(Item::X509Certificate(certificate)) => Ok(Content::Certificate(certificate)),
         Some(Item::Pkcs1Key(key)) => Ok(Content::Key(key.into())),
@@ -244,9 +243,9 @@ fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, Fau
     }
 }
 
-/// Where the fields in front of a body end (RFC 1421): with an empty line, or else with the last
-/// line that holds a colon, which base64 does not.
-fn behind_fields(body: &[u8]) -> usize {
+/// Where the fields before a body end (RFC 1421): after an empty line, or else after the last line
+/// with a colon, which base64 does not have.
+fn after_fields(body: &[u8]) -> usize {
     let mut end = 0;
     let mut at = 0;
     let mut seen_field = false;
@@ -262,8 +261,10 @@ fn behind_fields(body: &[u8]) -> usize {
 }
 
 /// The base64 in `body`, without what people and programs put between its characters: blanks, line
-/// breaks and the escapes of them, quotation marks and those of quoted mail, byte order marks.
-/// Otherwise the place of the first character that is wrong.
+/// breaks and their escapes, quotation marks, the marks of quoted mail, byte order marks.
+///
+/// # Errors
+/// The place of the first character that is wrong.
 fn base64(body: &[u8]) -> Result<String, usize> {
     const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
     const NO_BREAK_SPACE: &[u8] = "\u{a0}".as_bytes();
@@ -278,7 +279,7 @@ fn base64(body: &[u8]) -> Result<String, usize> {
             }
             b'>' | b'|' | b'"' | b'\'' | b',' | 0x0b => 1,
             byte if byte.is_ascii_whitespace() => 1,
-            // Escapes of shells and of JSON; one of "/" leaves that.
+            // Escapes of shells and of JSON; that of "/" leaves the "/".
             b'\\' => match rest.get(1) {
                 Some(b'n' | b'r' | b't') => 2,
                 Some(b'/' | b'\n' | b'\r' | b'"') => 1,
@@ -300,7 +301,7 @@ fn error(text: &[u8], at: usize, fault: PemFault) -> PemError {
     PemError { line: line_ends(text, 0..at) + 1, fault }
 }
 
-/// How many lines end in this part of the text, in LF, CRLF or CR.
+/// How many lines end in this part of the text, with LF, CRLF or CR.
 fn line_ends(text: &[u8], part: Range<usize>) -> usize {
     let ends = |index: &usize| match text[*index] {
         b'\n' => true,
@@ -408,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_what_it_is_called() {
+    fn a_label_says_what_a_block_holds() {
         check(TRUSTED_CERTIFICATE, "C");
         check(CERTIFICATE.replace("CERTIFICATE", "X509 CERTIFICATE"), "C");
         check(ENCRYPTED_KEY, "E");
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_in_front_of_a_key_are_read_as_such() {
+    fn fields_before_a_key_are_read_as_such() {
         let with = |fields: &str| KEY.replacen("-----\n", &format!("-----\n{fields}"), 1);
         check(with("Comment: mine\n\n"), "K");
         check(with("Comment: mine\r\n\r\n"), "K");
@@ -433,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sure_to_be_meant_is_refused_by_its_line() {
+    fn an_ambiguous_file_is_refused_with_the_line_that_is_wrong() {
         let refuse = |text: String, line, fault| {
             assert_eq!(found(&text), Err((line, fault)), "{text}");
         };
@@ -457,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn any_cut_of_a_file_is_read_or_refused_and_never_loses_a_block_of_two() {
+    fn a_file_cut_anywhere_is_read_or_refused_and_never_loses_a_block() {
         let both = format!("{CERTIFICATE}{KEY}");
         for cut in 0..both.len() {
             let found = found(&both[..cut]);

@@ -1,38 +1,74 @@
-//! The handshake with a client.
+//! TLS with clients: the [`config`] of a listener, and the handshake, [`accept`].
 
 use crate::limits::{CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
 use crate::net::tcp::{MeteredTcp, PlainHttp};
 use crate::net::transport::Transport;
-use crate::tls::credentials::Alpn;
-use crate::tls::offer::explained;
+use crate::tls::alpn::Alpn;
+use crate::tls::credential_error::{CertificateFault, CredentialError};
+use crate::tls::fault;
+use crate::tls::identity::Identity;
+use crate::tls::offered_suites::{NoteOffered, explain};
+use crate::tls::provider::PROVIDER;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
+
+/// Session tickets per TLS 1.3 handshake. rustls sends two; clients that resume keep one
+/// connection, and each ticket costs us an encryption and a record.
+const TICKETS_PER_HANDSHAKE: usize = 1;
+
+/// The configuration of a listener that shows `identity`: TLS 1.2 and 1.3, session tickets, no
+/// client certificates.
+///
+/// # Errors
+/// TLS cannot use the certificate.
+pub fn config(identity: &Identity, alpn: Alpn) -> Result<Arc<ServerConfig>, CredentialError> {
+    let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(identity.chain.clone(), identity.key.clone_key())
+        .map_err(|error| {
+            let fault = CertificateFault::Refused(fault::of_rustls(&error));
+            CredentialError::BadCertificate(identity.file.clone(), identity.line, fault)
+        })?;
+    config.alpn_protocols = alpn.accepted();
+    // Many clients list AES-256 first, out of habit, and would undo the order of `PROVIDER`. The
+    // price: one that lists ChaCha20 first, for want of AES instructions, gets AES-128, too.
+    // rustls cannot prefer ChaCha20 for such clients alone.
+    config.ignore_client_order = true;
+    config.cert_resolver = Arc::new(NoteOffered(Arc::clone(&config.cert_resolver)));
+    // Without a ticketer, no other worker could resume a session of TLS 1.3.
+    config.ticketer = Ticketer::new()?;
+    config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
+    Ok(Arc::new(config))
+}
 
 /// What a client began with.
 #[derive(Debug)]
 pub enum Greeted {
     /// TLS, whose handshake is done.
     Tls(Transport),
-    /// A request in plain HTTP, of which bytes are gone: there is nothing to do but to say so.
+    /// A request in plain HTTP. Its first bytes have been consumed: all that is left to do is to
+    /// tell the client.
     PlainHttp(Transport, PlainHttp),
 }
 
-/// Shakes hands as a server. The caller limits the time. Where there is HTTP inside of TLS, a
-/// client that speaks it without TLS is no error, because it can be told.
+/// Shakes hands as a server. The caller limits the time. A client that speaks HTTP without TLS,
+/// where HTTP inside of TLS is expected, is not an error, because it can be told.
 ///
 /// # Errors
-/// The client speaks no TLS, or nothing that we speak, and an alert has been sent to it; or it says
-/// more than a handshake takes. One that leaves before it has said anything worth an answer is
-/// `NotConnected`.
+/// The client does not speak TLS, or has nothing in common with us, and an alert has been sent to
+/// it; or it sends more than a handshake takes. `NotConnected` if it leaves before it has sent
+/// anything that deserves an answer.
 pub async fn accept(
     config: &Arc<ServerConfig>,
     mut tcp: MeteredTcp,
     alpn: Alpn,
 ) -> io::Result<Greeted> {
     let acceptor = TlsAcceptor::from(Arc::clone(config));
-    // What rustls allows would be 64 KiB a message, and whoever sends it need not end it.
+    // rustls would buffer 64 KiB of a message, which the client need not end.
     tcp.limit_reads(CLIENT_HANDSHAKE_BYTES_MAX);
     if alpn == Alpn::Http {
         tcp.refuse_plain_http();
@@ -47,7 +83,99 @@ pub async fn accept(
         }
         Err((error, mut tcp)) => match tcp.take_plain_http() {
             Some(request) => Ok(Greeted::PlainHttp(Box::new(tcp), request)),
-            None => Err(explained(error)),
+            None => Err(explain(error)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::credential_file::{Chain, Key};
+    use crate::tls::test_pem::{
+        CERTIFICATE, ENCRYPTED_KEY, Folder, KEY, KEY_OF_ANOTHER, KEY_OF_UNKNOWN_KIND,
+    };
+
+    #[test]
+    fn a_certificate_and_its_key_make_a_server() {
+        let config = server(CERTIFICATE, KEY).unwrap();
+        assert_eq!(config.alpn_protocols, [b"http/1.1", b"http/1.0"]);
+        assert!(config.ticketer.enabled());
+        assert_eq!(config.send_tls13_tickets, 1);
+    }
+
+    #[test]
+    fn one_file_may_hold_both_the_certificate_and_the_key() {
+        let both = format!("text before\n{CERTIFICATE}{KEY}");
+        assert!(server(&both, &both).is_ok());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        refuse(server(CERTIFICATE, KEY_OF_ANOTHER), "key.pem\" does not belong to the certificate");
+    }
+
+    #[test]
+    fn a_file_without_the_right_section_is_refused() {
+        refuse(server("", KEY), "certificate.pem\" holds no certificate");
+        refuse(server(KEY, KEY), "certificate.pem\" holds no certificate");
+        refuse(server(CERTIFICATE, ""), "key.pem\" holds no private key");
+        refuse(server(CERTIFICATE, CERTIFICATE), "key.pem\" holds no private key");
+    }
+
+    #[test]
+    fn two_keys_in_one_file_are_refused() {
+        let two = format!("{KEY}{KEY_OF_ANOTHER}");
+        refuse(server(CERTIFICATE, &two), "key.pem\" holds several private keys");
+    }
+
+    #[test]
+    fn a_key_with_a_passphrase_is_refused_as_such() {
+        refuse(server(CERTIFICATE, ENCRYPTED_KEY), "key.pem\" holds a key protected");
+    }
+
+    #[test]
+    fn a_key_that_cannot_sign_for_tls_is_refused() {
+        refuse(
+            server(CERTIFICATE, KEY_OF_UNKNOWN_KIND),
+            "key.pem\" holds a key of an unknown kind",
+        );
+    }
+
+    #[test]
+    fn damaged_pem_is_refused() {
+        refuse(
+            server(&CERTIFICATE.replace("-----END", "END"), KEY),
+            "certificate.pem\" is not PEM",
+        );
+        refuse(server(&CERTIFICATE.replace('M', "*"), KEY), "certificate.pem\" is not PEM");
+    }
+
+    #[test]
+    fn bytes_that_are_no_certificate_are_refused() {
+        let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        refuse(server(nonsense, KEY), "certificate.pem\" holds a certificate that cannot be used");
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_endless_is_refused() {
+        let folder = Folder::new();
+        refuse(Chain::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
+        refuse(Key::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
+        refuse(Chain::read("/dev/zero".as_ref()), "\"/dev/zero\" is longer than 1048576 bytes");
+    }
+
+    fn server(certificate: &str, key: &str) -> Result<Arc<ServerConfig>, CredentialError> {
+        let folder = Folder::new();
+        let chain = Chain::read(&folder.write("certificate.pem", certificate))?;
+        let identity = Identity::new(chain, Key::read(&folder.write("key.pem", key))?)?;
+        config(&identity, Alpn::Http)
+    }
+
+    #[track_caller]
+    fn refuse<T>(result: Result<T, CredentialError>, why: &str) {
+        let message = result.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains(why), "{message}");
+        assert!(!message.contains('\n'), "{message}");
     }
 }

@@ -1,7 +1,7 @@
 //! Certificates of `certs`, for tests of what a file may hold.
 
-/// [`CERTIFICATE`](super::test_pem::CERTIFICATE) as `openssl x509 -trustout` writes it, with what
-/// it is trusted for behind it.
+/// [`CERTIFICATE`](super::test_pem::CERTIFICATE) as `openssl x509 -trustout` writes it, followed by
+/// what it is trusted for.
 pub(crate) const TRUSTED_CERTIFICATE: &str = "\
 -----BEGIN TRUSTED CERTIFICATE-----
 MIIBjzCCATWgAwIBAgIUUq8tqxQSSPZU3jZ4FZdxwZ7zYM4wCgYIKoZIzj0EAwIw

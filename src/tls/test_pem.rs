@@ -34,7 +34,7 @@ eZ1VCe3sypj7fDCmZGpZJl1B+imhRANCAATfJEF3jKisKWwLqgor0I6Q5sVADSWZ
 eOW3wtZ5Fh6wqJHstT3c775Xm3113kCs+AprAztT1dmTQrrqmHcGeMOl
 -----END PRIVATE KEY-----
 ";
-/// [`KEY`] behind a passphrase.
+/// [`KEY`], protected by a passphrase.
 pub(crate) const ENCRYPTED_KEY: &str = "\
 -----BEGIN ENCRYPTED PRIVATE KEY-----
 MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjKVwYPst0yTQICCAAw
@@ -84,7 +84,7 @@ impl AsRef<Path> for Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Left behind at worst; not worth failing a test that has succeeded.
+        // If this fails, a folder is left over: no reason to fail a test that has succeeded.
         let _removed = fs::remove_dir_all(&self.0);
     }
 }

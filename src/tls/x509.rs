@@ -1,24 +1,24 @@
 //! The fixed beginning of an X.509 certificate (RFC 5280, section 4.1): [`Certificate::parse`]
-//! reads who issued what to whom, and from when to when. No extensions, and no verification.
+//! reads issuer, subject, public key and validity. No extensions, and no verification.
 //!
-//! Without I/O, and without a clock. Only DER is read: definite lengths, each in its place.
+//! Pure: no I/O and no clock. Only DER is read: definite lengths, each in its place.
 
-/// What stands at the beginning of a certificate. The names are compared byte by byte, as DER.
+/// The beginning of a certificate. Names are compared byte by byte, as DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certificate<'c> {
     /// 1, 2 or 3.
     pub version: u8,
-    /// The name of who issued it.
+    /// The name of the issuer.
     pub issuer: &'c [u8],
     /// Its first second, since 1970.
     pub not_before: i64,
     /// Its last second, since 1970.
     pub not_after: i64,
-    /// The name of whose it is.
+    /// The name of the holder.
     pub subject: &'c [u8],
     /// The whole `SubjectPublicKeyInfo`.
     pub public_key: &'c [u8],
-    /// The bytes of the certificate alone. Others may follow.
+    /// The bytes of the certificate alone; others may follow them.
     pub der: &'c [u8],
 }
 
@@ -54,18 +54,18 @@ impl<'c> Certificate<'c> {
         })
     }
 
-    /// Whether it names itself as its issuer, as a root does, and a server's own certificate.
+    /// Whether it names itself as its issuer, like a root or a self-signed server certificate.
     pub fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
     }
 }
 
-/// What a file holds that is DER and no PEM.
+/// What a file in DER, not PEM, holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Der {
     /// A certificate.
     Certificate,
-    /// PKCS #12: a certificate with its key, behind a passphrase (`.p12`, `.pfx`).
+    /// PKCS #12: a certificate with its key, protected by a passphrase (`.p12`, `.pfx`).
     Pkcs12,
     /// PKCS #7: certificates (`.p7b`).
     Pkcs7,
@@ -76,7 +76,7 @@ pub enum Der {
 }
 
 impl Der {
-    /// What `bytes` hold; `None` when they do not look like DER.
+    /// What `bytes` hold; `None` if they do not look like DER.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         // All of the above are a SEQUENCE, longer than 127 bytes. BER (PKCS #12 of old) has 0x80.
         let [SEQUENCE, 0x80..=0x84, ..] = bytes else { return None };
@@ -95,7 +95,7 @@ impl Der {
             }
         } else {
             match element(content, SEQUENCE) {
-                // PKCS #8 behind a passphrase (RFC 5958, section 3).
+                // PKCS #8 with a passphrase (RFC 5958, section 3).
                 Some((_, rest)) if element(rest, OCTET_STRING).is_some() => Self::Key,
                 _ => Self::Other,
             }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_says_who_it_is_for_and_from_when_to_when() {
+    fn a_certificate_says_who_holds_it_and_when_it_is_valid() {
         let der = der(CERTIFICATE);
         let certificate = Certificate::parse(&der).unwrap();
         assert_eq!(certificate.version, 3);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_damaged_is_no_certificate_and_no_panic() {
+    fn a_certificate_that_is_cut_off_or_damaged_is_refused_without_a_panic() {
         let der = der(CERTIFICATE);
         for len in 0..der.len() {
             assert_eq!(Certificate::parse(&der[..len]), None, "{len}");

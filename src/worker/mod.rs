@@ -19,7 +19,7 @@ use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::telemetry::{handshake_failed, write_gathered_lines};
 use crate::timeouts::Timer;
-use crate::tls::credentials::Alpn;
+use crate::tls::alpn::Alpn;
 use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
 use crate::upstream::commons::Commons;

@@ -12,7 +12,7 @@ use narrows::net::transport::Transport;
 use narrows::proxy::context::Drain;
 use narrows::proxy::{Context, Session};
 use narrows::telemetry::{Log, LogFormat};
-use narrows::tls::credentials::Alpn;
+use narrows::tls::alpn::Alpn;
 use narrows::tls::server::{self, Greeted};
 use narrows::upstream::dial::NetworkDialer;
 use narrows::upstream::{Dial, Dialing, ProxyHeader, Upstream};

@@ -1,47 +1,62 @@
-//! Whom we believe to be an upstream, where the operator has named roots: [`verifier`].
+//! The roots that upstream certificates are verified against: Mozilla's, which are [`built_in`], or
+//! only those that the operator names ([`verifier`]).
 //!
-//! As rustls does it, with one addition. A server without an authority often shows a certificate of
-//! its own making that calls itself one (CA:TRUE), because `openssl req -x509` makes it so. No path
-//! leads to such a certificate (RFC 5280, section 6.1), so rustls refuses it also when the operator
-//! has named exactly that one as a root, where curl, nginx and `HAProxy` accept it. Named byte for
-//! byte, it is accepted here: for its names, in its time, and from whoever has its key.
+//! Named roots verify as rustls does it, with one addition. A server without an authority often
+//! shows a self-signed certificate that calls itself one (CA:TRUE), because that is what `openssl
+//! req -x509` makes. No path leads to such a certificate (RFC 5280, section 6.1), so rustls refuses
+//! it even if the operator has named exactly that one, where curl, nginx and `HAProxy` accept it.
+//! Named byte for byte, it is accepted here: for its names, while it is valid, from a server that
+//! has its key.
 
-use super::x509::Certificate;
+use crate::error::TlsFault;
+use crate::tls::credential_error::{CertificateFault, CredentialError};
+use crate::tls::credential_file::Chain;
+use crate::tls::fault;
+use crate::tls::provider::PROVIDER;
+use crate::tls::x509::Certificate;
 use std::sync::Arc;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
-use tokio_rustls::rustls::client::{
-    VerifierBuilderError, WebPkiServerVerifier, verify_server_name,
-};
-use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-/// Believes what one of `roots` has issued, and those of `named` that are servers' own.
+/// The roots of Mozilla's list, as this program was built with them.
+pub(super) fn built_in() -> RootCertStore {
+    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+}
+
+/// Accepts the certificates that a root in `ca` has issued, and the self-signed ones in `ca`.
 ///
 /// # Errors
-/// `roots` is empty.
-pub(super) fn verifier<'c>(
-    roots: RootCertStore,
-    named: impl Iterator<Item = &'c CertificateDer<'static>>,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, VerifierBuilderError> {
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+/// TLS cannot use a certificate in `ca`.
+pub(super) fn verifier(ca: &Chain) -> Result<Arc<dyn ServerCertVerifier>, CredentialError> {
+    let mut roots = RootCertStore::empty();
+    for (line, certificate) in &ca.certificates {
+        roots.add(certificate.clone()).map_err(|error| {
+            let fault = CertificateFault::Refused(fault::of_rustls(&error));
+            CredentialError::BadCertificate(ca.file.clone(), *line, fault)
+        })?;
+    }
+    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone());
+    // Only a store without roots is refused, and a chain has at least one.
+    let webpki = webpki.build().map_err(|_| CredentialError::Tls(TlsFault::Other))?;
     let is_self_issued =
         |it: &&CertificateDer<'_>| Certificate::parse(it).is_some_and(|it| it.is_self_issued());
-    let own: Vec<_> = named.filter(is_self_issued).cloned().collect();
-    Ok(Arc::new(Verifier { webpki, own }))
+    let named = ca.certificates.iter().map(|(_, certificate)| certificate);
+    let named = named.filter(is_self_issued).cloned().collect();
+    Ok(Arc::new(Verifier { webpki, named }))
 }
 
 #[derive(Debug)]
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
-    /// Self-signed ones, which may be shown by the servers whose they are.
-    own: Vec<CertificateDer<'static>>,
+    /// Self-signed certificates in `ca`, which a server may show as its own.
+    named: Vec<CertificateDer<'static>>,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -61,8 +76,8 @@ impl ServerCertVerifier for Verifier {
             now,
         );
         match verified {
-            Err(error) if calls_itself_an_authority(&error) && self.own.contains(end_entity) => {
-                verify_own(end_entity, server_name, now)
+            Err(error) if calls_itself_an_authority(&error) && self.named.contains(end_entity) => {
+                verify_named(end_entity, server_name, now)
             }
             verified => verified,
         }
@@ -96,9 +111,9 @@ fn calls_itself_an_authority(error: &Error) -> bool {
     matches!(error.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// What is left to be verified of a certificate that the operator has named byte for byte. That the
-/// server has its key, the handshake shows.
-fn verify_own(
+/// What is left to verify of a certificate that the operator has named byte for byte. The handshake
+/// shows that the server has its key.
+fn verify_named(
     certificate: &CertificateDer<'_>,
     server_name: &ServerName<'_>,
     now: UnixTime,
@@ -118,9 +133,8 @@ fn verify_own(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::credentials::PROVIDER;
-    use crate::tls::fault;
     use crate::tls::pem::{Content, blocks};
+    use crate::tls::test_pem::Folder;
     use std::time::Duration;
 
     const NOW: u64 = 1_800_000_000;
@@ -130,16 +144,15 @@ mod tests {
     const CA: &str = include_str!("../../certs/ca.pem");
     const SERVER: &str = include_str!("../../certs/server.pem");
 
-    /// Whether `shown` is believed to be `name` where `named` is the only root, and why not.
+    /// Whether `shown` is accepted for `name` if `named` is the only root, and why not.
     fn verify(named: &str, shown: &str, name: &str, now: u64) -> Result<(), &'static str> {
         let certificate = |pem: &str| match blocks(pem.as_bytes()).unwrap().remove(0).content {
             Content::Certificate(certificate) => certificate,
             other => panic!("{other:?}"),
         };
-        let (named, shown) = (certificate(named), certificate(shown));
-        let mut roots = RootCertStore::empty();
-        roots.add(named.clone()).unwrap();
-        let verifier = verifier(roots, [&named].into_iter(), PROVIDER.clone()).unwrap();
+        let folder = Folder::new();
+        let ca = Chain::read(&folder.write("ca.pem", named)).unwrap();
+        let (verifier, shown) = (verifier(&ca).unwrap(), certificate(shown));
         let name = ServerName::try_from(name).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let verified = verifier.verify_server_cert(&shown, &[], &name, &[], now);
@@ -147,26 +160,26 @@ mod tests {
     }
 
     #[test]
-    fn a_servers_own_certificate_is_believed_when_it_is_named_byte_for_byte() {
+    fn a_self_signed_certificate_that_is_named_byte_for_byte_is_accepted() {
         for name in ["localhost", "api.openai.test", "127.0.0.1", "::1"] {
             assert_eq!(verify(OWN, OWN, name, NOW), Ok(()), "{name}");
         }
     }
 
     #[test]
-    fn another_certificate_of_the_same_name_is_not() {
+    fn another_certificate_of_the_same_name_is_refused() {
         assert_eq!(verify(OWN, IMPOSTOR, "localhost", NOW), Err("ca_as_server"));
         assert_eq!(verify(IMPOSTOR, OWN, "localhost", NOW), Err("ca_as_server"));
         assert_eq!(verify(CA, OWN, "localhost", NOW), Err("ca_as_server"));
     }
 
     #[test]
-    fn its_name_and_its_time_count() {
+    fn a_named_certificate_is_accepted_only_for_its_names_and_while_it_is_valid() {
         assert_eq!(verify(OWN, OWN, "elsewhere.test", NOW), Err("wrong_name"));
         assert_eq!(verify(OWN, OWN, "127.0.0.2", NOW), Err("wrong_name"));
         assert_eq!(verify(EXPIRED, EXPIRED, "localhost", NOW), Err("expired"));
         assert_eq!(verify(OWN, OWN, "localhost", 0), Err("not_yet_valid"));
-        // By our own reading, too, should webpki ever look at something else first.
+        // By our own reading, too, should webpki ever check something else first.
         let Content::Certificate(own) = blocks(EXPIRED.as_bytes()).unwrap().remove(0).content
         else {
             panic!()
@@ -174,7 +187,7 @@ mod tests {
         let name = ServerName::try_from("localhost").unwrap();
         let at = |now| {
             let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
-            let error = verify_own(&own, &name, now).err();
+            let error = verify_named(&own, &name, now).err();
             error.map(|error| fault::of_rustls(&error).reason())
         };
         // From 2020-01-01 to 2021-01-01.
@@ -185,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_named_root_has_issued_is_believed_as_ever() {
+    fn what_a_named_root_has_issued_is_accepted() {
         assert_eq!(verify(CA, SERVER, "localhost", NOW), Ok(()));
         assert_eq!(verify(CA, SERVER, "elsewhere.test", NOW), Err("wrong_name"));
         assert_eq!(verify(OWN, SERVER, "localhost", NOW), Err("unknown_ca"));

@@ -1,11 +1,13 @@
-//! What a file of keys and certificates holds: [`Chain`] and [`Key`].
+//! What a PEM file holds: certificates ([`Chain`]) and a private key ([`Key`]).
 //!
-//! Nothing in a file is passed over in silence: what has no use there is a remark, for `narrows
-//! check` and for the log at start.
+//! Nothing in a file is ignored silently: what has no use there becomes a remark, for `narrows
+//! check` and for the log at the start.
 
-use super::credential_error::{Binary, CertificateFault, CredentialError, Instead, PEM_BYTES_MAX};
-use super::pem::{Content, blocks};
-use super::x509::{Certificate, Der};
+use crate::tls::credential_error::{
+    Binary, CertificateFault, CredentialError, Instead, PEM_BYTES_MAX,
+};
+use crate::tls::pem::{Content, blocks};
+use crate::tls::x509::{Certificate, Der};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,11 +17,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub(super) file: PathBuf,
-    /// Each with the line in which it begins; at least one.
+    /// At least one, each with the line in which it begins.
     pub(super) certificates: Vec<(usize, CertificateDer<'static>)>,
-    /// What else is there.
+    /// What else the file holds.
     pub remarks: Vec<String>,
-    /// A private key is there, too.
+    /// The file holds a private key, too.
     pub has_key: bool,
 }
 
@@ -27,8 +29,7 @@ impl Chain {
     /// Reads all certificates of a file, which may hold a key as well.
     ///
     /// # Errors
-    ///
-    /// The file is unreadable, not PEM, holds no certificate, or one that is damaged.
+    /// The file is unreadable or not PEM, or holds no certificate, or a damaged one.
     pub fn read(file: &Path) -> Result<Self, CredentialError> {
         let contents = Contents::read(file)?;
         let has_key = contents.holds_key();
@@ -39,7 +40,7 @@ impl Chain {
                 let fault = CertificateFault::Damaged;
                 return Err(CredentialError::BadCertificate(file.into(), line, fault));
             };
-            // Without what OpenSSL adds to a TRUSTED CERTIFICATE.
+            // Without the trust settings that OpenSSL appends to a TRUSTED CERTIFICATE.
             let certificate = CertificateDer::from(parsed.der.to_vec());
             match certificates.iter().find(|(_, known)| *known == certificate) {
                 Some((first, _)) => remarks.push(format!(
@@ -61,9 +62,9 @@ impl Chain {
 pub struct Key {
     pub(super) file: PathBuf,
     pub(super) key: PrivateKeyDer<'static>,
-    /// What else is there.
+    /// What else the file holds.
     pub remarks: Vec<String>,
-    /// How many certificates are there, too.
+    /// How many certificates the file holds, too.
     pub certificates: usize,
 }
 
@@ -71,8 +72,7 @@ impl Key {
     /// Reads the private key of a file, which may hold certificates as well.
     ///
     /// # Errors
-    ///
-    /// The file is unreadable, not PEM, or does not hold exactly one key in the clear.
+    /// The file is unreadable or not PEM, or does not hold exactly one key without a passphrase.
     pub fn read(file: &Path) -> Result<Self, CredentialError> {
         let contents = Contents::read(file)?;
         let is_sec1 = |key: &PrivateKeyDer<'_>| matches!(key, PrivateKeyDer::Sec1(_));
@@ -133,8 +133,8 @@ impl Contents {
         !self.keys.is_empty() || self.is_encrypted || self.foreign_key.is_some()
     }
 
-    /// `beside_ec_key`: the parameters that OpenSSL writes in front of a key of SEC 1 are in the
-    /// key as well.
+    /// `beside_ec_key`: ignores the parameters that OpenSSL writes before a SEC 1 key, which holds
+    /// them as well.
     fn remarks_about_others(&self, beside_ec_key: bool) -> Vec<String> {
         let others = self.others.iter();
         let others = others.filter(|(_, it)| !(beside_ec_key && *it == Some("EC PARAMETERS")));
