@@ -1,9 +1,9 @@
-//! Who may connect: client connections are counted, in all and by address.
+//! Who may connect: [`Admission`] counts client connections, in total and by address.
 //!
-//! Shared by all workers and touched when a connection is accepted and when it ends, never on the
+//! All workers share it. It is touched when a connection is accepted and when it ends, never on the
 //! data path. No more addresses are remembered than there are connections.
 //!
-//! Not here: how a client that may not is told (`worker`).
+//! Not here: how a client is turned away (`worker`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// How many connections one address may have at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressLimit {
-    /// The most of them.
+    /// The maximum.
     pub connections: usize,
-    /// Whether this holds for loopback addresses, too. What stands on the same machine is often
+    /// Whether this applies to loopback addresses, too. A client on the same machine is often
     /// another proxy or the end of a tunnel, which makes many clients look like one.
     pub counts_loopback: bool,
 }
@@ -24,9 +24,9 @@ pub struct AddressLimit {
 /// Which limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReached {
-    /// That of all connections.
+    /// The limit on all connections.
     Connections,
-    /// That of the connections of one address.
+    /// The limit on the connections of one address.
     Address,
 }
 
@@ -40,7 +40,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Nobody is here yet.
+    /// Without any connection.
     pub fn new(connections_max: usize, of_address: AddressLimit) -> Self {
         let (connections, addresses) = Default::default();
         Self { connections_max, of_address, connections, addresses }
@@ -57,31 +57,32 @@ impl Admission {
         if before < self.connections_max { Ok(permit) } else { Err(LimitReached::Connections) }
     }
 
-    /// Connections that have a place now.
+    /// How many connections there are now.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<Block, usize>> {
-        // Nothing in here panics between two states, so that a poisoned count is right, too.
+        // Nothing in here panics between two states, so that a poisoned count is still right.
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of one connection, given back when dropped.
+/// The permit of one connection, released when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
-    /// What it counts for, once claimed.
+    /// The address that it counts for, once that is known.
     counted: Option<Block>,
 }
 
 impl Permit {
-    /// Counts the connection for `address`, that of its client: the socket's peer, or whom a
-    /// trusted proxy announces. To be called once.
+    /// Counts the connection for the address of its client: the socket's peer, or the client that a
+    /// trusted proxy names. To be called once.
     ///
     /// # Errors
-    /// [`LimitReached::Address`]: this address has its share. The permit is given back.
+    /// [`LimitReached::Address`]: this address has as many connections as it may. The permit is
+    /// released.
     pub fn count_for(mut self, address: IpAddr) -> Result<Self, LimitReached> {
         let AddressLimit { connections, counts_loopback } = self.admission.of_address;
         let block = Block::of(address);
@@ -113,15 +114,14 @@ impl Drop for Permit {
     }
 }
 
-/// What counts as one address. No larger than it has to be: each connection has one.
+/// What counts as one address. As small as possible, because each connection has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Block {
     /// An IPv4 address, also one written as IPv6 (RFC 4291, section 2.5.5.2).
     V4(Ipv4Addr),
-    /// A /64 of IPv6, because one host has all of its addresses at its disposal (RFC 4291, section
-    /// 2.5.1).
+    /// A /64 of IPv6, because one host can use all of its addresses (RFC 4291, section 2.5.1).
     V6([u8; 8]),
-    /// The loopback address of IPv6: its neighbours in the /64 are not this machine.
+    /// The loopback address of IPv6: others in its /64 are not this machine.
     V6Loopback,
 }
 
@@ -166,12 +166,12 @@ mod tests {
     fn last_of(limit: usize, addresses: &[&str]) -> Option<LimitReached> {
         let admission = admission(100, limit, true);
         let (last, first) = addresses.split_last().unwrap();
-        let _places: Vec<_> = first.iter().map(|it| admit(&admission, it).unwrap()).collect();
+        let _permits: Vec<_> = first.iter().map(|it| admit(&admission, it).unwrap()).collect();
         admit(&admission, last).err()
     }
 
     #[test]
-    fn an_address_has_as_many_places_as_its_limit_and_others_are_not_asked() {
+    fn an_address_has_as_many_permits_as_its_limit_whatever_others_have() {
         assert_eq!(last_of(2, &["192.0.2.1", "192.0.2.1"]), None);
         assert_eq!(
             last_of(2, &["192.0.2.1", "192.0.2.1", "192.0.2.1"]),
@@ -186,7 +186,7 @@ mod tests {
         let [one, other] = ["2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"];
         assert_eq!(last_of(1, &[one, other]), Some(LimitReached::Address));
         assert_eq!(last_of(1, &[one, "2001:db8:0:1::1"]), None);
-        assert_eq!(last_of(1, &["::1", "::2"]), None, "this machine, and somebody else");
+        assert_eq!(last_of(1, &["::1", "::2"]), None, "this machine, and another");
     }
 
     #[test]
@@ -196,12 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_given_back_can_be_had_again_and_leaves_no_trace() {
+    fn a_released_permit_can_be_acquired_again_and_leaves_no_trace() {
         let admission = admission(3, 1, true);
         for _ in 0..3 {
             let permit = admit(&admission, "192.0.2.1").unwrap();
             assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), LimitReached::Address);
-            assert_eq!(admission.connections(), 1, "who is turned away holds no permit");
+            assert_eq!(admission.connections(), 1, "a client that is turned away holds none");
             drop(permit);
             assert_eq!(admission.connections(), 0);
             assert!(admission.addresses().is_empty());
@@ -214,11 +214,11 @@ mod tests {
         let _one = admit(&admission, "192.0.2.1").unwrap();
         let _two = admission.acquire().unwrap();
         assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), LimitReached::Connections);
-        assert_eq!(admission.addresses().len(), 1, "who has no permit is not remembered");
+        assert_eq!(admission.addresses().len(), 1, "an address without a permit is not remembered");
     }
 
     #[test]
-    fn this_machine_is_not_counted_unless_it_is_meant() {
+    fn loopback_is_not_counted_unless_the_limit_says_so() {
         for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
             let free = admission(100, 1, false);
             let _one = admit(&free, address).unwrap();
@@ -231,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn workers_that_count_at_the_same_time_lose_nothing() {
+    fn workers_that_count_at_the_same_time_lose_no_count() {
         let admission = admission(1000, 10, true);
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for last in 0..2000_u32 {
-                        let _place = admit(&admission, &format!("192.0.2.{}", last % 5));
+                        let _permit = admit(&admission, &format!("192.0.2.{}", last % 5));
                     }
                 });
             }

@@ -1,16 +1,16 @@
-//! Buffers that belong to a worker, not to a connection: the scratch buffer that every read goes
-//! into, and a free list for the bytes that have to wait.
+//! Memory that belongs to a worker, not to a connection: the scratch buffer that every read goes
+//! into, and a free list of [`Buffer`]s for the bytes that have to wait.
 //!
-//! Both live in the thread that uses them, so taking one is neither a lock nor, once a worker is
-//! warm, an allocation. A connection that waits for its peer holds none.
+//! Both are thread-local, so taking one needs no lock and, once a worker has run for a while, no
+//! allocation. A connection that waits for its peer holds none.
 
 use crate::limits::{BUFFER_BYTES, BUFFER_KEPT_BYTES_MAX, BUFFERS_KEPT_MAX, SCRATCH_BYTES};
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
 use std::ops::Deref;
 
-/// What a buffer with bytes has. Boxed, because a connection has several buffers, of which nearly
-/// all are empty.
+/// The memory of a buffer with bytes. Boxed, because a connection has several buffers, and nearly
+/// all of them are empty.
 type Memory = Box<BytesMut>;
 
 thread_local! {
@@ -18,20 +18,18 @@ thread_local! {
     static FREE: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends the worker's scratch buffer for the length of one call.
-///
-/// The call must not lend it again: one read is in the works at a time.
+/// Lends the worker's scratch buffer for one call, which must not borrow it again.
 pub fn with_scratch<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {
     SCRATCH.with_borrow_mut(|scratch| use_it(scratch))
 }
 
-/// A growable buffer. It has memory from its first byte to its last, and gives it back to its
-/// worker's free list then, or when it is dropped.
+/// A growable buffer. It has memory only while it holds bytes, and then returns it to its worker's
+/// free list.
 #[derive(Debug, Default)]
 pub struct Buffer(Option<Memory>);
 
 impl Buffer {
-    /// An empty buffer that has its memory already: free memory if there is some.
+    /// An empty buffer that already has its memory, from the free list if possible.
     pub fn take() -> Self {
         Self(Some(free_or_new()))
     }
@@ -48,8 +46,8 @@ impl Buffer {
         self.0.get_or_insert_with(free_or_new)
     }
 
-    /// Forgets the first `len` bytes. There must be as many. Where they are many, the others do not
-    /// keep the memory of all.
+    /// Consumes the first `len` bytes; there must be as many. What remains of a large buffer does
+    /// not keep its memory.
     pub fn consume(&mut self, len: usize) {
         if let Some(bytes) = &mut self.0 {
             bytes.advance(len);
@@ -130,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_many_bytes_does_not_keep_their_memory() {
+    fn what_remains_after_many_bytes_does_not_keep_their_memory() {
         let mut buffer = Buffer::copy_of(&vec![b'x'; BUFFER_KEPT_BYTES_MAX]);
         buffer.consume(BUFFER_KEPT_BYTES_MAX - 5);
         assert_eq!(&buffer[..], b"xxxxx");

@@ -1,5 +1,5 @@
-//! The date for Date fields (RFC 9110, section 6.6.1), and times that are formatted once a second
-//! and thread.
+//! The date for Date fields (RFC 9110, section 6.6.1), and texts of times that are formatted once a
+//! second and thread.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ pub fn with_date<T>(use_it: impl FnOnce(&str) -> T) -> T {
     DATE.with_borrow_mut(|date| use_it(date.text(since_epoch(SystemTime::now()), fixdate)))
 }
 
-/// A time as a text without fractions of a second, printed when the second is another one.
+/// A time as text without fractions of a second, formatted again only when the second changes.
 #[derive(Debug, Default)]
 pub(crate) struct Second {
     second: u64,
@@ -22,12 +22,12 @@ pub(crate) struct Second {
 }
 
 impl Second {
-    /// Nothing is printed yet.
+    /// Nothing is formatted yet.
     pub(crate) const fn new() -> Self {
         Self { second: 0, text: String::new() }
     }
 
-    /// The text of a time after 1970, which `print` appends to an empty one where it is news.
+    /// The text of a time since 1970. `print` appends it to an empty string if the second is new.
     pub(crate) fn text(
         &mut self,
         since: Duration,
@@ -42,7 +42,7 @@ impl Second {
     }
 }
 
-/// What has passed since 1970; nothing before it.
+/// The time since 1970; zero before it.
 pub(crate) fn since_epoch(at: SystemTime) -> Duration {
     at.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -41,7 +41,7 @@ impl From<Errno> for SocketError {
 impl From<ErrorKind> for IoFault {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            // `rustls` and `net::tls_stream` say so.
+            // TLS without close_notify, by tokio-rustls.
             ErrorKind::UnexpectedEof => Self::Truncated,
             ErrorKind::TimedOut => Self::TimedOut,
             _ => Self::Failed,

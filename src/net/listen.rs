@@ -9,10 +9,10 @@ use std::time::Duration;
 #[cfg(test)]
 use {socket2::SockRef, std::os::fd::AsFd};
 
-/// Opens `count` listeners on `address`. With port 0 the kernel chooses one, for all of them.
+/// Opens `count` listeners on `address`. For port 0 the kernel chooses one port for all of them.
 ///
-/// Accepted connections inherit TCP_NODELAY, keepalive and `user_timeout` from the listener,
-/// which saves four system calls for each.
+/// Accepted connections inherit TCP_NODELAY, keepalive and `user_timeout` from the listener, which
+/// saves four system calls for each.
 ///
 /// # Errors
 /// Those of the sockets. An address that another program listens on is `AddrInUse`, even when
@@ -23,7 +23,8 @@ pub fn listen(
     user_timeout: Duration,
 ) -> io::Result<Vec<TcpListener>> {
     if address.port() != 0 {
-        // SO_REUSEPORT would let us in beside any program of the same user that has set it, too.
+        // With SO_REUSEPORT alone we would share the port with any program of the same user that
+        // has set it, too.
         socket(address, user_timeout)?.bind(&address.into())?;
     }
     let first = bound(address, user_timeout)?;
@@ -52,11 +53,11 @@ fn socket(address: SocketAddr, user_timeout: Duration) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // An address means what it says, whatever the system's default: `[::]` leaves IPv4 to a
-        // listener on `0.0.0.0`, which could not have the same port otherwise.
+        // Whatever the system's default, `[::]` leaves IPv4 to a listener on `0.0.0.0`, which could
+        // not have the same port otherwise.
         socket.set_only_v6(true)?;
     }
-    // Connections of a predecessor in TIME_WAIT must not keep us out.
+    // Connections of a previous process in TIME_WAIT must not block the address.
     socket.set_reuse_address(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&keepalive())?;
@@ -64,8 +65,8 @@ fn socket(address: SocketAddr, user_timeout: Duration) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// The keepalive probes of every socket: they keep NAT entries alive while a model thinks, and
-/// find peers that vanished.
+/// The keepalive probes of every socket. They keep NAT entries alive while a model thinks, and
+/// detect peers that have vanished.
 pub fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new()
         .with_time(TCP_KEEPALIVE)
@@ -73,7 +74,7 @@ pub fn keepalive() -> TcpKeepalive {
         .with_retries(TCP_KEEPALIVE_PROBES)
 }
 
-/// Asserts that `socket` has all options of a connection, and `limit` on silence.
+/// Asserts that `socket` has all options of a connection, and `limit` as its user timeout.
 #[cfg(test)]
 pub(crate) fn assert_tuned(socket: &impl AsFd, limit: Duration) {
     let socket = SockRef::from(socket);

@@ -1,6 +1,14 @@
-//! Sockets and the bytes in front of them: listeners, who may connect, transports, buffers.
+//! Sockets and their bytes: listeners, limits on who may connect, streams, buffers.
 //!
-//! Nothing in here knows of HTTP, and nothing knows that an exchange has two connections.
+//! Nothing here knows of exchanges, or that an exchange has two connections.
+//!
+//! - [`listen`] opens listeners, and [`admission`] counts the clients that connect.
+//! - [`tcp`] is the socket, [`transport`] a stream whatever carries it, and [`tls_stream`] one over
+//!   TLS. [`unacked`] asks the kernel what a peer has acknowledged.
+//! - [`buffer`] has the memory of a worker. [`read_buffer`] is the only place that reads, and
+//!   [`write_buffer`] the only one that writes, with a copy of what may have to be sent again
+//!   (`replay`). [`splice`] moves bytes between two sockets past both.
+//! - [`date`] is the clock on the wall, for Date fields.
 
 pub mod admission;
 pub mod buffer;
@@ -10,6 +18,7 @@ pub mod listen;
 #[cfg(any(test, fuzzing, feature = "memory"))]
 pub mod memory;
 pub mod read_buffer;
+mod replay;
 pub mod splice;
 pub mod tcp;
 pub mod tls_stream;

@@ -1,14 +1,14 @@
-//! What one side has sent and nobody has consumed yet, and the only place that reads.
+//! What one side has sent and no one has consumed yet: [`ReadBuffer`]. The only place that reads.
 //!
-//! A read goes into the worker's scratch buffer, behind what was left over; the caller consumes
-//! what it can there and then, and only the rest is kept.
+//! A read goes into the worker's scratch buffer, after what was left over from the last one. The
+//! caller consumes what it can there, and only the rest is kept.
 
 use crate::net::buffer::{Buffer, with_scratch};
 use crate::net::transport::Transport;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-/// Bytes that came from one side.
+/// Bytes from one side.
 #[derive(Debug, Default)]
 pub struct ReadBuffer {
     held: Buffer,
@@ -24,12 +24,12 @@ pub enum Fill {
 }
 
 impl ReadBuffer {
-    /// What is held and not consumed.
+    /// The bytes that are not consumed yet.
     pub fn bytes(&self) -> &[u8] {
         &self.held
     }
 
-    /// Forgets the first `len` bytes.
+    /// Consumes the first `len` bytes.
     pub fn consume(&mut self, len: usize) {
         self.held.consume(len);
     }
@@ -68,8 +68,8 @@ impl ReadBuffer {
         })
     }
 
-    /// Reads once and shows what is there, left-overs first, to `consume`, which says how many
-    /// bytes it has dealt with; the rest is kept.
+    /// Reads once, and passes everything that is there to `consume`, what was left over first.
+    /// `consume` returns how many bytes it has dealt with; the rest is kept.
     ///
     /// # Errors
     /// Those of [`Stream::poll_read`](crate::net::transport::Stream::poll_read).
@@ -80,7 +80,7 @@ impl ReadBuffer {
         consume: impl FnOnce(&mut Context<'_>, &[u8]) -> Result<usize, E>,
     ) -> Poll<io::Result<Result<Fill, E>>> {
         with_scratch(|scratch| {
-            // Left-overs are incomplete chunk lines or trailers: far smaller than the scratch.
+            // Only incomplete chunk lines or trailers are left over: far smaller than the scratch.
             let kept = self.bytes().len();
             let Some(room) = scratch.get_mut(kept..).filter(|room| !room.is_empty()) else {
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
@@ -110,7 +110,7 @@ mod tests {
     use std::task::Waker;
 
     #[test]
-    fn left_overs_stand_before_what_is_read_next() {
+    fn what_is_left_over_comes_before_what_is_read_next() {
         let (near, mut far) = MemoryStream::pair(64);
         let mut from = Transport::from(near);
         let mut read_buffer = ReadBuffer::default();

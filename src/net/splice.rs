@@ -1,9 +1,9 @@
-//! Bytes from one socket to another by way of a pipe (splice(2)): the kernel moves pages, and
-//! nothing is copied into this process.
+//! Moves bytes from one socket to another through a pipe (splice(2)): [`Splice`]. The kernel moves
+//! pages, and nothing is copied into this process.
 //!
-//! Pipes belong to a worker. A direction takes one when bytes are there and gives it back when they
-//! are through, so a silent connection has none. Where none can be had (too many are in use, or
-//! descriptors have run out), the caller copies: [`Spliced::NoPipe`].
+//! Pipes belong to a worker. A direction takes one when there are bytes and returns it when they
+//! are through, so a silent connection has none. If none is available, because too many are in use
+//! or descriptors have run out, the caller copies: [`Spliced::NoPipe`].
 
 use crate::limits::{PIPE_BYTES, PIPE_SHORTAGE, PIPES_KEPT_MAX, PIPES_MAX};
 use crate::net::tcp::MeteredTcp;
@@ -27,15 +27,15 @@ pub struct Splice {
     held: usize,
 }
 
-/// What one read into a pipe brought.
+/// What came of one read into a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spliced {
     /// So many bytes. They wait for [`Splice::poll_drain`].
     Bytes(usize),
     /// The proper end of that direction.
     End,
-    /// Nothing was read, although there may be bytes: there is no pipe to read them into, or they
-    /// are nothing for one.
+    /// Nothing was read, although there may be bytes: no pipe is available, or a pipe cannot take
+    /// these bytes.
     NoPipe,
 }
 
@@ -57,8 +57,8 @@ impl Splice {
                 match move_bytes(from.socket(), &pipe.write, PIPE_BYTES) {
                     Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
                     Ok(len @ 1..) => Ok(Spliced::Bytes(len)),
-                    // A splice stops in front of TCP's urgent byte, for ever, and takes a FIN
-                    // behind it for the next thing. A read steps over it.
+                    // A splice never gets past TCP's urgent byte, and takes a FIN after it for the
+                    // end of the stream. A read steps over it.
                     Ok(0) | Err(_) if has_bytes(from.socket()) => Ok(Spliced::NoPipe),
                     dry => dry.map(|_| Spliced::End),
                 }
@@ -82,7 +82,7 @@ impl Splice {
         self.held
     }
 
-    /// Ready when the other socket has taken everything.
+    /// Ready when the other socket has accepted everything.
     ///
     /// # Errors
     /// Those of the socket.
@@ -112,7 +112,7 @@ impl Splice {
     }
 }
 
-/// What a connection leaves in a pipe is lost with it; the pipe must not go to another.
+/// Bytes that a connection leaves in a pipe are lost with it; the pipe must not go to another.
 impl Drop for Splice {
     fn drop(&mut self) {
         if self.pipe.take().is_some() {
@@ -126,12 +126,12 @@ fn move_bytes(from: impl AsFd, to: impl AsFd, len: usize) -> io::Result<usize> {
     Ok(splice(from, None, to, None, len, flags)?)
 }
 
-/// Whether a read would bring something.
+/// Whether a read would find bytes.
 fn has_bytes(socket: &TcpStream) -> bool {
     SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|len| len > 0)
 }
 
-/// Worth another look at the socket's readiness, which waits if there is none.
+/// Worth another poll for readiness, which waits if there is none.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
@@ -152,8 +152,8 @@ struct Pipe {
 impl Pipe {
     fn open() -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // Refused when the user's pipes take more memory than they may, all processes together
-        // (`fs.pipe-user-pages-soft`). A smaller one would be slower than to copy.
+        // Refused if all pipes of the user together take more memory than they may
+        // (`fs.pipe-user-pages-soft`). A smaller pipe would be slower than a copy.
         fcntl_setpipe_size(&write, PIPE_BYTES)?;
         Ok(Self { read, write })
     }
@@ -165,7 +165,7 @@ struct Pipes {
     free: Vec<Pipe>,
     in_use: usize,
     max: usize,
-    /// When one could not be had the last time.
+    /// When a pipe could last not be opened.
     shortage: Option<Instant>,
 }
 
@@ -176,7 +176,7 @@ thread_local! {
 }
 
 impl Pipes {
-    /// An empty pipe, if one can be had.
+    /// An empty pipe, if one is available.
     fn take() -> Option<Pipe> {
         PIPES.with_borrow_mut(|pipes| {
             if pipes.in_use >= pipes.max {
@@ -202,7 +202,7 @@ impl Pipes {
 
     /// Takes an empty pipe back.
     fn put(pipe: Pipe) {
-        // The thread may be ending, its pipes gone: then this one is simply closed.
+        // The thread may be ending, its pipes gone: then this one is just closed.
         let _ = PIPES.try_with(|pipes| {
             let mut pipes = pipes.borrow_mut();
             pipes.in_use -= 1;
@@ -212,13 +212,13 @@ impl Pipes {
         });
     }
 
-    /// A pipe that was taken is gone.
+    /// Notes that a pipe in use is gone.
     fn forget() {
         let _ = PIPES.try_with(|pipes| pipes.borrow_mut().in_use -= 1);
     }
 }
 
-/// From now on at most `max` pipes are in use by this thread at a time; with 0 all is copied.
+/// Lets this thread use at most `max` pipes at a time; with 0 everything is copied.
 #[cfg(test)]
 pub(crate) fn limit_pipes(max: usize) {
     PIPES.with_borrow_mut(|pipes| pipes.max = max);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_and_the_end_behind_them_pass_and_the_pipe_is_given_back() {
+    async fn bytes_and_the_end_after_them_pass_and_the_pipe_is_returned() {
         let ((mut sender, from), (to, mut receiver)) = (pair().await, pair().await);
         let (from, mut to) = (MeteredTcp::new(from), MeteredTcp::new(to));
         let mut splice = Splice::default();
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reset_is_an_error_and_no_end() {
+    async fn a_reset_is_an_error_and_not_an_end() {
         let (sender, from) = pair().await;
         let (from, mut splice) = (MeteredTcp::new(from), Splice::default());
         MeteredTcp::new(sender).reset_on_close(true);

@@ -1,7 +1,8 @@
-//! A TCP stream that knows how much its socket has taken.
+//! A TCP stream that counts what its socket has accepted: [`MeteredTcp`].
 //!
-//! A limit of time on a peer's acceptance needs to see every byte the peer takes, also those that
-//! TLS took from us long before. So the count is kept below TLS, where the socket is.
+//! A time limit on a peer that reads slowly needs to see every byte that the peer accepts, also
+//! those that TLS accepted from us long before. So the bytes are counted below TLS, at the socket.
+//! What TLS may read is limited here for the same reason.
 
 use crate::h1::partial_head::{begins_request, may_be_head};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,34 +16,34 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// A TCP stream and the number of bytes that went into its socket.
+/// A TCP stream, and the number of bytes that its socket has accepted.
 #[derive(Debug)]
 pub struct MeteredTcp {
     tcp: TcpStream,
     written: u64,
     resets_on_close: bool,
     is_emptied: bool,
-    /// How much more may be read.
+    /// How many more bytes may be read.
     to_read: u32,
     first: First,
     opened: Instant,
 }
 
-/// What is known of the first bytes, where they should be TLS.
+/// What is known of the first bytes, if they should be TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum First {
-    /// They may be anything, or have been looked at.
+    /// They may be anything, or have been checked.
     Anything,
     /// They are still to come.
     Awaited,
-    /// They are those of a request in plain HTTP.
+    /// They begin a request in plain HTTP.
     PlainHttp(PlainHttp),
 }
 
-/// What is known of a request that came without TLS.
+/// A request that came without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlainHttp {
-    /// It may be a HEAD, as far as its first bytes say, and then its answer has no content.
+    /// By its first bytes it may be a HEAD, whose answer has no content.
     pub may_be_head: bool,
 }
 
@@ -50,7 +51,7 @@ pub struct PlainHttp {
 const UNLIMITED: u32 = u32::MAX;
 
 impl MeteredTcp {
-    /// Counts from here.
+    /// Counts from now on.
     pub fn new(tcp: TcpStream) -> Self {
         let (resets_on_close, is_emptied, opened) = (false, false, Instant::now());
         let (to_read, first) = (UNLIMITED, First::Anything);
@@ -67,76 +68,76 @@ impl MeteredTcp {
         self.opened
     }
 
-    /// Bytes that the socket has taken.
+    /// Bytes that the socket has accepted.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Whether the last read took all there was, so that another one would find nothing before the
-    /// runtime has noted something new.
+    /// Whether the last read took everything, so that another would find nothing until the runtime
+    /// reports readiness again.
     pub fn is_emptied(&self) -> bool {
         self.is_emptied
     }
 
-    /// Whether a close is to be a reset, which also throws away what is still to be sent.
+    /// Makes a close a reset, which also discards what is still to be sent; or a FIN again.
     pub fn reset_on_close(&mut self, reset: bool) {
         if self.resets_on_close != reset {
             self.resets_on_close = reset;
-            // Best effort: without it the close is a FIN, and framing or TLS has to tell.
+            // Best effort: without it the close is a FIN, and framing or TLS has to show the cut.
             let _ = SockRef::from(&self.tcp).set_linger(reset.then_some(Duration::ZERO));
         }
     }
 
-    /// Whether a close is to be a reset.
+    /// Whether a close is a reset.
     pub fn resets_on_close(&self) -> bool {
         self.resets_on_close
     }
 
-    /// Counts bytes that went into the socket past this type.
+    /// Counts bytes that the socket accepted past this type.
     pub fn add_written(&mut self, len: usize) {
         self.written += len as u64;
     }
 
-    /// From now on no more than `len` bytes are read; one more is an error.
+    /// Lets no more than `len` bytes be read from now on; one more is an error.
     ///
-    /// For TLS, which keeps what is not whole yet, for as long as its peer likes.
+    /// For TLS, which buffers an incomplete message for as long as its peer likes.
     pub fn limit_reads(&mut self, len: u32) {
         self.to_read = len;
     }
 
-    /// The first bytes should be TLS: those of a request in plain HTTP are an error, so that TLS
-    /// does not see them. Only where there is a limit on reads, so that it costs others nothing.
+    /// Makes the first bytes an error if they begin a request in plain HTTP, so that TLS does not
+    /// see them. Only together with a limit on reads, so that other connections pay nothing.
     pub fn refuse_plain_http(&mut self) {
         self.first = First::Awaited;
     }
 
-    /// What such bytes said, if they came. From then on the connection is as it was without TLS.
+    /// The request in plain HTTP, if one came. From then on nothing is limited.
     pub fn take_plain_http(&mut self) -> Option<PlainHttp> {
         let First::PlainHttp(request) = self.first else { return None };
         (self.first, self.to_read) = (First::Anything, UNLIMITED);
         Some(request)
     }
 
-    /// As [`MeteredTcp::limit_reads`], where there is a limit already.
+    /// Renews the limit of [`MeteredTcp::limit_reads`], if there is one.
     pub fn renew_limit(&mut self, len: u32) {
         if self.to_read != UNLIMITED {
             self.to_read = len;
         }
     }
 
-    /// Whether there is a limit on what is read, and it is reached.
+    /// Whether the limit on what may be read is reached.
     pub fn is_exhausted(&self) -> bool {
         self.to_read == 0
     }
 
-    /// Ready when a read may find something, as far as the runtime knows.
+    /// Ready if a read may find something, as far as the runtime knows.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // An error of the runtime, which the read meets with as well.
+        // An error of the runtime, which the read returns as well.
         self.tcp.poll_read_ready(cx).map(|_| ())
     }
 
-    /// Looks at what has come without taking it. Ready when that is more than `seen` bytes, or as
-    /// many as there will ever be: `seen` again is the end of what the peer sends.
+    /// Peeks at the bytes that have arrived. Ready when they are more than `seen`, or when no more
+    /// will come: `seen` again means that the peer has ended its direction.
     ///
     /// # Errors
     /// Those of the socket.
@@ -149,10 +150,10 @@ impl MeteredTcp {
         loop {
             ready!(self.tcp.poll_read_ready(cx))?;
             let peek = || {
-                // Before the look at the bytes: none can come behind an end that was seen.
+                // Checked before the bytes, because none can follow an end that was seen.
                 let is_ended = self.has_hung_up();
                 let (_, len) = recv(&self.tcp, &mut *into, RecvFlags::PEEK)?;
-                // What was seen before is no news: only another byte, or the end, wakes us then.
+                // `WouldBlock` clears the readiness: only another byte, or the end, wakes us.
                 if len > seen || is_ended { Ok(len) } else { Err(ErrorKind::WouldBlock.into()) }
             };
             match self.tcp.try_io(Interest::READABLE, peek) {
@@ -168,17 +169,18 @@ impl MeteredTcp {
         self.has(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
     }
 
-    /// Whether the connection is broken. It is not when both directions have ended, which the
-    /// kernel calls a hang-up, too.
+    /// Whether the connection is broken. It is not if both directions have ended, which the kernel
+    /// reports as a hang-up, too.
     pub fn is_broken(&self) -> bool {
         self.has(PollFlags::ERR)
     }
 
-    /// Whether the kernel tells one of `flags`.
+    /// Whether the kernel reports one of `flags`.
     fn has(&self, flags: PollFlags) -> bool {
-        let mut look = [PollFd::new(&self.tcp, flags)];
-        // An error, such as an interruption, says nothing of the peer.
-        poll(&mut look, Some(&Timespec::default())).is_ok() && look[0].revents().intersects(flags)
+        let mut polled = [PollFd::new(&self.tcp, flags)];
+        // An error, such as an interruption, says nothing about the peer.
+        poll(&mut polled, Some(&Timespec::default())).is_ok()
+            && polled[0].revents().intersects(flags)
     }
 
     /// Waits until `len` bytes can be read at once. Loopback delivers them within the write, unless
@@ -210,7 +212,7 @@ impl AsyncRead for MeteredTcp {
         self.is_emptied = (1..room).contains(&len);
         if self.to_read != UNLIMITED {
             let left = u32::try_from(len).ok().and_then(|len| self.to_read.checked_sub(len));
-            // What was read beyond it is lost, so nothing behind it is read either.
+            // What was read beyond the limit is lost, so nothing after it may be read either.
             self.to_read = left.unwrap_or(0);
             left.ok_or(ErrorKind::InvalidData)?;
             if self.first == First::Awaited && len > 0 {
@@ -242,7 +244,7 @@ impl AsyncWrite for MeteredTcp {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // For one slice, such as a record of TLS, the kernel has a shorter way than for several: it
+        // For one slice, such as a TLS record, the kernel has a shorter path than for several: it
         // saves a fiftieth of a small exchange.
         let written = match slices {
             [one] => Pin::new(&mut self.tcp).poll_write(cx, one),
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_limit_on_what_is_read_is_an_error_behind_its_last_byte() {
+    async fn one_byte_more_than_the_limit_on_reads_is_an_error() {
         let (mut far, mut near) = pair().await;
         near.renew_limit(2);
         near.limit_reads(5);
@@ -333,14 +335,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_waits_for_bytes_that_were_not_seen_before_or_for_the_end() {
+    async fn a_peek_waits_for_bytes_that_were_not_seen_before_or_for_the_end() {
         let (mut far, near) = pair().await;
         let mut into = [0; 8];
-        assert!(look(&near, &mut into, 0).await.is_pending());
+        assert!(peek(&near, &mut into, 0).await.is_pending());
         far.write_all(b"ab").await.unwrap();
         let len = poll_fn(|cx| near.poll_peek(cx, &mut into, 0)).await.unwrap();
         assert_eq!(&into[..len], b"ab");
-        assert!(look(&near, &mut into, 2).await.is_pending());
+        assert!(peek(&near, &mut into, 2).await.is_pending());
         far.write_all(b"c").await.unwrap();
         let len = poll_fn(|cx| near.poll_peek(cx, &mut into, 2)).await.unwrap();
         assert_eq!(&into[..len], b"abc");
@@ -348,7 +350,7 @@ mod tests {
         assert_eq!(poll_fn(|cx| near.poll_peek(cx, &mut into, 3)).await.unwrap(), 3);
     }
 
-    async fn look(near: &MeteredTcp, into: &mut [u8], seen: usize) -> Poll<io::Result<usize>> {
+    async fn peek(near: &MeteredTcp, into: &mut [u8], seen: usize) -> Poll<io::Result<usize>> {
         poll_fn(|cx| Poll::Ready(near.poll_peek(cx, into, seen))).await
     }
 }

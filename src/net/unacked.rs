@@ -1,10 +1,10 @@
-//! How much of what was sent on a connection its peer has not acknowledged, as the kernel tells who
-//! asks it for that one connection (`sock_diag(7)`): written less acknowledged.
+//! How much of what was sent on a connection its peer has not acknowledged: [`send_queue`] asks the
+//! kernel (`sock_diag(7)`).
 //!
-//! One message and its reply, in which the kernel looks the connection up by its addresses: some
-//! 10 us, however many others there are. `TCP_INFO` and `SIOCOUTQ` would say the same, but no safe
-//! wrapper makes those calls. Where netlink is forbidden, or its module is missing, nobody can
-//! tell.
+//! That is one message and its reply, and the kernel looks the connection up by its addresses: some
+//! 10 us, however many connections there are. `TCP_INFO` and `SIOCOUTQ` would say the same, but no
+//! safe wrapper makes those calls. If netlink is forbidden, or its module is missing, the answer is
+//! unknown.
 
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{
@@ -17,10 +17,10 @@ use std::net::{IpAddr, SocketAddr};
 const HEADER_BYTES: usize = 16;
 const SOCKET_ID_BYTES: usize = 48;
 const REQUEST_BYTES: usize = HEADER_BYTES + 8 + SOCKET_ID_BYTES;
-/// Which timer runs, and how often what it is about has been sent again.
+/// Which timer is running, and how many retransmissions or probes there were.
 const TIMER_AT: usize = HEADER_BYTES + 2;
 const TIMER_RETRANSMIT: u8 = 1;
-/// Of a window that is shut, or where there is no way to the peer at all: probes not answered.
+/// Probes of a shut window, or of a peer that cannot be reached at all.
 const TIMER_PROBE: u8 = 4;
 const ID_AT: usize = HEADER_BYTES + 4;
 const WRITE_QUEUE_AT: usize = ID_AT + SOCKET_ID_BYTES + 8;
@@ -30,13 +30,13 @@ const IPPROTO_TCP: u8 = 6;
 /// Ports and addresses of a socket's id; an interface and a cookie follow.
 const ENDS_BYTES: usize = 2 + 2 + 16 + 16;
 
-/// What a connection has sent, or is to send, and its peer has not acknowledged.
+/// What a connection has sent, or is about to send, and its peer has not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendQueue {
     /// So many bytes.
     pub bytes: u64,
-    /// The first of them are sent again, because no acknowledgement came in time. Where the peer
-    /// keeps its window shut: it answers no probe.
+    /// The first of them are being retransmitted, because no acknowledgement came in time. If the
+    /// peer keeps its window shut: it answers no probe.
     pub is_sent_again: bool,
 }
 
@@ -45,7 +45,7 @@ impl SendQueue {
     pub const EMPTY: Self = Self { bytes: 0, is_sent_again: false };
 }
 
-/// What is on its way from `local` to `peer`; `None` when nobody can tell.
+/// What is in flight from `local` to `peer`; `None` if that is unknown.
 pub fn send_queue(local: SocketAddr, peer: SocketAddr) -> Option<SendQueue> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let kernel =
@@ -62,14 +62,14 @@ pub fn send_queue(local: SocketAddr, peer: SocketAddr) -> Option<SendQueue> {
 /// Asks for the one connection with `id`, whatever its state.
 fn request(local: SocketAddr, id: &[u8; SOCKET_ID_BYTES]) -> Vec<u8> {
     let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    // A family's number has 8 bits here.
+    // The family has 8 bits here.
     let family = family.as_raw().to_ne_bytes();
     let family = if cfg!(target_endian = "big") { family[1] } else { family[0] };
     let mut out = Vec::with_capacity(REQUEST_BYTES);
     out.extend((REQUEST_BYTES as u32).to_ne_bytes());
     out.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     out.extend(NLM_F_REQUEST.to_ne_bytes());
-    // A number for the reply, and whose: there is one question.
+    // Sequence number and port: unused, because there is one request.
     out.extend([0; 8]);
     out.extend([family, IPPROTO_TCP, 0, 0]);
     out.extend(u32::MAX.to_ne_bytes());
@@ -89,7 +89,7 @@ fn socket_id(local: SocketAddr, peer: SocketAddr) -> [u8; SOCKET_ID_BYTES] {
         }
     }
     if let SocketAddr::V6(local) = local {
-        // An address of one link alone belongs to an interface.
+        // A link-local address belongs to an interface.
         id[36..40].copy_from_slice(&local.scope_id().to_ne_bytes());
     }
     // No cookie.
@@ -97,8 +97,8 @@ fn socket_id(local: SocketAddr, peer: SocketAddr) -> [u8; SOCKET_ID_BYTES] {
     id
 }
 
-/// What the kernel says of the connection with `id`. Of one that it does not know it says that, or
-/// gives the listener to whose address it would be.
+/// What the kernel says of the connection with `id`. If it does not know the connection, it sends
+/// an error, or the listener with that address.
 fn read_reply(reply: &[u8], id: &[u8; SOCKET_ID_BYTES]) -> Option<SendQueue> {
     let kind = reply.get(4..6)?;
     let ends = reply.get(ID_AT..ID_AT + ENDS_BYTES)?;
@@ -110,7 +110,7 @@ fn read_reply(reply: &[u8], id: &[u8; SOCKET_ID_BYTES]) -> Option<SendQueue> {
     let [timer, times] = *reply.get(TIMER_AT..TIMER_AT + 2)? else { return None };
     let is_sent_again = match timer {
         TIMER_RETRANSMIT => times > 0,
-        // One may just be on its way.
+        // One may just be in flight.
         TIMER_PROBE => times > 1,
         _ => false,
     };
@@ -163,7 +163,7 @@ mod tests {
         send_queue(local, peer).map(|queue| queue.bytes)
     }
 
-    /// Writes until nothing is taken any more.
+    /// Writes until the socket accepts no more.
     fn fill(near: &mut TcpStream) -> u64 {
         near.set_nonblocking(true).unwrap();
         let mut sent = 0;
@@ -177,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn of_a_connection_that_there_is_not_nothing_is_known_and_its_listener_is_not_taken_for_it() {
+    fn a_connection_that_does_not_exist_is_unknown_and_its_listener_is_not_taken_for_it() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();
-        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert_eq!(send_queue(local, nobody), None);
+        let no_one = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert_eq!(send_queue(local, no_one), None);
         drop(listener);
-        assert_eq!(send_queue(local, nobody), None);
+        assert_eq!(send_queue(local, no_one), None);
     }
 
     #[test]

@@ -1,117 +1,76 @@
-//! What one side has not taken yet, and the only place that writes.
+//! What has been sent to one side and not accepted by its socket yet: [`WriteBuffer`]. The only
+//! place that writes.
 //!
-//! Bytes go straight from where they were read to the socket. Only what it does not take is
-//! copied, into a pooled buffer, and then the caller does not read again until
-//! [`WriteBuffer::poll_drain`] is ready: there is no queue between the peers.
+//! Bytes go straight from where they were read to the socket. Only what the socket does not accept
+//! is copied, into a pooled buffer. Then the caller does not read again until
+//! [`WriteBuffer::poll_drain`] is ready: that is the backpressure, and there is no queue between
+//! the peers.
 
 use crate::h1::limits::CONTENT_RANGES_MAX;
-use crate::limits::REPLAY_BYTES_OF_WORKER_MAX;
 use crate::net::buffer::Buffer;
+use crate::net::replay::Replay;
 use crate::net::transport::Transport;
 use bytes::BytesMut;
-use std::cell::Cell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
-use std::num::NonZeroU32;
 use std::task::{Context, Poll, ready};
 
 /// Most pieces of one send: a chunk header, content, and what closes it.
 pub const PIECES_MAX: usize = CONTENT_RANGES_MAX + 2;
 
-/// Most pieces of a common one, whose content is in one piece.
+/// Most pieces of a common send, whose content is one piece.
 const FEW_PIECES: usize = 3;
 
-/// Bytes on their way to one side.
+/// Bytes for one side.
 #[derive(Debug, Default)]
 pub struct WriteBuffer {
     held: Buffer,
+    /// TLS may have bytes that it has not handed to the socket.
     unflushed: bool,
-    /// The socket takes nothing any more. What is sent from then on goes nowhere, until a drain
-    /// says so: a sender in the middle of a read cannot do anything about it anyway.
+    /// Set when a write failed. Later sends are discarded, and `poll_drain` returns the error: a
+    /// sender in the middle of a read cannot act on it.
     broken: Option<ErrorKind>,
-    kept: Option<Kept>,
-}
-
-/// Everything that was sent, in case it has to be sent again elsewhere.
-#[derive(Debug)]
-struct Kept {
-    /// So many bytes of the worker's budget are booked for this.
-    sent: Buffer,
-    /// Of this type, because a write buffer without a copy then needs no word to say so.
-    limit: NonZeroU32,
-}
-
-thread_local! {
-    /// Bytes that all copies of this worker hold.
-    static BOOKED: Cell<usize> = const { Cell::new(0) };
-}
-
-impl Kept {
-    /// Whether `len` more bytes may be kept, and if so, books them.
-    fn book(&mut self, len: usize) -> bool {
-        let all = BOOKED.get() + len;
-        let limit = self.limit.get() as usize;
-        let may = self.sent.len() + len <= limit && all <= REPLAY_BYTES_OF_WORKER_MAX;
-        if may {
-            BOOKED.set(all);
-        }
-        may
-    }
-
-    /// What was sent, from now on outside of the budget.
-    fn take_sent(&mut self) -> Buffer {
-        // The thread may be ending, its count gone.
-        let _ = BOOKED.try_with(|all| all.set(all.get() - self.sent.len()));
-        mem::take(&mut self.sent)
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.take_sent();
-    }
+    replay: Option<Replay>,
 }
 
 impl WriteBuffer {
-    /// An write buffer with `buffer` queued.
+    /// A write buffer with `buffer` queued.
     pub fn with(buffer: Buffer) -> Self {
         Self { held: buffer, ..Self::default() }
     }
 
-    /// A buffer to append to; what it holds leaves first, and in one write with what is sent next.
+    /// A buffer to append to. What it holds leaves before what is sent next, in the same write.
     pub fn queue(&mut self) -> &mut BytesMut {
         self.held.to_append()
     }
 
-    /// Copies what is queued, and from now on what is sent, as long as that is at most `limit`
-    /// bytes, and all copies of the worker at most [`REPLAY_BYTES_OF_WORKER_MAX`]; beyond it the
-    /// copy is given up.
+    /// Keeps a copy of what is queued, and from now on of what is sent, of at most `limit` bytes.
+    /// It is given up when there is no room for it, or for those of the whole worker (`replay`).
     pub fn keep_copy(&mut self, limit: usize) {
-        let limit = NonZeroU32::new(u32::try_from(limit).unwrap_or(u32::MAX));
-        self.kept = limit.map(|limit| Kept { sent: Buffer::default(), limit });
+        self.replay = Replay::new(limit);
         let held = mem::take(&mut self.held);
-        self.keep(&[&held]);
+        self.copy(&[&held]);
         self.held = held;
     }
 
     /// The copy, if it is complete. None is kept from now on.
     pub fn take_copy(&mut self) -> Option<Buffer> {
-        self.kept.take().map(|mut kept| kept.take_sent())
+        self.replay.take().map(Replay::into_bytes)
     }
 
-    /// Whether a copy is kept, and complete so far.
+    /// Whether there is a copy, and complete so far.
     pub fn has_copy(&self) -> bool {
-        self.kept.is_some()
+        self.replay.is_some()
     }
 
-    /// Forgets what is queued: nobody will take it. A copy stays.
+    /// Discards what is queued, because no one will accept it. A copy stays.
     pub fn give_up(&mut self) {
         self.held = Buffer::default();
         self.unflushed = false;
         self.broken = None;
     }
 
-    /// Whether everything was taken and flushed.
+    /// Whether everything has been accepted and flushed.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty() && !self.unflushed
     }
@@ -126,10 +85,10 @@ impl WriteBuffer {
         !self.held.is_empty()
     }
 
-    /// Sends what is queued and then `pieces`, at most [`PIECES_MAX`]; keeps what is not taken.
-    /// [`WriteBuffer::poll_drain`] tells when the socket failed.
+    /// Sends what is queued and then `pieces`, at most [`PIECES_MAX`], and keeps what the socket
+    /// does not accept. [`WriteBuffer::poll_drain`] returns the error if the socket fails.
     pub fn send(&mut self, cx: &mut Context<'_>, to: &mut Transport, pieces: &[&[u8]]) {
-        self.keep(pieces);
+        self.copy(pieces);
         self.send_uncopied(cx, to, pieces);
     }
 
@@ -139,7 +98,7 @@ impl WriteBuffer {
         }
         debug_assert!(pieces.len() <= PIECES_MAX, "the caller collects no more");
         let held = mem::take(&mut self.held);
-        // To fill room for all that may come takes half of a common send.
+        // To prepare the slices for the longest send would take half the time of a common one.
         let written = if pieces.len() <= FEW_PIECES {
             write::<{ FEW_PIECES + 1 }>(cx, to, &held, pieces)
         } else {
@@ -154,17 +113,13 @@ impl WriteBuffer {
         }
     }
 
-    fn keep(&mut self, pieces: &[&[u8]]) {
-        let Some(kept) = &mut self.kept else { return };
-        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if kept.book(len) {
-            pieces.iter().for_each(|piece| kept.sent.to_append().extend_from_slice(piece));
-        } else {
-            self.kept = None;
+    fn copy(&mut self, pieces: &[&[u8]]) {
+        if self.replay.as_mut().is_some_and(|replay| !replay.add(pieces)) {
+            self.replay = None;
         }
     }
 
-    /// Keeps what is behind the first `written` bytes of `held` and `pieces` together.
+    /// Keeps what follows the first `written` bytes of `held` and `pieces` together.
     fn keep_rest(&mut self, mut held: Buffer, pieces: &[&[u8]], written: usize) {
         let mut skip = written;
         if skip < held.len() {
@@ -184,7 +139,7 @@ impl WriteBuffer {
         }
     }
 
-    /// Ready when the other side has taken everything.
+    /// Ready when the socket has accepted everything.
     ///
     /// # Errors
     /// Those of the socket.
@@ -206,8 +161,8 @@ impl WriteBuffer {
     }
 }
 
-/// Writes `held` and then `pieces`, fewer than `N`, as far as the socket takes them; gives how many
-/// bytes it took.
+/// Writes `held` and then `pieces`, fewer than `N` together, and returns how many bytes the socket
+/// accepted.
 fn write<const N: usize>(
     cx: &mut Context<'_>,
     to: &mut Transport,
@@ -266,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_fails_shows_at_the_drain() {
+    fn a_failed_write_is_returned_by_the_drain() {
         let (near, far) = MemoryStream::pair(64);
         drop(far);
         let mut to = Transport::from(near);
@@ -297,22 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn all_copies_of_a_worker_together_are_bounded() {
-        let each = REPLAY_BYTES_OF_WORKER_MAX / 4;
-        let copies = || {
-            let buffer = Buffer::copy_of(&vec![0; each]);
-            let mut write_buffer = WriteBuffer::with(buffer);
-            write_buffer.keep_copy(each);
-            write_buffer
-        };
-        let kept: Vec<_> = (0..5).map(|_| copies()).collect();
-        assert_eq!(kept.iter().filter(|write_buffer| write_buffer.has_copy()).count(), 4);
-        drop(kept);
-        assert!(copies().has_copy(), "what is dropped is there for the next one");
-    }
-
-    #[test]
-    fn whatever_is_not_taken_is_kept_in_order_wherever_the_cut_is() {
+    fn what_the_socket_does_not_accept_is_kept_in_order_wherever_the_cut_is() {
         for capacity in 1..12 {
             let (near, mut far) = MemoryStream::pair(capacity);
             let mut to = Transport::from(near);
