@@ -161,7 +161,7 @@ mod tests {
         admission.acquire().and_then(|permit| permit.count_for(address.parse().unwrap()))
     }
 
-    /// One connection from each address, of which all but the last have to get in.
+    /// Connects once from each address. All but the last have to get in.
     #[track_caller]
     fn last_of(limit: usize, addresses: &[&str]) -> Option<LimitReached> {
         let admission = admission(100, limit, true);

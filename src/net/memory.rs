@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_ends_can_be_told_apart() {
+    fn each_of_the_three_ends_reads_differently() {
         for (end, kind) in [
             (End::Clean, None),
             (End::Cut, Some(ErrorKind::UnexpectedEof)),

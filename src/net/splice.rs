@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_limit_of_pipes_the_caller_is_told_to_copy() {
+    async fn without_a_free_pipe_the_caller_has_to_copy() {
         let (mut sender, from) = pair().await;
         let (from, mut splice) = (MeteredTcp::new(from), Splice::default());
         sender.write_all(b"hello").await.unwrap();

@@ -158,7 +158,7 @@ impl MeteredTcp {
             };
             match self.tcp.try_io(Interest::READABLE, peek) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                looked => return Poll::Ready(looked),
+                peeked => return Poll::Ready(peeked),
             }
         }
     }
@@ -188,8 +188,8 @@ impl MeteredTcp {
     #[cfg(test)]
     pub(crate) async fn arrived(&self, len: usize) {
         let mut into = vec![0; len];
-        let looked = std::future::poll_fn(|cx| self.poll_peek(cx, &mut into, len - 1)).await;
-        assert_eq!(looked.unwrap(), len);
+        let peeked = std::future::poll_fn(|cx| self.poll_peek(cx, &mut into, len - 1)).await;
+        assert_eq!(peeked.unwrap(), len);
     }
 
     fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -323,7 +323,7 @@ mod tests {
 
     /// A read of a whole scratch buffer is many of rustls's.
     #[tokio::test]
-    async fn what_a_client_sends_is_limited_only_where_there_is_no_content_in_it() {
+    async fn only_tls_without_content_is_limited() {
         let (mut near, mut far) = pair().await;
         let content = vec![b'x'; 48 * 1024];
         write(&mut near, &content).await;
@@ -352,9 +352,9 @@ mod tests {
         }
     }
 
-    /// Two records of which the second is nonsense, in one read of TLS.
+    /// A good record and nonsense after it, in one read of TLS.
     #[tokio::test]
-    async fn what_is_wrong_behind_good_bytes_that_came_with_it_is_told_after_them() {
+    async fn what_is_wrong_in_the_same_read_as_good_bytes_is_reported_after_them() {
         let (mut near, mut far) = pair().await;
         write(&mut far, b"good").await;
         let nonsense = b"\x17\x03\x03\x00\x20nonsense nonsense nonsense nonse";

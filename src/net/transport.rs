@@ -301,7 +301,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     #[tokio::test]
-    async fn what_a_peer_sends_is_thrown_away_with_turns_for_others_in_between() {
+    async fn discarding_yields_after_each_read() {
         let (near, mut far) = MemoryStream::pair(1024);
         for _ in 0..3 {
             poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(b"x")])).await.unwrap();

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn no_section_is_passed_over_in_silence() {
+    fn no_section_is_ignored_silently() {
         let folder = Folder::new();
         let dh = CERTIFICATE.replace("CERTIFICATE", "DH PARAMETERS");
         let odd = CERTIFICATE.replace("CERTIFICATE", "SECRET RECIPE");

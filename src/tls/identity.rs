@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_of_version_1_is_refused_in_words() {
+    fn a_certificate_of_version_1_is_refused_with_the_reason() {
         let error = identity(VERSION_1, VERSION_1_KEY).unwrap_err().to_string();
         assert!(error.contains("it is of X.509 version 1, which no client accepts"), "{error}");
     }

@@ -27,11 +27,11 @@ pub struct Block {
 /// What a block holds.
 #[derive(Debug)]
 pub enum Content {
-    /// A certificate. Of a `TRUSTED CERTIFICATE`, what OpenSSL adds behind it is still there.
+    /// A certificate. That of a `TRUSTED CERTIFICATE` is still followed by what OpenSSL appends.
     Certificate(CertificateDer<'static>),
     /// A private key in the clear.
     Key(PrivateKeyDer<'static>),
-    /// A private key behind a passphrase, old style or new.
+    /// A private key protected by a passphrase, in the old style or the new.
     EncryptedKey,
     /// A private key in a form that TLS has no use for, by the name of that form.
     ForeignKey(&'static str),
@@ -221,7 +221,7 @@ fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, Fau
         Kind::Other => return Ok(Content::Other(Some(name))),
     };
     let (body_at, body) = (body.start, &text[body]);
-    // RFC 1421, section 4.6.1.1: the label is that of a key in the clear; fields before it tell.
+    // RFC 1421, section 4.6.1.1: the label is the same as without a passphrase; fields say so.
     if find(body, 0, b"Proc-Type").is_some() && find(body, 0, b"ENCRYPTED").is_some() {
         return Ok(Content::EncryptedKey);
     }

@@ -13,7 +13,7 @@ pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
     // AWS-LC seeds itself with its first random bytes, which takes some 40 ms: spent here, at
-    // start, and not in the first handshake. A failure will show there, with someone to tell.
+    // start, and not in the first handshake. A failure will show there, and can be reported.
     let _seeded = provider.secure_random.fill(&mut [0]);
     Arc::new(provider)
 });

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_complained_about_when_it_is_about_to_end_and_when_it_has() {
+    fn a_certificate_is_complained_about_when_it_ends_soon_and_when_it_has_ended() {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let validity = validity(EXPIRED);
         // 2021-01-01 00:00:00.

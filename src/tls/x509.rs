@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn der_is_told_from_text_and_by_its_kind() {
+    fn der_and_its_kind_are_recognized() {
         assert_eq!(Der::of(&der(CERTIFICATE)), Some(Der::Certificate));
         assert_eq!(Der::of(&der(KEY)), Some(Der::Key));
         assert_eq!(Der::of(CERTIFICATE.as_bytes()), None);

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_at_its_idle_limit_is_no_trouble() {
+    fn a_connection_that_ends_at_its_idle_limit_is_not_a_trouble() {
         let log = log_of(async |health| {
             health.ended_unused(Instant::now(), None);
             health.survived(Instant::now());

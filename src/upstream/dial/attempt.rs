@@ -101,7 +101,7 @@ mod tests {
     use crate::limits::{TCP_KEEPALIVE, TCP_KEEPALIVE_PROBES};
 
     #[tokio::test]
-    async fn a_peer_that_vanishes_is_given_up_by_the_kernel() {
+    async fn the_kernel_gives_up_a_peer_that_vanishes() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         tune(&tcp);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn exhausted_resources_of_ours_are_no_fault_of_the_upstreams() {
+    fn resources_exhausted_here_are_not_the_upstreams_fault() {
         let fault = |errno: Errno, address: &str| {
             unreachable(&errno.into(), address.parse().unwrap()).fault
         };

@@ -99,7 +99,7 @@ async fn the_kernel_is_asked_about_a_connection_that_the_upstream_may_just_be_cl
     let (pool, (near, far)) = (pool(), tcp_connection().await);
     put(&pool, near);
     drop(far);
-    // No turn of the runtime in between, which would tell it of the FIN.
+    // Without a turn of the runtime, which would learn of the FIN.
     while pool.idle.borrow()[0].connection.transport.peek() != Peek::End {}
     pool.idle.borrow_mut()[0].since -= POOL_PEEK_AGE;
     assert!(pool.take(Instant::now()).is_none());

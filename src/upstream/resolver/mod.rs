@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn threads_are_bounded_and_what_waits_for_one_is_looked_up_in_the_end() {
+    async fn threads_are_bounded_and_lookups_that_wait_for_one_run_in_the_end() {
         const THREADS_MAX: usize = 2;
         let (begin, begun) = mpsc::channel();
         let (end, ended) = mpsc::channel();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lookup_that_panics_has_failed_and_what_waits_for_its_thread_goes_on() {
+    async fn a_lookup_that_panics_has_failed_and_those_that_wait_for_its_thread_run() {
         let (begin, begun) = mpsc::channel();
         let begun = Mutex::new(begun);
         let look_up = move |question: &Question| {

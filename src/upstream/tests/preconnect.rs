@@ -20,7 +20,7 @@ fn an_expected_client_finds_its_connection_ready() {
 }
 
 #[test]
-fn a_flood_of_clients_is_no_flood_of_dials() {
+fn a_flood_of_clients_does_not_become_a_flood_of_dials() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);

@@ -112,7 +112,7 @@ async fn an_answer_that_comes_after_its_request_has_given_up_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lookup_that_hangs_is_the_only_one_of_its_name_and_others_go_on() {
+async fn a_lookup_that_hangs_is_the_only_one_of_its_name_and_others_are_answered() {
     let fake = Fake::default();
     let resolver = fake.resolver();
     // Each worker and route has its own.
@@ -133,7 +133,7 @@ async fn a_lookup_that_hangs_is_the_only_one_of_its_name_and_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_worker_has_learned_the_others_know() {
+async fn addresses_that_one_worker_has_looked_up_are_known_to_the_others() {
     let fake = Fake::default();
     let resolver = fake.resolver();
     let [one, other] = [(); 2].map(|()| names(&resolver, "a.example:443", Family::Auto));
