@@ -50,7 +50,7 @@ impl Chain {
             }
         }
         if certificates.is_empty() {
-            let instead = if has_key { Instead::Key } else { Instead::first_of(&contents.others) };
+            let instead = if has_key { Instead::Key } else { instead_of(&contents.others) };
             return Err(CredentialError::NoCertificate(file.into(), instead));
         }
         Ok(Self { file: file.into(), certificates, remarks, has_key })
@@ -89,7 +89,7 @@ impl Key {
             _ if contents.is_encrypted => CredentialError::EncryptedKey(file),
             Some(form) => CredentialError::ForeignKey(file, form),
             None if certificates > 0 => CredentialError::NoKey(file, Instead::Certificate),
-            None => CredentialError::NoKey(file, Instead::first_of(&contents.others)),
+            None => CredentialError::NoKey(file, instead_of(&contents.others)),
         })
     }
 }
@@ -146,10 +146,9 @@ impl Contents {
     }
 }
 
-impl Instead {
-    fn first_of(others: &[(usize, Option<&'static str>)]) -> Self {
-        others.iter().find_map(|(_, label)| *label).map_or(Self::Nothing, Self::Other)
-    }
+/// The first block worth mentioning.
+fn instead_of(others: &[(usize, Option<&'static str>)]) -> Instead {
+    others.iter().find_map(|(_, label)| *label).map_or(Instead::Nothing, Instead::Other)
 }
 
 fn read_bytes(file: &Path) -> Result<Vec<u8>, CredentialError> {

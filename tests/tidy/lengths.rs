@@ -11,7 +11,6 @@ const COLUMNS_MAX: usize = 100;
 const KNOWN_LONG: &[&str] = &[
     "src/gateway/rewrite/tests.rs",
     "src/preface/client_hello/tests.rs",
-    "src/upstream/tests.rs",
     "kit/src/conformance/rows/chunked.rs",
     "kit/src/conformance/rows/host.rs",
     "kit/src/conformance/rows/request_line.rs",
