@@ -4,7 +4,7 @@
 //! for a client that has only just connected: within a budget, and counted for all workers
 //! together. It knows which idle connections may be dead, and reports troubles to the operator.
 //!
-//! No exchange that finds its connection in the pool takes the lock here.
+//! There is a lock, and an exchange takes it only if it is the first on its connection.
 
 use crate::error::DialFailure;
 use crate::upstream::speculative::Budget;

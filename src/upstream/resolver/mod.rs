@@ -1,7 +1,7 @@
 //! The addresses of names, looked up once for all workers and routes: [`Resolver`].
 //!
-//! There is one lookup at a time for each [`Question`]. It begins when a dial asks and the last
-//! one ended more than [`NAME_REFRESH`] ago, or found nothing:
+//! There is one lookup at a time for each [`Question`]. It begins when a dial asks and the last one
+//! ended more than [`NAME_REFRESH`] ago, or no address is known:
 //!
 //! - Addresses that are younger than [`NAME_STALE`] are used at once, and the lookup refreshes them
 //!   in the background.
