@@ -17,7 +17,7 @@ use super::network::Network;
 use super::problem::Problems;
 use super::url::{Endpoint, Scheme};
 use super::value::{Family, Mode, ProxyVersion, Redirects};
-use crate::gateway::rewrite::reference::Site;
+use crate::gateway::rewrite::reference::Origins;
 use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
 use crate::timeouts::Timeouts;
 use crate::tls::alpn::Alpn;
@@ -133,7 +133,7 @@ impl Snapshot {
             replacement: route.upstream.path.as_bytes().into(),
             host: route.host.as_str().as_bytes().into(),
             upstream: loader.upstream(route),
-            site: site(route),
+            origins: origins(route),
             name: route.path.as_str().into(),
         });
         let routes = RouteTable::new(routes.collect());
@@ -207,13 +207,13 @@ impl Listener {
 }
 
 /// What the upstream of `route` may call itself, where that makes a difference.
-fn site(route: &RouteConfig) -> Option<Site> {
+fn origins(route: &RouteConfig) -> Option<Origins> {
     if route.redirects == Redirects::Keep {
         return None;
     }
     let dialled = route.connect.to_string();
     let names = [&*route.upstream.authority, route.host.as_str(), &dialled];
-    Some(Site::new(route.is_tls(), names.map(str::as_bytes)))
+    Some(Origins::new(route.is_tls(), names.map(str::as_bytes)))
 }
 
 fn count(number: usize, word: &str) -> String {

@@ -9,7 +9,7 @@ use crate::config::Limits;
 use crate::gateway::exchange::{Exchange, ResponseKind};
 use crate::gateway::plan::{Plan, plan};
 use crate::gateway::request::{Request, validate};
-use crate::gateway::rewrite::reference::{Site, View};
+use crate::gateway::rewrite::reference::{Origins, View};
 use crate::gateway::rewrite::{put_final_head, put_interim_head};
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::framing::BodyLength;
@@ -32,9 +32,9 @@ const REQUESTS: [&[u8]; 3] = [
 /// a part is missing. A reference in it is what it was, or leads below the route.
 pub fn forward(data: &[u8]) {
     if data.starts_with(b"HTTP/") {
-        let site = Site::new(true, [b"api.test".as_slice()]);
+        let origins = Origins::new(true, [b"api.test".as_slice()]);
         let (base, route, client_authority) = (&b"/v1/"[..], &b"/gpt/"[..], &b"relay.test"[..]);
-        let view = View { site: &site, base, route, client_https: true, client_authority };
+        let view = View { origins: &origins, base, route, client_https: true, client_authority };
         for request in REQUESTS {
             response(data, request, None);
             response(data, request, Some(&view));

@@ -20,7 +20,7 @@ pub(super) fn routes() -> RouteTable {
         replacement: replacement.as_bytes().into(),
         host: host.as_bytes().into(),
         upstream: 0,
-        site: None,
+        origins: None,
         name: path.into(),
     });
     RouteTable::new(routes.into())

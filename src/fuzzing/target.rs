@@ -67,7 +67,7 @@ fn check_path(path: &[u8]) {
         replacement: path.as_bytes().into(),
         host: b"a".as_slice().into(),
         upstream: 0,
-        site: None,
+        origins: None,
         name: path.into(),
     });
     let routes = RouteTable::new(routes.into());

@@ -155,7 +155,7 @@ fn refused_target(error: TargetError) -> ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::rewrite::reference::Site;
+    use crate::gateway::rewrite::reference::Origins;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
 
@@ -227,7 +227,7 @@ mod tests {
             replacement: replacement.as_bytes().into(),
             host: b"api.test".as_slice().into(),
             upstream: 0,
-            site: Some(Site::new(false, [b"api.test".as_slice()])),
+            origins: Some(Origins::new(false, [b"api.test".as_slice()])),
             name: path.into(),
         };
         RouteTable::new(vec![route("/gpt/", "/"), route("/a/", "/base/")])

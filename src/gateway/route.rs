@@ -10,7 +10,7 @@
 //! Not here: what becomes of the request-target (`h1::target`), and the checks on what the
 //! operator wrote (`config`).
 
-use crate::gateway::rewrite::reference::Site;
+use crate::gateway::rewrite::reference::Origins;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,7 +28,7 @@ pub struct Route {
     pub upstream: usize,
     /// What the upstream calls itself, so that references and cookies for its own paths come back
     /// through the route; `None`: they pass as they are.
-    pub site: Option<Site>,
+    pub origins: Option<Origins>,
     /// The path as text, for log lines.
     pub name: Arc<str>,
 }
@@ -286,7 +286,7 @@ mod tests {
             replacement: b"/".as_slice().into(),
             host: b"example.com".as_slice().into(),
             upstream: 0,
-            site: None,
+            origins: None,
             name: path.into(),
         }
     }

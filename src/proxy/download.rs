@@ -61,7 +61,7 @@ impl<'a> Guide<'a> {
     fn view(&self, client: &Connection) -> Option<View<'a>> {
         let route = self.route?;
         Some(View {
-            site: route.site.as_ref()?,
+            origins: route.origins.as_ref()?,
             base: &route.replacement,
             route: &route.path,
             client_https: client.transport.is_tls(),

@@ -92,7 +92,7 @@ impl Session {
             Plan::Forward(forwarded) => {
                 recorder.method(forwarded.method());
                 recorder.route(&forwarded.route.name);
-                if forwarded.route.site.is_some() {
+                if forwarded.route.origins.is_some() {
                     about.is_called(forwarded.authority);
                 }
                 let mut head = Buffer::take();

@@ -92,7 +92,7 @@ fn is_own_domain(domain: &[u8], view: &View<'_>) -> bool {
         Some(authority) => domain_matches(authority.host, domain),
         None => true,
     };
-    is_ours || view.site.hosts().any(|host| domain_matches(host, domain))
+    is_ours || view.origins.hosts().any(|host| domain_matches(host, domain))
 }
 
 /// The path of a cookie as the client has to see it. One beside the upstream's path, or above it,
@@ -126,7 +126,7 @@ fn cut_at_semicolon(bytes: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::rewrite::reference::Site;
+    use crate::gateway::rewrite::reference::Origins;
 
     #[test]
     fn a_path_of_the_upstream_becomes_the_path_of_the_route() {
@@ -220,9 +220,9 @@ mod tests {
 
     #[test]
     fn no_domain_passes_to_a_client_that_may_call_us_by_any_name() {
-        let site = Site::new(true, [b"api.test".as_slice()]);
+        let origins = Origins::new(true, [b"api.test".as_slice()]);
         let view = View {
-            site: &site,
+            origins: &origins,
             base: b"/",
             route: b"/",
             client_https: true,
@@ -252,7 +252,7 @@ mod tests {
     fn check(base: &str, route: &str, value: &str, want: &str) {
         let names = [b"api.test".as_slice(), b"10.0.0.1:8443"];
         let view = View {
-            site: &Site::new(true, names),
+            origins: &Origins::new(true, names),
             base: base.as_bytes(),
             route: route.as_bytes(),
             client_https: true,

@@ -20,9 +20,10 @@ use core::net::Ipv6Addr;
 use core::str::FromStr;
 use memchr::{memchr2, memchr3};
 
-/// What an upstream calls itself in an absolute reference.
+/// The origins (RFC 9110, section 4.3.1) by which an upstream calls itself in an absolute reference:
+/// one scheme, several authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Site {
+pub struct Origins {
     https: bool,
     names: Box<[Name]>,
 }
@@ -34,7 +35,7 @@ struct Name {
     port: u16,
 }
 
-impl Site {
+impl Origins {
     /// `names` are authorities: that of the upstream's URL, the Host that it is sent, from which
     /// many servers build their references, and what is dialled. One that is none, such as an
     /// address with a zone, is left out.
@@ -66,8 +67,8 @@ impl Site {
 /// One exchange's two sides.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// The upstream.
-    pub site: &'a Site,
+    /// What the upstream calls itself.
+    pub origins: &'a Origins,
     /// The upstream's path; begins and ends with `/`.
     pub base: &'a [u8],
     /// The route's path, which stands for it; begins and ends with `/`.
@@ -95,7 +96,9 @@ impl<'a> View<'a> {
             // Browsers read this as the one before, others as a path.
             [b'/', b'\\', ..] => return None,
             [b'/', ..] => (b"", reference),
-            _ => (self.client_scheme(), self.own_path(after_scheme(self.site.https, reference)?)?),
+            _ => {
+                (self.client_scheme(), self.own_path(after_scheme(self.origins.https, reference)?)?)
+            }
         };
         let rest = self.below_base(path)?;
         let (scheme, authority): (&[u8], &[u8]) =
@@ -124,7 +127,7 @@ impl<'a> View<'a> {
     fn own_path<'r>(&self, after_slashes: &'r [u8]) -> Option<&'r [u8]> {
         let end = memchr3(b'/', b'?', b'#', after_slashes).unwrap_or(after_slashes.len());
         let (authority, path) = after_slashes.split_at(end);
-        self.site.has(authority).then_some(path)
+        self.origins.has(authority).then_some(path)
     }
 
     /// What follows the upstream's path in `path`, which may have a query and a fragment. Nothing
@@ -339,7 +342,8 @@ mod tests {
 
     #[test]
     fn a_plain_upstream_is_known_by_its_scheme_and_port() {
-        let site = Site::new(false, [b"127.0.0.1:8000".as_slice(), b"api.test", b"[fe80::1%1]:1"]);
+        let origins =
+            Origins::new(false, [b"127.0.0.1:8000".as_slice(), b"api.test", b"[fe80::1%1]:1"]);
         for (authority, want) in [
             (b"127.0.0.1:8000".as_slice(), true),
             (b"api.test:80", true),
@@ -348,7 +352,7 @@ mod tests {
             (b"api.test:443", false),
             (b"", false),
         ] {
-            assert_eq!(site.has(authority), want, "{}", String::from_utf8_lossy(authority));
+            assert_eq!(origins.has(authority), want, "{}", String::from_utf8_lossy(authority));
         }
         assert_eq!(after_scheme(false, b"hTTp://a"), Some(b"a".as_slice()));
         assert_eq!(after_scheme(false, b"https://a"), None);
@@ -394,7 +398,7 @@ mod tests {
     fn mapped(sides: &Sides, reference: &str) -> Option<String> {
         let names = [b"api.test".as_slice(), b"127.0.0.1:9443", b"[::1]:9443", b"API.test:443"];
         let view = View {
-            site: &Site::new(true, names),
+            origins: &Origins::new(true, names),
             base: sides.base.as_bytes(),
             route: sides.route.as_bytes(),
             client_https: sides.client_https,

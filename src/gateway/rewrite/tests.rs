@@ -1,7 +1,7 @@
 use super::*;
 use crate::gateway::exchange::{Exchange, ResponseKind};
 use crate::gateway::request::validate;
-use crate::gateway::rewrite::reference::{Site, View};
+use crate::gateway::rewrite::reference::{Origins, View};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};
 use crate::h1::limits::HeadLimits;
@@ -221,9 +221,9 @@ fn a_response_keeps_fields_that_a_request_about_its_client_loses() {
 
 #[test]
 fn references_and_cookies_of_the_upstream_become_those_of_the_route() {
-    let site = Site::new(true, [b"api.test".as_slice()]);
+    let origins = Origins::new(true, [b"api.test".as_slice()]);
     let view = View {
-        site: &site,
+        origins: &origins,
         base: b"/v1/",
         route: b"/gpt/",
         client_https: true,

@@ -9,7 +9,7 @@ use crate::config::snapshot::Listener;
 use crate::config::snapshot::Snapshot;
 use crate::config::value::Mode;
 use crate::error::ExchangeError;
-use crate::gateway::rewrite::reference::Site;
+use crate::gateway::rewrite::reference::Origins;
 use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, NamePattern, Route, RouteTable};
 use crate::net::memory::MemoryStream;
 use crate::net::transport::Transport;
@@ -141,7 +141,7 @@ impl Bench {
             replacement: b"/".as_slice().into(),
             host: b"api.test".as_slice().into(),
             upstream: 0,
-            site: Some(Site::new(false, [b"api.test".as_slice()])),
+            origins: Some(Origins::new(false, [b"api.test".as_slice()])),
             name: "/gpt/".into(),
         };
         let snapshot = Snapshot {
