@@ -157,7 +157,7 @@ impl Relay {
         let (stop, stopped) = watch::channel(Stop::Never);
         let limits = &snapshot.limits;
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
-        let commons = Arc::new(Commons::new(&snapshot));
+        let commons = Arc::new(Commons::new(1));
         let snapshot = Arc::new(snapshot);
         let setup =
             Setup { snapshot, listeners, admission, room: usize::MAX, commons, stop: stopped };

@@ -152,7 +152,8 @@ impl Files {
         self.clients.entry(name).or_insert(config).clone()
     }
 
-    fn roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
+    /// `None` stands for a problem that was noted.
+    pub(super) fn roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
         if let Some(known) = self.roots.get(&ca.path) {
             return known.clone();
         }

@@ -10,15 +10,16 @@ use super::check::{http_behind, shares_address};
 use super::files::{Files, OwnCertificate};
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::limits::Limits;
-use super::keys::listener::CredentialFiles;
+use super::keys::listener::{CredentialFiles, ListenerConfig};
 use super::keys::route::RouteConfig;
 use super::keys::top::{Config, WORKERS_RANGE};
 use super::network::Network;
 use super::problem::Problems;
 use super::url::{Endpoint, Scheme};
-use super::value::{Family, Mode, ProxyVersion, Redirects};
+use super::value::{Family, Mode, NamedFile, ProxyVersion, Redirects};
 use crate::gateway::rewrite::reference::Origins;
-use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, Route, RouteTable};
+use crate::gateway::route::Route;
+use crate::gateway::server_name::{Forward, ForwardTarget};
 use crate::timeouts::Timeouts;
 use crate::tls::alpn::Alpn;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 /// All that workers need to know.
@@ -35,17 +36,13 @@ pub struct Snapshot {
     /// Worker threads, 1 to 256.
     pub workers: usize,
     /// Where to listen; at least one.
-    pub listeners: Vec<Listener>,
-    /// Path to route.
-    pub routes: RouteTable,
-    /// What `Route::upstream` is an index into.
-    pub upstreams: Vec<UpstreamConfig>,
-    /// Server name to forward.
-    pub forwards: ForwardTable,
-    /// What `ForwardTarget::Upstream` is an index into.
-    pub forward_upstreams: Vec<UpstreamConfig>,
+    pub listeners: Vec<Arc<Listener>>,
+    /// In the order of the file. Routes to one upstream share it.
+    pub routes: Vec<Route<Arc<UpstreamConfig>>>,
+    /// In the order of the file.
+    pub forwards: Vec<Forward<Arc<UpstreamConfig>>>,
     /// What may take how long.
-    pub timeouts: Timeouts,
+    pub timeouts: Arc<Timeouts>,
     /// What may grow how large.
     pub limits: Limits,
     /// What is odd about the files, and works.
@@ -68,15 +65,15 @@ pub struct Listener {
     pub mode: Mode,
     /// Peers that have to announce their clients by a PROXY header.
     pub proxy_protocol: Vec<Network>,
-    /// Of a tcp listener: the http listener that `ForwardTarget::Http` means, an index into
-    /// `Snapshot::listeners`.
-    pub http: Option<usize>,
+    /// Of a tcp listener: the http listener that `ForwardTarget::Http` means.
+    pub http: Option<Arc<Listener>>,
     /// It has a socket of its own. Otherwise a tcp listener with the same address leads to it.
     pub has_socket: bool,
 }
 
-/// One upstream: connections to it are interchangeable.
-#[derive(Clone, Debug)]
+/// One upstream: connections to it are interchangeable, also with those to an equal one of another
+/// snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// What to dial.
     pub address: Endpoint,
@@ -102,7 +99,21 @@ pub struct UpstreamTls {
     pub config: Arc<ClientConfig>,
     /// Name to verify, and to send as SNI unless it is an address.
     pub server_name: ServerName<'static>,
+    /// The roots of the operator's own, in place of the built-in ones.
+    pub roots: Option<Roots>,
 }
+
+/// The certificates of a `ca` file.
+pub type Roots = Arc<[CertificateDer<'static>]>;
+
+/// A `ClientConfig` cannot be compared, but it follows from the roots.
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.server_name == other.server_name && self.roots == other.roots
+    }
+}
+
+impl Eq for UpstreamTls {}
 
 impl Snapshot {
     /// Loads every file that `config` names.
@@ -112,64 +123,47 @@ impl Snapshot {
     /// Everything that is wrong with those files, told where they are named.
     pub fn load(config: &Config) -> Result<Self, Problems> {
         let mut loader = Loader::default();
-        let leads_to_http = config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http);
-        let listeners = config.listeners.iter().map(|listener| Listener {
-            address: listener.address,
-            tls: listener.credentials.as_ref().and_then(|it| loader.server(it, listener.mode)),
-            tls_of_http: listener
-                .credentials
-                .as_ref()
-                .filter(|_| listener.mode == Mode::Tcp && leads_to_http)
-                .and_then(|it| loader.server(it, Mode::Http)),
-            mode: listener.mode,
-            proxy_protocol: listener.proxy_protocol.clone(),
-            // Whether one is needed, and not to be told, was checked with the configuration.
-            http: http_behind(config, listener).ok().filter(|_| listener.mode == Mode::Tcp),
-            has_socket: !shares_address(config, listener),
-        });
-        let listeners = listeners.collect();
-        let routes = config.routes.iter().map(|route| Route {
+        let listeners = loader.listeners(config);
+        let timeouts = Arc::new(config.timeouts.clone());
+        let upstreams = loader.upstreams(&config.routes);
+        let routes = config.routes.iter().zip(upstreams).map(|(route, upstream)| Route {
             path: route.path.as_str().as_bytes().into(),
             replacement: route.upstream.path.as_bytes().into(),
             host: route.host.as_str().as_bytes().into(),
-            upstream: loader.upstream(route),
+            upstream,
             origins: origins(route),
             name: route.path.as_str().into(),
+            timeouts: Arc::clone(&timeouts),
+            head_limits: config.limits.head,
         });
-        let routes = RouteTable::new(routes.collect());
-        let mut forward_upstreams = Vec::new();
+        let routes = routes.collect();
         let forwards = config.forwards.iter().map(|forward| Forward {
             pattern: forward.server_name.pattern.clone(),
             target: match loader.forward(forward) {
                 None => ForwardTarget::Http,
-                Some(upstream) => {
-                    forward_upstreams.push(upstream);
-                    ForwardTarget::Upstream(forward_upstreams.len() - 1)
-                }
+                Some(upstream) => ForwardTarget::Upstream(Arc::new(upstream)),
             },
             name: (&*forward.server_name.text).into(),
         });
-        let forwards = ForwardTable::new(forwards.collect());
-        let Loader { upstreams, files } = loader;
-        files.problems.or(Self {
+        let forwards = forwards.collect();
+        let Files { problems, remarks, certificates, .. } = loader.files;
+        problems.or(Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
             routes,
-            upstreams: upstreams.into_iter().map(|(_, upstream)| upstream).collect(),
             forwards,
-            forward_upstreams,
-            timeouts: config.timeouts.clone(),
+            timeouts,
             limits: config.limits.clone(),
-            remarks: files.remarks.sorted(),
-            certificates: files.certificates,
+            remarks: remarks.sorted(),
+            certificates,
         })
     }
 
     /// One line about what this is: listeners by name, routes and forwards by number.
     pub fn summary(&self) -> String {
         let listeners: Vec<_> = self.listeners.iter().map(|it| it.url(it.address)).collect();
-        let mut numbers = vec![count(self.routes.iter().len(), "route")];
-        let forwards = self.forwards.iter().len();
+        let mut numbers = vec![count(self.routes.len(), "route")];
+        let forwards = self.forwards.len();
         if forwards > 0 {
             let unused = !self.listeners.iter().any(|it| it.mode == Mode::Tcp);
             let remark = if unused { " that no tcp listener leads to" } else { "" };
@@ -180,14 +174,14 @@ impl Snapshot {
     }
 
     /// The listeners that have sockets.
-    pub fn sockets(&self) -> impl Iterator<Item = (usize, &Listener)> {
-        self.listeners.iter().enumerate().filter(|(_, listener)| listener.has_socket)
+    pub fn sockets(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        self.listeners.iter().filter(|listener| listener.has_socket)
     }
 }
 
 impl Listener {
     /// With what TLS ends here, where it does, for a client that goes to `target`.
-    pub fn tls_for(&self, target: ForwardTarget) -> Option<&Arc<ServerConfig>> {
+    pub fn tls_for<U>(&self, target: &ForwardTarget<U>) -> Option<&Arc<ServerConfig>> {
         match target {
             ForwardTarget::Upstream(_) => self.tls.as_ref(),
             ForwardTarget::Http => self.tls_of_http.as_ref(),
@@ -223,13 +217,46 @@ fn count(number: usize, word: &str) -> String {
 
 /// What was loaded so far.
 #[derive(Default)]
-struct Loader<'c> {
+struct Loader {
     files: Files,
-    /// Each with the first route that named it.
-    upstreams: Vec<(&'c RouteConfig, UpstreamConfig)>,
 }
 
-impl<'c> Loader<'c> {
+impl Loader {
+    /// All listeners, in the order of the file.
+    fn listeners(&mut self, config: &Config) -> Vec<Arc<Listener>> {
+        let loaded: Vec<_> = config.listeners.iter().map(|it| self.listener(config, it)).collect();
+        let https = loaded.iter().map(|it| (it.mode == Mode::Http).then(|| Arc::new(it.clone())));
+        let https: Vec<_> = https.collect();
+        let listeners = loaded.into_iter().zip(&config.listeners).zip(&https);
+        let listeners = listeners.map(|((listener, configured), http)| match http {
+            Some(http) => Arc::clone(http),
+            None => {
+                // Whether one is needed, and not to be told, was checked with the configuration.
+                let http = http_behind(config, configured).ok().and_then(|at| https[at].clone());
+                Arc::new(Listener { http, ..listener })
+            }
+        });
+        listeners.collect()
+    }
+
+    fn listener(&mut self, config: &Config, listener: &ListenerConfig) -> Listener {
+        let ListenerConfig { address, mode, ref credentials, .. } = *listener;
+        let leads_to_http = config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http);
+        let ends_tls_of_http = mode == Mode::Tcp && leads_to_http;
+        Listener {
+            address,
+            tls: credentials.as_ref().and_then(|it| self.server(it, mode)),
+            tls_of_http: credentials
+                .as_ref()
+                .filter(|_| ends_tls_of_http)
+                .and_then(|it| self.server(it, Mode::Http)),
+            mode,
+            proxy_protocol: listener.proxy_protocol.clone(),
+            http: None,
+            has_socket: !shares_address(config, listener),
+        }
+    }
+
     /// `None` stands for a problem that was noted.
     fn server(&mut self, files: &CredentialFiles, mode: Mode) -> Option<Arc<ServerConfig>> {
         let alpn = match mode {
@@ -244,8 +271,7 @@ impl<'c> Loader<'c> {
         let way = forward.way.as_ref()?;
         let tls = match &forward.upstream {
             ForwardUpstream::Tls(_) => {
-                let config = self.files.client(way.ca.as_ref(), Alpn::Anything);
-                config.map(|config| UpstreamTls { config, server_name: way.tls_name.server_name() })
+                self.upstream_tls(way.ca.as_ref(), way.tls_name.server_name(), Alpn::Anything)
             }
             ForwardUpstream::Tcp(_) | ForwardUpstream::Http => None,
         };
@@ -255,30 +281,48 @@ impl<'c> Loader<'c> {
         Some(UpstreamConfig { address, family, warm, connection_age, tls, proxy_protocol, label })
     }
 
-    /// Index of the upstream that `route` names, which may be new.
-    fn upstream(&mut self, route: &'c RouteConfig) -> usize {
-        let known = self.upstreams.iter().position(|(first, _)| same_upstream(first, route));
-        if let Some(index) = known {
-            let (_, upstream) = &mut self.upstreams[index];
-            upstream.warm = upstream.warm.max(route.warm);
-            let ages = [upstream.connection_age, route.connection_age];
-            upstream.connection_age = ages.into_iter().flatten().min();
-            return index;
+    /// The upstream of each route. Those that are the same one are shared.
+    fn upstreams(&mut self, routes: &[RouteConfig]) -> Vec<Arc<UpstreamConfig>> {
+        let mut upstreams: Vec<(&RouteConfig, UpstreamConfig)> = Vec::new();
+        for route in routes {
+            match upstreams.iter_mut().find(|(first, _)| same_upstream(first, route)) {
+                Some((_, upstream)) => {
+                    upstream.warm = upstream.warm.max(route.warm);
+                    let ages = [upstream.connection_age, route.connection_age];
+                    upstream.connection_age = ages.into_iter().flatten().min();
+                }
+                None => upstreams.push((route, self.upstream(route))),
+            }
         }
+        let shared = upstreams.into_iter().map(|(first, upstream)| (first, Arc::new(upstream)));
+        let shared: Vec<_> = shared.collect();
+        let of = |route| shared.iter().find(|(first, _)| same_upstream(first, route));
+        routes.iter().filter_map(of).map(|(_, upstream)| Arc::clone(upstream)).collect()
+    }
+
+    fn upstream(&mut self, route: &RouteConfig) -> UpstreamConfig {
         let tls = match route.upstream.scheme {
             Scheme::Http => None,
-            Scheme::Https => self
-                .files
-                .client(route.ca.as_ref(), Alpn::Http)
-                .map(|config| UpstreamTls { config, server_name: route.tls_name.server_name() }),
+            Scheme::Https => {
+                self.upstream_tls(route.ca.as_ref(), route.tls_name.server_name(), Alpn::Http)
+            }
         };
         let address = route.connect.clone();
         let label = route.upstream.endpoint.to_string().into();
         let RouteConfig { family, warm, connection_age, proxy_protocol, .. } = *route;
-        let upstream =
-            UpstreamConfig { address, family, warm, connection_age, tls, proxy_protocol, label };
-        self.upstreams.push((route, upstream));
-        self.upstreams.len() - 1
+        UpstreamConfig { address, family, warm, connection_age, tls, proxy_protocol, label }
+    }
+
+    /// `None` stands for a problem that was noted.
+    fn upstream_tls(
+        &mut self,
+        ca: Option<&NamedFile>,
+        server_name: ServerName<'static>,
+        alpn: Alpn,
+    ) -> Option<UpstreamTls> {
+        let config = self.files.client(ca, alpn)?;
+        let roots = ca.and_then(|ca| self.files.roots(ca)).map(|roots| roots.certificates());
+        Some(UpstreamTls { config, server_name, roots })
     }
 }
 
@@ -330,19 +374,19 @@ mod tests {
             "#,
         );
         let snapshot = snapshot.unwrap();
-        let upstream = |path: &str| {
-            let index = snapshot.routes.find(path.as_bytes()).unwrap().upstream;
-            (index, &snapshot.upstreams[index])
-        };
-        assert_eq!(snapshot.upstreams.len(), 4);
-        assert_eq!(upstream("/a/").0, upstream("/a/v1/").0);
-        assert_ne!(upstream("/b/").0, upstream("/c/").0);
-        let roots = |path| upstream(path).1.tls.as_ref().map(|tls| Arc::as_ptr(&tls.config));
+        let route = |path: &str| snapshot.routes.iter().find(|it| *it.path == *path.as_bytes());
+        let upstream = |path| &route(path).unwrap().upstream;
+        let mut distinct: Vec<_> = snapshot.routes.iter().map(|it| &it.upstream).collect();
+        distinct.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        assert_eq!(distinct.len(), 4);
+        assert!(Arc::ptr_eq(upstream("/a/"), upstream("/a/v1/")));
+        assert_ne!(upstream("/b/"), upstream("/c/"));
+        let roots = |path| upstream(path).tls.as_ref().map(|tls| Arc::as_ptr(&tls.config));
         assert_eq!(roots("/a/"), roots("/b/"));
         assert_ne!(roots("/b/"), roots("/c/"));
         assert_eq!(roots("/d/"), None);
-        assert_eq!(&*upstream("/a/").1.label, "a.example:443");
-        assert_eq!(&*snapshot.routes.find(b"/a/v1/x").unwrap().host, b"other.example");
+        assert_eq!(&*upstream("/a/").label, "a.example:443");
+        assert_eq!(&*route("/a/v1/").unwrap().host, b"other.example");
     }
 
     #[test]
@@ -360,8 +404,9 @@ mod tests {
             tls_name = "b.example"
             "#,
         );
-        let names = snapshot.unwrap().upstreams.into_iter().filter_map(|upstream| upstream.tls);
-        let names: Vec<_> = names.map(|tls| tls.server_name).collect();
+        let routes = snapshot.unwrap().routes;
+        let names = routes.iter().filter_map(|route| route.upstream.tls.as_ref());
+        let names: Vec<_> = names.map(|tls| tls.server_name.clone()).collect();
         assert!(matches!(names[0], ServerName::IpAddress(_)));
         assert_eq!(names[1], ServerName::try_from("b.example").unwrap());
     }
@@ -414,12 +459,14 @@ mod tests {
             "#,
         );
         let snapshot = snapshot.unwrap();
-        assert_eq!(snapshot.listeners[0].http, Some(1));
-        assert_eq!(snapshot.sockets().map(|(index, _)| index).collect::<Vec<_>>(), [0]);
-        assert_eq!(snapshot.forwards.find(None).unwrap().target, ForwardTarget::Upstream(0));
-        let name = Some("a.example");
-        assert_eq!(snapshot.forwards.find(name).unwrap().target, ForwardTarget::Http);
-        assert!(snapshot.forward_upstreams[0].tls.is_some());
+        let [tcp, http] = [0, 1].map(|at| &snapshot.listeners[at]);
+        assert!(tcp.http.as_ref().is_some_and(|it| Arc::ptr_eq(it, http)));
+        let sockets: Vec<_> = snapshot.sockets().collect();
+        assert!(sockets.len() == 1 && Arc::ptr_eq(sockets[0], tcp));
+        let [exact, any] = [0, 1].map(|at| &snapshot.forwards[at]);
+        let ForwardTarget::Upstream(upstream) = &any.target else { panic!("{any:?}") };
+        assert!(upstream.tls.is_some());
+        assert_eq!(exact.target, ForwardTarget::Http);
         let want = "listening on tcp://127.0.0.1:1, https://127.0.0.1:1; 1 route, 2 forwards";
         assert_eq!(snapshot.summary(), want);
     }

@@ -125,7 +125,7 @@ impl Workers {
         let limits = &snapshot.limits;
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
         let snapshot = Arc::new(snapshot);
-        let commons = Arc::new(Commons::new(&snapshot));
+        let commons = Arc::new(Commons::new(snapshot.workers));
         let room = connections_with_room();
         // At most two reports a worker: no bound is needed.
         let (sender, reports) = mpsc::unbounded_channel();
@@ -169,7 +169,7 @@ fn open_listeners(snapshot: &Snapshot) -> Result<Listeners, RunError> {
     let mut workers: Listeners = (0..snapshot.workers).map(|_| Vec::new()).collect();
     // A client that takes nothing is given up by our own limit first, by the kernel's second.
     let user_timeout = snapshot.timeouts.to_client_write.max(TCP_USER_TIMEOUT);
-    for (_, listener) in snapshot.sockets() {
+    for listener in snapshot.sockets() {
         let opened = listen(listener.address, snapshot.workers, user_timeout)
             .map_err(|error| RunError::Listen(listener.address, error))?;
         for (worker, listener) in workers.iter_mut().zip(opened) {
@@ -182,7 +182,7 @@ fn open_listeners(snapshot: &Snapshot) -> Result<Listeners, RunError> {
 /// What is listened on, with the ports that the kernel chose, as URLs.
 fn addresses(snapshot: &Snapshot, listeners: &Listeners) -> String {
     let opened = listeners.first().into_iter().flatten();
-    let urls = snapshot.sockets().zip(opened).map(|((_, configured), opened)| {
+    let urls = snapshot.sockets().zip(opened).map(|(configured, opened)| {
         configured.url(opened.local_addr().unwrap_or(configured.address))
     });
     urls.collect::<Vec<_>>().join(" ")

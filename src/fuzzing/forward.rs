@@ -99,7 +99,7 @@ pub(super) fn complete(body: &Verdict<naive::Body>) -> Option<&naive::Body> {
 fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
     let limits = Limits::default().head;
     let span = HeadReader::default().find(data, &limits).ok()??;
-    let routes = routes();
+    let routes = routes(&());
     match plan(&data[span.start..span.end], b"", &routes, &limits, false) {
         Plan::Forward(forwarded) => {
             let mut out = BytesMut::new();

@@ -7,23 +7,32 @@ use crate::gateway::rewrite::client_info::FAMILIES;
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::authority::Authority;
 use crate::h1::dot_segments::resolve_dot_segments;
+use crate::h1::limits::HeadLimits;
 use crate::h1::target::{RequestTarget, split_query};
 use crate::limits::CONNECTION_OPTIONS_MAX;
+use crate::timeouts::Timeouts;
+use std::sync::Arc;
+
+/// Limits of heads that are small enough for scripts to reach them.
+pub(super) const HEADS: HeadLimits = HeadLimits { bytes: 1024, fields: 16 };
 
 /// The routes of the fuzzed relays: one inside of the other, to different hosts.
 const ROUTES: [(&str, &str, &str); 2] =
     [("/gpt/", "/", "api.test"), ("/gpt/v1/", "/deep/base/", "other.test:8443")];
 
-pub(super) fn routes() -> RouteTable {
-    let routes = ROUTES.map(|(path, replacement, host)| Route {
+/// The routes, all of them to `upstream`.
+pub(super) fn routes<U: Clone>(upstream: &U) -> RouteTable<U> {
+    let timeouts = Arc::new(Timeouts::distinct());
+    RouteTable::new(ROUTES.map(|(path, replacement, host)| Route {
         path: path.as_bytes().into(),
         replacement: replacement.as_bytes().into(),
         host: host.as_bytes().into(),
-        upstream: 0,
+        upstream: upstream.clone(),
         origins: None,
         name: path.into(),
-    });
-    RouteTable::new(routes.into())
+        timeouts: Arc::clone(&timeouts),
+        head_limits: HEADS,
+    }))
 }
 
 /// A request as the upstream has to get it, and what matters of it later.

@@ -9,3 +9,4 @@ pub mod request;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod server_name;

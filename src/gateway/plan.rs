@@ -17,25 +17,24 @@ use crate::h1::head::RequestHead;
 use crate::h1::limits::HeadLimits;
 use crate::h1::target::TargetError;
 use alloc::borrow::Cow;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use bytes::BytesMut;
 
 /// What to do about a request.
 #[derive(Debug)]
-pub enum Plan<'a> {
+pub enum Plan<'a, U> {
     /// Forward it.
-    Forward(ForwardedRequest<'a>),
+    Forward(ForwardedRequest<'a, U>),
     /// Answer it ourselves.
     Answer(OwnAnswer<'a>),
 }
 
 /// A request to forward, and along which route.
 #[derive(Debug)]
-pub struct ForwardedRequest<'a> {
+pub struct ForwardedRequest<'a, U> {
     /// The route of its path.
-    pub route: &'a Route,
-    /// The place of that among all.
-    pub place: usize,
+    pub route: &'a Rc<Route<U>>,
     /// The facts that the exchange needs.
     pub request: Request,
     /// What the client calls us; empty when it did not say.
@@ -65,13 +64,13 @@ const HEAD_GROWTH: usize = 1024;
 
 /// Decides about the request whose whole head is `head`, as `HeadReader` found it. `behind` is what
 /// has come behind it; `draining`: we are asked to stop.
-pub fn plan<'a>(
+pub fn plan<'a, U>(
     head: &'a [u8],
     behind: &[u8],
-    routes: &'a RouteTable,
+    routes: &'a RouteTable<U>,
     limits: &HeadLimits,
     draining: bool,
-) -> Plan<'a> {
+) -> Plan<'a, U> {
     let parsed = match RequestHead::parse(head, limits) {
         Ok(parsed) => parsed,
         Err(error) => return Plan::Answer(refuse(head, b"", error.into())),
@@ -89,19 +88,19 @@ pub fn plan<'a>(
         return answer(Reply::Allowed);
     }
     let found = resolve(path).and_then(|resolved| {
-        let (position, route) = find_route(routes, path, &resolved)?;
-        Ok((position, route, resolved))
+        let route = find_route(routes, path, &resolved)?;
+        Ok((route, resolved))
     });
     match found {
-        Ok((position, route, path)) => {
-            let (place, head) = (position, parsed);
-            Plan::Forward(ForwardedRequest { route, place, request, authority, head, path, query })
+        Ok((route, path)) => {
+            let head = parsed;
+            Plan::Forward(ForwardedRequest { route, request, authority, head, path, query })
         }
         Err(error) => answer(Reply::Error(error)),
     }
 }
 
-impl<'a> ForwardedRequest<'a> {
+impl<'a, U> ForwardedRequest<'a, U> {
     /// The request's method.
     pub fn method(&self) -> &'a [u8] {
         self.head.method
@@ -133,19 +132,19 @@ fn resolve(path: &[u8]) -> Result<Cow<'_, [u8]>, ExchangeError> {
     Ok(Cow::Owned(resolved))
 }
 
-/// The route of the path, and its place. Dot segments that lead out of the route in which `written`
-/// begins are a probe, not a path.
-fn find_route<'a>(
-    routes: &'a RouteTable,
+/// The route of the path. Dot segments that lead out of the route in which `written` begins are a
+/// probe, not a path.
+fn find_route<'a, U>(
+    routes: &'a RouteTable<U>,
     written: &[u8],
     resolved: &[u8],
-) -> Result<(usize, &'a Route), ExchangeError> {
-    let (found, begun) = (routes.position(resolved), routes.position(written));
-    if begun.is_some() && found != begun {
-        return Err(refused_target(TargetError::AboveRoot));
+) -> Result<&'a Rc<Route<U>>, ExchangeError> {
+    match (routes.find(resolved), routes.find(written)) {
+        (Some(found), Some(begun)) if Rc::ptr_eq(found, begun) => Ok(found),
+        (_, Some(_)) => Err(refused_target(TargetError::AboveRoot)),
+        (Some(found), None) => Ok(found),
+        (None, None) => Err(ExchangeError::client(Cause::NoRoute)),
     }
-    let found = found.and_then(|place| Some((place, routes.get(place)?)));
-    found.ok_or(ExchangeError::client(Cause::NoRoute))
 }
 
 fn refused_target(error: TargetError) -> ExchangeError {
@@ -156,6 +155,7 @@ fn refused_target(error: TargetError) -> ExchangeError {
 mod tests {
     use super::*;
     use crate::gateway::rewrite::reference::Origins;
+    use alloc::sync::Arc;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
 
@@ -221,16 +221,18 @@ mod tests {
         assert_eq!(own.method, b"GET");
     }
 
-    fn routes() -> RouteTable {
+    fn routes() -> RouteTable<()> {
         let route = |path: &str, replacement: &str| Route {
             path: path.as_bytes().into(),
             replacement: replacement.as_bytes().into(),
             host: b"api.test".as_slice().into(),
-            upstream: 0,
+            upstream: (),
             origins: Some(Origins::new(false, [b"api.test".as_slice()])),
             name: path.into(),
+            timeouts: Arc::default(),
+            head_limits: LIMITS,
         };
-        RouteTable::new(vec![route("/gpt/", "/"), route("/a/", "/base/")])
+        RouteTable::new([route("/gpt/", "/"), route("/a/", "/base/")])
     }
 
     #[track_caller]
@@ -254,7 +256,7 @@ mod tests {
 
     #[track_caller]
     fn own_answer<'a>(
-        routes: &'a RouteTable,
+        routes: &'a RouteTable<()>,
         head: &'a str,
         behind: &str,
         draining: bool,

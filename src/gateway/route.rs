@@ -1,239 +1,98 @@
-//! Path to route, server name to forward: pure lookup over bytes.
+//! Path to route: pure lookup over bytes.
 //!
 //! [`RouteTable`] finds the route whose prefix a request's path begins with. Prefixes begin and end
 //! with `/`, so `/gpt` and `/gptx` do not match `/gpt/`; of several that match, the longest wins.
-//! Paths are compared byte for byte: case and percent-encodings count, and dot segments are the
-//! caller's to resolve before asking.
+//! Paths are compared byte for byte: case and percent-encodings count, and the caller resolves dot
+//! segments before it asks.
 //!
-//! [`ForwardTable`] finds the first forward whose pattern matches the name that a client asked for.
+//! A route is a handle: it holds its upstream and its limits, so an exchange that has its route
+//! needs nothing else of the configuration, and a new configuration does not touch it.
 //!
 //! Not here: what becomes of the request-target (`h1::target`), and the checks on what the
 //! operator wrote (`config`).
 
 use crate::gateway::rewrite::reference::Origins;
+use crate::h1::limits::HeadLimits;
+use crate::timeouts::Timeouts;
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
-/// What happens to requests below one path.
+/// What happens to requests below one path. `U` is the upstream: what is configured of it, or a
+/// worker's connections to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct Route<U> {
     /// The prefix of a request's path; begins and ends with `/`.
     pub path: Box<[u8]>,
     /// What the prefix is replaced by: the upstream's path; begins and ends with `/`.
     pub replacement: Box<[u8]>,
     /// Value of the Host field to send (RFC 9112, section 3.2).
     pub host: Box<[u8]>,
-    /// Whom to ask: an index into `Snapshot::upstreams`.
-    pub upstream: usize,
+    /// Whom to ask.
+    pub upstream: U,
     /// What the upstream calls itself, so that references and cookies for its own paths come back
     /// through the route; `None`: they pass as they are.
     pub origins: Option<Origins>,
     /// The path as text, for log lines.
     pub name: Arc<str>,
+    /// What may take how long.
+    pub timeouts: Arc<Timeouts>,
+    /// How large the head of a response may be.
+    pub head_limits: HeadLimits,
+}
+
+impl<U> Route<U> {
+    /// The same route to `upstream`.
+    pub fn to<V>(&self, upstream: V) -> Route<V> {
+        Route {
+            path: self.path.clone(),
+            replacement: self.replacement.clone(),
+            host: self.host.clone(),
+            upstream,
+            origins: self.origins.clone(),
+            name: Arc::clone(&self.name),
+            timeouts: Arc::clone(&self.timeouts),
+            head_limits: self.head_limits,
+        }
+    }
 }
 
 /// All routes, in the order in which they are tried.
 ///
 /// A plain row, not a tree: relays have a handful of routes, and comparing a prefix costs a few
 /// nanoseconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouteTable {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTable<U> {
     /// Longest path first, so that the first match is the longest.
-    routes: Vec<Route>,
+    routes: Vec<Rc<Route<U>>>,
 }
 
-impl RouteTable {
+impl<U> RouteTable<U> {
     /// Takes the routes in any order. No two may have the same path; the configuration refuses
     /// that, and here the first would win.
-    pub fn new(mut routes: Vec<Route>) -> Self {
-        routes.sort_by_key(|route| core::cmp::Reverse(route.path.len()));
+    pub fn new(routes: impl IntoIterator<Item = Route<U>>) -> Self {
+        let mut routes: Vec<_> = routes.into_iter().map(Rc::new).collect();
+        routes.sort_by_key(|route| Reverse(route.path.len()));
         Self { routes }
     }
 
     /// The route with the longest path that `path` begins with. `path` is the path component of
     /// a request-target, without the query, its dot segments resolved.
-    pub fn find(&self, path: &[u8]) -> Option<&Route> {
-        self.get(self.position(path)?)
-    }
-
-    /// The place of the route that [`find`](Self::find) finds, for [`get`](Self::get).
-    pub fn position(&self, path: &[u8]) -> Option<usize> {
-        self.routes.iter().position(|route| path.starts_with(&route.path))
-    }
-
-    /// The route at this place.
-    pub fn get(&self, position: usize) -> Option<&Route> {
-        self.routes.get(position)
+    pub fn find(&self, path: &[u8]) -> Option<&Rc<Route<U>>> {
+        self.routes.iter().find(|route| path.starts_with(&route.path))
     }
 
     /// All routes, longest path first.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Route> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Rc<Route<U>>> {
         self.routes.iter()
-    }
-}
-
-/// Which server names a forward is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NamePattern {
-    /// `*`: every name, and clients that ask for none or speak no TLS.
-    Any,
-    /// One name.
-    Exact(Box<str>),
-    /// `*.` and this: one label more, neither none nor two (RFC 9525, section 6.3).
-    Below(Box<str>),
-}
-
-impl NamePattern {
-    /// Whether a client that asks for `name` is meant. Letters are compared without their case,
-    /// and the dot that ends an absolute name does not count (RFC 1034, section 3.1).
-    pub fn matches(&self, name: Option<&str>) -> bool {
-        let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
-        match (self, name) {
-            (Self::Any, _) => true,
-            (Self::Exact(_) | Self::Below(_), None) => false,
-            (Self::Exact(exact), Some(name)) => name.eq_ignore_ascii_case(exact),
-            (Self::Below(parent), Some(name)) => {
-                name.split_once('.').is_some_and(|(label, rest)| {
-                    !label.is_empty() && rest.eq_ignore_ascii_case(parent)
-                })
-            }
-        }
-    }
-
-    /// Whether whatever `other` matches is matched by this, too.
-    pub fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Any, _) => true,
-            (Self::Exact(_) | Self::Below(_), Self::Any) | (Self::Exact(_), Self::Below(_)) => {
-                false
-            }
-            (Self::Exact(_) | Self::Below(_), Self::Exact(name)) => self.matches(Some(name)),
-            (Self::Below(one), Self::Below(two)) => one.eq_ignore_ascii_case(two),
-        }
-    }
-}
-
-/// Where the bytes of a connection go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardTarget {
-    /// To an upstream: an index into `Snapshot::forward_upstreams`.
-    Upstream(usize),
-    /// To the HTTP relay in this process, as a connection of the http listener that the tcp
-    /// listener leads to.
-    Http,
-}
-
-/// What a tcp listener does with clients that ask for certain names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forward {
-    /// For whom.
-    pub pattern: NamePattern,
-    /// Where to.
-    pub target: ForwardTarget,
-    /// The pattern as it was written, for log lines.
-    pub name: Arc<str>,
-}
-
-/// All forwards, in the order of the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ForwardTable {
-    forwards: Vec<Forward>,
-}
-
-impl ForwardTable {
-    /// The order matters: the first match wins.
-    pub fn new(forwards: Vec<Forward>) -> Self {
-        Self { forwards }
-    }
-
-    /// The first forward for a client that asks for `name`, or for none.
-    pub fn find(&self, name: Option<&str>) -> Option<&Forward> {
-        self.forwards.iter().find(|forward| forward.pattern.matches(name))
-    }
-
-    /// Whether the name that a client asks for makes a difference. When it does not, nothing has to
-    /// be heard from the client before its upstream is known.
-    pub fn depends_on_name(&self) -> bool {
-        self.forwards.first().is_some_and(|first| first.pattern != NamePattern::Any)
-    }
-
-    /// All forwards, in their order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Forward> {
-        self.forwards.iter()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_exact_name_is_matched_whatever_its_case_and_with_the_dot_of_an_absolute_name() {
-        let exact = NamePattern::Exact("db.example.com".into());
-        for name in ["db.example.com", "DB.Example.COM", "db.example.com."] {
-            assert!(exact.matches(Some(name)), "{name}");
-        }
-        for name in
-            ["", ".", "example.com", "a.db.example.com", "db.example.com..", "xdb.example.com"]
-        {
-            assert!(!exact.matches(Some(name)), "{name}");
-        }
-        assert!(!exact.matches(None));
-    }
-
-    #[test]
-    fn a_wildcard_stands_for_one_label_and_a_star_for_everything() {
-        let below = NamePattern::Below("example.com".into());
-        for name in ["a.example.com", "A.EXAMPLE.com."] {
-            assert!(below.matches(Some(name)), "{name}");
-        }
-        for name in ["example.com", ".example.com", "a.b.example.com", "aexample.com", "com"] {
-            assert!(!below.matches(Some(name)), "{name}");
-        }
-        assert!(!below.matches(None));
-        assert!(NamePattern::Any.matches(None) && NamePattern::Any.matches(Some("x")));
-    }
-
-    #[test]
-    fn the_first_forward_that_matches_wins() {
-        let exact = forward("a.example.com", NamePattern::Exact("a.example.com".into()));
-        let below = forward("*.example.com", NamePattern::Below("example.com".into()));
-        let any = forward("*", NamePattern::Any);
-        let table = ForwardTable::new(vec![exact, below, any.clone()]);
-        let found = |name| table.find(name).map(|forward| &*forward.name);
-        assert_eq!(found(Some("a.example.com")), Some("a.example.com"));
-        assert_eq!(found(Some("b.example.com")), Some("*.example.com"));
-        assert_eq!(found(Some("example.com")), Some("*"));
-        assert_eq!(found(None), Some("*"));
-        assert!(table.depends_on_name());
-        assert!(!ForwardTable::new(vec![any]).depends_on_name());
-        assert_eq!(ForwardTable::default().find(None), None);
-    }
-
-    #[test]
-    fn a_pattern_covers_those_that_can_match_nothing_beside_it() {
-        let exact = |name: &str| NamePattern::Exact(name.into());
-        let below = |name: &str| NamePattern::Below(name.into());
-        assert!(
-            NamePattern::Any.covers(&exact("a.b")) && NamePattern::Any.covers(&NamePattern::Any)
-        );
-        assert!(below("b.c").covers(&exact("A.B.C")) && below("b.c").covers(&below("B.C")));
-        assert!(exact("a.b").covers(&exact("A.b")));
-        for (one, other) in [
-            (exact("a.b"), NamePattern::Any),
-            (below("b"), NamePattern::Any),
-            (exact("a.b"), below("b")),
-            (below("b"), exact("b")),
-            (below("b"), below("a.b")),
-        ] {
-            assert!(!one.covers(&other), "{one:?} {other:?}");
-        }
-    }
-
-    fn forward(name: &str, pattern: NamePattern) -> Forward {
-        Forward { pattern, target: ForwardTarget::Http, name: name.into() }
-    }
 
     #[test]
     fn a_path_matches_the_prefix_it_begins_with() {
@@ -275,19 +134,20 @@ mod tests {
 
     #[track_caller]
     fn check(prefixes: &[&str], path: &str, want: Option<&str>) {
-        let routes = prefixes.iter().map(|prefix| route(prefix)).collect();
-        let table = RouteTable::new(routes);
+        let table = RouteTable::new(prefixes.iter().map(|prefix| route(prefix)));
         assert_eq!(table.find(path.as_bytes()).map(|route| &*route.name), want, "{path}");
     }
 
-    fn route(path: &str) -> Route {
+    fn route(path: &str) -> Route<()> {
         Route {
             path: path.as_bytes().into(),
             replacement: b"/".as_slice().into(),
             host: b"example.com".as_slice().into(),
-            upstream: 0,
+            upstream: (),
             origins: None,
             name: path.into(),
+            timeouts: Arc::default(),
+            head_limits: HeadLimits { bytes: 1024, fields: 8 },
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What all sessions of one worker share.
 
-use crate::config::snapshot::Snapshot;
 use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
 use crate::net::transport::Transport;
-use crate::upstream::{Dial, ProxyHeader, Upstream};
+use crate::proxy::site::Site;
+use crate::upstream::ProxyHeader;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
 
@@ -73,16 +73,28 @@ impl Client {
     }
 }
 
-/// The configuration, the upstreams and the wish to stop.
+/// What the worker serves now, and the wish to stop.
 pub struct Context {
-    /// What the operator configured.
-    pub snapshot: Arc<Snapshot>,
-    /// In the order of `snapshot.upstreams`.
-    pub upstreams: Vec<Upstream>,
-    /// In the order of `snapshot.forward_upstreams`.
-    pub forward_dialers: Vec<Box<dyn Dial>>,
+    site: RefCell<Rc<Site>>,
     /// Whether this worker is asked to stop.
     pub drain: Drain,
+}
+
+impl Context {
+    /// A worker that serves `site`.
+    pub fn new(site: Site) -> Self {
+        Self { site: RefCell::new(Rc::new(site)), drain: Drain::default() }
+    }
+
+    /// What is served now. Whoever needs it for longer than a moment takes what it needs of it.
+    pub fn site(&self) -> Rc<Site> {
+        Rc::clone(&self.site.borrow())
+    }
+
+    /// From now on `site` is served. What has begun goes on with what it took.
+    pub fn replace_site(&self, site: Site) {
+        self.site.replace(Rc::new(site));
+    }
 }
 
 /// The wish to stop: running exchanges end, idle connections close; in the end, exchanges are cut.

@@ -5,11 +5,9 @@ use crate::error::{Cause, ExchangeError, Fault, ResponseError};
 use crate::gateway::exchange::{Exchange, ResponseKind, may_tell_an_idle_limit};
 use crate::gateway::rewrite::reference::View;
 use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head};
-use crate::gateway::route::Route;
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::head::ResponseHead;
 use crate::h1::head_reader::HeadReader;
-use crate::h1::limits::HeadLimits;
 use crate::net::date::with_date;
 use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
@@ -17,6 +15,7 @@ use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::About;
 use crate::proxy::pump::Pumped;
 use crate::proxy::record::Recorder;
+use crate::proxy::site::Route;
 use crate::timeouts::{Timeouts, Timer};
 use crate::tls::fault;
 use std::task::{Context, Poll};
@@ -50,16 +49,15 @@ enum State {
 pub(super) struct Guide<'a> {
     pub(super) exchange: &'a mut Exchange,
     pub(super) recorder: &'a mut Recorder,
-    pub(super) head_limits: &'a HeadLimits,
     pub(super) draining: bool,
-    pub(super) route: Option<&'a Route>,
+    pub(super) route: &'a Route,
     pub(super) about: &'a About,
 }
 
 impl<'a> Guide<'a> {
     /// How the client sees the upstream's paths, where that makes a difference.
     fn view(&self, client: &Connection) -> Option<View<'a>> {
-        let route = self.route?;
+        let route = self.route;
         Some(View {
             origins: route.origins.as_ref()?,
             base: &route.replacement,
@@ -164,7 +162,7 @@ impl Download {
     ) -> Result<Poll<()>, ExchangeError> {
         let State::Head(reader) = &mut self.state else { return Ok(Poll::Ready(())) };
         let bytes = upstream.read_buffer.bytes();
-        let Some(span) = reader.find(bytes, guide.head_limits).map_err(malformed)? else {
+        let Some(span) = reader.find(bytes, &guide.route.head_limits).map_err(malformed)? else {
             return match upstream.read_buffer.poll_fill(cx, &mut upstream.transport) {
                 Poll::Pending => Ok(Poll::Pending),
                 Poll::Ready(Ok(Fill::Bytes)) => {
@@ -175,7 +173,7 @@ impl Download {
                 Poll::Ready(Err(error)) => Err(fault::of_io(Fault::Upstream, &error)),
             };
         };
-        let head = ResponseHead::parse(&bytes[span.start..span.end], guide.head_limits)
+        let head = ResponseHead::parse(&bytes[span.start..span.end], &guide.route.head_limits)
             .map_err(malformed)?;
         if upstream.write_buffer.has_copy() && may_tell_an_idle_limit(&head) {
             self.idle_limit = true;

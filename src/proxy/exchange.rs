@@ -13,37 +13,26 @@ use crate::net::write_buffer::WriteBuffer;
 use crate::proxy::connection::Connection;
 use crate::proxy::pump::{PumpError, Pumped, pump};
 use crate::proxy::session::{Next, Session};
+use crate::proxy::site::Route;
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::upload::Upload;
 use crate::telemetry::Outcome;
+use crate::timeouts::Timeouts;
+use crate::upstream::Upstream;
 use crate::upstream::connection::UpstreamConnection;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// A request that is ready to leave.
 pub(super) struct Prepared {
     pub(super) exchange: Exchange,
-    /// Index of its upstream. Two halves of a word, because a session has them all along.
-    upstream: u32,
-    /// Its place among the routes.
-    route: u32,
+    pub(super) route: Rc<Route>,
     /// The head as the upstream gets it.
     head: Buffer,
-}
-
-impl Prepared {
-    /// Index of its upstream.
-    fn upstream(&self) -> usize {
-        self.upstream as usize
-    }
-
-    /// Its place among the routes.
-    pub(super) fn route(&self) -> usize {
-        self.route as usize
-    }
 }
 
 /// An exchange that ended without a response from the upstream. In a box where it is handed on, or
@@ -84,11 +73,11 @@ impl Session {
     /// Makes a plan for the request, and writes the head that the upstream gets.
     fn prepare(&mut self, span: HeadSpan) -> Result<Prepared, (Reply, ResponseOptions)> {
         let Self { context, client, recorder, about, .. } = self;
-        let snapshot = &context.snapshot;
+        let site = context.site();
         let bytes = client.read_buffer.bytes();
         let (head, behind) = (&bytes[span.start..span.end], &bytes[span.end..]);
         let draining = context.drain.has_begun();
-        match plan(head, behind, &snapshot.routes, &snapshot.limits.head, draining) {
+        match plan(head, behind, &site.routes, &site.head_limits, draining) {
             Plan::Forward(forwarded) => {
                 recorder.method(forwarded.method());
                 recorder.route(&forwarded.route.name);
@@ -97,11 +86,10 @@ impl Session {
                 }
                 let mut head = Buffer::take();
                 forwarded.put_head(head.to_append());
-                // A file of a megabyte holds no 2^32 of either.
-                let (upstream, route) = (forwarded.route.upstream as u32, forwarded.place as u32);
                 let exchange = Exchange::new(forwarded.request);
+                let route = Rc::clone(forwarded.route);
                 client.read_buffer.consume(span.end);
-                Ok(Prepared { exchange, upstream, route, head })
+                Ok(Prepared { exchange, route, head })
             }
             Plan::Answer(answer) => {
                 recorder.method(answer.method);
@@ -136,7 +124,7 @@ impl Session {
         prepared: &'s mut Prepared,
     ) -> impl Future<Output = Result<Next, Box<Unserved>>> + 's {
         async move {
-            let connection = match self.connection(prepared.upstream()).await {
+            let connection = match self.connection(&prepared.route.upstream).await {
                 Ok(connection) => connection,
                 Err(failure) => {
                     let options = self.options_unsent(prepared.exchange.request());
@@ -156,7 +144,9 @@ impl Session {
                     }
                     Ok(Pumped::Switched) => {
                         // In a box, because every exchange would be as large as a tunnel otherwise.
-                        let tunnelled = Box::pin(self.tunnel(&mut attempt.upstream)).await;
+                        let timeouts = &prepared.route.timeouts;
+                        let tunnel = Box::pin(self.tunnel(&mut attempt.upstream, timeouts));
+                        let tunnelled = tunnel.await;
                         return Ok(self.tunnelled(tunnelled));
                     }
                     Err(failure) => failure,
@@ -167,13 +157,13 @@ impl Session {
                     continue;
                 }
                 if attempt.died_without_a_word(&failure) {
-                    self.context.upstreams[prepared.upstream()]
-                        .suspect(Duration::from_millis(attempt.idle_ms.into()));
+                    let idle = Duration::from_millis(attempt.idle_ms.into());
+                    prepared.route.upstream.suspect(idle);
                 }
                 let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
                 attempt.upstream.transport.abort();
                 let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
-                let connection = match self.fresh_connection(prepared.upstream()).await {
+                let connection = match self.fresh_connection(&prepared.route.upstream).await {
                     Ok(connection) => connection,
                     Err(dial) => {
                         let failure = PumpError { error: dial.error, ..failure };
@@ -190,10 +180,12 @@ impl Session {
     }
 
     /// An open connection to the upstream, while the client is watched.
-    async fn connection(&mut self, index: usize) -> Result<UpstreamConnection, Box<DialFailure>> {
-        let upstream = &self.context.upstreams[index];
+    async fn connection(
+        &mut self,
+        upstream: &Upstream,
+    ) -> Result<UpstreamConnection, Box<DialFailure>> {
         if upstream.sends_proxy_header() {
-            return self.fresh_connection(index).await;
+            return self.fresh_connection(upstream).await;
         }
         if let Some(connection) = upstream.take_idle() {
             self.preconnect = None;
@@ -208,9 +200,8 @@ impl Session {
     /// announced as somebody else's.
     fn fresh_connection(
         &mut self,
-        index: usize,
+        upstream: &Upstream,
     ) -> impl Future<Output = Result<UpstreamConnection, Box<DialFailure>>> {
-        let upstream = &self.context.upstreams[index];
         let dialing = upstream.dial(&self.who().proxy_header(&self.client.transport));
         let dialing = watched(&mut self.client, dialing);
         async move { dialing.await.map(UpstreamConnection::fresh) }
@@ -229,9 +220,9 @@ impl Session {
     /// Decides what becomes of both connections after a complete response.
     fn settle(&mut self, prepared: &Prepared, upload: &Upload, attempt: Attempt) -> Next {
         let mut upstream = attempt.upstream;
-        let (exchange, index) = (&prepared.exchange, prepared.upstream());
+        let Prepared { exchange, route, .. } = prepared;
         let surplus = !upstream.read_buffer.bytes().is_empty();
-        let is_reusable = !self.context.upstreams[index].sends_proxy_header();
+        let is_reusable = !route.upstream.sends_proxy_header();
         match exchange.upstream_persistence(surplus) {
             Persistence::Keep if is_reusable && upstream.write_buffer.is_empty() => {
                 if upload.user_timeout_raised() {
@@ -246,7 +237,7 @@ impl Session {
                     idle_ms: 0,
                     keep_alive,
                 };
-                self.context.upstreams[index].give_back(connection);
+                route.upstream.give_back(connection);
             }
             Persistence::Keep | Persistence::Close
                 if exchange.request_ended() && upstream.write_buffer.is_empty() =>
@@ -267,10 +258,11 @@ impl Session {
     fn tunnel<'s>(
         &'s mut self,
         upstream: &'s mut Connection,
+        timeouts: &'s Timeouts,
     ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, client, recorder, alarm, .. } = self;
         let count = |up, down| recorder.bytes(up, down);
-        tunnel(client, upstream, &context.snapshot.timeouts, &context.drain, alarm, count)
+        tunnel(client, upstream, timeouts, &context.drain, alarm, count)
     }
 
     fn tunnelled(&mut self, result: Result<(), ExchangeError>) -> Next {

@@ -13,12 +13,14 @@ mod pump;
 mod record;
 mod respond;
 pub mod session;
+pub mod site;
 mod tunnel;
 mod upload;
 mod vanished;
 
 pub use context::{Client, Context};
 pub use session::Session;
+pub use site::Site;
 
 mod body_relay;
 mod connection;

@@ -4,35 +4,23 @@ use crate::error::{Cause, ExchangeError, RequestError};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::request::{Request, ValidRequest, validate};
 use crate::gateway::rewrite::{NewTarget, put_request_head};
-use crate::gateway::route::Route;
+use crate::gateway::route::RouteTable;
 use crate::h1::head::{RequestHead, has_origin_line, is_of_head_request};
 use crate::h1::target::{TargetError, has_dot_segments, resolve_dot_segments};
 use crate::net::buffer::Buffer;
-use crate::proxy::context::{About, Context};
+use crate::proxy::context::About;
 use crate::proxy::record::Recorder;
+use crate::proxy::site::{Route, Site};
+use crate::upstream::Upstream;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 /// A request that is ready to leave.
 pub(super) struct Prepared {
     pub(super) exchange: Exchange,
-    /// Index of its upstream. Two halves of a word, because a session has them all along.
-    upstream: u32,
-    /// Its place among the routes.
-    route: u32,
+    pub(super) route: Rc<Route>,
     /// The head as the upstream gets it.
     pub(super) head: Buffer,
-}
-
-impl Prepared {
-    /// Index of its upstream.
-    pub(super) fn upstream(&self) -> usize {
-        self.upstream as usize
-    }
-
-    /// Its place among the routes.
-    pub(super) fn route(&self) -> usize {
-        self.route as usize
-    }
 }
 
 /// A request that will not leave.
@@ -58,7 +46,7 @@ const HEAD_GROWTH: usize = 1024;
 
 /// Parses, decides, routes, and writes the head that the upstream gets.
 pub(super) fn prepare(
-    context: &Context,
+    site: &Site,
     head: &[u8],
     recorder: &mut Recorder,
     about: &mut About,
@@ -68,9 +56,9 @@ pub(super) fn prepare(
         let (has_origin, is_head) = (has_origin_line(bytes), is_of_head_request(bytes));
         Refusal { why: Why::Error(refused(error)), request: None, is_head, has_origin }
     };
-    let limits = &context.snapshot.limits.head;
     let len = head.len();
-    let head = RequestHead::parse(head, limits).map_err(|error| unknown(error.into()))?;
+    let head =
+        RequestHead::parse(head, &site.head_limits).map_err(|error| unknown(error.into()))?;
     recorder.method(head.method);
     let is_head = head.method == b"HEAD";
     let decided = validate(&head).map_err(unknown)?;
@@ -81,8 +69,8 @@ pub(super) fn prepare(
         return Err(known(Why::LastHop));
     }
     let path = resolved(&decided).map_err(|error| known(Why::Error(error)))?;
-    let (position, route) =
-        find_route(context, &decided, &path).map_err(|error| known(Why::Error(error)))?;
+    let route =
+        find_route(&site.routes, &decided, &path).map_err(|error| known(Why::Error(error)))?;
     recorder.route(&route.name);
     if route.origins.is_some() {
         about.is_called(decided.authority);
@@ -96,9 +84,7 @@ pub(super) fn prepare(
     // A large one would double its buffer on its way, and wait in it for its connection.
     out.to_append().reserve(len + HEAD_GROWTH);
     put_request_head(out.to_append(), &head, &request, &target, &route.host);
-    // A file of a megabyte holds no 2^32 of either.
-    let (upstream, position) = (route.upstream as u32, position as u32);
-    Ok(Prepared { exchange: Exchange::new(request), upstream, route: position, head: out })
+    Ok(Prepared { exchange: Exchange::new(request), route: Rc::clone(route), head: out })
 }
 
 /// The path without dot segments: an upstream resolves them, so routes must not be matched before.
@@ -113,21 +99,15 @@ fn resolved<'b>(decided: &ValidRequest<'b>) -> Result<Cow<'b, [u8]>, ExchangeErr
 
 /// The route of `path`. Dot segments that lead out of the route in which the client began are a
 /// probe, not a path.
-fn find_route<'c>(
-    context: &'c Context,
-    decided: &ValidRequest<'_>,
+fn find_route<'s>(
+    routes: &'s RouteTable<Upstream>,
+    request: &ValidRequest<'_>,
     path: &[u8],
-) -> Result<(usize, &'c Route), ExchangeError> {
-    let routes = &context.snapshot.routes;
-    let position = routes.position(path);
-    let begun = routes.position(decided.path);
-    match (position, begun) {
-        (Some(position), Some(begun)) if position != begun => Err(leaves_route()),
+) -> Result<&'s Rc<Route>, ExchangeError> {
+    match (routes.find(path), routes.find(request.path)) {
+        (Some(route), Some(begun)) if !Rc::ptr_eq(route, begun) => Err(leaves_route()),
         (None, Some(_)) => Err(leaves_route()),
-        (Some(position), _) => {
-            let route = routes.get(position);
-            route.map(|route| (position, route)).ok_or(ExchangeError::client(Cause::NoRoute))
-        }
+        (Some(route), _) => Ok(route),
         (None, None) => Err(ExchangeError::client(Cause::NoRoute)),
     }
 }

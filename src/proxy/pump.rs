@@ -75,16 +75,14 @@ impl Pump<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pumped, ExchangeError>> {
         let Self { session, upstream, upload, download, prepared } = self;
         let Session { context, client, recorder, alarm, about, .. } = &mut **session;
-        let route = context.snapshot.routes.get(prepared.route());
-        let exchange = &mut prepared.exchange;
-        let timeouts = &context.snapshot.timeouts;
-        let head_limits = &context.snapshot.limits.head;
+        let Prepared { exchange, route, .. } = &mut **prepared;
+        let timeouts = &*route.timeouts;
         if context.drain.is_over() {
             return Poll::Ready(Err(STOPPED));
         }
         upload.poll(cx, client, upstream, exchange, timeouts)?;
         let draining = context.drain.has_begun();
-        let mut guide = Guide { exchange, recorder, head_limits, draining, route, about };
+        let mut guide = Guide { exchange, recorder, draining, route, about };
         let pumped = download.poll(cx, client, upstream, &mut guide);
         recorder.bytes(upload.content_bytes(), download.content_bytes());
         if let Poll::Ready(pumped) = pumped? {

@@ -1,7 +1,9 @@
 //! What is remembered of an exchange for its access-log line.
 
 use crate::error::{DialFailure, ExchangeError, Fault};
-use crate::telemetry::{Detail, ExchangeRecord, MethodName, Outcome};
+use crate::telemetry::{
+    ConnectionEnd, ConnectionRecord, Detail, ExchangeRecord, MethodName, Outcome,
+};
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -171,6 +173,86 @@ impl Drop for Recorder {
         if self.is_open {
             let cause = if panicking() { "panic" } else { "stopped" };
             self.end(Outcome::Aborted { fault: Fault::Internal, cause });
+        }
+    }
+}
+
+/// What is remembered of a connection for its line of the log.
+pub(super) struct ConnectionRecorder {
+    started: Instant,
+    client: SocketAddr,
+    forward: Option<Arc<str>>,
+    pub(super) server_name: Option<Box<str>>,
+    connect: Option<Duration>,
+    to_upstream: u64,
+    to_client: u64,
+    /// Its line is not written: each connection has exactly one.
+    is_open: bool,
+}
+
+impl ConnectionRecorder {
+    pub(super) fn new(client: SocketAddr) -> Self {
+        let (forward, server_name, connect, to_upstream, to_client) = Default::default();
+        let started = Instant::now();
+        let is_open = true;
+        Self { started, client, forward, server_name, connect, to_upstream, to_client, is_open }
+    }
+
+    /// A forward was found.
+    pub(super) fn forward(&mut self, name: &Arc<str>) {
+        self.forward = Some(Arc::clone(name));
+    }
+
+    /// The connection to the upstream is ready.
+    pub(super) fn connected(&mut self) {
+        self.connect = Some(self.started.elapsed());
+    }
+
+    /// Somebody else writes a line about the connection.
+    pub(super) fn hand_over(&mut self) {
+        self.is_open = false;
+    }
+
+    pub(super) fn bytes(&mut self, to_upstream: u64, to_client: u64) {
+        (self.to_upstream, self.to_client) = (to_upstream, to_client);
+    }
+
+    pub(super) fn tunnelled(&mut self, result: Result<(), ExchangeError>) {
+        match result {
+            Ok(()) => self.end_with(ConnectionEnd::Closed, Detail::default()),
+            Err(error) => {
+                let end = ConnectionEnd::Aborted { fault: error.fault, cause: error.name() };
+                self.end_with(end, (&error).into());
+            }
+        }
+    }
+
+    pub(super) fn end_with(&mut self, end: ConnectionEnd, detail: Detail) {
+        self.is_open = false;
+        let record = ConnectionRecord {
+            client: self.client,
+            forward: self.forward.take(),
+            server_name: self.server_name.take(),
+            connect: self.connect,
+            total: self.started.elapsed(),
+            to_upstream: self.to_upstream,
+            to_client: self.to_client,
+            end,
+            detail,
+        };
+        record.emit();
+    }
+}
+
+/// A connection whose task is dropped has its line, too: a stop came before its end, or a panic.
+impl Drop for ConnectionRecorder {
+    fn drop(&mut self) {
+        if self.is_open {
+            let cause = if panicking() { "panic" } else { "stopped" };
+            self.end_with(
+                ConnectionEnd::Aborted { fault: Fault::Internal, cause },
+                Detail::default(),
+            );
         }
     }
 }

@@ -26,7 +26,7 @@ impl Session {
     /// # Errors
     /// The client does not take it: by its socket, or in time.
     pub(super) async fn send_answer(&mut self) -> Result<(), Halt> {
-        let deadline = Deadline::start(Timer::ToClientWrite, &self.context.snapshot.timeouts);
+        let deadline = Deadline::start(Timer::ToClientWrite, &self.context.site().timeouts);
         let client = &mut self.client;
         self.alarm.bound(deadline, poll_fn(|cx| client.poll_drain(cx))).await
     }
@@ -57,7 +57,7 @@ impl Session {
     /// direction first, then what the client still sends is read, because a close with unread
     /// bytes is a reset, and a reset can overtake the response.
     pub(super) async fn end(&mut self) {
-        let deadline = Deadline::start(Timer::ToClientWrite, &self.context.snapshot.timeouts);
+        let deadline = Deadline::start(Timer::ToClientWrite, &self.context.site().timeouts);
         let transport = &mut self.client.transport;
         let shutdown = poll_fn(|cx| transport.poll_shutdown(cx));
         if self.alarm.bound(deadline, shutdown).await.is_ok() {
@@ -72,7 +72,7 @@ impl Session {
     /// Where nothing but the end of the connection would tell, it is a reset, and comes when the
     /// client's kernel has everything.
     pub(super) async fn cut(&mut self, error: &ExchangeError) {
-        let mut patience = patience(&self.context.snapshot.timeouts);
+        let mut patience = patience(&self.context.site().timeouts);
         if matches!(error.cause, Cause::Timeout(Timer::ToClientWrite)) {
             // It has had the time already. A client that has left has not: if it has indeed, its
             // kernel takes nothing and says so, and if it has ended its direction alone, it reads.
@@ -105,9 +105,9 @@ impl Session {
     /// takes nothing; a client that goes on sending may do so for [`LINGER_MAX`] in all.
     async fn linger(&mut self) {
         let Self { context, client, alarm, .. } = self;
-        let timeouts = &context.snapshot.timeouts;
+        let gap = context.site().timeouts.linger;
         let begun = Instant::now();
-        let last = begun + LINGER_MAX.max(timeouts.linger);
+        let last = begun + LINGER_MAX.max(gap);
         let (mut since, mut left) = (begun, None);
         poll_fn(|cx| {
             let read = with_scratch(|scratch| client.transport.poll_read(cx, scratch));
@@ -122,7 +122,7 @@ impl Session {
                 }
                 Poll::Pending => {}
             }
-            let end = last.min(since + timeouts.linger);
+            let end = last.min(since + gap);
             if alarm.poll(cx, end).is_pending() {
                 return Poll::Pending;
             }
@@ -133,7 +133,7 @@ impl Session {
                 return Poll::Ready(());
             }
             (left, since) = (unacknowledged, now);
-            alarm.poll(cx, now + timeouts.linger)
+            alarm.poll(cx, now + gap)
         })
         .await;
     }

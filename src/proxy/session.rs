@@ -113,7 +113,7 @@ impl Session {
     }
 
     async fn first_byte_arrives(&mut self) -> bool {
-        let deadline = Deadline::start(Timer::KeepAlive, &self.context.snapshot.timeouts);
+        let deadline = Deadline::start(Timer::KeepAlive, &self.context.site().timeouts);
         let context = Rc::clone(&self.context);
         let mut drained = pin!(context.drain.begun());
         let client = &mut self.client;
@@ -141,11 +141,11 @@ impl Session {
     }
 
     async fn whole_head(&mut self) -> Result<HeadSpan, ExchangeError> {
-        let snapshot = &self.context.snapshot;
+        let site = self.context.site();
         let mut reader = HeadReader::default();
         let mut deadline = None;
         loop {
-            let found = reader.find(self.client.read_buffer.bytes(), &snapshot.limits.head);
+            let found = reader.find(self.client.read_buffer.bytes(), &site.head_limits);
             if let Some(span) =
                 found.map_err(|error| ExchangeError::client(Cause::Request(error.into())))?
             {
@@ -153,8 +153,8 @@ impl Session {
             }
             // A head that is here at once, as most are, needs no clock.
             let deadline = *deadline
-                .get_or_insert_with(|| Deadline::start(Timer::RequestHead, &snapshot.timeouts));
-            let (client, bytes_max) = (&mut self.client, snapshot.limits.head.bytes);
+                .get_or_insert_with(|| Deadline::start(Timer::RequestHead, &site.timeouts));
+            let (client, bytes_max) = (&mut self.client, site.head_limits.bytes);
             let step = poll_fn(|cx| client.poll_rest_of_head(cx, bytes_max));
             match self.alarm.bound(deadline, step).await {
                 Ok(Fill::Bytes) => {}

@@ -4,9 +4,10 @@
 //! looked at (`opening`). So whatever is refused has reached no upstream.
 
 use crate::clock::{Alarm, Deadline, Halt};
+use crate::config::snapshot::Listener;
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
-use crate::gateway::route::ForwardTarget;
+use crate::gateway::server_name::{ForwardTable, ForwardTarget};
 use crate::limits::{DEPARTURE_LOOK, SILENCE_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::transport::Transport;
@@ -15,23 +16,27 @@ use crate::preface::host_name::host_name;
 use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::{Client, Context, Watch};
 use crate::proxy::preface::{Greeting, NoGreeting, greeting, refused};
+use crate::proxy::record::ConnectionRecorder;
 use crate::proxy::session::Session;
+use crate::proxy::site::Site;
 use crate::proxy::tunnel::tunnel;
-use crate::telemetry::{ConnectionEnd, ConnectionRecord, Detail};
-use crate::timeouts::Timer;
+use crate::telemetry::{ConnectionEnd, Detail};
+use crate::timeouts::{Timeouts, Timer};
 use crate::tls::alpn::Alpn;
 use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
+use crate::upstream::Dial;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::thread::panicking;
-use std::time::Duration;
 use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
+
+type Target = ForwardTarget<Rc<dyn Dial>>;
+type Forwards = ForwardTable<Rc<dyn Dial>>;
 
 /// A connection whose client is known, and of which nothing else was read.
 pub struct Accepted {
@@ -39,8 +44,8 @@ pub struct Accepted {
     pub transport: Transport,
     /// Who the client is.
     pub who: Client,
-    /// Of which listener it is: an index into `Snapshot::listeners`.
-    pub listener: usize,
+    /// Of which listener it is.
+    pub listener: Arc<Listener>,
     /// By when all that comes before its content has to be over.
     pub deadline: Deadline,
 }
@@ -52,18 +57,25 @@ pub struct Accepted {
 pub struct Passthrough {
     context: Rc<Context>,
     alarm: Alarm,
-    recorder: Recorder,
+    recorder: ConnectionRecorder,
     /// A stop that cuts what runs wakes the tunnel.
     watch: Watch,
 }
 
 /// What becomes of a connection that is not refused.
 enum Opened {
-    /// Its bytes go to and fro between the client and the upstream.
-    Tunnel(Box<[Connection; 2]>),
+    /// Its bytes go to and fro.
+    Tunnel(Box<Ends>),
     Http(Box<Accepted>),
     /// It was told why it is not served, and has its line of the log.
     Answered,
+}
+
+/// Both ends of a tunnel, and the limits of the site that was current when the client came.
+struct Ends {
+    client: Connection,
+    upstream: Connection,
+    timeouts: Arc<Timeouts>,
 }
 
 /// A connection of which no upstream has seen a byte, and none will.
@@ -91,7 +103,8 @@ impl Drop for Passthrough {
 impl Passthrough {
     /// For a connection from `client`.
     pub fn new(context: Rc<Context>, client: SocketAddr) -> Self {
-        let (alarm, recorder, watch) = (Alarm::default(), Recorder::new(client), Watch::default());
+        let (alarm, recorder, watch) =
+            (Alarm::default(), ConnectionRecorder::new(client), Watch::default());
         Self { context, alarm, recorder, watch }
     }
 
@@ -105,7 +118,8 @@ impl Passthrough {
         accepted: Accepted,
         hand_over: impl FnOnce(Box<Accepted>),
     ) -> impl Future<Output = ()> {
-        let opening = Box::pin(self.begin(accepted));
+        let site = self.context.site();
+        let opening = Box::pin(self.begin(accepted, site));
         async move {
             let (mut this, opened) = opening.await;
             match opened {
@@ -121,24 +135,22 @@ impl Passthrough {
     }
 
     /// All that comes before the tunnel; `None` when the connection was refused.
-    async fn begin(self, accepted: Accepted) -> (Box<Self>, Option<Opened>) {
+    async fn begin(self, accepted: Accepted, site: Rc<Site>) -> (Box<Self>, Option<Opened>) {
         let mut this = Box::new(self);
-        let opened = match this.open(accepted).await {
+        let opened = match this.open(accepted, &site).await {
             Ok(opened) => Some(opened),
             Err(refusal) => {
-                this.refuse(refusal).await;
+                this.refuse(refusal, &site.timeouts).await;
                 None
             }
         };
         (this, opened)
     }
 
-    async fn open(&mut self, accepted: Accepted) -> Result<Opened, Refusal> {
+    async fn open(&mut self, accepted: Accepted, site: &Site) -> Result<Opened, Refusal> {
         let Accepted { transport: mut client, who, listener, deadline } = accepted;
-        let context = Rc::clone(&self.context);
-        let listener = &context.snapshot.listeners[listener];
         let mut speaks_tls = false;
-        let chosen = self.choose(&mut client, deadline, &mut speaks_tls).await;
+        let chosen = self.choose(&mut client, &site.forwards, deadline, &mut speaks_tls).await;
         let target = match chosen {
             Ok(target) => target,
             Err(error) => return Err(Refusal::new(error, Some(client), speaks_tls)),
@@ -149,18 +161,21 @@ impl Passthrough {
             client = match secured.map_err(|error| Refusal::new(error, None, speaks_tls))? {
                 Greeted::Tls(client) => client,
                 Greeted::PlainHttp(client, request) => {
-                    self.recorder.is_open = false;
+                    self.recorder.hand_over();
+                    let context = Rc::clone(&self.context);
                     let mut session = Box::new(Session::new(context, client, who));
                     Box::pin(session.refuse_plain_http(request)).await;
                     return Ok(Opened::Answered);
                 }
             };
         }
-        match (target, listener.http) {
-            (ForwardTarget::Upstream(index), _) => {
-                match self.dial(&client, index, who, speaks_tls).await {
+        match (target, &listener.http) {
+            (ForwardTarget::Upstream(dialer), _) => {
+                match self.dial(&client, &**dialer, who, speaks_tls).await {
                     Ok(upstream) => {
-                        Ok(Opened::Tunnel(Box::new([client, upstream].map(Connection::new))))
+                        let [client, upstream] = [client, upstream].map(Connection::new);
+                        let timeouts = Arc::clone(&site.timeouts);
+                        Ok(Opened::Tunnel(Box::new(Ends { client, upstream, timeouts })))
                     }
                     Err(failure) => {
                         let refusal = Refusal::new(failure.error, Some(client), speaks_tls);
@@ -169,7 +184,8 @@ impl Passthrough {
                 }
             }
             (ForwardTarget::Http, Some(listener)) => {
-                self.recorder.is_open = false;
+                self.recorder.hand_over();
+                let listener = Arc::clone(listener);
                 let accepted = Accepted { transport: client, who, listener, deadline };
                 Ok(Opened::Http(Box::new(accepted)))
             }
@@ -182,14 +198,14 @@ impl Passthrough {
     }
 
     /// Finds out where to go.
-    async fn choose(
+    async fn choose<'s>(
         &mut self,
         client: &mut Transport,
+        forwards: &'s Forwards,
         deadline: Deadline,
         speaks_tls: &mut bool,
-    ) -> Result<ForwardTarget, ExchangeError> {
-        let Self { context, alarm, recorder, .. } = self;
-        let forwards = &context.snapshot.forwards;
+    ) -> Result<&'s Target, ExchangeError> {
+        let Self { alarm, recorder, .. } = self;
         if forwards.depends_on_name() {
             let at = Instant::now() + SILENCE_MAX;
             let patience = forwards.find(None).map(|_| Deadline { at, timer: Timer::Handshake });
@@ -207,8 +223,8 @@ impl Passthrough {
         }
         let forward = forwards.find(recorder.server_name.as_deref());
         let forward = forward.ok_or(refused(OpeningError::NoForward))?;
-        recorder.forward = Some(Arc::clone(&forward.name));
-        Ok(forward.target)
+        recorder.forward(&forward.name);
+        Ok(&forward.target)
     }
 
     /// Ends the client's TLS here.
@@ -216,7 +232,7 @@ impl Passthrough {
         &mut self,
         client: Transport,
         config: &Arc<ServerConfig>,
-        target: ForwardTarget,
+        target: &Target,
         deadline: Deadline,
     ) -> Result<Greeted, ExchangeError> {
         let tcp = match client.into_plain() {
@@ -244,13 +260,13 @@ impl Passthrough {
     async fn dial(
         &mut self,
         client: &Transport,
-        index: usize,
+        dialer: &dyn Dial,
         who: Client,
         speaks_tls: bool,
     ) -> Result<Transport, Box<DialFailure>> {
-        let Self { context, alarm, recorder, .. } = self;
+        let Self { alarm, recorder, .. } = self;
         let proxy_header = who.proxy_header(client);
-        let mut dialing = context.forward_dialers[index].dial(Some(&proxy_header));
+        let mut dialing = dialer.dial(Some(&proxy_header));
         let is_tls = speaks_tls || client.is_tls();
         let has_left = || client.is_broken() || is_tls && client.has_hung_up();
         let mut next_look = Instant::now() + DEPARTURE_LOOK;
@@ -268,37 +284,37 @@ impl Passthrough {
             Poll::Pending
         })
         .await?;
-        recorder.connect = Some(recorder.started.elapsed());
+        recorder.connected();
         Ok(upstream)
     }
 
     /// No `async fn`, like `tunnel` itself.
     fn tunnel<'s>(
         &'s mut self,
-        [client, upstream]: &'s mut [Connection; 2],
+        Ends { client, upstream, timeouts }: &'s mut Ends,
     ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, alarm, recorder, .. } = self;
         let count = |up, down| recorder.bytes(up, down);
-        tunnel(client, upstream, &context.snapshot.timeouts, &context.drain, alarm, count)
+        tunnel(client, upstream, timeouts, &context.drain, alarm, count)
     }
 
     /// Ends a connection of which no upstream has seen a byte: by an alert where the client may
     /// understand one, by a reset otherwise.
-    async fn refuse(&mut self, refusal: Refusal) {
+    async fn refuse(&mut self, refusal: Refusal, timeouts: &Timeouts) {
         let Refusal { error, detail, client, speaks_tls } = refusal;
         let end = ConnectionEnd::Refused { fault: error.fault, cause: error.name() };
         self.recorder.end_with(end, detail);
         let Some(mut client) = client else { return };
         match alert(&error).filter(|_| speaks_tls) {
             None => client.abort(),
-            Some(alert) => self.end_with(alert, client).await,
+            Some(alert) => self.end_with(alert, client, timeouts).await,
         }
     }
 
     /// Sends an alert so that it arrives: what the client still sends is read and thrown away, for
     /// a limited time, because a close with unread bytes is a reset, which can overtake the alert.
-    async fn end_with(&mut self, alert: Alert, mut client: Transport) {
-        let deadline = Deadline::start(Timer::Linger, &self.context.snapshot.timeouts);
+    async fn end_with(&mut self, alert: Alert, mut client: Transport, timeouts: &Timeouts) {
+        let deadline = Deadline::start(Timer::Linger, timeouts);
         let record = alert.record();
         let ending = async {
             // Of a socket that has sent nothing yet, the buffer takes a few bytes at once.
@@ -326,70 +342,5 @@ fn no_handshake(halt: &Halt) -> ExchangeError {
     match halt {
         Halt::Io(error) => refused(OpeningError::Handshake(fault::of(error))),
         Halt::Expired(timer) => ExchangeError::expired(*timer),
-    }
-}
-
-/// What is remembered of a connection for its line of the log.
-struct Recorder {
-    started: Instant,
-    client: SocketAddr,
-    forward: Option<Arc<str>>,
-    server_name: Option<Box<str>>,
-    connect: Option<Duration>,
-    to_upstream: u64,
-    to_client: u64,
-    /// Its line is not written: each connection has exactly one.
-    is_open: bool,
-}
-
-impl Recorder {
-    fn new(client: SocketAddr) -> Self {
-        let (forward, server_name, connect, to_upstream, to_client) = Default::default();
-        let started = Instant::now();
-        let is_open = true;
-        Self { started, client, forward, server_name, connect, to_upstream, to_client, is_open }
-    }
-
-    fn bytes(&mut self, to_upstream: u64, to_client: u64) {
-        (self.to_upstream, self.to_client) = (to_upstream, to_client);
-    }
-
-    fn tunnelled(&mut self, result: Result<(), ExchangeError>) {
-        match result {
-            Ok(()) => self.end_with(ConnectionEnd::Closed, Detail::default()),
-            Err(error) => {
-                let end = ConnectionEnd::Aborted { fault: error.fault, cause: error.name() };
-                self.end_with(end, (&error).into());
-            }
-        }
-    }
-
-    fn end_with(&mut self, end: ConnectionEnd, detail: Detail) {
-        self.is_open = false;
-        let record = ConnectionRecord {
-            client: self.client,
-            forward: self.forward.take(),
-            server_name: self.server_name.take(),
-            connect: self.connect,
-            total: self.started.elapsed(),
-            to_upstream: self.to_upstream,
-            to_client: self.to_client,
-            end,
-            detail,
-        };
-        record.emit();
-    }
-}
-
-/// A connection whose task is dropped has its line, too: a stop came before its end, or a panic.
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        if self.is_open {
-            let cause = if panicking() { "panic" } else { "stopped" };
-            self.end_with(
-                ConnectionEnd::Aborted { fault: Fault::Internal, cause },
-                Detail::default(),
-            );
-        }
     }
 }

@@ -11,6 +11,7 @@ use crate::tls::x509::{Certificate, Der};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Certificates from a file, in its order.
@@ -54,6 +55,11 @@ impl Chain {
             return Err(CredentialError::NoCertificate(file.into(), instead));
         }
         Ok(Self { file: file.into(), certificates, remarks, has_key })
+    }
+
+    /// The certificates alone.
+    pub fn certificates(&self) -> Arc<[CertificateDer<'static>]> {
+        self.certificates.iter().map(|(_, certificate)| certificate.clone()).collect()
     }
 }
 

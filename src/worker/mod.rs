@@ -5,7 +5,7 @@ mod accept;
 mod live;
 
 use crate::clock::{Alarm, Deadline};
-use crate::config::snapshot::{Listener, Snapshot};
+use crate::config::snapshot::{Listener, Snapshot, UpstreamConfig};
 use crate::config::value::Mode;
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
@@ -13,10 +13,9 @@ use crate::limits::{ACCEPT_BACKOFF, DRAIN_CUT_MAX, DRAIN_MAX, REFUSALS_MAX};
 use crate::net::admission::{Admission, LimitReached, Permit};
 use crate::net::tcp::PlainHttp;
 use crate::net::transport::Transport;
-use crate::proxy::context::Drain;
 use crate::proxy::preface::{must_announce, read_proxy_header};
 use crate::proxy::tcp::{Accepted, Passthrough};
-use crate::proxy::{Client, Context, Session};
+use crate::proxy::{Client, Context, Session, Site};
 use crate::telemetry::{handshake_failed, write_gathered_lines};
 use crate::timeouts::Timer;
 use crate::tls::alpn::Alpn;
@@ -24,7 +23,7 @@ use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
 use crate::upstream::commons::Commons;
 use crate::upstream::dial::NetworkDialer;
-use crate::upstream::{Dial, Preconnect, Upstream};
+use crate::upstream::{Preconnect, Upstream};
 use crate::worker::accept::is_about_one_connection;
 use crate::worker::live::{Live, LiveGuard};
 use crate::worker::warnings::{Warnings, is_news};
@@ -81,10 +80,10 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
     let runtime = builder.build_local(LocalOptions::default())?;
     let ended = runtime.block_on(async {
         let Setup { snapshot, listeners, admission, room, commons, mut stop } = setup;
-        let worker = Rc::new(Worker::new(Arc::clone(&snapshot), admission, room, &commons));
-        for (listener, (index, _)) in listeners.into_iter().zip(snapshot.sockets()) {
-            let listener = TcpListener::from_std(listener)?;
-            spawn_local(Rc::clone(&worker).accept(listener, index));
+        let worker = Rc::new(Worker::new(&snapshot, admission, room, &commons));
+        for (socket, listener) in listeners.into_iter().zip(snapshot.sockets()) {
+            let socket = TcpListener::from_std(socket)?;
+            spawn_local(Rc::clone(&worker).accept(socket, Arc::clone(listener)));
         }
         ready();
         // An error means that nobody is left to tell us anything: stop as well.
@@ -110,26 +109,16 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(
-        snapshot: Arc<Snapshot>,
-        admission: Arc<Admission>,
-        room: usize,
-        commons: &Commons,
-    ) -> Self {
-        let timeouts = Arc::new(snapshot.timeouts.clone());
-        let resolver = &commons.resolver;
-        let upstreams = snapshot.upstreams.iter().zip(&commons.standings);
-        let upstreams = upstreams.map(|(upstream, standing)| {
-            let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts), resolver);
-            Upstream::sharing(Box::new(dialer), Arc::clone(standing), upstream.connection_age)
-        });
-        let upstreams = upstreams.collect();
-        let dialers = snapshot.forward_upstreams.iter().map(|upstream| {
-            let dialer = NetworkDialer::new(upstream, Arc::clone(&timeouts), resolver);
-            Box::new(dialer) as Box<dyn Dial>
-        });
-        let (forward_dialers, drain) = (dialers.collect(), Drain::default());
-        let context = Rc::new(Context { snapshot, upstreams, forward_dialers, drain });
+    fn new(snapshot: &Snapshot, admission: Arc<Admission>, room: usize, commons: &Commons) -> Self {
+        let dialer = |upstream: &Arc<UpstreamConfig>| {
+            NetworkDialer::new(upstream, Arc::clone(&snapshot.timeouts), &commons.resolver)
+        };
+        let upstream = |config: &Arc<UpstreamConfig>| {
+            let health = commons.health(config);
+            Upstream::sharing(Box::new(dialer(config)), health, config.connection_age)
+        };
+        let site = Site::new(snapshot, upstream, |forward| Rc::new(dialer(forward)));
+        let context = Rc::new(Context::new(site));
         let (refusals, warnings, live) = Default::default();
         Self { context, admission, refusals, warnings, live, room }
     }
@@ -148,28 +137,28 @@ impl Worker {
     }
 
     /// Accepts until told to stop, and what is in the queue then: to close it would reset them.
-    async fn accept(self: Rc<Self>, listener: TcpListener, index: usize) {
+    async fn accept(self: Rc<Self>, socket: TcpListener, listener: Arc<Listener>) {
         let _accepting = self.live.enter();
         let mut drained = pin!(self.context.drain.begun());
         loop {
-            let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+            let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
                 Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
                 Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
             });
             match accepted.await {
-                Some(Ok((tcp, address))) => self.admit(plain(tcp), address, index),
+                Some(Ok((tcp, address))) => self.admit(plain(tcp), address, &listener),
                 Some(Err(error)) => self.accept_failed(&error).await,
                 None => break,
             }
         }
         // The runtime's word is of its last round; connections may have come since, and would be
         // reset when the listener closes.
-        let Ok(listener) = listener.into_std() else { return };
-        while let Ok((tcp, address)) = listener.accept() {
+        let Ok(socket) = socket.into_std() else { return };
+        while let Ok((tcp, address)) = socket.accept() {
             if let Ok(()) = tcp.set_nonblocking(true)
                 && let Ok(tcp) = TcpStream::from_std(tcp)
             {
-                self.admit(plain(tcp), address, index);
+                self.admit(plain(tcp), address, &listener);
             }
         }
     }
@@ -184,10 +173,9 @@ impl Worker {
         sleep(ACCEPT_BACKOFF).await;
     }
 
-    fn admit(self: &Rc<Self>, transport: Transport, peer: SocketAddr, index: usize) {
+    fn admit(self: &Rc<Self>, transport: Transport, peer: SocketAddr, listener: &Arc<Listener>) {
         tracing::trace!(target: "narrows::client", client = %peer, "connected");
         self.warnings.connected(self.admission.connections(), self.room);
-        let listener = &self.context.snapshot.listeners[index];
         let announces = must_announce(&listener.proxy_protocol, peer);
         let acquired = self.admission.acquire().and_then(|permit| match announces {
             // Counted for the client, when it is known.
@@ -199,9 +187,9 @@ impl Worker {
             Err(limit) => return self.turn_away(transport, peer, listener, limit),
         };
         let (worker, live) = (Rc::clone(self), self.live.enter());
-        let deadline = Deadline::start(Timer::Handshake, &self.context.snapshot.timeouts);
-        let who = peer.into();
-        let mut accepted = Accepted { transport, who, listener: index, deadline };
+        let deadline = Deadline::start(Timer::Handshake, &self.context.site().timeouts);
+        let (who, listener) = (peer.into(), Arc::clone(listener));
+        let mut accepted = Accepted { transport, who, listener, deadline };
         if !announces {
             return worker.begin(accepted, Guard { permit, live });
         }
@@ -214,8 +202,8 @@ impl Worker {
             match permit.count_for(who.address.ip()) {
                 Ok(permit) => worker.begin(accepted, Guard { permit, live }),
                 Err(limit) => {
-                    let listener = &worker.context.snapshot.listeners[index];
-                    worker.turn_away(accepted.transport, accepted.who.address, listener, limit);
+                    let Accepted { transport, who, listener, .. } = accepted;
+                    worker.turn_away(transport, who.address, &listener, limit);
                 }
             }
         });
@@ -246,7 +234,7 @@ impl Worker {
     /// Serves a connection whose client is known. Two kinds of tasks: one would be as large as the
     /// larger of them.
     fn begin(self: Rc<Self>, accepted: Accepted, guard: Guard) {
-        match self.context.snapshot.listeners[accepted.listener].mode {
+        match accepted.listener.mode {
             Mode::Http => self.secure_and_serve(accepted, guard),
             Mode::Tcp => {
                 let context = Rc::clone(&self.context);
@@ -264,12 +252,11 @@ impl Worker {
         // While the client shakes hands, so do we.
         let preconnect = self.preconnect();
         let Accepted { transport, who, listener, deadline } = accepted;
-        if self.context.snapshot.listeners[listener].tls.is_none() {
+        if listener.tls.is_none() {
             return self.serve(transport, who, preconnect, guard);
         }
         spawn_local(async move {
-            let listener = &self.context.snapshot.listeners[listener];
-            match secure(transport, &who, listener, deadline).await {
+            match secure(transport, &who, &listener, deadline).await {
                 Some(Greeted::Tls(transport)) => self.serve(transport, who, preconnect, guard),
                 Some(Greeted::PlainHttp(transport, request)) => {
                     self.refuse(transport, request, who, guard);
@@ -305,10 +292,7 @@ impl Worker {
 
     /// Of a connection to the upstream, where there is only one that it can be.
     fn preconnect(&self) -> Option<Preconnect> {
-        match self.context.upstreams.as_slice() {
-            [only] => only.preconnect(),
-            _ => None,
-        }
+        self.context.site().sole_upstream.as_ref().and_then(Upstream::preconnect)
     }
 
     /// Over a limit: a word about it where it costs little, which behind TLS it does not.

@@ -62,7 +62,7 @@ async fn scene() {
     let worker = worker(Rc::clone(&dialer));
     let front = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1, GUARD).unwrap().remove(0);
     let address = front.local_addr().unwrap();
-    spawn_local(Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), 0));
+    spawn_local(Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), plain_http()));
 
     let mut held = ask(address).await;
     let (mut upstream, _) = origin.accept().await.unwrap();
@@ -101,7 +101,7 @@ async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more
         let mut far = Vec::new();
         for port in 1..=300 {
             let (near, end) = MemoryStream::pair(1024);
-            worker.admit(Transport::from(near), SocketAddr::from((address, port)), 0);
+            worker.admit(Transport::from(near), SocketAddr::from((address, port)), &plain_http());
             far.push(end);
         }
         assert_eq!(worker.admission.connections(), places, "{address:?}");
@@ -129,7 +129,7 @@ async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
         clients.push(client);
     }
     worker.context.drain.begin();
-    Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), 0).await;
+    Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), plain_http()).await;
     assert_eq!(worker.admission.connections(), 3);
     for client in &mut clients {
         let mut answer = Vec::new();
@@ -165,7 +165,11 @@ async fn a_client_that_has_just_come_is_expected_to_need_a_connection() {
     let mut clients = Vec::new();
     for port in 1..=2 {
         let (near, far) = MemoryStream::pair(1024);
-        worker.admit(Transport::from(near), SocketAddr::from(([127, 0, 0, 1], port)), 0);
+        worker.admit(
+            Transport::from(near),
+            SocketAddr::from(([127, 0, 0, 1], port)),
+            &plain_http(),
+        );
         clients.push(far);
     }
     let mut ready = Vec::new();
@@ -244,11 +248,15 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let config = Config::parse("narrows.toml", Path::new("."), ANNOUNCED).unwrap();
     let snapshot = Snapshot::load(&config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
-    let commons = Commons::new(&snapshot);
-    let worker = Rc::new(Worker::new(Arc::new(snapshot), admission, usize::MAX, &commons));
+    let commons = Commons::new(1);
+    let worker = Rc::new(Worker::new(&snapshot, admission, usize::MAX, &commons));
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
-    worker.admit(Transport::from(near), SocketAddr::from(([192, 0, 2, 1], 1)), 0);
+    worker.admit(
+        Transport::from(near),
+        SocketAddr::from(([192, 0, 2, 1], 1)),
+        &snapshot.listeners[0],
+    );
     for part in parts {
         sleep(Duration::from_secs(3)).await;
         let sent = poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(part.as_bytes())])).await;
@@ -266,6 +274,18 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     assert_eq!(worker.admission.connections(), 0);
 }
 
+fn plain_http() -> Arc<Listener> {
+    Arc::new(Listener {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tls: None,
+        tls_of_http: None,
+        mode: Mode::Http,
+        proxy_protocol: Vec::new(),
+        http: None,
+        has_socket: true,
+    })
+}
+
 fn worker(dialer: Rc<Dialer>) -> Rc<Worker> {
     worker_with(Upstream::new(Box::new(dialer), 0))
 }
@@ -278,9 +298,8 @@ fn worker_with(upstream: Upstream) -> Rc<Worker> {
     let snapshot = Snapshot::load(&arguments.config().unwrap()).unwrap();
     let limits = &snapshot.limits;
     let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
-    let upstreams = vec![upstream];
-    let (snapshot, forward_dialers, drain) = (Arc::new(snapshot), Vec::new(), Drain::default());
-    let context = Context { snapshot, upstreams, forward_dialers, drain };
+    let site = Site::new(&snapshot, |_| upstream.clone(), |_| unreachable!("there is no forward"));
+    let context = Context::new(site);
     let (refusals, warnings, live) = Default::default();
     Rc::new(Worker {
         context: Rc::new(context),

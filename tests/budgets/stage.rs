@@ -9,8 +9,7 @@ use narrows::config::snapshot::Snapshot;
 use narrows::net::memory::MemoryStream;
 use narrows::net::tcp::MeteredTcp;
 use narrows::net::transport::Transport;
-use narrows::proxy::context::Drain;
-use narrows::proxy::{Context, Session};
+use narrows::proxy::{Context, Session, Site};
 use narrows::telemetry::{Log, LogFormat};
 use narrows::tls::alpn::Alpn;
 use narrows::tls::server::{self, Greeted};
@@ -97,8 +96,9 @@ impl Sockets {
         let (relay, origin) = (front.local_addr().unwrap(), back.local_addr().unwrap());
         let snapshot = snapshot(security, origin);
         let tls = snapshot.listeners[0].tls.clone();
-        let timeouts = Arc::new(snapshot.timeouts.clone());
-        let dialer = NetworkDialer::new(&snapshot.upstreams[0], timeouts, &Arc::default());
+        let timeouts = Arc::clone(&snapshot.timeouts);
+        let upstream = &snapshot.routes[0].upstream;
+        let dialer = NetworkDialer::new(upstream, timeouts, &Arc::default());
         let context = context(snapshot, Box::new(dialer));
         spawn_local(serve(context, front, tls));
 
@@ -264,9 +264,9 @@ fn snapshot(security: Security, origin: SocketAddr) -> Snapshot {
 
 /// No connection is opened before it is needed: the number of the origin's is the test's then.
 fn context(snapshot: Snapshot, dialer: Box<dyn Dial>) -> Rc<Context> {
-    let upstreams = vec![Upstream::new(dialer, 0)];
-    let (snapshot, drain) = (Arc::new(snapshot), Drain::default());
-    Rc::new(Context { snapshot, upstreams, forward_dialers: Vec::new(), drain })
+    let upstream = Upstream::new(dialer, 0);
+    let site = Site::new(&snapshot, |_| upstream.clone(), |_| unreachable!("there is no forward"));
+    Rc::new(Context::new(site))
 }
 
 async fn listen() -> TcpListener {

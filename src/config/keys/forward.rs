@@ -8,7 +8,7 @@ use crate::config::reach::{self, ReachOptions};
 use crate::config::table::{Reader, Table};
 use crate::config::url::{Endpoint, Host};
 use crate::config::value::{Age, Family, Invalid, NamedFile, ProxyVersion, Value};
-use crate::gateway::route::NamePattern;
+use crate::gateway::server_name::NamePattern;
 use std::fmt;
 use std::str::FromStr;
 

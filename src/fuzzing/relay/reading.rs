@@ -1,8 +1,9 @@
 //! What the bytes of one connection say, read naively.
 
-use super::stage::{HEADS, Traffic};
+use super::stage::Traffic;
 use crate::fuzzing::forward::complete;
 use crate::fuzzing::heads::naive_limits;
+use crate::fuzzing::model::HEADS;
 use crate::fuzzing::model::{self, Forwarded};
 use crate::fuzzing::naive::{self, Body, Head, Length, Verdict};
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};

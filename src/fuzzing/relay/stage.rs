@@ -1,19 +1,14 @@
 //! A relay between peers in memory that do what a script says, on a paused clock.
 
 use super::script::{Act, Actor};
-use crate::config::Limits;
-use crate::config::problem::Problems;
-use crate::config::snapshot::Snapshot;
 use crate::error::{Cause, ExchangeError, SocketError};
-use crate::fuzzing::model::routes;
-use crate::gateway::route::ForwardTable;
-use crate::h1::limits::HeadLimits;
+use crate::fuzzing::model::{HEADS, routes};
+use crate::gateway::server_name::ForwardTable;
 use crate::limits::BUFFER_KEPT_BYTES_MAX;
 use crate::net::buffer::{Buffer, free_buffers};
 use crate::net::memory::{End, MemoryStream};
 use crate::net::transport::Transport;
-use crate::proxy::context::Drain;
-use crate::proxy::{Context, Session};
+use crate::proxy::{Context, Session, Site};
 use crate::timeouts::Timeouts;
 use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
 use std::cell::{Cell, RefCell};
@@ -29,9 +24,6 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
-
-/// Small enough that scripts reach them.
-pub(super) const HEADS: HeadLimits = HeadLimits { bytes: 1024, fields: 16 };
 
 const CAPACITY: usize = 1 << 20;
 const NARROW_CAPACITY: usize = 5;
@@ -155,25 +147,14 @@ impl Network {
 impl Stage {
     fn new(acts: &[Act], free: usize) -> Self {
         let network = Rc::<Network>::default();
-        let snapshot = Snapshot {
-            remarks: Problems::default(),
-            certificates: Vec::new(),
-            workers: 1,
-            listeners: Vec::new(),
-            routes: routes(),
-            upstreams: Vec::new(),
-            forwards: ForwardTable::default(),
-            forward_upstreams: Vec::new(),
-            timeouts: Timeouts::distinct(),
-            limits: Limits { head: HEADS, ..Limits::default() },
-        };
         let upstream = Upstream::new(Box::new(Dialer(Rc::clone(&network))), 0);
-        let context = Context {
-            snapshot: Arc::new(snapshot),
-            upstreams: vec![upstream],
-            forward_dialers: Vec::new(),
-            drain: Drain::default(),
-        };
+        let context = Context::new(Site {
+            routes: routes(&upstream),
+            forwards: ForwardTable::new([]),
+            sole_upstream: Some(upstream),
+            timeouts: Arc::new(Timeouts::distinct()),
+            head_limits: HEADS,
+        });
         let length = |act: &Act| if let Act::Say(_, text) = act { text.len() } else { 0 };
         Self {
             context: Rc::new(context),

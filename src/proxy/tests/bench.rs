@@ -4,18 +4,16 @@
 use super::wire::Wire;
 use crate::clock::Deadline;
 use crate::config::Limits;
-use crate::config::problem::Problems;
 use crate::config::snapshot::Listener;
-use crate::config::snapshot::Snapshot;
 use crate::config::value::Mode;
 use crate::error::ExchangeError;
 use crate::gateway::rewrite::reference::Origins;
-use crate::gateway::route::{Forward, ForwardTable, ForwardTarget, NamePattern, Route, RouteTable};
+use crate::gateway::route::{Route, RouteTable};
+use crate::gateway::server_name::{Forward, ForwardTable, ForwardTarget, NamePattern};
 use crate::net::memory::MemoryStream;
 use crate::net::transport::Transport;
-use crate::proxy::context::Drain;
 use crate::proxy::tcp::{Accepted, Passthrough};
-use crate::proxy::{Context, Session};
+use crate::proxy::{Context, Session, Site};
 use crate::telemetry::{LogFormat, logged};
 use crate::timeouts::{Timeouts, Timer};
 use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
@@ -136,33 +134,26 @@ impl Bench {
             dials: Cell::new(0),
             abandoned: Cell::new(0),
         });
+        let timeouts = Arc::new(Timeouts::distinct());
+        let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))), 0);
+        let head_limits = Limits::default().head;
         let route = Route {
             path: b"/gpt/".as_slice().into(),
             replacement: b"/".as_slice().into(),
             host: b"api.test".as_slice().into(),
-            upstream: 0,
+            upstream: upstream.clone(),
             origins: Some(Origins::new(false, [b"api.test".as_slice()])),
             name: "/gpt/".into(),
+            timeouts: Arc::clone(&timeouts),
+            head_limits,
         };
-        let snapshot = Snapshot {
-            remarks: Problems::default(),
-            certificates: Vec::new(),
-            workers: 1,
-            listeners: Vec::new(),
-            routes: RouteTable::new(vec![route]),
-            upstreams: Vec::new(),
-            forwards: ForwardTable::default(),
-            forward_upstreams: Vec::new(),
-            timeouts: Timeouts::distinct(),
-            limits: Limits::default(),
-        };
-        let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))), 0);
-        let context = Context {
-            snapshot: Arc::new(snapshot),
-            upstreams: vec![upstream],
-            forward_dialers: Vec::new(),
-            drain: Drain::default(),
-        };
+        let context = Context::new(Site {
+            routes: RouteTable::new([route]),
+            forwards: ForwardTable::new([]),
+            sole_upstream: Some(upstream),
+            timeouts,
+            head_limits,
+        });
         let (sessions, polls, tcp_bytes) = Default::default();
         Self { context: Rc::new(context), network, sessions, polls, tcp_bytes }
     }
@@ -191,12 +182,13 @@ impl Bench {
     /// A client of a tcp listener. All forwards, for these names, lead to the upstream.
     pub(super) fn tcp_client(&self, names: &[NamePattern]) -> Wire {
         let (near, far) = MemoryStream::pair(CAPACITY);
+        let dialer: Rc<dyn Dial> = Rc::new(Line(Rc::clone(&self.network)));
         let forwards = names.iter().map(|pattern| Forward {
             pattern: pattern.clone(),
-            target: ForwardTarget::Upstream(0),
+            target: ForwardTarget::Upstream(Rc::clone(&dialer)),
             name: "f".into(),
         });
-        let listener = Listener {
+        let listener = Arc::new(Listener {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             tls: None,
             mode: Mode::Tcp,
@@ -204,23 +196,19 @@ impl Bench {
             http: None,
             tls_of_http: None,
             has_socket: true,
-        };
-        let snapshot = Snapshot {
-            listeners: vec![listener],
-            forwards: ForwardTable::new(forwards.collect()),
-            ..Snapshot::clone(&self.context.snapshot)
-        };
-        let context = Context {
-            snapshot: Arc::new(snapshot),
-            upstreams: Vec::new(),
-            forward_dialers: vec![Box::new(Line(Rc::clone(&self.network)))],
-            drain: Drain::default(),
-        };
+        });
+        let context = Context::new(Site {
+            routes: RouteTable::new([]),
+            forwards: ForwardTable::new(forwards),
+            sole_upstream: None,
+            timeouts: Arc::new(Timeouts::distinct()),
+            head_limits: Limits::default().head,
+        });
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
         let passthrough = Passthrough::new(Rc::new(context), peer);
         let deadline = Deadline::start(Timer::Handshake, &Timeouts::distinct());
         let transport = Transport::from(near);
-        let accepted = Accepted { transport, who: peer.into(), listener: 0, deadline };
+        let accepted = Accepted { transport, who: peer.into(), listener, deadline };
         let passing = passthrough.run(accepted, |_| panic!("it leads to no relay"));
         self.tcp_bytes.set(size_of_val(&passing));
         self.sessions.borrow_mut().push(spawn_local(passing));

@@ -1,7 +1,7 @@
 //! Tcp mode: who is waited for, for how long, and what a wait holds.
 
 use super::bench::{ResponseOptions, run, seconds, settle};
-use crate::gateway::route::NamePattern;
+use crate::gateway::server_name::NamePattern;
 use crate::limits::SILENCE_MAX;
 use crate::net::buffer::{Buffer, free_buffers};
 use crate::net::memory::End;

@@ -163,7 +163,7 @@ fn what_a_client_sends_to_a_connection_that_fails_waits_for_the_next_one() {
 #[test]
 fn a_request_that_is_sent_once_more_is_waited_for_anew() {
     let log = run(async |bench| {
-        let limit = bench.context.snapshot.timeouts.response_head;
+        let limit = bench.context.site().timeouts.response_head;
         let (mut client, mut first) = reused(bench).await;
         client.send(GET).await;
         first.read().await;

@@ -1,0 +1,70 @@
+//! What a worker serves: the routes and forwards of one snapshot, with the worker's own connections
+//! to their upstreams.
+//!
+//! A [`Site`] never changes: a new configuration is a new site, which takes the place of the old one
+//! in the [`Context`](crate::proxy::Context). An exchange takes its route from the site that is
+//! current at its head, and a connection in tcp mode its forward from the one that is current when
+//! it is accepted. Both keep what they took until they end. A connection that waits for a request
+//! holds no part of a site.
+
+use crate::config::snapshot::{Snapshot, UpstreamConfig};
+use crate::gateway::route::RouteTable;
+use crate::gateway::server_name::ForwardTable;
+use crate::h1::limits::HeadLimits;
+use crate::timeouts::Timeouts;
+use crate::upstream::{Dial, Upstream};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A route with the worker's own connections to its upstream.
+pub type Route = crate::gateway::route::Route<Upstream>;
+
+/// The routes and forwards of one snapshot, and its limits.
+pub struct Site {
+    /// Path to route.
+    pub routes: RouteTable<Upstream>,
+    /// Server name to forward.
+    pub forwards: ForwardTable<Rc<dyn Dial>>,
+    /// The upstream of all routes, where they have but one.
+    pub sole_upstream: Option<Upstream>,
+    /// What may take how long while no route is known.
+    pub timeouts: Arc<Timeouts>,
+    /// How large the head of a request may be.
+    pub head_limits: HeadLimits,
+}
+
+impl Site {
+    /// The site of `snapshot`: its routes lead to what `upstream` gives for them, its forwards to
+    /// what `dialer` gives. Routes that share an upstream in the snapshot ask for it once.
+    pub fn new(
+        snapshot: &Snapshot,
+        mut upstream: impl FnMut(&Arc<UpstreamConfig>) -> Upstream,
+        mut dialer: impl FnMut(&Arc<UpstreamConfig>) -> Rc<dyn Dial>,
+    ) -> Self {
+        let mut upstreams: Vec<(&Arc<UpstreamConfig>, Upstream)> = Vec::new();
+        let mut routes = Vec::new();
+        for route in &snapshot.routes {
+            let known = upstreams.iter().find(|(config, _)| Arc::ptr_eq(config, &route.upstream));
+            let upstream = match known {
+                Some((_, known)) => known.clone(),
+                None => {
+                    let new = upstream(&route.upstream);
+                    upstreams.push((&route.upstream, new.clone()));
+                    new
+                }
+            };
+            routes.push(route.to(upstream));
+        }
+        let sole_upstream = match upstreams.as_slice() {
+            [(_, sole)] => Some(sole.clone()),
+            _ => None,
+        };
+        Self {
+            routes: RouteTable::new(routes),
+            forwards: ForwardTable::new(snapshot.forwards.iter().map(|it| it.map(&mut dialer))),
+            sole_upstream,
+            timeouts: Arc::clone(&snapshot.timeouts),
+            head_limits: snapshot.limits.head,
+        }
+    }
+}
