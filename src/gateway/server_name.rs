@@ -50,8 +50,8 @@ impl NamePattern {
     }
 }
 
-/// Where the bytes of a connection go. `U` is the upstream: what is configured of it, or how a worker
-/// dials it.
+/// Where the bytes of a connection go. `U` is the upstream: what is configured of it, or how a
+/// worker dials it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardTarget<U> {
     /// To this upstream.

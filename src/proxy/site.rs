@@ -1,8 +1,8 @@
 //! What a worker serves: the routes and forwards of one snapshot, with the worker's own connections
 //! to their upstreams.
 //!
-//! A [`Site`] never changes: a new configuration is a new site, which takes the place of the old one
-//! in the [`Context`](crate::proxy::Context). An exchange takes its route from the site that is
+//! A [`Site`] never changes: a new configuration is a new site, which takes the place of the old
+//! one in the [`Context`](crate::proxy::Context). An exchange takes its route from the site that is
 //! current at its head, and a connection in tcp mode its forward from the one that is current when
 //! it is accepted. Both keep what they took until they end. A connection that waits for a request
 //! holds no part of a site.

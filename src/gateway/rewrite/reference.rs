@@ -20,8 +20,8 @@ use core::net::Ipv6Addr;
 use core::str::FromStr;
 use memchr::{memchr2, memchr3};
 
-/// The origins (RFC 9110, section 4.3.1) by which an upstream calls itself in an absolute reference:
-/// one scheme, several authorities.
+/// The origins (RFC 9110, section 4.3.1) by which an upstream calls itself in an absolute
+/// reference: one scheme, several authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origins {
     https: bool,
