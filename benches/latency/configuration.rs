@@ -1,8 +1,8 @@
-//! What the relays that are compared are told: each does the same job, TLS on both sides with a
-//! verified upstream and kept connections, with one worker, and as well as it can. What nginx and
-//! HAProxy need to be told for that, they are.
+//! The configurations of the relays that are compared: each does the same job, TLS on both sides
+//! with a verified upstream and kept connections, with one worker, and as well as it can. nginx and
+//! HAProxy get the settings that they need for that.
 
-use crate::{CA, CERTIFICATE, KEY};
+use narrows_kit::certificates::{certificate_file, listener_keys};
 use narrows_kit::programs::{Folder, HAPROXY_DEFAULTS, Program};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,24 +20,24 @@ pub(crate) fn configuration(
         Program::Nginx => nginx_configuration(address, origin, &folder.path),
         Program::Haproxy => {
             let both = folder.path.join("both.pem");
-            fs::write(&both, [fs::read(CERTIFICATE)?, fs::read(KEY)?].concat())?;
+            let parts = ["server.pem", "server.key"].map(certificate_file);
+            fs::write(&both, [fs::read(&parts[0])?, fs::read(&parts[1])?].concat())?;
             haproxy_configuration(address, origin, &both)
         }
     })
 }
 
 fn narrows_configuration(address: SocketAddr, origin: SocketAddr) -> String {
+    let (keys, ca) = (listener_keys(), certificate_file("ca.pem"));
     format!(
         r#"workers = 1
 [[listener]]
 address = "{address}"
-certificate = {CERTIFICATE:?}
-key = {KEY:?}
-[[route]]
+{keys}[[route]]
 path = "/gpt/"
 upstream = "https://api.openai.test/"
 connect = "{origin}"
-ca = {CA:?}
+ca = {ca:?}
 "#
     )
 }
@@ -45,6 +45,7 @@ ca = {CA:?}
 fn nginx_configuration(address: SocketAddr, origin: SocketAddr, folder: &Path) -> String {
     let folder = folder.display();
     let port = address.port();
+    let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(certificate_file);
     format!(
         r#"worker_processes 1; daemon off; pid {folder}/nginx-{port}.pid;
 events {{ worker_connections 1000; }}
@@ -55,11 +56,11 @@ http {{
   upstream api {{ server {origin}; keepalive 64; keepalive_requests 1000000; }}
   server {{
     listen {address} ssl;
-    ssl_certificate "{CERTIFICATE}"; ssl_certificate_key "{KEY}"; ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate {certificate:?}; ssl_certificate_key {key:?}; ssl_protocols TLSv1.2 TLSv1.3;
     location /gpt/ {{
       proxy_pass https://api/; proxy_set_header Host api.openai.test;
       proxy_ssl_server_name on; proxy_ssl_name api.openai.test; proxy_ssl_verify on;
-      proxy_ssl_trusted_certificate "{CA}"; proxy_ssl_protocols TLSv1.2 TLSv1.3;
+      proxy_ssl_trusted_certificate {ca:?}; proxy_ssl_protocols TLSv1.2 TLSv1.3;
       proxy_http_version 1.1; proxy_set_header Connection '';
       proxy_buffering off; proxy_request_buffering off; proxy_read_timeout 600s;
     }}
@@ -70,7 +71,8 @@ http {{
 }
 
 fn haproxy_configuration(address: SocketAddr, origin: SocketAddr, both: &Path) -> String {
-    let both = both.display();
+    let (both, ca) = (both.display(), certificate_file("ca.pem"));
+    let ca = ca.display();
     format!(
         r#"{HAPROXY_DEFAULTS}frontend clients
   bind {address} ssl crt {both} alpn http/1.1
@@ -78,7 +80,7 @@ fn haproxy_configuration(address: SocketAddr, origin: SocketAddr, both: &Path) -
 backend api
   http-request replace-path /gpt/(.*) /\1
   http-request set-header Host api.openai.test
-  server api {origin} ssl verify required ca-file "{CA}" sni str(api.openai.test) pool-max-conn 64
+  server api {origin} ssl verify required ca-file "{ca}" sni str(api.openai.test) pool-max-conn 64
 "#
     )
 }

@@ -37,10 +37,6 @@ use tokio::time::{sleep, timeout};
 /// What goes wrong here ends the benchmark.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/ca.pem");
-const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.pem");
-const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.key");
-
 /// The streams are cut into so many rounds, in each of which another way comes first.
 const ROUNDS: usize = 4;
 /// Requests on a kept connection.

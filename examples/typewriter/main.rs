@@ -9,9 +9,8 @@
 mod client;
 mod origin;
 
-use clap::Parser;
-use client::{Answer, Connection};
-use narrows::cli::{Cli, Command};
+use client::Answer;
+use narrows::config::Config;
 use narrows::config::snapshot::Snapshot;
 use narrows::limits::TCP_USER_TIMEOUT;
 use narrows::net::admission::Admission;
@@ -19,9 +18,12 @@ use narrows::net::listen::listen;
 use narrows::telemetry::{LogFormat, init_log};
 use narrows::upstream::commons::Commons;
 use narrows::worker::{self, Setup, Stop};
+use narrows_kit::certificates::{certificate_file, listener_keys};
+use narrows_kit::connection::Connection;
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -32,10 +34,6 @@ use tracing::Level;
 
 /// What goes wrong here ends the example.
 type Fault = Box<dyn Error + Send + Sync>;
-
-const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/ca.pem");
-const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.pem");
-const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/server.key");
 
 /// Columns of the typed text.
 const WIDTH: usize = 72;
@@ -58,18 +56,18 @@ fn main() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Both answers at once, so that whatever else this machine does hits both alike, and half a step
-/// apart, so that they do not hit each other.
+/// Both answers at once, so that other load on this machine affects both alike, and half a step
+/// apart, so that they do not affect each other.
 async fn ask_both(
     relay: SocketAddr,
     origin: SocketAddr,
     clock: Instant,
 ) -> Result<(Vec<Duration>, Vec<Duration>), Fault> {
-    let relayed = Connection::open(relay).await?;
-    let direct = Connection::open(origin).await?;
-    let relayed = relayed.ask("/gpt/v1/chat/completions", clock).await?;
+    let relayed = Connection::open_tls(relay).await?;
+    let direct = Connection::open_tls(origin).await?;
+    let relayed = Answer::ask(relayed, "/gpt/v1/chat/completions", clock).await?;
     sleep(origin::PACE / 2).await;
-    let direct = direct.ask("/v1/chat/completions", clock).await?;
+    let direct = Answer::ask(direct, "/v1/chat/completions", clock).await?;
     tokio::try_join!(type_out(relayed), read_silently(direct))
 }
 
@@ -126,7 +124,7 @@ fn percentile(delays: &[Duration], percent: usize) -> i128 {
     sorted.get(rank).map_or(0, |delay| delay.as_nanos() as i128)
 }
 
-/// One worker of narrows on a thread of its own, configured as on the command line.
+/// One worker of narrows on a thread of its own.
 struct Relay {
     address: SocketAddr,
     stop: watch::Sender<Stop>,
@@ -135,21 +133,14 @@ struct Relay {
 
 impl Relay {
     fn start(origin: SocketAddr) -> Result<Self, Fault> {
-        let connect = origin.to_string();
-        let arguments = [
-            ["narrows", "run"],
-            ["--listen", "127.0.0.1:0"],
-            ["--certificate", CERTIFICATE],
-            ["--key", KEY],
-            ["--connect", &connect],
-            ["--ca", CA],
-        ];
-        let route = "/gpt/=https://api.openai.test/";
-        let arguments = arguments.as_flattened().iter().copied().chain([route]);
-        let Command::Run(arguments) = Cli::try_parse_from(arguments)?.command else {
-            return Err("the arguments begin with run".into());
-        };
-        let config = arguments.config().map_err(|problems| problems.to_string())?;
+        let (keys, ca) = (listener_keys(), certificate_file("ca.pem"));
+        let toml = format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n{keys}\
+             [[route]]\npath = \"/gpt/\"\nupstream = \"https://api.openai.test/\"\n\
+             connect = \"{origin}\"\nca = {ca:?}\n"
+        );
+        let config = Config::parse("typewriter.toml", Path::new("."), &toml)
+            .map_err(|problems| problems.to_string())?;
         let snapshot = Snapshot::load(&config).map_err(|problems| problems.to_string())?;
 
         let listeners = listen(snapshot.listeners[0].address, 1, TCP_USER_TIMEOUT)?;

@@ -61,6 +61,16 @@ fn is_bodiless(head: &str) -> bool {
     rest.starts_with('1') || rest.starts_with("204") || rest.starts_with("304")
 }
 
+/// As an SDK asks for a streamed answer.
+pub fn chat_request(path: &str) -> String {
+    let body = r#"{"model":"strait-1","stream":true,"messages":[]}"#;
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk-example\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 /// `content` as one chunk. Without content it would be the last one.
 pub fn chunk(content: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", content.len()).as_bytes(), content, CRLF].concat()

@@ -5,11 +5,13 @@
 use crate::content::content;
 use crate::tally::{Count, tally};
 use crate::traffic::{check_body, in_chunks};
+use narrows::limits::WARM_LIFE_MIN;
 use narrows_kit::connection::Connection;
 use narrows_kit::http::{Framing, chunk};
 use narrows_kit::server;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Instant;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
@@ -47,11 +49,19 @@ impl Server {
 async fn serve(mut connection: Connection, mut closing: watch::Receiver<()>) -> io::Result<()> {
     // What earlier connections were asked is not asked of this one.
     closing.mark_unchanged();
+    let (opened, mut is_used) = (Instant::now(), false);
     loop {
         let head = tokio::select! {
             head = connection.read_head() => head?,
-            _ = closing.changed() => return connection.wire.shutdown().await,
+            _ = closing.changed() => {
+                // The relay warns when unused connections are closed sooner.
+                if is_used || opened.elapsed() > 2 * WARM_LIFE_MIN {
+                    return connection.wire.shutdown().await;
+                }
+                continue;
+            }
         };
+        is_used = true;
         tally(Count::AtOrigin, 1);
         if !answer(&mut connection, &head).await? {
             return connection.wire.shutdown().await;
