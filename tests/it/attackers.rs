@@ -3,26 +3,19 @@
 
 mod memory;
 mod proxy_header;
+mod scene;
 mod tcp;
 
-use crate::support::siege::{
-    BUFFER_KIB, Besieged, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB,
-};
+use crate::support::siege::{BUFFER_KIB, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB};
 use crate::support::stage::{CHUNKED, OK_LAST};
 use narrows_kit::certificates::client_config;
 use narrows_kit::client::{connect_plain, connect_plain_from};
-use narrows_kit::origin::Origin;
 use narrows_kit::pattern::pattern;
-use narrows_kit::peer::{End, Peer};
-use narrows_kit::relay::{Relay, Setup};
+use narrows_kit::peer::End;
 use narrows_kit::within;
+use scene::{ATTACK, CHUNKED_UPLOAD, HONEST, Scene, UPLOAD};
 use std::time::{Duration, Instant};
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
-
-const HONEST: &str = "GET /honest/ HTTP/1.1\r\nHost: a\r\n\r\n";
-const ATTACK: &str = "GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n";
-const UPLOAD: &str = "POST /gpt/ HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n";
-const CHUNKED_UPLOAD: &str = "POST /gpt/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[tokio::test]
 async fn slow_heads_cost_a_buffer_each_and_end_at_their_limit() {
@@ -310,121 +303,5 @@ async fn a_response_without_an_end_in_its_framing_is_cut_at_its_bound() {
         }
         scene.serve_an_honest_client().await;
         scene.assert_growth("endless framing", 2 * 64 + 2 * BUFFER_KIB);
-    }
-}
-
-/// A relay with an origin for attackers and one for honest clients.
-struct Scene {
-    relay: Besieged,
-    attacked: Origin,
-    honest: Origin,
-}
-
-impl Scene {
-    async fn plain(toml: &str) -> Self {
-        let (attacked, honest) = (Origin::plain().await, Origin::plain().await);
-        Self::new(Relay::plain_to(&attacked), attacked, honest, toml).await
-    }
-
-    async fn tls(toml: &str) -> Self {
-        let (attacked, honest) = (Origin::plain().await, Origin::plain().await);
-        Self::new(Relay::to(&attacked), attacked, honest, toml).await
-    }
-
-    async fn new(setup: Setup, attacked: Origin, honest: Origin, toml: &str) -> Self {
-        let route = format!(
-            "[[route]]\npath = \"/honest/\"\nupstream = \"http://{}/\"\n",
-            honest.address()
-        );
-        let relay = setup.with(&route).with(toml).await;
-        let relay = Besieged::new(relay);
-        let scene = Self { relay, attacked, honest };
-        scene.warm_up().await;
-        scene
-    }
-
-    /// So many new clients that have sent this.
-    async fn crowd(&self, count: usize, begin: &str) -> Vec<Peer> {
-        let mut crowd = Vec::new();
-        for _ in 0..count {
-            let mut attacker = self.relay.connect().await;
-            attacker.send(begin).await;
-            crowd.push(attacker);
-        }
-        crowd
-    }
-
-    /// A client and its upstream, with a response head between them.
-    async fn answered(&self, head: &str) -> (Peer, Peer) {
-        let mut client = self.relay.connect().await;
-        client.send(ATTACK).await;
-        let mut upstream = self.attacked.accept().await;
-        upstream.read_head().await;
-        upstream.send(head).await;
-        client.read_head().await;
-        (client, upstream)
-    }
-
-    /// A million chunks of one byte, each of which has to arrive.
-    async fn pass_tiny_chunks(&self, sender: &mut Peer, receiver: &mut Peer) {
-        const TOTAL: usize = 1024 * 1024;
-        let content = pattern(0, TOTAL);
-        let sending = async {
-            for part in content.chunks(16 * 1024) {
-                let mut chunks = Vec::new();
-                for byte in part {
-                    chunks.extend_from_slice(&[b'1', b'\r', b'\n', *byte, b'\r', b'\n']);
-                }
-                sender.send(chunks).await;
-            }
-            sender.send("0\r\n\r\n").await;
-        };
-        let receiving = async {
-            let mut at = 0;
-            loop {
-                let chunk = receiver.read_chunk().await;
-                if chunk.is_empty() {
-                    return assert_eq!(at, TOTAL);
-                }
-                assert!(content[at..].starts_with(&chunk), "at {at}");
-                at += chunk.len();
-            }
-        };
-        let passing = async { tokio::join!(sending, receiving) };
-        self.serve_during("chunks of one byte", READ_KIB + 2 * BUFFER_KIB, passing).await;
-    }
-}
-
-impl Siege for Scene {
-    fn relay(&self) -> &Besieged {
-        &self.relay
-    }
-
-    async fn try_to_serve(&self) -> bool {
-        let Ok(mut client) = self.relay.try_connect().await else { return false };
-        if client.try_send(HONEST).await.is_err() {
-            return false;
-        }
-        let upstream = async {
-            let mut upstream = self.honest.accept().await;
-            upstream.read_head().await;
-            upstream.send(OK_LAST).await;
-        };
-        let answer = async {
-            let (bytes, _) = client.read_to_end().await;
-            bytes
-        };
-        tokio::select! {
-            () = upstream => {
-                assert_eq!(client.read_message().await.1, b"ok");
-                client.close().await;
-                true
-            }
-            // Nothing else ends it, or answers: the client itself has not asked for an end.
-            refusal = answer => {
-                assert!(refusal.is_empty() || refusal.starts_with(b"HTTP/1.1 503 "));
-                false
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The most that one connection can make the relay keep, at the edges of what is allowed.
 
-use super::Scene;
+use super::scene::{HONEST, Scene};
 use crate::support::siege::{CONNECTION_KIB, CROWD, Siege, TLS_KIB};
 use crate::support::stage::OK_LAST;
 use narrows_kit::certificates::{client_config, client_config_offering};
@@ -69,7 +69,7 @@ async fn a_client_with_a_hello_of_16_kib_is_served() {
     protocols.push("http/1.1");
     let config = Arc::new(client_config_offering(ALL_VERSIONS, &protocols));
     let mut client = connect_tls_with(&config, "localhost", scene.relay.address()).await.unwrap();
-    client.send(super::HONEST).await;
+    client.send(HONEST).await;
     let mut upstream = scene.honest.accept().await;
     upstream.read_head().await;
     upstream.send(OK_LAST).await;
