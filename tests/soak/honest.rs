@@ -50,6 +50,13 @@ const KINDS: [Kind; 14] = [
     Kind::Socket,
 ];
 
+impl Kind {
+    /// Content that is echoed, or comes three times, is not small.
+    fn is_timed(self) -> bool {
+        matches!(self, Self::Fixed | Self::Chunked | Self::Events | Self::Upload)
+    }
+}
+
 /// One client after the other, until the soak is over. Anything that goes wrong is a panic.
 pub async fn clients(soak: Arc<Soak>, number: u64) {
     let mut chance = Chance(number);
@@ -85,27 +92,15 @@ async fn exchange(
         format!("{method} /{route}/{kind}/{seed}/{len} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
     };
     let goes_on = match kind {
-        Kind::Fixed => {
-            connection.send(request("GET", "fixed", "")).await?;
-            expect_content(connection, seed, len).await?
-        }
-        Kind::Chunked => {
-            connection.send(request("GET", "chunked", "")).await?;
-            expect_content(connection, seed, len).await?
-        }
-        Kind::Events => {
-            connection.send(request("GET", "events", "")).await?;
-            expect_content(connection, seed, len).await?
-        }
-        Kind::Close => {
-            connection.send(request("GET", "close", "")).await?;
+        Kind::Fixed | Kind::Chunked | Kind::Events | Kind::Close => {
+            let path = format!("{kind:?}").to_lowercase();
+            connection.send(request("GET", &path, "")).await?;
             expect_content(connection, seed, len).await?
         }
         Kind::Upload => {
             let fields = format!("Content-Length: {len}\r\n");
             connection.send(request("POST", "upload", &fields)).await?;
-            connection.send(content(seed, 0, len)).await?;
-            expect_ok(connection, len).await?
+            send_and_expect_ok(connection, seed, len).await?
         }
         Kind::ChunkedUpload => {
             connection.send(request("POST", "upload", "Transfer-Encoding: chunked\r\n")).await?;
@@ -115,17 +110,14 @@ async fn exchange(
         Kind::Expecting => {
             let fields = format!("Content-Length: {len}\r\nExpect: 100-continue\r\n");
             connection.send(request("POST", "upload", &fields)).await?;
-            let head = connection.read_head().await?;
-            assert!(head.starts_with("HTTP/1.1 100 "), "{head}");
-            connection.send(content(seed, 0, len)).await?;
-            expect_ok(connection, len).await?
+            expect_head(connection, 100).await?;
+            send_and_expect_ok(connection, seed, len).await?
         }
         Kind::Early => {
             // More than the relay reads once it has an answer.
             let fields = "Content-Length: 1000000\r\n";
             connection.send(request("POST", "early", fields)).await?;
-            let head = connection.read_head().await?;
-            assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+            expect_head(connection, 413).await?;
             assert_eq!(connection.read_exactly(2).await?, b"no");
             false
         }
@@ -139,10 +131,7 @@ async fn exchange(
         }
         Kind::NoRoute => {
             connection.send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await?;
-            let head = connection.read_head().await?;
-            assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
-            let Framing::Length(len) = Framing::of(&head) else { panic!("{head}") };
-            connection.read_exactly(len).await?;
+            expect_not_found(connection).await?;
             true
         }
         Kind::Http10 => {
@@ -152,36 +141,58 @@ async fn exchange(
         Kind::Socket => {
             let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
             connection.send(request("GET", "socket", fields)).await?;
-            let head = connection.read_head().await?;
-            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-            connection.send(content(seed, 0, len)).await?;
-            check_body(connection, Framing::Length(len), seed).await?;
-            tally(Count::BytesChecked, 2 * len);
+            echo(connection, seed, len).await?;
             false
         }
     };
-    // Content that is echoed, or comes three times, is not small.
-    let is_timed = matches!(kind, Kind::Fixed | Kind::Chunked | Kind::Events | Kind::Upload);
-    if is_timed && len <= SMALL {
+    if len <= SMALL && kind.is_timed() {
         took(begun.elapsed());
     }
     Ok(goes_on)
 }
 
+/// Sends content through a tunnel whose other end echoes it.
+async fn echo(connection: &mut Connection, seed: u64, len: usize) -> io::Result<()> {
+    expect_head(connection, 101).await?;
+    connection.send(content(seed, 0, len)).await?;
+    check_body(connection, Framing::Length(len), seed).await?;
+    tally(Count::BytesChecked, 2 * len);
+    Ok(())
+}
+
 async fn expect_content(connection: &mut Connection, seed: u64, len: usize) -> io::Result<bool> {
-    let head = connection.read_head().await?;
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let head = expect_head(connection, 200).await?;
     let framing = Framing::of(&head);
     assert_eq!(check_body(connection, framing, seed).await?, len, "after {head}");
     tally(Count::BytesChecked, len);
     Ok(framing != Framing::UntilClose && field_value(&head, "connection") != Some("close"))
 }
 
+async fn send_and_expect_ok(
+    connection: &mut Connection,
+    seed: u64,
+    len: usize,
+) -> io::Result<bool> {
+    connection.send(content(seed, 0, len)).await?;
+    expect_ok(connection, len).await
+}
+
 async fn expect_ok(connection: &mut Connection, len: usize) -> io::Result<bool> {
-    let head = connection.read_head().await?;
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let head = expect_head(connection, 200).await?;
     assert_eq!(connection.read_exactly(2).await?, b"ok");
     // By the origin, which has answered because it was right.
     tally(Count::BytesChecked, len);
     Ok(field_value(&head, "connection") != Some("close"))
+}
+
+async fn expect_not_found(connection: &mut Connection) -> io::Result<()> {
+    let head = expect_head(connection, 404).await?;
+    let Framing::Length(len) = Framing::of(&head) else { panic!("{head}") };
+    connection.read_exactly(len).await.map(drop)
+}
+
+async fn expect_head(connection: &mut Connection, status: u16) -> io::Result<String> {
+    let head = connection.read_head().await?;
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    Ok(head)
 }

@@ -7,8 +7,9 @@ use crate::origin::whole_response;
 use crate::tally::{Count, tally};
 use crate::traffic::{check_body, connect, in_chunks};
 use narrows_kit::connection::{Connection, connect_from};
-use narrows_kit::http::Framing;
+use narrows_kit::http::{Framing, chunk};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -129,12 +130,7 @@ async fn attack(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
     let address = soak.relay_address(tls);
     let act = chance.below(10);
     if act == 0 {
-        // A handshake that never ends, or is none.
-        let mut tcp = connect_from(ATTACKING, soak.relay_address(true)).await?;
-        let hello: &[u8] =
-            if chance.is_one_in(2) { b"\x16\x03\x01\x02\x00\x01\x00" } else { &[7; 900] };
-        tcp.write_all(hello).await?;
-        return read_to_end(&mut Connection::new(tcp)).await;
+        return attack_handshake(soak.relay_address(true), chance).await;
     }
     let mut connection = connect(ATTACKING, address, tls).await?;
     match act {
@@ -143,8 +139,7 @@ async fn attack(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
             drip(&mut connection, soak, b"x").await
         }
         2 => {
-            connection.send("POST /plain/upload/1/1 HTTP/1.1\r\nHost: a\r\n").await?;
-            connection.send("Transfer-Encoding: chunked\r\n\r\n").await?;
+            connection.send(upload("plain", 1, 1)).await?;
             // Not what the origin expects, but it never sees the end.
             for _ in 0..10 {
                 drip_once(&mut connection, b"1").await?;
@@ -160,34 +155,22 @@ async fn attack(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
             }
             Ok(())
         }
-        4 => {
-            // Reads, and never has enough.
-            connection.send("GET /tls/endless/1/1 HTTP/1.1\r\nHost: a\r\n\r\n").await?;
-            let mut read = 0;
-            while read < 8_000_000 {
-                read += connection.discard().await?;
-            }
-            connection.reset_on_drop()?;
-            Ok(())
-        }
+        4 => read_without_end(&mut connection).await,
         5 => {
             let requests = "GET /plain/fixed/1/1000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3000);
             connection.send(requests).await
         }
         6 => {
             let fields = "a:\r\n".repeat(16_000);
-            connection
-                .send(format!("GET /plain/fixed/1/1 HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
-                .await?;
+            let head = format!("GET /plain/fixed/1/1 HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            connection.send(head).await?;
             read_to_end(&mut connection).await
         }
         7 => {
-            let seed = chance.seed();
-            let len = 20_000;
-            let target = format!("POST /tls/upload/{seed}/{len} HTTP/1.1\r\nHost: a\r\n");
-            connection.send(format!("{target}Transfer-Encoding: chunked\r\n\r\n")).await?;
+            let (seed, len) = (chance.seed(), 20_000);
+            connection.send(upload("tls", seed, len)).await?;
             for byte in content(seed, 0, len) {
-                connection.send(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']).await?;
+                connection.send(chunk(&[byte])).await?;
             }
             connection.send("0\r\n\r\n").await?;
             connection.read_head().await.map(drop)
@@ -201,10 +184,7 @@ async fn attack(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
             let (seed, len) = (chance.seed(), 10_000);
             let mut chunks = in_chunks(seed, len);
             chunks.truncate(chunks.len() - b"0\r\n\r\n".len());
-            connection
-                .send(format!("POST /plain/upload/{seed}/{len} HTTP/1.1\r\nHost: a\r\n"))
-                .await?;
-            connection.send("Transfer-Encoding: chunked\r\n\r\n").await?;
+            connection.send(upload("plain", seed, len)).await?;
             connection.send(chunks).await?;
             connection.send([0xff; 400]).await?;
             read_to_end(&mut connection).await
@@ -212,7 +192,33 @@ async fn attack(soak: &Soak, chance: &mut Chance) -> io::Result<()> {
     }
 }
 
-/// Floods of connections that say nothing, or a little, and stay for a moment.
+/// A handshake that never ends, or is not one.
+async fn attack_handshake(relay: SocketAddr, chance: &mut Chance) -> io::Result<()> {
+    let mut connection = connect(ATTACKING, relay, false).await?;
+    let begun: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00";
+    connection.send(if chance.is_one_in(2) { begun } else { &[7; 900] }).await?;
+    read_to_end(&mut connection).await
+}
+
+/// Reads a response that never ends, and leaves in the middle.
+async fn read_without_end(connection: &mut Connection) -> io::Result<()> {
+    connection.send("GET /tls/endless/1/1 HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+    let mut read = 0;
+    while read < 8_000_000 {
+        read += connection.discard().await?;
+    }
+    connection.reset_on_drop()
+}
+
+/// The head of a chunked upload.
+fn upload(route: &str, seed: u64, len: usize) -> String {
+    format!(
+        "POST /{route}/upload/{seed}/{len} HTTP/1.1\r\nHost: a\r\n\
+         Transfer-Encoding: chunked\r\n\r\n"
+    )
+}
+
+/// Floods of connections that send nothing, or a little, and stay for a moment.
 pub async fn flooding(soak: Arc<Soak>, number: u64) {
     let mut chance = Chance(number);
     let mut steps = interval(10 * STEP);

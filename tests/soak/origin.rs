@@ -24,6 +24,9 @@ pub struct Server {
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno";
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 impl Server {
@@ -110,18 +113,11 @@ async fn answer(connection: &mut Connection, head: &str) -> io::Result<bool> {
             connection.send(OK).await?;
         }
         "early" => {
-            connection
-                .send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
-                .await?;
+            connection.send(TOO_LARGE).await?;
             return read_to_end(connection).await;
         }
         "socket" => {
-            connection
-                .send(
-                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
-                 Upgrade: websocket\r\n\r\n",
-                )
-                .await?;
+            connection.send(SWITCHED).await?;
             // As many bytes as were agreed on, each way.
             let got = connection.read_exactly(len).await?;
             assert!(got == content(seed, 0, len), "in a tunnel");
