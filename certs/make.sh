@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes every key and certificate in this directory anew. Needs openssl 3. See README.md.
 #
-# The keys of the two CAs are made, used and thrown away: nobody, we included, can sign anything
-# further with them. To change one certificate, make them all.
+# The keys of the two CAs are made, used and thrown away: no one, we included, can sign
+# anything further with them. To change one certificate, make them all.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -28,6 +28,8 @@ main() {
   make_own authority-expired 20210101000000Z
   make_chain
   make_version_1
+  openssl pkcs8 -topk8 -in authority.key -passout pass:secret -out encrypted.key
+  openssl genpkey -algorithm ED448 -out ed448.key
 }
 
 # make_ca NAME COMMON_NAME [PATH_LENGTH]: NAME.pem here, its key in the work directory only.

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../src/tls/test_pem.rs"]
-mod test_pem;
-
+use narrows_kit::folder::Folder;
 use std::process::Command;
-use test_pem::{CERTIFICATE, ENCRYPTED_KEY, Folder, KEY, KEY_OF_ANOTHER, KEY_OF_UNKNOWN_KIND};
+
+const CERTIFICATE: &str = include_str!("../certs/authority.pem");
+const KEY: &str = include_str!("../certs/authority.key");
+const KEY_OF_ANOTHER: &str = include_str!("../certs/impostor.key");
+const ENCRYPTED_KEY: &str = include_str!("../certs/encrypted.key");
+const KEY_OF_UNKNOWN_KIND: &str = include_str!("../certs/ed448.key");
 
 const VALID: &str = r#"
 [[listener]]
@@ -69,8 +72,8 @@ fn check_loads_the_files_that_the_configuration_names() {
 #[test]
 fn relative_names_begin_at_the_folder_of_the_file() {
     let folder = folder(VALID, KEY);
-    let config = folder.path("narrows.toml");
-    let elsewhere = Folder::new();
+    let config = folder.path.join("narrows.toml");
+    let elsewhere = Folder::new("config");
     let (code, _, stderr) = narrows(&elsewhere, &["check", "--config", config.to_str().unwrap()]);
     assert_eq!((code, stderr.as_str()), (0, ""));
 }
@@ -102,7 +105,7 @@ fn run_refuses_bad_arguments_with_exit_code_2() {
 
 #[test]
 fn version_and_help_go_to_stdout_and_exit_0() {
-    let folder = Folder::new();
+    let folder = Folder::new("config");
     let version = format!("narrows {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(narrows(&folder, &["--version"]), (0, version, "".into()));
     let (code, stdout, stderr) = narrows(&folder, &["run", "--help"]);
@@ -241,7 +244,7 @@ fn certs(name: &str) -> String {
 
 /// A folder with a configuration, a certificate and a key.
 fn folder(config: &str, key: &str) -> Folder {
-    let folder = Folder::new();
+    let folder = Folder::new("config");
     folder.write("narrows.toml", config);
     folder.write("certificate.pem", CERTIFICATE);
     folder.write("key.pem", key);

@@ -3,7 +3,8 @@
 //! WebSocket, kept connections, bodies of any size), they are; everything else is as they are
 //! installed.
 
-use narrows_kit::programs::{Folder, HAPROXY_DEFAULTS, Program};
+use narrows_kit::folder::Folder;
+use narrows_kit::programs::{HAPROXY_DEFAULTS, Program};
 use std::net::SocketAddr;
 use std::path::Path;
 

@@ -15,7 +15,8 @@ use narrows_kit::conformance::case::{Case, Kind};
 use narrows_kit::conformance::origin::Origin;
 use narrows_kit::conformance::play::{Pace, play};
 use narrows_kit::conformance::rows::{SECTIONS, Section};
-use narrows_kit::programs::{Folder, Program};
+use narrows_kit::folder::Folder;
+use narrows_kit::programs::Program;
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
@@ -64,7 +65,7 @@ struct Row {
 fn main() -> Result<(), Fault> {
     let arguments = Arguments::parse();
     let programs = Program::installed();
-    let folder = Folder::new("conformance")?;
+    let folder = Folder::new("conformance");
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let rows = runtime.block_on(play_all(&programs, &folder))?;
     let page = page::write(&programs, &rows);

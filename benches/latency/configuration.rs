@@ -3,7 +3,8 @@
 //! HAProxy get the settings that they need for that.
 
 use narrows_kit::certificates::{certificate_file, listener_keys};
-use narrows_kit::programs::{Folder, HAPROXY_DEFAULTS, Program};
+use narrows_kit::folder::Folder;
+use narrows_kit::programs::{HAPROXY_DEFAULTS, Program};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::{fs, io};

@@ -23,7 +23,8 @@ use clap::Parser;
 use client::Client;
 use configuration::configuration;
 use narrows::config::value::{Period, Value};
-use narrows_kit::programs::{Folder, Program, Relay};
+use narrows_kit::folder::Folder;
+use narrows_kit::programs::{Program, Relay};
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
@@ -107,7 +108,7 @@ fn main() -> Result<(), Fault> {
     let clock = Instant::now();
     let origin = origin::start(clock, tokens.div_ceil(ROUNDS))?;
     let programs = Program::installed();
-    let folder = Folder::new("latency")?;
+    let folder = Folder::new("latency");
     let runtime = Builder::new_current_thread().enable_all().build()?;
 
     let (relays, ways) = start(&programs, origin, &folder)?;

@@ -8,7 +8,7 @@
 //! - [`peer`] is a connection in a test: a failure is a panic that names the peer and what it
 //!   waited for, and no wait is longer than [`GUARD`].
 //! - [`client`] and [`origin`] make peers; [`server`] is an origin on a thread of its own;
-//!   [`certificates`] has what TLS needs.
+//!   [`certificates`] has what TLS needs; [`folder`] is a place for files.
 //! - [`relay`] starts narrows as a process; [`programs`] starts it beside nginx and HAProxy.
 //! - [`conformance`] is the table of the conformance suite, with a reader of its own that judges.
 
@@ -23,6 +23,7 @@ pub mod certificates;
 pub mod client;
 pub mod conformance;
 pub mod connection;
+pub mod folder;
 pub mod http;
 pub mod origin;
 pub mod pattern;

@@ -3,6 +3,7 @@
 //!
 //! Not here: their configurations (the benchmarks).
 
+use crate::folder::Folder;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, io, process};
+use std::{env, io};
 
 /// Longest wait for a relay to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -61,28 +62,6 @@ pub struct Relay {
     child: Child,
 }
 
-/// A folder of this run, removed at its end.
-pub struct Folder {
-    /// Where it is.
-    pub path: PathBuf,
-}
-
-impl Folder {
-    /// For the benchmark of this name.
-    pub fn new(name: &str) -> io::Result<Self> {
-        let path = env::temp_dir().join(format!("narrows-{name}-{}", process::id()));
-        fs::create_dir(&path)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Left behind at worst.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
 impl Program {
     /// Those that this machine has, narrows first.
     pub fn installed() -> Vec<Self> {
@@ -126,9 +105,8 @@ impl Program {
         // The kernel chooses, and does not give the port to anyone else so soon.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let name = format!("{self:?}-{}", address.port());
-        let configuration = folder.path.join(&name);
+        let configuration = folder.write(&name, configure(address)?);
         let log = folder.path.join(format!("{name}.log"));
-        fs::write(&configuration, configure(address)?)?;
         let mut command = Command::new(self.path());
         match self {
             Self::Narrows => command.args(["run", "--config"]),

@@ -34,23 +34,10 @@ eZ1VCe3sypj7fDCmZGpZJl1B+imhRANCAATfJEF3jKisKWwLqgor0I6Q5sVADSWZ
 eOW3wtZ5Fh6wqJHstT3c775Xm3113kCs+AprAztT1dmTQrrqmHcGeMOl
 -----END PRIVATE KEY-----
 ";
-/// [`KEY`], protected by a passphrase.
-pub(crate) const ENCRYPTED_KEY: &str = "\
------BEGIN ENCRYPTED PRIVATE KEY-----
-MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjKVwYPst0yTQICCAAw
-DAYIKoZIhvcNAgkFADAdBglghkgBZQMEAQIEEMsLzNvLkDLkij1LjIzBtiUEgZDz
-diKqigmyU8yF0epo+zpAvncGxER9FLfPB5L0clYGUcTDIe6WnKJ7fH27kEsGTfVI
-SieaBo8Q/UxYFwowCG/0nCXsDKG/OK7t+pOqJHJz1LMrB/HJfIcvHDLO2Y5u3s70
-Irwp+P6OIfHvjvN75+yzaV2T4wsHvHzCB0Hxkr/zMlWuLO+yOli1NYXQIK6oEZw=
------END ENCRYPTED PRIVATE KEY-----
-";
+/// A key that needs a passphrase.
+pub(crate) const ENCRYPTED_KEY: &str = include_str!("../../certs/encrypted.key");
 /// An Ed448 key, which rustls cannot use.
-pub(crate) const KEY_OF_UNKNOWN_KIND: &str = "\
------BEGIN PRIVATE KEY-----
-MEcCAQAwBQYDK2VxBDsEOe7nckPD0+uUpZtxu7wczt5AVAZi1ZeKwxAUVoLz2638
-GsBOvaV2NXIk4FzbMI0LQfb5rPGUNw6lEQ==
------END PRIVATE KEY-----
-";
+pub(crate) const KEY_OF_UNKNOWN_KIND: &str = include_str!("../../certs/ed448.key");
 
 /// A folder of its own for one test, removed at the end.
 pub(crate) struct Folder(PathBuf);

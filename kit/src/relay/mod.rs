@@ -6,6 +6,7 @@ mod setup;
 pub use setup::Setup;
 
 use crate::certificates::{certificate_file, listener_keys};
+use crate::folder::Folder;
 use crate::origin::Origin;
 use crate::peer::Peer;
 use crate::{client, within};
@@ -15,7 +16,6 @@ use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -36,7 +36,8 @@ pub struct Relay {
     log_reader: Option<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
     tls: bool,
-    configuration: PathBuf,
+    /// Holds its configuration.
+    _folder: Folder,
 }
 
 impl Relay {
@@ -162,7 +163,6 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let _gone = fs::remove_file(&self.configuration);
         let Some(mut child) = self.child.take() else { return };
         if thread::panicking() {
             eprintln!("the relay logged {:#?}", self.log_lines());

@@ -2,14 +2,12 @@
 
 use super::Relay;
 use super::log::Log;
+use crate::folder::Folder;
 use crate::programs::narrows;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, fs, process};
 
 /// A relay about to start: add to its configuration, then `.await` it.
 #[must_use = "await it"]
@@ -69,7 +67,8 @@ impl Setup {
         } else {
             self.toml.replace("[[route]]\n", "[[route]]\nwarm = 0\n")
         };
-        let configuration = write_configuration(&format!("{workers}{toml}"));
+        let folder = Folder::new("relay");
+        let configuration = folder.write("narrows.toml", format!("{workers}{toml}"));
         let mut child = self
             .command()
             .args(["run", "--config"])
@@ -91,7 +90,7 @@ impl Setup {
             log_reader: Some(log_reader),
             addresses: Vec::new(),
             tls,
-            configuration,
+            _folder: folder,
         };
         let Some(line) = relay.log.wait_for("ready").await else {
             panic!("the relay ended before it was ready: {:#?}", relay.log_lines());
@@ -116,14 +115,6 @@ fn raise_descriptor_limit() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     // Where the kernel refuses, the tests that need more will say so.
     let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-}
-
-fn write_configuration(toml: &str) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let path = env::temp_dir().join(format!("narrows-relay-{}-{number}.toml", process::id()));
-    fs::write(&path, toml).unwrap();
-    path
 }
 
 /// Every `127.0.0.1:PORT` in a line.
