@@ -59,7 +59,7 @@ pub(super) enum Default {
     Literal(&'static str),
     /// This number.
     Number(usize),
-    /// The value of its field in `T::default()`; for a table, those of its keys.
+    /// The value of its field in the default of its table; for a table, those of its keys.
     OfField,
     /// In words, because no value of the key means it, or because it depends on another key.
     Words(&'static str),
