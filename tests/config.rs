@@ -26,7 +26,7 @@ upstream = "https://api.openai.com/"
 "#;
 
 #[test]
-fn check_says_ok_on_stdout_and_exits_0() {
+fn check_prints_ok_on_stdout_and_exits_0() {
     let want =
         "narrows.toml: ok: listening on https://127.0.0.1:0, http://127.0.0.1:8080; 1 route\n";
     let folder = folder(VALID, KEY);
@@ -37,7 +37,7 @@ fn check_says_ok_on_stdout_and_exits_0() {
 }
 
 #[test]
-fn check_tells_what_is_wrong_on_stderr_and_exits_2() {
+fn check_lists_problems_on_stderr_and_exits_2() {
     let text = VALID.replace("path", "paht").replace("8080", "808080");
     let want = "\
 narrows.toml:8: listener.address: \"127.0.0.1:808080\" is not an address; IP:port is allowed, \
@@ -116,7 +116,7 @@ fn version_and_help_go_to_stdout_and_exit_0() {
 /// Whatever has become of a file of keys or certificates, and wherever it is named or pasted: what
 /// is said of it shows none of it.
 #[test]
-fn nothing_that_is_said_shows_a_part_of_a_key() {
+fn no_message_shows_a_part_of_a_key() {
     let both = format!("{KEY}{CERTIFICATE}");
     let mut mangled: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |what: &str, text: String| mangled.push((what.into(), text.into_bytes()));
@@ -195,7 +195,7 @@ fn silent(what: &str, (_, stdout, stderr): (i32, String, String)) {
 }
 
 #[test]
-fn check_warns_of_what_is_odd_about_a_certificate_and_refuses_one_that_has_expired() {
+fn check_warns_about_an_odd_certificate_and_refuses_an_expired_one() {
     let [expired, expired_key, leaf, leaf_key] =
         ["expired.pem", "expired.key", "server.pem", "server.key"].map(certs);
     let check = |certificate: &str, key: &str| {
@@ -216,7 +216,7 @@ fn check_warns_of_what_is_odd_about_a_certificate_and_refuses_one_that_has_expir
 }
 
 #[test]
-fn a_key_and_a_certificate_that_changed_places_are_one_problem() {
+fn a_swapped_key_and_certificate_are_one_problem() {
     let folder = folder(VALID, CERTIFICATE);
     folder.write("certificate.pem", KEY);
     let (code, _, stderr) = narrows(&folder, &["check", "--config", "narrows.toml"]);

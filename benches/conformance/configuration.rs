@@ -1,7 +1,6 @@
-//! What the programs that are compared are told: each relays `/gpt/` to `/` of one upstream and
-//! nothing else, with one worker. What nginx and HAProxy need to be told for that (and for
-//! WebSocket, kept connections, bodies of any size), they are; everything else is as they are
-//! installed.
+//! The configurations of the programs that are compared: each relays `/gpt/` to `/` of one upstream
+//! and nothing else, with one worker. nginx and HAProxy get the settings that they need for that,
+//! and for WebSocket, kept connections and bodies of any size; all else is as installed.
 
 use narrows_kit::folder::Folder;
 use narrows_kit::programs::{HAPROXY_DEFAULTS, Program};

@@ -120,7 +120,7 @@ fn draw_first_bytes(svg: &mut Svg, rows: &[Row], rtt: Duration, pause: Duration)
     let slowest =
         |pick: &Pick| rows.iter().filter_map(|row| pick(&row.first_bytes).last().copied()).max();
     let slowest = groups.iter().filter_map(|(_, pick)| slowest(pick)).max().unwrap_or_default();
-    // Room for a number behind the longest bar.
+    // Room for a number after the longest bar.
     let most = round_trips(slowest, rtt).max(1.0) + 0.4;
     let x = |trips: f64| RIGHT.0 + (RIGHT.1 - RIGHT.0) * trips / most;
 

@@ -20,7 +20,7 @@ pub(crate) fn start(to: SocketAddr, round_trip: Duration) -> io::Result<SocketAd
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for near in listener.incoming().flatten() {
-            // Whoever is refused will see it: the connection is closed.
+            // A failure shows at the client: its connection is closed.
             let _ = connect(near, to, round_trip);
         }
     });
@@ -41,13 +41,13 @@ fn connect(near: TcpStream, to: SocketAddr, round_trip: Duration) -> io::Result<
     Ok(())
 }
 
-/// What was read and when it is due; nothing stands for the end.
+/// When it is due, and what was read; the end is empty.
 type Late = (Instant, Vec<u8>);
 
 fn read(mut from: TcpStream, sender: &SyncSender<Late>, open_at: Instant, delay: Duration) {
     let mut bytes = vec![0; READ_BYTES];
     loop {
-        // An end is an end: the bench looks at the time to the first byte alone.
+        // An error counts as an end: the bench measures only the time to the first byte.
         let len = from.read(&mut bytes).unwrap_or(0);
         let due = Instant::now().max(open_at) + delay;
         if sender.send((due, bytes[..len].to_vec())).is_err() || len == 0 {

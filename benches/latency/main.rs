@@ -6,8 +6,8 @@
 //! narrows is compared with the way without a relay, and with nginx and HAProxy where installed.
 //!
 //! *Tokens:* a client, the relay and the origin are on this machine, and an event carries the time
-//! at which it was written. All streams run at once, out of step, so that whatever else the machine
-//! does hits all alike. No link is in between: it would add the same to all, and its own jitter.
+//! at which it was written. All streams run at once, out of step, so that other load on the machine
+//! affects all alike. No link is in between: it would add the same to all, and its own jitter.
 //!
 //! *First byte:* a link between relay and origin makes each round trip take as long as is asked
 //! for. A relay is asked by a client as soon as it runs, again over the same connection, and by

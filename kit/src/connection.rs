@@ -51,7 +51,7 @@ impl Connection {
         self.wire.read_buf(&mut self.received.bytes).await
     }
 
-    /// Reads until `take` finds what it looks for; an end before that is an error.
+    /// Reads until `take` gives a value; an end before that is an error.
     pub async fn read_until<T>(
         &mut self,
         mut take: impl FnMut(&mut Received) -> Option<T>,

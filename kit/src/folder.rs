@@ -36,7 +36,7 @@ impl AsRef<Path> for Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Left behind at worst, which is no reason to fail a test that has passed.
+        // Not removed at worst: no reason to fail a test that has passed.
         let _left = fs::remove_dir_all(&self.path);
     }
 }

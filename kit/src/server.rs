@@ -1,4 +1,4 @@
-//! An origin on a thread of its own, which serves each connection as it is told to.
+//! An origin on a thread of its own, which serves each connection with a given function.
 
 use crate::certificates::acceptor;
 use crate::connection::Connection;

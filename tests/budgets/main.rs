@@ -26,7 +26,7 @@ const PER_EVENT: u64 = 0;
 /// For a request's body of any size: the copy that is kept in case the request has to be sent
 /// again doubles its buffer on its way to [`REPLAY_BYTES_MAX`].
 const PER_COPY: u64 = 6;
-/// What rustls takes for each record that comes in on one side and leaves on the other: one
+/// What rustls allocates for each record that comes in on one side and leaves on the other: one
 /// vector for the opened record, one for the sealed one, and one for the slices of a vectored
 /// write. A long body is cheaper: its writes are one slice each.
 const PER_RECORD: u64 = 3;
@@ -50,7 +50,7 @@ const REQUEST_HEAD: &str = "POST /gpt/v1/chat/completions HTTP/1.1\r\nHost: rela
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
     Connection: keep-alive\r\nopenai-processing-ms: 312\r\nx-request-id: req_0123456789\r\n\
     CF-RAY: 0123456789abcdef-FRA\r\nalt-svc: h3=\":443\"; ma=86400\r\n";
-/// Ends every body here, and stands nowhere else.
+/// Ends every body here, and occurs nowhere else.
 const END: &[u8] = b"#";
 
 #[test]
@@ -66,7 +66,7 @@ fn an_event_of_a_stream_allocates_nothing() {
 }
 
 #[test]
-fn the_size_of_a_body_does_not_show_in_the_allocations() {
+fn allocations_do_not_depend_on_the_size_of_a_body() {
     let response = |len| allocations(transfer(Security::Plain, "", sized(RESPONSE_HEAD, len)));
     let _cold = response(RECORD_BYTES);
     let [small, large] = [RECORD_BYTES, 64 * RECORD_BYTES].map(response);
@@ -79,7 +79,7 @@ fn the_size_of_a_body_does_not_show_in_the_allocations() {
 }
 
 #[test]
-fn tls_adds_only_what_rustls_takes_for_each_record() {
+fn tls_adds_only_what_rustls_allocates_for_each_record() {
     let each = allocations_each(|count| exchanges(Security::Tls, count));
     assert!(each <= PER_EXCHANGE + 2 * PER_RECORD, "{each} for an exchange");
     let each = allocations_each(|count| events(Security::Tls, count));
@@ -130,7 +130,7 @@ fn a_head_does_not_wait_for_its_body_nor_an_event_for_the_next() {
 }
 
 #[test]
-fn a_long_body_takes_no_more_writes_than_reads() {
+fn a_long_body_needs_no_more_writes_than_reads() {
     run(async {
         let mut pipes = Pipes::open();
         let request = sized(REQUEST_HEAD, 1024 * 1024);
@@ -147,7 +147,7 @@ fn a_long_body_takes_no_more_writes_than_reads() {
 }
 
 #[test]
-fn chunks_that_come_in_one_read_leave_as_one_as_far_as_one_write_goes() {
+fn chunks_of_one_read_leave_in_as_few_writes_as_ranges_allow() {
     run(async {
         for (chunks, writes) in [(1, 1), (CONTENT_RANGES_MAX, 1), (CONTENT_RANGES_MAX + 1, 2)] {
             let mut pipes = Pipes::open();
@@ -195,7 +195,7 @@ async fn events(security: Security, count: usize) {
     }
 }
 
-/// One exchange behind a small one. Without a `request`, a small one.
+/// One exchange after a small one. Without a `request`, a small one.
 async fn transfer(security: Security, request: &str, response: String) {
     let mut sockets = Sockets::open(security).await;
     let small = sized(REQUEST_HEAD, 400);

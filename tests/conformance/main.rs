@@ -41,7 +41,7 @@ async fn a_request_has_one_length_or_is_refused() {
 }
 
 #[tokio::test]
-async fn a_request_inside_of_a_request_stays_there() {
+async fn a_request_inside_a_request_is_not_served() {
     check("Requests inside of requests").await;
 }
 
@@ -56,7 +56,7 @@ async fn chunks_of_a_response_have_one_reading_or_are_cut() {
 }
 
 #[tokio::test]
-async fn fields_of_one_hop_end_here_and_no_others() {
+async fn fields_of_one_hop_are_not_forwarded_and_all_others_are() {
     check("Fields of one hop").await;
 }
 
@@ -81,7 +81,7 @@ async fn a_response_head_has_one_reading_or_is_a_502() {
 }
 
 #[tokio::test]
-async fn a_response_ends_in_one_place_and_what_follows_reaches_nobody() {
+async fn a_response_ends_in_one_place_and_what_follows_reaches_no_one() {
     check("Response bodies and splitting").await;
 }
 
@@ -104,7 +104,7 @@ fn each_section_has_a_test_and_each_row_a_name_and_a_source() {
     assert!(names.len() >= 250, "only {} rows", names.len());
 }
 
-/// Plays all rows of a section through one relay, and tells all that is wrong at once.
+/// Plays all rows of a section through one relay, and reports everything that is wrong.
 async fn check(title: &str) {
     let (_, rows) = SECTIONS.iter().find(|(it, _)| *it == title).expect("a section");
     let origin = Origin::start().await.unwrap();

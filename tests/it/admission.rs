@@ -8,13 +8,13 @@ use narrows_kit::peer::Peer;
 use narrows_kit::relay::Relay;
 use narrows_kit::within;
 
-/// Asks for a path without a route: whoever is let in has an answer without the upstream.
+/// Asks for a path without a route: an admitted client gets an answer without the upstream.
 const ASK: &str = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
 const ONE: [u8; 4] = [127, 0, 0, 5];
 const OTHER: [u8; 4] = [127, 0, 0, 6];
 
 #[tokio::test]
-async fn an_address_with_too_many_connections_is_told_so_and_another_is_served() {
+async fn an_address_with_too_many_connections_gets_503_and_another_is_served() {
     for workers in [1, 3] {
         let origin = Origin::plain().await;
         let limit = "[limits]\nconnections_per_address = 2\n";
@@ -38,8 +38,8 @@ async fn an_address_with_too_many_connections_is_told_so_and_another_is_served()
         within("the place of a client that left", serving).await;
         assert!(is_served(&mut first).await);
         let (_, log) = relay.stop().await;
-        let told = log.iter().filter(|it| it.contains("per_address is reached")).count();
-        assert!((1..=workers).contains(&told), "once a minute and worker: {log:#?}");
+        let logged = log.iter().filter(|it| it.contains("per_address is reached")).count();
+        assert!((1..=workers).contains(&logged), "once a minute and worker: {log:#?}");
     }
 }
 
@@ -55,7 +55,7 @@ async fn an_address_with_too_many_connections_is_closed_before_tls() {
 }
 
 #[tokio::test]
-async fn this_machine_has_as_many_connections_as_it_likes_unless_the_file_says_otherwise() {
+async fn loopback_is_exempt_from_the_limit_per_address_unless_the_file_sets_one() {
     let stage = Stage::plain().await;
     let mut clients = Vec::new();
     for _ in 0..300 {

@@ -39,7 +39,7 @@ async fn slow_heads_cost_a_buffer_each_and_end_at_their_limit() {
 
 /// The most that heads can cost: each is as long as `limits.head_bytes` allows, and not whole.
 #[tokio::test]
-async fn heads_that_are_never_whole_cost_twice_their_limit_at_most() {
+async fn incomplete_heads_cost_at_most_twice_their_limit() {
     const COUNT: usize = 50;
     let scene = Scene::plain("").await;
     let mut part = "GET /gpt/ HTTP/1.1\r\nHost: a\r\nX: ".to_owned();
@@ -51,7 +51,7 @@ async fn heads_that_are_never_whole_cost_twice_their_limit_at_most() {
 }
 
 #[tokio::test]
-async fn slow_bodies_hold_no_buffer_and_end_when_nothing_comes() {
+async fn slow_bodies_hold_no_buffer_and_end_when_they_stop() {
     for begin in [UPLOAD, CHUNKED_UPLOAD] {
         let scene = Scene::plain("[timeouts]\nto_upstream = { read = \"2s\" }\n").await;
         let (mut crowd, mut upstreams) = (scene.crowd(CROWD, begin).await, Vec::new());
@@ -78,7 +78,7 @@ async fn slow_bodies_hold_no_buffer_and_end_when_nothing_comes() {
 }
 
 #[tokio::test]
-async fn slow_readers_cost_what_one_read_brought_and_end_when_they_take_nothing() {
+async fn slow_readers_cost_one_read_each_and_end_when_they_stop_reading() {
     const COUNT: usize = 40;
     let scene = Scene::plain("[timeouts]\nto_client = { write = \"2s\" }\n").await;
     let crowd = scene.crowd(COUNT, ATTACK).await;
@@ -104,7 +104,7 @@ async fn slow_readers_cost_what_one_read_brought_and_end_when_they_take_nothing(
 }
 
 #[tokio::test]
-async fn handshakes_that_stop_half_way_end_at_their_limit() {
+async fn stalled_handshakes_end_at_their_limit() {
     // Honest clients have to be done within it, also on a busy machine.
     let scene = Scene::tls("[timeouts]\nhandshake = \"5s\"\n").await;
     let config = client_config(ALL_VERSIONS);
@@ -129,7 +129,7 @@ async fn handshakes_that_stop_half_way_end_at_their_limit() {
 }
 
 #[tokio::test]
-async fn a_flood_of_connections_is_turned_away_and_those_that_are_here_are_served() {
+async fn a_flood_of_connections_is_refused_and_open_connections_are_served() {
     let limits = "[limits]\nconnections = 100\n[timeouts]\nlinger = \"1s\"\n";
     for tls in [false, true] {
         let scene = if tls { Scene::tls(limits).await } else { Scene::plain(limits).await };
@@ -155,7 +155,7 @@ async fn a_flood_of_connections_is_turned_away_and_those_that_are_here_are_serve
 }
 
 #[tokio::test]
-async fn a_flood_from_one_address_keeps_nobody_else_out() {
+async fn a_flood_from_one_address_does_not_lock_out_others() {
     const ATTACKER: [u8; 4] = [127, 0, 0, 5];
     let limits = "[limits]\nconnections = 100\nconnections_per_address = 50\n";
     let scene = Scene::plain(limits).await;
@@ -210,7 +210,7 @@ async fn heads_of_one_byte_fields_are_refused_and_cost_little_time() {
         }
         scene.assert_growth("heads of one-byte fields", CROWD / 5 * (CONNECTION_KIB + 2 * 64));
     }
-    // The rest byte by byte: each is looked at once, so that the last costs no more than the first.
+    // The rest byte by byte: each is searched once, so that the last costs no more than the first.
     let mut attacker = scene.relay.connect().await;
     let (begin, rest) = head.as_bytes().split_at(head.len() - 8 * 1024);
     attacker.send(begin).await;
@@ -234,7 +234,7 @@ async fn heads_of_one_byte_fields_are_refused_and_cost_little_time() {
 }
 
 #[tokio::test]
-async fn chunks_of_one_byte_arrive_and_hold_up_nobody() {
+async fn chunks_of_one_byte_arrive_and_delay_no_one_else() {
     let scene = Scene::plain("").await;
     let mut client = scene.relay.connect().await;
     client.send(CHUNKED_UPLOAD).await;
@@ -247,7 +247,7 @@ async fn chunks_of_one_byte_arrive_and_hold_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_response_that_never_ends_costs_what_another_does() {
+async fn an_endless_response_costs_no_more_than_another() {
     const READ_BYTES: usize = 16 * 1024 * 1024;
     let scene = Scene::plain("").await;
     for head in [CHUNKED, "HTTP/1.1 200 OK\r\n\r\n"] {
@@ -270,7 +270,7 @@ async fn a_response_that_never_ends_costs_what_another_does() {
 }
 
 #[tokio::test]
-async fn a_response_without_an_end_in_its_framing_is_cut_at_its_bound() {
+async fn endless_framing_in_a_response_is_cut_at_its_bound() {
     let scene = Scene::plain("").await;
     // What never ends, and what the client gets of it: an answer of ours, or a cut.
     for (begin, endless, answered) in [

@@ -11,7 +11,7 @@ const IN_FLIGHT_MAX: usize = 48 * 1024 * 1024;
 const GROWTH_MAX: usize = 1024;
 
 #[tokio::test]
-async fn a_client_that_does_not_read_stops_its_download_and_loses_nothing_of_it() {
+async fn a_client_that_does_not_read_pauses_its_download_and_loses_nothing() {
     for stage in [Stage::plain().await, Stage::tls().await] {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {TOTAL}\r\n\r\n");
         let (mut client, mut upstream) = stage.answered(GET, &head).await;
@@ -25,7 +25,7 @@ async fn a_client_that_does_not_read_stops_its_download_and_loses_nothing_of_it(
 }
 
 #[tokio::test]
-async fn an_upstream_that_does_not_read_stops_the_upload_and_loses_nothing_of_it() {
+async fn an_upstream_that_does_not_read_pauses_the_upload_and_loses_nothing() {
     for stage in [Stage::plain().await, Stage::tls().await] {
         let request = format!("POST /gpt/a HTTP/1.1\r\nHost: a\r\nContent-Length: {TOTAL}\r\n\r\n");
         let (mut client, mut upstream) = stage.begin(&request).await;

@@ -16,9 +16,9 @@ fn broken_bodies() -> Vec<(&'static str, String)> {
         ("a prefix", "0x5\r\nhello\r\n0\r\n\r\n"),
         ("an underscore", "0_5\r\nhello\r\n0\r\n\r\n"),
         ("a blank in front", " 5\r\nhello\r\n0\r\n\r\n"),
-        ("a blank behind", "5 \r\nhello\r\n0\r\n\r\n"),
-        ("a tab behind", "5\t\r\nhello\r\n0\r\n\r\n"),
-        ("a blank behind an extension", "5;a=b \r\nhello\r\n0\r\n\r\n"),
+        ("a blank after", "5 \r\nhello\r\n0\r\n\r\n"),
+        ("a tab after", "5\t\r\nhello\r\n0\r\n\r\n"),
+        ("a blank after an extension", "5;a=b \r\nhello\r\n0\r\n\r\n"),
         ("a semicolon and no extension", "5;\r\nhello\r\n0\r\n\r\n"),
         ("two semicolons", "5;;a\r\nhello\r\n0\r\n\r\n"),
         ("an extension without a name", "5;=a\r\nhello\r\n0\r\n\r\n"),
@@ -26,33 +26,33 @@ fn broken_bodies() -> Vec<(&'static str, String)> {
         ("an open quote in an extension", "5;a=\"b\r\nhello\r\n0\r\n\r\n"),
         ("a byte over 127 in an extension", "5;\u{e9}\r\nhello\r\n0\r\n\r\n"),
         ("no token as an extension", "5;(\r\nhello\r\n0\r\n\r\n"),
-        ("no extension behind the last size", "5\r\nhello\r\n0;\r\n\r\n"),
+        ("no extension after the last size", "5\r\nhello\r\n0;\r\n\r\n"),
         ("a size of two to the 63rd", "8000000000000000\r\nhello"),
         ("no hexadecimal digit", "g\r\nhello\r\n0\r\n\r\n"),
         ("a digit and a letter", "5g\r\nhello\r\n0\r\n\r\n"),
         ("two sizes", "5 5\r\nhello\r\n0\r\n\r\n"),
         ("a comma", "5,5\r\nhello\r\n0\r\n\r\n"),
-        ("a NUL behind the size", "5\0\r\nhello\r\n0\r\n\r\n"),
+        ("a NUL after the size", "5\0\r\nhello\r\n0\r\n\r\n"),
         ("17 digits", "00000000000000005\r\nhello\r\n0\r\n\r\n"),
         ("5 modulo two to the 64th", "10000000000000005\r\nhello\r\n0\r\n\r\n"),
-        ("a bare LF behind the size", "5\nhello\r\n0\r\n\r\n"),
-        ("a bare CR behind the size", "5\rhello\r\n0\r\n\r\n"),
-        ("CR CR LF behind the size", "5\r\r\nhello\r\n0\r\n\r\n"),
+        ("a bare LF after the size", "5\nhello\r\n0\r\n\r\n"),
+        ("a bare CR after the size", "5\rhello\r\n0\r\n\r\n"),
+        ("CR CR LF after the size", "5\r\r\nhello\r\n0\r\n\r\n"),
         ("a bare LF in an extension", "5;a\nb\r\nhello\r\n0\r\n\r\n"),
         ("a bare LF at its end", "5;a\nhello\r\n0\r\n\r\n"),
-        ("a bare LF right behind the semicolon", "5;\nhello\r\n0\r\n\r\n"),
+        ("a bare LF right after the semicolon", "5;\nhello\r\n0\r\n\r\n"),
         ("a bare CR in an extension", "5;a\rb\r\nhello\r\n0\r\n\r\n"),
         ("a bare LF in a quoted extension", "5;a=\"\n\"\r\nhello\r\n0\r\n\r\n"),
         ("a NUL in an extension", "5;a\0\r\nhello\r\n0\r\n\r\n"),
         ("a DEL in an extension", "5;a\x7f\r\nhello\r\n0\r\n\r\n"),
-        ("nothing behind the content", "5\r\nhello0\r\n\r\n"),
-        ("a bare LF behind the content", "5\r\nhello\n0\r\n\r\n"),
-        ("a bare CR behind the content", "5\r\nhello\r0\r\n\r\n"),
-        ("two other bytes behind the content", "5\r\nhelloXX0\r\n\r\n"),
+        ("nothing after the content", "5\r\nhello0\r\n\r\n"),
+        ("a bare LF after the content", "5\r\nhello\n0\r\n\r\n"),
+        ("a bare CR after the content", "5\r\nhello\r0\r\n\r\n"),
+        ("two other bytes after the content", "5\r\nhelloXX0\r\n\r\n"),
         ("content longer than its size", "3\r\nhello\r\n0\r\n\r\n"),
         ("content shorter than its size", "7\r\nhello\r\n0\r\n\r\n"),
-        ("an extra line behind the content", "5\r\nhello\r\n\r\n0\r\n\r\n"),
-        ("a bare LF behind the last size", "5\r\nhello\r\n0\n\r\n"),
+        ("an extra line after the content", "5\r\nhello\r\n\r\n0\r\n\r\n"),
+        ("a bare LF after the last size", "5\r\nhello\r\n0\n\r\n"),
         ("a bare LF as the end", "5\r\nhello\r\n0\r\n\n"),
         ("a bare CR as the end", "5\r\nhello\r\n0\r\n\rX"),
         ("a bare LF in the trailers", "0\r\nX: 1\n\r\n"),
@@ -101,7 +101,7 @@ const SOUND_BODIES: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn a_chunked_request_that_two_parsers_may_read_in_two_ways_is_refused() {
+async fn an_ambiguous_chunked_request_is_refused() {
     let rig = Rig::new().await;
     let head = "POST /gpt/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (label, body) in broken_bodies() {
@@ -110,7 +110,7 @@ async fn a_chunked_request_that_two_parsers_may_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
-async fn a_chunked_response_that_two_parsers_may_read_in_two_ways_is_cut() {
+async fn an_ambiguous_chunked_response_is_cut() {
     let rig = Rig::new().await;
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (label, body) in broken_bodies() {
@@ -119,7 +119,7 @@ async fn a_chunked_response_that_two_parsers_may_read_in_two_ways_is_cut() {
 }
 
 #[tokio::test]
-async fn a_chunked_request_is_framed_anew_without_extensions_and_with_few_trailers() {
+async fn a_chunked_request_is_reframed_without_extensions_and_with_few_trailers() {
     let rig = Rig::new().await;
     for (label, body, want) in SOUND_BODIES {
         let request = format!(
@@ -131,7 +131,7 @@ async fn a_chunked_request_is_framed_anew_without_extensions_and_with_few_traile
 }
 
 #[tokio::test]
-async fn a_chunked_response_is_framed_anew_without_extensions_and_with_few_trailers() {
+async fn a_chunked_response_is_reframed_without_extensions_and_with_few_trailers() {
     let rig = Rig::new().await;
     for (label, body, want) in SOUND_BODIES {
         let head = |coding: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{coding}\r\n\r\n");
@@ -147,7 +147,7 @@ async fn a_chunked_response_is_framed_anew_without_extensions_and_with_few_trail
 }
 
 #[tokio::test]
-async fn a_broken_chunk_behind_a_good_one_ends_both_connections_without_a_last_chunk() {
+async fn a_broken_chunk_after_a_good_one_ends_both_connections_without_a_last_chunk() {
     let rig = Rig::new().await;
     let mut client = rig
         .client("POST /gpt/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n")

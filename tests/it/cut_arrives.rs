@@ -21,7 +21,7 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\
                       Upgrade: websocket\r\n\r\n";
 
 /// A request and a response head, whether the upstream sends chunks, whether the client gets them,
-/// and whether nothing but the end of the connection tells that it is all.
+/// and whether only the end of the connection ends it.
 struct Body {
     request: &'static str,
     head: &'static str,
@@ -50,7 +50,7 @@ const fn body(
 }
 
 #[tokio::test]
-async fn all_that_came_of_a_response_arrives_however_late_it_is_read_and_is_known_not_to_be_all() {
+async fn a_cut_response_arrives_up_to_the_cut_however_late_it_is_read_and_is_known_to_be_cut() {
     for stage in Stage::all().await {
         for how in Leave::all(stage.origin.is_tls()) {
             for (index, body) in BODIES.iter().enumerate() {
@@ -125,7 +125,7 @@ fn number(line: &str, name: &str) -> usize {
 
 /// A gap of the upstream's that lasts too long, and chunks that are none: no end of a connection.
 #[tokio::test]
-async fn all_that_came_arrives_before_a_cut_of_the_relays_own() {
+async fn everything_received_arrives_before_the_relay_cuts() {
     for client_tls in [false, true] {
         let extra = "[timeouts]\nto_client = { read = \"500ms\" }\n";
         let stage = Stage::new(client_tls, false, extra).await;
@@ -137,7 +137,7 @@ async fn all_that_came_arrives_before_a_cut_of_the_relays_own() {
                     upstream.send(format!("{CHUNKED}{MUCH:x}\r\n")).await;
                     upstream.send(content).await;
                     upstream.send(rest).await;
-                    // It is told at once that nobody waits any more.
+                    // It learns at once that its response is no longer wanted.
                     upstream.expect_end(End::Reset).await;
                     client.read_as(Reader::Slow).await
                 };
@@ -160,7 +160,7 @@ async fn all_that_came_arrives_before_a_cut_of_the_relays_own() {
 
 /// In both directions of a tcp listener, for every pair that both sides can speak.
 #[tokio::test]
-async fn all_that_came_of_a_tunnel_arrives_before_it_is_reset() {
+async fn everything_received_from_a_tunnel_arrives_before_its_reset() {
     for passage in Passage::all().await {
         if passage.pair == Pair::Through {
             continue;

@@ -9,7 +9,7 @@ use narrows_kit::peer::{End, Peer};
 const BOUNDED: &str = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
 const CHUNKED: &str = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// Heads, what arrives of the body behind them, and what the upstream may see of it.
+/// Heads, the part of the body that arrives, and what the upstream may see of it.
 const BROKEN_OFF: &[(&str, &str, &str)] = &[
     (BOUNDED, "", ""),
     (BOUNDED, "hello", "hello"),
@@ -76,7 +76,7 @@ async fn a_broken_chunk_in_a_request_is_answered_with_400_and_resets_the_upstrea
 }
 
 #[tokio::test]
-async fn a_response_under_way_is_cut_when_the_request_body_turns_out_broken() {
+async fn a_response_in_progress_is_cut_when_the_request_body_breaks() {
     let stage = Stage::plain().await;
     let (mut client, mut upstream) = stage.begin(CHUNKED).await;
     upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n").await;

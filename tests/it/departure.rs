@@ -52,7 +52,7 @@ async fn a_client_that_leaves_while_the_upstream_shakes_hands_ends_its_exchange(
     }
 }
 
-/// An end behind bytes that cannot be read yet is not seen as fast as another one, but it is seen.
+/// An end that follows unread bytes is seen later than another one, but it is seen.
 #[tokio::test]
 async fn a_client_that_leaves_while_its_upload_is_stuck_ends_the_request() {
     for stage in Stage::all().await {
@@ -65,7 +65,7 @@ async fn a_client_that_leaves_while_its_upload_is_stuck_ends_the_request() {
     }
 }
 
-/// Nothing moves any more in the direction of the client when it leaves.
+/// The client leaves when its download has stalled.
 #[tokio::test]
 async fn a_client_that_leaves_without_having_read_its_answer_ends_the_request() {
     for stage in Stage::all().await {
@@ -93,9 +93,9 @@ async fn a_client_that_leaves_during_its_upload_ends_the_request() {
     }
 }
 
-/// A half-close cannot be told from a departure.
+/// A half-close looks like a departure.
 #[tokio::test]
-async fn a_client_that_half_closes_behind_its_request_counts_as_gone() {
+async fn a_client_that_half_closes_after_its_request_counts_as_gone() {
     for stage in Stage::all().await {
         let (mut client, upstream) = stage.begin(GET).await;
         client.half_close().await;
@@ -107,7 +107,7 @@ async fn a_client_that_half_closes_behind_its_request_counts_as_gone() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_pipelined_a_request_is_watched_all_the_same() {
+async fn a_client_that_has_pipelined_a_request_is_still_watched() {
     for stage in Stage::all().await {
         let (mut client, upstream) = stage.begin(GET).await;
         client.send(GET).await;
@@ -119,7 +119,7 @@ async fn a_client_that_has_pipelined_a_request_is_watched_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_departure_is_logged_as_the_clients_own_doing() {
+async fn a_departure_is_logged_as_the_clients_fault() {
     let origin = Origin::plain().await;
     let relay = Relay::plain_to(&origin).await;
     let mut client = relay.connect().await;
@@ -132,7 +132,7 @@ async fn a_departure_is_logged_as_the_clients_own_doing() {
     assert!(line.ends_with("fault=\"client\" cause=\"gone\""), "{line}");
 }
 
-/// The upstream is told by a reset, and sees nothing but `seen` before.
+/// The upstream gets a reset, and only `seen` before it.
 async fn expect_abort(mut upstream: Peer, seen: &str, case: &str) {
     let (bytes, end) = upstream.read_to_end().await;
     assert_eq!((&*String::from_utf8_lossy(&bytes), end), (seen, End::Reset), "{case}");

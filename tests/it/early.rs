@@ -68,9 +68,9 @@ async fn an_answer_during_the_upload_reaches_a_client_that_stops_sending() {
     }
 }
 
-/// The upstream reads nothing behind the head, and both directions of the upload are full.
+/// The upstream reads nothing after the head, and the upload is blocked on both connections.
 #[tokio::test]
-async fn an_answer_gets_past_an_upload_that_nobody_reads() {
+async fn an_answer_gets_past_an_upload_that_the_upstream_does_not_read() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = stage.begin(UPLOAD).await;
         send_until_blocked(&mut client, &stage, 99_999_999).await;
@@ -80,7 +80,7 @@ async fn an_answer_gets_past_an_upload_that_nobody_reads() {
 }
 
 #[tokio::test]
-async fn a_client_learns_of_an_early_answer_before_the_upload_is_over() {
+async fn a_client_gets_an_early_answer_before_its_upload_ends() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = stage.begin(CHUNKED_UPLOAD).await;
         upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").await;

@@ -12,13 +12,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Asks for a path without a route: whoever is let in has an answer without the upstream.
+/// Asks for a path without a route: an accepted client gets an answer without the upstream.
 const ASK: &str = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
 /// Enough for the process itself and some twenty connections.
 const OPEN_FILES: u32 = 32;
 
 #[tokio::test]
-async fn without_descriptors_nobody_new_is_let_in_and_who_is_here_is_served() {
+async fn without_descriptors_no_new_client_is_accepted_and_connected_ones_are_served() {
     let origin = Origin::plain().await;
     let relay = Relay::plain_to(&origin).open_files(OPEN_FILES).await;
     let mut held = relay.connect().await;
@@ -40,7 +40,7 @@ async fn without_descriptors_nobody_new_is_let_in_and_who_is_here_is_served() {
     upstream.send("5\r\nhello\r\n").await;
     assert_eq!(held.read_chunk().await, b"hello");
 
-    // Who was let in needs one more for the upstream, and that is nobody's fault but ours.
+    // An accepted client needs one more for the upstream: the fault is ours.
     expect_404(&mut crowd[0]).await;
     crowd[0].send(GET).await;
     let (head, body) = crowd[0].read_message().await;
@@ -66,19 +66,19 @@ async fn without_descriptors_nobody_new_is_let_in_and_who_is_here_is_served() {
     upstream.send("0\r\n\r\n").await;
     assert_eq!(held.read_chunk().await, b"");
     let (_, log) = relay.stop().await;
-    let told = log.iter().filter(|it| it.contains("cannot accept")).count();
-    assert_eq!(told, 1, "once a minute: {log:#?}");
+    let logged = log.iter().filter(|it| it.contains("cannot accept")).count();
+    assert_eq!(logged, 1, "once a minute: {log:#?}");
 }
 
 #[tokio::test]
-async fn a_log_on_a_full_disk_stops_nobody() {
+async fn a_log_on_a_full_disk_blocks_no_exchange() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     expect_service_with_log_in(full, "exec \"$0\" \"$@\"").await;
 }
 
 /// Each write beyond it is a SIGXFSZ, which ends a process that has not asked for it.
 #[tokio::test]
-async fn a_log_of_the_size_that_its_file_may_have_stops_nobody() {
+async fn a_log_at_its_file_size_limit_blocks_no_exchange() {
     let name = format!("large-log-{}", std::process::id());
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let log = File::create(&path).unwrap();
@@ -129,7 +129,7 @@ async fn a_name_that_is_not_resolved_is_the_upstreams_fault_and_other_routes_ser
         let mut upstream = origin.accept().await;
         upstream.read_head().await;
         upstream.send(OK_LAST).await;
-        assert_eq!(other.read_message().await.1, b"ok", "nobody waits for a resolver");
+        assert_eq!(other.read_message().await.1, b"ok", "no other route waits for a resolver");
 
         let (head, body) = client.read_message().await;
         let body = String::from_utf8(body).unwrap();

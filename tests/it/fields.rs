@@ -3,7 +3,7 @@
 use crate::support::rig::{GET, Rig, expect_own_error, forwarded};
 use narrows_kit::peer::End;
 
-/// Lines that mean nothing to a gateway, though they may look as if they did.
+/// Lines that mean nothing to a gateway, although they resemble lines that do.
 const UNTOUCHED: &[&str] = &[
     "Authorization: Bearer sk-1\r\nOpenAI-Organization: o\r\nX-Request-Id: 1\r\n",
     "x-b: 1\r\nX-A:2\r\nx-B: \t 3 \t\r\nX-B:\r\n",
@@ -100,7 +100,7 @@ async fn fields_that_connection_nominates_are_not_forwarded() {
 }
 
 #[tokio::test]
-async fn nothing_about_the_client_is_told_to_the_upstream() {
+async fn nothing_about_the_client_is_sent_to_the_upstream() {
     let rig = Rig::new().await;
     for line in [
         "X-Forwarded-For: 192.0.2.1",
@@ -194,7 +194,7 @@ async fn fields_of_one_hop_and_alt_svc_do_not_reach_the_client() {
 }
 
 #[tokio::test]
-async fn a_stream_tells_other_proxies_not_to_buffer() {
+async fn a_stream_asks_other_proxies_not_to_buffer() {
     let rig = Rig::new().await;
     let with =
         |fields: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{fields}Content-Length: 0\r\n\r\n");

@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 const MESSAGE: usize = 4 * 1024 * 1024;
 
 #[tokio::test]
-async fn bytes_pass_both_ways_at_once_in_every_pair() {
+async fn bytes_pass_both_ways_at_once_in_every_combination_of_tls() {
     for passage in Passage::all().await {
         println!("{passage:?}");
         let (mut client, mut upstream) = passage.open().await;
@@ -35,7 +35,7 @@ async fn exchange(peer: &mut Peer) {
 }
 
 #[tokio::test]
-async fn an_upstream_may_speak_first_while_its_client_says_nothing() {
+async fn an_upstream_may_speak_first_while_its_client_is_silent() {
     for pair in [Pair::PlainToTcp, Pair::TlsToTcp, Pair::PlainToTls, Pair::TlsToTls] {
         let passage = Passage::new(pair).await;
         let (mut client, mut upstream) = passage.open().await;
@@ -45,7 +45,7 @@ async fn an_upstream_may_speak_first_while_its_client_says_nothing() {
 }
 
 #[tokio::test]
-async fn the_end_of_one_direction_is_passed_on_and_the_other_goes_on() {
+async fn the_end_of_one_direction_is_forwarded_and_the_other_continues() {
     for passage in Passage::all().await {
         println!("{passage:?}");
         for client_first in [true, false] {
@@ -75,7 +75,7 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
         println!("{passage:?}");
         let (mut client, upstream) = opened(&passage).await;
         upstream.reset();
-        // Behind TLS as well: many clients take a missing close_notify for an end.
+        // With TLS as well: many clients take a missing close_notify for an end.
         client.expect_end(End::Reset).await;
         let line = passage.relay.wait_for_log("fault=\"upstream\"").await;
         assert!(line.contains(" WARN ") && line.contains("end=\"aborted\""), "{line}");
@@ -89,7 +89,7 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
 }
 
 #[tokio::test]
-async fn what_stands_behind_an_urgent_byte_passes_as_well_and_so_does_the_end() {
+async fn bytes_and_the_end_pass_after_an_urgent_byte() {
     let passage = Passage::new(Pair::PlainToTcp).await;
     for is_ended in [false, true] {
         let (mut client, mut upstream) = opened(&passage).await;
@@ -108,7 +108,7 @@ async fn what_stands_behind_an_urgent_byte_passes_as_well_and_so_does_the_end() 
 }
 
 #[tokio::test]
-async fn a_client_that_has_ended_its_direction_may_still_reset_the_connection() {
+async fn a_half_closed_client_may_still_reset_the_connection() {
     let passage = Passage::new(Pair::PlainToTcp).await;
     let (mut client, mut upstream) = opened(&passage).await;
     client.half_close().await;
@@ -127,7 +127,7 @@ async fn opened(passage: &Passage) -> (Peer, Peer) {
 }
 
 #[tokio::test]
-async fn tls_that_is_cut_is_no_proper_end_for_the_other_side() {
+async fn truncated_tls_is_a_reset_on_the_other_side() {
     for pair in [Pair::TlsToTcp, Pair::TlsToTls] {
         let passage = Passage::new(pair).await;
         let (mut client, mut upstream) = passage.open().await;
@@ -147,7 +147,7 @@ async fn tls_that_is_cut_is_no_proper_end_for_the_other_side() {
 }
 
 #[tokio::test]
-async fn a_tunnel_in_which_nobody_speaks_ends_at_its_limit() {
+async fn a_silent_tunnel_ends_at_its_limit() {
     let passage = Passage::with(Pair::PlainToTcp, "*", "", "[timeouts]\ntunnel = \"2s\"").await;
     let (mut client, mut upstream) = passage.open().await;
     client.expect_end(End::Reset).await;
@@ -168,7 +168,7 @@ async fn connections_over_the_limit_are_closed() {
 }
 
 #[tokio::test]
-async fn a_stop_lets_tunnels_go_on_and_ends_with_the_last_of_them() {
+async fn a_stop_lets_tunnels_continue_and_ends_with_the_last_of_them() {
     let passage = Passage::new(Pair::PlainToTcp).await;
     let (mut client, mut upstream) = passage.open().await;
     passage.relay.signal(rustix::process::Signal::TERM);
@@ -203,7 +203,7 @@ async fn a_second_signal_ends_tunnels_at_once() {
     assert!(log.iter().any(|line| line.contains("cause=\"stopped\"")), "{log:?}");
 }
 
-/// Also behind TLS, where many clients take a missing close_notify for an end.
+/// With TLS as well, where many clients take a missing close_notify for an end.
 #[tokio::test]
 async fn a_kill_of_the_process_is_a_reset_of_both_sides() {
     for mut passage in Passage::all().await {

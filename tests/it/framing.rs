@@ -110,7 +110,7 @@ async fn a_repeated_transfer_encoding_is_refused() {
 }
 
 #[tokio::test]
-async fn an_unknown_coding_in_front_of_chunked_is_501() {
+async fn an_unknown_coding_before_chunked_is_501() {
     let rig = Rig::new().await;
     for value in ["gzip, chunked", "identity, chunked", "deflate ,gzip,\tChunked", "cow, chunked"] {
         let request = chunked_post(&format!("Transfer-Encoding: {value}\r\n"));
@@ -142,7 +142,7 @@ async fn a_length_field_cannot_be_hidden_by_nominating_it() {
 }
 
 #[tokio::test]
-async fn one_content_length_is_written_anew_and_its_body_arrives_whole() {
+async fn one_content_length_is_rewritten_and_its_body_arrives_whole() {
     let rig = Rig::new().await;
     for (label, field, number) in [
         ("as most send it", "Content-Length: 5", "Content-Length: 5"),
@@ -157,7 +157,7 @@ async fn one_content_length_is_written_anew_and_its_body_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_body_that_looks_like_a_request_is_a_body() {
+async fn a_body_in_the_form_of_a_request_stays_a_body() {
     let rig = Rig::new().await;
     for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "propfind"] {
         let fields = format!("Content-Length: {}\r\n", HIDDEN.len());
@@ -193,7 +193,7 @@ async fn the_same_is_refused_over_tls() {
     expect_own_error(&mut client, 400, "malformed_body").await;
     client.expect_end(End::Clean).await;
     let (bytes, end) = upstream.read_to_end().await;
-    assert!(bytes.is_empty() && end != End::Clean, "{end:?} behind {}", bytes.escape_ascii());
+    assert!(bytes.is_empty() && end != End::Clean, "{end:?} after {}", bytes.escape_ascii());
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn a_name_that_cgi_reads_as_a_length_is_refused() {
     }
 }
 
-/// A body that ends at once to those who read chunks, with a request behind it.
+/// A body that ends at once for a reader of chunks, followed by a request.
 fn chunked_post(fields: &str) -> String {
     format!("POST /gpt/x HTTP/1.1\r\nHost: a\r\n{fields}\r\n0\r\n\r\n{HIDDEN}")
 }

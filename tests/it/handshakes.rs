@@ -36,7 +36,7 @@ const HEADER_BYTES: usize = 12;
 const PATIENT: &str = "[timeouts]\nhandshake = \"1m\"\nupstream_handshake = \"1m\"\n";
 
 #[tokio::test]
-async fn a_client_whose_handshake_breaks_off_anywhere_is_let_go_at_once() {
+async fn a_client_whose_handshake_breaks_off_anywhere_is_closed_at_once() {
     let stage = Stage::new(true, false, PATIENT).await;
     let descriptors = stage.relay.descriptors();
     for version in [&TLS12, &TLS13] {
@@ -89,7 +89,7 @@ async fn expect_end(mut peer: Peer, how: Break) {
 }
 
 #[tokio::test]
-async fn an_upstream_whose_handshake_breaks_off_anywhere_is_answered_for_with_502() {
+async fn an_upstream_whose_handshake_breaks_off_anywhere_is_a_502() {
     let stage = Stage::new(false, true, PATIENT).await;
     let mut client = stage.relay.connect().await;
     for version in [&TLS12, &TLS13] {

@@ -3,7 +3,7 @@
 use crate::support::rig::{Rig, forwarded};
 
 #[tokio::test]
-async fn a_host_that_is_missing_repeated_or_no_host_is_refused() {
+async fn a_missing_repeated_or_invalid_host_is_refused() {
     let rig = Rig::new().await;
     for (label, fields) in [
         ("none", "X: 1\r\n"),
@@ -58,7 +58,7 @@ async fn http_1_0_may_leave_host_out_and_may_not_repeat_it() {
 }
 
 #[tokio::test]
-async fn the_upstream_gets_its_own_host_whatever_the_client_calls_us() {
+async fn the_upstream_gets_its_own_host_whatever_the_client_sent() {
     let rig = Rig::new().await;
     for host in ["relay.test", "a:8080", "127.0.0.1", "[::1]:443", "a:", "API.openai.test", "x%41"]
     {
@@ -76,7 +76,7 @@ async fn host_keeps_its_place_and_the_case_of_its_name() {
 }
 
 #[tokio::test]
-async fn the_host_of_an_absolute_target_counts_as_little_as_the_field() {
+async fn the_host_of_an_absolute_target_is_not_forwarded_either() {
     let rig = Rig::new().await;
     for target in [
         "http://a/gpt/x",
@@ -90,7 +90,7 @@ async fn the_host_of_an_absolute_target_counts_as_little_as_the_field() {
 }
 
 #[tokio::test]
-async fn fields_that_name_another_host_are_no_host() {
+async fn fields_that_name_another_host_are_ignored() {
     let rig = Rig::new().await;
     let request = "GET /gpt/x HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: evil\r\n\
                    Forwarded: host=evil\r\nX-Host: b\r\n\r\n";

@@ -57,7 +57,7 @@ async fn one_chunk_can_be_read_before_the_next_is_sent() {
 }
 
 #[tokio::test]
-async fn each_way_to_end_is_told_from_the_others() {
+async fn each_way_to_end_is_recognised() {
     let (mut client, origin) = plain_pair().await;
     origin.close().await;
     client.expect_end(End::Clean).await;
@@ -124,7 +124,7 @@ async fn a_head_with_two_lengths_is_refused_by_the_kit() {
 }
 
 #[tokio::test]
-async fn an_origin_sees_whether_somebody_came() {
+async fn an_origin_sees_whether_a_client_came() {
     let origin = Origin::plain().await;
     origin.assert_untouched().await;
     let (mut client, mut accepted) = tokio::join!(connect_plain(origin.address()), origin.accept());

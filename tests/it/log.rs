@@ -187,9 +187,9 @@ async fn a_flood_of_refused_requests_is_a_few_lines_and_a_count_and_hides_nothin
     assert_eq!(written + left_out, FLOOD, "{log:#?}");
 }
 
-/// Far more lines than a pipe holds, and nobody takes them out of it.
+/// Far more lines than a pipe holds, and no one reads it.
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nobody() {
+async fn a_log_that_is_not_read_blocks_no_exchange() {
     let origin = Origin::plain().await;
     let name = format!("unread-log-{}.toml", std::process::id());
     let configuration = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -7,7 +7,7 @@ use narrows_kit::relay::Relay;
 use tokio::net::TcpSocket;
 
 #[tokio::test]
-async fn an_own_error_is_json_in_the_shape_that_the_sdks_read() {
+async fn an_error_of_our_own_is_json_in_the_shape_that_the_sdks_read() {
     let rig = Rig::new().await;
     let mut client = rig.client("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let (head, body) = client.read_message().await;
@@ -26,7 +26,7 @@ async fn an_own_error_is_json_in_the_shape_that_the_sdks_read() {
 }
 
 #[tokio::test]
-async fn a_page_can_read_an_own_error_and_others_are_not_told_that() {
+async fn a_page_can_read_an_error_of_our_own_and_other_clients_get_no_such_field() {
     let rig = Rig::with("[limits]\nhead_bytes = 1024").await;
     let long = format!("GET /gpt/x HTTP/1.1\r\nORIGIN: null\r\nX: {}", "a".repeat(2000));
     for (status, request) in [
@@ -55,7 +55,7 @@ async fn a_page_can_read_an_own_error_and_others_are_not_told_that() {
 }
 
 #[tokio::test]
-async fn a_page_can_read_that_the_upstream_failed_and_what_it_says_is_its_own() {
+async fn a_page_can_read_that_the_upstream_failed_and_upstream_responses_stay_as_they_are() {
     let rig = Rig::new().await;
     let get = "GET /gpt/x HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n";
     let mut client = rig.client(get).await;
@@ -70,7 +70,7 @@ async fn a_page_can_read_that_the_upstream_failed_and_what_it_says_is_its_own() 
 }
 
 #[tokio::test]
-async fn nothing_that_the_client_sent_comes_back_in_an_own_error() {
+async fn an_error_of_our_own_repeats_nothing_that_the_client_sent() {
     let rig = Rig::new().await;
     for (request, status) in [
         ("GET /canary?canary HTTP/1.1\r\nHost: canary\r\nX-Canary: canary\r\n\r\n", 404),
@@ -87,7 +87,7 @@ async fn nothing_that_the_client_sent_comes_back_in_an_own_error() {
 }
 
 #[tokio::test]
-async fn the_answer_to_head_tells_the_length_and_sends_no_content() {
+async fn the_answer_to_head_has_the_length_and_no_content() {
     let rig = Rig::new().await;
     for (label, request, status) in [
         ("no route", "HEAD /nowhere HTTP/1.1\r\nHost: a\r\n", 404),
@@ -111,7 +111,7 @@ async fn the_answer_to_head_tells_the_length_and_sends_no_content() {
 }
 
 #[tokio::test]
-async fn the_connection_stays_when_the_refused_request_is_here_to_its_end() {
+async fn the_connection_persists_when_the_refused_request_is_complete() {
     let rig = Rig::new().await;
     for (label, request) in [
         ("no body", "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -127,7 +127,7 @@ async fn the_connection_stays_when_the_refused_request_is_here_to_its_end() {
 }
 
 #[tokio::test]
-async fn the_connection_ends_when_the_refused_request_is_not_here_to_its_end() {
+async fn the_connection_ends_when_the_refused_request_is_incomplete() {
     let rig = Rig::new().await;
     let hidden = "GET /gpt/hidden HTTP/1.1\r\nHost: a\r\n\r\n";
     for (label, request) in [
@@ -144,7 +144,7 @@ async fn the_connection_ends_when_the_refused_request_is_not_here_to_its_end() {
 }
 
 #[tokio::test]
-async fn an_own_answer_tells_http_1_0_whether_the_connection_stays() {
+async fn an_answer_of_our_own_says_to_http_1_0_whether_the_connection_persists() {
     let rig = Rig::new().await;
     let mut client = rig.client("GET /nowhere HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
     let head = expect_own_error(&mut client, 404, "route_not_found").await;
@@ -173,9 +173,9 @@ async fn options_that_may_not_go_further_is_answered_here() {
 }
 
 #[tokio::test]
-async fn an_unreachable_upstream_is_a_502_and_the_connection_stays() {
+async fn an_unreachable_upstream_is_a_502_and_the_connection_persists() {
     let rig = Rig::new().await;
-    // Bound, so that nobody else gets the port, and not listening.
+    // Bound, so that no one else gets the port, and not listening.
     let deaf = TcpSocket::new_v4().unwrap();
     deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = deaf.local_addr().unwrap();
@@ -183,11 +183,11 @@ async fn an_unreachable_upstream_is_a_502_and_the_connection_stays() {
     let relay = Relay::plain_to(&rig.origin).with(&route).await;
     let rig = Rig { relay, ..rig };
     let request = "POST /gone/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
-    rig.refuses_and_keeps("nobody listens", request, 502, "upstream_unreachable").await;
+    rig.refuses_and_keeps("no one listens", request, 502, "upstream_unreachable").await;
 }
 
 #[tokio::test]
-async fn an_upstream_that_closes_without_an_answer_is_a_502_and_the_connection_stays() {
+async fn an_upstream_that_closes_without_an_answer_is_a_502_and_the_connection_persists() {
     let rig = Rig::new().await;
     for begin in ["", "HTTP/1.1 2", "HTTP/1.1 100 Continue\r\n\r\n"] {
         println!("case: {begin:?}");

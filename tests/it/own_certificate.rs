@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 const NAMES: [&str; 2] = ["api.openai.test", "127.0.0.1"];
 
 #[tokio::test]
-async fn a_route_believes_exactly_the_certificate_that_is_named() {
+async fn a_route_trusts_exactly_the_certificate_that_it_names() {
     for name in NAMES {
         let mut origin = Origin::tls_with("authority").await;
         let relay = Relay::start(&route(origin.address(), name, "authority.pem")).await;
@@ -35,7 +35,7 @@ async fn a_route_believes_exactly_the_certificate_that_is_named() {
 }
 
 #[tokio::test]
-async fn a_named_certificate_counts_for_its_names_and_in_its_time_alone() {
+async fn a_named_certificate_is_trusted_for_its_own_names_and_dates() {
     for (certificate, name, reason) in [
         ("authority", "elsewhere.test", "wrong_name"),
         ("authority-expired", "api.openai.test", "expired"),
@@ -53,7 +53,7 @@ async fn a_named_certificate_counts_for_its_names_and_in_its_time_alone() {
 }
 
 #[tokio::test]
-async fn a_forward_believes_exactly_the_certificate_that_is_named() {
+async fn a_forward_trusts_exactly_the_certificate_that_it_names() {
     let mut origin = Origin::tls_with("authority").await;
     let relay = Relay::start(&format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n\

@@ -23,7 +23,7 @@ async fn requests_in_a_row_share_both_connections() {
 }
 
 #[tokio::test]
-async fn the_connection_ends_when_the_client_says_so_and_the_upstreams_stays() {
+async fn the_client_can_end_its_connection_and_the_upstreams_persists() {
     let rig = Rig::new().await;
     let closed = RESPONSE.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     let mut upstream: Option<Peer> = None;
@@ -44,7 +44,7 @@ async fn the_connection_ends_when_the_client_says_so_and_the_upstreams_stays() {
 }
 
 #[tokio::test]
-async fn a_request_behind_one_that_said_close_is_not_served() {
+async fn a_request_after_one_with_close_is_not_served() {
     let rig = Rig::new().await;
     let request = "GET /gpt/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let mut client = rig.client(format!("{request}{GET}")).await;
@@ -59,7 +59,7 @@ async fn a_request_behind_one_that_said_close_is_not_served() {
 }
 
 #[tokio::test]
-async fn pipelined_requests_are_served_one_after_the_other_in_their_order() {
+async fn pipelined_requests_are_served_one_by_one_in_order() {
     let rig = Rig::new().await;
     let requests = "GET /gpt/1 HTTP/1.1\r\nHost: a\r\n\r\n\
                     POST /gpt/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
@@ -93,7 +93,7 @@ async fn pipelined_requests_are_served_one_after_the_other_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_answered_after_those_before_it_and_ends_the_row() {
+async fn a_malformed_request_is_answered_after_earlier_ones_and_ends_the_connection() {
     let rig = Rig::new().await;
     let mut client = rig.client(format!("{GET}GET /gpt/x HTTP/1.1\nHost: a\r\n\r\n{GET}")).await;
     let mut upstream = rig.origin.accept().await;
@@ -108,7 +108,7 @@ async fn a_malformed_request_is_answered_after_those_before_it_and_ends_the_row(
 }
 
 #[tokio::test]
-async fn a_body_longer_than_its_length_is_a_malformed_request_behind_it() {
+async fn bytes_beyond_the_length_of_a_body_are_a_malformed_request() {
     let rig = Rig::new().await;
     let request =
         "POST /gpt/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}{\"more\":1}\r\n\r\n";
@@ -124,7 +124,7 @@ async fn a_body_longer_than_its_length_is_a_malformed_request_behind_it() {
 }
 
 #[tokio::test]
-async fn http_1_0_is_served_once_unless_it_asks_for_more() {
+async fn http_1_0_is_served_once_unless_it_asks_for_keep_alive() {
     let rig = Rig::new().await;
     for (fields, connection) in [
         ("", "close"),
@@ -140,7 +140,7 @@ async fn http_1_0_is_served_once_unless_it_asks_for_more() {
 }
 
 #[tokio::test]
-async fn http_1_0_gets_no_chunks_and_no_trailers_but_the_end_of_the_connection() {
+async fn http_1_0_gets_neither_chunks_nor_trailers_and_a_close_ends_the_body() {
     let rig = Rig::new().await;
     for fields in ["", "Connection: keep-alive\r\n"] {
         let request = format!("GET /gpt/x HTTP/1.0\r\nHost: a\r\n{fields}\r\n");
@@ -177,7 +177,7 @@ async fn http_1_0_reaches_the_upstream_as_http_1_1() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_clients_direction_is_taken_for_its_departure() {
+async fn a_half_close_by_the_client_counts_as_its_departure() {
     let rig = Rig::new().await;
     let mut client = rig.client(GET).await;
     let mut upstream = rig.origin.accept().await;

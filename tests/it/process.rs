@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn a_stop_lets_exchanges_end_and_closes_idle_connections_at_once() {
+async fn a_stop_lets_exchanges_finish_and_closes_idle_connections_at_once() {
     for stage in Stage::all().await {
         let (mut idle, mut idle_upstream) = stage.begin(GET).await;
         idle_upstream.send(OK_LAST).await;
@@ -33,7 +33,7 @@ async fn a_stop_lets_exchanges_end_and_closes_idle_connections_at_once() {
         assert_eq!(reading.read_chunk().await, b"event");
         // The worker has been through its loop since it heard of the stop.
         let refused = TcpStream::connect(stage.relay.address()).await;
-        assert!(refused.is_err(), "{stage:?}: somebody still accepts");
+        assert!(refused.is_err(), "{stage:?}: it still accepts");
         second.send("0\r\n\r\n").await;
         assert_eq!(reading.read_chunk().await, b"");
         reading.expect_end(End::Clean).await;
@@ -54,7 +54,7 @@ async fn a_stop_lets_exchanges_end_and_closes_idle_connections_at_once() {
 }
 
 #[tokio::test]
-async fn signals_that_mean_something_elsewhere_are_a_line_and_cut_nothing() {
+async fn signals_without_a_meaning_here_are_logged_and_cut_nothing() {
     let stage = Stage::plain().await;
     let (mut client, mut upstream) = stage.answered(GET, CHUNKED).await;
     for (signal, name) in
@@ -125,7 +125,7 @@ async fn an_address_in_use_is_one_line_and_exit_code_1() {
 
 /// Each may take two, and 64 are for the process itself.
 #[tokio::test]
-async fn a_low_limit_of_open_files_is_a_warning_when_the_connections_come_near() {
+async fn a_low_limit_of_open_files_is_a_warning_when_connections_approach_it() {
     let origin = Origin::asleep();
     let relay = Relay::plain_to(&origin).open_files(64 + 2 * 20).await;
     let line = relay.wait_for_log("the limit of open files has room for fewer").await;
@@ -144,7 +144,7 @@ async fn a_low_limit_of_open_files_is_a_warning_when_the_connections_come_near()
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so_in_plain_and_closed_behind_tls() {
+async fn one_connection_too_many_gets_503_without_tls_and_a_close_with_tls() {
     let limit = "[limits]\nconnections = 2\n";
     let plain = Stage::new(false, false, limit).await;
     let (first, _upstream) = plain.begin(GET).await;

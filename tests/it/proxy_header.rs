@@ -13,7 +13,7 @@ const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 const FROM_OTHERS: &str = "proxy_protocol = [\"192.0.2.0/24\"]\n";
 
 #[tokio::test]
-async fn a_header_from_a_listed_peer_names_the_client_and_is_not_passed_on() {
+async fn a_header_from_a_listed_peer_names_the_client_and_is_not_forwarded() {
     let origin = Origin::plain().await;
     let relay = two_listeners(&origin, FROM_US, "").await;
     for header in [V1.as_bytes(), V2] {
@@ -61,7 +61,7 @@ async fn a_proxy_that_speaks_for_itself_is_the_client() {
 }
 
 #[tokio::test]
-async fn a_listed_peer_without_a_header_is_closed_and_reaches_nobody() {
+async fn a_listed_peer_without_a_header_is_closed_and_reaches_no_upstream() {
     for bytes in [GET, "\r\n\r\n\0\r\nQUIT\r"] {
         expect_refusal(bytes, "no PROXY header came", "cause=\"no_proxy_header\"").await;
     }
@@ -69,7 +69,7 @@ async fn a_listed_peer_without_a_header_is_closed_and_reaches_nobody() {
 
 /// As HAProxy, the balancers of clouds and Kubernetes do it, once a second each.
 #[tokio::test]
-async fn a_health_check_that_only_connects_is_no_warning() {
+async fn a_health_check_that_only_connects_is_not_a_warning() {
     let origin = Origin::plain().await;
     let keys = format!("{FROM_US}{}", listener_keys());
     for keys in [FROM_US, &keys] {
@@ -84,14 +84,14 @@ async fn a_health_check_that_only_connects_is_no_warning() {
         let (_, log) = relay.stop().await;
         // That it has no intermediate is said of the certificate.
         let is_odd = |it: &&String| !it.contains("narrows::certificate");
-        let told = |it: &&String| it.contains(" WARN ") || it.contains("narrows::access");
-        assert_eq!(log.iter().filter(is_odd).filter(told).count(), 0, "{log:#?}");
+        let is_reported = |it: &&String| it.contains(" WARN ") || it.contains("narrows::access");
+        assert_eq!(log.iter().filter(is_odd).filter(is_reported).count(), 0, "{log:#?}");
     }
     origin.assert_untouched().await;
 }
 
 #[tokio::test]
-async fn a_malformed_header_is_closed_and_has_its_own_words() {
+async fn a_malformed_header_is_closed_and_logged_with_its_own_cause() {
     for (bytes, reason) in [
         ("PROXY TCP4 192.0.2.7 \r\n", "bad_address"),
         ("PROXY TCP9 a\r\n", "bad_protocol_word"),
@@ -119,7 +119,7 @@ async fn expect_refusal(bytes: &str, what: &str, words: &str) {
 }
 
 #[tokio::test]
-async fn a_header_that_does_not_come_in_time_ends_the_connection() {
+async fn a_header_that_is_late_ends_the_connection() {
     let origin = Origin::plain().await;
     let limits = "[timeouts]\nhandshake = \"2s\"";
     let relay = two_listeners(&origin, FROM_US, "").with(limits).await;
@@ -134,7 +134,7 @@ async fn a_header_that_does_not_come_in_time_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn one_limit_bounds_a_header_and_the_handshake_behind_it() {
+async fn one_limit_bounds_a_header_and_the_handshake_that_follows() {
     const LIMIT: Duration = Duration::from_secs(2);
     let origin = Origin::plain().await;
     let keys = format!("{FROM_US}{}", listener_keys());
@@ -145,7 +145,7 @@ async fn one_limit_bounds_a_header_and_the_handshake_behind_it() {
         let mut client = connect_plain(address).await;
         client.send(&V1[..20]).await;
         assert!(client.is_silent_for(LIMIT / 2).await, "there is time left");
-        // A limit that began anew behind the header would end later than that of this one.
+        // A limit that restarted after the header would end later than that of this one.
         let mut other = connect_plain(address).await;
         assert!(other.is_silent_for(LIMIT / 4).await, "there is time left");
         client.send([&V1.as_bytes()[20..], &hello[..100]].concat()).await;
@@ -160,7 +160,7 @@ async fn one_limit_bounds_a_header_and_the_handshake_behind_it() {
 }
 
 #[tokio::test]
-async fn a_header_from_another_peer_is_not_looked_for() {
+async fn a_header_from_an_unlisted_peer_is_not_parsed() {
     let origin = Origin::plain().await;
     let relay = two_listeners(&origin, FROM_OTHERS, "").await;
     let mut client = connect(&relay).await;
@@ -173,7 +173,7 @@ async fn a_header_from_another_peer_is_not_looked_for() {
 }
 
 #[tokio::test]
-async fn forwards_announce_the_client_before_all_else() {
+async fn forwards_send_the_header_first() {
     for pair in [Pair::PlainToTcp, Pair::PlainToTls, Pair::TlsToTcp] {
         for version in ["v1", "v2"] {
             let sends = format!("proxy_protocol = \"{version}\"");
@@ -201,7 +201,7 @@ async fn forwards_announce_the_client_before_all_else() {
 }
 
 #[tokio::test]
-async fn an_announced_client_is_announced_further() {
+async fn the_client_of_a_header_is_sent_on_in_a_header() {
     let origin = Origin::plain().await;
     let relay = two_listeners(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
     let mut client = connect(&relay).await;
@@ -212,7 +212,7 @@ async fn an_announced_client_is_announced_further() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_speaks_for_itself_is_announced_by_the_connection_s_own_ends() {
+async fn a_header_of_a_local_proxy_is_sent_on_with_the_ends_of_its_connection() {
     let origin = Origin::plain().await;
     let relay = two_listeners(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
     let arrived = relay.address().port();
@@ -228,7 +228,7 @@ async fn a_proxy_that_speaks_for_itself_is_announced_by_the_connection_s_own_end
 }
 
 #[tokio::test]
-async fn routes_announce_the_client_and_share_no_connection() {
+async fn routes_that_send_a_header_share_no_connection_among_clients() {
     let origin = Origin::plain().await;
     let relay = two_listeners(&origin, FROM_US, "proxy_protocol = \"v1\"\n").await;
     let mut client = connect_plain(relay.addresses()[1]).await;

@@ -49,7 +49,7 @@ async fn in_json_where_and_why_are_fields() {
 
 /// With TLS 1.3 the refusal comes after our handshake is done.
 #[tokio::test]
-async fn an_upstream_that_wants_a_certificate_of_ours_is_reported_by_its_alert() {
+async fn an_upstream_that_wants_a_client_certificate_is_reported_by_its_alert() {
     let origin = Origin::tls_for_certified_clients().await;
     let relay = Relay::to(&origin).await;
     let mut client = relay.connect().await;
@@ -84,7 +84,7 @@ async fn a_client_whose_handshake_fails_is_logged_with_its_reason() {
 
 /// Each hello is a record of what a client of that kind sends, without what makes no difference.
 #[tokio::test]
-async fn a_client_with_which_nothing_is_in_common_is_logged_with_what_is_missing() {
+async fn a_client_without_a_common_parameter_is_logged_with_what_is_missing() {
     const SIGNATURES: &[u8] = b"\x00\x0d\x00\x04\x00\x02\x04\x03";
     const X25519: &[u8] = b"\x00\x0a\x00\x04\x00\x02\x00\x1d";
     const X448: &[u8] = b"\x00\x0a\x00\x04\x00\x02\x00\x1e";
@@ -131,7 +131,7 @@ fn hello(version: u16, suite: u16, extensions: &[u8]) -> Vec<u8> {
 
 /// As load balancers and monitors do.
 #[tokio::test]
-async fn a_client_that_only_connects_is_no_line_at_info() {
+async fn a_client_that_only_connects_is_not_logged_at_info() {
     let origin = Origin::plain().await;
     let relay = Relay::start(&tls_listener(&origin, "")).argument("--log-level=debug").await;
     connect_plain(relay.address()).await.close().await;

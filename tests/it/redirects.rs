@@ -63,7 +63,7 @@ async fn a_redirect_that_does_not_lead_through_the_route_passes_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_address_that_is_dialled_and_the_host_that_is_sent_are_the_upstream_too() {
+async fn the_dialled_address_and_the_sent_host_name_the_upstream_too() {
     let origin = Origin::plain().await;
     let route = format!(
         "[[route]]\npath = \"/other/\"\nupstream = \"http://{}/base/\"\nhost = \"b.test:81\"\n",
@@ -114,7 +114,7 @@ async fn scheme_and_authority_are_those_of_the_clients_own_request() {
 }
 
 #[tokio::test]
-async fn each_request_of_a_connection_is_answered_by_the_name_in_it() {
+async fn each_redirect_has_the_host_of_its_own_request() {
     let rig = Rig::new().await;
     let mut client = rig.client("").await;
     for host in ["one.test", "two.test:1", "one.test"] {
@@ -128,7 +128,7 @@ async fn each_request_of_a_connection_is_answered_by_the_name_in_it() {
 }
 
 #[tokio::test]
-async fn behind_tls_on_both_sides_redirects_are_https() {
+async fn with_tls_on_both_sides_redirects_are_https() {
     let origin = Origin::tls().await;
     let relay = Relay::to(&origin).await;
     let mut client = client::connect_tls(relay.address()).await;
@@ -143,7 +143,7 @@ async fn behind_tls_on_both_sides_redirects_are_https() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_one_route_is_not_for_the_others() {
+async fn a_cookie_of_one_route_stays_out_of_the_others() {
     let rig = Rig::new().await;
     for (line, want) in [
         ("Set-Cookie: a=b; Path=/; HttpOnly", "Set-Cookie: a=b; Path=/gpt/; HttpOnly"),
@@ -167,7 +167,7 @@ async fn a_cookie_of_one_route_is_not_for_the_others() {
 }
 
 #[tokio::test]
-async fn redirects_and_cookies_pass_as_they_are_where_the_route_says_so() {
+async fn a_route_may_leave_redirects_and_cookies_as_they_are() {
     let origin = Origin::plain().await;
     let toml = format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/gpt/\"\n\
@@ -187,7 +187,7 @@ async fn redirects_and_cookies_pass_as_they_are_where_the_route_says_so() {
 }
 
 #[tokio::test]
-async fn interim_responses_and_switches_are_no_way_around_the_route() {
+async fn interim_responses_and_switches_are_rewritten_too() {
     let rig = Rig::new().await;
     let last = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
     let hints = |line: &str| format!("HTTP/1.1 103 Early Hints\r\n{line}\r\n\r\n{last}");

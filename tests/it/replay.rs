@@ -99,7 +99,7 @@ async fn a_post_that_the_upstream_provably_never_saw_is_sent_once_more() {
         let origin = origin.with_small_windows();
         let relay = Relay::plain_to(&origin).await;
         let mut client = relay.connect().await;
-        // A body that nobody reads fills the origin's window; what is sent behind it stays
+        // A body that is not read fills the origin's window; what is sent after it stays
         // unacknowledged.
         client.send(post(150_000)).await;
         let mut upstream = origin.accept().await;
@@ -126,7 +126,7 @@ fn post(length: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_request_is_repeated_once_and_not_twice() {
+async fn a_request_is_repeated_at_most_once() {
     for origin in origins().await {
         let (_relay, mut client, mut upstream) = reused(&origin).await;
         client.send(GET).await;
@@ -141,7 +141,7 @@ async fn a_request_is_repeated_once_and_not_twice() {
 }
 
 #[tokio::test]
-async fn a_fresh_connection_that_fails_is_not_followed_by_another() {
+async fn a_request_that_fails_on_a_fresh_connection_is_not_repeated() {
     for origin in origins().await {
         let relay = Relay::plain_to(&origin).await;
         let mut client = relay.connect().await;
@@ -219,7 +219,7 @@ async fn a_repeat_whose_body_was_half_sent_is_the_whole_request() {
 }
 
 #[tokio::test]
-async fn a_request_larger_than_what_is_kept_is_not_repeated() {
+async fn a_request_larger_than_the_replay_copy_is_not_repeated() {
     for origin in origins().await {
         let (_relay, mut client, mut upstream) = reused(&origin).await;
         let put = [b"PUT".as_slice(), &post(300_000)[b"POST".len()..]].concat();

@@ -7,8 +7,8 @@ use narrows_kit::peer::End;
 #[tokio::test]
 async fn bare_line_feeds_in_a_request_head_are_refused() {
     refuse_malformed(&[
-        ("behind the request line", "GET /gpt/x HTTP/1.1\nHost: a\r\n\r\n"),
-        ("behind a field line", "GET /gpt/x HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n"),
+        ("after the request line", "GET /gpt/x HTTP/1.1\nHost: a\r\n\r\n"),
+        ("after a field line", "GET /gpt/x HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n"),
         ("as the empty line", "GET /gpt/x HTTP/1.1\r\nHost: a\r\n\n"),
         ("twice as the end", "GET /gpt/x HTTP/1.1\r\nHost: a\n\n"),
         ("everywhere", "GET /gpt/x HTTP/1.1\nHost: a\n\n"),
@@ -26,8 +26,8 @@ async fn bare_line_feeds_in_a_request_head_are_refused() {
 #[tokio::test]
 async fn bare_carriage_returns_in_a_request_head_are_refused() {
     refuse_malformed(&[
-        ("behind the request line", "GET /gpt/x HTTP/1.1\rHost: a\r\n\r\n"),
-        ("behind a field line", "GET /gpt/x HTTP/1.1\r\nHost: a\rX: 1\r\n\r\n"),
+        ("after the request line", "GET /gpt/x HTTP/1.1\rHost: a\r\n\r\n"),
+        ("after a field line", "GET /gpt/x HTTP/1.1\r\nHost: a\rX: 1\r\n\r\n"),
         ("in a value", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n"),
         ("at the end of a value", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nX: a\r\r\n\r\n"),
         ("in front of a value", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nX:\ra\r\n\r\n"),
@@ -46,7 +46,7 @@ async fn nul_and_other_control_bytes_in_a_request_head_are_refused() {
         ("NUL in the target", "GET /gpt/\0x HTTP/1.1\r\nHost: a\r\n\r\n"),
         ("NUL in a name", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nX\0: 1\r\n\r\n"),
         ("NUL in a value", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n"),
-        ("NUL behind a value", "GET /gpt/x HTTP/1.1\r\nHost: a\0\r\n\r\n"),
+        ("NUL after a value", "GET /gpt/x HTTP/1.1\r\nHost: a\0\r\n\r\n"),
         ("NUL first of all", "\0GET /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n"),
         ("SOH in a value", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n"),
         (
@@ -54,7 +54,7 @@ async fn nul_and_other_control_bytes_in_a_request_head_are_refused() {
             "GET /gpt/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n",
         ),
         (
-            "FF behind a value",
+            "FF after a value",
             "GET /gpt/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\x0c\r\n\r\nhello",
         ),
         ("DEL in a value", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nX: a\x7f\r\n\r\n"),
@@ -72,8 +72,8 @@ async fn folded_lines_and_blanks_around_names_are_refused() {
         ("a fold with a tab", with("X: a\r\n\tb")),
         ("a fold in front of the value", with("Transfer-Encoding:\r\n chunked")),
         ("a fold of blanks alone", with("X: a\r\n \r\nY: b")),
-        ("a fold behind the request line", "GET /gpt/x HTTP/1.1\r\n Host: a\r\n\r\n".to_owned()),
-        ("a tab behind it", "GET /gpt/x HTTP/1.1\r\n\tHost: a\r\nHost: b\r\n\r\n".to_owned()),
+        ("a fold after the request line", "GET /gpt/x HTTP/1.1\r\n Host: a\r\n\r\n".to_owned()),
+        ("a tab after it", "GET /gpt/x HTTP/1.1\r\n\tHost: a\r\nHost: b\r\n\r\n".to_owned()),
         ("a space before the colon", with("Transfer-Encoding : chunked")),
         ("a tab before the colon", with("Content-Length\t: 5")),
         ("a space before Host's colon", "GET /gpt/x HTTP/1.1\r\nHost : a\r\n\r\n".to_owned()),
@@ -84,7 +84,7 @@ async fn folded_lines_and_blanks_around_names_are_refused() {
 }
 
 #[tokio::test]
-async fn field_names_that_are_no_tokens_are_refused() {
+async fn field_names_that_are_not_tokens_are_refused() {
     let rig = Rig::new().await;
     let line =
         |line: &[u8]| [b"GET /gpt/x HTTP/1.1\r\nHost: a\r\n", line, b"\r\nZ: 1\r\n\r\n"].concat();
@@ -168,7 +168,7 @@ async fn versions_other_than_1_0_and_1_1_get_505() {
 }
 
 #[tokio::test]
-async fn a_few_empty_lines_in_front_of_a_request_are_skipped_and_more_are_refused() {
+async fn a_few_empty_lines_before_a_request_are_skipped_and_more_are_refused() {
     let rig = Rig::new().await;
     for count in [1, 4] {
         let request = "\r\n".repeat(count) + "GET /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -249,7 +249,7 @@ async fn every_other_method_is_forwarded_in_its_own_case() {
 }
 
 #[tokio::test]
-async fn a_head_that_comes_byte_by_byte_means_the_same() {
+async fn a_head_that_arrives_byte_by_byte_means_the_same() {
     let rig = Rig::new().await;
     let mut client = rig.client("").await;
     let request = "\r\nPOST /gpt/x?y HTTP/1.1\r\nHost: a\r\nX:  1 \r\nContent-Length: 1\r\n\r\n!";
@@ -286,7 +286,7 @@ async fn a_refusal_does_not_wait_for_the_rest_of_the_head() {
         ("a byte over 127", "GET /gpt/\u{e9}"),
         ("a field line without a colon", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nno colon here\r\n"),
         ("a blank in front of a field", "GET /gpt/x HTTP/1.1\r\n a: b\r\n"),
-        ("a blank behind a name", "GET /gpt/x HTTP/1.1\r\nA : b\r\n"),
+        ("a blank after a name", "GET /gpt/x HTTP/1.1\r\nA : b\r\n"),
         ("a control byte in a value", "GET /gpt/x HTTP/1.1\r\nHost: a\r\nA: \x01\r\n"),
     ] {
         rig.refuses(label, begin, 400, "malformed_head").await;

@@ -63,8 +63,8 @@ async fn a_bad_status_line_is_a_502_before_the_head_has_ended() {
 async fn a_bad_line_in_a_response_head_is_a_502() {
     let rig = Rig::new().await;
     for (label, lines) in [
-        ("a bare LF behind the status line", "HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n"),
-        ("a bare LF behind a field line", "HTTP/1.1 200 OK\r\nA: 1\nContent-Length: 2\r\n\r\n"),
+        ("a bare LF after the status line", "HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n"),
+        ("a bare LF after a field line", "HTTP/1.1 200 OK\r\nA: 1\nContent-Length: 2\r\n\r\n"),
         ("a bare LF as the end", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\n"),
         ("bare LFs everywhere", "HTTP/1.1 200 OK\nContent-Length: 2\n\n"),
         ("a bare CR in a value", "HTTP/1.1 200 OK\r\nA: 1\rB: 2\r\nContent-Length: 2\r\n\r\n"),
@@ -121,7 +121,7 @@ async fn a_response_of_uncertain_length_is_a_502() {
 }
 
 #[tokio::test]
-async fn an_uncertain_length_is_a_502_also_where_no_body_follows() {
+async fn an_uncertain_length_is_a_502_even_where_no_body_follows() {
     let rig = Rig::new().await;
     for fields in BAD_LENGTHS {
         for status in ["204 No Content", "304 Not Modified", "103 Early Hints"] {
@@ -151,7 +151,7 @@ async fn a_response_head_over_a_limit_is_a_502_and_one_at_the_limit_passes() {
 }
 
 #[tokio::test]
-async fn a_switch_that_nobody_asked_for_is_a_502() {
+async fn an_unrequested_switch_of_protocols_is_a_502() {
     let rig = Rig::new().await;
     let bytes = "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     rig.spoils("websocket", GET, format!("{bytes}{SURPLUS}")).await;
@@ -197,7 +197,7 @@ async fn interim_responses_pass_without_framing_and_before_the_final_one() {
 }
 
 #[tokio::test]
-async fn a_malformed_response_behind_an_interim_one_is_a_502() {
+async fn a_malformed_response_after_an_interim_one_is_a_502() {
     let rig = Rig::new().await;
     let mut client = rig.client(GET).await;
     let mut upstream = rig.origin.accept().await;
@@ -225,7 +225,7 @@ async fn a_status_line_passes_with_its_reason_and_with_our_version() {
 }
 
 #[tokio::test]
-async fn each_body_reaches_the_client_in_a_framing_of_ours() {
+async fn each_body_is_reframed_for_the_client() {
     let rig = Rig::new().await;
     let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
     let chunked = head("Date: d\r\nTransfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n");
@@ -266,7 +266,7 @@ async fn each_body_reaches_the_client_in_a_framing_of_ours() {
 }
 
 #[tokio::test]
-async fn head_204_and_304_end_with_their_head_whatever_it_says() {
+async fn responses_to_head_204_and_304_end_with_their_head_whatever_it_says() {
     let rig = Rig::new().await;
     let chunks = "4\r\nevil\r\n0\r\n\r\n";
     for (request, status, keeps_length) in [
@@ -288,7 +288,7 @@ async fn head_204_and_304_end_with_their_head_whatever_it_says() {
 }
 
 #[tokio::test]
-async fn bytes_behind_a_response_reach_nobody_and_cost_the_upstream_its_connection() {
+async fn bytes_after_a_response_reach_no_one_and_close_the_upstream_connection() {
     let rig = Rig::new().await;
     let head = |field: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{field}\r\n");
     let length = head("Content-Length: 2\r\n");
@@ -315,7 +315,7 @@ async fn bytes_behind_a_response_reach_nobody_and_cost_the_upstream_its_connecti
 }
 
 #[tokio::test]
-async fn bytes_on_an_idle_upstream_connection_answer_nobody() {
+async fn bytes_on_an_idle_upstream_connection_answer_no_request() {
     let rig = Rig::new().await;
     let mut client = rig.client(GET).await;
     let mut upstream = rig.origin.accept().await;

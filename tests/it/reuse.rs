@@ -41,7 +41,7 @@ async fn the_connection_that_was_used_last_is_used_next() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_the_upstream_ends_is_closed_when_it_happens() {
+async fn an_idle_connection_that_the_upstream_ends_is_closed_at_once() {
     for stage in Stage::all().await {
         let mut client = stage.relay.connect().await;
         for how in Leave::all(stage.origin.is_tls()) {
@@ -68,7 +68,7 @@ async fn an_idle_connection_that_the_upstream_ends_is_closed_when_it_happens() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_on_which_bytes_come_unasked_is_closed_when_they_do() {
+async fn an_idle_connection_that_gets_unrequested_bytes_is_closed_at_once() {
     for stage in Stage::all().await {
         let mut client = stage.relay.connect().await;
         for surplus in ["x", OK, "\r\n"] {
@@ -202,7 +202,7 @@ async fn a_connection_is_used_again_after_every_response_that_has_an_end() {
 }
 
 #[tokio::test]
-async fn a_pipelined_request_follows_on_the_same_connection_after_the_answer_before() {
+async fn a_pipelined_request_follows_the_earlier_answer_on_the_same_connection() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = stage.begin(&GET.repeat(3)).await;
         for _ in 0..2 {
@@ -217,7 +217,7 @@ async fn a_pipelined_request_follows_on_the_same_connection_after_the_answer_bef
 }
 
 #[tokio::test]
-async fn a_second_connection_to_the_upstream_takes_up_the_tls_session_of_the_first() {
+async fn a_second_connection_to_the_upstream_resumes_the_tls_session_of_the_first() {
     for origin in [Origin::tls().await, Origin::tls12().await] {
         let relay = Relay::to(&origin).await;
         for resumed in [false, true, true] {

@@ -24,7 +24,7 @@ async fn a_request_reaches_the_upstream_under_its_own_name_and_path() {
 }
 
 #[tokio::test]
-async fn every_event_passes_before_the_next_one_exists() {
+async fn each_event_passes_before_the_next_one_exists() {
     let origin = Origin::plain().await;
     let relay = Relay::plain_to(&origin).await;
     let mut client = relay.connect().await;
@@ -49,7 +49,7 @@ async fn every_event_passes_before_the_next_one_exists() {
 }
 
 #[tokio::test]
-async fn a_relay_with_nothing_to_do_stops_at_once_and_cleanly() {
+async fn an_idle_relay_stops_at_once_and_cleanly() {
     let origin = Origin::tls().await;
     let relay = Relay::to(&origin).with("[timeouts]\nkeep_alive = \"5s\"").await;
     let (status, log) = relay.stop().await;

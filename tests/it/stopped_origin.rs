@@ -1,6 +1,6 @@
-//! An origin whose process is stopped (SIGSTOP): its kernel goes on, accepts and acknowledges, and
-//! nobody ever answers. Each limit of time that waits for an upstream ends that, and the origin
-//! serves again as soon as it goes on.
+//! An origin whose process is stopped (SIGSTOP): its kernel still accepts and acknowledges, and no
+//! answer ever comes. Each timeout of an upstream ends that, and the origin serves again as soon as
+//! it continues.
 //!
 //! The origin that is stopped is a relay itself, in front of the one that the test plays.
 
@@ -82,7 +82,7 @@ async fn a_stream_of_a_stopped_origin_is_cut_at_the_limit_of_its_gap() {
         assert!(since.elapsed() >= LIMIT, "{:?}", since.elapsed());
         let entry = line.outer.wait_for_log("end=\"aborted\"").await;
         assert!(entry.ends_with("fault=\"upstream\" cause=\"response_body_timeout\""), "{entry}");
-        // Nor does the origin see a request that nobody waits for any more.
+        // Nor does the origin see a request that was given up.
         line.inner.signal(Signal::CONT);
         upstream.expect_end(End::Reset).await;
         line.expect_recovery(line.outer.connect().await).await;
@@ -90,7 +90,7 @@ async fn a_stream_of_a_stopped_origin_is_cut_at_the_limit_of_its_gap() {
 }
 
 #[tokio::test]
-async fn a_stopped_origin_that_takes_nothing_is_504_at_the_limit_of_its_acceptance() {
+async fn a_stopped_origin_that_does_not_read_is_504_at_the_write_limit() {
     for tls in [false, true] {
         let line = Line::new(tls, "to_upstream = { write = \"3s\" }").await;
         let upload = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n";
@@ -123,7 +123,7 @@ async fn a_tunnel_to_a_stopped_origin_is_cut_at_its_limit() {
     client.read_head().await;
     line.stop().await;
     let since = Instant::now();
-    // Taken by the kernel of the origin, and answered by nobody.
+    // Accepted by the origin's kernel, and never answered.
     client.send("ping").await;
     client.expect_end(End::Reset).await;
     assert!(since.elapsed() >= LIMIT, "{:?}", since.elapsed());
@@ -134,7 +134,7 @@ async fn a_tunnel_to_a_stopped_origin_is_cut_at_its_limit() {
     line.expect_recovery(line.outer.connect().await).await;
 }
 
-/// The relay under test, the origin that is stopped, and the origin behind it.
+/// The relay under test, the process that is stopped, and the origin that it relays to.
 struct Line {
     outer: Relay,
     inner: Relay,
@@ -178,7 +178,7 @@ impl Line {
         within("the origin to be stopped", stopped).await;
     }
 
-    /// Connects and closes until the kernel takes no more: nobody accepts, and what waits in the
+    /// Connects and closes until the kernel takes no more: no one accepts, and what waits in the
     /// queue stays there.
     async fn fill_queue(&self) {
         let quick = Duration::from_millis(500);

@@ -7,7 +7,7 @@ const EVENTS: [&str; 3] = ["data: one\n\n", "data: two, a longer one\n\n", "data
 
 /// Both directions of TLS on and off, and the three framings of a response.
 #[tokio::test]
-async fn an_event_is_with_the_client_before_the_next_one_exists() {
+async fn an_event_reaches_the_client_before_the_next_one_exists() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = stage.answered(GET, CHUNKED).await;
         for event in EVENTS {
@@ -42,7 +42,7 @@ async fn an_event_is_with_the_client_before_the_next_one_exists() {
 }
 
 #[tokio::test]
-async fn half_an_event_goes_through_without_its_other_half() {
+async fn half_an_event_passes_without_its_other_half() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = stage.answered(GET, CHUNKED).await;
         for half in ["data: {\"choi", "ces\":[]}\n", "\n"] {
@@ -53,7 +53,7 @@ async fn half_an_event_goes_through_without_its_other_half() {
 }
 
 #[tokio::test]
-async fn half_a_chunk_goes_through_without_its_other_half() {
+async fn half_a_chunk_passes_without_its_other_half() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = stage.answered(GET, CHUNKED).await;
         upstream.send("b\r\nhello").await;
@@ -80,7 +80,7 @@ async fn a_response_head_is_forwarded_before_the_first_byte_of_its_body() {
 }
 
 #[tokio::test]
-async fn the_first_part_of_an_upload_is_with_the_upstream_before_the_second_exists() {
+async fn the_first_part_of_an_upload_reaches_the_upstream_before_the_second_exists() {
     for stage in Stage::all().await {
         let request = "POST /gpt/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
         let (mut client, mut upstream) = stage.begin(request).await;
@@ -102,7 +102,7 @@ async fn the_first_part_of_an_upload_is_with_the_upstream_before_the_second_exis
 
 /// Framing bytes of one side are never forwarded: what came together leaves as one chunk.
 #[tokio::test]
-async fn chunks_that_came_in_one_read_leave_as_one_chunk_of_ours() {
+async fn chunks_of_one_read_leave_as_one_chunk() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = stage.answered(GET, CHUNKED).await;
         upstream.send("3;note=1\r\nabc\r\n0003\r\ndef\r\n").await;

@@ -11,7 +11,7 @@ fn get(target: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_path_behind_the_prefix_arrives_byte_for_byte() {
+async fn the_path_after_the_prefix_arrives_byte_for_byte() {
     let rig = Rig::new().await;
     for rest in [
         "",
@@ -203,7 +203,7 @@ async fn an_absolute_target_is_reduced_to_its_path() {
 }
 
 #[tokio::test]
-async fn asterisk_form_is_for_options_and_has_no_route() {
+async fn the_asterisk_form_is_for_options_and_has_no_route() {
     let rig = Rig::new().await;
     let options = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
     rig.refuses_and_keeps("OPTIONS *", options, 404, "route_not_found").await;

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 const REQUEST: &str = "GET /gpt/v1 HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[tokio::test]
-async fn a_handshake_that_does_not_go_on_is_closed_at_its_limit() {
+async fn a_stalled_handshake_is_closed_at_its_limit() {
     let origin = Origin::tls().await;
     let relay = Relay::to(&origin).with("[timeouts]\nhandshake = \"3s\"").await;
     let since = Instant::now();

@@ -18,7 +18,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 /// `http://` in place of `https://`: the client reads what is wrong, in its own language, as soon
 /// as its first bytes say so, and also while it goes on sending.
 #[tokio::test]
-async fn plain_http_on_an_https_port_is_told_so_in_plain_http() {
+async fn plain_http_on_an_https_port_gets_400_in_plain_http() {
     let origin = Origin::plain().await;
     let tcp = format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n{}\
@@ -45,7 +45,7 @@ async fn plain_http_on_an_https_port_is_told_so_in_plain_http() {
 }
 
 #[tokio::test]
-async fn plain_http_head_on_an_https_port_is_answered_by_a_head_alone() {
+async fn a_plain_http_head_request_on_an_https_port_gets_a_head_alone() {
     let stage = Stage::tls().await;
     for request in ["HEAD /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n", "HEA"] {
         let mut client = connect_plain(stage.relay.address()).await;
@@ -58,9 +58,9 @@ async fn plain_http_head_on_an_https_port_is_answered_by_a_head_alone() {
     stage.relay.wait_for_log_lines("cause=\"plain_http_on_tls_port\"", 2).await;
 }
 
-/// Whoever speaks neither TLS nor HTTP is not answered in HTTP.
+/// A client that speaks neither TLS nor HTTP is not answered in HTTP.
 #[tokio::test]
-async fn other_protocols_on_an_https_port_get_what_tls_says_to_them() {
+async fn other_protocols_on_an_https_port_are_not_answered_in_http() {
     let stage = Stage::tls().await;
     for bytes in ["SSH-2.0-OpenSSH_9.9\r\n", "EHLO a\r\n", "\0\0\0\0\0"] {
         let mut client = connect_plain(stage.relay.address()).await;
@@ -106,7 +106,7 @@ async fn an_upstream_that_answers_in_plain_text_sees_no_request() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_leaves_during_the_handshake_is_answered_for_with_502() {
+async fn an_upstream_that_leaves_during_the_handshake_is_a_502() {
     let stage = Stage::tls().await;
     let mut client = stage.relay.connect().await;
     for how in Leave::OF_TCP {
@@ -182,7 +182,7 @@ async fn a_client_that_speaks_only_h2_is_refused_in_the_handshake() {
 }
 
 #[tokio::test]
-async fn a_client_takes_up_its_session_of_before() {
+async fn a_client_resumes_its_tls_session() {
     let stage = Stage::new(true, false, "").await;
     let mut upstream = None;
     for version in [&TLS12, &TLS13] {
@@ -206,7 +206,7 @@ async fn a_client_takes_up_its_session_of_before() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_breaks_off_harms_nobody() {
+async fn a_handshake_that_breaks_off_affects_no_other_client() {
     let stage = Stage::tls().await;
     let mut half = connect_plain(stage.relay.address()).await;
     half.send(b"\x16\x03\x01").await;
@@ -221,7 +221,7 @@ async fn a_handshake_that_breaks_off_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_client_that_only_half_closes_tls_after_its_answer_gets_a_proper_end() {
+async fn a_client_that_half_closes_tls_after_its_answer_gets_a_proper_end() {
     let stage = Stage::tls().await;
     let mut client = stage.relay.connect().await;
     expect_recovery(&mut client, &stage.origin).await;
@@ -231,7 +231,7 @@ async fn a_client_that_only_half_closes_tls_after_its_answer_gets_a_proper_end()
 
 /// What comes then is read only to be thrown away, or has nowhere to go.
 #[tokio::test]
-async fn nonsense_behind_our_end_of_a_connection_is_no_reason_to_panic() {
+async fn garbage_after_our_end_of_a_connection_causes_no_panic() {
     let stage = Stage::tls().await;
     let mut client = stage.relay.connect().await;
     client.send("nonsense\r\n\r\n").await;

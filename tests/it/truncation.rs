@@ -7,7 +7,7 @@ use narrows_kit::peer::{End, Peer};
 
 const CONTENT_LENGTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
 
-/// Heads, what arrives of the body behind them, and the content in it.
+/// Heads, the part of the body that arrives, and the content in it.
 const BROKEN_OFF: &[(&str, &str, &str)] = &[
     (CHUNKED, "", ""),
     (CHUNKED, "1", ""),
@@ -27,7 +27,7 @@ const BROKEN_OFF: &[(&str, &str, &str)] = &[
     (CONTENT_LENGTH, "hello wo", "hello wo"),
 ];
 
-/// What is no chunked body, behind a chunk that was one.
+/// A chunk, followed by bytes that break the chunked coding.
 const BROKEN_CHUNKS: &[&str] =
     &["x\r\n", "\r\n", "5\nhello\r\n", "-1\r\n", "5\r\nhello!\r\n", "ffffffffffffffffff\r\n"];
 
@@ -46,7 +46,7 @@ async fn a_response_that_breaks_off_is_cut_for_every_client() {
     }
 }
 
-/// A FIN is no proper end of TLS: whoever sits in between can make one.
+/// A FIN does not end TLS: anyone on the path can send one.
 #[tokio::test]
 async fn a_body_that_the_close_ends_is_cut_unless_tls_says_that_it_is_whole() {
     for stage in Stage::all().await {
@@ -96,7 +96,7 @@ async fn a_response_with_broken_chunks_is_cut_where_they_break() {
                 let case = format!("{stage:?}, {request:?}, {broken:?}");
                 let (bytes, end) = read_cut(client, request, CHUNKED, &case).await;
                 assert_eq!(end, cut(&stage, request, CHUNKED), "{case}");
-                // All before the break, and nothing from behind it.
+                // All that precedes the break, and nothing that follows it.
                 let content = if broken.contains("hello!") { "hellohello" } else { "hello" };
                 assert_eq!(String::from_utf8_lossy(&bytes), content, "{case}");
                 upstream.read_to_end().await;
@@ -154,7 +154,7 @@ fn cut(stage: &Stage, request: &str, head: &str) -> End {
     match (only_the_end_tells, stage.client_tls) {
         (true, _) => End::Reset,
         (false, true) => End::Truncated,
-        // The framing tells: the last chunk is missing, or octets are.
+        // The framing shows it: the last chunk is missing, or octets are.
         (false, false) => End::Clean,
     }
 }

@@ -6,7 +6,7 @@ use narrows_kit::origin::Origin;
 use narrows_kit::relay::Relay;
 
 #[tokio::test]
-async fn an_upstream_that_cannot_be_reached_is_told_before_a_client_has_come() {
+async fn an_unreachable_upstream_is_logged_before_the_first_client() {
     let origin = Origin::asleep();
     let relay = Relay::plain_to(&origin).with("warm = 1\n").await;
     let line = relay.wait_for_log("the upstream cannot be reached").await;
@@ -16,13 +16,13 @@ async fn an_upstream_that_cannot_be_reached_is_told_before_a_client_has_come() {
     origin.wake_up();
     let line = relay.wait_for_log("the upstream can be reached again").await;
     assert!(line.contains(" WARN "), "{line}");
-    let told = relay.log_lines().iter().filter(|it| it.contains("cannot be reached")).count();
-    assert_eq!(told, 1, "not for each attempt");
+    let logged = relay.log_lines().iter().filter(|it| it.contains("cannot be reached")).count();
+    assert_eq!(logged, 1, "not for each attempt");
 }
 
 /// With TLS 1.3 our handshake is done before the upstream refuses us.
 #[tokio::test]
-async fn an_upstream_that_wants_a_certificate_of_ours_is_told_and_not_dialed_in_a_row() {
+async fn an_upstream_that_wants_a_client_certificate_is_logged_and_not_dialled_in_a_row() {
     let origin = Origin::tls_for_certified_clients().await;
     let relay = Relay::to(&origin).with("warm = 1\n").await;
     assert!(origin.try_accept().await.is_err());
@@ -55,7 +55,7 @@ async fn by_default_nothing_is_opened_to_a_plain_upstream_before_a_request() {
 }
 
 #[tokio::test]
-async fn by_default_one_connection_stands_ready_for_all_workers() {
+async fn by_default_one_idle_connection_is_kept_for_all_workers() {
     let origin = Origin::tls().await;
     let relay = Relay::to(&origin).with(BY_DEFAULT).workers(8).await;
     let _ready = origin.accept().await;

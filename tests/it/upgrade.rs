@@ -1,4 +1,4 @@
-//! WebSocket: the upgrade, the tunnel behind it, and upgrades that do not happen.
+//! WebSocket: the upgrade, the tunnel that follows, and upgrades that do not happen.
 
 use crate::support::stage::{GET, OK_LAST, Stage};
 use narrows_kit::http::field_value;
@@ -55,7 +55,7 @@ async fn bytes_pass_both_ways_untouched_and_at_once() {
 }
 
 #[tokio::test]
-async fn bytes_right_behind_the_101_reach_the_client() {
+async fn bytes_right_after_the_101_reach_the_client() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = stage.begin(OFFER).await;
         upstream.send(format!("{AGREED}\u{1}first")).await;
@@ -65,7 +65,7 @@ async fn bytes_right_behind_the_101_reach_the_client() {
 }
 
 #[tokio::test]
-async fn bytes_behind_an_offer_wait_for_the_101() {
+async fn bytes_after_an_offer_wait_for_the_101() {
     for stage in Stage::all().await {
         for apart in [false, true] {
             let offer = if apart { OFFER.to_owned() } else { format!("{OFFER}early") };
@@ -73,7 +73,7 @@ async fn bytes_behind_an_offer_wait_for_the_101() {
             if apart {
                 client.send("early").await;
             }
-            // The relay has had its turns: it has served somebody else in between.
+            // The relay has had its turns: it has served another client in between.
             let (mut other, mut other_upstream) = stage.begin(GET).await;
             other_upstream.send(OK_LAST).await;
             other.read_message().await;
@@ -89,7 +89,7 @@ async fn bytes_behind_an_offer_wait_for_the_101() {
 }
 
 #[tokio::test]
-async fn a_half_close_ends_one_direction_and_the_other_goes_on() {
+async fn a_half_close_ends_one_direction_and_the_other_continues() {
     for stage in Stage::all().await {
         let (mut client, mut upstream) = tunnel(&stage).await;
         client.send("last").await;
@@ -140,7 +140,7 @@ async fn messages_of_four_mebibytes_pass_both_ways_at_once() {
 }
 
 #[tokio::test]
-async fn a_refused_upgrade_passes_and_bytes_behind_the_offer_go_nowhere() {
+async fn a_refused_upgrade_passes_and_bytes_after_the_offer_are_discarded() {
     let refusals = [
         "HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\nnope",
         "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 4\r\n\r\nnope",
@@ -193,7 +193,7 @@ async fn h2c_is_never_offered_to_the_upstream() {
 }
 
 #[tokio::test]
-async fn a_101_that_nobody_asked_for_is_answered_with_502() {
+async fn an_unrequested_101_is_answered_with_502() {
     let to_other = AGREED.replace("Upgrade: websocket", "Upgrade: h2c");
     for stage in Stage::all().await {
         for (request, response) in [(GET, AGREED), (OFFER, &to_other)] {

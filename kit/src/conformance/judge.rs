@@ -38,7 +38,7 @@ impl Observed {
 
     /// Both transcripts.
     pub fn transcript(&self) -> String {
-        let next = self.next_client.iter().map(|told| format!("; the next client: {told}"));
+        let next = self.next_client.iter().map(|got| format!("; the next client: {got}"));
         let next: String = next.collect();
         format!("{} -> {}{next}", self.client, self.requests())
     }
@@ -88,8 +88,8 @@ impl Observed {
 
     /// What no relay may do, whatever else it does.
     fn hazard(&self, case: &Case) -> Option<String> {
-        if let Some(told) = &self.next_client {
-            return Some(format!("the next client got {told}"));
+        if let Some(got) = &self.next_client {
+            return Some(format!("the next client got {got}"));
         }
         if self.client.contains("malformed") || self.client.contains(&format!("200 \"{EVIL}\"")) {
             return Some(format!("the client got {}", self.client));

@@ -1,4 +1,4 @@
-//! Plays a row: a client in front of the relay, the origin behind it, and what both saw.
+//! Plays a row through a relay, between a client and the origin, and records what both saw.
 
 use super::case::Case;
 use super::origin::{Origin, Seen, quoted};
@@ -70,13 +70,13 @@ pub async fn play(
     Ok(Observed { client: transcript.join(", "), responses, next_client, upstream })
 }
 
-/// What another client is told, if it is not what it asks for.
+/// What another client gets, if it is not what it asks for.
 async fn ask(relay: SocketAddr, patience: Duration) -> io::Result<Option<String>> {
     let mut client = Client::connect(relay, patience).await?;
     client.send(MARKER, Pace::AtOnce).await;
     client.next_response(false).await;
-    let told = client.transcript.join(", ");
-    Ok((told != "200 \"marker\"").then_some(told))
+    let got = client.transcript.join(", ");
+    Ok((got != "200 \"marker\"").then_some(got))
 }
 
 /// A client's connection.

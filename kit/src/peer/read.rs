@@ -165,7 +165,7 @@ impl Peer {
         }
     }
 
-    /// Reads until `take` finds what it looks for; the connection may not end before that. The
+    /// Reads until `take` gives a value; the connection may not end before that. The
     /// guard is for each read.
     async fn read_until<T>(
         &mut self,

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{
 
 /// While the upstream cannot be reached, all of them wait.
 #[tokio::test]
-async fn a_large_head_with_much_behind_it_costs_no_more_than_twice_its_limit() {
+async fn a_large_head_with_a_long_rest_costs_at_most_twice_its_limit() {
     const COUNT: usize = 50;
     let (attacked, honest) = (Origin::tls().await, Origin::plain().await);
     let timeouts = "[timeouts]\nupstream_handshake = \"60s\"\n";
@@ -28,11 +28,11 @@ async fn a_large_head_with_much_behind_it_costs_no_more_than_twice_its_limit() {
     head += &"x".repeat(64 * 1024 - head.len() - 4);
     head += "\r\n\r\n";
     let (part, last) = head.split_at(head.len() - 1);
-    let behind = format!("{last}{}", "x".repeat(64 * 1024));
+    let rest = format!("{last}{}", "x".repeat(64 * 1024));
     let mut crowd = scene.crowd(COUNT, part).await;
     scene.serve_an_honest_client().await;
     for attacker in &mut crowd {
-        attacker.send_now(behind.as_bytes()).await;
+        attacker.send_now(rest.as_bytes()).await;
     }
     scene.serve_an_honest_client().await;
     let each = CONNECTION_KIB + TLS_KIB + 2 * 64;
@@ -60,7 +60,7 @@ async fn a_hello_that_is_too_long_is_not_waited_for() {
     }
 }
 
-/// Nobody's hello is as long today; those with keys of a post-quantum scheme come nearest.
+/// No real hello is as long today; those with post-quantum key shares come nearest.
 #[tokio::test]
 async fn a_client_with_a_hello_of_16_kib_is_served() {
     let scene = Scene::tls("").await;
@@ -76,9 +76,9 @@ async fn a_client_with_a_hello_of_16_kib_is_served() {
     assert_eq!(client.read_message().await.1, b"ok");
 }
 
-/// A message of TLS that has begun behind the handshake, and that rustls would wait for.
+/// A TLS message that begins after the handshake, and that rustls would wait for.
 #[tokio::test]
-async fn a_handshake_message_behind_the_handshake_is_not_waited_for() {
+async fn a_handshake_message_after_the_handshake_is_not_waited_for() {
     for (len, name) in [(20_000, "a part of a message"), (59_000, "most of a message")] {
         let scene = Scene::tls("").await;
         let address = scene.relay.address();

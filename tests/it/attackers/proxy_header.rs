@@ -1,5 +1,5 @@
-//! Attackers of listeners that want a PROXY header: whoever gets the operator's own proxy to
-//! connect, or has an address that the operator has listed by mistake.
+//! Attackers of listeners that expect a PROXY header: they make the operator's own proxy connect,
+//! or have an address that the operator has listed by mistake.
 
 use crate::support::passage::{FROM_US, V1, V2, two_listeners};
 use crate::support::siege::{Besieged, CONNECTION_KIB, CROWD, Siege, all_of};
@@ -9,11 +9,11 @@ use narrows_kit::origin::Origin;
 use narrows_kit::peer::{End, Peer};
 use std::time::{Duration, Instant};
 
-/// The binary format with the command PROXY, and of addresses that are not told.
+/// The binary format with the command PROXY and unspecified addresses.
 const V2_UNSPECIFIED: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0";
 
 #[tokio::test]
-async fn headers_that_never_become_whole_hold_no_buffer_and_end_at_their_limit() {
+async fn incomplete_headers_hold_no_buffer_and_end_at_their_limit() {
     // Honest clients have to be done within it, also on a busy machine.
     let scene = Scene::new("[timeouts]\nhandshake = \"5s\"\n").await;
     // As long as a header may be, so that none of a trickle is too much.

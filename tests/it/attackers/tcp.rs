@@ -26,12 +26,12 @@ const LINES: usize = REFUSAL_LINES_AT_ONCE as usize;
 const RECORDS_KIB: usize = 64;
 
 #[tokio::test]
-async fn hellos_that_never_become_whole_hold_no_buffer_and_end_at_their_limit() {
+async fn incomplete_hellos_hold_no_buffer_and_end_at_their_limit() {
     slow_hellos(Pair::Through, CROWD * CONNECTION_KIB).await;
 }
 
 #[tokio::test]
-async fn hellos_to_a_listener_that_ends_tls_cost_a_handshake_at_most() {
+async fn hellos_to_a_listener_that_terminates_tls_cost_at_most_a_handshake() {
     slow_hellos(Pair::TlsToTcp, CROWD * CONNECTION_KIB + CROWD / 4 * TLS_KIB).await;
 }
 
@@ -66,7 +66,7 @@ async fn slow_hellos(pair: Pair, bound: usize) {
 }
 
 #[tokio::test]
-async fn what_is_sent_behind_a_refusal_is_thrown_away_for_as_long_as_its_limit() {
+async fn bytes_after_a_refusal_are_discarded_until_the_linger_limit() {
     const COUNT: usize = 40;
     let scene = Scene::new(Pair::Through, ATTACKED, "[timeouts]\nlinger = \"2s\"\n").await;
     let (address, begun) = (scene.relay.address(), Instant::now());
@@ -77,7 +77,7 @@ async fn what_is_sent_behind_a_refusal_is_thrown_away_for_as_long_as_its_limit()
         let part = pattern(0, 256 * 1024);
         while attacker.write_all(&part).is_ok() {}
     };
-    // Threads, so that whoever is honest in here does not wait for a flood to be written.
+    // Threads, so that honest clients do not wait for a flood to be written.
     let crowd = (0..COUNT).map(|_| spawn_blocking(flood)).collect();
     scene.serve_during("sending on", COUNT * CONNECTION_KIB, all_of(crowd)).await;
     assert!(begun.elapsed() >= Duration::from_secs(2), "the limit is 2 s for each");
@@ -96,7 +96,7 @@ async fn stuck_tunnels_between_plain_sockets_cost_a_pipe_each() {
 
 /// Half of the tunnels are stuck on their plain side, half on that with TLS.
 #[tokio::test]
-async fn stuck_tunnels_with_tls_cost_what_one_read_brought_and_its_records() {
+async fn stuck_tunnels_with_tls_cost_one_read_and_its_records() {
     let bytes = STUCK * (READ_KIB + BUFFER_KIB) + STUCK / 2 * RECORDS_KIB;
     for pair in [Pair::TlsToTcp, Pair::PlainToTls] {
         let pipes = stuck_tunnels(pair, STUCK * (TUNNEL_KIB + TLS_KIB) + bytes).await;
@@ -180,7 +180,7 @@ async fn a_flood_of_connections_is_closed_and_reaches_no_upstream() {
 }
 
 #[tokio::test]
-async fn a_flood_of_tunnels_from_one_address_keeps_nobody_else_out() {
+async fn a_flood_of_tunnels_from_one_address_does_not_lock_out_others() {
     const ATTACKER: [u8; 4] = [127, 0, 0, 5];
     const PLACES: usize = 50;
     let limits = format!("[limits]\nconnections = 100\nconnections_per_address = {PLACES}\n");
@@ -236,7 +236,7 @@ impl Scene {
             } else {
                 connect_plain(self.relay.address()).await
             };
-            // Before it, nobody knows what a client is that says no name.
+            // Before it, a client that sends no name is not known to be anything.
             client.send("x").await;
             client
         };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::ALL_VERSIONS;
 
 #[tokio::test]
-async fn one_port_serves_the_relay_for_one_name_and_passes_others_on() {
+async fn one_port_serves_http_for_one_name_and_forwards_the_others() {
     let (api, other) = (Origin::plain().await, Origin::tls_with("wrong-name").await);
     let (_held, address) = reserved_port();
     let listeners = format!(
@@ -49,7 +49,7 @@ async fn one_port_serves_the_relay_for_one_name_and_passes_others_on() {
 }
 
 #[tokio::test]
-async fn tls_that_a_tcp_listener_ends_may_lead_to_a_plain_http_listener() {
+async fn tls_terminated_by_a_tcp_listener_may_lead_to_a_plain_http_listener() {
     let origin = Origin::plain().await;
     let http = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
     let forward = "[[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n";
@@ -69,8 +69,7 @@ async fn tls_that_a_tcp_listener_ends_may_lead_to_a_plain_http_listener() {
 }
 
 #[tokio::test]
-async fn clients_of_the_http_relay_agree_on_its_protocol_also_where_a_tcp_listener_ends_their_tls()
-{
+async fn alpn_is_http_1_1_even_where_a_tcp_listener_terminates_the_tls_of_http() {
     let (origin, other) = (Origin::plain().await, Origin::plain().await);
     let toml = format!(
         "{}[[listener]]\naddress = \"127.0.0.1:0\"\n\

@@ -11,7 +11,7 @@ const INTERNAL_ERROR: u8 = 80;
 const DECODE_ERROR: u8 = 50;
 
 #[tokio::test]
-async fn clients_reach_the_origin_of_the_name_they_ask_for_by_its_own_certificate() {
+async fn clients_reach_the_origin_of_the_name_they_ask_for_with_its_own_certificate() {
     let (one, two) = (Origin::tls().await, Origin::tls_with("wrong-name").await);
     let rest = Origin::plain().await;
     let toml = listener(false)
@@ -20,7 +20,7 @@ async fn clients_reach_the_origin_of_the_name_they_ask_for_by_its_own_certificat
         + &forward("*", Pair::Through, rest.address());
     let relay = Relay::start(&toml).await;
     for (name, origin) in [("localhost", &one), ("wrong-name.test", &two)] {
-        // The client's verification is what tells one certificate from the other.
+        // The client's verification distinguishes the certificates.
         let (client, upstream) =
             tokio::join!(connect_tls_as(name, relay.address()), origin.accept());
         let (mut client, mut upstream) = (client.unwrap(), upstream);
@@ -31,7 +31,7 @@ async fn clients_reach_the_origin_of_the_name_they_ask_for_by_its_own_certificat
         upstream.close().await;
         relay.wait_for_log(&format!("server_name=\"{name}\"")).await;
     }
-    // A name of nobody's, and what is no TLS, belong to the last one, with every byte.
+    // Unknown names, and bytes that are not TLS, reach the last one whole.
     for bytes in [hello("example.com"), b"SSH-2.0-client\r\n".to_vec(), b"\x80".to_vec()] {
         let mut client = connect(&relay).await;
         client.send(&bytes).await;
@@ -63,7 +63,7 @@ async fn a_listener_with_a_certificate_routes_by_name_as_well() {
 }
 
 #[tokio::test]
-async fn a_name_of_nobodys_gets_the_alert_and_other_bytes_a_close() {
+async fn an_unknown_name_gets_an_alert_and_other_bytes_a_reset() {
     let passage = Passage::with(Pair::Through, "localhost", "", "").await;
     let mut client = connect(&passage.relay).await;
     client.send(hello("example.com")).await;
@@ -86,7 +86,7 @@ async fn a_name_of_nobodys_gets_the_alert_and_other_bytes_a_close() {
 }
 
 #[tokio::test]
-async fn a_hello_that_is_broken_gets_an_alert_and_a_line_and_reaches_nobody() {
+async fn a_broken_hello_gets_an_alert_and_a_log_line_and_reaches_no_upstream() {
     let passage = Passage::with(Pair::Through, "localhost", "", "").await;
     let record =
         |bytes: &[u8]| [b"\x16\x03\x01".as_slice(), &[0, bytes.len() as u8], bytes].concat();
@@ -115,7 +115,7 @@ async fn a_hello_that_is_broken_gets_an_alert_and_a_line_and_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn a_hello_that_does_not_come_in_time_ends_the_connection() {
+async fn a_hello_that_is_late_ends_the_connection() {
     let limits = "[timeouts]\nhandshake = \"3s\"";
     let passage = Passage::with(Pair::Through, "localhost", "", limits).await;
     let mut silent = connect(&passage.relay).await;
@@ -134,7 +134,7 @@ async fn a_hello_that_does_not_come_in_time_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_without_a_word_is_a_line_of_its_own_and_reaches_nobody() {
+async fn a_client_that_leaves_silently_is_logged_as_gone_and_reaches_no_upstream() {
     let origin = Origin::plain().await;
     let to_origin = |names| forward(names, Pair::PlainToTcp, origin.address());
     let toml = listener(false) + &to_origin("localhost") + &to_origin("*");
@@ -149,7 +149,7 @@ async fn a_client_that_leaves_without_a_word_is_a_line_of_its_own_and_reaches_no
 }
 
 #[tokio::test]
-async fn what_is_no_tls_ends_a_connection_whose_tls_ends_here() {
+async fn bytes_that_are_not_tls_end_a_connection_that_we_terminate() {
     let passage = Passage::with(Pair::TlsToTcp, "*", "", "").await;
     let mut lost = connect(&passage.relay).await;
     lost.send("GET / HTTP/1.1\r\n\r\n").await;
@@ -160,7 +160,7 @@ async fn what_is_no_tls_ends_a_connection_whose_tls_ends_here() {
 }
 
 #[tokio::test]
-async fn a_hello_in_many_pieces_is_passed_on_whole() {
+async fn a_hello_in_many_pieces_is_forwarded_whole() {
     let passage = Passage::with(Pair::Through, "localhost", "", "").await;
     let bytes = hello("localhost");
     let mut client = connect(&passage.relay).await;
@@ -174,7 +174,7 @@ async fn a_hello_in_many_pieces_is_passed_on_whole() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_not_there_is_a_reset_or_an_alert_and_a_line() {
+async fn an_unreachable_upstream_is_a_reset_or_an_alert_and_a_log_line() {
     let origin = Origin::asleep();
     let toml = listener(false) + &forward("localhost", Pair::Through, origin.address());
     let relay =

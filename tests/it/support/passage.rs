@@ -14,10 +14,10 @@ use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection};
 
 /// A PROXY header that announces 192.0.2.7.
 pub const V1: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
-/// The same in binary.
+/// The same in the binary format.
 pub const V2: &[u8] =
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc6\x33\x64\x01\x12\x67\x01\xbb";
-/// Keys of a listener that wants a PROXY header from the clients of the tests.
+/// Keys of a listener that expects a PROXY header from the clients of the tests.
 pub const FROM_US: &str = "proxy_protocol = [\"192.0.2.0/24\", \"127.0.0.1\"]\n";
 
 /// What a tcp listener and its upstream speak.
@@ -27,11 +27,11 @@ pub enum Pair {
     PlainToTcp,
     /// Bytes as they are, which happen to be TLS.
     Through,
-    /// TLS that the listener ends.
+    /// TLS that the listener terminates.
     TlsToTcp,
-    /// TLS that the relay begins.
+    /// TLS that the relay originates.
     PlainToTls,
-    /// TLS on both sides, ended in between.
+    /// TLS on both sides, terminated in between.
     TlsToTls,
 }
 
@@ -69,7 +69,7 @@ impl Passage {
         Self::with(pair, "*", "", "").await
     }
 
-    /// For `names`, with `more` keys of the forward and `rest` behind that.
+    /// For `names`, with `more` keys of the forward, followed by `rest`.
     pub async fn with(pair: Pair, names: &str, more: &str, rest: &str) -> Self {
         let origin = pair.origin().await;
         let toml = format!(

@@ -1,5 +1,5 @@
-//! A relay with its origin, and the three questions of a table of cases: is this request
-//! refused, what does the upstream get of it, and what does the client get of this response?
+//! A relay with its origin, and the three questions that tables of cases ask: is this request
+//! refused, what does the upstream get, and what does the client get of this response?
 //!
 //! All bytes are compared exactly. Each case has a connection of its own.
 
@@ -8,7 +8,7 @@ use narrows_kit::origin::Origin;
 use narrows_kit::peer::{End, Peer};
 use narrows_kit::relay::Relay;
 
-/// A relay without TLS and the origin behind it.
+/// A relay without TLS and its origin.
 pub struct Rig {
     pub origin: Origin,
     pub relay: Relay,
@@ -150,8 +150,7 @@ impl Rig {
         upstream.expect_end(End::Reset).await;
     }
 
-    /// Asserts that `client` is at the beginning of an exchange, which takes a new connection to
-    /// the upstream.
+    /// Asserts that `client` can begin another exchange, which opens a new upstream connection.
     pub async fn serves_again(&self, client: &mut Peer) {
         client.send("GET /gpt/again HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").await;
         let mut upstream = self.origin.accept().await;
@@ -178,7 +177,7 @@ pub async fn expect_bytes(peer: &mut Peer, want: impl AsRef<[u8]>) {
 async fn expect_cut(peer: &mut Peer, want: End) {
     let (bytes, end) = peer.read_to_end().await;
     let ended = bytes.windows(5).any(|bytes| bytes == b"\r\n0\r\n");
-    assert!(end == want && !ended, "{end:?} behind {}", bytes.escape_ascii());
+    assert!(end == want && !ended, "{end:?} after {}", bytes.escape_ascii());
 }
 
 /// Reads an error of the relay's own, and gives its head.

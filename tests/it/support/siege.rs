@@ -1,7 +1,7 @@
 //! A relay under attack: what that costs it, and that honest clients are served meanwhile.
 //!
-//! Each bound on memory is one for the whole process of the relay, as the kernel counts it, and
-//! stands beside what it is made of. An honest exchange, with a new connection on both sides, may
+//! Each bound on memory is for the whole process of the relay, as the kernel counts it, and is the
+//! sum of its named parts. An honest exchange, with a new connection on both sides, may
 //! take as long as anything in these tests; on an idle machine it takes some milliseconds.
 //! `--nocapture` shows what was measured.
 
@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 
 /// How many attackers there are at one time, unless a test says otherwise.
 pub const CROWD: usize = 200;
-/// What the relay may grow by without any cause in particular: lists, timers, the allocator.
+/// What the relay may grow by without a particular cause: lists, timers, the allocator.
 const SLACK_KIB: usize = 2 * 1024;
-/// A connection that waits: its task, its session, its entry in the runtime; TLS's state besides.
+/// A connection that waits: its task, its session, its entry in the runtime. TLS comes on top.
 pub const CONNECTION_KIB: usize = 8;
-/// A handshake under way, or TLS's state behind it with its buffers.
+/// A handshake in progress, or the state of TLS after it with its buffers.
 pub const TLS_KIB: usize = 40;
 /// A pooled buffer with a part of a head, or of a body that a receiver does not take.
 pub const BUFFER_KIB: usize = 8;

@@ -1,4 +1,4 @@
-//! Sending until nothing moves any more, without waiting for time to pass.
+//! Sending until everything is blocked, without waiting for time to pass.
 
 use super::stage::{GET, OK, OK_LAST, Stage};
 use narrows_kit::pattern::pattern;

@@ -1,4 +1,4 @@
-//! Requests one behind the other, and how connections end (RFC 9112, section 9).
+//! Pipelined requests, and how connections end (RFC 9112, section 9).
 
 use super::{GET, HIDDEN, SECOND, ok, post, post_chunks, with_fields};
 use crate::conformance::case::{Case, choice, must, safety};

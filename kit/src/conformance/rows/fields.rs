@@ -11,7 +11,7 @@ pub(super) fn rows() -> Vec<Case> {
     rows
 }
 
-/// What follows a head: behind a length it may be read as its body.
+/// What follows a head: with a length it may be read as its body.
 fn behind(lines: &str) -> &'static str {
     let frames = ["Content-Length", "Transfer-Encoding"].iter().any(|it| lines.contains(it));
     if frames { HIDDEN } else { SECOND }

@@ -1,4 +1,4 @@
-//! Where a response ends, and what stands behind its end (RFC 9112, section 6.3).
+//! Where a response ends, and what follows it (RFC 9112, section 6.3).
 
 use super::{EVIL, GET, HEAD, ok};
 use crate::conformance::case::{Case, choice, must, safety};
@@ -241,7 +241,7 @@ fn bodiless() -> Vec<Case> {
     rows
 }
 
-/// Bytes behind a response reach nobody.
+/// Bytes after a response reach no one.
 fn surplus() -> Vec<Case> {
     let length = ok("Content-Length: 2\r\n", "ok");
     let chunks = ok("Transfer-Encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n");
