@@ -11,6 +11,69 @@ const GRAMMAR: &str = "RFC 9112 7.1";
 const EXT: &str = "RFC 9112 7.1.1";
 const SIGNED: &str = "RFC 9112 7.1: MUST anticipate large numbers";
 
+/// The last chunk, without trailers.
+const LAST: &str = "0\r\n\r\n";
+
+/// Size lines that are broken in themselves.
+const SIZES: [(&str, &str, &str); 36] = [
+    ("no size", GRAMMAR, ""),
+    ("no size but an extension", GRAMMAR, ";a=b"),
+    ("a size with a plus", "CVE-2022-24801 (Twisted)", "+5"),
+    ("a negative size", GRAMMAR, "-5"),
+    ("a size with a prefix", "CVE-2022-24801 (Twisted)", "0x5"),
+    ("a size with an underscore", GARDEN, "0_5"),
+    ("a blank in front of a size", GRAMMAR, " 5"),
+    ("a blank behind a size", "CVE-2020-15811 (Squid)", "5 "),
+    ("a tab behind a size", GARDEN, "5\t"),
+    ("a vertical tab behind a size", GARDEN, "5\x0b"),
+    ("a letter behind a size", GRAMMAR, "5g"),
+    ("a size in quotes", GRAMMAR, "\"5\""),
+    ("a size that is no digit", GRAMMAR, "g"),
+    ("two sizes", GRAMMAR, "5 5"),
+    ("a comma behind a size", GRAMMAR, "5,5"),
+    ("a size of 2 to the 63rd", SIGNED, "8000000000000000"),
+    ("a size of 2 to the 64th less 1", SIGNED, "ffffffffffffffff"),
+    ("a semicolon and no extension", EXT, "5;"),
+    ("two semicolons", EXT, "5;;a"),
+    ("an extension without a name", EXT, "5;=a"),
+    ("an extension without its value", EXT, "5;a="),
+    ("an open quote in an extension", EXT, "5;a=\"b"),
+    ("an open quote behind an escaped one", EXT, "5;a=\"b\\\""),
+    ("a value behind a value", EXT, "5;a=b=c"),
+    ("a byte over 127 in an extension", EXT, "5;\u{e9}"),
+    ("a blank in an extension's name", EXT, "5;a b"),
+    ("a blank behind an extension", EXT, "5;a=b "),
+    ("a fraction as a size", GRAMMAR, "5.0"),
+    ("a NUL behind a size", GARDEN, "5\0"),
+    ("a NUL in an extension", "Http11Probe SMUG-CHUNK-EXT-CTRL", "5;a\0"),
+    ("a DEL in an extension", GRAMMAR, "5;a\x7f"),
+    ("CR CR LF behind a size", GARDEN, "5\r"),
+    ("a bare CR in an extension", WEIKOP, "5;a\rb"),
+    ("a bare LF in an extension", "CVE-2024-52304 (aiohttp)", "5;a\nb"),
+    ("5 modulo 2 to the 64th", "CVE-2021-32714 (hyper)", "10000000000000005"),
+    ("a size of 40 digits", "CVE-2015-3183 (Apache)", "5555555555555555555555555555555555555555"),
+];
+
+/// Ends of a body that are broken in themselves.
+const ENDS: [(&str, &str, &str); 12] = [
+    ("a bare LF behind the last size", WEIKOP, "0\n\r\n"),
+    ("a bare LF as the end", GRAMMAR, "0\r\n\n"),
+    ("a bare CR as the end", GRAMMAR, "0\r\n\rX"),
+    ("another byte as the end", "CVE-2024-53868 (Traffic Server)", "0\r\nX\r\n\r\n"),
+    ("a last size in front of content", GRAMMAR, "0\r\nhello\r\n\r\n"),
+    ("a bare LF in the trailers", "CVE-2025-53643 (aiohttp)", "0\r\nX: 1\nY: 2\r\n\r\n"),
+    ("a bare CR in the trailers", GARDEN, "0\r\nX: 1\rY: 2\r\n\r\n"),
+    ("a NUL in the trailers", GARDEN, "0\r\nX: \0\r\n\r\n"),
+    ("a folded trailer", "RFC 9112 5.2", "0\r\nX: 1\r\n 2\r\n\r\n"),
+    ("a blank before a trailer's colon", "RFC 9112 5.1", "0\r\nX : 1\r\n\r\n"),
+    ("a trailer without a name", "RFC 9110 5.1", "0\r\n: 1\r\n\r\n"),
+    (
+        "a request as a trailer",
+        "CVE-2024-35161 (Traffic Server)",
+        "0\r\nGET /gpt/hidden HTTP/1.1\r\nHost: a\r\n\r\n",
+    ),
+];
+
 pub(super) fn requests() -> Vec<Case> {
     let mut rows = Vec::new();
     for (name, source, body) in broken(HIDDEN, SECOND) {
@@ -68,155 +131,112 @@ fn quoted(content: &str) -> String {
 }
 
 /// Bodies that one parser reads in one way and another in another; `inner` is what the second
-/// takes for a message, `behind` what follows for all.
-fn broken(inner: &str, behind: &str) -> Vec<Body> {
-    // Content that ends the body for those who meet it as chunks.
+/// takes for a message, `after` what follows for all.
+fn broken(inner: &str, after: &str) -> Vec<Body> {
+    // Content that ends the body for those who take it for chunks.
     let inside = format!("0\r\n\r\n{inner}");
+    let mut bodies = broken_size_lines(&inside, after);
+    bodies.extend(broken_content(&inside));
+    bodies.extend(broken_lengths(after));
+    let with_size = |line: &str| format!("{line}\r\nhello\r\n{LAST}{after}");
+    bodies.extend(SIZES.map(|(name, source, line)| row(name, source, with_size(line))));
+    bodies.extend(ENDS.map(|(name, source, end)| row(name, source, format!("{end}{after}"))));
+    bodies
+}
+
+fn broken_size_lines(inside: &str, after: &str) -> Vec<Body> {
     let size = inside.len();
-    let (b, end) = (|name, source, body: String| (name, source, body), "0\r\n\r\n");
-    let mut bodies = vec![
-        b(
+    vec![
+        row(
             "TERM.EXT: LF ends the size line, or is of the extension",
             WEIKOP,
-            format!("2;\nxx\r\n{size:x}\r\n{inside}\r\n{end}"),
+            format!("2;\nxx\r\n{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b(
+        row(
             "EXT.TERM: LF is of the extension, or ends the size line",
             WEIKOP,
-            format!("{size:x};\n{inside}\r\n{end}{behind}"),
+            format!("{size:x};\n{inside}\r\n{LAST}{after}"),
         ),
-        b("TERM.EXT by CR", WEIKOP, format!("2;\rxx\r\n{size:x}\r\n{inside}\r\n{end}")),
-        b(
+        row("TERM.EXT by CR", WEIKOP, format!("2;\rxx\r\n{size:x}\r\n{inside}\r\n{LAST}")),
+        row(
             "TERM.EXT behind a name",
             "CVE-2025-55315 (Kestrel)",
-            format!("2;a\nxx\r\n{size:x}\r\n{inside}\r\n{end}"),
+            format!("2;a\nxx\r\n{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b(
+        row(
             "TERM.EXT inside of quotes",
             WEIKOP,
-            format!("2;a=\"\nxx\"\r\n{size:x}\r\n{inside}\r\n{end}"),
+            format!("2;a=\"\nxx\"\r\n{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b(
+        row(
             "TERM.EXT without a semicolon",
             "CVE-2025-22871 (Go)",
-            format!("2\nxx\r\n{size:x}\r\n{inside}\r\n{end}"),
+            format!("2\nxx\r\n{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b(
+    ]
+}
+
+fn broken_content(inside: &str) -> Vec<Body> {
+    let size = inside.len();
+    vec![
+        row(
             "TERM.SPILL: LF ends the content, or the line goes on",
             WEIKOP,
-            format!("2\r\nxx\n{size:x}\r\n{inside}\r\n{end}"),
+            format!("2\r\nxx\n{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b(
+        row(
             "SPILL.TERM: content spills, or LF ends it",
             WEIKOP,
-            format!("5\r\nhelloxx\n{size:x}\r\n{inside}\r\n{end}"),
+            format!("5\r\nhelloxx\n{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b("SPILL.TERM by CR", WEIKOP, format!("2\r\nxx\r{size:x}\r\n{inside}\r\n{end}")),
-        b(
+        row("SPILL.TERM by CR", WEIKOP, format!("2\r\nxx\r{size:x}\r\n{inside}\r\n{LAST}")),
+        row(
             "two bytes in place of CRLF",
             "CVE-2025-43859 (h11)",
-            format!("2\r\nxxXX{size:x}\r\n{inside}\r\n{end}"),
+            format!("2\r\nxxXX{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b(
+        row(
             "one byte in place of CRLF",
             "Weikop, Funky chunks, addendum (2025)",
-            format!("2\r\nxxX{size:x}\r\n{inside}\r\n{end}"),
+            format!("2\r\nxxX{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b(
+        row(
             "nothing in place of CRLF",
             "Weikop, Funky chunks, addendum (2025)",
-            format!("2\r\nxx{size:x}\r\n{inside}\r\n{end}"),
+            format!("2\r\nxx{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b("LF CR in place of CRLF", GARDEN, format!("2\r\nxx\n\r{size:x}\r\n{inside}\r\n{end}")),
-        b(
+        row("LF CR in place of CRLF", GARDEN, format!("2\r\nxx\n\r{size:x}\r\n{inside}\r\n{LAST}")),
+        row(
             "an empty line between two chunks",
             GRAMMAR,
-            format!("2\r\nxx\r\n\r\n{size:x}\r\n{inside}\r\n{end}"),
+            format!("2\r\nxx\r\n\r\n{size:x}\r\n{inside}\r\n{LAST}"),
         ),
-        b(
+    ]
+}
+
+fn broken_lengths(after: &str) -> Vec<Body> {
+    vec![
+        row(
             "content longer than its size",
             "Http11Probe SMUG-CHUNK-SPILL",
-            format!("3\r\nhello\r\n{end}{behind}"),
+            format!("3\r\nhello\r\n{LAST}{after}"),
         ),
-        b("content shorter than its size", GRAMMAR, format!("7\r\nhello\r\n{end}{behind}")),
-        b(
+        row("content shorter than its size", GRAMMAR, format!("7\r\nhello\r\n{LAST}{after}")),
+        row(
             "an extension without an end",
             "CVE-2023-39326 (Go)",
-            format!("2;{}\r\nxx\r\n{end}{behind}", "a".repeat(10_000)),
+            format!("2;{}\r\nxx\r\n{LAST}{after}", "a".repeat(10_000)),
         ),
-        b(
+        row(
             "a trailer section of 20 kB",
             "CVE-2023-46589 (Tomcat)",
-            format!("0\r\n{}\r\n{behind}", "X: 1\r\n".repeat(3500)),
+            format!("0\r\n{}\r\n{after}", "X: 1\r\n".repeat(3500)),
         ),
-    ];
-    let sizes = [
-        ("no size", GRAMMAR, ""),
-        ("no size but an extension", GRAMMAR, ";a=b"),
-        ("a size with a plus", "CVE-2022-24801 (Twisted)", "+5"),
-        ("a negative size", GRAMMAR, "-5"),
-        ("a size with a prefix", "CVE-2022-24801 (Twisted)", "0x5"),
-        ("a size with an underscore", GARDEN, "0_5"),
-        ("a blank in front of a size", GRAMMAR, " 5"),
-        ("a blank behind a size", "CVE-2020-15811 (Squid)", "5 "),
-        ("a tab behind a size", GARDEN, "5\t"),
-        ("a vertical tab behind a size", GARDEN, "5\x0b"),
-        ("a letter behind a size", GRAMMAR, "5g"),
-        ("a size in quotes", GRAMMAR, "\"5\""),
-        ("a size that is no digit", GRAMMAR, "g"),
-        ("two sizes", GRAMMAR, "5 5"),
-        ("a comma behind a size", GRAMMAR, "5,5"),
-        ("a size of 2 to the 63rd", SIGNED, "8000000000000000"),
-        ("a size of 2 to the 64th less 1", SIGNED, "ffffffffffffffff"),
-        ("a semicolon and no extension", EXT, "5;"),
-        ("two semicolons", EXT, "5;;a"),
-        ("an extension without a name", EXT, "5;=a"),
-        ("an extension without its value", EXT, "5;a="),
-        ("an open quote in an extension", EXT, "5;a=\"b"),
-        ("an open quote behind an escaped one", EXT, "5;a=\"b\\\""),
-        ("a value behind a value", EXT, "5;a=b=c"),
-        ("a byte over 127 in an extension", EXT, "5;\u{e9}"),
-        ("a blank in an extension's name", EXT, "5;a b"),
-        ("a blank behind an extension", EXT, "5;a=b "),
-        ("a fraction as a size", GRAMMAR, "5.0"),
-        ("a NUL behind a size", GARDEN, "5\0"),
-        ("a NUL in an extension", "Http11Probe SMUG-CHUNK-EXT-CTRL", "5;a\0"),
-        ("a DEL in an extension", GRAMMAR, "5;a\x7f"),
-        ("CR CR LF behind a size", GARDEN, "5\r"),
-        ("a bare CR in an extension", WEIKOP, "5;a\rb"),
-        ("a bare LF in an extension", "CVE-2024-52304 (aiohttp)", "5;a\nb"),
-        ("5 modulo 2 to the 64th", "CVE-2021-32714 (hyper)", "10000000000000005"),
-        (
-            "a size of 40 digits",
-            "CVE-2015-3183 (Apache)",
-            "5555555555555555555555555555555555555555",
-        ),
-    ];
-    bodies.extend(
-        sizes.map(|(name, source, line)| {
-            b(name, source, format!("{line}\r\nhello\r\n{end}{behind}"))
-        }),
-    );
-    let ends = [
-        ("a bare LF behind the last size", WEIKOP, "0\n\r\n"),
-        ("a bare LF as the end", GRAMMAR, "0\r\n\n"),
-        ("a bare CR as the end", GRAMMAR, "0\r\n\rX"),
-        ("another byte as the end", "CVE-2024-53868 (Traffic Server)", "0\r\nX\r\n\r\n"),
-        ("a last size in front of content", GRAMMAR, "0\r\nhello\r\n\r\n"),
-        ("a bare LF in the trailers", "CVE-2025-53643 (aiohttp)", "0\r\nX: 1\nY: 2\r\n\r\n"),
-        ("a bare CR in the trailers", GARDEN, "0\r\nX: 1\rY: 2\r\n\r\n"),
-        ("a NUL in the trailers", GARDEN, "0\r\nX: \0\r\n\r\n"),
-        ("a folded trailer", "RFC 9112 5.2", "0\r\nX: 1\r\n 2\r\n\r\n"),
-        ("a blank before a trailer's colon", "RFC 9112 5.1", "0\r\nX : 1\r\n\r\n"),
-        ("a trailer without a name", "RFC 9110 5.1", "0\r\n: 1\r\n\r\n"),
-        (
-            "a request as a trailer",
-            "CVE-2024-35161 (Traffic Server)",
-            "0\r\nGET /gpt/hidden HTTP/1.1\r\nHost: a\r\n\r\n",
-        ),
-    ];
-    bodies.extend(ends.map(|(name, source, body)| b(name, source, format!("{body}{behind}"))));
-    bodies
+    ]
+}
+
+fn row(name: &'static str, source: &'static str, body: String) -> Body {
+    (name, source, body)
 }
 
 /// What every recipient must understand: name, source, body, content.

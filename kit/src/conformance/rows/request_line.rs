@@ -3,9 +3,14 @@
 use super::{GET, HIDDEN, SECOND, bytes, with_line};
 use crate::conformance::case::{Case, choice, must, safety};
 
+const GRAMMAR: &str = "RFC 9112 3: SHOULD 400";
+const T_REQS: &str = "Jabiyev et al., T-Reqs (2021)";
+
 pub(super) fn rows() -> Vec<Case> {
     let mut rows = sound();
-    rows.extend(broken());
+    rows.extend(broken_words());
+    rows.extend(broken_bytes());
+    rows.extend(without_a_request());
     rows.extend(versions());
     rows.extend(methods());
     rows
@@ -35,12 +40,10 @@ fn sound() -> Vec<Case> {
     ]
 }
 
-fn broken() -> Vec<Case> {
+fn broken_words() -> Vec<Case> {
     let line = |name: &'static str, source: &'static str, line: &str| {
         safety(name, source).sends(with_line(line) + SECOND).refused(400)
     };
-    const GRAMMAR: &str = "RFC 9112 3: SHOULD 400";
-    const T_REQS: &str = "Jabiyev et al., T-Reqs (2021)";
     vec![
         line("no target", GRAMMAR, "GET HTTP/1.1"),
         line("an empty target", GRAMMAR, "GET  HTTP/1.1"),
@@ -66,6 +69,11 @@ fn broken() -> Vec<Case> {
         line("a colon behind the method", T_REQS, "GET: /gpt/x HTTP/1.1"),
         line("a NUL in the line", "Kallus et al., HTTP Garden (2024)", "GET /gpt/\0x HTTP/1.1"),
         line("an escape byte in the line", "RFC 9112 3", "GET /gpt/\x1bx HTTP/1.1"),
+    ]
+}
+
+fn broken_bytes() -> Vec<Case> {
+    vec![
         choice("a byte over 127 in the target", "RFC 3986 2; Http11Probe MAL-NON-ASCII-URL")
             .sends(bytes(&[b"GET /gpt/\xe9 HTTP/1.1\r\nHost: a\r\n\r\n", SECOND.as_bytes()]))
             .refused(400),
@@ -84,6 +92,11 @@ fn broken() -> Vec<Case> {
         safety("CR CR LF behind the line", "Kallus et al., HTTP Garden (2024)")
             .sends(format!("GET /gpt/x HTTP/1.1\r\r\nHost: a\r\n\r\n{SECOND}"))
             .refused(400),
+    ]
+}
+
+fn without_a_request() -> Vec<Case> {
+    vec![
         safety("bare LFs alone", "RFC 9112 2.2: MAY recognize")
             .sends("GET /gpt/x HTTP/1.1\nHost: a\n\n")
             .refused(400),
