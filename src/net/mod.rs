@@ -4,11 +4,12 @@
 //!
 //! - [`listen`] opens listeners, and [`admission`] counts the clients that connect.
 //! - [`tcp`] is the socket, [`transport`] a stream whatever carries it, and [`tls_stream`] one over
-//!   TLS. [`unacked`] asks the kernel what a peer has acknowledged.
+//!   TLS. [`read_limit`] bounds what a client sends without content, and [`unacked`] asks the kernel
+//!   what a peer has acknowledged.
 //! - [`buffer`] has the memory of a worker. [`read_buffer`] is the only place that reads, and
 //!   [`write_buffer`] the only one that writes, with a copy of what may have to be sent again
 //!   (`replay`). [`splice`] moves bytes between two sockets past both.
-//! - [`date`] is the clock on the wall, for Date fields.
+//! - [`date`] is the time of day, for Date fields.
 
 pub mod admission;
 pub mod buffer;
@@ -18,6 +19,7 @@ pub mod listen;
 #[cfg(any(test, fuzzing, feature = "memory"))]
 pub mod memory;
 pub mod read_buffer;
+pub mod read_limit;
 mod replay;
 pub mod splice;
 pub mod tcp;

@@ -1,10 +1,10 @@
 //! A TCP stream that counts what its socket has accepted: [`MeteredTcp`].
 //!
 //! A time limit on a peer that reads slowly needs to see every byte that the peer accepts, also
-//! those that TLS accepted from us long before. So the bytes are counted below TLS, at the socket.
-//! What TLS may read is limited here for the same reason.
+//! those that TLS accepted from us long before. So the bytes are counted below TLS, at the socket,
+//! and what TLS may read is limited there (`read_limit`).
 
-use crate::h1::partial_head::{begins_request, may_be_head};
+use crate::net::read_limit::{PlainHttp, ReadLimit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
@@ -23,39 +23,16 @@ pub struct MeteredTcp {
     written: u64,
     resets_on_close: bool,
     is_emptied: bool,
-    /// How many more bytes may be read.
-    to_read: u32,
-    first: First,
+    read_limit: ReadLimit,
     opened: Instant,
 }
-
-/// What is known of the first bytes, if they should be TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum First {
-    /// They may be anything, or have been checked.
-    Anything,
-    /// They are still to come.
-    Awaited,
-    /// They begin a request in plain HTTP.
-    PlainHttp(PlainHttp),
-}
-
-/// A request that came without TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlainHttp {
-    /// By its first bytes it may be a HEAD, whose answer has no content.
-    pub may_be_head: bool,
-}
-
-/// No limit on what is read.
-const UNLIMITED: u32 = u32::MAX;
 
 impl MeteredTcp {
     /// Counts from now on.
     pub fn new(tcp: TcpStream) -> Self {
         let (resets_on_close, is_emptied, opened) = (false, false, Instant::now());
-        let (to_read, first) = (UNLIMITED, First::Anything);
-        Self { tcp, written: 0, resets_on_close, is_emptied, to_read, first, opened }
+        let read_limit = ReadLimit::NONE;
+        Self { tcp, written: 0, resets_on_close, is_emptied, read_limit, opened }
     }
 
     /// The stream itself, for socket options.
@@ -99,35 +76,31 @@ impl MeteredTcp {
     }
 
     /// Lets no more than `len` bytes be read from now on; one more is an error.
-    ///
-    /// For TLS, which buffers an incomplete message for as long as its peer likes.
     pub fn limit_reads(&mut self, len: u32) {
-        self.to_read = len;
+        self.read_limit.set(len);
     }
 
-    /// Makes the first bytes an error if they begin a request in plain HTTP, so that TLS does not
-    /// see them. Only together with a limit on reads, so that other connections pay nothing.
+    /// Makes the first bytes an error if they begin a request in plain HTTP. Only together with a
+    /// limit on reads, so that other connections pay nothing.
     pub fn refuse_plain_http(&mut self) {
-        self.first = First::Awaited;
+        self.read_limit.refuse_plain_http();
     }
 
     /// The request in plain HTTP, if one came. From then on nothing is limited.
     pub fn take_plain_http(&mut self) -> Option<PlainHttp> {
-        let First::PlainHttp(request) = self.first else { return None };
-        (self.first, self.to_read) = (First::Anything, UNLIMITED);
-        Some(request)
+        self.read_limit.take_plain_http()
     }
 
     /// Renews the limit of [`MeteredTcp::limit_reads`], if there is one.
     pub fn renew_limit(&mut self, len: u32) {
-        if self.to_read != UNLIMITED {
-            self.to_read = len;
+        if self.read_limit.is_set() {
+            self.read_limit.set(len);
         }
     }
 
     /// Whether the limit on what may be read is reached.
     pub fn is_exhausted(&self) -> bool {
-        self.to_read == 0
+        self.read_limit.is_reached()
     }
 
     /// Ready if a read may find something, as far as the runtime knows.
@@ -210,20 +183,9 @@ impl AsyncRead for MeteredTcp {
         let read = Pin::new(&mut self.tcp).poll_read(cx, into);
         let len = room - into.remaining();
         self.is_emptied = (1..room).contains(&len);
-        if self.to_read != UNLIMITED {
-            let left = u32::try_from(len).ok().and_then(|len| self.to_read.checked_sub(len));
-            // What was read beyond the limit is lost, so nothing after it may be read either.
-            self.to_read = left.unwrap_or(0);
-            left.ok_or(ErrorKind::InvalidData)?;
-            if self.first == First::Awaited && len > 0 {
-                let filled = into.filled();
-                let first = &filled[filled.len() - len..];
-                self.first = First::Anything;
-                if begins_request(first) {
-                    self.first = First::PlainHttp(PlainHttp { may_be_head: may_be_head(first) });
-                    return Poll::Ready(Err(ErrorKind::InvalidData.into()));
-                }
-            }
+        if self.read_limit.is_set() {
+            let filled = into.filled();
+            self.read_limit.check(&filled[filled.len() - len..])?;
         }
         read
     }

@@ -6,7 +6,7 @@ use crate::gateway::answer::{Answer, ResponseOptions, put_answer};
 use crate::limits::LINGER_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::date::with_date;
-use crate::net::tcp::PlainHttp;
+use crate::net::read_limit::PlainHttp;
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::session::{Next, Session};
 use crate::timeouts::{Timeouts, Timer};

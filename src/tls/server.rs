@@ -1,7 +1,8 @@
 //! TLS with clients: the [`config`] of a listener, and the handshake, [`accept`].
 
 use crate::limits::{CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
-use crate::net::tcp::{MeteredTcp, PlainHttp};
+use crate::net::read_limit::PlainHttp;
+use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
 use crate::tls::alpn::Alpn;
 use crate::tls::credential_error::{CertificateFault, CredentialError};

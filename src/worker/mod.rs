@@ -11,7 +11,7 @@ use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
 use crate::limits::{ACCEPT_BACKOFF, DRAIN_CUT_MAX, DRAIN_MAX, REFUSALS_MAX};
 use crate::net::admission::{Admission, LimitReached, Permit};
-use crate::net::tcp::PlainHttp;
+use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
 use crate::proxy::preface::{must_announce, read_proxy_header};
 use crate::proxy::tcp::{Accepted, Passthrough};
