@@ -1,4 +1,4 @@
-//! What TLS may read from a client before it has made content of it: [`ReadLimit`]. Pure.
+//! What TLS may read from a client before it has made content of it: `ReadLimit`. Pure.
 //!
 //! TLS buffers an incomplete message for as long as its peer likes, so the bytes that may arrive
 //! without content are limited. And the first bytes may be a request in plain HTTP: TLS must not
