@@ -254,7 +254,7 @@ impl Stream for MemoryStream {
 
     fn send_queue(&self) -> Option<SendQueue> {
         let bytes = self.outgoing.borrow().held as u64;
-        Some(SendQueue { bytes, is_sent_again: false })
+        Some(SendQueue { bytes, is_retransmitted: false })
     }
 
     fn is_broken(&self) -> bool {

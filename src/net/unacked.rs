@@ -37,12 +37,12 @@ pub struct SendQueue {
     pub bytes: u64,
     /// The first of them are being retransmitted, because no acknowledgement came in time. If the
     /// peer keeps its window shut: it answers no probe.
-    pub is_sent_again: bool,
+    pub is_retransmitted: bool,
 }
 
 impl SendQueue {
     /// Nothing is in flight.
-    pub const EMPTY: Self = Self { bytes: 0, is_sent_again: false };
+    pub const EMPTY: Self = Self { bytes: 0, is_retransmitted: false };
 }
 
 /// What is in flight from `local` to `peer`; `None` if that is unknown.
@@ -108,13 +108,13 @@ fn read_reply(reply: &[u8], id: &[u8; SOCKET_ID_BYTES]) -> Option<SendQueue> {
     let queue = reply.get(WRITE_QUEUE_AT..WRITE_QUEUE_AT + 4)?;
     let bytes = u32::from_ne_bytes(queue.try_into().ok()?).into();
     let [timer, times] = *reply.get(TIMER_AT..TIMER_AT + 2)? else { return None };
-    let is_sent_again = match timer {
+    let is_retransmitted = match timer {
         TIMER_RETRANSMIT => times > 0,
         // One may just be in flight.
         TIMER_PROBE => times > 1,
         _ => false,
     };
-    Some(SendQueue { bytes, is_sent_again })
+    Some(SendQueue { bytes, is_retransmitted })
 }
 
 #[cfg(test)]
@@ -195,7 +195,7 @@ mod tests {
         reply[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         reply[ID_AT..ID_AT + SOCKET_ID_BYTES].copy_from_slice(&id);
         reply[WRITE_QUEUE_AT..].copy_from_slice(&42_u32.to_ne_bytes());
-        for (timer, times, is_sent_again) in [
+        for (timer, times, is_retransmitted) in [
             (0, 0, false),
             (2, 3, false),
             (TIMER_RETRANSMIT, 0, false),
@@ -205,7 +205,7 @@ mod tests {
             (TIMER_PROBE, 2, true),
         ] {
             reply[TIMER_AT..TIMER_AT + 2].copy_from_slice(&[timer, times]);
-            let queue = SendQueue { bytes: 42, is_sent_again };
+            let queue = SendQueue { bytes: 42, is_retransmitted };
             assert_eq!(read_reply(&reply, &id), Some(queue), "{timer}, {times}");
         }
         for len in 0..reply.len() {

@@ -94,10 +94,10 @@ impl Receiver {
     fn look(&mut self, (taken, queue): Sent) -> Option<u8> {
         let queue = queue.filter(|queue| queue.bytes > 0)?;
         let acknowledged = taken.saturating_sub(queue.bytes);
-        let heard = acknowledged != self.acknowledged || !queue.is_sent_again;
+        let heard = acknowledged != self.acknowledged || !queue.is_retransmitted;
         self.acknowledged = acknowledged;
         // The first of a row only says from when on.
-        self.unheard = match (heard, queue.is_sent_again) {
+        self.unheard = match (heard, queue.is_retransmitted) {
             (_, false) => 0,
             (true, true) => 1,
             (false, true) => self.unheard.saturating_add(1),
@@ -110,8 +110,8 @@ impl Receiver {
 mod tests {
     use super::*;
 
-    fn queue(bytes: u64, is_sent_again: bool) -> Option<SendQueue> {
-        Some(SendQueue { bytes, is_sent_again })
+    fn queue(bytes: u64, is_retransmitted: bool) -> Option<SendQueue> {
+        Some(SendQueue { bytes, is_retransmitted })
     }
 
     const IDLE: Sent = (0, None);
