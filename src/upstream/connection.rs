@@ -1,4 +1,4 @@
-//! An open connection to an upstream: [`UpstreamConnection`]; and [`Checked`], one that was silent
+//! An open connection to an upstream: [`UpstreamConnection`]; and `Checked`, one that was silent
 //! when it was last polled.
 //!
 //! No connection that has been idle is used without that check. What an upstream sends after one
@@ -59,7 +59,7 @@ impl UpstreamConnection {
 
     /// The connection, if it has been silent since its last exchange ended. From now on its
     /// readiness wakes `maintenance`, not the session that it served last.
-    pub fn check(mut self, maintenance: &Waker) -> Option<Checked> {
+    pub(super) fn check(mut self, maintenance: &Waker) -> Option<Checked> {
         let heard = self.listen(&mut Context::from_waker(maintenance));
         matches!(heard, Heard::Silence).then_some(Checked { connection: self, speculative: None })
     }
@@ -67,7 +67,7 @@ impl UpstreamConnection {
 
 /// A connection that was silent when it was last polled, or a fresh one.
 #[derive(Debug)]
-pub struct Checked {
+pub(super) struct Checked {
     pub(super) connection: UpstreamConnection,
     /// No request has asked for it yet.
     pub(super) speculative: Option<Speculative>,
@@ -81,7 +81,7 @@ impl Checked {
     }
 
     /// The connection, if it is still silent.
-    pub fn take(self) -> Option<UpstreamConnection> {
+    pub(super) fn take(self) -> Option<UpstreamConnection> {
         let Self { connection, speculative } = self;
         if let Some(speculative) = speculative {
             speculative.used();

@@ -9,30 +9,30 @@
 //! - [`dial`] opens a connection: it races the addresses to the end of TLS (happy eyeballs).
 //! - `trouble` (what the operator hears of), `speculative` (how many connections may be opened
 //!   unasked) and [`health`] are what all workers share about an upstream.
-//! - [`connection`], `idle_limit` (when the upstream closes idle connections) and [`pool`] keep
+//! - [`connection`], `idle_limit` (when the upstream closes idle connections) and `pool` keep
 //!   connections for the next request.
-//! - `queue`, `shared` and [`checkout`] bring connections and waiting requests together.
+//! - `queue`, `shared` and `checkout` bring connections and waiting requests together.
 //! - `maintenance` looks after the idle connections, and keeps some warm.
 //! - [`commons`] has what all workers share about all upstreams.
 
-pub mod checkout;
+mod checkout;
 pub mod commons;
 pub mod connection;
 pub mod dial;
 pub mod health;
 mod idle_limit;
 mod maintenance;
-pub mod pool;
+mod pool;
 mod queue;
 pub mod resolver;
 mod shared;
 mod speculative;
 mod trouble;
 
+pub use checkout::Checkout;
 pub use dial::{Dial, Dialing, ProxyHeader};
 
 use crate::limits::SPECULATIVE_DIALS_MAX;
-use crate::upstream::checkout::Checkout;
 use crate::upstream::connection::UpstreamConnection;
 use crate::upstream::health::Health;
 use crate::upstream::shared::Shared;

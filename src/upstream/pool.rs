@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 /// The idle connections of one upstream and worker.
 #[derive(Debug)]
-pub struct Pool {
+pub(super) struct Pool {
     /// The least recently used first.
     idle: RefCell<Vec<Idle>>,
     /// How many they are, for the other workers.
@@ -47,14 +47,14 @@ struct Idle {
 
 impl Pool {
     /// The empty pool of one worker.
-    pub fn new(health: Arc<Health>, age_max: Option<Duration>) -> Self {
+    pub(super) fn new(health: Arc<Health>, age_max: Option<Duration>) -> Self {
         let count = health.join();
         let (idle, limits) = Default::default();
         Self { idle, count, health, age_max, limits }
     }
 
     /// The most recently used connection that is still open and silent at `now`.
-    pub fn take(&self, now: Instant) -> Option<UpstreamConnection> {
+    pub(super) fn take(&self, now: Instant) -> Option<UpstreamConnection> {
         loop {
             let popped = self.idle.borrow_mut().pop();
             self.publish();
@@ -72,7 +72,7 @@ impl Pool {
 
     /// Keeps a connection if it is silent; the oldest one makes room. From now on its readiness
     /// wakes `maintenance`.
-    pub fn put(&self, checked: Checked, maintenance: &Waker) {
+    pub(super) fn put(&self, checked: Checked, maintenance: &Waker) {
         let Checked { mut connection, speculative } = checked;
         let since = Instant::now();
         let until = self.end_of(&connection, since);
@@ -97,13 +97,8 @@ impl Pool {
     }
 
     /// How many connections are idle.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.idle.borrow().len()
-    }
-
-    /// Whether no connection is idle.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// How many connections are idle, and how many of them have more than [`WARM_RENEWAL`] to live.
@@ -122,13 +117,13 @@ impl Pool {
     }
 
     /// Whether `connection` is too old to be kept.
-    pub fn is_aged(&self, connection: &UpstreamConnection) -> bool {
+    pub(super) fn is_aged(&self, connection: &UpstreamConnection) -> bool {
         self.age_max.is_some_and(|age| connection.transport.opened().elapsed() >= age)
     }
 
     /// Removes the connections that may be as dead as one that was idle for `idle` and then died
     /// without a FIN or a reset. The other workers remove theirs when they take one.
-    pub fn suspect(&self, idle: Duration) {
+    pub(super) fn suspect(&self, idle: Duration) {
         self.health.suspect(idle, Instant::now());
         self.idle.borrow_mut().retain(|idle| !self.health.is_suspect(idle.since));
         self.publish();
@@ -136,7 +131,7 @@ impl Pool {
 
     /// Removes the connections that have ended or are due to end, and learns from them. Returns
     /// when the next one is due.
-    pub fn sweep(&self, cx: &mut Context<'_>) -> Option<Instant> {
+    pub(super) fn sweep(&self, cx: &mut Context<'_>) -> Option<Instant> {
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|idle| match idle.connection.listen(cx) {
@@ -159,7 +154,7 @@ impl Pool {
     }
 
     /// How long connections may stay idle, by what the upstream's closes have taught.
-    pub fn learned_limit(&self, used: bool) -> Option<Duration> {
+    pub(super) fn learned_limit(&self, used: bool) -> Option<Duration> {
         self.limits.get().get(used, Instant::now())
     }
 

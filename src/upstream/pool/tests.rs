@@ -171,7 +171,7 @@ async fn a_408_on_an_idle_connection_teaches_its_limit_as_a_close_does() {
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(far.poll_write(cx, &[IoSlice::new(b"HTTP/1.1 408")]).is_ready());
         sweep(&pool);
-        assert!(pool.is_empty());
+        assert_eq!(pool.len(), 0);
     }
     assert_eq!(pool.idle_limit(&connection(true).0), Duration::from_millis(4500));
 }
@@ -189,7 +189,7 @@ async fn a_restart_that_closes_all_connections_at_once_teaches_nothing() {
     sleep(Duration::from_secs(20)).await;
     ends.iter_mut().for_each(|far| far.end(End::Clean));
     sweep(&pool);
-    assert!(pool.is_empty());
+    assert_eq!(pool.len(), 0);
     assert_eq!(pool.idle_limit(&connection(true).0), POOL_IDLE_MAX);
 }
 
@@ -209,7 +209,7 @@ async fn a_connection_that_may_not_be_idle_is_not_kept() {
     let pool = pool();
     let (near, _far) = connection(true);
     put(&pool, UpstreamConnection { keep_alive: Some(Duration::ZERO), ..near });
-    assert!(pool.is_empty());
+    assert_eq!(pool.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

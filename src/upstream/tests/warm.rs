@@ -34,7 +34,7 @@ fn a_warm_connection_is_replaced_before_the_age_at_which_the_upstream_has_closed
         }
         for _ in 0..100 {
             sleep(Duration::from_millis(97)).await;
-            assert!(!upstream.0.pool.is_empty(), "a connection is ready at any time");
+            assert!(upstream.0.pool.len() > 0, "a connection is ready at any time");
         }
         let dials = fake.0.dials.borrow();
         let gaps: Vec<_> = dials.windows(2).skip(2).map(|pair| pair[1] - pair[0]).collect();
