@@ -4,8 +4,8 @@
 //!
 //! - [`listen`] opens listeners, and [`admission`] counts the clients that connect.
 //! - [`tcp`] is the socket, [`transport`] a stream whatever carries it, and [`tls_stream`] one over
-//!   TLS. [`read_limit`] bounds what a client sends without content, and [`unacked`] asks the kernel
-//!   what a peer has acknowledged.
+//!   TLS. [`read_limit`] bounds what a client sends without content, and [`unacked`] asks the
+//!   kernel what a peer has acknowledged.
 //! - [`buffer`] has the memory of a worker. [`read_buffer`] is the only place that reads, and
 //!   [`write_buffer`] the only one that writes, with a copy of what may have to be sent again
 //!   (`replay`). [`splice`] moves bytes between two sockets past both.
