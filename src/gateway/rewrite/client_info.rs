@@ -1,17 +1,18 @@
-//! Names of request fields that tell an upstream about the client, or about its way to us.
+//! Names of request fields that tell an upstream about the client, such as `X-Forwarded-For`, or
+//! about its way to us.
 //!
-//! CDNs, load balancers and platforms add them for the server behind them, which is us; whom we
-//! ask has no business with them. [`FAMILIES`] is the table, in the words of docs/protocol.md.
-//! What clients themselves send to APIs is not in it: where a vendor uses one prefix for both, the
-//! table has the single names, or exceptions.
+//! CDNs, load balancers and platforms add them for the server that they pass a request to, which is
+//! us. They are not meant for the upstream, so `request` drops them. [`FAMILIES`] is the table, as
+//! docs/protocol.md has it. Fields that clients themselves send to APIs are not in it: where a
+//! vendor uses one prefix for both, the table has single names, or exceptions.
 //!
-//! CGI and its heirs read `_` as `-`, so both are one here.
+//! CGI and its heirs read `_` as `-`, so both are the same here.
 //!
-//! Not here: what becomes of such a field (`gateway::rewrite`).
+//! Not here: what happens to such a field (`gateway::rewrite`).
 
 use crate::h1::field::reads_as;
 
-/// Names, and those among them that are not meant. `*` stands for any end.
+/// A name, or names with a common prefix, and the exceptions among them. `*` matches any end.
 pub type Family = (&'static str, &'static [&'static str]);
 
 const NONE: &[&str] = &[];
@@ -107,7 +108,7 @@ const X_V: &[Family] = &[
     ("x-vercel-proxy-*", NONE),
 ];
 
-/// All families, by the letters with which they begin: one, and behind `x-` another one.
+/// All families, by the letter with which they begin, and by the one after `x-`.
 pub const FAMILIES: &[&[Family]] = &[
     A, C, D, E, F, I, N, P, R, S, T, W, X_A, X_C, X_E, X_F, X_G, X_M, X_N, X_O, X_P, X_R, X_S, X_T,
     X_U, X_V,
@@ -115,8 +116,8 @@ pub const FAMILIES: &[&[Family]] = &[
 
 /// Whether a name, in any case, belongs to one of the [`FAMILIES`].
 ///
-/// Asked for every field of a request that means nothing else to us: a letter or two pick the few
-/// patterns to compare with, and the next one mostly says that it is none of them.
+/// It is asked for every field of a request that has no `FieldId`. A letter or two select the few
+/// patterns to compare with, and most often the next letter rules them all out.
 pub(super) fn is_client_info(name: &[u8]) -> bool {
     let Some(group) = group_of(name) else { return false };
     let next = name.get(group.shared).map_or(0, |next| bit(*next));
@@ -131,7 +132,7 @@ struct Group {
     families: &'static [Family],
     /// How many bytes their patterns share.
     shared: usize,
-    /// A bit for each byte with which one of them goes on.
+    /// A bit for each byte that follows the shared ones in a pattern.
     next: u32,
 }
 

@@ -111,12 +111,12 @@ fn response_edit<'a>(
 /// Whether a server in front of us takes a field of this name for an order: `X-Accel-*`, which has
 /// nginx send a file of its own in place of the answer, `X-Sendfile*` and its like.
 pub(super) fn is_front_order(name: &[u8]) -> bool {
-    let [b'x' | b'X', b'-', third, fourth, ..] = name else { return false };
-    let front: &[u8] = match (third | 0x20, fourth | 0x20) {
-        (b'a', b'c') => b"x-accel-",
-        (b'l', b'i') => b"x-lighttpd-",
-        (b'r', b'e') => b"x-reproxy-",
-        (b's', b'e') => b"x-sendfile",
+    let [b'x' | b'X', b'-', third, fourth, fifth, ..] = name else { return false };
+    let front: &[u8] = match [third | 0x20, fourth | 0x20, fifth | 0x20] {
+        [b'a', b'c', b'c'] => b"x-accel-",
+        [b'l', b'i', b'g'] => b"x-lighttpd-",
+        [b'r', b'e', b'p'] => b"x-reproxy-",
+        [b's', b'e', b'n'] => b"x-sendfile",
         _ => return false,
     };
     name.get(..front.len()).is_some_and(|name| name.eq_ignore_ascii_case(front))
