@@ -1,6 +1,6 @@
 //! The sans-IO modules of narrows, compiled once more without the standard library.
 //!
-//! Here is no code: only the files of `src/` that promise to know no socket, clock, file, thread or
+//! There is no code here: only the files of `src/` that know no socket, clock, file, thread or
 //! log. `#![no_std]` and the few dependencies of this package hold them to it, which a search for
 //! forbidden words cannot: a use of `std`, `tokio` or `rustls` in one of these modules, or of a
 //! module of narrows that is not listed here, does not compile.
