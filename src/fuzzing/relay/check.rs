@@ -86,27 +86,6 @@ fn check_upstream(traffic: &Traffic, got: &[Got], rest: usize, crossing: bool) {
     }
 }
 
-impl Got {
-    fn switched(&self) -> bool {
-        self.said.as_ref().is_some_and(|it| it.head.status() == 101)
-    }
-
-    /// Where the response ends.
-    fn said_to(&self) -> Option<usize> {
-        self.said.as_ref().map(|it| it.end)
-    }
-
-    /// Whether the connection may carry another request after this one.
-    fn allows_another(&self) -> bool {
-        let Some(said) = &self.said else { return false };
-        self.body.is_some()
-            && said.is_complete
-            && said.length != Length::UntilClose
-            && model::persists(&said.head)
-            && !self.switched()
-    }
-}
-
 impl Scene<'_> {
     /// A request that an upstream received is one that a client sent, and is not sent too often.
     fn check_request(&self, got: &Got) {

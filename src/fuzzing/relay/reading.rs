@@ -100,6 +100,28 @@ pub(super) struct Got {
     pub(super) said: Option<Said>,
 }
 
+impl Got {
+    /// Whether the upstream switched protocols.
+    pub(super) fn switched(&self) -> bool {
+        self.said.as_ref().is_some_and(|it| it.head.status() == 101)
+    }
+
+    /// Where the response ends.
+    pub(super) fn said_to(&self) -> Option<usize> {
+        self.said.as_ref().map(|it| it.end)
+    }
+
+    /// Whether the connection may carry another request after this one.
+    pub(super) fn allows_another(&self) -> bool {
+        let Some(said) = &self.said else { return false };
+        self.body.is_some()
+            && said.is_complete
+            && said.length != Length::UntilClose
+            && model::persists(&said.head)
+            && !self.switched()
+    }
+}
+
 /// A response, as far as it came.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
