@@ -39,6 +39,14 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// The arguments of this process. Ends the process with a message if they are refused, or if
+    /// they ask for help or the version.
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| refusal::scrubbed(error).exit())
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {

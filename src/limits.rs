@@ -141,8 +141,8 @@ pub const NAME_REFRESH: Duration = Duration::from_secs(30);
 /// Age beyond which they are used only after another lookup was tried.
 pub const NAME_STALE: Duration = Duration::from_secs(300);
 /// Pauses before a refused connection is tried again: a server that restarts refuses for a moment.
-/// Nothing of a request has been sent by then, so each may wait, and no client gives up within 0.7
-/// s.
+/// Nothing of a request has been sent by then, so each may wait, and no client gives up within
+/// 0.7 s.
 pub const REFUSED_PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
 /// Most threads of the process for the system's resolver, which blocks and cannot be interrupted.
@@ -220,9 +220,8 @@ pub const LIMIT_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Log lines at once about refusals to one client address (for IPv6, one /64): enough for a person
 /// who experiments.
 pub const REFUSAL_LINES_AT_ONCE: u32 = 20;
-/// After those, one line in this time, which shows that it goes on. Otherwise each refused request
-/// of
-/// 16 bytes would write 200 bytes of log.
+/// After those, one line in this time, which shows that it goes on. Without this limit, each
+/// refused request of 16 bytes would write 200 bytes of log.
 pub const REFUSAL_LINE_EVERY: Duration = Duration::from_secs(1);
 /// Log lines at once about refusals to all addresses together, for each worker.
 pub const REFUSAL_LINES_OF_WORKER_AT_ONCE: u32 = 100;

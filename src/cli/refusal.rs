@@ -1,18 +1,8 @@
 //! clap's messages about refused arguments, without possible secrets: a password in a URL, or a key
 //! in place of a file name.
 
-use super::Cli;
 use crate::config::problem::without_secrets;
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, Error};
-
-impl Cli {
-    /// The arguments of this process. Exits with a message if they are refused, or if they ask for
-    /// help or the version.
-    pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| scrubbed(error).exit())
-    }
-}
 
 /// `error` without the secrets that the operator may have typed.
 pub(super) fn scrubbed(mut error: Error) -> Error {
@@ -48,7 +38,9 @@ pub(super) fn scrubbed(mut error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
     use crate::tls::test_pem::KEY;
+    use clap::Parser;
 
     #[test]
     fn messages_contain_neither_a_password_nor_a_key() {
