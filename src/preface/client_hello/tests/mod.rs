@@ -1,20 +1,18 @@
 //! Hellos that rustls writes, and hellos made by hand. The oracle is rustls's `Acceptor`.
 
+mod build;
+
 use super::*;
 use crate::fuzzing::{self, name_that_rustls_accepts};
+use build::{
+    ALPN, FIXED, KEY_SHARE, client, entry, hello, list16, message, named, offered, records,
+};
 use std::sync::Arc;
 use tokio_rustls::rustls::client::{EchGreaseConfig, EchMode};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{
-    ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
-};
-
-/// The type of extension of RFC 7301, section 3.1.
-const ALPN: u16 = 16;
-const KEY_SHARE: u16 = 51;
-const SIGNATURE_ALGORITHMS: u16 = 13;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 #[test]
 fn the_hellos_of_a_real_client_give_their_name_whatever_protocols_it_offers() {
@@ -342,14 +340,6 @@ fn every_error_has_a_fitting_alert() {
     }
 }
 
-/// Version, random, no session id, one suite, one method.
-const FIXED: &[u8] = b"\x03\x03tttttttttttttttttttttttttttttttt\0\0\x02\x13\x01\x01\0";
-
-fn client(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-    let config = ClientConfig::builder_with_protocol_versions(versions);
-    config.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-}
-
 /// The client of this configuration asks for this name, whichever protocols it offers.
 #[track_caller]
 fn check_client(mut config: ClientConfig, host: &str, want: Option<&str>, protocols: &[&str]) {
@@ -405,44 +395,4 @@ fn found(hello: Result<ClientHello, HelloError>) -> Result<Found, HelloError> {
 
 fn name(name: &str) -> Result<ClientHello, HelloError> {
     Ok(ClientHello { server_name: Some(name.into()) })
-}
-
-/// A message of these bytes in records of at most `size`.
-fn records(message: &[u8], size: usize) -> Vec<u8> {
-    let record = |part: &[u8]| [&[22, 3, 1], &list16(part)[..]].concat();
-    message.chunks(size).flat_map(record).collect()
-}
-
-/// A hello with these extensions, and with the one that rustls insists on.
-fn hello(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
-    let insisted_on = (SIGNATURE_ALGORITHMS, b"\0\x02\x04\x03".to_vec());
-    let extensions = extensions.iter().chain([&insisted_on]);
-    let block: Vec<u8> = extensions
-        .flat_map(|(kind, data)| [&kind.to_be_bytes(), &list16(data)[..]].concat())
-        .collect();
-    message(&[FIXED, &list16(&block)].concat())
-}
-
-fn message(body: &[u8]) -> Vec<u8> {
-    let [_, length @ ..] = u32::try_from(body.len()).unwrap().to_be_bytes();
-    [&[CLIENT_HELLO], &length[..], body].concat()
-}
-
-fn named(name: &str) -> (u16, Vec<u8>) {
-    (SERVER_NAME, list16(&entry(name.as_bytes())))
-}
-
-fn entry(name: &[u8]) -> Vec<u8> {
-    [&[HOST_NAME], &list16(name)[..]].concat()
-}
-
-fn offered<T: AsRef<[u8]>>(names: &[T]) -> (u16, Vec<u8>) {
-    let length = |name: &T| u8::try_from(name.as_ref().len()).unwrap();
-    let list: Vec<u8> =
-        names.iter().flat_map(|name| [&[length(name)], name.as_ref()].concat()).collect();
-    (ALPN, list16(&list))
-}
-
-fn list16(bytes: &[u8]) -> Vec<u8> {
-    [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
