@@ -2,7 +2,6 @@
 //! forwarded and as what, which lines stay.
 
 use super::naive::{self, Field, Head, Length};
-use super::target::naive_resolve;
 use crate::gateway::rewrite::client_info::FAMILIES;
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::authority::Authority;
@@ -152,7 +151,7 @@ fn new_target(head: &Head) -> Option<(Vec<u8>, &'static str)> {
     let path = if path.is_empty() { b"/" } else { path };
     // What hides a parent is for `target` to find.
     resolve_dot_segments(path, &mut Vec::new()).ok()?;
-    let resolved = naive_resolve(path)?;
+    let resolved = naive::resolve(path)?;
     let longest =
         |path: &[u8]| ROUTES.iter().rev().find(|(prefix, ..)| path.starts_with(prefix.as_bytes()));
     let (prefix, replacement, host) = longest(&resolved)?;

@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const KNOWN_CIRCLES: &[&str] = &[
     "gateway::answer::mod",
     "gateway::answer::table",
-    "fuzzing::model",
-    "fuzzing::target",
     "gateway::rewrite::mod",
     "gateway::rewrite::response",
     "proxy::download",

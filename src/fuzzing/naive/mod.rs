@@ -6,8 +6,10 @@
 mod alphabet;
 mod body;
 mod head;
+mod path;
 mod size_line;
 
 pub(super) use alphabet::{Verdict, number, text};
 pub(super) use body::{Body, Length, announced, body, chunked, content_so_far, response_length};
 pub(super) use head::{Field, Head, Limits, request_head, response_head, trailers};
+pub(super) use path::resolve;
