@@ -1,6 +1,6 @@
 //! What the machine can run out of: descriptors, the disk of the log, names.
 
-use crate::support::stage::{CHUNKED, GET, OK_LAST};
+use crate::support::stage::{CHUNKED, GET, OK_LAST, expect_ok};
 use narrows_kit::client::connect_plain;
 use narrows_kit::http::field_value;
 use narrows_kit::origin::Origin;
@@ -57,11 +57,7 @@ async fn without_descriptors_no_new_client_is_accepted_and_connected_ones_are_se
     drop(crowd);
     for mut client in last {
         expect_404(&mut client).await;
-        client.send(GET).await;
-        let mut upstream = origin.accept().await;
-        upstream.read_head().await;
-        upstream.send(OK_LAST).await;
-        assert_eq!(client.read_message().await.1, b"ok");
+        expect_ok(&mut client, &origin).await;
     }
     upstream.send("0\r\n\r\n").await;
     assert_eq!(held.read_chunk().await, b"");
@@ -107,11 +103,7 @@ async fn expect_service_with_log_in(log: File, shell: &str) {
         client.send(ASK).await;
         expect_404(&mut client).await;
     }
-    client.send(GET).await;
-    let mut upstream = origin.accept().await;
-    upstream.read_head().await;
-    upstream.send(OK_LAST).await;
-    assert_eq!(client.read_message().await.1, b"ok");
+    expect_ok(&mut client, &origin).await;
     assert!(relay.0.try_wait().unwrap().is_none(), "the relay runs on");
 }
 

@@ -1,6 +1,6 @@
 //! The process: how it stops, what it refuses, and that several workers are one server.
 
-use crate::support::stage::{CHUNKED, GET, GET_10, OK, OK_LAST, Stage, UNTIL_CLOSE};
+use crate::support::stage::{CHUNKED, GET, GET_10, OK, OK_LAST, Stage, UNTIL_CLOSE, expect_ok};
 use narrows_kit::certificates::certificate_file;
 use narrows_kit::client::{connect_plain, connect_tls, expect_turned_away};
 use narrows_kit::http::field_value;
@@ -181,11 +181,7 @@ async fn a_plain_and_a_tls_listener_serve_side_by_side() {
     .await;
     let [plain, tls] = relay.addresses() else { panic!("two: {:?}", relay.addresses()) };
     for mut client in [connect_plain(*plain).await, connect_tls(*tls).await] {
-        client.send(GET).await;
-        let mut upstream = origin.accept().await;
-        upstream.read_head().await;
-        upstream.send(OK_LAST).await;
-        assert_eq!(client.read_message().await.1, b"ok");
+        expect_ok(&mut client, &origin).await;
     }
 }
 

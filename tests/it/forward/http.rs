@@ -1,7 +1,7 @@
 //! Tcp mode in front of the relay of HTTP: one port for both.
 
 use crate::support::passage::{Pair, forward, listener};
-use crate::support::stage::{GET, OK_LAST};
+use crate::support::stage::expect_ok;
 use narrows_kit::certificates::{client_config_offering, listener_keys};
 use narrows_kit::client::{connect_plain, connect_tls, connect_tls_as, connect_tls_with};
 use narrows_kit::origin::Origin;
@@ -28,11 +28,7 @@ async fn one_port_serves_http_for_one_name_and_forwards_the_others() {
 
     let mut client = connect_tls(address).await;
     assert_eq!(client.alpn().as_deref(), Some("http/1.1"));
-    client.send(GET).await;
-    let mut upstream = api.accept().await;
-    upstream.read_head().await;
-    upstream.send(OK_LAST).await;
-    assert_eq!(client.read_message().await.1, b"ok");
+    expect_ok(&mut client, &api).await;
     let line = relay.wait_for_log("exchange").await;
     assert!(line.contains("route=\"/gpt/\"") && line.contains("status=200"), "{line}");
 
@@ -60,11 +56,7 @@ async fn tls_terminated_by_a_tcp_listener_may_lead_to_a_plain_http_listener() {
     let mut by_tls = connect_tls(relay.address()).await;
     let mut plain = connect_plain(relay.addresses()[1]).await;
     for client in [&mut by_tls, &mut plain] {
-        client.send(GET).await;
-        let mut upstream = origin.accept().await;
-        upstream.read_head().await;
-        upstream.send(OK_LAST).await;
-        assert_eq!(client.read_message().await.1, b"ok");
+        expect_ok(client, &origin).await;
     }
 }
 
@@ -84,11 +76,7 @@ async fn alpn_is_http_1_1_even_where_a_tcp_listener_terminates_the_tls_of_http()
     let both = offering(&["h2", "http/1.1"]);
     let mut client = connect_tls_with(&both, "localhost", relay.address()).await.unwrap();
     assert_eq!(client.alpn().as_deref(), Some("http/1.1"));
-    client.send(GET).await;
-    let mut upstream = origin.accept().await;
-    upstream.read_head().await;
-    upstream.send(OK_LAST).await;
-    assert_eq!(client.read_message().await.1, b"ok");
+    expect_ok(&mut client, &origin).await;
 
     let h2 = offering(&["h2"]);
     let refused = connect_tls_with(&h2, "localhost", relay.address()).await;

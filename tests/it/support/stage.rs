@@ -67,6 +67,15 @@ impl fmt::Debug for Stage {
     }
 }
 
+/// Asserts that the next request of `client` is served, over a new connection to the origin.
+pub async fn expect_ok(client: &mut Peer, origin: &Origin) {
+    client.send(GET).await;
+    let mut upstream = origin.accept().await;
+    upstream.read_head().await;
+    upstream.send(OK_LAST).await;
+    assert_eq!(client.read_message().await.1, b"ok");
+}
+
 /// A request without a body.
 pub const GET: &str = "GET /gpt/v1/x HTTP/1.1\r\nHost: a\r\n\r\n";
 /// The same of a client that understands no chunks.

@@ -10,12 +10,10 @@ const QUIET_EXCHANGES: usize = 20;
 
 /// Sends the pattern until the relay and the kernel take no more; gives how much they took.
 ///
-/// The relay has one worker. That it has nothing left to do is seen by other exchanges, which it
-/// serves in between.
+/// The relay has one worker. Exchanges of another client, in between, show that it has nothing left
+/// to do.
 pub async fn send_until_blocked(sender: &mut Peer, stage: &Stage, total: usize) -> usize {
-    let (mut client, mut upstream) = stage.begin(GET).await;
-    upstream.send(OK).await;
-    client.read_message().await;
+    let mut other = Bystander::new(stage).await;
     let (mut sent, mut quiet) = (0, 0);
     while quiet < QUIET_EXCHANGES && sent < total {
         let part = pattern(sent, (total - sent).min(64 * 1024));
@@ -26,31 +24,39 @@ pub async fn send_until_blocked(sender: &mut Peer, stage: &Stage, total: usize) 
             continue;
         }
         quiet = if taken == 0 { quiet + 1 } else { 0 };
-        client.send(GET).await;
-        upstream.read_head().await;
-        upstream.send(OK).await;
-        client.read_message().await;
+        other.exchange(OK).await;
     }
-    client.send(GET).await;
-    upstream.read_head().await;
-    upstream.send(OK_LAST).await;
-    client.read_message().await;
+    other.exchange(OK_LAST).await;
     sent
 }
 
-/// Lets the relay's only worker do all that it can do now: it serves others in between.
+/// Lets the relay's only worker do all that it can do now: it serves another client in between.
 pub async fn settle(stage: &Stage) {
-    let (mut client, mut upstream) = stage.begin(GET).await;
-    upstream.send(OK).await;
-    client.read_message().await;
+    let mut other = Bystander::new(stage).await;
     for _ in 0..QUIET_EXCHANGES {
-        client.send(GET).await;
-        upstream.read_head().await;
+        other.exchange(OK).await;
+    }
+    other.exchange(OK_LAST).await;
+}
+
+/// Another client and its upstream connection.
+struct Bystander {
+    client: Peer,
+    upstream: Peer,
+}
+
+impl Bystander {
+    async fn new(stage: &Stage) -> Self {
+        let (mut client, mut upstream) = stage.begin(GET).await;
         upstream.send(OK).await;
         client.read_message().await;
+        Self { client, upstream }
     }
-    client.send(GET).await;
-    upstream.read_head().await;
-    upstream.send(OK_LAST).await;
-    client.read_message().await;
+
+    async fn exchange(&mut self, response: &str) {
+        self.client.send(GET).await;
+        self.upstream.read_head().await;
+        self.upstream.send(response).await;
+        self.client.read_message().await;
+    }
 }
