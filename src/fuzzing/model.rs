@@ -23,14 +23,9 @@ const ROUTES: [(&str, &str, &str); 2] =
 pub(super) fn routes<U: Clone>(upstream: &U) -> RouteTable<U> {
     let timeouts = Arc::new(Timeouts::distinct());
     RouteTable::new(ROUTES.map(|(path, replacement, host)| Route {
-        path: path.as_bytes().into(),
-        replacement: replacement.as_bytes().into(),
-        host: host.as_bytes().into(),
-        upstream: upstream.clone(),
-        origins: None,
-        name: path.into(),
         timeouts: Arc::clone(&timeouts),
         head_limits: HEADS,
+        ..Route::new(path, replacement, host, upstream.clone())
     }))
 }
 

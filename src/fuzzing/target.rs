@@ -1,12 +1,10 @@
 //! Request-targets and the dot segments in them.
 
-use super::model::HEADS;
 use super::naive;
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::authority::Authority;
 use crate::h1::dot_segments::{ROUNDS, has_dot_segments, resolve_dot_segments};
 use crate::h1::target::{RequestTarget, split_query};
-use std::sync::Arc;
 
 /// `METHOD TARGET`: parsing is total and keeps every byte. Dot segments resolve as RFC 3986 says,
 /// once and for all. And no path that a route lets through leads a server out of what the route
@@ -64,16 +62,7 @@ fn check_path(path: &[u8]) {
     assert_eq!(Some(&resolved), naive::resolve(path).as_ref());
     assert_eq!(has_dot_segments(path), resolved != path);
     assert!(!has_dot_segments(&resolved));
-    let routes = ["/", "/gpt/", "/gpt/v1/"].map(|path| Route {
-        path: path.as_bytes().into(),
-        replacement: path.as_bytes().into(),
-        host: b"a".as_slice().into(),
-        upstream: (),
-        origins: None,
-        name: path.into(),
-        timeouts: Arc::default(),
-        head_limits: HEADS,
-    });
+    let routes = ["/", "/gpt/", "/gpt/v1/"].map(|path| Route::new(path, path, "a", ()));
     let routes = RouteTable::new(routes);
     let route = routes.find(&resolved).expect("one of the routes is for all");
     let rest = resolved.strip_prefix(&*route.path).expect("a prefix");

@@ -154,8 +154,6 @@ fn refused_target(error: TargetError) -> ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::rewrite::reference::Origins;
-    use alloc::sync::Arc;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
 
@@ -222,16 +220,7 @@ mod tests {
     }
 
     fn routes() -> RouteTable<()> {
-        let route = |path: &str, replacement: &str| Route {
-            path: path.as_bytes().into(),
-            replacement: replacement.as_bytes().into(),
-            host: b"api.test".as_slice().into(),
-            upstream: (),
-            origins: Some(Origins::new(false, [b"api.test".as_slice()])),
-            name: path.into(),
-            timeouts: Arc::default(),
-            head_limits: LIMITS,
-        };
+        let route = |path, replacement| Route::new(path, replacement, "api.test", ());
         RouteTable::new([route("/gpt/", "/"), route("/a/", "/base/")])
     }
 

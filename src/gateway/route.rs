@@ -44,6 +44,20 @@ pub struct Route<U> {
 }
 
 impl<U> Route<U> {
+    /// The route from `path` to the path `replacement` of `upstream`, with no further settings.
+    pub fn new(path: &str, replacement: &str, host: &str, upstream: U) -> Self {
+        Self {
+            path: path.as_bytes().into(),
+            replacement: replacement.as_bytes().into(),
+            host: host.as_bytes().into(),
+            upstream,
+            origins: None,
+            name: path.into(),
+            timeouts: Arc::default(),
+            head_limits: HeadLimits::default(),
+        }
+    }
+
     /// The same route to `upstream`.
     pub fn to<V>(&self, upstream: V) -> Route<V> {
         Route {
@@ -139,15 +153,6 @@ mod tests {
     }
 
     fn route(path: &str) -> Route<()> {
-        Route {
-            path: path.as_bytes().into(),
-            replacement: b"/".as_slice().into(),
-            host: b"example.com".as_slice().into(),
-            upstream: (),
-            origins: None,
-            name: path.into(),
-            timeouts: Arc::default(),
-            head_limits: HeadLimits { bytes: 1024, fields: 8 },
-        }
+        Route::new(path, "/", "example.com", ())
     }
 }

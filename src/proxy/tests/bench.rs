@@ -138,14 +138,10 @@ impl Bench {
         let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))), 0);
         let head_limits = Limits::default().head;
         let route = Route {
-            path: b"/gpt/".as_slice().into(),
-            replacement: b"/".as_slice().into(),
-            host: b"api.test".as_slice().into(),
-            upstream: upstream.clone(),
             origins: Some(Origins::new(false, [b"api.test".as_slice()])),
-            name: "/gpt/".into(),
             timeouts: Arc::clone(&timeouts),
             head_limits,
+            ..Route::new("/gpt/", "/", "api.test", upstream.clone())
         };
         let context = Context::new(Site {
             routes: RouteTable::new([route]),
