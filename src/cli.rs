@@ -172,8 +172,8 @@ impl RunArguments {
         };
         let mut problems = Problems::default();
         check(&config, &mut problems);
-        if let Some(ca) =
-            named(&self.ca, "--ca").filter(|_| !config.routes.iter().any(RouteConfig::is_tls))
+        if let Some(ca) = named(&self.ca, "--ca")
+            .filter(|_| !config.routes.iter().any(|route| route.reach.is_tls))
         {
             problems.add(&ca.location, "every upstream is http://; only https:// has use for it");
         }
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(config.listeners[0].credentials, None);
         assert_eq!(config.routes[0].path.as_str(), "/gpt/");
         assert_eq!(config.routes[0].host.as_str(), "api.openai.com");
-        assert_eq!(config.routes[0].connect.to_string(), "api.openai.com:443");
+        assert_eq!(config.routes[0].reach.connect.to_string(), "api.openai.com:443");
         assert_eq!(config.workers, None);
         assert_eq!(config.timeouts, Timeouts::default());
         assert_eq!(config.limits, Limits::default());
@@ -256,8 +256,8 @@ mod tests {
             assert_eq!(files.key.path.to_str(), Some("k.pem"));
         }
         for route in &config.routes {
-            assert_eq!(route.connect.to_string(), "127.0.0.1:9443");
-            assert_eq!(route.ca.as_ref().unwrap().path.to_str(), Some("ca.pem"));
+            assert_eq!(route.reach.connect.to_string(), "127.0.0.1:9443");
+            assert_eq!(route.reach.ca.as_ref().unwrap().path.to_str(), Some("ca.pem"));
         }
         assert_eq!(config.workers, NonZeroUsize::new(3));
     }

@@ -86,9 +86,9 @@ mod tests {
         assert_eq!(config.limits.per_address, per_address);
         assert_eq!(config.listeners[0].credentials, None);
         assert_eq!(config.routes[0].host.as_str(), "api.openai.com");
-        assert_eq!(config.routes[0].tls_name.to_string(), "api.openai.com");
-        assert_eq!(config.routes[0].connect.to_string(), "api.openai.com:443");
-        assert_eq!(config.routes[0].ca, None);
+        assert_eq!(config.routes[0].reach.tls_name.to_string(), "api.openai.com");
+        assert_eq!(config.routes[0].reach.connect.to_string(), "api.openai.com:443");
+        assert_eq!(config.routes[0].reach.ca, None);
     }
 
     #[test]
@@ -129,9 +129,9 @@ mod tests {
         assert_eq!(files.key.path, Path::new("/k.pem"));
         let route = &config.routes[0];
         assert_eq!(route.host.as_str(), "h.example");
-        assert_eq!(route.tls_name.to_string(), "t.example");
-        assert_eq!(route.connect.to_string(), "127.0.0.1:9443");
-        assert_eq!(route.ca.as_ref().unwrap().path, Path::new("folder/ca.pem"));
+        assert_eq!(route.reach.tls_name.to_string(), "t.example");
+        assert_eq!(route.reach.connect.to_string(), "127.0.0.1:9443");
+        assert_eq!(route.reach.ca.as_ref().unwrap().path, Path::new("folder/ca.pem"));
     }
 
     const FORWARDING: &str = r#"
@@ -159,14 +159,14 @@ mod tests {
         let config = read(FORWARDING).unwrap();
         assert_eq!(config.listeners[0].mode, Mode::Tcp);
         assert_eq!(config.listeners[0].proxy_protocol.len(), 2);
-        let way = |index: usize| config.forwards[index].way.clone().unwrap();
+        let reach = |index: usize| config.forwards[index].reach.clone().unwrap();
         assert_eq!(config.forwards[0].upstream.to_string(), "tcp://10.0.0.5:443");
-        assert_eq!(way(0).connect.to_string(), "10.0.0.5:443");
-        assert_eq!(way(0).proxy_protocol, Some(ProxyVersion::V2));
-        assert_eq!(way(1).tls_name.to_string(), "db.internal");
-        assert_eq!(way(1).connect.to_string(), "127.0.0.1:9443");
-        assert_eq!(way(1).ca.unwrap().path, Path::new("folder/ca.pem"));
-        assert_eq!(way(1).family, Family::V6);
+        assert_eq!(reach(0).connect.to_string(), "10.0.0.5:443");
+        assert_eq!(reach(0).proxy_protocol, Some(ProxyVersion::V2));
+        assert_eq!(reach(1).tls_name.to_string(), "db.internal");
+        assert_eq!(reach(1).connect.to_string(), "127.0.0.1:9443");
+        assert_eq!(reach(1).ca.unwrap().path, Path::new("folder/ca.pem"));
+        assert_eq!(reach(1).family, Family::V6);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How an upstream is reached: [`ReachOptions`], and the keys that routes and forwards share.
+//! How an upstream is reached: [`Reach`], and the keys for it, which routes and forwards share.
 
 use super::key::Default::{Literal, Words};
 use super::key::Read::With;
@@ -6,7 +6,26 @@ use super::key::{Key, Needs, row};
 use super::url::{Endpoint, Host};
 use super::value::{Family, NamedFile, ProxyVersion};
 
-/// The keys that a route and a forward share.
+/// How an upstream is reached, with defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Over TLS, with the certificate verified, or over plain TCP.
+    pub is_tls: bool,
+    /// Host and port of the upstream's URL.
+    pub endpoint: Endpoint,
+    /// Name to verify and to send as SNI; unused without TLS.
+    pub tls_name: Host,
+    /// Host and port to dial.
+    pub connect: Endpoint,
+    /// Roots to trust instead of the built-in ones.
+    pub ca: Option<NamedFile>,
+    /// Which of the upstream's addresses are used.
+    pub family: Family,
+    /// Send a PROXY header with the client's address.
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+/// The keys for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReachOptions {
     /// Default: the upstream's host.
@@ -19,6 +38,30 @@ pub struct ReachOptions {
     pub family: Family,
     /// Default: none is sent.
     pub proxy_protocol: Option<ProxyVersion>,
+}
+
+impl Reach {
+    /// The way to `endpoint`, with defaults for every option that is not set.
+    pub fn new(is_tls: bool, endpoint: Endpoint, options: ReachOptions) -> Self {
+        let ReachOptions { tls_name, connect, ca, family, proxy_protocol } = options;
+        Self {
+            is_tls,
+            tls_name: tls_name.unwrap_or_else(|| endpoint.host.clone()),
+            connect: connect.unwrap_or_else(|| endpoint.clone()),
+            endpoint,
+            ca,
+            family,
+            proxy_protocol,
+        }
+    }
+
+    /// Whether both lead to the same upstream in the same way, so that connections can be shared.
+    /// The place where a file of roots is named makes no difference.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let without_ca = |it: &Self| Self { ca: None, ..it.clone() };
+        let [ca, other_ca] = [self, other].map(|it| it.ca.as_ref().map(|ca| &ca.path));
+        ca == other_ca && without_ca(self) == without_ca(other)
+    }
 }
 
 pub(super) const fn tls_name<T: AsMut<ReachOptions>>() -> Key<T> {

@@ -1,10 +1,9 @@
-//! A configuration with its files loaded: [`Snapshot`], immutable from then on.
+//! A configuration with its files loaded: [`Snapshot`], which never changes.
 //!
-//! Loading is where certificates and keys are read, checked against each other and turned into
-//! rustls configurations, so a problem with them is found before anything listens. Files named
-//! twice are loaded once, and what is equal is shared: routes to the same upstream share one
-//! [`UpstreamConfig`] and so its connections, upstreams with the same roots share one
-//! `ClientConfig` and so its sessions.
+//! Loading reads certificates and keys, checks them against each other and turns them into rustls
+//! configurations, so that a problem with them is found before anything listens. A file that is
+//! named twice is loaded once. Routes to the same upstream share one [`UpstreamConfig`], and so its
+//! connections; upstreams with the same roots share one `ClientConfig`, and so its sessions.
 
 use super::check::{http_behind, shares_address};
 use super::files::{Files, OwnCertificate};
@@ -15,9 +14,8 @@ use super::keys::route::RouteConfig;
 use super::keys::top::{Config, WORKERS_RANGE};
 use super::network::Network;
 use super::problem::Problems;
-use super::url::{Endpoint, Scheme};
-use super::value::{Family, Mode, NamedFile, ProxyVersion, Redirects};
-use crate::gateway::rewrite::reference::Origins;
+use super::reach::Reach;
+use super::value::Mode;
 use crate::gateway::route::Route;
 use crate::gateway::server_name::{Forward, ForwardTarget};
 use crate::timeouts::Timeouts;
@@ -41,13 +39,13 @@ pub struct Snapshot {
     pub routes: Vec<Route<Arc<UpstreamConfig>>>,
     /// In the order of the file.
     pub forwards: Vec<Forward<Arc<UpstreamConfig>>>,
-    /// What may take how long.
+    /// Limits of time.
     pub timeouts: Arc<Timeouts>,
-    /// What may grow how large.
+    /// Limits of number and size.
     pub limits: Limits,
-    /// What is odd about the files, and works.
+    /// What is unusual about the files, but works.
     pub remarks: Problems,
-    /// Those that are shown to clients.
+    /// The certificates that clients are shown.
     pub certificates: Vec<OwnCertificate>,
 }
 
@@ -56,57 +54,65 @@ pub struct Snapshot {
 pub struct Listener {
     /// Address and port to bind; port 0 lets the kernel choose.
     pub address: SocketAddr,
-    /// With it: HTTPS, or TLS that ends here. Without: plain HTTP, or bytes as they are.
+    /// If set, TLS ends here.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Of a tcp listener with `tls`, where a forward leads to an http listener: the same for the
-    /// clients of that, who agree on HTTP/1.1 (ALPN).
+    /// For a tcp listener with `tls`: the same for connections that a forward hands to an http
+    /// listener, with HTTP/1.1 as ALPN.
     pub tls_of_http: Option<Arc<ServerConfig>>,
-    /// What is spoken.
+    /// Which protocol clients speak.
     pub mode: Mode,
-    /// Peers that have to announce their clients by a PROXY header.
+    /// Peers that must send a PROXY header.
     pub proxy_protocol: Vec<Network>,
-    /// Of a tcp listener: the http listener that `ForwardTarget::Http` means.
+    /// For a tcp listener: the http listener that `ForwardTarget::Http` leads to.
     pub http: Option<Arc<Listener>>,
-    /// It has a socket of its own. Otherwise a tcp listener with the same address leads to it.
+    /// Whether it has a socket. If not, a tcp listener with the same address leads to it.
     pub has_socket: bool,
 }
 
-/// One upstream: connections to it are interchangeable, also with those to an equal one of another
-/// snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One upstream. Its connections are interchangeable, also with those to an equal upstream of
+/// another snapshot.
+#[derive(Clone, Debug)]
 pub struct UpstreamConfig {
-    /// What to dial.
-    pub address: Endpoint,
-    /// Which of its addresses are used.
-    pub family: Family,
-    /// Connections that stand ready, all workers together; 0: none is opened before a request
-    /// needs it.
-    pub warm: usize,
-    /// Older connections are not kept.
-    pub connection_age: Option<Duration>,
-    /// With it: TLS, verified. Without: plain TCP.
+    /// How it is reached.
+    pub reach: Reach,
+    /// For TLS: roots, sessions, and the name to verify.
     pub tls: Option<UpstreamTls>,
-    /// Announce the client by a PROXY header: such a connection is one client's alone.
-    pub proxy_protocol: Option<ProxyVersion>,
-    /// `host:port` of the URL, for log lines.
+    /// Connections kept ready, all workers together; 0: none is opened before a request needs it.
+    pub warm: usize,
+    /// Greatest age of a kept connection.
+    pub connection_age: Option<Duration>,
+    /// Its name in log lines.
     pub label: Box<str>,
 }
 
-/// How to be sure of an upstream.
+impl PartialEq for UpstreamConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { reach, tls, warm, connection_age, label } = self;
+        reach.is_same(&other.reach)
+            && *tls == other.tls
+            && *warm == other.warm
+            && *connection_age == other.connection_age
+            && *label == other.label
+    }
+}
+
+impl Eq for UpstreamConfig {}
+
+/// What TLS to an upstream needs.
 #[derive(Clone, Debug)]
 pub struct UpstreamTls {
-    /// Roots, ALPN, remembered sessions.
+    /// Roots, ALPN, sessions to resume.
     pub config: Arc<ClientConfig>,
     /// Name to verify, and to send as SNI unless it is an address.
     pub server_name: ServerName<'static>,
-    /// The roots of the operator's own, in place of the built-in ones.
+    /// The certificates of `ca`, if it is set.
     pub roots: Option<Roots>,
 }
 
 /// The certificates of a `ca` file.
 pub type Roots = Arc<[CertificateDer<'static>]>;
 
-/// A `ClientConfig` cannot be compared, but it follows from the roots.
+/// A `ClientConfig` cannot be compared, but it depends only on the roots.
 impl PartialEq for UpstreamTls {
     fn eq(&self, other: &Self) -> bool {
         self.server_name == other.server_name && self.roots == other.roots
@@ -120,22 +126,15 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with those files, told where they are named.
+    /// Everything that is wrong with the files, each at the place that names it.
     pub fn load(config: &Config) -> Result<Self, Problems> {
         let mut loader = Loader::default();
         let listeners = loader.listeners(config);
         let timeouts = Arc::new(config.timeouts.clone());
         let upstreams = loader.upstreams(&config.routes);
-        let routes = config.routes.iter().zip(upstreams).map(|(route, upstream)| Route {
-            path: route.path.as_str().as_bytes().into(),
-            replacement: route.upstream.path.as_bytes().into(),
-            host: route.host.as_str().as_bytes().into(),
-            upstream,
-            origins: origins(route),
-            name: route.path.as_str().into(),
-            timeouts: Arc::clone(&timeouts),
-            head_limits: config.limits.head,
-        });
+        let routes = config.routes.iter().zip(upstreams);
+        let routes = routes
+            .map(|(route, upstream)| route.to(upstream, Arc::clone(&timeouts), config.limits.head));
         let routes = routes.collect();
         let forwards = config.forwards.iter().map(|forward| Forward {
             pattern: forward.server_name.pattern.clone(),
@@ -159,7 +158,7 @@ impl Snapshot {
         })
     }
 
-    /// One line about what this is: listeners by name, routes and forwards by number.
+    /// One line: the listeners, and the numbers of routes and forwards.
     pub fn summary(&self) -> String {
         let listeners: Vec<_> = self.listeners.iter().map(|it| it.url(it.address)).collect();
         let mut numbers = vec![count(self.routes.len(), "route")];
@@ -180,7 +179,7 @@ impl Snapshot {
 }
 
 impl Listener {
-    /// With what TLS ends here, where it does, for a client that goes to `target`.
+    /// The TLS configuration for a client that goes to `target`, if TLS ends here.
     pub fn tls_for<U>(&self, target: &ForwardTarget<U>) -> Option<&Arc<ServerConfig>> {
         match target {
             ForwardTarget::Upstream(_) => self.tls.as_ref(),
@@ -188,7 +187,7 @@ impl Listener {
         }
     }
 
-    /// What is spoken at `address`, as a URL.
+    /// `address` as a URL, its scheme saying what clients speak.
     pub fn url(&self, address: SocketAddr) -> String {
         let scheme = match (self.mode, &self.tls) {
             (Mode::Http, None) => "http",
@@ -200,22 +199,12 @@ impl Listener {
     }
 }
 
-/// What the upstream of `route` may call itself, where that makes a difference.
-fn origins(route: &RouteConfig) -> Option<Origins> {
-    if route.redirects == Redirects::Keep {
-        return None;
-    }
-    let dialled = route.connect.to_string();
-    let names = [&*route.upstream.authority, route.host.as_str(), &dialled];
-    Some(Origins::new(route.is_tls(), names.map(str::as_bytes)))
-}
-
 fn count(number: usize, word: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {word}{plural}")
 }
 
-/// What was loaded so far.
+/// Loads files, each once.
 #[derive(Default)]
 struct Loader {
     files: Files,
@@ -231,7 +220,7 @@ impl Loader {
         let listeners = listeners.map(|((listener, configured), http)| match http {
             Some(http) => Arc::clone(http),
             None => {
-                // Whether one is needed, and not to be told, was checked with the configuration.
+                // An ambiguous one is an error of the configuration, if any forward needs it.
                 let http = http_behind(config, configured).ok().and_then(|at| https[at].clone());
                 Arc::new(Listener { http, ..listener })
             }
@@ -257,7 +246,7 @@ impl Loader {
         }
     }
 
-    /// `None` stands for a problem that was noted.
+    /// `None` if a problem was noted.
     fn server(&mut self, files: &CredentialFiles, mode: Mode) -> Option<Arc<ServerConfig>> {
         let alpn = match mode {
             Mode::Http => Alpn::Http,
@@ -266,78 +255,49 @@ impl Loader {
         self.files.server(files, alpn)
     }
 
-    /// The upstream of a forward, if it has one.
+    /// The upstream of a forward, if it has one. Its connections belong to one client each, so none
+    /// is kept.
     fn forward(&mut self, forward: &ForwardConfig) -> Option<UpstreamConfig> {
-        let way = forward.way.as_ref()?;
-        let tls = match &forward.upstream {
-            ForwardUpstream::Tls(_) => {
-                self.upstream_tls(way.ca.as_ref(), way.tls_name.server_name(), Alpn::Anything)
-            }
-            ForwardUpstream::Tcp(_) | ForwardUpstream::Http => None,
-        };
-        let (address, proxy_protocol) = (way.connect.clone(), way.proxy_protocol);
-        let label = forward.upstream.to_string().into();
-        let (family, warm, connection_age) = (way.family, 0, None);
-        Some(UpstreamConfig { address, family, warm, connection_age, tls, proxy_protocol, label })
+        let label = forward.upstream.to_string();
+        forward.reach.as_ref().map(|reach| self.upstream(reach, Alpn::Anything, label))
     }
 
-    /// The upstream of each route. Those that are the same one are shared.
+    /// The upstream of each route. Routes to the same upstream share it.
     fn upstreams(&mut self, routes: &[RouteConfig]) -> Vec<Arc<UpstreamConfig>> {
-        let mut upstreams: Vec<(&RouteConfig, UpstreamConfig)> = Vec::new();
-        for route in routes {
-            match upstreams.iter_mut().find(|(first, _)| same_upstream(first, route)) {
-                Some((_, upstream)) => {
-                    upstream.warm = upstream.warm.max(route.warm);
-                    let ages = [upstream.connection_age, route.connection_age];
-                    upstream.connection_age = ages.into_iter().flatten().min();
-                }
-                None => upstreams.push((route, self.upstream(route))),
-            }
+        let mut upstreams: Vec<UpstreamConfig> = Vec::new();
+        for RouteConfig { reach, warm, connection_age, .. } in routes {
+            let known = upstreams.iter().position(|it| it.reach.is_same(reach));
+            let at = known.unwrap_or_else(|| {
+                let label = reach.endpoint.to_string();
+                upstreams.push(self.upstream(reach, Alpn::Http, label));
+                upstreams.len() - 1
+            });
+            let upstream = &mut upstreams[at];
+            upstream.warm = upstream.warm.max(*warm);
+            let ages = [upstream.connection_age, *connection_age];
+            upstream.connection_age = ages.into_iter().flatten().min();
         }
-        let shared = upstreams.into_iter().map(|(first, upstream)| (first, Arc::new(upstream)));
-        let shared: Vec<_> = shared.collect();
-        let of = |route| shared.iter().find(|(first, _)| same_upstream(first, route));
-        routes.iter().filter_map(of).map(|(_, upstream)| Arc::clone(upstream)).collect()
+        let upstreams: Vec<_> = upstreams.into_iter().map(Arc::new).collect();
+        let of = |route: &RouteConfig| upstreams.iter().find(|it| it.reach.is_same(&route.reach));
+        routes.iter().filter_map(of).map(Arc::clone).collect()
     }
 
-    fn upstream(&mut self, route: &RouteConfig) -> UpstreamConfig {
-        let tls = match route.upstream.scheme {
-            Scheme::Http => None,
-            Scheme::Https => {
-                self.upstream_tls(route.ca.as_ref(), route.tls_name.server_name(), Alpn::Http)
-            }
-        };
-        let address = route.connect.clone();
-        let label = route.upstream.endpoint.to_string().into();
-        let RouteConfig { family, warm, connection_age, proxy_protocol, .. } = *route;
-        UpstreamConfig { address, family, warm, connection_age, tls, proxy_protocol, label }
+    fn upstream(&mut self, reach: &Reach, alpn: Alpn, label: String) -> UpstreamConfig {
+        let tls = if reach.is_tls { self.upstream_tls(reach, alpn) } else { None };
+        let (reach, label) = (reach.clone(), label.into());
+        UpstreamConfig { reach, tls, warm: 0, connection_age: None, label }
     }
 
-    /// `None` stands for a problem that was noted.
-    fn upstream_tls(
-        &mut self,
-        ca: Option<&NamedFile>,
-        server_name: ServerName<'static>,
-        alpn: Alpn,
-    ) -> Option<UpstreamTls> {
+    /// `None` if a problem was noted.
+    fn upstream_tls(&mut self, reach: &Reach, alpn: Alpn) -> Option<UpstreamTls> {
+        let ca = reach.ca.as_ref();
         let config = self.files.client(ca, alpn)?;
         let roots = ca.and_then(|ca| self.files.roots(ca)).map(|roots| roots.certificates());
-        Some(UpstreamTls { config, server_name, roots })
+        Some(UpstreamTls { config, server_name: reach.tls_name.server_name(), roots })
     }
 }
 
-/// Whether a connection for one route serves the other just as well.
-fn same_upstream(a: &RouteConfig, b: &RouteConfig) -> bool {
-    a.upstream.scheme == b.upstream.scheme
-        && a.upstream.endpoint == b.upstream.endpoint
-        && a.connect == b.connect
-        && a.family == b.family
-        && a.tls_name == b.tls_name
-        && a.proxy_protocol == b.proxy_protocol
-        && a.ca.as_ref().map(|ca| &ca.path) == b.ca.as_ref().map(|ca| &ca.path)
-}
-
-/// One worker for each core that we may use.
+/// One worker for each core that the process may use.
 fn cores() -> usize {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     cores.min(*WORKERS_RANGE.end())
@@ -472,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn forwards_without_a_tcp_listener_are_told_in_the_summary() {
+    fn the_summary_mentions_forwards_without_a_tcp_listener() {
         let snapshot = load(
             r#"
             [[listener]]
@@ -490,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_file_is_told_at_the_line_that_names_it() {
+    fn every_bad_file_is_reported_at_the_line_that_names_it() {
         let problems = load(
             r#"
             [[listener]]

@@ -52,7 +52,7 @@ fn check(config: &Config) {
         assert!(WARM_RANGE.contains(&route.warm));
         let host = route.host.as_str();
         assert!(Authority::parse(host.as_bytes()).is_some(), "{host}");
-        let _ = route.tls_name.server_name();
+        let _ = route.reach.tls_name.server_name();
         if oracle::takes_target(replacement) {
             check_forwarded(replacement, host);
         }

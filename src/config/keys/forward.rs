@@ -4,10 +4,10 @@ use crate::config::key::Default::{Literal, Required};
 use crate::config::key::Read::With;
 use crate::config::key::{Key, Needs, read_table, row};
 use crate::config::problem::{Location, quoted};
-use crate::config::reach::{self, ReachOptions};
+use crate::config::reach::{self, Reach, ReachOptions};
 use crate::config::table::{Reader, Table};
 use crate::config::url::{Endpoint, Host};
-use crate::config::value::{Age, Family, Invalid, NamedFile, ProxyVersion, Value};
+use crate::config::value::{Age, Invalid, Value};
 use crate::gateway::server_name::NamePattern;
 use std::fmt;
 use std::str::FromStr;
@@ -20,26 +20,11 @@ pub struct ForwardConfig {
     /// Where its connections go.
     pub upstream: ForwardUpstream,
     /// How the upstream is reached; `None` for `http`.
-    pub way: Option<ForwardWay>,
+    pub reach: Option<Reach>,
     /// Location of the server name.
     pub location: Location,
     /// Location of the upstream.
     pub upstream_location: Location,
-}
-
-/// How the upstream of a forward is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForwardWay {
-    /// Name to verify and to send as SNI; unused for `tcp`.
-    pub tls_name: Host,
-    /// What to dial.
-    pub connect: Endpoint,
-    /// Roots to trust instead of the built-in ones.
-    pub ca: Option<NamedFile>,
-    /// Which of the upstream's addresses are used.
-    pub family: Family,
-    /// Send a PROXY header with the client's address.
-    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 /// The table as it is read.
@@ -100,20 +85,6 @@ impl AsMut<ReachOptions> for Draft {
     }
 }
 
-impl ForwardWay {
-    /// The way to `upstream`, with defaults for every option that is not set.
-    pub fn new(upstream: &ForwardUpstream, options: ReachOptions) -> Option<Self> {
-        let endpoint = upstream.endpoint()?;
-        Some(Self {
-            tls_name: options.tls_name.unwrap_or_else(|| endpoint.host.clone()),
-            connect: options.connect.unwrap_or_else(|| endpoint.clone()),
-            ca: options.ca,
-            family: options.family,
-            proxy_protocol: options.proxy_protocol,
-        })
-    }
-}
-
 /// Reads a `[[forward]]`. `None` if a required key is missing or wrong.
 pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ForwardConfig> {
     let mut draft = Draft::default();
@@ -130,10 +101,11 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ForwardConfi
         ),
     };
     said.without_effect(is).for_each(|key| reader.problems.add(key, what));
-    let way = ForwardWay::new(&upstream, draft.reach);
+    let is_tls = matches!(upstream, ForwardUpstream::Tls(_));
+    let reach = upstream.endpoint().map(|it| Reach::new(is_tls, it.clone(), draft.reach));
     let location = |key| said.location(key).cloned();
     let (location, upstream_location) = (location("server_name")?, location("upstream")?);
-    Some(ForwardConfig { server_name, upstream, way, location, upstream_location })
+    Some(ForwardConfig { server_name, upstream, reach, location, upstream_location })
 }
 
 /// The upstream of a forward.

@@ -38,9 +38,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let head = HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: HEADER_FIELDS_DEFAULT };
         let per_address = CONNECTIONS_PER_ADDRESS_DEFAULT;
-        Self { connections: CONNECTIONS_DEFAULT, per_address, head }
+        Self { connections: CONNECTIONS_DEFAULT, per_address, head: HeadLimits::default() }
     }
 }
 

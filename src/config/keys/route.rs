@@ -4,12 +4,17 @@ use crate::config::key::Default::{Literal, Required, Words};
 use crate::config::key::Read::With;
 use crate::config::key::{Key, Needs, read_table, row};
 use crate::config::problem::Location;
-use crate::config::reach::{self, ReachOptions};
+use crate::config::reach::{self, Reach, ReachOptions};
 use crate::config::table::{Reader, Table};
-use crate::config::url::{Endpoint, Host, HostField, Scheme, UpstreamUrl};
-use crate::config::value::{Age, Family, NamedFile, ProxyVersion, Redirects, RoutePath};
+use crate::config::url::{HostField, Scheme, UpstreamUrl};
+use crate::config::value::{Age, Redirects, RoutePath};
+use crate::gateway::rewrite::reference::Origins;
+use crate::gateway::route::Route;
+use crate::h1::limits::HeadLimits;
 use crate::limits::POOL_CONNECTIONS_MAX;
+use crate::timeouts::Timeouts;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections kept ready to an `https://` upstream by default, all workers together; `route.warm`
@@ -28,16 +33,8 @@ pub struct RouteConfig {
     pub upstream: UpstreamUrl,
     /// Value of the Host field to send.
     pub host: HostField,
-    /// Name to verify and to send as SNI; unused for `http`.
-    pub tls_name: Host,
-    /// What to dial.
-    pub connect: Endpoint,
-    /// Roots to trust instead of the built-in ones.
-    pub ca: Option<NamedFile>,
-    /// Which of the upstream's addresses are used.
-    pub family: Family,
-    /// Send a PROXY header with the client's address.
-    pub proxy_protocol: Option<ProxyVersion>,
+    /// How the upstream is reached.
+    pub reach: Reach,
     /// Connections kept ready, all workers together.
     pub warm: usize,
     /// Greatest age of a kept connection.
@@ -157,11 +154,7 @@ impl RouteConfig {
         Self {
             path,
             host: host.unwrap_or_else(|| HostField::of(&upstream)),
-            tls_name: reach.tls_name.unwrap_or_else(|| upstream.endpoint.host.clone()),
-            connect: reach.connect.unwrap_or_else(|| upstream.endpoint.clone()),
-            ca: reach.ca,
-            family: reach.family,
-            proxy_protocol: reach.proxy_protocol,
+            reach: Reach::new(is_tls, upstream.endpoint.clone(), reach),
             warm: warm.unwrap_or(if can_stand_ready { WARM_DEFAULT } else { 0 }),
             connection_age,
             redirects,
@@ -170,9 +163,24 @@ impl RouteConfig {
         }
     }
 
-    /// Whether the upstream is reached over TLS.
-    pub fn is_tls(&self) -> bool {
-        self.upstream.scheme == Scheme::Https
+    /// The route to `upstream`, as the gateway knows it.
+    pub fn to<U>(&self, upstream: U, timeouts: Arc<Timeouts>, head_limits: HeadLimits) -> Route<U> {
+        Route {
+            origins: self.origins(),
+            timeouts,
+            head_limits,
+            ..Route::new(self.path.as_str(), &self.upstream.path, self.host.as_str(), upstream)
+        }
+    }
+
+    /// What the upstream may call itself, if its references to itself are rewritten.
+    fn origins(&self) -> Option<Origins> {
+        if self.redirects == Redirects::Keep {
+            return None;
+        }
+        let dialed = self.reach.connect.to_string();
+        let names = [&*self.upstream.authority, self.host.as_str(), &dialed];
+        Some(Origins::new(self.reach.is_tls, names.map(str::as_bytes)))
     }
 }
 
@@ -189,7 +197,7 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<RouteConfig>
     }
     let location = said.location("path")?.clone();
     let route = RouteConfig::new(path?, upstream?, options, location);
-    if !route.is_tls() {
+    if !route.reach.is_tls {
         let what = "the upstream is http://; only https:// has use for this key";
         said.without_effect(Needs::Server).for_each(|key| reader.problems.add(key, what));
     }

@@ -9,6 +9,7 @@ mod addresses;
 mod attempt;
 mod happy_eyeballs;
 
+use crate::config::reach::Reach;
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
 use crate::error::{Cause, DialFailure, SocketError, Step};
 use crate::limits::REFUSED_PAUSES;
@@ -73,11 +74,11 @@ impl NetworkDialer {
         timeouts: Arc<Timeouts>,
         resolver: &Arc<Resolver>,
     ) -> Self {
-        let UpstreamConfig { address, family, tls, proxy_protocol, label, .. } = upstream;
-        let addresses = AddressSource::new(address, *family, Arc::clone(&timeouts), resolver);
+        let UpstreamConfig { reach, tls, label, .. } = upstream;
+        let Reach { ref connect, family, proxy_protocol, .. } = *reach;
+        let addresses = AddressSource::new(connect, family, Arc::clone(&timeouts), resolver);
         let (tls, label) = (tls.clone(), Rc::from(&**label));
-        let (proxy_protocol, addresses) = (*proxy_protocol, Rc::new(addresses));
-        Self { tls, proxy_protocol, addresses, timeouts, label }
+        Self { tls, proxy_protocol, addresses: Rc::new(addresses), timeouts, label }
     }
 
     /// The bytes that precede everything else.
