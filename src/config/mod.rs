@@ -6,14 +6,13 @@
 //!
 //! From the bottom: [`problem`] collects what is wrong; [`value`], [`url`] and [`network`] parse
 //! single values; `table` reads TOML; `key` is the declaration of a key, [`reach`] and [`keys`] are
-//! all of them; [`check`] compares tables; `file` puts these together. [`files`] loads certificates
-//! and keys for [`snapshot`].
+//! all of them; [`check`] compares tables; `file` puts these together. [`tls_files`] loads
+//! certificates and keys for [`snapshot`].
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
 pub mod check;
 mod file;
-pub mod files;
 mod key;
 pub mod keys;
 pub mod network;
@@ -23,6 +22,7 @@ pub mod snapshot;
 mod table;
 #[cfg(test)]
 mod test_file;
+pub mod tls_files;
 pub mod url;
 pub mod value;
 

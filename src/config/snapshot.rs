@@ -6,7 +6,6 @@
 //! connections; upstreams with the same roots share one `ClientConfig`, and so its sessions.
 
 use super::check::{http_behind, shares_address};
-use super::files::{Files, OwnCertificate};
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::limits::Limits;
 use super::keys::listener::{CredentialFiles, ListenerConfig};
@@ -15,6 +14,7 @@ use super::keys::top::{Config, WORKERS_RANGE};
 use super::network::Network;
 use super::problem::Problems;
 use super::reach::Reach;
+use super::tls_files::{OwnCertificate, TlsFiles};
 use super::value::Mode;
 use crate::gateway::route::Route;
 use crate::gateway::server_name::{Forward, ForwardTarget};
@@ -145,7 +145,7 @@ impl Snapshot {
             name: (&*forward.server_name.text).into(),
         });
         let forwards = forwards.collect();
-        let Files { problems, remarks, certificates, .. } = loader.files;
+        let TlsFiles { problems, remarks, certificates, .. } = loader.files;
         problems.or(Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
@@ -207,7 +207,7 @@ fn count(number: usize, word: &str) -> String {
 /// Loads files, each once.
 #[derive(Default)]
 struct Loader {
-    files: Files,
+    files: TlsFiles,
 }
 
 impl Loader {

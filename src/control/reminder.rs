@@ -1,8 +1,8 @@
 //! What is odd about the files of keys and certificates, told at start; and what time does to our
 //! certificates, told at start and once a day.
 
-use crate::config::files::OwnCertificate;
 use crate::config::problem::Problems;
+use crate::config::tls_files::OwnCertificate;
 use crate::limits::CERTIFICATES_TOLD_EVERY;
 use std::convert::Infallible;
 use std::time::SystemTime;

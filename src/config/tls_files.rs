@@ -29,7 +29,7 @@ pub struct OwnCertificate {
 
 /// The files loaded so far. One that failed is remembered as `None`, and reported once.
 #[derive(Default)]
-pub(super) struct Files {
+pub(super) struct TlsFiles {
     own: HashMap<(PathBuf, PathBuf), Option<Rc<Identity>>>,
     servers: HashMap<(PathBuf, PathBuf, Alpn), Option<Arc<ServerConfig>>>,
     roots: HashMap<PathBuf, Option<Rc<Chain>>>,
@@ -42,7 +42,7 @@ pub(super) struct Files {
     pub(super) certificates: Vec<OwnCertificate>,
 }
 
-impl Files {
+impl TlsFiles {
     /// The TLS configuration of a listener; `None` if a problem was noted.
     pub(super) fn server(
         &mut self,
