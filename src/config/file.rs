@@ -6,7 +6,7 @@ use super::check::check;
 use super::keys::top::{self, Config};
 use super::problem::{Location, Problems};
 use super::table::Reader;
-use crate::tls::credential_error::may_be_secret;
+use crate::tls::secret::may_be_secret;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;

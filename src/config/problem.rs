@@ -3,7 +3,7 @@
 //! Every problem is one line, `FILE:LINE: key: what is wrong; what is allowed`. All of them are
 //! reported at once, so that an operator who repairs a file need not run `check` ten times.
 
-use crate::tls::credential_error::may_be_secret;
+use crate::tls::secret::may_be_secret;
 use std::fmt;
 use std::sync::Arc;
 

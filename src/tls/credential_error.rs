@@ -6,10 +6,11 @@
 use crate::error::TlsFault;
 use crate::tls::fault;
 use crate::tls::pem::PemError;
+use crate::tls::secret::FileName;
 use crate::tls::x509::Der;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokio_rustls::rustls;
 
 /// Longest file of keys or certificates, in bytes. The bundle of all public roots is a quarter.
@@ -88,52 +89,54 @@ pub enum CertificateFault {
 impl fmt::Display for CredentialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(file, error) => write!(f, "{} cannot be read: {error}", Name(file)),
-            Self::TooLong(file) => {
-                write!(f, "{} is longer than {PEM_BYTES_MAX} bytes", Name(file))
+            Self::Unreadable(file, error) => {
+                write!(f, "{} cannot be read: {error}", FileName(file))
             }
-            Self::NotPem(file, error) => write!(f, "{} is not PEM: {error}", Name(file)),
-            Self::NotText(file, what) => write!(f, "{} is not PEM, but {what}", Name(file)),
+            Self::TooLong(file) => {
+                write!(f, "{} is longer than {PEM_BYTES_MAX} bytes", FileName(file))
+            }
+            Self::NotPem(file, error) => write!(f, "{} is not PEM: {error}", FileName(file)),
+            Self::NotText(file, what) => write!(f, "{} is not PEM, but {what}", FileName(file)),
             Self::NoCertificate(file, instead) => write!(
                 f,
                 "{} holds no certificate{}; a PEM section CERTIFICATE is needed{}",
-                Name(file),
+                FileName(file),
                 instead,
                 instead.advice()
             ),
             Self::BadCertificate(file, line, fault) => {
-                let name = Name(file);
+                let name = FileName(file);
                 write!(f, "{name} holds a certificate that cannot be used, in line {line}: {fault}")
             }
             Self::NoKey(file, instead) => write!(
                 f,
                 "{} holds no private key{instead}; a PEM section PRIVATE KEY is needed",
-                Name(file)
+                FileName(file)
             ),
             Self::SeveralKeys(file) => {
-                write!(f, "{} holds several private keys; one is allowed", Name(file))
+                write!(f, "{} holds several private keys; one is allowed", FileName(file))
             }
             Self::EncryptedKey(file) => write!(
                 f,
                 "{} holds a key protected by a passphrase; one without is allowed \
                  (openssl pkey -in FILE -out NEWFILE)",
-                Name(file)
+                FileName(file)
             ),
             Self::ForeignKey(file, form) => write!(
                 f,
                 "{} holds {form}, which TLS has no use for; RSA, ECDSA and Ed25519 keys in a PEM \
                  section PRIVATE KEY are allowed (ssh-keygen -p -m PKCS8 -f COPY turns a copy of \
                  OpenSSH's into one)",
-                Name(file)
+                FileName(file)
             ),
             Self::UnusableKey(file) => write!(
                 f,
                 "{} holds a key of an unknown kind; RSA (2048 to 8192 bits), \
                  ECDSA (P-256, P-384, P-521) and Ed25519 are allowed",
-                Name(file)
+                FileName(file)
             ),
             Self::Mismatch { certificate, key } => {
-                let (key, certificate) = (Name(key), Name(certificate));
+                let (key, certificate) = (FileName(key), FileName(certificate));
                 write!(f, "the key {key} does not belong to the certificate {certificate}")
             }
             Self::Tls(fault) => write!(f, "TLS cannot be set up: {}", fault.reason()),
@@ -214,41 +217,4 @@ impl From<rustls::Error> for CredentialError {
     fn from(error: rustls::Error) -> Self {
         Self::Tls(fault::of_rustls(&error))
     }
-}
-
-/// The name of a file in quotes. A text that may be a secret is not shown: people write a key where
-/// its file belongs.
-pub struct Name<'p>(pub &'p Path);
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string_lossy();
-        if may_be_secret(&text) {
-            f.write_str(
-                "what is said here is no name of a file, but perhaps what should be in one: it",
-            )
-        } else {
-            write!(f, "{:?}", self.0)
-        }
-    }
-}
-
-/// Whether a text in a place where a key does not belong holds one, or a part of one: the hyphens
-/// of PEM, or a long run of base64, also after the name of a folder.
-pub fn may_be_secret(text: &str) -> bool {
-    let is_blank = |it: char| it.is_whitespace() || it == '\\';
-    let is_base64 = |it: char| it.is_ascii_alphanumeric() || "+/=".contains(it);
-    let joined: String = text.chars().filter(|it| !is_blank(*it)).collect();
-    text.contains("-----") || joined.split(|it| !is_base64(it)).any(is_much_base64)
-}
-
-/// Whether a run of base64 is too long and too mixed for the words of a path, which have few
-/// capitals and digits.
-fn is_much_base64(text: &str) -> bool {
-    /// A line of a key has 64 of them; the last line of a short key is not a key.
-    const BASE64_CHARS_MIN: usize = 48;
-    let count = |of: fn(&u8) -> bool| text.bytes().filter(of).count();
-    text.len() >= BASE64_CHARS_MIN
-        && count(u8::is_ascii_uppercase) >= 5
-        && count(u8::is_ascii_digit) >= 2
 }

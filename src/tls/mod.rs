@@ -3,7 +3,8 @@
 //! From the files to the handshakes:
 //!
 //! - [`pem`] finds the blocks of a file, [`x509`] reads the fixed beginning of a certificate, and
-//!   [`credential_file`] reads chains and keys. [`credential_error`] says what is wrong with them.
+//!   [`credential_file`] reads chains and keys. [`credential_error`] says what is wrong with them,
+//!   without showing a [`secret`].
 //! - `provider` is the cryptography, with the order of the cipher suites; [`alpn`] is the
 //!   protocol inside of TLS.
 //! - [`identity`] is what we show to clients, and [`validity`] what time does to it. [`server`]
@@ -25,6 +26,7 @@ mod offered_suites;
 pub mod pem;
 mod provider;
 mod roots;
+pub mod secret;
 pub mod server;
 #[cfg(test)]
 pub(crate) mod test_chain;

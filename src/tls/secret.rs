@@ -1,0 +1,59 @@
+//! What may be a secret in the wrong place, and is not shown: [`may_be_secret`].
+
+use std::fmt;
+use std::path::Path;
+
+/// Whether a text in a place where a key does not belong holds one, or a part of one: the hyphens
+/// of PEM, or a long run of base64, also after the name of a folder.
+pub fn may_be_secret(text: &str) -> bool {
+    let is_blank = |it: char| it.is_whitespace() || it == '\\';
+    let is_base64 = |it: char| it.is_ascii_alphanumeric() || "+/=".contains(it);
+    let joined: String = text.chars().filter(|it| !is_blank(*it)).collect();
+    text.contains("-----") || joined.split(|it| !is_base64(it)).any(is_much_base64)
+}
+
+/// The name of a file in quotes. A text that may be a secret is not shown: people write a key where
+/// its file belongs.
+pub(super) struct FileName<'p>(pub(super) &'p Path);
+
+impl fmt::Display for FileName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string_lossy();
+        if may_be_secret(&text) {
+            f.write_str(
+                "what is said here is no name of a file, but perhaps what should be in one: it",
+            )
+        } else {
+            write!(f, "{:?}", self.0)
+        }
+    }
+}
+
+/// Whether a run of base64 is too long and too mixed for the words of a path, which have few
+/// capitals and digits.
+fn is_much_base64(text: &str) -> bool {
+    /// A line of a key has 64 of them; the last line of a short key is not a key.
+    const BASE64_CHARS_MIN: usize = 48;
+    let count = |of: fn(&u8) -> bool| text.bytes().filter(of).count();
+    text.len() >= BASE64_CHARS_MIN
+        && count(u8::is_ascii_uppercase) >= 5
+        && count(u8::is_ascii_digit) >= 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::test_pem::KEY;
+
+    #[test]
+    fn the_name_of_a_file_is_shown_and_a_key_in_its_place_is_not() {
+        let shown = |text: &str| FileName(Path::new(text)).to_string();
+        let name = "/etc/letsencrypt/live/relay.example.com-0001/fullchain.pem";
+        assert_eq!(shown(name), format!("{name:?}"));
+        let line = KEY.lines().nth(1).unwrap();
+        for secret in [KEY, line, &format!("/etc/{line}"), &KEY.replace('\n', "\\n")] {
+            assert!(may_be_secret(secret), "{secret}");
+            assert!(!shown(secret).contains(&line[..16]));
+        }
+    }
+}
