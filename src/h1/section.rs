@@ -152,9 +152,11 @@ fn position(at: usize) -> u32 {
     at as u32
 }
 
-fn skip_ows(section: &[u8], from: usize) -> usize {
-    let blanks = section.get(from..).unwrap_or(&[]).iter().take_while(|&&byte| is_ows(byte));
-    from + blanks.count()
+fn skip_ows(section: &[u8], mut at: usize) -> usize {
+    while section.get(at).copied().is_some_and(is_ows) {
+        at += 1;
+    }
+    at
 }
 
 /// The position after the CRLF at `at`, where httparse has found a line end.
