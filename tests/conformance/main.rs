@@ -42,7 +42,7 @@ async fn a_request_has_one_length_or_is_refused() {
 
 #[tokio::test]
 async fn a_request_inside_a_request_is_not_served() {
-    check("Requests inside of requests").await;
+    check("Requests inside requests").await;
 }
 
 #[tokio::test]

@@ -29,24 +29,24 @@ fn pipelines() -> Vec<Case> {
             .answered(ok("Content-Length: 5\r\n", "first"))
             .answered(ok("Transfer-Encoding: chunked\r\n", "6\r\nsecond\r\n0\r\n\r\n"))
             .is("200 \"first\", 200 \"second\", keep", "GET /x, GET /second"),
-        must("a request behind a body", "RFC 9112 6.3")
+        must("a request after a body", "RFC 9112 6.3")
             .sends(post("Content-Length: 5\r\n", "hello") + SECOND)
             .is(BOTH, "POST /x \"hello\", GET /second"),
-        must("a request behind chunks", "RFC 9112 7.1")
+        must("a request after chunks", "RFC 9112 7.1")
             .sends(post_chunks("5\r\nhello\r\n0\r\n\r\n") + SECOND)
             .is(BOTH, "POST /x \"hello\", GET /second"),
-        must("a request behind trailers", "RFC 9112 7.1.2")
+        must("a request after trailers", "RFC 9112 7.1.2")
             .sends(post_chunks("5\r\nhello\r\n0\r\nX: 1\r\n\r\n") + SECOND)
             .is(BOTH, "POST /x \"hello\", GET /second"),
-        must("a request behind HEAD", "RFC 9110 9.3.2")
+        must("a request after HEAD", "RFC 9110 9.3.2")
             .sends(format!("{}{SECOND}", super::HEAD))
             .is("200, 200 \"ok\", keep", "HEAD /x, GET /second"),
-        must("a request behind a 204", "RFC 9112 6.3 rule 1")
+        must("a request after a 204", "RFC 9112 6.3 rule 1")
             .sends(format!("{GET}{SECOND}"))
             .answered("HTTP/1.1 204 No Content\r\n\r\n")
             .answered(ok("Content-Length: 2\r\n", "ok"))
             .is("204, 200 \"ok\", keep", "GET /x, GET /second"),
-        choice("a request behind one without a route", "RFC 9112 9.3")
+        choice("a request after one without a route", "RFC 9112 9.3")
             .sends(format!("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n{SECOND}"))
             .is("404, 200 \"ok\", keep", "GET /second"),
         must("an empty line between requests", "RFC 9112 2.2")
@@ -55,17 +55,17 @@ fn pipelines() -> Vec<Case> {
         safety("a body longer than its length", "RFC 9112 6.3")
             .sends(post("Content-Length: 5\r\n", "hello {\"x\":1}\r\n\r\n") + HIDDEN)
             .is("200 \"ok\", 400, end", "POST /x \"hello\""),
-        safety("a malformed request behind a good one", "RFC 9112 9.3.2")
+        safety("a malformed request after a good one", "RFC 9112 9.3.2")
             .sends(format!("{GET}GET /gpt/x HTTP/1.1\r\nHost : a\r\n\r\n{HIDDEN}"))
             .is("200 \"ok\", 400, end", "GET /x"),
-        safety("a smuggling request behind a good one", "Kettle, HTTP Desync Attacks (2019)")
+        safety("a smuggling request after a good one", "Kettle, HTTP Desync Attacks (2019)")
             .sends(
                 GET.to_owned()
                     + &post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n")
                     + HIDDEN,
             )
             .is("200 \"ok\", 400, end", "GET /x"),
-        safety("half a request behind a good one", "RFC 9112 9.3.2")
+        safety("half a request after a good one", "RFC 9112 9.3.2")
             .sends(format!("{GET}GET /gpt/hidden HTTP/1.1\r\nX-"))
             .then_sends("Y: 1\r\nHost : a\r\n\r\n")
             .is("200 \"ok\", 400, end", "GET /x"),
@@ -78,7 +78,7 @@ fn closes() -> Vec<Case> {
         must(name, MUST).sends(with_fields(&format!("{options}\r\n")) + HIDDEN).is(ONE, "GET /x")
     };
     vec![
-        last("close, and a request behind", "Connection: close"),
+        last("close, and a request after", "Connection: close"),
         last("close in capitals", "Connection: CLOSE"),
         last("close among other options", "Connection: x, close, y"),
         last("close and keep-alive", "Connection: keep-alive, close"),

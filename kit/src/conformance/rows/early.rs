@@ -57,7 +57,7 @@ fn answered_early() -> Vec<Case> {
             .spends()
             .then_sends(HIDDEN)
             .is("200 \"ok\", end", "cut"),
-        safety("a request behind half a body", GADGET)
+        safety("a request after half a body", GADGET)
             .sends(post("Content-Length: 1000\r\n", "hello"))
             .answered(REFUSAL)
             .early()
@@ -72,7 +72,7 @@ fn answered_early() -> Vec<Case> {
             .spends()
             .then_sends(format!("0\r\n\r\n{SECOND}"))
             .is("200 \"ok\", end", "cut"),
-        safety("a broken body behind an answer", GADGET)
+        safety("a broken body after an answer", GADGET)
             .sends(post("Transfer-Encoding: chunked\r\n", ""))
             .answered(ok("Content-Length: 2\r\n", "ok"))
             .early()

@@ -1,4 +1,4 @@
-//! A request inside of another one's body has to stay there, whatever is said about the body.
+//! A request inside the body of another one has to stay there, whatever is said about the body.
 
 use super::{CHUNKED, HIDDEN, ok, post, request, with_fields};
 use crate::conformance::case::{Case, choice, safety};

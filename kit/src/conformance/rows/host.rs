@@ -22,7 +22,7 @@ fn refused() -> Vec<Case> {
         must("two Hosts apart and in other cases", MUST_400)
             .sends(with("host: a\r\nX: 1\r\nHOST: b\r\n"))
             .refused(400),
-        must("two Hosts behind an absolute-form", MUST_400)
+        must("two Hosts after an absolute-form", MUST_400)
             .sends(format!("GET http://a/gpt/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n{SECOND}"))
             .refused(400),
         must("a blank before the colon of Host", "RFC 9112 5.1: MUST 400")

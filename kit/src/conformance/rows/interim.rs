@@ -23,7 +23,7 @@ fn expectations() -> Vec<Case> {
         choice(name, KETTLE).sends(expecting(value, &format!("hello{HIDDEN}"))).is("417, end", "-")
     };
     vec![
-        must("a body behind its 100", "RFC 9110 10.1.1")
+        must("a body after its 100", "RFC 9110 10.1.1")
             .sends(expecting("100-continue", ""))
             .answered(CONTINUE)
             .answered(last())
@@ -52,7 +52,7 @@ fn expectations() -> Vec<Case> {
             .or("100, 413 \"no\", end", "cut")
             .or("100, 413 \"no\", end", "POST /x \"hello\"")
             .or("100, 413 \"no\", keep", "POST /x \"hello\""),
-        safety("a body behind a refusal", "Kettle, HTTP/1.1 must die (2025): Expect CL.0")
+        safety("a body after a refusal", "Kettle, HTTP/1.1 must die (2025): Expect CL.0")
             .sends(post(&expecting_hidden, ""))
             .answered("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno")
             .early()
@@ -65,8 +65,8 @@ fn expectations() -> Vec<Case> {
         safety("an expectation in folds", "CVE-2025-32094 (Akamai)")
             .sends(request("OPTIONS /gpt/x", &expecting_hidden.replace(": 1", ":\r\n 1"), HIDDEN))
             .refused(400),
-        odd("a word in front of the expectation", "y 100-continue"),
-        odd("a word behind the expectation", "100-continue x"),
+        odd("a word before the expectation", "y 100-continue"),
+        odd("a word after the expectation", "100-continue x"),
         odd("another expectation beside it", "100-continue, x"),
         odd("an unknown expectation", "200-ok"),
         odd("a parameter of the expectation", "100-continue; x"),
@@ -117,7 +117,7 @@ fn interim() -> Vec<Case> {
             .sends("GET /gpt/x HTTP/1.0\r\n\r\n")
             .answered(format!("{hints}{last}"))
             .is("200 \"ok\", end", "GET /x"),
-        must("a HEAD behind interim responses", "RFC 9110 15.2")
+        must("a HEAD after interim responses", "RFC 9110 15.2")
             .sends(super::HEAD)
             .answered(format!("{hints}{}", ok("Content-Length: 2\r\n", "")))
             .is("103, 200, keep", "HEAD /x"),
@@ -140,7 +140,7 @@ fn interim() -> Vec<Case> {
         safety("an unasked 101 without a protocol", "RFC 9110 15.2.2")
             .answered("HTTP/1.1 101 Switching Protocols\r\n\r\n")
             .is("502, keep", "GET /x"),
-        safety("a malformed response behind an interim one", "RFC 9112 4")
+        safety("a malformed response after an interim one", "RFC 9112 4")
             .answered(format!("{hints}HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\nok"))
             .then_closes()
             .is("103, 502, keep", "GET /x"),

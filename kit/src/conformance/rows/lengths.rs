@@ -38,7 +38,7 @@ fn bad_lengths() -> Vec<Case> {
         bad("an empty length", "CVE-2023-40225 (HAProxy)", "Content-Length:"),
         bad("a length of blanks", RULE_5, "Content-Length: \t "),
         bad("two numbers", RULE_5, "Content-Length: 5 5"),
-        bad("a blank inside of a number", RULE_5, "Content-Length: 0 5"),
+        bad("a blank inside a number", RULE_5, "Content-Length: 0 5"),
         bad("a length with a parameter", RULE_5, "Content-Length: 5;a=b"),
         bad("a length in quotes", RULE_5, "Content-Length: \"5\""),
         bad(
@@ -54,7 +54,7 @@ fn bad_lengths() -> Vec<Case> {
             RULE_5,
             "Content-Length: 9999999999999999999999999999999999999999",
         ),
-        bad("a vertical tab in front of a length", RULE_5, "Content-Length: \x0b5"),
+        bad("a vertical tab before a length", RULE_5, "Content-Length: \x0b5"),
         bad("a list that disagrees", RULE_5, "Content-Length: 5, 0"),
         bad(
             "two lines that disagree",
@@ -116,7 +116,7 @@ fn two_lengths() -> Vec<Case> {
         safety("both in HTTP/1.0", PINGORA)
             .sends(request_10("POST /gpt/x", &format!("{length}{CHUNKED}"), &body))
             .refused(400),
-        safety("both behind a GET", DESYNC)
+        safety("both after a GET", DESYNC)
             .sends(with_fields(&format!("{length}{CHUNKED}")) + &body)
             .refused(400),
     ]
@@ -151,15 +151,15 @@ fn codings() -> Vec<Case> {
         not_final("two words", DESYNC, "x chunked"),
         not_final("chunked in quotes", DESYNC, "\"chunked\""),
         not_final("chunked in single quotes", DESYNC, "'chunked'"),
-        not_final("a colon in front of chunked", DESYNC, ": chunked"),
-        not_final("a vertical tab in front of chunked", "CVE-2019-18277 (HAProxy)", "\x0bchunked"),
-        not_final("a form feed in front of chunked", "CVE-2019-18277 (HAProxy)", "\x0cchunked"),
-        not_final("a vertical tab behind chunked", "CVE-2019-18277 (HAProxy)", "chunked\x0b"),
-        not_final("a NUL behind chunked", "Kallus et al., HTTP Garden (2024)", "chunked\0"),
+        not_final("a colon before chunked", DESYNC, ": chunked"),
+        not_final("a vertical tab before chunked", "CVE-2019-18277 (HAProxy)", "\x0bchunked"),
+        not_final("a form feed before chunked", "CVE-2019-18277 (HAProxy)", "\x0cchunked"),
+        not_final("a vertical tab after chunked", "CVE-2019-18277 (HAProxy)", "chunked\x0b"),
+        not_final("a NUL after chunked", "Kallus et al., HTTP Garden (2024)", "chunked\0"),
         not_final("a Kelvin sign in chunked", "T-Reqs (2021)", "chun\u{212a}ed"),
-        not_final("a no-break space behind chunked", "T-Reqs (2021)", "chunked\u{a0}"),
-        odd("a comma in front of chunked", "Http11Probe SMUG-TE-LEADING-COMMA", ", chunked"),
-        odd("a comma behind chunked", "Http11Probe SMUG-TE-TRAILING-COMMA", "chunked,"),
+        not_final("a no-break space after chunked", "T-Reqs (2021)", "chunked\u{a0}"),
+        odd("a comma before chunked", "Http11Probe SMUG-TE-LEADING-COMMA", ", chunked"),
+        odd("a comma after chunked", "Http11Probe SMUG-TE-TRAILING-COMMA", "chunked,"),
         odd("two lines, chunked last", "CVE-2021-21299 (hyper)", &again("x", "chunked")),
         not_final("two lines, chunked first", DESYNC, &again("chunked", "x")),
         odd("two lines of chunked", "CVE-2022-32213 (llhttp)", &again("chunked", "chunked")),
@@ -187,8 +187,8 @@ fn sound() -> Vec<Case> {
         whole("a length", "Content-Length: 5"),
         whole("a length in another case", "CONTENT-length: 5"),
         whole("blanks around a length", "Content-Length: \t5\t "),
-        whole("a length right behind its colon", "Content-Length:5"),
-        choice("zeros in front of a length", "RFC 9110 8.6: 1*DIGIT")
+        whole("a length right after its colon", "Content-Length:5"),
+        choice("zeros before a length", "RFC 9110 8.6: 1*DIGIT")
             .sends(post("Content-Length: 0000000000000000000000005\r\n", "hello"))
             .is("200 \"ok\", keep", "POST /x \"hello\"")
             .forwards("Content-Length: 5"),

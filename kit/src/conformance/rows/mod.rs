@@ -27,7 +27,7 @@ pub const SECTIONS: &[Section] = &[
     ("Host", host::rows),
     ("Field syntax", fields::rows),
     ("Length of a request", lengths::rows),
-    ("Requests inside of requests", hidden::rows),
+    ("Requests inside requests", hidden::rows),
     ("Chunked requests", chunked::requests),
     ("Chunked responses", chunked::responses),
     ("Fields of one hop", hops::rows),
@@ -41,7 +41,7 @@ pub const SECTIONS: &[Section] = &[
 
 /// What an attacker would like to be served as a request of its own.
 const HIDDEN: &str = "GET /gpt/hidden HTTP/1.1\r\nHost: a\r\n\r\n";
-/// A request of its own, which may be served when what is in front of it may.
+/// A request of its own, which may be served when what is before it may.
 const SECOND: &str = "GET /gpt/second HTTP/1.1\r\nHost: a\r\n\r\n";
 /// What an attacker would like another client to get.
 const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";

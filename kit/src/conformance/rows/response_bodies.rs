@@ -255,17 +255,17 @@ fn bodiless_fields() -> Vec<Case> {
 fn surplus() -> Vec<Case> {
     let length = ok("Content-Length: 2\r\n", "ok");
     let chunks = ok("Transfer-Encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n");
-    let behind = |name: &'static str, response: &str, surplus: &str| {
+    let after = |name: &'static str, response: &str, surplus: &str| {
         safety(name, SPLIT).answered(format!("{response}{surplus}")).spends()
     };
     vec![
-        behind("a response behind a response", &length, EVIL),
-        behind("a response behind chunks", &chunks, EVIL),
-        behind("a line end behind a response", &length, "\r\n"),
-        behind("a NUL behind a response", &length, "\0"),
-        behind("half a response behind a response", &length, "HTTP/1.1 200 OK\r\nX: "),
-        behind("a chunked end behind a response", &length, "0\r\n\r\n"),
-        behind("two responses behind a response", &length, &EVIL.repeat(2)),
+        after("a response after a response", &length, EVIL),
+        after("a response after chunks", &chunks, EVIL),
+        after("a line end after a response", &length, "\r\n"),
+        after("a NUL after a response", &length, "\0"),
+        after("half a response after a response", &length, "HTTP/1.1 200 OK\r\nX: "),
+        after("a chunked end after a response", &length, "0\r\n\r\n"),
+        after("two responses after a response", &length, &EVIL.repeat(2)),
         safety("a response on an idle connection", "RFC 9112 9.2")
             .answered(length.as_str())
             .spends()
@@ -282,7 +282,7 @@ fn surplus() -> Vec<Case> {
             .answered(chunks.as_str())
             .spends()
             .later("\r\n"),
-        safety("a response behind one to HEAD, later", SPLIT)
+        safety("a response after one to HEAD, later", SPLIT)
             .sends(HEAD)
             .answered(ok("Content-Length: 2\r\n", ""))
             .spends()

@@ -28,9 +28,9 @@ fn bad_status_lines() -> Vec<Case> {
         line("four digits", "HTTP/1.1 2000 OK"),
         line("a signed status", "HTTP/1.1 +20 OK"),
         line("letters as a status", "HTTP/1.1 xyz OK"),
-        line("two blanks in front of the status", "HTTP/1.1  200 OK"),
-        line("a tab in front of the status", "HTTP/1.1\t200 OK"),
-        line("a tab behind the status", "HTTP/1.1 200\tOK"),
+        line("two blanks before the status", "HTTP/1.1  200 OK"),
+        line("a tab before the status", "HTTP/1.1\t200 OK"),
+        line("a tab after the status", "HTTP/1.1 200\tOK"),
         line("status 000", "HTTP/1.1 000 OK"),
         line("status 099", "HTTP/1.1 099 OK"),
         Case { kind: Kind::Choice, ..line("a control byte in the reason", "HTTP/1.1 200 O\x01K") },
@@ -40,8 +40,8 @@ fn bad_status_lines() -> Vec<Case> {
         line("a response of HTTP/2", "HTTP/2 200 OK"),
         line("a response of two-digit version", "HTTP/1.10 200 OK"),
         line("a response of ICY", "ICY 200 OK"),
-        line("a blank in front of a response", " HTTP/1.1 200 OK"),
-        line("an empty line in front of a response", "\r\nHTTP/1.1 200 OK"),
+        line("a blank before a response", " HTTP/1.1 200 OK"),
+        line("an empty line before a response", "\r\nHTTP/1.1 200 OK"),
         line("an SSH server", "SSH-2.0-OpenSSH_9.9"),
         line("a request as a response", "GET / HTTP/1.1"),
         spoiled("a response without a head", "RFC 1945 6", "<html>hello</html>"),
@@ -71,7 +71,7 @@ fn status_lines() -> Vec<Case> {
             .is("599 \"ok\", keep", "GET /x"),
         must("no reason", "RFC 9112 4: a client SHOULD ignore it")
             .answered(format!("HTTP/1.1 200 {REST}")),
-        choice("no blank behind the status", "RFC 9112 4").answered(format!("HTTP/1.1 200{REST}")),
+        choice("no blank after the status", "RFC 9112 4").answered(format!("HTTP/1.1 200{REST}")),
         choice("a reason beyond ASCII", "RFC 9112 4: obs-text")
             .answered(bytes(&[b"HTTP/1.1 200 \xfcber", REST.as_bytes()])),
         choice("status 600", "RFC 9110 15: SHOULD be read as 5xx")
@@ -92,7 +92,7 @@ fn bad_lines() -> Vec<Case> {
     };
     const KLEIN: &str = "Klein, Divide and Conquer (2004)";
     vec![
-        lines("response: a bare LF behind a field", KLEIN, "X: 1\n"),
+        lines("response: a bare LF after a field", KLEIN, "X: 1\n"),
         lines("response: a bare CR in a value", KLEIN, "X: 1\rSet-Cookie: evil\r\n"),
         lines("response: CR CR LF", KLEIN, "X: 1\r\r\n"),
         lines("response: a NUL in a value", "RFC 9110 5.5", "X: \0\r\n"),

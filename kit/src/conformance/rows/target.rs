@@ -49,7 +49,7 @@ fn forms() -> Vec<Case> {
         refused("a scheme that runs code", FORMS, "javascript:alert(1)"),
         refused("a path without its slash", FORMS, "gpt/x"),
         refused("a query alone", FORMS, "?x"),
-        refused("an @ in front of the path", "Kettle, Cracking the lens (2017)", "@internal/gpt/x"),
+        refused("an @ before the path", "Kettle, Cracking the lens (2017)", "@internal/gpt/x"),
         refused("a colon and digits in front", "CVE-2021-40438 (Apache)", ":80/gpt/x"),
         refused("authority-form without CONNECT", "RFC 9112 3.2.3", "a:443"),
         refused("asterisk-form with GET", "RFC 9112 3.2.4", "*"),
@@ -57,8 +57,8 @@ fn forms() -> Vec<Case> {
             .sends(with_line("OPTIONS * HTTP/1.1"))
             .is("404, keep", "-"),
         refused("a fragment", "RFC 9110 4.2.5; CVE-2023-45539 (HAProxy)", "/gpt/x#y"),
-        refused("a fragment behind a query", "CVE-2023-45539 (HAProxy)", "/gpt/x?a#/../admin"),
-        refused("a fragment in front of a suffix", "CVE-2023-45539 (HAProxy)", "/gpt/admin#.png"),
+        refused("a fragment after a query", "CVE-2023-45539 (HAProxy)", "/gpt/x?a#/../admin"),
+        refused("a fragment before a suffix", "CVE-2023-45539 (HAProxy)", "/gpt/admin#.png"),
     ]
 }
 
@@ -89,7 +89,7 @@ fn paths() -> Vec<Case> {
         elsewhere("another word that begins like the prefix", "/gptx/y"),
         elsewhere("the prefix in another case", "/GPT/x"),
         elsewhere("the prefix in an encoding", "/%67pt/x"),
-        elsewhere("the prefix behind two slashes", "//gpt/x"),
+        elsewhere("the prefix after two slashes", "//gpt/x"),
         elsewhere("the prefix with an encoded slash", "/gpt%2Fx"),
     ]
 }
@@ -113,7 +113,7 @@ fn dot_segments() -> Vec<Case> {
         resolved("three dots are a name", "/a/.../b", "/a/.../b"),
         climbs("out of the prefix", "RFC 3986 5.2.4", "/gpt/../admin"),
         climbs("out of the prefix, encoded", TSAI, "/gpt/%2e%2e/admin"),
-        climbs("out of the prefix behind a name", "RFC 3986 5.2.4", "/gpt/a/../../admin"),
+        climbs("out of the prefix after a name", "RFC 3986 5.2.4", "/gpt/a/../../admin"),
         climbs("above the root", "RFC 3986 5.2.4", "/gpt/../../etc/passwd"),
         climbs("out and in again", TSAI, "/gpt/../gpt/x/../../admin"),
         climbs("dots and an encoded slash", TSAI, "/gpt/..%2fadmin"),

@@ -35,11 +35,11 @@ fn switches() -> Vec<Case> {
             .forwards("Sec-WebSocket-Version: 13")
             .forwards("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
             .returns("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        must("bytes right behind the 101", "RFC 9110 7.8")
+        must("bytes right after the 101", "RFC 9110 7.8")
             .sends(offer(FIELDS))
             .answered(format!("{AGREED}\x01first"))
             .is("101, tunnel \"\\x01first\"", "GET /x"),
-        choice("bytes right behind the offer", "RFC 9110 7.8")
+        choice("bytes right after the offer", "RFC 9110 7.8")
             .sends(offer(FIELDS) + "early")
             .answered(AGREED)
             .is("101, tunnel", "GET /x, tunnel \"early\""),
@@ -80,41 +80,41 @@ fn refused() -> Vec<Case> {
     };
     vec![
         refused(
-            "a refusal with a request behind the offer",
+            "a refusal with a request after the offer",
             RAGHAV,
             "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno",
             "401 \"no\", end",
         ),
         refused(
-            "a 200 with a request behind the offer",
+            "a 200 with a request after the offer",
             RAGHAV,
             &ok("Content-Length: 2\r\n", "ok"),
             "200 \"ok\", end",
         ),
         refused(
-            "chunks with a request behind the offer",
+            "chunks with a request after the offer",
             RAGHAV,
             &ok("Transfer-Encoding: chunked\r\n", "2\r\nok\r\n0\r\n\r\n"),
             "200 \"ok\", end",
         ),
         refused(
-            "a 204 with a request behind the offer",
+            "a 204 with a request after the offer",
             RAGHAV,
             "HTTP/1.1 204 No Content\r\n\r\n",
             "204, end",
         ),
         refused(
-            "a 426 with a request behind the offer",
+            "a 426 with a request after the offer",
             "Egorov, websocket-smuggle (2019)",
             "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Content-Length: 2\r\n\r\nno",
             "426 \"no\", end",
         ),
-        safety("a wrong version with a request behind it", "Egorov, websocket-smuggle (2019)")
+        safety("a wrong version with a request after it", "Egorov, websocket-smuggle (2019)")
             .sends(offer(&FIELDS.replace("Version: 13", "Version: 1337")) + SECOND)
             .answered("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno")
             .is("426 \"no\", end", "GET /x"),
-        safety("a request sent behind a refusal", "Egorov, websocket-smuggle (2019)")
+        safety("a request sent after a refusal", "Egorov, websocket-smuggle (2019)")
             .sends(offer(FIELDS))
             .answered("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
             .then_sends(SECOND)
