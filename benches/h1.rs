@@ -93,10 +93,10 @@ type Operation = Box<dyn FnMut()>;
 
 const CASES: &[Case] = &[
     Case { name: "request head: find, parse", set_up: request_parse },
-    Case { name: "request head: decide", set_up: request_decide },
+    Case { name: "request head: validate", set_up: request_validate },
     Case { name: "request head: rewrite", set_up: request_rewrite },
     Case { name: "response head: find, parse", set_up: response_parse },
-    Case { name: "response head: decide", set_up: response_decide },
+    Case { name: "response head: advance", set_up: response_advance },
     Case { name: "response head: rewrite", set_up: response_rewrite },
     Case { name: "16 KiB in 1 chunk", set_up: || chunks_of(CONTENT_BYTES) },
     Case { name: "16 KiB in chunks of 160", set_up: || chunks_of(160) },
@@ -192,14 +192,14 @@ fn request_parse() -> Result<Operation, Fault> {
     }))
 }
 
-fn request_decide() -> Result<Operation, Fault> {
+fn request_validate() -> Result<Operation, Fault> {
     let head = parsed_request()?;
     Ok(Box::new(move || drop(black_box(validate(black_box(&head))))))
 }
 
 fn request_rewrite() -> Result<Operation, Fault> {
     let head = parsed_request()?;
-    let ValidRequest { request, path, query, .. } = decided(&head)?;
+    let ValidRequest { request, path, query, .. } = valid_request(&head)?;
     let rest = path.strip_prefix(b"/gpt/").ok_or("the route is /gpt/")?;
     let target = NewTarget { replacement: b"/", rest, query };
     let mut out = BytesMut::with_capacity(8192);
@@ -221,8 +221,8 @@ fn response_parse() -> Result<Operation, Fault> {
     }))
 }
 
-fn response_decide() -> Result<Operation, Fault> {
-    let request = decided(&parsed_request()?)?.request;
+fn response_advance() -> Result<Operation, Fault> {
+    let request = valid_request(&parsed_request()?)?.request;
     let head = parsed_response()?;
     final_response(&head)?;
     Ok(Box::new(move || {
@@ -280,12 +280,12 @@ fn parsed_response() -> Result<ResponseHead<'static>, Fault> {
     ResponseHead::parse(RESPONSE, &LIMITS).map_err(|error| format!("{error:?}").into())
 }
 
-fn decided<'b>(head: &RequestHead<'b>) -> Result<ValidRequest<'b>, Fault> {
+fn valid_request<'b>(head: &RequestHead<'b>) -> Result<ValidRequest<'b>, Fault> {
     validate(head).map_err(|error| format!("{error:?}").into())
 }
 
 fn final_response(head: &ResponseHead<'_>) -> Result<FinalResponse, Fault> {
-    let mut exchange = Exchange::new(decided(&parsed_request()?)?.request);
+    let mut exchange = Exchange::new(valid_request(&parsed_request()?)?.request);
     exchange.end_request();
     match exchange.response_head(head, false) {
         Ok(ResponseKind::Final(response)) => Ok(response),
