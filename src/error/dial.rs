@@ -1,18 +1,18 @@
-//! A connection to an upstream that could not be opened: [`DialFailure`], which says where and why.
+//! A connection to an upstream that could not be opened: [`DialFailure`] says where and why.
 //!
-//! Boxed wherever it travels: it is rare, and everything beside it should stay small.
+//! Always boxed: it is rare, and the results that carry it should stay small.
 
 use super::{Cause, ExchangeError};
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-/// What a dial was at.
+/// A step of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The lookup of the name.
     Lookup,
-    /// The TCP connection, with the PROXY header where one is sent.
+    /// The TCP connection, with the PROXY header if one is sent.
     Connect,
     /// The TLS handshake.
     Tls,
@@ -32,18 +32,18 @@ impl Step {
 /// A dial that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DialFailure {
-    /// Whose fault it is, and what a client is told.
+    /// Whose fault it is, and what the client gets.
     pub error: ExchangeError,
-    /// What it was at. Unknown only of a failure that is not the upstream's.
+    /// The step that failed. Unknown only if the failure is not the upstream's.
     pub step: Option<Step>,
-    /// The address that was tried, when one was known.
+    /// The address that was tried, if one was known.
     pub address: Option<SocketAddr>,
     /// How long the step took.
     pub took: Duration,
 }
 
 impl DialFailure {
-    /// A failure of `step`, in the box in which it travels.
+    /// A failure of `step`, boxed.
     pub fn at(
         step: Step,
         address: Option<SocketAddr>,
@@ -53,7 +53,7 @@ impl DialFailure {
         Box::new(Self { error, step: Some(step), address, took })
     }
 
-    /// Why, in one word: an errno, an alert, what is wrong with a certificate.
+    /// Why, in one word: an errno, an alert, the defect of a certificate.
     pub fn reason(&self) -> Option<&'static str> {
         let is_late = matches!(self.error.cause, Cause::Timeout(_));
         self.error.reason().or(is_late.then_some("timeout"))
@@ -65,7 +65,7 @@ impl DialFailure {
     }
 }
 
-/// A failure of which nothing more is known.
+/// A failure about which nothing more is known.
 impl From<ExchangeError> for Box<DialFailure> {
     fn from(error: ExchangeError) -> Self {
         let (step, address, took) = (None, None, Duration::ZERO);

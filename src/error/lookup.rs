@@ -3,11 +3,11 @@
 /// What the system's resolver said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupFault {
-    /// There is no such name, or nothing of the wanted family under it.
+    /// The name does not exist, or has no record of the wanted family.
     Unknown,
-    /// There is such a name, and it has no address of the wanted family.
+    /// The name exists, but has no address of the wanted family.
     NoAddress,
-    /// No nameserver gave an answer, or each said that it cannot answer now.
+    /// No nameserver answered, or all of them failed for now.
     Unavailable,
     /// The lookup failed in another way, on this machine.
     Failed,

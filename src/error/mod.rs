@@ -1,10 +1,10 @@
-//! What ends an exchange early: [`ExchangeError`] names the guilty peer and the cause.
+//! What ends an exchange early: [`ExchangeError`] names the side at fault and the cause.
 //!
 //! Errors of the layers below are causes as they are; those of the system and of TLS are translated
-//! where they come from (`net`, `tls::fault`). The questions about an error are methods, and each
-//! answer is one table, so that a new cause does not compile before it has one.
+//! where they occur (`net`, `tls::fault`). Each question about an error is a method with one table,
+//! so that a new cause does not compile until it has an answer.
 //!
-//! Not here: what a client is told of an error (`gateway::answer`).
+//! Not here: the answer that a client gets (`gateway::answer`).
 
 mod dial;
 mod lookup;
@@ -29,11 +29,11 @@ pub use tls::TlsFault;
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The one who asked.
+    /// The client's.
     Client,
-    /// The one who answers.
+    /// The upstream's.
     Upstream,
-    /// We ourselves: a limit of ours, or a mistake of ours.
+    /// Our own: one of our limits, or a bug.
     Internal,
 }
 
@@ -52,39 +52,39 @@ impl Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The request is refused for what its head says.
+    /// The request is refused because of its head.
     Request(RequestError),
     /// No route has the path of the request.
     NoRoute,
-    /// The connection is refused for what stands at its beginning.
+    /// The connection is refused because of its first bytes.
     Opening(opening::OpeningError),
-    /// A request in plain HTTP came where HTTPS is spoken.
+    /// A request in plain HTTP arrived on an HTTPS port.
     PlainHttp,
-    /// The response head cannot be passed on.
+    /// The response head cannot be forwarded.
     Response(ResponseError),
     /// A chunked body is broken.
     Chunk(ChunkError),
     /// A trailer section is broken.
     Trailers(HeadError),
-    /// The client left, or ended its direction, before it had its answer.
+    /// The client left, or half-closed, before it had its response.
     Gone,
     /// The connection ended in the middle of a message.
     ClosedEarly,
     /// The socket failed.
     Io(IoFault),
-    /// A limit of time ran out.
+    /// A time limit expired.
     Timeout(Timer),
-    /// The upstream's name has no address now.
+    /// The upstream's name has no address at present.
     NameNotResolved(LookupFault),
     /// No address of the upstream accepts connections.
     Unreachable(SocketError),
-    /// TLS with the upstream failed: the handshake, or by an alert later.
+    /// TLS with the upstream failed: in the handshake, or by a later alert.
     Tls(TlsFault),
     /// More client connections than `limits.connections`.
     TooManyConnections,
     /// We have no descriptor or no memory for another connection.
     Exhausted(SocketError),
-    /// The relay stops, and the time for running exchanges is over.
+    /// The relay is stopping, and the time for running exchanges is over.
     Stopped,
 }
 
@@ -98,17 +98,17 @@ pub struct ExchangeError {
 }
 
 impl ExchangeError {
-    /// The client is guilty of `cause`.
+    /// `cause` is the client's fault.
     pub const fn client(cause: Cause) -> Self {
         Self { fault: Fault::Client, cause }
     }
 
-    /// The upstream is guilty of `cause`.
+    /// `cause` is the upstream's fault.
     pub const fn upstream(cause: Cause) -> Self {
         Self { fault: Fault::Upstream, cause }
     }
 
-    /// A limit of time ran out. Each limit waits for one peer, which is the guilty one.
+    /// A time limit expired. Each limit waits for one peer, which is at fault.
     pub fn expired(timer: Timer) -> Self {
         let fault = match timer {
             Timer::Handshake
@@ -128,9 +128,8 @@ impl ExchangeError {
         Self { fault, cause: Cause::Timeout(timer) }
     }
 
-    /// Why, where the cause alone leaves that open, in one word for the log: an errno, an alert,
-    /// what is wrong with a certificate, the rule that a message broke. Never anything that a peer
-    /// sent.
+    /// Why, if the cause alone leaves that open, in one word for the log: an errno, an alert, the
+    /// defect of a certificate, the rule that a message broke. Never anything that a peer sent.
     pub fn reason(&self) -> Option<&'static str> {
         match self.cause {
             Cause::Unreachable(error) | Cause::Exhausted(error) => Some(error.name()),

@@ -5,28 +5,28 @@ use crate::preface::alert::Alert;
 use crate::preface::client_hello::HelloError;
 use crate::preface::proxy_header::ProxyHeaderError;
 
-/// Why a connection is refused before anybody was chosen to answer it.
+/// Why a connection is refused before its destination is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningError {
     /// A peer that has to begin with a PROXY header ended without a byte, as health checks do.
     Nothing,
-    /// Something else came of a peer that has to begin with a PROXY header.
+    /// A peer that has to begin with a PROXY header sent something else.
     NoProxyHeader,
-    /// A PROXY header that is malformed, or cut in its middle, of which nothing more is known.
+    /// A malformed PROXY header; without an error, one that was cut off.
     BadProxyHeader(Option<ProxyHeaderError>),
-    /// The `ClientHello` is no sound one.
+    /// The `ClientHello` is malformed.
     Hello(HelloError),
-    /// The client went away, or stopped sending, in the middle of its `ClientHello`.
+    /// The client left, or stopped sending, in the middle of its `ClientHello`.
     HelloCut,
-    /// No forward is for the name that the client asks for, or for clients without one.
+    /// No forward matches the name that the client asks for, or clients without one.
     NoForward,
     /// The TLS handshake failed.
     Handshake(TlsFault),
 }
 
 impl OpeningError {
-    /// What a client that speaks TLS is told. `None` where nobody has spoken TLS yet, or where TLS
-    /// has told it by itself.
+    /// The alert for a client that speaks TLS. `None` if no TLS was seen yet, or if rustls has sent
+    /// an alert itself.
     pub fn alert(self) -> Option<Alert> {
         match self {
             Self::Nothing | Self::NoProxyHeader | Self::BadProxyHeader(_) | Self::Handshake(_) => {
@@ -55,7 +55,7 @@ impl OpeningError {
         }
     }
 
-    /// Why, where [`OpeningError::name`] leaves that open.
+    /// Why, if [`OpeningError::name`] leaves that open.
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Handshake(fault) => Some(fault.reason()),

@@ -20,16 +20,16 @@ pub enum RequestError {
     MissingHost,
     /// More than one Host line.
     RepeatedHost,
-    /// Host is not `uri-host [":" port]`, or names nothing.
+    /// Host is not `uri-host [":" port]`, or is empty.
     BadHost,
-    /// CONNECT or TRACE. The first makes an open proxy; the second sends the client's
-    /// credentials back to whoever made it ask.
+    /// CONNECT or TRACE. The first would make an open proxy; the second would echo the client's
+    /// credentials to the page or script that made it send the request.
     MethodNotAllowed,
     /// An expectation other than `100-continue` (RFC 9110, section 10.1.1).
     UnknownExpectation,
     /// More connection options than [`CONNECTION_OPTIONS_MAX`].
     TooManyConnectionOptions,
-    /// Max-Forwards that is no number.
+    /// Max-Forwards is not a number.
     BadMaxForwards,
 }
 

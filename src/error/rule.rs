@@ -1,5 +1,5 @@
-//! The rule that a malformed message broke, as the word of `reason` in the log. Fixed words:
-//! nothing of what the peer sent is among them.
+//! The rule that a malformed message broke, as the word of `reason` in the log. The words are fixed:
+//! none of them was sent by a peer.
 
 use super::{RequestError, ResponseError};
 use crate::h1::chunked::ChunkError;
@@ -94,7 +94,7 @@ pub(super) fn of_chunk(error: ChunkError) -> &'static str {
     }
 }
 
-/// Of a PROXY header; without an error it was cut in its middle.
+/// Of a PROXY header; without an error, it was cut off.
 pub(super) fn of_proxy_header(error: Option<ProxyHeaderError>) -> &'static str {
     match error {
         None => "incomplete_header",

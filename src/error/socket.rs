@@ -1,6 +1,6 @@
-//! What a socket fails with, by the names of errno(3): fixed words, the same in every language.
+//! Errors of sockets, by the names of errno(3): fixed words, the same in every language.
 
-/// Why the system refused something that was asked of a socket.
+/// Why an operation on a socket failed.
 ///
 /// Each variant is one errno. One byte, because errors travel with every exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +16,13 @@ pub enum SocketError {
     FamilyNotSupported,
     /// The connection was aborted here.
     ConnectionAborted,
-    /// Nobody listens there.
+    /// Nothing listens there.
     ConnectionRefused,
     /// The peer reset the connection.
     ConnectionReset,
     /// The host is down.
     HostDown,
-    /// There is no way to the host.
+    /// There is no route to the host.
     HostUnreachable,
     /// An argument was invalid.
     InvalidArgument,
@@ -34,7 +34,7 @@ pub enum SocketError {
     NetworkDown,
     /// The network dropped the connection.
     NetworkReset,
-    /// There is no way to the network.
+    /// There is no route to the network.
     NetworkUnreachable,
     /// The system has no descriptor left.
     SystemFilesExhausted,
@@ -50,13 +50,13 @@ pub enum SocketError {
     NotConnected,
     /// A firewall, or a missing privilege, forbids it.
     NotPermitted,
-    /// The peer reads no more.
+    /// The peer no longer reads.
     BrokenPipe,
     /// The protocol failed.
     ProtocolError,
-    /// The peer answered nothing in time.
+    /// The peer did not respond in time.
     TimedOut,
-    /// An errno that is not expected of a socket.
+    /// An errno that a socket should not return.
     Other,
 }
 
@@ -94,10 +94,10 @@ impl SocketError {
     }
 }
 
-/// How a read or a write failed, as far as it makes a difference.
+/// How a read or a write failed, as far as the difference matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoFault {
-    /// The peer ended TLS without its close_notify.
+    /// The peer ended TLS without a close_notify.
     Truncated,
     /// The peer acknowledged nothing for too long.
     TimedOut,

@@ -5,27 +5,27 @@ use super::SocketError;
 /// Why TLS with a peer failed: in its handshake, or by an alert later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFault {
-    /// The certificate is not valid any more.
+    /// The certificate has expired.
     CertificateExpired,
     /// The certificate is not valid yet.
     CertificateNotYetValid,
     /// The certificate is for another name.
     CertificateName,
-    /// The certificate was not issued by a root that is trusted.
+    /// The certificate was not issued by a trusted root.
     CertificateIssuer,
-    /// A certificate of an authority stands in the place of a server's.
+    /// A certificate of an authority in place of a server's.
     CertificateOfAuthority,
     /// The certificate is for another purpose, such as for clients.
     CertificatePurpose,
     /// The certificate, or the handshake, is signed by another key.
     CertificateSignature,
-    /// The certificate is of a version, or uses an algorithm or an extension, that is not known.
+    /// The certificate has an unknown version, algorithm or extension.
     CertificateUnsupported,
     /// The certificate cannot be parsed.
     CertificateMalformed,
     /// The certificate is unusable in another way.
     CertificateInvalid,
-    /// The peer has to show a certificate, and showed none.
+    /// The peer has to send a certificate, and sent none.
     NoCertificate,
     /// The peer speaks neither TLS 1.2 nor 1.3.
     NoCommonVersion,
@@ -35,15 +35,15 @@ pub enum TlsFault {
     NoCommonGroup,
     /// No signature algorithm that both sides have.
     NoCommonSignature,
-    /// No protocol inside of TLS (ALPN) that both sides have.
+    /// No protocol inside TLS (ALPN) that both sides have.
     NoCommonProtocol,
-    /// What came is not TLS.
+    /// The bytes are not TLS.
     NotTls,
-    /// A message of TLS that is malformed, or has no place here.
+    /// A TLS message that is malformed, or out of place.
     Misbehaved,
     /// The peer sent this alert (RFC 8446, section 6).
     Alert(u8),
-    /// The connection ended before its handshake had begun, as those of health checks do.
+    /// The connection ended before its handshake began, as a health check's does.
     Silent,
     /// The connection ended in the middle of the handshake.
     Closed,
@@ -84,7 +84,7 @@ impl TlsFault {
     }
 }
 
-/// The names of RFC 8446, section 6, and of RFC 5246, section 7.2, where that has more.
+/// The names of RFC 8446, section 6, and those that only RFC 5246, section 7.2 has.
 fn alert(description: u8) -> &'static str {
     match description {
         0 => "alert=close_notify",
