@@ -1,5 +1,5 @@
-//! The rule that a malformed message broke, as the word of `reason` in the log. The words are fixed:
-//! none of them was sent by a peer.
+//! The rule that a malformed message broke, as the word of `reason` in the log. The words are
+//! fixed: none of them was sent by a peer.
 
 use super::{RequestError, ResponseError};
 use crate::h1::chunked::ChunkError;

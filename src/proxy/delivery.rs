@@ -1,9 +1,10 @@
-//! The last bytes of a connection that is cut: they arrive before the sign that more is missing.
+//! The last bytes of a connection that is cut: they arrive before the sign that the rest is
+//! missing.
 //!
-//! A reset throws away what either kernel still holds. So a connection that only a reset can end
-//! is first watched until its peer's kernel has acknowledged everything; Linux gives those bytes
-//! to its reader behind a reset, too. No event tells of that moment, so the kernel is asked, at
-//! growing intervals. Nothing is kept for it but the place of the connection.
+//! A reset discards what either kernel still holds. So a connection that only a reset can end is
+//! first held until the peer's kernel has acknowledged everything; Linux delivers acknowledged
+//! bytes to their reader even after a reset. No event reports that moment, so the kernel is asked
+//! at growing intervals. Meanwhile the connection holds only its permit and its socket.
 
 use crate::clock::Alarm;
 use crate::limits::{DELIVERY_LOOK_MAX, DELIVERY_LOOK_MIN};
@@ -18,25 +19,25 @@ use tokio::time::Instant;
 pub(super) struct Patience {
     /// Without a byte taken or acknowledged.
     pub(super) gap: Duration,
-    /// In all, where the kernel does not tell what was acknowledged.
+    /// In total, if the kernel does not report what was acknowledged.
     pub(super) blind: Duration,
 }
 
-/// The last bytes to one receiver, from where they are held to its kernel.
+/// The last bytes to one receiver, from our buffers to its kernel.
 #[derive(Debug)]
 pub(super) struct Delivery {
     patience: Patience,
-    /// Bytes that the socket had taken at the last look.
+    /// Bytes that the socket had taken at the last check.
     taken: u64,
-    /// Bytes that were not acknowledged at the last look.
+    /// Bytes that were not acknowledged at the last check.
     left: Option<u64>,
-    /// When either of them changed the last time.
+    /// When either of them last changed.
     since: Instant,
     next_look: Instant,
     pause: Duration,
 }
 
-/// Not everything has arrived, and no more will: the receiver is gone, or takes nothing.
+/// Not everything has arrived, and no more will: the receiver has left, or accepts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Undelivered;
 
@@ -48,7 +49,7 @@ impl Delivery {
         Self { patience, taken, left, since, next_look, pause }
     }
 
-    /// Ready when the socket has taken everything, which `drained` tells.
+    /// Ready when the socket has taken everything, according to `drained`.
     pub(super) fn poll_taken(
         &mut self,
         cx: &mut Context<'_>,
@@ -113,7 +114,7 @@ mod tests {
     use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_of_what_is_on_its_way_begins_when_the_socket_has_taken_the_last_of_it() {
+    async fn the_time_limit_starts_when_the_socket_has_taken_the_last_byte() {
         let (near, _far) = MemoryStream::pair(64);
         let mut transport = Transport::from(near);
         let (gap, blind) = (Duration::from_secs(60), Duration::from_secs(2));

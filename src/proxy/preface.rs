@@ -1,9 +1,9 @@
-//! The beginning of a connection, before anybody is chosen to answer it: a PROXY header, the
+//! The first bytes of a connection, before its destination is known: a PROXY header, the
 //! `ClientHello` of TLS.
 //!
-//! The bytes are looked at where they are, in the kernel (`MSG_PEEK`). Only the PROXY header is
-//! taken; a hello stays for whoever is chosen, be it the acceptor of TLS, the HTTP relay, or a pipe
-//! to an upstream. So nothing has to be put back, and a connection that waits has no buffer.
+//! The bytes are peeked at in the kernel (`MSG_PEEK`). Only the PROXY header is consumed; a hello
+//! stays there for our own TLS, for the HTTP relay, or for a pipe to an upstream. So nothing has to
+//! be put back, and a connection that waits holds no buffer.
 
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::config::network::Network;
@@ -25,21 +25,21 @@ use std::task::{Context, Poll, ready};
 pub(super) enum Greeting {
     /// A whole `ClientHello`.
     Hello(ClientHello),
-    /// Something that is no TLS.
+    /// Something other than TLS.
     NotTls,
-    /// Nothing, for as long as the caller was patient.
+    /// Nothing, for as long as the caller wants to wait.
     Silence,
 }
 
-/// Why a greeting is not to be had.
+/// Why there is no greeting.
 #[derive(Debug)]
 pub(super) struct NoGreeting {
     pub(super) error: ExchangeError,
-    /// What came looks like TLS, so that an alert will be understood.
+    /// The bytes so far look like TLS, so an alert will be understood.
     pub(super) is_tls: bool,
 }
 
-/// Who the client is, by the PROXY header that `peer` has to begin with.
+/// Reads the PROXY header that `peer` has to send first, and returns the client that it announces.
 ///
 /// # Errors
 /// There is no such header within `deadline`.
@@ -55,7 +55,7 @@ pub async fn read_proxy_header(
         match alarm.bound(deadline, looking).await {
             Ok(Some(header)) => break header.map_err(refused)?,
             Ok(None) => {}
-            // A reset in the place of an end, which some health checks prefer.
+            // A reset in place of an end, as some health checks send it.
             Err(Halt::Io(_)) if seen == 0 => return Err(refused(OpeningError::Nothing)),
             Err(Halt::Io(error)) => {
                 return Err(ExchangeError::client(Cause::Io(error.kind().into())));
@@ -72,7 +72,7 @@ pub fn must_announce(announcers: &[Network], peer: SocketAddr) -> bool {
     announcers.iter().any(|network| network.contains(peer.ip()))
 }
 
-/// Looks once, and takes a header that is complete. `None`: there will be more to see.
+/// Peeks once, and consumes a complete header. `None`: more bytes are needed.
 fn poll_header(
     cx: &mut Context<'_>,
     transport: &mut Transport,
@@ -96,7 +96,7 @@ fn poll_header(
             }
             Err(error) => return refuse(OpeningError::BadProxyHeader(Some(error))),
         };
-        // It was seen, so all of it is there, though not always for one read.
+        // All of it was peeked at, so all of it is there, but not always in one read.
         let mut left = header.len;
         while left > 0 {
             match ready!(transport.poll_read(cx, &mut room[..left]))? {
@@ -108,8 +108,8 @@ fn poll_header(
     })
 }
 
-/// Waits for the first bytes and says what they are. With `patience`, a client that is silent until
-/// then is an answer, too.
+/// Waits for the first bytes and classifies them. With `patience`, silence until then is a result,
+/// too.
 pub(super) async fn greeting(
     transport: &mut Transport,
     deadline: Deadline,
@@ -141,7 +141,7 @@ pub(super) async fn greeting(
     }
 }
 
-/// Looks once.
+/// Peeks once.
 fn poll_hello(
     cx: &mut Context<'_>,
     transport: &mut Transport,

@@ -1,12 +1,16 @@
-//! Opaque bytes in both directions: behind an upgrade, and in tcp mode.
+//! Opaque bytes in both directions: after an upgrade, and in tcp mode. Between two plain sockets
+//! the kernel moves them (`net::splice`). They are copied with TLS, or if no pipe is available.
 //!
-//! The end of one direction is passed on as the end of that direction; the other goes on. What goes
-//! wrong on one side, a stop included, is a reset on the other, behind all that had come for it.
-//! Silence in both is under the `tunnel` limit, which keep-alive traffic of the protocol inside
-//! resets.
+//! Each direction ([`Way`]) is open, then ending (its sender has ended, and the receiver still has
+//! to take what is held), then ended (our side towards the receiver is shut down). The other one
+//! continues meanwhile. When both have ended, the tunnel has ended in order.
 //!
-//! Between two plain sockets the kernel moves the bytes (`net::splice`). They are copied where TLS
-//! is on either side, and where there is no pipe.
+//! A failure, an expired limit or a stop makes the tunnel leave ([`Leaving`]), for good: each
+//! receiver only gets what was received for it, including what the kernel still has of a side that
+//! failed. A direction is over when the receiver's kernel has acknowledged everything, or accepts
+//! nothing for too long. Then both connections are reset. Silence in both directions is under the
+//! `tunnel` limit. A side that is not read, because of backpressure or because it has ended, is
+//! checked every [`DEPARTURE_LOOK`] for a reset.
 
 use crate::clock::{Alarm, IdleClock};
 use crate::error::{Cause, ExchangeError, Fault, IoFault};
@@ -28,17 +32,15 @@ use std::task::{Context, Poll, ready};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
 
-/// Passes bytes on until both directions have ended. Whenever they have not, also when this is
-/// dropped, both connections are set to end in a way that cannot be taken for proper. When one
-/// side fails, the other gets what was received for it, as fast as it takes it, before that.
+/// Forwards bytes until both directions have ended. Until then both connections are set to be
+/// reset, even if this future is dropped. If one side fails, the other first gets what was received
+/// for it, as fast as it accepts it. `count` gets the numbers of bytes from the client and from the
+/// upstream as they arrive, and at the end without those that could not be delivered.
 ///
-/// `count` is told the bytes from the client and those from the upstream as they come, and in the
-/// end without those that went nowhere.
-///
-/// No `async fn`, because that would keep a second place for its arguments.
+/// Not an `async fn`, which would store its arguments twice.
 ///
 /// # Errors
-/// What went wrong, and on whose side.
+/// What failed, and on which side.
 pub(super) fn tunnel<'s>(
     client: &'s mut Connection,
     upstream: &'s mut Connection,
@@ -48,11 +50,10 @@ pub(super) fn tunnel<'s>(
     mut count: impl FnMut(u64, u64) + 's,
 ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
     let mut ends = Ends { client, upstream, are_over: false };
-    // Whatever ends the connection before that, be it a kill of the process, is no proper end.
+    // So that even a kill of the process is a reset, not an end.
     ends.client.transport.abort_unless_shut_down();
     ends.upstream.transport.abort_unless_shut_down();
-    // How long a tunnel may be silent is for its limit to say: a peer that cannot be reached for a
-    // while, or keeps its window shut, has not vanished. `Unheard` notices one that has.
+    // Only `tunnel` bounds silence. `Unheard` detects a peer that has vanished before.
     ends.client.transport.set_user_timeout(timeouts.tunnel);
     ends.upstream.transport.set_user_timeout(timeouts.tunnel);
     let mut ways = Ways {
@@ -83,7 +84,7 @@ pub(super) fn tunnel<'s>(
         match looks.min().filter(|look| *look < deadline.at) {
             None => {
                 ready!(alarm.poll(cx, deadline.at));
-                // Silent, but its receivers may still be taking what came before.
+                // Silent, but the receivers may still be taking earlier bytes.
                 ways.leave(ExchangeError::expired(deadline.timer), &ends, timeouts);
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -104,13 +105,13 @@ struct Ways {
     up: Way,
     down: Way,
     clock: IdleClock,
-    /// Bytes that had come and gone at the last look.
+    /// Bytes received and written, at the last poll.
     moved: u64,
-    /// When to look for a reset that wakes nobody.
+    /// When to check for a reset that causes no wake-up.
     next_look: Option<Instant>,
-    /// Whether what is on its way is acknowledged.
+    /// Whether bytes in flight are acknowledged.
     unheard: Unheard,
-    /// What is still on its way when one side has failed.
+    /// The last bytes, once one side has failed.
     leaving: Option<Box<Leaving>>,
 }
 
@@ -138,7 +139,7 @@ impl Ways {
         Poll::Pending
     }
 
-    /// From now on only what has come is passed on, unless that is so already.
+    /// From now on, delivers only what was received. The first error counts.
     fn leave(&mut self, error: ExchangeError, ends: &Ends<'_>, timeouts: &Timeouts) {
         self.leaving.get_or_insert_with(|| Box::new(Leaving::begin(error, ends, timeouts)));
     }
@@ -169,8 +170,8 @@ impl Ways {
             self.next_look = None;
             return Poll::Pending;
         }
-        // Whoever is not read, because what it sent has to wait or because it has sent its end,
-        // wakes nobody with a reset.
+        // A side that is not read, because of backpressure or because it has sent its end, causes
+        // no wake-up when it is reset.
         let now = Instant::now();
         let next_look = self.next_look.get_or_insert(now + DEPARTURE_LOOK);
         if now >= *next_look {
@@ -186,7 +187,7 @@ impl Ways {
     }
 }
 
-/// The end of a tunnel of which one side has failed.
+/// The end of a tunnel, one side of which has failed.
 #[derive(Debug)]
 struct Leaving {
     error: ExchangeError,
@@ -197,14 +198,14 @@ struct Leaving {
 impl Leaving {
     fn begin(error: ExchangeError, ends: &Ends<'_>, timeouts: &Timeouts) -> Self {
         let mut patience = patience(timeouts);
-        // Who takes nothing for longer has failed as well.
+        // A receiver that accepts nothing for longer has failed as well.
         patience.gap = patience.gap.min(timeouts.tunnel);
         let has_vanished = error.cause == Cause::Io(IoFault::TimedOut);
         let last = |sender: Fault, to: &Connection| LastBytes {
-            // To one that has vanished nothing arrives.
+            // Nothing arrives at a peer that has vanished.
             delivery: (error.fault == sender || !has_vanished)
                 .then(|| Delivery::new(&to.transport, patience)),
-            // Its kernel may have sent more than we could pass on until now.
+            // Our kernel may have received more than we could forward so far.
             is_read: error.fault == sender && !matches!(error.cause, Cause::Timeout(_)),
         };
         let up = last(Fault::Client, ends.upstream);
@@ -212,12 +213,12 @@ impl Leaving {
     }
 }
 
-/// What is still on its way in one direction.
+/// The last bytes of one direction.
 #[derive(Debug)]
 struct LastBytes {
-    /// `None` when it is over.
+    /// `None` once it is over.
     delivery: Option<Delivery>,
-    /// The sender is read on until it has no more.
+    /// The sender is read until there is nothing more.
     is_read: bool,
 }
 
@@ -234,12 +235,12 @@ impl LastBytes {
         let Some(delivery) = &mut self.delivery else { return Poll::Ready(()) };
         way.begin(cx, from, to);
         let mut room = way.poll_room(cx, to);
-        // It is broken, so there is an end to what it has sent, and the runtime ends long turns.
+        // The sender has failed, so what it has sent is finite, and the runtime ends long turns.
         while self.is_read && way.state == WayState::Open && matches!(room, Poll::Ready(Ok(()))) {
             match way.poll_read(cx, from, to) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending if !has_budget_remaining() => return Poll::Pending,
-                // Whatever else it says now is no end in order, not even an end.
+                // Nothing counts as an end in order any more, not even an end.
                 Poll::Pending | Poll::Ready(Err(_)) => self.is_read = false,
             }
             room = way.poll_room(cx, to);
@@ -274,14 +275,14 @@ struct Way {
     bytes: u64,
     state: WayState,
     splice: Splice,
-    /// The receiver takes nothing now, so the sender is not read.
+    /// The receiver accepts nothing now, so the sender is not read (backpressure).
     is_blocked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WayState {
     Open,
-    /// The sender has ended its direction; ours is to end when all is drained.
+    /// The sender has ended its side. Ours ends when everything is drained.
     Ending,
     Ended,
 }
@@ -299,7 +300,7 @@ impl Way {
         }
     }
 
-    /// How many bytes went on to `to`, or at least into its socket.
+    /// How many bytes the socket of `to` has taken.
     fn passed(&self, to: &Connection) -> u64 {
         let held = to.write_buffer.held_bytes() + self.splice.held_bytes();
         self.bytes.saturating_sub(held as u64)
@@ -323,7 +324,7 @@ impl Way {
                 WayState::Ended => return Ok(Poll::Ready(())),
                 WayState::Ending => match to.transport.poll_shutdown(cx) {
                     Poll::Pending => return Ok(Poll::Pending),
-                    // A receiver that is gone already needs no end.
+                    // A receiver that has left needs no end.
                     Poll::Ready(Ok(()) | Err(_)) => self.state = WayState::Ended,
                 },
                 WayState::Open => match self.poll_read(cx, from, to) {
@@ -337,7 +338,7 @@ impl Way {
         Ok(Poll::Pending)
     }
 
-    /// Sends on what arrived behind the head, before the tunnel was one.
+    /// Forwards what was read together with the head, before the tunnel began.
     fn begin(&mut self, cx: &mut Context<'_>, from: &mut Connection, to: &mut Connection) {
         let held = from.read_buffer.bytes();
         if !held.is_empty() {
@@ -347,7 +348,7 @@ impl Way {
         }
     }
 
-    /// Ready when the receiver has taken everything, whichever way it goes.
+    /// Ready when the receiver has taken everything, copied or spliced.
     fn poll_room(&mut self, cx: &mut Context<'_>, to: &mut Connection) -> Poll<io::Result<()>> {
         ready!(to.poll_drain(cx))?;
         match to.transport.plain() {
@@ -404,7 +405,7 @@ mod tests {
     use std::io::ErrorKind;
 
     #[tokio::test]
-    async fn of_a_tunnel_whose_peer_has_vanished_only_the_other_one_is_waited_for() {
+    async fn nothing_is_delivered_to_a_peer_that_has_vanished() {
         let ((near, _client), (far, _upstream)) = (MemoryStream::pair(9), MemoryStream::pair(9));
         let (client, upstream) =
             (&mut Connection::new(near.into()), &mut Connection::new(far.into()));

@@ -1,9 +1,9 @@
-//! Peers of a tunnel that vanished while bytes are on their way to them.
+//! Peers of a tunnel that have vanished while bytes are in flight to them.
 //!
-//! How long a tunnel may be silent is for its own limit to say, so the kernel is told to be as
-//! patient with its peers. But bytes that no one acknowledges are not silence: an API would work
-//! for no one until that limit. The kernel is asked now and then, only while bytes move or are on
-//! their way. A peer that keeps its window shut acknowledges what probes it, and is not meant.
+//! Only the limit `tunnel` bounds the silence of a tunnel, so the kernel's own limits are raised to
+//! it. But unacknowledged bytes are not silence: an API would work for a client that is gone, until
+//! that limit. So the kernel is asked now and then, while bytes move or are in flight. A peer that
+//! keeps its window shut acknowledges probes, and has not vanished.
 
 use crate::error::Fault;
 use crate::limits::{VANISHED_LOOK, VANISHED_LOOKS};
@@ -11,7 +11,7 @@ use crate::net::unacked::SendQueue;
 use crate::proxy::connection::Connection;
 use tokio::time::Instant;
 
-/// What is on its way to both peers; on the heap, and only after bytes have moved.
+/// The bytes in flight to both peers. On the heap, and only after bytes have moved.
 #[derive(Debug, Default)]
 pub(super) struct Unheard(Option<Box<Looks>>);
 
@@ -22,26 +22,26 @@ struct Looks {
     upstream: Receiver,
 }
 
-/// What one peer had acknowledged at the last look.
+/// What one peer had acknowledged at the last check.
 #[derive(Debug, Default)]
 struct Receiver {
     acknowledged: u64,
-    /// Looks at which the kernel was sending the same bytes again.
+    /// Checks in a row at which the kernel was retransmitting the same bytes.
     unheard: u8,
 }
 
-/// What a look found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// Nothing is on its way.
+    /// Nothing is in flight.
     Nothing,
-    /// Another look is needed.
+    /// Bytes are in flight, so another check is needed.
     Bytes,
     /// This peer has acknowledged nothing for too long.
     Vanished(Fault),
 }
 
-/// Bytes that a socket has taken, and how many of them wait in it.
+/// The number of bytes that a socket has taken, and its queue.
 type Sent = (u64, Option<SendQueue>);
 
 impl Unheard {
@@ -50,12 +50,12 @@ impl Unheard {
         self.0.get_or_insert_with(|| Box::new(Looks::new(Instant::now())));
     }
 
-    /// When to look again.
+    /// When to check again.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.0.as_ref().map(|looks| looks.next)
     }
 
-    /// Looks when it is time to; gives who has acknowledged nothing for too long.
+    /// Checks if it is time to. Returns the peer that has acknowledged nothing for too long.
     pub(super) fn vanished(&mut self, client: &Connection, upstream: &Connection) -> Option<Fault> {
         let looks = self.0.as_mut()?;
         let now = Instant::now();
@@ -90,13 +90,13 @@ impl Looks {
 }
 
 impl Receiver {
-    /// At how many looks in a row it was unheard; `None` when nothing is on its way.
+    /// At how many checks in a row it was unheard. `None` if nothing is in flight.
     fn look(&mut self, (taken, queue): Sent) -> Option<u8> {
         let queue = queue.filter(|queue| queue.bytes > 0)?;
         let acknowledged = taken.saturating_sub(queue.bytes);
         let heard = acknowledged != self.acknowledged || !queue.is_retransmitted;
         self.acknowledged = acknowledged;
-        // The first of a row only says from when on.
+        // The first of a row only marks its beginning.
         self.unheard = match (heard, queue.is_retransmitted) {
             (_, false) => 0,
             (true, true) => 1,
@@ -121,7 +121,7 @@ mod tests {
         let now = Instant::now();
         for who in [Fault::Client, Fault::Upstream] {
             let mut looks = Looks::new(now);
-            // More is written meanwhile, and none of it arrives.
+            // More is written meanwhile, and none of it is acknowledged.
             for (taken, left) in [(10, 5), (20, 15)] {
                 let sent = (taken, queue(left, true));
                 let (client, upstream) =
@@ -139,17 +139,17 @@ mod tests {
         let now = Instant::now();
         let mut looks = Looks::new(now);
         for taken in 0..20 {
-            // A little is acknowledged between two looks.
+            // A little is acknowledged between two checks.
             let found = looks.look(now, (1000 + taken, queue(1000, true)), IDLE);
             assert_eq!(found, Found::Bytes);
-            // Nothing is, but nothing is sent again either.
+            // Nothing is, but nothing is retransmitted either.
             let found = looks.look(now, (1000 + taken, queue(1000, false)), IDLE);
             assert_eq!(found, Found::Bytes);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_kernel_is_asked_only_while_something_is_on_its_way() {
+    async fn the_kernel_is_asked_only_while_bytes_are_in_flight() {
         let now = Instant::now();
         let mut looks = Looks::new(now);
         assert_eq!(looks.next, now + VANISHED_LOOK);
