@@ -113,28 +113,28 @@ pub const WARM_FOR: Duration = Duration::from_secs(600);
 pub const WARM_LIFE_MIN: Duration = Duration::from_secs(3);
 /// A warm connection that will end within this time is replaced before it does.
 pub const WARM_RENEWAL: Duration = Duration::from_millis(500);
-/// First pause after a connection that was opened unasked has failed, or was closed by the upstream
-/// before a request came. The pause doubles with each further one.
-pub const UNASKED_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// First pause after a speculative connection, which no request has asked for, has failed or was
+/// closed by the upstream before a request came. The pause doubles with each further one.
+pub const SPECULATIVE_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest such pause.
-pub const UNASKED_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Most unused connections to an upstream that all workers together have opened unasked, in
-/// addition to its `warm`. Once a request is sent on one, another may be opened. A client that
+pub const SPECULATIVE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Most speculative connections to an upstream, of all workers together, that no request has used,
+/// in addition to its `warm`. Once a request is sent on one, another may be opened. A client that
 /// connects sends its request within 0.1 s, so 160 new clients a second find one ready.
-pub const UNASKED_MAX: usize = 16;
+pub const SPECULATIVE_UNUSED_MAX: usize = 16;
 /// After this time one of them, for each of `warm`, is no longer counted, so that connections that
 /// live only for [`WARM_LIFE_MIN`] can be replaced.
-pub const UNASKED_FORGIVEN_AFTER: Duration = Duration::from_secs(2);
+pub const SPECULATIVE_FORGIVEN_AFTER: Duration = Duration::from_secs(2);
 /// Most connections to an upstream that one worker opens at a time for clients that have not sent a
 /// request yet. A flood of clients must not become a flood of dials.
 pub const SPECULATIVE_DIALS_MAX: usize = 8;
 /// Pause between two log lines about the same trouble with an upstream.
-pub const TROUBLE_TOLD_EVERY: Duration = Duration::from_secs(60);
+pub const TROUBLE_LOGGED_EVERY: Duration = Duration::from_secs(60);
 /// Pause between two lines about different troubles, because some upstreams alternate between two.
-pub const TROUBLE_CHANGES_TOLD_EVERY: Duration = Duration::from_secs(10);
+pub const TROUBLE_CHANGES_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// How long a worker waits before it counts warm connections again, if another worker has its
 /// share.
-pub const WARM_LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub const WARM_COUNTED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Age at which the addresses of a name in use are looked up again, in the background.
 pub const NAME_REFRESH: Duration = Duration::from_secs(30);

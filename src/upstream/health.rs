@@ -223,7 +223,7 @@ impl Drop for Speculative {
 mod tests {
     use super::*;
     use crate::error::{Cause, ExchangeError, LookupFault, SocketError, Step};
-    use crate::limits::{TROUBLE_CHANGES_TOLD_EVERY, TROUBLE_TOLD_EVERY};
+    use crate::limits::{TROUBLE_CHANGES_LOGGED_EVERY, TROUBLE_LOGGED_EVERY};
     use crate::telemetry::{LogFormat, logged};
     use tokio::runtime::Builder;
     use tokio::time::sleep;
@@ -271,7 +271,7 @@ mod tests {
                 sleep(Duration::from_secs(60)).await;
             }
             fail(health, Cause::NameNotResolved(LookupFault::Failed));
-            sleep(TROUBLE_CHANGES_TOLD_EVERY).await;
+            sleep(TROUBLE_CHANGES_LOGGED_EVERY).await;
             health.reached();
             health.reached();
             health.ended_unused(Instant::now(), Some(Ending::CLOSED));
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_trouble_that_comes_and_goes_is_logged_now_and_then() {
         let log = log_of(async |health| {
-            for _ in 0..TROUBLE_TOLD_EVERY.as_secs() {
+            for _ in 0..TROUBLE_LOGGED_EVERY.as_secs() {
                 fail(health, REFUSED);
                 health.reached();
                 sleep(Duration::from_secs(1)).await;
@@ -297,7 +297,7 @@ mod tests {
         });
         check(&log, &[UNREACHABLE, REACHED, UNREACHABLE]);
         let log = log_of(async |health| {
-            for _ in 0..TROUBLE_CHANGES_TOLD_EVERY.as_secs() {
+            for _ in 0..TROUBLE_CHANGES_LOGGED_EVERY.as_secs() {
                 fail(health, REFUSED);
                 fail(health, Cause::NameNotResolved(LookupFault::Failed));
                 sleep(Duration::from_secs(1)).await;

@@ -7,7 +7,7 @@
 //! the upstream's [health](crate::upstream::health) allows.
 
 use crate::clock::Alarm;
-use crate::limits::{WARM_FOR, WARM_LIFE_MIN, WARM_LOOK_AGAIN, WARM_RENEWAL};
+use crate::limits::{WARM_COUNTED_AGAIN_AFTER, WARM_FOR, WARM_LIFE_MIN, WARM_RENEWAL};
 use crate::upstream::health::WarmUp;
 use crate::upstream::shared::Shared;
 use std::future::poll_fn;
@@ -67,7 +67,7 @@ fn warm_up(upstream: &Rc<Shared>, now: Instant) -> Option<Instant> {
             (now, None)
         }
         WarmUp::NotBefore(at) => (at, Some(at)),
-        WarmUp::Enough => (now + WARM_LOOK_AGAIN, None),
+        WarmUp::Enough => (now + WARM_COUNTED_AGAIN_AFTER, None),
     };
     upstream.maintenance.warms_up_at.set(again_at);
     due

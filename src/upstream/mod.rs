@@ -8,7 +8,7 @@
 //! - [`resolver`] looks names up, and remembers the addresses for all workers.
 //! - [`dial`] opens a connection: it races the addresses to the end of TLS (happy eyeballs).
 //! - `trouble` (what the operator hears of), `speculative` (how many connections may be opened
-//!   unasked) and [`health`] are what all workers share about an upstream.
+//!   before a request asks for them) and [`health`] are what all workers share about an upstream.
 //! - [`connection`], `idle_limit` (when the upstream closes idle connections) and `pool` keep
 //!   connections for the next request.
 //! - `queue`, `shared` and `checkout` bring connections and waiting requests together.

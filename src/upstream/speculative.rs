@@ -3,17 +3,20 @@
 //! Two things bound them, for all workers together:
 //!
 //! - **A pause.** Each dial that fails, and each such connection that the upstream ends before a
-//!   request, doubles it, from [`UNASKED_PAUSE_MIN`] to [`UNASKED_PAUSE_MAX`]. Failures of dials
-//!   that began before the pause last grew are one failure. A connection that proves to be of use
-//!   ends the pauses.
-//! - **A number.** Only [`UNASKED_MAX`] more than the upstream's `warm` may be opened without a
-//!   request being sent on one, whatever becomes of them. Each request that is sent on one makes
-//!   room for another, and so does time.
+//!   request, doubles it, from [`SPECULATIVE_PAUSE_MIN`] to [`SPECULATIVE_PAUSE_MAX`]. Failures of
+//!   dials that began before the pause last grew are one failure. A connection that proves to be
+//!   of use ends the pauses.
+//! - **A number.** Only [`SPECULATIVE_UNUSED_MAX`] more than the upstream's `warm` may be opened
+//!   without a request being sent on one, whatever becomes of them. Each request that is sent on
+//!   one makes room for another, and so does time.
 //!
 //! A connection that a request does ask for is opened without asking here. The caller passes the
 //! time in.
 
-use crate::limits::{UNASKED_FORGIVEN_AFTER, UNASKED_MAX, UNASKED_PAUSE_MAX, UNASKED_PAUSE_MIN};
+use crate::limits::{
+    SPECULATIVE_FORGIVEN_AFTER, SPECULATIVE_PAUSE_MAX, SPECULATIVE_PAUSE_MIN,
+    SPECULATIVE_UNUSED_MAX,
+};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,7 +24,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Budget {
     warm: usize,
-    /// Connections opened unasked that carried no request, less those forgiven.
+    /// Connections that carried no request, less those forgiven.
     wasted: usize,
     forgiven_at: Instant,
     pause: Duration,
@@ -45,16 +48,16 @@ impl Budget {
         if now < self.not_before {
             return Err(self.not_before);
         }
-        let for_each = UNASKED_FORGIVEN_AFTER / u32::try_from(self.warm.max(1)).unwrap_or(1);
+        let for_each = SPECULATIVE_FORGIVEN_AFTER / u32::try_from(self.warm.max(1)).unwrap_or(1);
         self.forgive(now, for_each);
-        if self.wasted >= UNASKED_MAX + self.warm {
+        if self.wasted >= SPECULATIVE_UNUSED_MAX + self.warm {
             return Err(self.forgiven_at + for_each);
         }
         self.wasted += 1;
         Ok(())
     }
 
-    /// A request was sent on a connection opened unasked.
+    /// A request was sent on one after all.
     pub(super) fn refund(&mut self) {
         self.wasted = self.wasted.saturating_sub(1);
     }
@@ -64,7 +67,7 @@ impl Budget {
         if self.paused_at.is_some_and(|paused| begun < paused) {
             return;
         }
-        self.pause = (self.pause * 2).clamp(UNASKED_PAUSE_MIN, UNASKED_PAUSE_MAX);
+        self.pause = (self.pause * 2).clamp(SPECULATIVE_PAUSE_MIN, SPECULATIVE_PAUSE_MAX);
         self.not_before = now + self.pause;
         self.paused_at = Some(now);
     }
@@ -112,7 +115,7 @@ mod tests {
         budget.was_of_use(now);
         assert_eq!(budget.spend(now), Ok(()));
         budget.failed(now, now);
-        assert_eq!(budget.spend(now), Err(now + UNASKED_PAUSE_MIN), "from the beginning");
+        assert_eq!(budget.spend(now), Err(now + SPECULATIVE_PAUSE_MIN), "from the beginning");
     }
 
     #[test]
@@ -123,7 +126,7 @@ mod tests {
         budget.reached(now);
         assert_eq!(budget.spend(now), Ok(()));
         budget.failed(now, now);
-        assert_eq!(budget.spend(now), Err(now + 2 * UNASKED_PAUSE_MIN));
+        assert_eq!(budget.spend(now), Err(now + 2 * SPECULATIVE_PAUSE_MIN));
     }
 
     #[test]
@@ -132,8 +135,8 @@ mod tests {
             let begun = Instant::now();
             let mut budget = Budget::new(warm, begun);
             let all_at_once = (0..1000).filter(|_| budget.spend(begun).is_ok()).count();
-            assert_eq!(all_at_once, UNASKED_MAX + warm);
-            let forgiven = begun + UNASKED_FORGIVEN_AFTER / u32::try_from(warm).unwrap();
+            assert_eq!(all_at_once, SPECULATIVE_UNUSED_MAX + warm);
+            let forgiven = begun + SPECULATIVE_FORGIVEN_AFTER / u32::try_from(warm).unwrap();
             assert_eq!(budget.spend(forgiven - MILLI), Err(forgiven));
             assert_eq!(budget.spend(forgiven), Ok(()));
             assert!(budget.spend(forgiven).is_err());

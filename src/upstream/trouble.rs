@@ -1,11 +1,11 @@
 //! What is wrong with an upstream, and when the operator hears of it: [`Troubles`].
 //!
 //! A trouble is logged when it begins, when it changes and when it is over. One that comes and goes
-//! is logged once in [`TROUBLE_TOLD_EVERY`], and different ones in turns once in
-//! [`TROUBLE_CHANGES_TOLD_EVERY`].
+//! is logged once in [`TROUBLE_LOGGED_EVERY`], and different ones in turns once in
+//! [`TROUBLE_CHANGES_LOGGED_EVERY`].
 
 use crate::error::{Cause, DialFailure, Fault, Step};
-use crate::limits::{TROUBLE_CHANGES_TOLD_EVERY, TROUBLE_TOLD_EVERY};
+use crate::limits::{TROUBLE_CHANGES_LOGGED_EVERY, TROUBLE_LOGGED_EVERY};
 use crate::telemetry::unreachable_upstream;
 use crate::tls::fault;
 use std::io::{self, ErrorKind};
@@ -124,8 +124,8 @@ impl Troubles {
         let is_news = self.logged.is_none_or(|logged| {
             let elapsed = now.duration_since(logged.at);
             match logged.trouble == trouble {
-                true => logged.is_over && elapsed >= TROUBLE_TOLD_EVERY,
-                false => elapsed >= TROUBLE_CHANGES_TOLD_EVERY,
+                true => logged.is_over && elapsed >= TROUBLE_LOGGED_EVERY,
+                false => elapsed >= TROUBLE_CHANGES_LOGGED_EVERY,
             }
         });
         if is_news {

@@ -11,8 +11,8 @@ mod workers;
 use super::*;
 use crate::error::{Cause, ExchangeError, SocketError};
 use crate::limits::{
-    POOL_IDLE_MAX, UNASKED_FORGIVEN_AFTER, UNASKED_MAX, UNASKED_PAUSE_MAX, UNASKED_PAUSE_MIN,
-    WARM_FOR, WARM_LIFE_MIN, WARM_LOOK_AGAIN, WARM_RENEWAL,
+    POOL_IDLE_MAX, SPECULATIVE_FORGIVEN_AFTER, SPECULATIVE_PAUSE_MAX, SPECULATIVE_PAUSE_MIN,
+    SPECULATIVE_UNUSED_MAX, WARM_COUNTED_AGAIN_AFTER, WARM_FOR, WARM_LIFE_MIN, WARM_RENEWAL,
 };
 use crate::net::memory::{End, MemoryStream};
 use crate::net::transport::Transport;

@@ -11,7 +11,7 @@ fn an_upstream_that_is_down_is_dialed_less_and_less_often() {
         sleep(Duration::from_secs(120)).await;
         let dials = fake.0.dials.borrow();
         let gaps: Vec<_> = dials.windows(2).map(|pair| pair[1] - pair[0] - DIAL_TIME).collect();
-        let doubling = [1, 2, 4, 8, 16, 32].map(|factor| UNASKED_PAUSE_MIN * factor);
+        let doubling = [1, 2, 4, 8, 16, 32].map(|factor| SPECULATIVE_PAUSE_MIN * factor);
         assert_eq!(gaps, doubling);
     });
 }
@@ -22,9 +22,9 @@ fn an_upstream_that_ends_what_it_accepts_is_dialed_less_and_less_often() {
         run(async move {
             let dials = dials_in(HOUR, fate, Some(DIAL_TIME)).await;
             let gaps: Vec<_> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            let pauses = (0..).map(|doublings| UNASKED_PAUSE_MIN * (1 << doublings.min(6)));
+            let pauses = (0..).map(|doublings| SPECULATIVE_PAUSE_MIN * (1 << doublings.min(6)));
             for (gap, pause) in gaps.iter().zip(pauses) {
-                let pause = pause.min(UNASKED_PAUSE_MAX);
+                let pause = pause.min(SPECULATIVE_PAUSE_MAX);
                 assert!((pause..pause + DIAL_TIME * 4).contains(gap), "{fate:?}: {gaps:?}");
             }
             assert!((60..70).contains(&dials.len()), "{fate:?}: {}", dials.len());
@@ -74,7 +74,7 @@ fn a_connection_that_proves_to_be_of_use_ends_the_pauses() {
         fake.0.ends.borrow_mut().pop().unwrap().end(End::Clean);
         fake.0.opened.notified().await;
         let redialed = closed.elapsed();
-        let pause = UNASKED_PAUSE_MIN..UNASKED_PAUSE_MIN + DIAL_TIME * 4;
+        let pause = SPECULATIVE_PAUSE_MIN..SPECULATIVE_PAUSE_MIN + DIAL_TIME * 4;
         assert!(pause.contains(&redialed), "{redialed:?}");
         drop(connection);
     });
@@ -92,7 +92,7 @@ fn a_connection_that_lives_until_we_close_it_ends_the_pauses_and_one_taken_at_on
         // The fourth is renewed half a second before its end.
         fake.0.opened.notified().await;
         close_next(&fake, WARM_RENEWAL * 2).await;
-        assert_eq!(pause_before_next(&fake).await, UNASKED_PAUSE_MIN);
+        assert_eq!(pause_before_next(&fake).await, SPECULATIVE_PAUSE_MIN);
     });
     run(async {
         let fake = Fake::default();
@@ -105,6 +105,6 @@ fn a_connection_that_lives_until_we_close_it_ends_the_pauses_and_one_taken_at_on
         yield_now().await;
         let _taken = upstream.take_idle().unwrap();
         close_next(&fake, DIAL_TIME).await;
-        assert_eq!(pause_before_next(&fake).await, UNASKED_PAUSE_MIN * 4);
+        assert_eq!(pause_before_next(&fake).await, SPECULATIVE_PAUSE_MIN * 4);
     });
 }

@@ -36,15 +36,19 @@ fn few_connections_are_opened_for_clients_that_only_connect() {
         // Each lives for as long as one needs to be of use.
         let fate = Fate::Closed(WARM_LIFE_MIN + DIAL_TIME);
         let dials = dials_in(HOUR / 6, fate, Some(DIAL_TIME)).await;
-        let forgiven = (HOUR / 6).as_secs() / UNASKED_FORGIVEN_AFTER.as_secs();
-        assert!(dials.len() as u64 <= UNASKED_MAX as u64 + 1 + forgiven, "{}", dials.len());
+        let forgiven = (HOUR / 6).as_secs() / SPECULATIVE_FORGIVEN_AFTER.as_secs();
+        assert!(
+            dials.len() as u64 <= SPECULATIVE_UNUSED_MAX as u64 + 1 + forgiven,
+            "{}",
+            dials.len()
+        );
     });
     run(async {
         let health = Arc::new(Health::new("a:443", 1, 1));
         let begun = Instant::now();
         let all_at_once = (0..1000).filter(|_| health.preconnect(begun).is_some()).count();
-        assert_eq!(all_at_once, UNASKED_MAX + 1);
-        sleep(UNASKED_FORGIVEN_AFTER - Duration::from_millis(1)).await;
+        assert_eq!(all_at_once, SPECULATIVE_UNUSED_MAX + 1);
+        sleep(SPECULATIVE_FORGIVEN_AFTER - Duration::from_millis(1)).await;
         assert!(health.preconnect(Instant::now()).is_none());
         sleep(Duration::from_millis(1)).await;
         assert!(health.preconnect(Instant::now()).is_some());
@@ -57,7 +61,7 @@ fn a_connection_that_a_request_is_sent_on_makes_room_for_another() {
     run(async {
         let fake = Fake::default();
         let upstream = fake.upstream(1);
-        for _ in 0..10 * UNASKED_MAX {
+        for _ in 0..10 * SPECULATIVE_UNUSED_MAX {
             let preconnect = upstream.preconnect();
             sleep(DIAL_TIME + Duration::from_millis(1)).await;
             assert!(upstream.take_idle().is_some(), "a client that asks finds it ready");

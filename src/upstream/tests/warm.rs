@@ -29,7 +29,7 @@ fn a_warm_connection_is_replaced_before_the_age_at_which_the_upstream_has_closed
         for closes in 1..=2 {
             sleep(Duration::from_secs(5) + DIAL_TIME).await;
             fake.0.ends.borrow_mut().remove(0).end(End::Clean);
-            sleep(UNASKED_PAUSE_MIN * closes + DIAL_TIME * 2).await;
+            sleep(SPECULATIVE_PAUSE_MIN * closes + DIAL_TIME * 2).await;
             assert_eq!(fake.dials(), closes as usize + 1);
         }
         for _ in 0..100 {

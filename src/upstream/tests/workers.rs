@@ -71,7 +71,7 @@ fn a_busy_worker_opens_a_warm_connection_when_that_of_another_is_gone() {
         let busy = here.take_idle().unwrap();
         sleep(DIAL_TIME).await;
         drop(away);
-        sleep(WARM_LOOK_AGAIN).await;
+        sleep(WARM_COUNTED_AGAIN_AFTER).await;
         assert!(here.take_idle().is_none(), "a client asks for one");
         sleep(DIAL_TIME * 2).await;
         assert!(here.take_idle().is_some());
