@@ -4,7 +4,8 @@ use narrows::cli::{CheckArguments, Cli, Command, RunArguments};
 use narrows::config::Config;
 use narrows::config::problem::Problems;
 use narrows::config::snapshot::Snapshot;
-use narrows::{control, telemetry};
+use narrows::control::Server;
+use narrows::telemetry;
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ fn run(arguments: &RunArguments) -> ExitCode {
         Err(problems) => return refuse(&problems),
     };
     telemetry::init_log(arguments.log_format, arguments.log_level);
-    match control::run(snapshot) {
+    match Server::start(snapshot).and_then(Server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("narrows: {error}"));

@@ -12,23 +12,16 @@ mod origin;
 use client::Answer;
 use narrows::config::Config;
 use narrows::config::snapshot::Snapshot;
-use narrows::limits::TCP_USER_TIMEOUT;
-use narrows::net::admission::Admission;
-use narrows::net::listen::listen;
+use narrows::control::Server;
 use narrows::telemetry::{LogFormat, init_log};
-use narrows::upstream::commons::Commons;
-use narrows::worker::{self, Setup, Stop};
 use narrows_kit::certificates::{certificate_file, listener_keys};
 use narrows_kit::connection::Connection;
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::Level;
 
@@ -51,7 +44,7 @@ fn main() -> Result<(), Fault> {
     let asking = async { timeout(PATIENCE, ask_both(relay.address, origin, clock)).await };
     let (relayed, direct) = runtime.block_on(asking)??;
     drop(runtime);
-    relay.stop()?;
+    relay.stop();
     report(&relayed, &direct)?;
     Ok(())
 }
@@ -127,15 +120,14 @@ fn percentile(delays: &[Duration], percent: usize) -> i128 {
 /// One worker of narrows on a thread of its own.
 struct Relay {
     address: SocketAddr,
-    stop: watch::Sender<Stop>,
-    thread: JoinHandle<io::Result<()>>,
+    server: Server,
 }
 
 impl Relay {
     fn start(origin: SocketAddr) -> Result<Self, Fault> {
         let (keys, ca) = (listener_keys(), certificate_file("ca.pem"));
         let toml = format!(
-            "[[listener]]\naddress = \"127.0.0.1:0\"\n{keys}\
+            "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n{keys}\
              [[route]]\npath = \"/gpt/\"\nupstream = \"https://api.openai.test/\"\n\
              connect = \"{origin}\"\nca = {ca:?}\n"
         );
@@ -143,24 +135,14 @@ impl Relay {
             .map_err(|problems| problems.to_string())?;
         let snapshot = Snapshot::load(&config).map_err(|problems| problems.to_string())?;
 
-        let listeners = listen(snapshot.listeners[0].address, 1, TCP_USER_TIMEOUT)?;
-        let address = listeners[0].local_addr()?;
-        let (stop, stopped) = watch::channel(Stop::Never);
-        let limits = &snapshot.limits;
-        let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
-        let commons = Arc::new(Commons::new(1));
-        let snapshot = Arc::new(snapshot);
-        let setup =
-            Setup { snapshot, listeners, admission, room: usize::MAX, commons, stop: stopped };
+        let server = Server::start(snapshot)?;
         // The socket listens already: a client that is early waits in its queue.
-        let thread = thread::spawn(move || worker::run(setup, || ()));
-        Ok(Self { address, stop, thread })
+        let address = *server.addresses().first().ok_or("it listens nowhere")?;
+        Ok(Self { address, server })
     }
 
     /// Stops the worker, whose line about the exchange is in the log then.
-    fn stop(self) -> Result<(), Fault> {
-        self.stop.send_replace(Stop::WhenDone);
-        self.thread.join().map_err(|_panic| "the worker panicked")??;
-        Ok(())
+    fn stop(self) {
+        self.server.stop();
     }
 }

@@ -24,6 +24,22 @@ pub(super) fn connections_with_room() -> usize {
     room_in(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
 }
 
+/// Raises the limit, and says so at start when there is no room for `connections`; the workers warn
+/// when they come near it.
+pub(super) fn check_descriptors(connections: usize) {
+    if let Err(error) = raise_descriptor_limit() {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    let room = connections_with_room();
+    if room < connections {
+        tracing::info!(
+            connections = room,
+            "the limit of open files has room for fewer connections than limits.connections = \
+             {connections}: raise it (LimitNOFILE of systemd) if there will ever be more"
+        );
+    }
+}
+
 fn room_in(available: u64) -> usize {
     usize::try_from(available.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX)
 }

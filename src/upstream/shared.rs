@@ -56,6 +56,13 @@ pub(super) struct Maintenance {
     pub(super) warms_up_at: Cell<Instant>,
 }
 
+/// Ends the maintenance: nobody has the upstream any more.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.maintenance.wake();
+    }
+}
+
 impl Shared {
     /// Without connections, and without its maintenance task.
     pub(super) fn new(

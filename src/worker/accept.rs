@@ -1,10 +1,67 @@
-//! What accept(2) fails with.
+//! The accept loop, one for each socket of a worker.
 
+use crate::config::snapshot::Listener;
+use crate::limits::ACCEPT_BACKOFF;
+use crate::worker::admit::Admitter;
+use crate::worker::warnings::is_news;
 use rustix::io::Errno;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+/// Accepts connections from `socket` until the worker is to stop, and then what is in the queue: to
+/// close the socket would reset those. Each belongs to the listener that `listener` holds just
+/// then.
+pub(super) async fn accept(
+    admitter: Rc<Admitter>,
+    socket: TcpListener,
+    listener: Rc<RefCell<Arc<Listener>>>,
+) {
+    let _accepting = admitter.live.enter();
+    let current = || Arc::clone(&listener.borrow());
+    let mut drained = pin!(admitter.context.drain.begun());
+    loop {
+        let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
+        });
+        match accepted.await {
+            Some(Ok((tcp, peer))) => admitter.admit(tcp.into(), peer, current()),
+            Some(Err(error)) => failed(&admitter, &error).await,
+            None => break,
+        }
+    }
+    // The runtime only knows what its last round brought; connections may have come since.
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((tcp, peer)) = socket.accept() {
+        if let Ok(()) = tcp.set_nonblocking(true)
+            && let Ok(tcp) = TcpStream::from_std(tcp)
+        {
+            admitter.admit(tcp.into(), peer, current());
+        }
+    }
+}
+
+/// Pauses when there are no descriptors or no memory for another connection: to ask again at once
+/// would take a whole core and help nobody.
+async fn failed(admitter: &Admitter, error: &io::Error) {
+    if is_about_one_connection(error) {
+        return;
+    }
+    if is_news(&admitter.warnings.descriptors) {
+        tracing::error!(%error, "cannot accept connections; trying on");
+    }
+    sleep(ACCEPT_BACKOFF).await;
+}
 
 /// Errors of accept(2) that belong to the connection, not to us; the next one may be fine.
-pub(super) fn is_about_one_connection(error: &io::Error) -> bool {
+fn is_about_one_connection(error: &io::Error) -> bool {
     const ABOUT_ONE: [Errno; 14] = [
         Errno::ACCESS,
         Errno::CONNABORTED,
@@ -22,4 +79,33 @@ pub(super) fn is_about_one_connection(error: &io::Error) -> bool {
         Errno::PROTO,
     ];
     Errno::from_io_error(error).is_some_and(|errno| ABOUT_ONE.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accept_that_fails_for_its_connection_is_no_reason_to_pause() {
+        for (errno, is_about_it) in [
+            (Errno::CONNABORTED, true),
+            (Errno::CONNRESET, true),
+            (Errno::PERM, true),
+            (Errno::NETUNREACH, true),
+            (Errno::HOSTUNREACH, true),
+            (Errno::NETDOWN, true),
+            (Errno::PROTO, true),
+            (Errno::NOPROTOOPT, true),
+            (Errno::HOSTDOWN, true),
+            (Errno::NONET, true),
+            (Errno::OPNOTSUPP, true),
+            (Errno::INTR, true),
+            (Errno::MFILE, false),
+            (Errno::NFILE, false),
+            (Errno::NOBUFS, false),
+            (Errno::NOMEM, false),
+        ] {
+            assert_eq!(is_about_one_connection(&errno.into()), is_about_it, "{errno:?}");
+        }
+    }
 }

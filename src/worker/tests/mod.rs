@@ -1,19 +1,29 @@
 //! A worker with peers that the test plays: what a panic ends, and what it does not; how long a
 //! connection has to say who it is and whom it wants.
 
+mod site;
+
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli};
 use crate::config::Config;
+use crate::config::value::Mode;
 use crate::net::listen::listen;
 use crate::net::memory::MemoryStream;
+use crate::net::transport::Transport;
+use crate::proxy::Site;
 use crate::telemetry::{LogFormat, log_panic, logged};
-use crate::upstream::{Dial, Dialing, ProxyHeader};
+use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
 use clap::Parser;
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::panic::{set_hook, take_hook};
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, timeout};
 use tracing::Level;
 
@@ -59,10 +69,10 @@ async fn scene() {
         options: Cell::new(ResponseOptions::Connect),
         address: origin.local_addr().unwrap(),
     });
-    let worker = worker(Rc::clone(&dialer));
+    let mut worker = worker(Rc::clone(&dialer));
     let front = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1, GUARD).unwrap().remove(0);
     let address = front.local_addr().unwrap();
-    spawn_local(Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), plain_http()));
+    worker.accept(TcpListener::from_std(front).unwrap(), &plain_http());
 
     let mut held = ask(address).await;
     let (mut upstream, _) = origin.accept().await.unwrap();
@@ -87,11 +97,11 @@ async fn scene() {
     expect(&mut held, "\r\n\r\n").await;
 
     drop(held);
-    while worker.admission.connections() > 0 {
+    while worker.admitter.admission.connections() > 0 {
         tokio::task::yield_now().await;
     }
     worker.context.drain.begin();
-    worker.live.none().await;
+    worker.admitter.live.none().await;
 }
 
 #[tokio::test(flavor = "local")]
@@ -101,17 +111,18 @@ async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more
         let mut far = Vec::new();
         for port in 1..=300 {
             let (near, end) = MemoryStream::pair(1024);
-            worker.admit(Transport::from(near), SocketAddr::from((address, port)), &plain_http());
+            let peer = SocketAddr::from((address, port));
+            worker.admitter.admit(Transport::from(near), peer, plain_http());
             far.push(end);
         }
-        assert_eq!(worker.admission.connections(), places, "{address:?}");
+        assert_eq!(worker.admitter.admission.connections(), places, "{address:?}");
         drop(far);
-        worker.live.none().await;
+        worker.admitter.live.none().await;
     }
 }
 
 /// A worker whose upstream nobody asks for anything.
-fn idle_worker() -> Rc<Worker> {
+fn idle_worker() -> Worker {
     let address = SocketAddr::from(([127, 0, 0, 1], 9));
     worker(Rc::new(Dialer { options: Cell::new(ResponseOptions::Connect), address }))
 }
@@ -129,29 +140,31 @@ async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
         clients.push(client);
     }
     worker.context.drain.begin();
-    Rc::clone(&worker).accept(TcpListener::from_std(front).unwrap(), plain_http()).await;
-    assert_eq!(worker.admission.connections(), 3);
+    let front = TcpListener::from_std(front).unwrap();
+    let listener = Rc::new(RefCell::new(plain_http()));
+    accept(Rc::clone(&worker.admitter), front, listener).await;
+    assert_eq!(worker.admitter.admission.connections(), 3);
     for client in &mut clients {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 404 "), "{}", String::from_utf8_lossy(&answer));
     }
     drop(clients);
-    timeout(GUARD, worker.live.none()).await.unwrap();
+    timeout(GUARD, worker.admitter.live.none()).await.unwrap();
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
 async fn a_stop_cuts_what_runs_after_30_s_and_waits_as_long_for_that_to_arrive() {
     let worker = idle_worker();
-    let (sender, mut stop) = watch::channel(Stop::WhenDone);
+    let (sender, mut commands) = unbounded_channel();
     let begun = Instant::now();
-    worker.wait_for_rest(&mut stop).await;
+    worker.drain(&mut commands).await;
     assert_eq!(begun.elapsed(), Duration::ZERO, "nothing runs");
-    let _running = worker.live.enter();
-    worker.wait_for_rest(&mut stop).await;
+    let _running = worker.admitter.live.enter();
+    worker.drain(&mut commands).await;
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
-    sender.send_replace(Stop::AtOnce);
-    worker.wait_for_rest(&mut stop).await;
+    sender.send(Command::Stop(Stop::AtOnce)).unwrap();
+    worker.drain(&mut commands).await;
     assert_eq!(begun.elapsed(), Duration::from_secs(60), "asked again, it does not wait");
 }
 
@@ -165,41 +178,13 @@ async fn a_client_that_has_just_come_is_expected_to_need_a_connection() {
     let mut clients = Vec::new();
     for port in 1..=2 {
         let (near, far) = MemoryStream::pair(1024);
-        worker.admit(
-            Transport::from(near),
-            SocketAddr::from(([127, 0, 0, 1], port)),
-            &plain_http(),
-        );
+        let peer = SocketAddr::from(([127, 0, 0, 1], port));
+        worker.admitter.admit(Transport::from(near), peer, plain_http());
         clients.push(far);
     }
     let mut ready = Vec::new();
     for _ in &clients {
         ready.push(timeout(GUARD, origin.accept()).await.unwrap().unwrap());
-    }
-}
-
-#[test]
-fn an_accept_that_fails_for_its_connection_is_no_reason_to_pause() {
-    use rustix::io::Errno;
-    for (errno, is_about_it) in [
-        (Errno::CONNABORTED, true),
-        (Errno::CONNRESET, true),
-        (Errno::PERM, true),
-        (Errno::NETUNREACH, true),
-        (Errno::HOSTUNREACH, true),
-        (Errno::NETDOWN, true),
-        (Errno::PROTO, true),
-        (Errno::NOPROTOOPT, true),
-        (Errno::HOSTDOWN, true),
-        (Errno::NONET, true),
-        (Errno::OPNOTSUPP, true),
-        (Errno::INTR, true),
-        (Errno::MFILE, false),
-        (Errno::NFILE, false),
-        (Errno::NOBUFS, false),
-        (Errno::NOMEM, false),
-    ] {
-        assert_eq!(is_about_one_connection(&errno.into()), is_about_it, "{errno:?}");
     }
 }
 
@@ -248,15 +233,12 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let config = Config::parse("narrows.toml", Path::new("."), ANNOUNCED).unwrap();
     let snapshot = Snapshot::load(&config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
-    let commons = Commons::new(1);
-    let worker = Rc::new(Worker::new(&snapshot, admission, usize::MAX, &commons));
+    let commons = Arc::new(Commons::new(1));
+    let worker = Worker::new(&snapshot, admission, usize::MAX, commons);
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
-    worker.admit(
-        Transport::from(near),
-        SocketAddr::from(([192, 0, 2, 1], 1)),
-        &snapshot.listeners[0],
-    );
+    let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+    worker.admitter.admit(Transport::from(near), peer, Arc::clone(&snapshot.listeners[0]));
     for part in parts {
         sleep(Duration::from_secs(3)).await;
         let sent = poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(part.as_bytes())])).await;
@@ -270,8 +252,8 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
         None => assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset, "{parts:?}"),
     }
     drop(far);
-    worker.live.none().await;
-    assert_eq!(worker.admission.connections(), 0);
+    worker.admitter.live.none().await;
+    assert_eq!(worker.admitter.admission.connections(), 0);
 }
 
 fn plain_http() -> Arc<Listener> {
@@ -286,29 +268,23 @@ fn plain_http() -> Arc<Listener> {
     })
 }
 
-fn worker(dialer: Rc<Dialer>) -> Rc<Worker> {
+fn worker(dialer: Rc<Dialer>) -> Worker {
     worker_with(Upstream::new(Box::new(dialer), 0))
 }
 
-fn worker_with(upstream: Upstream) -> Rc<Worker> {
+fn worker_with(upstream: Upstream) -> Worker {
     let arguments = ["narrows", "run", "/gpt/=http://127.0.0.1:9/"];
-    let Command::Run(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
+    let cli::Command::Run(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
         unreachable!("the arguments begin with run")
     };
     let snapshot = Snapshot::load(&arguments.config().unwrap()).unwrap();
     let limits = &snapshot.limits;
     let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
     let site = Site::new(&snapshot, |_| upstream.clone(), |_| unreachable!("there is no forward"));
-    let context = Context::new(site);
-    let (refusals, warnings, live) = Default::default();
-    Rc::new(Worker {
-        context: Rc::new(context),
-        admission,
-        refusals,
-        warnings,
-        live,
-        room: usize::MAX,
-    })
+    let context = Rc::new(Context::new(site));
+    let admitter = Rc::new(Admitter::new(Rc::clone(&context), admission, usize::MAX));
+    let upstreams = Upstreams::new(Arc::new(Commons::new(1)));
+    Worker { context, upstreams, admitter, listeners: Vec::new() }
 }
 
 async fn ask(address: SocketAddr) -> TcpStream {

@@ -1,0 +1,153 @@
+//! Who may be connected: the limits of connections, and the PROXY header that says who the client
+//! is.
+
+use crate::clock::{Alarm, Deadline};
+use crate::config::snapshot::Listener;
+use crate::config::value::Mode;
+use crate::error::opening::OpeningError;
+use crate::error::{Cause, ExchangeError};
+use crate::limits::REFUSALS_MAX;
+use crate::net::admission::{Admission, LimitReached, Permit};
+use crate::net::transport::Transport;
+use crate::proxy::preface::{must_announce, read_proxy_header};
+use crate::proxy::tcp::Accepted;
+use crate::proxy::{Context, Session};
+use crate::timeouts::Timer;
+use crate::worker::live::{Live, LiveGuard};
+use crate::worker::serve::{Guard, serve};
+use crate::worker::warnings::{Warnings, is_news};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::task::spawn_local;
+
+/// Admits the connections of a worker, or turns them away.
+pub(super) struct Admitter {
+    pub(super) context: Rc<Context>,
+    pub(super) warnings: Warnings,
+    pub(super) live: Live,
+    pub(super) admission: Arc<Admission>,
+    /// Connections over a limit that are being told so.
+    refusals: Cell<usize>,
+    /// Connections that the limit of open files has room for.
+    room: usize,
+}
+
+impl Admitter {
+    pub(super) fn new(context: Rc<Context>, admission: Arc<Admission>, room: usize) -> Self {
+        let (warnings, live, refusals) = Default::default();
+        Self { context, warnings, live, admission, refusals, room }
+    }
+
+    /// Serves a connection that `peer` has opened to `listener`, or turns it away.
+    pub(super) fn admit(
+        self: &Rc<Self>,
+        transport: Transport,
+        peer: SocketAddr,
+        listener: Arc<Listener>,
+    ) {
+        tracing::trace!(target: "narrows::client", client = %peer, "connected");
+        self.warnings.connected(self.admission.connections(), self.room);
+        let sends_proxy_header = must_announce(&listener.proxy_protocol, peer);
+        let acquired = self.admission.acquire().and_then(|permit| match sends_proxy_header {
+            // Counted for the client, when it is known.
+            true => Ok(permit),
+            false => permit.count_for(peer.ip()),
+        });
+        let permit = match acquired {
+            Ok(permit) => permit,
+            Err(limit) => return self.turn_away(transport, peer, &listener, limit),
+        };
+        let live = self.live.enter();
+        let deadline = Deadline::start(Timer::Handshake, &self.context.site().timeouts);
+        let accepted = Accepted { transport, who: peer.into(), listener, deadline };
+        if sends_proxy_header {
+            spawn_local(Rc::clone(self).admit_announced(accepted, permit, live));
+        } else {
+            serve(Rc::clone(&self.context), accepted, Guard { permit, live });
+        }
+    }
+
+    /// Waits for the PROXY header of a connection, and counts the connection for the client that it
+    /// names.
+    async fn admit_announced(
+        self: Rc<Self>,
+        mut accepted: Accepted,
+        permit: Permit,
+        live: LiveGuard,
+    ) {
+        let Accepted { transport, who, deadline, .. } = &mut accepted;
+        let (peer, mut alarm) = (who.address, Alarm::default());
+        match read_proxy_header(transport, peer, *deadline, &mut alarm).await {
+            Ok(client) => *who = client,
+            Err(error) => return self.no_proxy_header(accepted, &error),
+        }
+        match permit.count_for(who.address.ip()) {
+            Ok(permit) => serve(Rc::clone(&self.context), accepted, Guard { permit, live }),
+            Err(limit) => {
+                let Accepted { transport, who, listener, .. } = accepted;
+                self.turn_away(transport, who.address, &listener, limit);
+            }
+        }
+    }
+
+    /// Ends a connection without the PROXY header that it has to begin with. A peer that has to
+    /// send one is the operator's own proxy, so the operator should know, but not by a line for
+    /// each of its clients. A connection without a byte is a health check; proxies and platforms
+    /// make one every second.
+    fn no_proxy_header(&self, accepted: Accepted, error: &ExchangeError) {
+        let Accepted { mut transport, who, .. } = accepted;
+        let peer = who.address;
+        let (told, what) = match error.cause {
+            Cause::Opening(OpeningError::Nothing) => {
+                tracing::debug!(%peer, "a peer connected and left without a byte");
+                return;
+            }
+            Cause::Opening(OpeningError::BadProxyHeader(_)) => {
+                (&self.warnings.malformed_proxy_headers, "a malformed PROXY header came")
+            }
+            _ => (&self.warnings.missing_proxy_headers, "no PROXY header came"),
+        };
+        if is_news(told) {
+            tracing::warn!(%peer, cause = error.name(), reason = error.reason(), "{what}");
+        }
+        transport.abort();
+    }
+
+    /// Closes a connection over a limit, with a 503 where that costs little: not behind TLS, and
+    /// not for more than [`REFUSALS_MAX`] at a time.
+    fn turn_away(
+        self: &Rc<Self>,
+        transport: Transport,
+        client: SocketAddr,
+        listener: &Listener,
+        limit: LimitReached,
+    ) {
+        self.warnings.limit_reached(limit, client);
+        let hears_http = listener.mode == Mode::Http && listener.tls.is_none();
+        if !hears_http || self.refusals.get() >= REFUSALS_MAX {
+            return;
+        }
+        let refusal = Refusal::begin(self);
+        spawn_local(async move {
+            Session::new(Rc::clone(&refusal.0.context), transport, client).turn_away().await;
+        });
+    }
+}
+
+/// A connection that is being told that there are too many.
+struct Refusal(Rc<Admitter>);
+
+impl Refusal {
+    fn begin(admitter: &Rc<Admitter>) -> Self {
+        admitter.refusals.set(admitter.refusals.get() + 1);
+        Self(Rc::clone(admitter))
+    }
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        self.0.refusals.set(self.0.refusals.get() - 1);
+    }
+}

@@ -1,0 +1,120 @@
+//! An admitted connection, from its first byte to its end.
+
+use crate::clock::Deadline;
+use crate::config::snapshot::Listener;
+use crate::config::value::Mode;
+use crate::error::opening::OpeningError;
+use crate::error::{Cause, ExchangeError};
+use crate::net::admission::Permit;
+use crate::net::read_limit::PlainHttp;
+use crate::net::transport::Transport;
+use crate::proxy::tcp::{Accepted, Passthrough};
+use crate::proxy::{Client, Context, Session};
+use crate::telemetry::handshake_failed;
+use crate::tls::alpn::Alpn;
+use crate::tls::fault;
+use crate::tls::server::{self, Greeted};
+use crate::upstream::{Preconnect, Upstream};
+use crate::worker::live::LiveGuard;
+use std::rc::Rc;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout_at};
+
+/// What a connection holds for as long as it lasts, whichever of its tasks it is in.
+pub(super) struct Guard {
+    #[expect(dead_code, reason = "held, not read")]
+    pub(super) permit: Permit,
+    #[expect(dead_code, reason = "held, not read")]
+    pub(super) live: LiveGuard,
+}
+
+/// Serves a connection whose client is known. The two modes are two kinds of tasks: one task for
+/// both would be as large as the larger of them.
+pub(super) fn serve(context: Rc<Context>, accepted: Accepted, guard: Guard) {
+    match accepted.listener.mode {
+        Mode::Http => serve_http(context, accepted, guard),
+        Mode::Tcp => {
+            let passthrough = Passthrough::new(Rc::clone(&context), accepted.who.address);
+            let hand_over = move |http: Box<Accepted>| serve_http(context, *http, guard);
+            spawn_local(passthrough.run(accepted, hand_over));
+        }
+    }
+}
+
+/// Serves a connection of an http listener. Its handshake is a task of its own, because it takes
+/// more memory than all that follows.
+fn serve_http(context: Rc<Context>, accepted: Accepted, guard: Guard) {
+    // While the client shakes hands, so do we.
+    let preconnect = context.site().sole_upstream.as_ref().and_then(Upstream::preconnect);
+    let Accepted { transport, who, listener, deadline } = accepted;
+    if listener.tls.is_none() {
+        return run_session(context, transport, who, preconnect, guard);
+    }
+    spawn_local(async move {
+        match secure(transport, &who, &listener, deadline).await {
+            Some(Greeted::Tls(transport)) => {
+                run_session(context, transport, who, preconnect, guard);
+            }
+            Some(Greeted::PlainHttp(transport, request)) => {
+                refuse_plain_http(context, transport, request, who, guard);
+            }
+            None => {}
+        }
+    });
+}
+
+fn run_session(
+    context: Rc<Context>,
+    transport: Transport,
+    who: Client,
+    preconnect: Option<Preconnect>,
+    guard: Guard,
+) {
+    let mut session = Session::new(context, transport, who).with_preconnect(preconnect);
+    spawn_local(async move {
+        session.run().await;
+        drop(guard);
+    });
+}
+
+/// Tells a client that it has to speak HTTPS. In a task of its own, as exchanges are.
+fn refuse_plain_http(
+    context: Rc<Context>,
+    transport: Transport,
+    request: PlainHttp,
+    who: Client,
+    guard: Guard,
+) {
+    let mut session = Session::new(context, transport, who);
+    spawn_local(async move {
+        session.refuse_plain_http(request).await;
+        drop(guard);
+    });
+}
+
+/// Shakes hands with a client, where the listener wants that.
+async fn secure(
+    transport: Transport,
+    who: &Client,
+    listener: &Listener,
+    deadline: Deadline,
+) -> Option<Greeted> {
+    let Some(config) = &listener.tls else { return Some(Greeted::Tls(transport)) };
+    let tcp = match transport.into_plain() {
+        Ok(tcp) => *tcp,
+        Err(transport) => return Some(Greeted::Tls(transport)),
+    };
+    let begun = Instant::now();
+    // Boxed: it is the largest future of a connection, and over when the others begin.
+    let handshake = Box::pin(server::accept(config, tcp, Alpn::Http));
+    let error = match timeout_at(deadline.at, handshake).await {
+        Ok(Ok(greeted)) => return Some(greeted),
+        Ok(Err(error)) => {
+            let fault = OpeningError::Handshake(fault::of(&error));
+            ExchangeError::client(Cause::Opening(fault))
+        }
+        Err(_elapsed) => ExchangeError::expired(deadline.timer),
+    };
+    handshake_failed(who.address, &error, begun.elapsed());
+    None
+}

@@ -1,0 +1,165 @@
+//! A new site, while exchanges and connections that began with the old one go on.
+
+use super::{GET, GUARD, ask, expect};
+use crate::config::Config;
+use crate::config::snapshot::Snapshot;
+use crate::net::admission::Admission;
+use crate::upstream::commons::Commons;
+use crate::worker::{Command, Stop, Worker};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::timeout;
+
+/// The head of a response, and half of its body.
+const HALF: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst";
+const EMPTY: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+
+#[tokio::test(flavor = "local")]
+async fn an_exchange_ends_by_the_route_it_began_with_and_the_next_takes_the_new_one() {
+    let (old, new) = (listen().await, listen().await);
+    let relay = Relay::start(&http(&old)).await;
+    let mut client = ask(relay.address).await;
+    let mut upstream = accept(&old).await;
+    upstream.write_all(HALF).await.unwrap();
+    expect(&mut client, "\r\n\r\nfirst").await;
+
+    relay.tell(&http(&new));
+    upstream.write_all(b"after").await.unwrap();
+    expect(&mut client, "after").await;
+
+    client.write_all(GET).await.unwrap();
+    answer(&mut accept(&new).await, &mut client).await;
+    // Nobody can ask for the old one any more, so its connection does not stay in a pool.
+    let mut rest = Vec::new();
+    timeout(GUARD, upstream.read_to_end(&mut rest)).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_upstream_that_is_configured_as_before_keeps_its_connections() {
+    let origin = listen().await;
+    let relay = Relay::start(&http(&origin)).await;
+    let mut client = ask(relay.address).await;
+    let mut upstream = accept(&origin).await;
+    answer(&mut upstream, &mut client).await;
+
+    let another = http(&origin).replace("/gpt/", "/another/");
+    relay.tell(&format!("{another}\n{}", route(&origin)));
+    client.write_all(GET).await.unwrap();
+    answer(&mut upstream, &mut client).await;
+
+    // Another limit for its dials makes it another upstream.
+    relay.tell(&format!("{}\n[timeouts]\nconnect = \"1s\"\n", http(&origin)));
+    client.write_all(GET).await.unwrap();
+    answer(&mut accept(&origin).await, &mut client).await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_connection_in_tcp_mode_keeps_its_upstream_and_the_next_gets_the_new_one() {
+    let (old, new) = (listen().await, listen().await);
+    let relay = Relay::start(&tcp(&old)).await;
+    let mut first = TcpStream::connect(relay.address).await.unwrap();
+    let mut upstream = accept(&old).await;
+
+    relay.tell(&tcp(&new));
+    let mut second = TcpStream::connect(relay.address).await.unwrap();
+    accept(&new).await.write_all(b"new").await.unwrap();
+    expect(&mut second, "new").await;
+    upstream.write_all(b"old").await.unwrap();
+    expect(&mut first, "old").await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_socket_takes_the_new_listener_of_its_address_and_otherwise_keeps_its_own() {
+    let (http_origin, tcp_origin) = (listen().await, listen().await);
+    let relay = Relay::start(&http(&http_origin)).await;
+    relay.tell(&tcp(&tcp_origin));
+    let mut client = TcpStream::connect(relay.address).await.unwrap();
+    accept(&tcp_origin).await.write_all(b"tcp").await.unwrap();
+    expect(&mut client, "tcp").await;
+
+    relay.tell(&http(&http_origin).replace("127.0.0.1:0", "127.0.0.1:1"));
+    let mut client = TcpStream::connect(relay.address).await.unwrap();
+    // Of the tcp mode, whose forwards are gone.
+    client.write_all(GET).await.unwrap();
+    let mut got = Vec::new();
+    assert!(client.read_to_end(&mut got).await.is_err(), "{got:?}");
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_worker_serves_until_it_is_told_to_stop_or_nobody_can_tell_it_any_more() {
+    for stop in [Stop::WhenDone, Stop::AtOnce] {
+        let relay = Relay::start(&http(&listen().await)).await;
+        relay.commands.send(Command::Stop(stop)).unwrap();
+        assert_eq!(relay.serving.await.unwrap(), stop);
+    }
+    let Relay { commands, serving, .. } = Relay::start(&http(&listen().await)).await;
+    drop(commands);
+    assert_eq!(serving.await.unwrap(), Stop::AtOnce);
+}
+
+/// A worker with one socket, in a task of this thread.
+struct Relay {
+    address: SocketAddr,
+    commands: UnboundedSender<Command>,
+    serving: JoinHandle<Stop>,
+}
+
+impl Relay {
+    async fn start(toml: &str) -> Self {
+        let snapshot = snapshot(toml);
+        let admission = Arc::new(Admission::new(9, snapshot.limits.per_address));
+        let commons = Arc::new(Commons::new(1));
+        let mut worker = Worker::new(&snapshot, admission, usize::MAX, commons);
+        let socket = listen().await;
+        let address = socket.local_addr().unwrap();
+        worker.accept(socket, &snapshot.listeners[0]);
+        let (commands, mut receiver) = unbounded_channel();
+        let serving = spawn_local(async move { worker.serve(&mut receiver).await });
+        Self { address, commands, serving }
+    }
+
+    fn tell(&self, toml: &str) {
+        self.commands.send(Command::Site(Arc::new(snapshot(toml)))).unwrap();
+    }
+}
+
+fn snapshot(toml: &str) -> Snapshot {
+    Snapshot::load(&Config::parse("narrows.toml", Path::new("."), toml).unwrap()).unwrap()
+}
+
+fn http(origin: &TcpListener) -> String {
+    format!("[[listener]]\naddress = \"127.0.0.1:0\"\n{}", route(origin))
+}
+
+fn route(origin: &TcpListener) -> String {
+    let address = origin.local_addr().unwrap();
+    format!("[[route]]\npath = \"/gpt/\"\nupstream = \"http://{address}/\"\nwarm = 0\n")
+}
+
+fn tcp(origin: &TcpListener) -> String {
+    let address = origin.local_addr().unwrap();
+    format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n\
+         [[forward]]\nserver_name = \"*\"\nupstream = \"tcp://{address}\"\n"
+    )
+}
+
+/// Answers the request that `upstream` gets.
+async fn answer(upstream: &mut TcpStream, client: &mut TcpStream) {
+    timeout(GUARD, expect(upstream, "\r\n\r\n")).await.unwrap();
+    upstream.write_all(EMPTY).await.unwrap();
+    timeout(GUARD, expect(client, "\r\n\r\n")).await.unwrap();
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+async fn accept(origin: &TcpListener) -> TcpStream {
+    timeout(GUARD, origin.accept()).await.unwrap().unwrap().0
+}

@@ -1,0 +1,56 @@
+//! A worker's connections to its upstreams, from one site to the next.
+
+use crate::config::snapshot::{Snapshot, UpstreamConfig};
+use crate::proxy::Site;
+use crate::timeouts::Timeouts;
+use crate::upstream::Upstream;
+use crate::upstream::commons::Commons;
+use crate::upstream::dial::NetworkDialer;
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The upstreams of the current site, by their configuration.
+pub(super) struct Upstreams {
+    commons: Arc<Commons>,
+    current: Vec<Known>,
+}
+
+struct Known {
+    config: Arc<UpstreamConfig>,
+    /// They limit its dials.
+    timeouts: Arc<Timeouts>,
+    upstream: Upstream,
+}
+
+impl Upstreams {
+    pub(super) fn new(commons: Arc<Commons>) -> Self {
+        Self { commons, current: Vec::new() }
+    }
+
+    /// The site of `snapshot`. An upstream that is configured as it was keeps its connections. One
+    /// that is not in the snapshot any more closes its idle ones when nobody holds it, which is
+    /// when the last exchange with it has ended.
+    pub(super) fn site(&mut self, snapshot: &Snapshot) -> Site {
+        let Self { commons, current } = self;
+        let before = mem::take(current);
+        let timeouts = &snapshot.timeouts;
+        let dialer = |config: &UpstreamConfig| {
+            NetworkDialer::new(config, Arc::clone(timeouts), &commons.resolver)
+        };
+        let upstream = |config: &Arc<UpstreamConfig>| {
+            let same = |it: &&Known| it.config == *config && it.timeouts == *timeouts;
+            let upstream = match before.iter().find(same) {
+                Some(known) => known.upstream.clone(),
+                None => {
+                    let (dialer, health) = (Box::new(dialer(config)), commons.health(config));
+                    Upstream::sharing(dialer, health, config.connection_age)
+                }
+            };
+            let (config, timeouts) = (Arc::clone(config), Arc::clone(timeouts));
+            current.push(Known { config, timeouts, upstream: upstream.clone() });
+            upstream
+        };
+        Site::new(snapshot, upstream, |forward| Rc::new(dialer(forward)))
+    }
+}
