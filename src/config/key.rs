@@ -149,23 +149,23 @@ pub(super) fn read_table<T>(
     mut table: Table<'_>,
     keys: &'static [Key<T>],
     into: &mut T,
-) -> Said {
+) -> Present {
     for key in keys.iter().filter(|key| key.default == Default::Required) {
         reader.require(&table, key.name);
     }
-    let mut said = Said::default();
+    let mut present = Present::default();
     for key in keys {
         let before = reader.problems.iter().len();
         let Some(entry) = reader.take(&mut table, key.name) else { continue };
         let location = entry.location.clone();
         key.read(entry, into);
         if reader.problems.iter().len() == before {
-            said.0.push((key.name, key.needs, location));
+            present.0.push((key.name, key.needs, location));
         }
     }
     let known: Vec<_> = keys.iter().map(|key| key.name).collect();
     reader.refuse_rest(table, &known);
-    said
+    present
 }
 
 /// Reads the value of a key as a table.
@@ -177,9 +177,9 @@ pub(super) fn read_entry<T>(entry: Entry<'_, '_>, keys: &'static [Key<T>], into:
 
 /// The keys of a table that were present with a valid value, and their locations.
 #[derive(Default)]
-pub(super) struct Said(Vec<(&'static str, Needs, Location)>);
+pub(super) struct Present(Vec<(&'static str, Needs, Location)>);
 
-impl Said {
+impl Present {
     /// The location of `key`.
     pub(super) fn location(&self, key: &str) -> Option<&Location> {
         self.0.iter().find(|(name, ..)| *name == key).map(|(.., location)| location)

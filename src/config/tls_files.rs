@@ -152,7 +152,7 @@ impl TlsFiles {
         self.clients.entry(name).or_insert(config).clone()
     }
 
-    /// `None` stands for a problem that was noted.
+    /// `None` if a problem was noted.
     pub(super) fn roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
         if let Some(known) = self.roots.get(&ca.path) {
             return known.clone();

@@ -88,7 +88,7 @@ impl AsMut<ReachOptions> for Draft {
 /// Reads a `[[forward]]`. `None` if a required key is missing or wrong.
 pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ForwardConfig> {
     let mut draft = Draft::default();
-    let said = read_table(reader, table, KEYS, &mut draft);
+    let present = read_table(reader, table, KEYS, &mut draft);
     let (server_name, upstream) = (draft.server_name?, draft.upstream?);
     let (is, what) = match &upstream {
         ForwardUpstream::Tls(_) => (Needs::Tls, ""),
@@ -100,10 +100,10 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ForwardConfi
             "the upstream is in this process; only tcp:// and tls:// have use for this key",
         ),
     };
-    said.without_effect(is).for_each(|key| reader.problems.add(key, what));
+    present.without_effect(is).for_each(|key| reader.problems.add(key, what));
     let is_tls = matches!(upstream, ForwardUpstream::Tls(_));
     let reach = upstream.endpoint().map(|it| Reach::new(is_tls, it.clone(), draft.reach));
-    let location = |key| said.location(key).cloned();
+    let location = |key| present.location(key).cloned();
     let (location, upstream_location) = (location("server_name")?, location("upstream")?);
     Some(ForwardConfig { server_name, upstream, reach, location, upstream_location })
 }

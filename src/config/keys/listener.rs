@@ -103,7 +103,7 @@ pub(super) const KEYS: &[Key<Draft>] = &[
 /// Reads a `[[listener]]`. `None` if the address is missing or wrong.
 pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConfig> {
     let mut draft = Draft::default();
-    let said = read_table(reader, table, KEYS, &mut draft);
+    let present = read_table(reader, table, KEYS, &mut draft);
     let Draft { address, certificate, key, mode, proxy_protocol } = draft;
     let credentials = match (certificate, key) {
         (Some(certificate), Some(key)) => Some(CredentialFiles { certificate, key }),
@@ -119,7 +119,7 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConf
         }
         (None, None) => None,
     };
-    let (ListenAddress(address), location) = (address?, said.location("address")?.clone());
+    let (ListenAddress(address), location) = (address?, present.location("address")?.clone());
     Some(ListenerConfig { address, credentials, mode, proxy_protocol, location })
 }
 

@@ -187,19 +187,19 @@ impl RouteConfig {
 /// Reads a `[[route]]`. `None` if a required key is missing or wrong.
 pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<RouteConfig> {
     let mut draft = Draft::default();
-    let said = read_table(reader, table, KEYS, &mut draft);
+    let present = read_table(reader, table, KEYS, &mut draft);
     let Draft { path, upstream, options } = draft;
     if let (Some(1..), Some(_)) = (options.warm, options.reach.proxy_protocol)
-        && let Some(location) = said.location("warm")
+        && let Some(location) = present.location("warm")
     {
         let what = "with `proxy_protocol` a connection belongs to one client; none can stand ready";
         reader.problems.add(location, what);
     }
-    let location = said.location("path")?.clone();
+    let location = present.location("path")?.clone();
     let route = RouteConfig::new(path?, upstream?, options, location);
     if !route.reach.is_tls {
         let what = "the upstream is http://; only https:// has use for this key";
-        said.without_effect(Needs::Server).for_each(|key| reader.problems.add(key, what));
+        present.without_effect(Needs::Server).for_each(|key| reader.problems.add(key, what));
     }
     Some(route)
 }

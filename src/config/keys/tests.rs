@@ -73,9 +73,9 @@ fn default_value<T: Default>(key: &Key<T>) -> Option<String> {
         (Number(number), _) => Some(number.to_string()),
         (OfField, Read::Period(field)) => Some(period(*field(&mut T::default()))),
         (OfField, Read::Table(keys)) => {
-            let said = |key: &Key<T>| Some(format!("{} = {}", key.name, default_value(key)?));
-            let said: Option<Vec<_>> = keys.iter().map(said).collect();
-            said.map(|said| format!("{{ {} }}", said.join(", ")))
+            let pair = |key: &Key<T>| Some(format!("{} = {}", key.name, default_value(key)?));
+            let pairs: Option<Vec<_>> = keys.iter().map(pair).collect();
+            pairs.map(|pairs| format!("{{ {} }}", pairs.join(", ")))
         }
         (OfField | Required | Words(_), _) => None,
     }
@@ -105,14 +105,14 @@ fn the_manual_has_the_row_of_every_declaration_and_no_other() {
 }
 
 #[test]
-fn a_default_that_is_said_changes_nothing() {
+fn an_explicit_default_changes_nothing() {
     // Room for a key in each table, so that the lines of the others stay.
-    let text = |said: &str, line: &str| {
-        let place = |table: &str| if table == said { line } else { "" };
+    let text = |table: &str, line: &str| {
+        let place = |heading: &str| if heading == table { line } else { "" };
         let dotted = ["timeouts", "timeouts.to_upstream", "timeouts.to_client", "limits"];
         let headings = ["## `[timeouts]`", "### `to_upstream`", "### `to_client`", "## `[limits]`"];
-        let dotted = headings.iter().zip(dotted).find(|(heading, _)| **heading == said);
-        let dotted = dotted.map(|(_, table)| format!("{table}.{line}")).unwrap_or_default();
+        let dotted = headings.iter().zip(dotted).find(|(heading, _)| **heading == table);
+        let dotted = dotted.map(|(_, name)| format!("{name}.{line}")).unwrap_or_default();
         let dotted = if line.is_empty() { "" } else { &dotted };
         format!(
             r#"{}{dotted}
@@ -140,9 +140,9 @@ fn a_default_that_is_said_changes_nothing() {
     for Table { heading, keys } in tables() {
         for Declared { name, default, .. } in keys {
             let Some(value) = default else { continue };
-            let (said, unsaid) = (text(heading, &format!("{name} = {value}")), text(heading, ""));
-            assert_ne!(said, unsaid, "{heading} {name}: nothing is said");
-            assert_eq!(read(&said).unwrap(), read(&unsaid).unwrap(), "{heading} {name}");
+            let (with, without) = (text(heading, &format!("{name} = {value}")), text(heading, ""));
+            assert_ne!(with, without, "{heading} {name}: it is not in the text");
+            assert_eq!(read(&with).unwrap(), read(&without).unwrap(), "{heading} {name}");
         }
     }
 }
