@@ -7,8 +7,9 @@
 //! operations and once for twice as many, and the difference is the operations' alone.
 
 use bytes::BytesMut;
-use narrows::gateway::exchange::{Exchange, FinalResponse, ResponseKind};
+use narrows::gateway::exchange::Exchange;
 use narrows::gateway::request::{ValidRequest, validate};
+use narrows::gateway::response::{FinalResponse, ResponseKind};
 use narrows::gateway::rewrite::{NewTarget, put_final_head, put_request_head};
 use narrows::h1::body::BodyReader;
 use narrows::h1::framing::BodyLength;

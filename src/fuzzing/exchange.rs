@@ -4,8 +4,9 @@ use super::heads::naive_limits;
 use super::model::{self, Facts};
 use super::naive::{self, Head, Length};
 use crate::config::Limits;
-use crate::gateway::exchange::{Exchange, Persistence, ResponseKind};
+use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::request::validate;
+use crate::gateway::response::ResponseKind;
 use crate::h1::body::BodyWriter;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};
@@ -29,16 +30,19 @@ pub fn exchange(data: &[u8]) {
     loop {
         history.check_fates(&exchange);
         rest = match rest {
-            [b'.', rest @ ..] => {
+            [b'.', rest @ ..] if !history.has(&Event::RequestEnded) => {
                 exchange.end_request();
                 history.events.push(Event::RequestEnded);
                 rest
             }
-            [b';', rest @ ..] if history.has_final() => {
+            [b';', rest @ ..] if history.has_final() && !history.has(&Event::ResponseEnded) => {
                 exchange.end_response();
                 history.events.push(Event::ResponseEnded);
                 rest
             }
+            // Each of them happens once.
+            [b'.', rest @ ..] => rest,
+            [b';', rest @ ..] if history.has(&Event::ResponseEnded) => rest,
             [b'!', rest @ ..] => {
                 history.events.push(Event::Draining);
                 rest

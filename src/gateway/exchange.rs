@@ -1,32 +1,113 @@
 //! One exchange: a request, its interim responses and its final response, as a gateway between
 //! two connections sees them (RFC 9110, sections 7.6, 7.8 and 15.2; RFC 9112, section 9).
 //!
-//! [`Exchange`] is told what happened on either side and answers what follows: whether a response
-//! is passed on, how its body is framed on both sides, and which connections may be used again.
+//! [`Exchange`] is the state machine that a driver consults. The driver owns the bytes, the
+//! buffers, the sockets and the clocks. It tells the machine what happened on either connection, in
+//! the order in which it happened, and asks what follows: whether a response is passed on and how
+//! its body is framed, which limits of time run, and which of the two
+//! connections may carry another exchange. The machine waits for nothing, and the only thing that
+//! it refuses is a response head that breaks a rule.
+//!
+//! An exchange has two halves, which move independently of each other: an upstream may answer
+//! before it has read the request, or take no more of the request and answer nevertheless.
+//!
+//! | The request is | until | and then |
+//! |---|---|---|
+//! | [`Sending`] | [`end_request`]: its last octet is with the upstream | `Sent` |
+//! | | [`refuse_request`]: the upstream's socket takes no more of it | `Refused` |
+//! | [`Sent`], [`Refused`] | the exchange ends | |
+//!
+//! | The response is | until | and then |
+//! |---|---|---|
+//! | [`Silent`] | [`begin_response`]: its first byte is here | `Head` |
+//! | [`Head`] | [`response_head`]: an interim head | `Head` |
+//! | | `response_head`: the final head | `Body` |
+//! | | `response_head`: a head that switches protocols | `Switched` |
+//! | | [`doubt_response`]: it may be about something else | `Doubted` |
+//! | [`Doubted`] | [`accept_response`]: it is the answer after all | `Head` |
+//! | [`Body`] | [`end_response`]: its last octet is read | `Ended` |
+//! | [`Ended`], [`Switched`] | the exchange ends | |
+//!
+//! From `Body` on the status is spent: whatever goes wrong can only be told to the client by an end
+//! of its connection. Before that the request may go to a second connection, and the exchange
+//! [starts again](Exchange::start_again), if `gateway::retry` allows it.
+//!
+//! Which limits of time run follows from the two states as well: `gateway::due` says it.
+//!
+//! Calls out of the order of the tables are mistakes of the driver's, and panic in debug builds.
 //!
 //! Not here: bytes of heads (`h1::head`, `gateway::rewrite`), bodies (`h1::body`), time.
+//!
+//! [`Sending`]: RequestState::Sending
+//! [`Sent`]: RequestState::Sent
+//! [`Refused`]: RequestState::Refused
+//! [`Silent`]: ResponseState::Silent
+//! [`Head`]: ResponseState::Head
+//! [`Doubted`]: ResponseState::Doubted
+//! [`Body`]: ResponseState::Body
+//! [`Ended`]: ResponseState::Ended
+//! [`Switched`]: ResponseState::Switched
+//! [`end_request`]: Exchange::end_request
+//! [`refuse_request`]: Exchange::refuse_request
+//! [`begin_response`]: Exchange::begin_response
+//! [`response_head`]: Exchange::response_head
+//! [`doubt_response`]: Exchange::doubt_response
+//! [`accept_response`]: Exchange::accept_response
+//! [`end_response`]: Exchange::end_response
 
 use crate::error::ResponseError;
 use crate::gateway::request::{Method, Request, persists};
+use crate::gateway::response::{
+    FinalResponse, ResponseKind, is_agreed_switch, keep_alive_timeout, may_be_out_of_step, writer,
+};
 use crate::h1::body::BodyWriter;
 use crate::h1::field::FieldId;
-use crate::h1::framing::{BodyLength, ResponseTo, announces_body, response_body_length};
+use crate::h1::framing::{BodyLength, ResponseTo, response_body_length};
 use crate::h1::head::{ResponseHead, Version};
-use crate::h1::token::{list_elements, parse_decimal};
+use crate::h1::token::list_elements;
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
 /// The state of one exchange.
 #[derive(Debug)]
 pub struct Exchange {
     request: Request,
-    request_ended: bool,
+    sending: RequestState,
+    receiving: ResponseState,
     interim_responses: u8,
     /// A 100 came: the upstream reads the body.
     continued: bool,
     upstream_persists: bool,
-    response_ended: bool,
     upstream_keep_alive: Option<u32>,
     close: Option<CloseReason>,
+}
+
+/// How far the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestState {
+    /// Its head or its body is on its way.
+    Sending,
+    /// It was forwarded to its last octet.
+    Sent,
+    /// The upstream's socket takes no more of it. The upstream may have answered before it closed,
+    /// so that this alone is no error.
+    Refused,
+}
+
+/// How far the response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseState {
+    /// No byte of it has come.
+    Silent,
+    /// A head is awaited, be it interim or final.
+    Head,
+    /// A head that is here may be about the silence before the request (`gateway::retry`).
+    Doubted,
+    /// The final head was passed on, and the body follows.
+    Body,
+    /// It was read to its last octet.
+    Ended,
+    /// The upstream switched protocols: what follows is a tunnel.
+    Switched,
 }
 
 /// Why the client's connection ends with this exchange.
@@ -45,42 +126,6 @@ pub enum CloseReason {
     Draining,
 }
 
-/// Whether a final response is what some servers say when they close an idle connection (RFC 9110,
-/// section 15.5.9). It may also be an answer; what it crossed on its way tells.
-pub fn may_tell_an_idle_limit(head: &ResponseHead<'_>) -> bool {
-    head.status == 408 && !persists(head.version, &head.fields)
-}
-
-/// What to do about a response head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseKind {
-    /// An interim response that this client would not understand: drop it.
-    DropInterim,
-    /// Pass the interim response on, and expect another response.
-    Interim,
-    /// The upstream switched protocols: pass the head on; what follows is a tunnel.
-    Switch,
-    /// The final response.
-    Final(FinalResponse),
-}
-
-/// How the final response travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FinalResponse {
-    /// How the upstream frames the body.
-    pub body: BodyLength,
-    /// How we frame it for the client.
-    pub writer: BodyWriter,
-    /// Length fields of the head describe a body that is not sent (HEAD, 304): keep them.
-    pub describes_absent_body: bool,
-    /// The client's connection ends with this response.
-    pub close: bool,
-    /// The client speaks HTTP/1.0 and has to be told that the connection stays.
-    pub tell_keep_alive: bool,
-    /// A 426: `Upgrade` says what the client should have asked for (RFC 9110, section 15.5.22).
-    pub keep_upgrade: bool,
-}
-
 /// What becomes of a connection after the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
@@ -95,19 +140,20 @@ impl Exchange {
     pub fn new(request: Request) -> Self {
         Self {
             request,
-            request_ended: false,
+            sending: RequestState::Sending,
+            receiving: ResponseState::Silent,
             interim_responses: 0,
             continued: false,
             upstream_persists: false,
-            response_ended: false,
             upstream_keep_alive: None,
             close: (!request.persistent).then_some(CloseReason::ClientAsked),
         }
     }
 
-    /// The same request once more, to another connection, because the first one ended without a
-    /// byte of an answer: all that happened was between us and that connection.
+    /// The same request once more, to another connection, because the first one ended without an
+    /// answer: all that happened was between us and that connection.
     pub fn start_again(&mut self) {
+        debug_assert!(!self.has_response_head(), "the client has the head of a response");
         *self = Self::new(self.request);
     }
 
@@ -116,14 +162,62 @@ impl Exchange {
         &self.request
     }
 
-    /// The request was forwarded to its last octet.
-    pub fn end_request(&mut self) {
-        self.request_ended = true;
+    /// How far the request is.
+    pub fn request_state(&self) -> RequestState {
+        self.sending
+    }
+
+    /// How far the response is.
+    pub fn response_state(&self) -> ResponseState {
+        self.receiving
     }
 
     /// Whether the request was forwarded to its last octet.
     pub fn request_ended(&self) -> bool {
-        self.request_ended
+        self.sending == RequestState::Sent
+    }
+
+    /// Whether the status is spent: the client gets the head of a final response, or of a switch.
+    pub fn has_response_head(&self) -> bool {
+        match self.receiving {
+            ResponseState::Silent | ResponseState::Head | ResponseState::Doubted => false,
+            ResponseState::Body | ResponseState::Ended | ResponseState::Switched => true,
+        }
+    }
+
+    /// Whether the client waits to be told that it may send its body (RFC 9110, section 10.1.1).
+    pub fn awaits_continue(&self) -> bool {
+        self.request.expects_continue && self.receiving == ResponseState::Silent
+    }
+
+    /// The request was forwarded to its last octet.
+    pub fn end_request(&mut self) {
+        debug_assert_eq!(self.sending, RequestState::Sending, "the request ends once");
+        self.sending = RequestState::Sent;
+    }
+
+    /// The upstream's socket takes no more of the request.
+    pub fn refuse_request(&mut self) {
+        debug_assert_eq!(self.sending, RequestState::Sending, "nothing of it is left to take");
+        self.sending = RequestState::Refused;
+    }
+
+    /// The first byte of a response is here.
+    pub fn begin_response(&mut self) {
+        debug_assert_eq!(self.receiving, ResponseState::Silent, "a response begins once");
+        self.receiving = ResponseState::Head;
+    }
+
+    /// The head that is here may be about something else than the request.
+    pub fn doubt_response(&mut self) {
+        debug_assert_eq!(self.receiving, ResponseState::Head, "no head is here");
+        self.receiving = ResponseState::Doubted;
+    }
+
+    /// The head that is here is the answer.
+    pub fn accept_response(&mut self) {
+        debug_assert_eq!(self.receiving, ResponseState::Doubted, "nobody doubts it");
+        self.receiving = ResponseState::Head;
     }
 
     /// Decides about a response head. `draining`: we are asked to stop.
@@ -135,6 +229,7 @@ impl Exchange {
         head: &ResponseHead<'_>,
         draining: bool,
     ) -> Result<ResponseKind, ResponseError> {
+        debug_assert!(!self.has_response_head(), "a head behind the final one");
         let options = head.fields.values(FieldId::Connection).flat_map(list_elements).count();
         if options > CONNECTION_OPTIONS_MAX {
             return Err(ResponseError::TooManyConnectionOptions);
@@ -144,19 +239,19 @@ impl Exchange {
             Method::OtherIdempotent | Method::Other => ResponseTo::Other,
         };
         let body = response_body_length(head, to)?;
-        match head.status {
-            101 => self.switch(head),
-            status @ 100..=199 => self.interim(status),
-            _ => Ok(ResponseKind::Final(self.final_response(head, body, draining))),
-        }
-    }
-
-    fn switch(&self, head: &ResponseHead<'_>) -> Result<ResponseKind, ResponseError> {
-        let agreed = self.request.offers_websocket
-            && head.fields.lists(FieldId::Connection, b"upgrade")
-            && head.fields.values(FieldId::Upgrade).flat_map(list_elements).count() == 1
-            && head.fields.lists(FieldId::Upgrade, b"websocket");
-        if agreed { Ok(ResponseKind::Switch) } else { Err(ResponseError::UnaskedSwitch) }
+        let (kind, next) = match head.status {
+            101 if is_agreed_switch(&self.request, head) => {
+                (ResponseKind::Switch, ResponseState::Switched)
+            }
+            101 => return Err(ResponseError::UnaskedSwitch),
+            status @ 100..=199 => (self.interim(status)?, ResponseState::Head),
+            _ => {
+                let response = self.final_response(head, body, draining);
+                (ResponseKind::Final(response), ResponseState::Body)
+            }
+        };
+        self.receiving = next;
+        Ok(kind)
     }
 
     fn interim(&mut self, status: u16) -> Result<ResponseKind, ResponseError> {
@@ -179,34 +274,14 @@ impl Exchange {
     ) -> FinalResponse {
         // An upstream that answers before it has read the request may never read it, and would
         // take the rest of its body for the next one (RFC 9112, section 9.3).
-        let read_on = self.request_ended && (self.continued || !self.request.expects_continue);
-        let lasts = body != BodyLength::UntilClose;
-        self.upstream_persists = lasts
+        let read_on = self.request_ended() && (self.continued || !self.request.expects_continue);
+        self.upstream_persists = body != BodyLength::UntilClose
             && read_on
-            && !self.may_be_out_of_step(head, body)
+            && !may_be_out_of_step(&self.request, head, body)
             && persists(head.version, &head.fields);
         self.upstream_keep_alive = keep_alive_timeout(head);
-        let writer = match (body, self.request.version) {
-            (BodyLength::None | BodyLength::Exact(_), _) => BodyWriter::Bare,
-            (BodyLength::Chunked | BodyLength::UntilClose, Version::Http11) => BodyWriter::Chunked,
-            (BodyLength::Chunked | BodyLength::UntilClose, Version::Http10) => {
-                BodyWriter::UntilClose
-            }
-        };
-        if writer == BodyWriter::UntilClose {
-            self.close.get_or_insert(CloseReason::EndsTheBody);
-        }
-        if !self.request_ended {
-            // The rest of the request may never be read, and the client has to know before it
-            // sends another one behind it.
-            self.close.get_or_insert(CloseReason::RequestUnread);
-        }
-        if self.request.offers_websocket {
-            self.close.get_or_insert(CloseReason::UpgradeRefused);
-        }
-        if draining {
-            self.close.get_or_insert(CloseReason::Draining);
-        }
+        let writer = writer(body, self.request.version);
+        self.close = self.close.or_else(|| self.close_behind(writer, draining));
         FinalResponse {
             body,
             writer,
@@ -218,42 +293,36 @@ impl Exchange {
         }
     }
 
-    /// Whether the upstream may take the rest of this request for the next one, or may still send
-    /// what we would take for the next response: simple servers do, and what they misread would
-    /// be another client's.
-    fn may_be_out_of_step(&self, head: &ResponseHead<'_>, body: BodyLength) -> bool {
-        let is_refused = match head.status {
-            // Said by servers that have given up on a request somewhere in its head.
-            400 | 408 | 411 | 413 | 414 | 417 | 431 | 501 | 505 => true,
-            // Said by those that count requests in front of whole fleets, and their clients ask
-            // again.
-            429 => false,
-            // A head alone is enough to say it, and some read no content then.
-            400.. => !self.request.body.is_empty(),
-            _ => false,
-        };
-        let sends_more = match (body, self.request.method, head.status) {
-            (BodyLength::None, _, 204 | 304)
-            | (BodyLength::None, Method::OtherIdempotent | Method::Other, _) => {
-                announces_body(head)
-            }
-            // A body that must not come does come, a moment later, announced or not.
-            (BodyLength::None, Method::Head, _) => !says_empty(head),
-            (BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose, ..) => false,
-        };
-        self.request.content_may_stay_unread || is_refused || sends_more
+    /// Why the client's connection ends with a response that is framed by `writer`.
+    fn close_behind(&self, writer: BodyWriter, draining: bool) -> Option<CloseReason> {
+        if writer == BodyWriter::UntilClose {
+            Some(CloseReason::EndsTheBody)
+        } else if !self.request_ended() {
+            // The rest of the request may never be read, and the client has to know before it
+            // sends another one behind it.
+            Some(CloseReason::RequestUnread)
+        } else if self.request.offers_websocket {
+            Some(CloseReason::UpgradeRefused)
+        } else {
+            draining.then_some(CloseReason::Draining)
+        }
     }
 
     /// The final response was read to its last octet.
     pub fn end_response(&mut self) {
-        self.response_ended = true;
+        debug_assert_eq!(self.receiving, ResponseState::Body, "no body is on its way");
+        self.receiving = ResponseState::Ended;
     }
 
     /// What becomes of the upstream connection, now that the exchange is over. `surplus`: bytes
     /// followed the response, which answer nothing that was asked.
     pub fn upstream_persistence(&self, surplus: bool) -> Persistence {
-        let clean = self.request_ended && self.response_ended && !surplus;
-        if clean && self.upstream_persists { Persistence::Keep } else { Persistence::Close }
+        let is_over = self.request_ended() && self.receiving == ResponseState::Ended;
+        if is_over && !surplus && self.upstream_persists {
+            Persistence::Keep
+        } else {
+            Persistence::Close
+        }
     }
 
     /// For how many seconds the upstream said it keeps the idle connection.
@@ -263,7 +332,7 @@ impl Exchange {
 
     /// What becomes of the client's connection after a complete response.
     pub fn client_persistence(&self) -> Persistence {
-        if self.close.is_none() && self.request_ended {
+        if self.close.is_none() && self.request_ended() {
             Persistence::Keep
         } else {
             Persistence::Close
@@ -274,22 +343,6 @@ impl Exchange {
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.close
     }
-}
-
-/// Whether the length that `head` gives is 0.
-fn says_empty(head: &ResponseHead<'_>) -> bool {
-    head.fields.values(FieldId::ContentLength).next().is_some() && !announces_body(head)
-}
-
-/// `timeout` of the Keep-Alive field, in seconds: not in any RFC since 2068, and sent by most
-/// servers. Who says more than a century means for ever.
-fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<u32> {
-    let mut parameters = head.fields.values(FieldId::KeepAlive).flat_map(list_elements);
-    let seconds = parameters.find_map(|parameter| {
-        let (name, value) = parameter.split_at_checked(b"timeout=".len())?;
-        if name.eq_ignore_ascii_case(b"timeout=") { parse_decimal(value) } else { None }
-    });
-    seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -392,7 +445,9 @@ mod tests {
                 exchange.end_request();
             }
             responses.iter().for_each(|text| assert!(tell(&mut exchange, text).is_ok()));
-            exchange.end_request();
+            if !ends_first {
+                exchange.end_request();
+            }
             exchange.end_response();
             exchange.upstream_persistence(false)
         };
@@ -580,5 +635,28 @@ mod tests {
         let verdict = exchange.response_head(&head, true).unwrap();
         assert!(matches!(verdict, ResponseKind::Final(FinalResponse { close: true, .. })));
         assert_eq!(exchange.close_reason(), Some(CloseReason::Draining));
+    }
+
+    #[test]
+    fn a_response_that_is_doubted_is_either_accepted_or_asked_for_again() {
+        let mut exchange = exchange(GET);
+        exchange.end_request();
+        exchange.begin_response();
+        exchange.doubt_response();
+        assert!(!exchange.has_response_head());
+        exchange.accept_response();
+        assert_eq!(exchange.response_state(), ResponseState::Head);
+        exchange.doubt_response();
+        exchange.start_again();
+        let states = (exchange.request_state(), exchange.response_state());
+        assert_eq!(states, (RequestState::Sending, ResponseState::Silent));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "a head behind the final one")]
+    fn a_call_out_of_order_is_caught() {
+        let (mut exchange, _) = answer(GET, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        let _ = tell(&mut exchange, "HTTP/1.1 200 OK\r\n\r\n");
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::error::RequestError;
 use crate::h1::authority::Authority;
-use crate::h1::body::BodyReader;
+use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::field::FieldId;
 use crate::h1::framing::{BodyLength, FramingError, request_body_length};
 use crate::h1::head::{RequestHead, Version};
@@ -67,6 +67,14 @@ impl Request {
         match self.method {
             Method::Head | Method::OtherIdempotent => true,
             Method::Other => self.has_idempotency_key,
+        }
+    }
+
+    /// How the body is framed for the upstream.
+    pub fn writer(&self) -> BodyWriter {
+        match self.body {
+            BodyLength::Chunked => BodyWriter::Chunked,
+            BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => BodyWriter::Bare,
         }
     }
 

@@ -1,8 +1,12 @@
 //! The way down: interim responses, the final response head, its body.
+//!
+//! Not here: what follows from them for the exchange, and the limits of time (`gateway::exchange`).
 
-use crate::clock::{Deadline, IdleClock};
+use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError, Fault, ResponseError};
-use crate::gateway::exchange::{Exchange, ResponseKind, may_tell_an_idle_limit};
+use crate::gateway::exchange::{Exchange, ResponseState};
+use crate::gateway::response::ResponseKind;
+use crate::gateway::retry::may_tell_an_idle_limit;
 use crate::gateway::rewrite::reference::View;
 use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head};
 use crate::h1::body::{BodyReader, BodyWriter};
@@ -13,36 +17,41 @@ use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
 use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::About;
-use crate::proxy::pump::Pumped;
 use crate::proxy::record::Recorder;
 use crate::proxy::site::Route;
 use crate::timeouts::{Timeouts, Timer};
 use crate::tls::fault;
 use std::task::{Context, Poll};
+use tokio::time::Instant;
 
-/// The state of the way down.
+/// How the moving of bytes ended, if not by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// The final response is with the client, to its last octet.
+    Answered,
+    /// The upstream switched protocols; its head waits in the client's write buffer.
+    Switched,
+    /// A 408 came that may be about the silence before the request. It was not passed on, and is
+    /// still in the read buffer.
+    Doubted,
+}
+
+/// What moves the responses to the client.
 #[derive(Debug)]
 pub(super) struct Download {
-    state: State,
+    part: Part,
+    /// Since when nothing has moved.
     clock: IdleClock,
     /// Bytes that the client's socket had taken at the last look.
     taken: u64,
-    /// The upstream has not sent a byte.
-    untouched: bool,
-    /// What it has sent may be about the silence before the request.
-    idle_limit: bool,
 }
 
 #[derive(Debug)]
-enum State {
-    /// A response head is expected, interim or final.
+enum Part {
+    /// Of a head, interim or final.
     Head(HeadReader),
-    /// The final response's body is on its way.
+    /// Of the final response's body.
     Body(BodyRelay),
-    /// The final response is read, and its end queued for the client.
-    Ended { content_bytes: u64 },
-    /// The upstream switched protocols.
-    Switched,
 }
 
 /// What the way down needs besides the two sides.
@@ -69,39 +78,19 @@ impl<'a> Guide<'a> {
 }
 
 impl Download {
-    pub(super) fn new(client: &Connection, upstream: &Connection) -> Self {
+    pub(super) fn new(client: &Connection) -> Self {
         Self {
-            state: State::Head(HeadReader::for_response()),
+            part: Part::Head(HeadReader::for_response()),
             clock: IdleClock::default(),
             taken: client.transport.written(),
-            // The beginning of an answer may be here that was not taken for one before.
-            untouched: upstream.read_buffer.bytes().is_empty(),
-            idle_limit: false,
         }
-    }
-
-    /// Whether the status is spent: a final response head was queued for the client.
-    pub(super) fn has_head(&self) -> bool {
-        !matches!(self.state, State::Head(_))
-    }
-
-    /// Whether no byte of a response has come, not even of an interim one.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.untouched
-    }
-
-    /// Whether the response may be about the silence before the request, which can be sent once
-    /// more. It was not passed on, and is still in the read buffer.
-    pub(super) fn tells_idle_limit(&self) -> bool {
-        self.idle_limit
     }
 
     /// Octets of content that came down.
     pub(super) fn content_bytes(&self) -> u64 {
-        match &self.state {
-            State::Head(_) | State::Switched => 0,
-            State::Body(relay) => relay.content_bytes(),
-            State::Ended { content_bytes } => *content_bytes,
+        match &self.part {
+            Part::Head(_) => 0,
+            Part::Body(relay) => relay.content_bytes(),
         }
     }
 
@@ -114,17 +103,19 @@ impl Download {
         guide: &mut Guide<'_>,
     ) -> Poll<Result<Pumped, ExchangeError>> {
         for _ in 0..READS_PER_TURN {
-            if matches!(self.state, State::Switched) {
-                return Poll::Ready(Ok(Pumped::Switched));
-            }
-            if self.poll_room(cx, client)?.is_pending() {
+            let state = guide.exchange.response_state();
+            // The head of a switch is for the tunnel to send.
+            if state != ResponseState::Switched && self.poll_room(cx, client)?.is_pending() {
                 return Poll::Pending;
             }
-            let step = match &mut self.state {
-                State::Head(_) => self.poll_head(cx, client, upstream, guide)?,
-                State::Body(_) => self.poll_body(cx, client, upstream, guide)?,
-                State::Ended { .. } => return Poll::Ready(Ok(Pumped::Answered)),
-                State::Switched => Poll::Ready(()),
+            let step = match state {
+                ResponseState::Silent | ResponseState::Head => {
+                    self.poll_head(cx, client, upstream, guide)?
+                }
+                ResponseState::Body => self.poll_body(cx, client, upstream, guide)?,
+                ResponseState::Doubted => return Poll::Ready(Ok(Pumped::Doubted)),
+                ResponseState::Ended => return Poll::Ready(Ok(Pumped::Answered)),
+                ResponseState::Switched => return Poll::Ready(Ok(Pumped::Switched)),
             };
             if step.is_pending() {
                 return Poll::Pending;
@@ -160,13 +151,15 @@ impl Download {
         upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
-        let State::Head(reader) = &mut self.state else { return Ok(Poll::Ready(())) };
+        let Part::Head(reader) = &mut self.part else { return Ok(Poll::Ready(())) };
         let bytes = upstream.read_buffer.bytes();
         let Some(span) = reader.find(bytes, &guide.route.head_limits).map_err(malformed)? else {
             return match upstream.read_buffer.poll_fill(cx, &mut upstream.transport) {
                 Poll::Pending => Ok(Poll::Pending),
                 Poll::Ready(Ok(Fill::Bytes)) => {
-                    self.untouched = false;
+                    if guide.exchange.response_state() == ResponseState::Silent {
+                        guide.exchange.begin_response();
+                    }
                     Ok(Poll::Ready(()))
                 }
                 Poll::Ready(Ok(Fill::End)) => Err(ExchangeError::upstream(Cause::ClosedEarly)),
@@ -176,14 +169,14 @@ impl Download {
         let head = ResponseHead::parse(&bytes[span.start..span.end], &guide.route.head_limits)
             .map_err(malformed)?;
         if upstream.write_buffer.has_copy() && may_tell_an_idle_limit(&head) {
-            self.idle_limit = true;
-            return Err(ExchangeError::upstream(Cause::ClosedEarly));
+            guide.exchange.doubt_response();
+            return Ok(Poll::Ready(()));
         }
         // From here on the request is not repeated, whatever happens.
         upstream.write_buffer.take_copy();
-        let verdict = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
+        let kind = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
         let view = guide.view(client);
-        match verdict {
+        match kind {
             ResponseKind::DropInterim => *reader = HeadReader::for_response(),
             ResponseKind::Interim => {
                 put_interim_head(client.write_buffer.queue(), &head, view.as_ref());
@@ -192,7 +185,6 @@ impl Download {
             ResponseKind::Switch => {
                 guide.recorder.response_head(head.status);
                 put_switch_head(client.write_buffer.queue(), &head, view.as_ref());
-                self.state = State::Switched;
             }
             ResponseKind::Final(response) => {
                 guide.recorder.response_head(head.status);
@@ -201,10 +193,8 @@ impl Download {
                 if response.writer == BodyWriter::UntilClose {
                     client.transport.abort_unless_shut_down();
                 }
-                self.state = State::Body(BodyRelay::of_response(
-                    BodyReader::new(response.body),
-                    response.writer,
-                ));
+                let reader = BodyReader::new(response.body);
+                self.part = Part::Body(BodyRelay::of_response(reader, response.writer));
             }
         }
         upstream.read_buffer.consume(span.end);
@@ -221,7 +211,7 @@ impl Download {
         upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<(), ExchangeError> {
-        let State::Body(relay) = &mut self.state else { return Ok(()) };
+        let Part::Body(relay) = &mut self.part else { return Ok(()) };
         let Connection { transport, write_buffer, .. } = client;
         let consumed = relay
             .pass(cx, upstream.read_buffer.bytes(), write_buffer, transport)
@@ -238,7 +228,7 @@ impl Download {
         upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
-        let State::Body(relay) = &mut self.state else { return Ok(Poll::Ready(())) };
+        let Part::Body(relay) = &mut self.part else { return Ok(Poll::Ready(())) };
         let Connection { transport, write_buffer, .. } = client;
         let passed = upstream.read_buffer.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
             relay.pass(cx, bytes, write_buffer, transport)
@@ -264,32 +254,18 @@ impl Download {
 
     /// Notes what a pass has changed.
     fn settle(&mut self, guide: &mut Guide<'_>) {
-        let State::Body(relay) = &self.state else { return };
-        let content_bytes = relay.content_bytes();
-        if content_bytes > 0 {
+        let Part::Body(relay) = &self.part else { return };
+        if relay.content_bytes() > 0 {
             guide.recorder.first_byte();
         }
         if relay.is_finished() {
             guide.exchange.end_response();
-            self.state = State::Ended { content_bytes };
         }
     }
 
-    /// The limit that the way down is under now.
-    pub(super) fn deadline(
-        &mut self,
-        client: &Connection,
-        answer_by: Option<Deadline>,
-        timeouts: &Timeouts,
-    ) -> Option<Deadline> {
-        if !client.write_buffer.is_empty() {
-            return Some(self.clock.deadline(Timer::ToClientWrite, timeouts));
-        }
-        match &self.state {
-            State::Head(_) => answer_by,
-            State::Body(_) => Some(self.clock.deadline(Timer::ToClientRead, timeouts)),
-            State::Ended { .. } | State::Switched => None,
-        }
+    /// When the gap in the way down will have lasted for as long as `timer` allows.
+    pub(super) fn gap_ends(&mut self, timer: Timer, timeouts: &Timeouts) -> Instant {
+        self.clock.deadline(timer, timeouts).at
     }
 }
 

@@ -1,17 +1,18 @@
 //! One exchange, from a whole request head to the fate of both connections.
 
-use crate::error::{Cause, DialFailure, ExchangeError, Fault, IoFault};
+use crate::error::{Cause, DialFailure, ExchangeError};
 use crate::gateway::answer::{ALLOWED, Reply, ResponseOptions};
-use crate::gateway::exchange::{Exchange, Persistence};
+use crate::gateway::exchange::{Exchange, Persistence, ResponseState};
 use crate::gateway::plan::{OwnAnswer, Plan, plan};
 use crate::gateway::request::Request;
-use crate::gateway::retry::{Acknowledged, Ended, TimedOut, Unanswered};
+use crate::gateway::retry::{Acknowledged, Failure, TimedOut};
 use crate::h1::head_reader::HeadSpan;
 use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT};
 use crate::net::buffer::Buffer;
 use crate::net::write_buffer::WriteBuffer;
 use crate::proxy::connection::Connection;
-use crate::proxy::pump::{PumpError, Pumped, pump};
+use crate::proxy::download::Pumped;
+use crate::proxy::pump::pump;
 use crate::proxy::session::{Next, Session};
 use crate::proxy::site::Route;
 use crate::proxy::tunnel::tunnel;
@@ -137,7 +138,7 @@ impl Session {
             self.recorder.connected(attempt.reused);
             loop {
                 let pumped = pump(self, &mut attempt.upstream, &mut upload, prepared).await;
-                let failure = match pumped {
+                let (error, sent) = match pumped {
                     Ok(Pumped::Answered) => {
                         self.recorder.end(Outcome::Completed);
                         return Ok(self.settle(prepared, &upload, attempt));
@@ -149,30 +150,32 @@ impl Session {
                         let tunnelled = tunnel.await;
                         return Ok(self.tunnelled(tunnelled));
                     }
-                    Err(failure) => failure,
-                };
-                if failure.idle_limit && !attempt.has_timed_out_before(self.recorder.elapsed()) {
-                    // It is the answer after all.
-                    attempt.upstream.write_buffer.take_copy();
-                    continue;
-                }
-                if attempt.died_without_a_word(&failure) {
-                    let idle = Duration::from_millis(attempt.idle_ms.into());
-                    prepared.route.upstream.suspect(idle);
-                }
-                let sent = attempt.repeatable_bytes(&failure, prepared.exchange.request());
-                attempt.upstream.transport.abort();
-                let Some(sent) = sent else { return self.fail(&prepared.exchange, &failure) };
-                let connection = match self.fresh_connection(&prepared.route.upstream).await {
-                    Ok(connection) => connection,
-                    Err(dial) => {
-                        let failure = PumpError { error: dial.error, ..failure };
-                        let failed = self.fail(&prepared.exchange, &failure);
-                        return failed.map_err(|it| Box::new(Unserved { dial: Some(dial), ..*it }));
+                    Ok(Pumped::Doubted) => {
+                        if !attempt.has_timed_out_before(self.recorder.elapsed()) {
+                            attempt.upstream.write_buffer.take_copy();
+                            prepared.exchange.accept_response();
+                            continue;
+                        }
+                        let sent = attempt.upstream.write_buffer.take_copy();
+                        (ExchangeError::upstream(Cause::ClosedEarly), sent)
+                    }
+                    Err(error) => {
+                        let failure = attempt.failure(error, &prepared.exchange);
+                        if failure.is_silent_death(|| attempt.acknowledged()) {
+                            let idle = Duration::from_millis(attempt.idle_ms.into());
+                            prepared.route.upstream.suspect(idle);
+                        }
+                        (error, attempt.sent_to_repeat(&failure, prepared.exchange.request()))
                     }
                 };
+                attempt.upstream.transport.abort();
+                let Some(sent) = sent else { return self.fail(&prepared.exchange, error, None) };
+                let connection = match self.fresh_connection(&prepared.route.upstream).await {
+                    Ok(connection) => connection,
+                    Err(dial) => return self.fail(&prepared.exchange, dial.error, Some(dial)),
+                };
                 prepared.exchange.start_again();
-                upload.start_again(prepared.exchange.request());
+                upload.start_again();
                 attempt = Attempt::second(connection, sent);
                 self.recorder.connected(attempt.reused);
             }
@@ -208,13 +211,18 @@ impl Session {
     }
 
     /// The exchange failed, and is not tried again.
-    fn fail(&mut self, exchange: &Exchange, failure: &PumpError) -> Result<Next, Box<Unserved>> {
-        if failure.status_spent {
-            return Ok(Next::Cut(failure.error));
+    fn fail(
+        &mut self,
+        exchange: &Exchange,
+        error: ExchangeError,
+        dial: Option<Box<DialFailure>>,
+    ) -> Result<Next, Box<Unserved>> {
+        if exchange.has_response_head() {
+            return Ok(Next::Cut(error));
         }
         let (request, is_read) = (exchange.request(), exchange.request_ended());
         let options = ResponseOptions::new(request, is_read, self.context.drain.has_begun());
-        Err(Unserved::boxed(Reply::Error(failure.error), options, None))
+        Err(Unserved::boxed(Reply::Error(error), options, dial))
     }
 
     /// Decides what becomes of both connections after a complete response.
@@ -321,15 +329,9 @@ impl Attempt {
         Self { upstream, reused, was_idle, idle_ms, taken_before }
     }
 
-    /// Whether a connection that was idle broke without an answer, or let a limit run out without
-    /// taking a byte, as those do of which a router on the way knows nothing any more.
-    fn died_without_a_word(&self, failure: &PumpError) -> bool {
-        let is_dead = match failure.error.cause {
-            Cause::Io(fault) => fault != IoFault::Truncated,
-            Cause::Timeout(_) => self.acknowledged() == Acknowledged::Nothing,
-            _ => false,
-        };
-        self.was_idle && failure.unanswered && failure.error.fault == Fault::Upstream && is_dead
+    fn failure(&self, error: ExchangeError, exchange: &Exchange) -> Failure {
+        let is_answered = exchange.response_state() != ResponseState::Silent;
+        Failure { error, was_idle: self.was_idle, is_answered }
     }
 
     /// Whether a 408 is about the silence before the request, which began `elapsed` ago.
@@ -346,23 +348,10 @@ impl Attempt {
     }
 
     /// What to send again, if the request may be repeated.
-    fn repeatable_bytes(&mut self, failure: &PumpError, request: &Request) -> Option<Buffer> {
-        let ended = match (failure.error.fault, failure.error.cause) {
-            (Fault::Upstream, Cause::ClosedEarly | Cause::Io(IoFault::Truncated)) => Ended::Clean,
-            (Fault::Upstream, Cause::Io(_) | Cause::Tls(_)) => Ended::Failed,
-            _ => return None,
-        };
-        let sent = self.upstream.write_buffer.take_copy()?;
-        if failure.idle_limit {
-            return Some(sent);
-        }
-        let repeatable = request.is_repeatable();
-        let acknowledged = match ended == Ended::Clean && !repeatable {
-            true => self.acknowledged(),
-            false => Acknowledged::SomethingOrUnknown,
-        };
-        let unanswered = Unanswered { was_idle: self.was_idle, repeatable, ended, acknowledged };
-        (failure.unanswered && unanswered.may_be_repeated()).then_some(sent)
+    fn sent_to_repeat(&mut self, failure: &Failure, request: &Request) -> Option<Buffer> {
+        let may_be_repeated = self.upstream.write_buffer.has_copy()
+            && failure.may_be_repeated(request.is_repeatable(), || self.acknowledged());
+        may_be_repeated.then(|| self.upstream.write_buffer.take_copy())?
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
-use crate::gateway::exchange::{Exchange, ResponseKind};
+use crate::gateway::exchange::Exchange;
 use crate::gateway::request::validate;
+use crate::gateway::response::ResponseKind;
 use crate::gateway::rewrite::reference::{Origins, View};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};

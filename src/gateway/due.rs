@@ -1,0 +1,196 @@
+//! What an exchange waits for: which limits of time run, and when to look by oneself.
+//!
+//! Each limit of time belongs to one of three clocks of the driver's ([`Clock`]). Two of them
+//! measure gaps, one in each direction, and begin anew with each byte that moves there. The third
+//! runs from the end of the request, for the upstream to think, and never begins anew. Which of
+//! them run, and by which limit, follows from the two states and from where bytes wait:
+//!
+//! - Bytes wait for a peer: its gap, under the limit for writes to it.
+//! - Otherwise, while the request is `Sending`: the client's gap. A client that waits for a 100 is
+//!   not late, so that the upstream is under its limit to answer.
+//! - While the response is `Silent` or `Head`, and the request is not `Sending` any more: the
+//!   upstream's time to answer. While it is `Body`: the upstream's gap.
+//! - Once the response has its head, the request is under no limit any more: an answer that is on
+//!   its way is not cut off for a request that nobody needs.
+//!
+//! A client that leaves ends its exchange at once, in every state. The driver sees that by reading;
+//! where it may not read, [`Due::Look`] tells it to look by itself.
+//!
+//! Not here: how long a limit is (`timeouts`), and the time (`clock`).
+
+use crate::gateway::exchange::{Exchange, RequestState, ResponseState};
+use crate::timeouts::Timer;
+
+/// What the driver holds at the moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Bytes that the upstream has not taken.
+    pub for_upstream: bool,
+    /// Bytes that the client has not taken.
+    pub for_client: bool,
+    /// As many bytes of pipelined requests as are read ahead.
+    pub pipelined: bool,
+    /// A copy of the request, in case it has to be sent again.
+    pub copy: bool,
+    /// Content of the request has come from the client.
+    pub content: bool,
+}
+
+/// What happens next if no byte moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The exchange fails by the name of `timer`, as soon as `clock` has run for as long.
+    Expire(Clock, Timer),
+    /// The driver looks whether the client is still there: nothing would wake it.
+    Look,
+}
+
+/// A clock of the driver's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Runs since the last byte moved towards the upstream.
+    Upload,
+    /// Runs since the last byte moved towards the client.
+    Download,
+    /// Runs since the request left the state `Sending`.
+    Answer,
+}
+
+/// What happens if no byte moves any more: the driver acts on whatever comes first. `held` is
+/// what it holds meanwhile.
+pub fn due(exchange: &Exchange, held: Held) -> [Option<Due>; 3] {
+    let upload = upload_timer(exchange, held).map(|timer| Due::Expire(Clock::Upload, timer));
+    let look = cannot_see_the_client(exchange, held).then_some(Due::Look);
+    [upload, download_due(exchange, held), look]
+}
+
+fn upload_timer(exchange: &Exchange, held: Held) -> Option<Timer> {
+    match exchange.request_state() {
+        _ if exchange.has_response_head() => None,
+        _ if held.for_upstream => Some(Timer::ToUpstreamWrite),
+        RequestState::Sending if exchange.awaits_continue() && !held.content => {
+            Some(Timer::ResponseHead)
+        }
+        RequestState::Sending => Some(Timer::ToUpstreamRead),
+        RequestState::Sent | RequestState::Refused => None,
+    }
+}
+
+fn download_due(exchange: &Exchange, held: Held) -> Option<Due> {
+    if held.for_client {
+        return Some(Due::Expire(Clock::Download, Timer::ToClientWrite));
+    }
+    match exchange.response_state() {
+        ResponseState::Silent | ResponseState::Head => match exchange.request_state() {
+            RequestState::Sending => None,
+            RequestState::Sent | RequestState::Refused => {
+                Some(Due::Expire(Clock::Answer, Timer::ResponseHead))
+            }
+        },
+        ResponseState::Body => Some(Due::Expire(Clock::Download, Timer::ToClientRead)),
+        ResponseState::Doubted | ResponseState::Ended | ResponseState::Switched => None,
+    }
+}
+
+/// Whether the client cannot be read now, so that its departure would wake nobody.
+fn cannot_see_the_client(exchange: &Exchange, held: Held) -> bool {
+    match exchange.request_state() {
+        RequestState::Sending => held.for_upstream,
+        RequestState::Sent => held.pipelined,
+        // What it sends is thrown away, but not while it may still be needed.
+        RequestState::Refused => held.copy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::request::validate;
+    use crate::h1::head::{RequestHead, ResponseHead};
+    use crate::h1::head_reader::HeadLimits;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
+    const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    fn exchange(request: &str) -> Exchange {
+        let head = RequestHead::parse(request.as_bytes(), &LIMITS).unwrap();
+        Exchange::new(validate(&head).unwrap().request)
+    }
+
+    /// The limits that run, in words.
+    fn words(exchange: &Exchange, held: Held) -> String {
+        let word = |due| match due {
+            Due::Expire(clock, timer) => format!("{clock:?} {timer:?}"),
+            Due::Look => "Look".to_owned(),
+        };
+        due(exchange, held).into_iter().flatten().map(word).collect::<Vec<_>>().join(", ")
+    }
+
+    const NOTHING: Held = Held {
+        for_upstream: false,
+        for_client: false,
+        pipelined: false,
+        copy: false,
+        content: false,
+    };
+
+    #[test]
+    fn a_request_on_its_way_is_under_the_limit_of_the_one_that_holds_it_up() {
+        let mut exchange = exchange(GET);
+        assert_eq!(words(&exchange, NOTHING), "Upload ToUpstreamRead");
+        let full = Held { for_upstream: true, ..NOTHING };
+        assert_eq!(words(&exchange, full), "Upload ToUpstreamWrite, Look");
+        exchange.end_request();
+        assert_eq!(words(&exchange, NOTHING), "Answer ResponseHead");
+        exchange.begin_response();
+        assert_eq!(words(&exchange, NOTHING), "Answer ResponseHead");
+    }
+
+    #[test]
+    fn a_client_that_waits_for_a_100_is_not_late() {
+        let head =
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
+        let mut exchange = exchange(head);
+        assert_eq!(words(&exchange, NOTHING), "Upload ResponseHead");
+        assert_eq!(words(&exchange, Held { content: true, ..NOTHING }), "Upload ToUpstreamRead");
+        exchange.begin_response();
+        assert_eq!(words(&exchange, NOTHING), "Upload ToUpstreamRead");
+    }
+
+    #[test]
+    fn an_answer_that_has_begun_is_not_cut_off_for_its_request() {
+        let mut exchange = exchange(GET);
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+        let head = ResponseHead::parse(text, &LIMITS).unwrap();
+        exchange.response_head(&head, false).unwrap();
+        assert_eq!(words(&exchange, NOTHING), "Download ToClientRead");
+        let full = Held { for_upstream: true, for_client: true, ..NOTHING };
+        assert_eq!(words(&exchange, full), "Download ToClientWrite, Look");
+        exchange.end_response();
+        assert_eq!(words(&exchange, NOTHING), "");
+        assert_eq!(
+            words(&exchange, Held { for_client: true, ..NOTHING }),
+            "Download ToClientWrite"
+        );
+    }
+
+    #[test]
+    fn a_client_that_may_not_be_read_is_looked_after() {
+        let mut sent = exchange(GET);
+        sent.end_request();
+        assert_eq!(words(&sent, Held { pipelined: true, ..NOTHING }), "Answer ResponseHead, Look");
+        let mut refused = exchange(GET);
+        refused.refuse_request();
+        assert_eq!(words(&refused, NOTHING), "Answer ResponseHead");
+        assert_eq!(words(&refused, Held { copy: true, ..NOTHING }), "Answer ResponseHead, Look");
+    }
+
+    #[test]
+    fn nothing_is_due_while_a_response_is_doubted() {
+        let mut exchange = exchange(GET);
+        exchange.end_request();
+        exchange.begin_response();
+        exchange.doubt_response();
+        assert_eq!(words(&exchange, NOTHING), "");
+    }
+}
