@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::gateway::request::validate;
     use crate::h1::head::{RequestHead, ResponseHead};
-    use crate::h1::head_reader::HeadLimits;
+    use crate::h1::limits::HeadLimits;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
     const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

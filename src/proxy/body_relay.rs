@@ -1,11 +1,9 @@
 //! The body of one direction, from the bytes of one read to one write.
 
-use crate::gateway::rewrite::put_trailers;
+use crate::gateway::rewrite::{put_trailers, trailers_for};
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::ChunkError;
 use crate::h1::head_error::HeadError;
-use crate::h1::limits::TRAILER_FIELDS_MAX;
-use crate::h1::section::parse_trailers;
 use crate::net::buffer::Buffer;
 use crate::net::transport::Transport;
 use crate::net::write_buffer::{PIECES_MAX, WriteBuffer};
@@ -138,13 +136,12 @@ impl BodyRelay {
 
     /// The trailer section to send, filtered, when the receiver gets one at all.
     fn trailers(&self, section: &[u8]) -> Result<Option<Buffer>, BodyError> {
-        let fields = parse_trailers(section, TRAILER_FIELDS_MAX).map_err(BodyError::Trailers)?;
-        if self.writer != BodyWriter::Chunked {
-            return Ok(None);
-        }
-        let mut out = Buffer::take();
-        put_trailers(out.to_append(), &fields);
-        Ok(Some(out))
+        let fields = trailers_for(self.writer, section).map_err(BodyError::Trailers)?;
+        Ok(fields.map(|fields| {
+            let mut out = Buffer::take();
+            put_trailers(out.to_append(), &fields);
+            out
+        }))
     }
 
     /// The sender ended its direction. Ends the body if that is how it ends; otherwise the

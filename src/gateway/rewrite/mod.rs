@@ -9,14 +9,14 @@
 pub mod client_info;
 mod request;
 mod response;
+mod trailers;
 
 pub use request::{NewTarget, put_request_head};
 pub use response::{put_final_head, put_interim_head, put_switch_head};
+pub use trailers::{put_trailers, trailers_for};
 
 use crate::gateway::rewrite::cookie::map_set_cookie;
 use crate::gateway::rewrite::reference::{Pieces, View};
-use client_info::is_client_info;
-use response::is_front_order;
 
 use crate::h1::encode::put_decimal;
 use crate::h1::field::FieldId;
@@ -24,32 +24,6 @@ use crate::h1::section::{FieldLine, FieldSection};
 use crate::h1::token::list_elements;
 use crate::limits::CONNECTION_OPTIONS_MAX;
 use bytes::{BufMut, BytesMut};
-
-/// Appends a trailer section with its final empty line, without the fields that mean something
-/// else in a trailer than where they belong (RFC 9110, section 6.5.1): framing, routing,
-/// authentication, and everything that a head would have been changed for.
-pub fn put_trailers(out: &mut BytesMut, trailers: &FieldSection<'_>) {
-    const NOT_IN_TRAILERS: [&[u8]; 8] = [
-        b"authorization",
-        b"cache-control",
-        b"content-encoding",
-        b"content-range",
-        b"cookie",
-        b"proxy-authenticate",
-        b"range",
-        b"www-authenticate",
-    ];
-    copy_fields(out, trailers, |line| {
-        let name = trailers.name(line);
-        let is_known = line.id.is_some() || is_client_info(name) || is_front_order(name);
-        if is_known || NOT_IN_TRAILERS.iter().any(|no| name.eq_ignore_ascii_case(no)) {
-            Edit::Drop
-        } else {
-            Edit::Keep
-        }
-    });
-    out.put_slice(b"\r\n");
-}
 
 /// What becomes of one field line.
 enum Edit<'a> {

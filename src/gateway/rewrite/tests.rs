@@ -3,6 +3,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::request::validate;
 use crate::gateway::response::ResponseKind;
 use crate::gateway::rewrite::reference::{Origins, View};
+use crate::h1::body::BodyWriter;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};
 use crate::h1::limits::HeadLimits;
@@ -481,4 +482,17 @@ fn trailers(section: &str, want: &str) {
     let mut out = BytesMut::new();
     put_trailers(&mut out, &fields);
     assert_eq!(out, format!("{want}\r\n").as_bytes());
+}
+
+#[test]
+fn trailers_reach_a_receiver_that_gets_chunks_and_a_malformed_section_none() {
+    let taken = |writer, section: &str| {
+        trailers_for(writer, section.as_bytes()).map(|fields| fields.is_some()).ok()
+    };
+    assert_eq!(taken(BodyWriter::Chunked, "A: b\r\n\r\n"), Some(true));
+    assert_eq!(taken(BodyWriter::UntilClose, "A: b\r\n\r\n"), Some(false));
+    assert_eq!(taken(BodyWriter::Bare, "A: b\r\n\r\n"), Some(false));
+    for writer in [BodyWriter::Chunked, BodyWriter::UntilClose, BodyWriter::Bare] {
+        assert_eq!(taken(writer, "A b\r\n\r\n"), None, "{writer:?}");
+    }
 }
