@@ -12,7 +12,7 @@ use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::field::FieldId;
 use crate::h1::framing::{BodyLength, FramingError, request_body_length};
 use crate::h1::head::{RequestHead, Version};
-use crate::h1::limits::TRAILER_FIELDS_MAX;
+use crate::h1::limits::{LEADING_EMPTY_LINES_MAX, TRAILER_FIELDS_MAX};
 use crate::h1::section::{FieldSection, parse_trailers};
 use crate::h1::target::{RequestTarget, split_query};
 use crate::h1::token::{list_elements, parse_decimal};
@@ -109,6 +109,13 @@ pub struct ValidRequest<'b> {
     pub path: &'b [u8],
     /// The query with its `?`, or nothing.
     pub query: &'b [u8],
+}
+
+/// Whether a request has begun with `bytes`. A few empty lines may stand before one: some clients
+/// end a body with a stray CRLF (RFC 9112, section 2.2).
+pub fn has_begun(bytes: &[u8]) -> bool {
+    let may_be_empty_lines = bytes.len() <= 2 * LEADING_EMPTY_LINES_MAX;
+    !(may_be_empty_lines && bytes.chunks(2).all(|line| line == b"\r\n"))
 }
 
 /// Decides what `head` asks for.
@@ -267,6 +274,18 @@ mod tests {
         let head = RequestHead::parse(text.as_bytes(), &LIMITS).unwrap();
         let decided = validate(&head).unwrap();
         assert_eq!((decided.path, decided.query), (path.as_bytes(), query.as_bytes()));
+    }
+
+    #[test]
+    fn a_request_begins_behind_the_empty_lines_that_may_stand_before_it() {
+        let lines = |count| "\r\n".repeat(count);
+        for bytes in [String::new(), lines(1), lines(LEADING_EMPTY_LINES_MAX)] {
+            assert!(!has_begun(bytes.as_bytes()), "{bytes:?}");
+        }
+        let too_many = lines(LEADING_EMPTY_LINES_MAX + 1);
+        for bytes in ["G", "\r", "\n", "\r\nG", "\r\n\r", "\n\r", &too_many] {
+            assert!(has_begun(bytes.as_bytes()), "{bytes:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
 use crate::gateway::answer::ResponseOptions;
+use crate::gateway::request::has_begun;
 use crate::h1::head_reader::{HeadReader, HeadSpan};
-use crate::h1::limits::LEADING_EMPTY_LINES_MAX;
 use crate::limits::DRAIN_GRACE;
 use crate::net::read_buffer::Fill;
 use crate::net::transport::{Peek, Transport};
@@ -100,9 +100,8 @@ impl Session {
 
     /// Waits for a whole request head. `None` is a clean end: silence or a close between requests.
     async fn next_request(&mut self) -> Result<Option<HeadSpan>, ExchangeError> {
-        // Some clients end a body with a stray CRLF, and then they idle (RFC 9112, section 2.2): no
-        // request has begun with it, so no request may be late.
-        while is_empty_lines(self.client.read_buffer.bytes()) {
+        // Behind a stray CRLF a client may idle: no request has begun with it, so none may be late.
+        while !has_begun(self.client.read_buffer.bytes()) {
             if !self.first_byte_arrives().await {
                 return Ok(None);
             }
@@ -198,9 +197,4 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.context.drain.forget(self.watch);
     }
-}
-
-/// Nothing, or a few line ends that may stand before a request.
-fn is_empty_lines(bytes: &[u8]) -> bool {
-    bytes.len() <= 2 * LEADING_EMPTY_LINES_MAX && bytes.chunks(2).all(|pair| pair == b"\r\n")
 }
