@@ -1,15 +1,14 @@
 //! What an exchange waits for: which limits of time run, and when to look by oneself.
 //!
-//! Each limit of time belongs to one of three clocks of the driver's ([`Clock`]). Two of them
-//! measure gaps, one in each direction, and begin anew with each byte that moves there. The third
-//! runs from the end of the request, for the upstream to think, and never begins anew. Which of
-//! them run, and by which limit, follows from the two states and from where bytes wait:
+//! Each limit of time belongs to one of two clocks of the driver's ([`Clock`]), one in each
+//! direction, which measure gaps: they begin anew with each byte that moves there. Which of them
+//! run, and by which limit, follows from the two states and from where bytes wait:
 //!
 //! - Bytes wait for a peer: its gap, under the limit for writes to it.
 //! - Otherwise, while the request is `Sending`: the client's gap. A client that waits for a 100 is
 //!   not late, so that the upstream is under its limit to answer.
 //! - While the response is `Silent` or `Head`, and the request is not `Sending` any more: the
-//!   upstream's time to answer. While it is `Body`: the upstream's gap.
+//!   upstream's time to answer, since the end of the request. While it is `Body`: its gap.
 //! - Once the response has its head, the request is under no limit any more: an answer that is on
 //!   its way is not cut off for a request that nobody needs.
 //!
@@ -48,12 +47,11 @@ pub enum Due {
 /// A clock of the driver's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// Runs since the last byte moved towards the upstream.
+    /// Runs since the last byte moved towards the upstream. Once the request has left the state
+    /// `Sending`, it does not begin anew.
     Upload,
     /// Runs since the last byte moved towards the client.
     Download,
-    /// Runs since the request left the state `Sending`.
-    Answer,
 }
 
 /// What happens if no byte moves any more: the driver acts on whatever comes first. `held` is
@@ -84,7 +82,7 @@ fn download_due(exchange: &Exchange, held: Held) -> Option<Due> {
         ResponseState::Silent | ResponseState::Head => match exchange.request_state() {
             RequestState::Sending => None,
             RequestState::Sent | RequestState::Refused => {
-                Some(Due::Expire(Clock::Answer, Timer::ResponseHead))
+                Some(Due::Expire(Clock::Upload, Timer::ResponseHead))
             }
         },
         ResponseState::Body => Some(Due::Expire(Clock::Download, Timer::ToClientRead)),
@@ -141,9 +139,9 @@ mod tests {
         let full = Held { for_upstream: true, ..NOTHING };
         assert_eq!(words(&exchange, full), "Upload ToUpstreamWrite, Look");
         exchange.end_request();
-        assert_eq!(words(&exchange, NOTHING), "Answer ResponseHead");
+        assert_eq!(words(&exchange, NOTHING), "Upload ResponseHead");
         exchange.begin_response();
-        assert_eq!(words(&exchange, NOTHING), "Answer ResponseHead");
+        assert_eq!(words(&exchange, NOTHING), "Upload ResponseHead");
     }
 
     #[test]
@@ -178,11 +176,11 @@ mod tests {
     fn a_client_that_may_not_be_read_is_looked_after() {
         let mut sent = exchange(GET);
         sent.end_request();
-        assert_eq!(words(&sent, Held { pipelined: true, ..NOTHING }), "Answer ResponseHead, Look");
+        assert_eq!(words(&sent, Held { pipelined: true, ..NOTHING }), "Upload ResponseHead, Look");
         let mut refused = exchange(GET);
         refused.refuse_request();
-        assert_eq!(words(&refused, NOTHING), "Answer ResponseHead");
-        assert_eq!(words(&refused, Held { copy: true, ..NOTHING }), "Answer ResponseHead, Look");
+        assert_eq!(words(&refused, NOTHING), "Upload ResponseHead");
+        assert_eq!(words(&refused, Held { copy: true, ..NOTHING }), "Upload ResponseHead, Look");
     }
 
     #[test]

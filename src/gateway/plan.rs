@@ -59,6 +59,9 @@ pub struct OwnAnswer<'a> {
     pub body_bytes: usize,
 }
 
+/// For a head that was found within the limits before.
+const LIMITS_MAX: HeadLimits = HeadLimits { bytes: usize::MAX, fields: usize::MAX };
+
 /// What a new head may exceed the client's by in most cases: another path, another host.
 const HEAD_GROWTH: usize = 1024;
 
@@ -101,6 +104,17 @@ pub fn plan<'a, U>(
 }
 
 impl<'a, U> ForwardedRequest<'a, U> {
+    /// The request that [`plan`] has given, from nothing but its head and its route.
+    ///
+    /// # Errors
+    /// Another head.
+    pub fn again(head: &'a [u8], route: &'a Rc<Route<U>>) -> Result<Self, ExchangeError> {
+        let refused = |error| ExchangeError::client(Cause::Request(error));
+        let head = RequestHead::parse(head, &LIMITS_MAX).map_err(|error| refused(error.into()))?;
+        let ValidRequest { request, authority, path, query } = validate(&head).map_err(refused)?;
+        Ok(Self { route, request, authority, path: resolve(path)?, query, head })
+    }
+
     /// The request's method.
     pub fn method(&self) -> &'a [u8] {
         self.head.method
@@ -109,7 +123,7 @@ impl<'a, U> ForwardedRequest<'a, U> {
     /// Appends the head that the upstream gets.
     pub fn put_head(&self, out: &mut BytesMut) {
         let Self { route, request, head, path, query, .. } = self;
-        let rest = &path[route.path.len()..];
+        let rest = path.get(route.path.len()..).unwrap_or_default();
         // A large head would double its buffer on its way, and wait in it.
         out.reserve(head.target.len() + head.fields.bytes().len() + HEAD_GROWTH);
         let target = NewTarget { replacement: &route.replacement, rest, query };
@@ -233,6 +247,10 @@ mod tests {
         let mut out = BytesMut::new();
         forwarded.put_head(&mut out);
         assert_eq!(&*forwarded.route.name, route);
+        let mut again = BytesMut::new();
+        let forwarded = ForwardedRequest::again(head.as_bytes(), forwarded.route).unwrap();
+        forwarded.put_head(&mut again);
+        assert_eq!(again, out, "made again, it is the same");
         assert!(out.starts_with(line.as_bytes()), "{out:?}");
         assert!(out.ends_with(b"\r\nHost: api.test\r\n\r\n"), "{out:?}");
     }

@@ -27,11 +27,20 @@ impl Connection {
     /// A half-close cannot be told from a departure. Most clients that end their direction are
     /// gone, and a model's tokens cost money; nginx takes it for one, too.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), ExchangeError> {
-        if self.is_full() {
+        self.watch_behind(cx, 0)
+    }
+
+    /// The same watch while a head of `head_bytes` waits in front of what else is kept.
+    pub(super) fn watch_behind(
+        &mut self,
+        cx: &mut Context<'_>,
+        head_bytes: usize,
+    ) -> Result<(), ExchangeError> {
+        if self.is_full_behind(head_bytes) {
             return self.watch_unread();
         }
-        while !self.is_full() {
-            let room = PIPELINED_BYTES_MAX - self.read_buffer.bytes().len();
+        while !self.is_full_behind(head_bytes) {
+            let room = head_bytes + PIPELINED_BYTES_MAX - self.read_buffer.bytes().len();
             match self.read_buffer.poll_fill_up_to(cx, &mut self.transport, room) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(Fill::Bytes)) => {}
@@ -56,9 +65,9 @@ impl Connection {
         self.read_buffer.poll_fill_up_to(cx, &mut self.transport, room)
     }
 
-    /// Whether no more is read ahead of what is asked for.
-    pub(super) fn is_full(&self) -> bool {
-        self.read_buffer.bytes().len() >= PIPELINED_BYTES_MAX
+    /// Whether no more is read ahead behind a head of `head_bytes`.
+    pub(super) fn is_full_behind(&self, head_bytes: usize) -> bool {
+        self.read_buffer.bytes().len() >= head_bytes + PIPELINED_BYTES_MAX
     }
 
     /// The same watch without reading: sees a FIN or a reset behind bytes that have to wait. What

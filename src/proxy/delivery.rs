@@ -9,6 +9,7 @@
 use crate::clock::Alarm;
 use crate::limits::{DELIVERY_LOOK_MAX, DELIVERY_LOOK_MIN};
 use crate::net::transport::Transport;
+use crate::timeouts::Timeouts;
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -21,6 +22,13 @@ pub(super) struct Patience {
     pub(super) gap: Duration,
     /// In total, if the kernel does not report what was acknowledged.
     pub(super) blind: Duration,
+}
+
+impl Patience {
+    /// For what is left behind a cut.
+    pub(super) fn behind_a_cut(timeouts: &Timeouts) -> Self {
+        Self { gap: timeouts.to_client_write, blind: timeouts.linger }
+    }
 }
 
 /// The last bytes to one receiver, from our buffers to its kernel.

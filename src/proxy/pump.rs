@@ -9,44 +9,54 @@
 
 use crate::error::ExchangeError;
 use crate::gateway::due::{Clock, Due, Held, due};
+use crate::gateway::exchange::{Exchange, RequestState};
 use crate::limits::DEPARTURE_LOOK;
+use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::connection::{Connection, STOPPED};
+use crate::proxy::context::Context;
 use crate::proxy::download::{Download, Guide, Pumped};
-use crate::proxy::exchange::Prepared;
-use crate::proxy::session::Session;
+use crate::proxy::site::Route;
 use crate::proxy::upload::Upload;
 use std::future::poll_fn;
-use std::task::{Context, Poll, ready};
+use std::rc::Rc;
+use std::task::{self, Poll, ready};
 use tokio::time::Instant;
+
+/// A request that is being forwarded.
+pub(super) struct InFlight {
+    pub(super) exchange: Exchange,
+    pub(super) route: Rc<Route>,
+    pub(super) upload: Upload,
+}
 
 /// Moves bytes until the response is complete, or something is wrong. The request's head, or
 /// all that was sent of the request the first time, is queued for the upstream.
 ///
 /// No `async fn`, because that would keep a second place for its arguments.
 pub(super) fn pump<'s>(
-    session: &'s mut Session,
+    client: &'s mut ClientConnection,
+    context: &'s Context,
+    request: &'s mut InFlight,
     upstream: &'s mut Connection,
-    upload: &'s mut Upload,
-    prepared: &'s mut Prepared,
 ) -> impl Future<Output = Result<Pumped, ExchangeError>> + 's {
-    let download = Download::new(&session.client);
-    let mut pump = Pump { session, upstream, upload, download, prepared };
+    let download = Download::new(&client.io);
+    let mut pump = Pump { client, context, request, upstream, download };
     poll_fn(move |cx| pump.poll(cx))
 }
 
 struct Pump<'s> {
-    session: &'s mut Session,
+    client: &'s mut ClientConnection,
+    context: &'s Context,
+    request: &'s mut InFlight,
     upstream: &'s mut Connection,
-    upload: &'s mut Upload,
     download: Download,
-    prepared: &'s mut Prepared,
 }
 
 impl Pump<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pumped, ExchangeError>> {
-        let Self { session, upstream, upload, download, prepared } = self;
-        let Session { context, client, recorder, alarm, about, .. } = &mut **session;
-        let Prepared { exchange, route, .. } = &mut **prepared;
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Pumped, ExchangeError>> {
+        let Self { client, context, request, upstream, download } = self;
+        let ClientConnection { io: client, recorder, alarm, about, .. } = &mut **client;
+        let InFlight { exchange, route, upload } = &mut **request;
         let timeouts = &*route.timeouts;
         if context.drain.is_over() {
             return Poll::Ready(Err(STOPPED));
@@ -60,13 +70,14 @@ impl Pump<'_> {
         if let Poll::Ready(pumped) = pumped? {
             return Poll::Ready(Ok(pumped));
         }
-        if awaited && !exchange.awaits_continue() {
+        let is_sending = exchange.request_state() == RequestState::Sending;
+        if awaited && !exchange.awaits_continue() && is_sending {
             upload.restart_gap();
         }
         let held = Held {
             for_upstream: !upstream.write_buffer.is_empty(),
             for_client: !client.write_buffer.is_empty(),
-            pipelined: client.is_full(),
+            pipelined: client.is_full_behind(0),
             copy: upstream.write_buffer.has_copy(),
             content: upload.content_bytes() > 0,
         };
@@ -74,12 +85,11 @@ impl Pump<'_> {
             let at = match due {
                 Due::Expire(Clock::Upload, timer) => upload.gap_ends(timer, timeouts),
                 Due::Expire(Clock::Download, timer) => download.gap_ends(timer, timeouts),
-                Due::Expire(Clock::Answer, _) => upload.answer_by()?,
                 Due::Look => Instant::now() + DEPARTURE_LOOK,
             };
-            Some((at, due))
+            (at, due)
         };
-        let dues = due(exchange, held).into_iter().flatten().filter_map(when);
+        let dues = due(exchange, held).into_iter().flatten().map(when);
         let Some((at, due)) = dues.min_by_key(|(at, _)| *at) else { return Poll::Pending };
         ready!(alarm.poll(cx, at));
         match due {

@@ -20,8 +20,7 @@ use crate::net::splice::{Splice, Spliced};
 use crate::proxy::body_relay::READS_PER_TURN;
 use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::context::Drain;
-use crate::proxy::delivery::Delivery;
-use crate::proxy::respond::patience;
+use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::vanished::Unheard;
 use crate::timeouts::{Timeouts, Timer};
 use crate::tls::fault;
@@ -197,7 +196,7 @@ struct Leaving {
 
 impl Leaving {
     fn begin(error: ExchangeError, ends: &Ends<'_>, timeouts: &Timeouts) -> Self {
-        let mut patience = patience(timeouts);
+        let mut patience = Patience::behind_a_cut(timeouts);
         // A receiver that accepts nothing for longer has failed as well.
         patience.gap = patience.gap.min(timeouts.tunnel);
         let has_vanished = error.cause == Cause::Io(IoFault::TimedOut);

@@ -2,7 +2,7 @@
 //!
 //! Not here: what follows from it for the exchange, and the limits of time (`gateway::exchange`).
 
-use crate::clock::{Deadline, IdleClock};
+use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::exchange::{Exchange, RequestState};
 use crate::gateway::request::Request;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Upload {
     relay: BodyRelay,
-    /// Since when nothing has moved.
+    /// Since when nothing has moved, or the request is not on its way any more.
     clock: IdleClock,
     /// Bytes that the upstream's socket had taken at the last look.
     taken: u64,
@@ -28,8 +28,6 @@ pub(super) struct Upload {
     begun: bool,
     /// The upstream may leave bytes unacknowledged for long.
     user_timeout_raised: bool,
-    /// Until when the final response head has to be here, once the request is not on its way.
-    answer_by: Option<Instant>,
 }
 
 impl Upload {
@@ -41,7 +39,6 @@ impl Upload {
             taken: 0,
             begun: false,
             user_timeout_raised: false,
-            answer_by: None,
         }
     }
 
@@ -49,8 +46,7 @@ impl Upload {
     /// What was read of it stays read.
     pub(super) fn start_again(&mut self) {
         self.clock.stamp();
-        (self.taken, self.begun) = (0, false);
-        (self.user_timeout_raised, self.answer_by) = (false, None);
+        (self.taken, self.begun, self.user_timeout_raised) = (0, false, false);
     }
 
     /// Whether the upstream was given more time than a connection has otherwise.
@@ -125,7 +121,7 @@ impl Upload {
     ) -> Poll<()> {
         let drained = upstream.poll_drain(cx);
         let taken = upstream.transport.written();
-        if taken != self.taken {
+        if taken != self.taken && exchange.request_state() == RequestState::Sending {
             self.taken = taken;
             self.clock.stamp();
         }
@@ -177,9 +173,11 @@ impl Upload {
         Ok(Poll::Ready(()))
     }
 
-    /// The request is not on its way any more: from now on the upstream is under its limit.
+    /// The request is not on its way any more: the upstream's time to answer begins now, whatever
+    /// else is waited for meanwhile, and not anew.
     fn expect_answer(&mut self, timeouts: &Timeouts) {
-        self.answer_by = Some(Deadline::start(Timer::ResponseHead, timeouts).at);
+        self.clock.stamp();
+        let _begun = self.clock.deadline(Timer::ResponseHead, timeouts);
     }
 
     /// The client's gap begins anew: until now it waited for us to say that it may go on.
@@ -187,14 +185,9 @@ impl Upload {
         self.clock.stamp();
     }
 
-    /// When the gap in the way up will have lasted for as long as `timer` allows.
+    /// When the clock of the way up will have run for as long as `timer` allows.
     pub(super) fn gap_ends(&mut self, timer: Timer, timeouts: &Timeouts) -> Instant {
         self.clock.deadline(timer, timeouts).at
-    }
-
-    /// When the upstream's time to answer is over; none while the request is on its way.
-    pub(super) fn answer_by(&self) -> Option<Instant> {
-        self.answer_by
     }
 }
 

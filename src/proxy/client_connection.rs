@@ -1,0 +1,302 @@
+//! The connection of one client: it waits for requests, sends answers of our own, and ends.
+//!
+//! It keeps the record of the exchange that the client is at, and knows nothing of upstreams.
+
+use crate::clock::{Alarm, Deadline, Halt};
+use crate::error::{Cause, DialFailure, ExchangeError, Fault};
+use crate::gateway::answer::{Answer, Reply, ResponseOptions, put_answer};
+use crate::gateway::request::has_begun;
+use crate::h1::head_error::HeadError;
+use crate::h1::head_reader::{HeadReader, HeadSpan};
+use crate::limits::{DRAIN_GRACE, LINGER_MAX};
+use crate::net::buffer::with_scratch;
+use crate::net::date::with_date;
+use crate::net::read_buffer::Fill;
+use crate::net::transport::{Peek, Transport};
+use crate::proxy::connection::{Connection, GONE};
+use crate::proxy::context::{About, Client, Context};
+use crate::proxy::delivery::{Delivery, Patience};
+use crate::proxy::record::Recorder;
+use crate::telemetry::Outcome;
+use crate::timeouts::Timer;
+use crate::tls::fault;
+use crate::upstream::Preconnect;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A client's connection, and what is remembered for as long as it lasts.
+pub(super) struct ClientConnection {
+    pub(super) io: Connection,
+    /// The record of the exchange that the client is at.
+    pub(super) recorder: Recorder,
+    /// The one timer of all limits of the connection.
+    pub(super) alarm: Alarm,
+    /// What is known of the client beyond its address.
+    pub(super) about: About,
+    /// Announces the need of an upstream connection, until the first request has one.
+    pub(super) preconnect: Option<Preconnect>,
+}
+
+/// What becomes of the connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another request may follow.
+    Request,
+    /// The last response is sent: end in order.
+    End,
+    /// The response is not complete, and nobody may take it for complete: what there is of it
+    /// arrives first. The exchange has not written its line yet.
+    Cut(ExchangeError),
+    /// The client is gone, or takes nothing.
+    Abort,
+}
+
+/// A request that is not answered by its upstream. In a box where it is handed on, or every
+/// exchange would have the place for it.
+pub(super) struct Unserved {
+    pub(super) reply: Reply,
+    pub(super) options: ResponseOptions,
+    /// The dial that failed, if it was one.
+    pub(super) dial: Option<Box<DialFailure>>,
+}
+
+impl Unserved {
+    pub(super) fn boxed(
+        reply: Reply,
+        options: ResponseOptions,
+        dial: Option<Box<DialFailure>>,
+    ) -> Box<Self> {
+        Box::new(Self { reply, options, dial })
+    }
+}
+
+impl ClientConnection {
+    pub(super) fn new(transport: Transport, who: Client) -> Self {
+        Self {
+            io: Connection::new(transport),
+            recorder: Recorder::new(who.address),
+            alarm: Alarm::default(),
+            about: About::new(who.destination),
+            preconnect: None,
+        }
+    }
+
+    /// Who the client is, for upstreams that are told.
+    pub(super) fn who(&self) -> Client {
+        Client { address: self.recorder.client(), destination: self.about.destination() }
+    }
+
+    /// Waits for a whole request head. `None` is a clean end: silence or a close between requests.
+    /// `has_asked`: the client has sent a request before.
+    ///
+    /// # Errors
+    /// The head does not come to its end, or is malformed.
+    pub(super) async fn next_head(
+        &mut self,
+        context: &Context,
+        has_asked: bool,
+    ) -> Result<Option<HeadSpan>, ExchangeError> {
+        // Behind a stray CRLF a client may idle: no request has begun with it, so none may be late.
+        while !has_begun(self.io.read_buffer.bytes()) {
+            if !self.first_byte_arrives(context, has_asked).await {
+                return Ok(None);
+            }
+        }
+        self.recorder.start();
+        self.whole_head(context).await.map(Some)
+    }
+
+    async fn first_byte_arrives(&mut self, context: &Context, has_asked: bool) -> bool {
+        let deadline = Deadline::start(Timer::KeepAlive, &context.site().timeouts);
+        let mut drained = pin!(context.drain.begun());
+        let io = &mut self.io;
+        let step = poll_fn(|cx| match io.read_buffer.poll_fill(cx, &mut io.transport) {
+            Poll::Pending => drained.as_mut().poll(cx).map(|()| Ok(None)),
+            Poll::Ready(fill) => Poll::Ready(fill.map(Some)),
+        });
+        match self.alarm.bound(deadline, step).await {
+            Ok(Some(Fill::Bytes)) => true,
+            Ok(Some(Fill::End)) | Err(_) => false,
+            Ok(None) => self.has_last_request(has_asked).await,
+        }
+    }
+
+    /// We are asked to stop. A request that is here already, or that a client which has just
+    /// connected is about to send, is still served; an idle connection ends.
+    async fn has_last_request(&mut self, has_asked: bool) -> bool {
+        if has_asked && self.io.transport.peek() != Peek::Bytes {
+            return false;
+        }
+        let deadline = Deadline { at: Instant::now() + DRAIN_GRACE, timer: Timer::KeepAlive };
+        let io = &mut self.io;
+        let step = poll_fn(|cx| io.read_buffer.poll_fill(cx, &mut io.transport));
+        matches!(self.alarm.bound(deadline, step).await, Ok(Fill::Bytes))
+    }
+
+    async fn whole_head(&mut self, context: &Context) -> Result<HeadSpan, ExchangeError> {
+        let site = context.site();
+        let mut reader = HeadReader::default();
+        let mut deadline = None;
+        loop {
+            let found = reader.find(self.io.read_buffer.bytes(), &site.head_limits);
+            let malformed = |error: HeadError| ExchangeError::client(Cause::Request(error.into()));
+            if let Some(span) = found.map_err(malformed)? {
+                return Ok(span);
+            }
+            // A head that is here at once, as most are, needs no clock.
+            let deadline = *deadline
+                .get_or_insert_with(|| Deadline::start(Timer::RequestHead, &site.timeouts));
+            let (io, bytes_max) = (&mut self.io, site.head_limits.bytes);
+            let step = poll_fn(|cx| io.poll_rest_of_head(cx, bytes_max));
+            match self.alarm.bound(deadline, step).await {
+                Ok(Fill::Bytes) => {}
+                Ok(Fill::End) => return Err(ExchangeError::client(Cause::ClosedEarly)),
+                Err(halt) => return Err(fault::halted(Fault::Client, &halt)),
+            }
+        }
+    }
+
+    /// A head that is malformed, or did not come to its end. Nobody knows where another request
+    /// would begin.
+    pub(super) fn malformed(&self, error: ExchangeError) -> Box<Unserved> {
+        let options = ResponseOptions::malformed(self.io.read_buffer.bytes());
+        Unserved::boxed(Reply::Error(error), options, None)
+    }
+
+    /// Answers a request that is not forwarded, or whose exchange failed, and writes its line. An
+    /// error that there is nobody to tell of cuts the connection.
+    pub(super) async fn reply(&mut self, context: &Context, unserved: Box<Unserved>) -> Next {
+        let Unserved { reply, options, dial } = *unserved;
+        let answer = match (reply.answer(), reply) {
+            (None, Reply::Error(error)) => return Next::Cut(error),
+            (None, Reply::Allowed) => return Next::End,
+            (Some(answer), _) => answer,
+        };
+        self.recorder.answered(answer.status);
+        self.queue_answer(&answer, options);
+        let sent = self.send_answer(context).await;
+        let next = if options.close { Next::End } else { Next::Request };
+        match (sent, reply) {
+            (Ok(()), Reply::Error(error)) => match dial {
+                Some(failure) => self.recorder.fail_to_dial(failure, true),
+                None => self.recorder.fail(&error, true),
+            },
+            (sent, Reply::Allowed) => {
+                self.recorder.end(Outcome::Completed);
+                return if sent.is_ok() { next } else { Next::End };
+            }
+            (Err(halt), Reply::Error(_)) => {
+                let error = match halt {
+                    Halt::Io(_) => GONE,
+                    Halt::Expired(timer) => ExchangeError::expired(timer),
+                };
+                self.recorder.fail(&error, false);
+                return Next::Abort;
+            }
+        }
+        next
+    }
+
+    /// Queues an answer of our own.
+    pub(super) fn queue_answer(&mut self, answer: &Answer, options: ResponseOptions) {
+        with_date(|date| put_answer(self.io.write_buffer.queue(), answer, options, date));
+    }
+
+    /// Sends what is queued.
+    ///
+    /// # Errors
+    /// The client does not take it: by its socket, or in time.
+    pub(super) async fn send_answer(&mut self, context: &Context) -> Result<(), Halt> {
+        let deadline = Deadline::start(Timer::ToClientWrite, &context.site().timeouts);
+        let io = &mut self.io;
+        self.alarm.bound(deadline, poll_fn(|cx| io.poll_drain(cx))).await
+    }
+
+    /// Ends the connection so that the last response arrives (RFC 9112, section 9.6): our
+    /// direction first, then what the client still sends is read, because a close with unread
+    /// bytes is a reset, and a reset can overtake the response.
+    pub(super) async fn end(&mut self, context: &Context) {
+        let deadline = Deadline::start(Timer::ToClientWrite, &context.site().timeouts);
+        let transport = &mut self.io.transport;
+        let shutdown = poll_fn(|cx| transport.poll_shutdown(cx));
+        if self.alarm.bound(deadline, shutdown).await.is_ok() {
+            self.linger(context).await;
+        }
+    }
+
+    /// Ends the connection in the middle of a response for `error`, so that what there is of it
+    /// arrives, and is not taken for complete (RFC 9112, section 8).
+    ///
+    /// Framing tells that its end is missing, so a FIN suffices, without close_notify behind TLS.
+    /// Where nothing but the end of the connection would tell, it is a reset, and comes when the
+    /// client's kernel has everything.
+    pub(super) async fn cut(&mut self, context: &Context, error: &ExchangeError) {
+        let mut patience = Patience::behind_a_cut(&context.site().timeouts);
+        if matches!(error.cause, Cause::Timeout(Timer::ToClientWrite)) {
+            // It has had the time already. A client that has left has not: if it has indeed, its
+            // kernel takes nothing and says so, and if it has ended its direction alone, it reads.
+            patience.gap = Duration::ZERO;
+        }
+        let resets = self.io.transport.only_its_end_tells();
+        let mut delivery = Delivery::new(&self.io.transport, patience);
+        let Self { io, alarm, .. } = self;
+        let delivering = poll_fn(|cx| {
+            let drained = io.poll_drain(cx);
+            if resets {
+                delivery.poll_acknowledged(cx, drained, &io.transport, alarm)
+            } else {
+                delivery.poll_taken(cx, drained, &io.transport, alarm)
+            }
+        });
+        let delivered = delivering.await;
+        self.recorder.not_sent(self.io.write_buffer.held_bytes());
+        self.recorder.fail(error, false);
+        if resets || delivered.is_err() {
+            return self.io.transport.abort();
+        }
+        let transport = &mut self.io.transport;
+        if poll_fn(|cx| transport.poll_hang_up(cx)).await.is_ok() {
+            self.linger(context).await;
+        }
+    }
+
+    /// Reads on and throws away what comes, until the client ends, or is silent for `linger` and
+    /// takes nothing; a client that goes on sending may do so for [`LINGER_MAX`] in all.
+    async fn linger(&mut self, context: &Context) {
+        let Self { io, alarm, .. } = self;
+        let gap = context.site().timeouts.linger;
+        let begun = Instant::now();
+        let last = begun + LINGER_MAX.max(gap);
+        let (mut since, mut left) = (begun, None);
+        poll_fn(|cx| {
+            let read = with_scratch(|scratch| io.transport.poll_read(cx, scratch));
+            let now = Instant::now();
+            match read {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {
+                    since = now;
+                    // The turn is that of others now: a peer that sends as fast as we read would
+                    // have it for long.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending => {}
+            }
+            let end = last.min(since + gap);
+            if alarm.poll(cx, end).is_pending() {
+                return Poll::Pending;
+            }
+            // Its time is over, unless it is still taking what it was sent: behind our close a byte
+            // of its own would be answered by a reset.
+            let unacknowledged = io.transport.unacknowledged().filter(|left| *left > 0);
+            if unacknowledged.is_none() || unacknowledged == left {
+                return Poll::Ready(());
+            }
+            (left, since) = (unacknowledged, now);
+            alarm.poll(cx, now + gap)
+        })
+        .await;
+    }
+}
