@@ -16,11 +16,10 @@ use crate::preface::host_name::host_name;
 use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::{Client, Context, Watch};
 use crate::proxy::preface::{Greeting, NoGreeting, greeting, refused};
-use crate::proxy::record::ConnectionRecorder;
 use crate::proxy::session::Session;
 use crate::proxy::site::Site;
 use crate::proxy::tunnel::tunnel;
-use crate::telemetry::{ConnectionEnd, Detail};
+use crate::telemetry::{ConnectionRecorder, Detail, Outcome};
 use crate::timeouts::{Timeouts, Timer};
 use crate::tls::alpn::Alpn;
 use crate::tls::fault;
@@ -212,7 +211,7 @@ impl Passthrough {
             match greeting(client, deadline, patience, alarm).await {
                 Ok(Greeting::Hello(hello)) => {
                     *speaks_tls = true;
-                    recorder.server_name = hello.server_name;
+                    recorder.asked_for(hello.server_name);
                 }
                 Ok(Greeting::NotTls | Greeting::Silence) => {}
                 Err(NoGreeting { error, is_tls }) => {
@@ -221,7 +220,7 @@ impl Passthrough {
                 }
             }
         }
-        let forward = forwards.find(recorder.server_name.as_deref());
+        let forward = forwards.find(recorder.server_name());
         let forward = forward.ok_or(refused(OpeningError::NoForward))?;
         recorder.forward(&forward.name);
         Ok(&forward.target)
@@ -247,7 +246,7 @@ impl Passthrough {
         let greeted = accepted.map_err(|halt| no_handshake(&halt))?;
         if let Greeted::Tls(client) = &greeted {
             let name = client.asked_name();
-            self.recorder.server_name = name.and_then(|name| host_name(name.as_bytes()));
+            self.recorder.asked_for(name.and_then(|name| host_name(name.as_bytes())));
         }
         Ok(greeted)
     }
@@ -302,8 +301,8 @@ impl Passthrough {
     /// understand one, by a reset otherwise.
     async fn refuse(&mut self, refusal: Refusal, timeouts: &Timeouts) {
         let Refusal { error, detail, client, speaks_tls } = refusal;
-        let end = ConnectionEnd::Refused { fault: error.fault, cause: error.name() };
-        self.recorder.end_with(end, detail);
+        let outcome = Outcome::Refused { fault: error.fault, cause: error.name() };
+        self.recorder.end_with(outcome, detail);
         let Some(mut client) = client else { return };
         match alert(&error).filter(|_| speaks_tls) {
             None => client.abort(),

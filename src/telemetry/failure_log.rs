@@ -3,8 +3,8 @@
 //!
 //! Their fields have the names of the access log, and their values are fixed words of ours.
 
-use super::exchange_line::Detail;
 use super::log::log_line;
+use super::record::Detail;
 use super::refusals::{Refused, may_tell};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, DialFailure, ExchangeError, TlsFault};

@@ -1,0 +1,210 @@
+//! What is known of an exchange, or of a connection in tcp mode, at its end: a [`Record`].
+//!
+//! Nothing that a client or an upstream wrote is in it, so that whoever hears of it can tell it to
+//! everybody. The one exception is the name that a client of a tcp listener asks for, because it
+//! was routed by it; it is a host name, or it would not be here.
+
+use super::line::Fields;
+use crate::error::{DialFailure, ExchangeError, Fault, Step};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One exchange or one connection. Durations run from the first byte of the request, or from the
+/// acceptance of the connection.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The client's address; behind a PROXY header, the announced one.
+    pub client: SocketAddr,
+    /// The route's path or the forward's `server_name`, as configured; `None` when none was found.
+    pub name: Option<Arc<str>>,
+    /// Until the connection to the upstream was ready; `None` when none was opened for it.
+    pub connect: Option<Duration>,
+    /// Until the end.
+    pub total: Duration,
+    /// Bytes from the client that were forwarded: content, without framing; in tcp mode all, those
+    /// of TLS not counted where it ends here.
+    pub to_upstream: u64,
+    /// Bytes from the upstream, likewise.
+    pub to_client: u64,
+    /// What else is known.
+    pub subject: Subject,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// More about an end that was not in order.
+    pub detail: Detail,
+}
+
+/// What has ended.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// An exchange.
+    Exchange(ExchangeFacts),
+    /// A connection in tcp mode.
+    Connection(ConnectionFacts),
+}
+
+/// What is known of exchanges alone.
+#[derive(Clone, Debug, Default)]
+pub struct ExchangeFacts {
+    /// The request's method, if we know it.
+    pub method: MethodName,
+    /// Status of the final response that went to the client, ours or the upstream's.
+    pub status: Option<u16>,
+    /// Whether the upstream connection had carried an exchange before; `None` without one.
+    pub reused: Option<bool>,
+    /// Until the upstream's final response head was complete.
+    pub head: Option<Duration>,
+    /// Until the first byte of response content went to the client: the time to first token.
+    pub first_byte: Option<Duration>,
+}
+
+/// What is known of connections in tcp mode alone.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionFacts {
+    /// The name that the client asked for, in the form of a host name.
+    pub server_name: Option<Box<str>>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream's response reached its end.
+    Completed,
+    /// The exchange became a tunnel, and the tunnel ended in order.
+    Switched,
+    /// Both directions of a connection were ended by those who had sent in them.
+    Closed,
+    /// We answered a request ourselves.
+    Answered {
+        /// On whose account.
+        fault: Fault,
+        /// The `code` of our error body.
+        code: &'static str,
+    },
+    /// A connection of which the upstream never saw a byte.
+    Refused {
+        /// On whose account.
+        fault: Fault,
+        /// What happened, as a fixed word of ours.
+        cause: &'static str,
+    },
+    /// One side was cut off.
+    Aborted {
+        /// On whose account.
+        fault: Fault,
+        /// What happened, as a fixed word of ours.
+        cause: &'static str,
+    },
+}
+
+impl Outcome {
+    /// The end of an exchange by `error`. `answered`: the client was told.
+    pub(super) fn of(error: &ExchangeError, answered: bool) -> Self {
+        match answered {
+            true => Self::Answered { fault: error.fault, code: error.name() },
+            false => Self::Aborted { fault: error.fault, cause: error.name() },
+        }
+    }
+
+    /// On whose account it ended as it did, if it went wrong.
+    pub(super) fn fault(self) -> Option<Fault> {
+        match self {
+            Self::Completed | Self::Switched | Self::Closed => None,
+            Self::Answered { fault, .. }
+            | Self::Refused { fault, .. }
+            | Self::Aborted { fault, .. } => Some(fault),
+        }
+    }
+
+    /// The fields `end`, `fault` and `cause`.
+    pub(super) fn write(self, line: &mut Fields<'_>) {
+        let (end, cause) = match self {
+            Self::Completed => ("completed", None),
+            Self::Switched => ("switched", None),
+            Self::Closed => ("closed", None),
+            Self::Answered { code, .. } => ("answered", Some(code)),
+            Self::Refused { cause, .. } => ("refused", Some(cause)),
+            Self::Aborted { cause, .. } => ("aborted", Some(cause)),
+        };
+        line.field("end", end);
+        line.field("fault", self.fault().map(Fault::name));
+        line.field("cause", cause);
+    }
+}
+
+/// What the cause alone does not say.
+#[derive(Clone, Debug, Default)]
+pub struct Detail {
+    /// Why, in one fixed word.
+    reason: Option<&'static str>,
+    /// The dial that failed, if one did.
+    dial: Option<Box<DialFailure>>,
+}
+
+impl From<&ExchangeError> for Detail {
+    fn from(error: &ExchangeError) -> Self {
+        Self { reason: error.reason(), dial: None }
+    }
+}
+
+impl From<Box<DialFailure>> for Detail {
+    fn from(failure: Box<DialFailure>) -> Self {
+        Self { reason: failure.error.reason(), dial: Some(failure) }
+    }
+}
+
+impl Detail {
+    pub(super) fn write(&self, line: &mut Fields<'_>) {
+        match &self.dial {
+            Some(dial) => Self::write_dial(line, dial),
+            None => line.field("reason", self.reason),
+        }
+    }
+
+    pub(super) fn write_dial(line: &mut Fields<'_>, dial: &DialFailure) {
+        line.field("reason", dial.reason());
+        let step = dial.step.map(Step::name);
+        line.field("step", step);
+        line.field("address", dial.address);
+        line.field("family", dial.family());
+        line.field("step_ms", step.map(|_| dial.took));
+    }
+}
+
+/// A method's name for the log: its place in a fixed list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MethodName(u8);
+
+impl MethodName {
+    /// A method that is not in the list, or a request that never showed one.
+    pub const OTHER: Self = Self(0);
+
+    /// Finds `method` in the list. Methods are case-sensitive (RFC 9110, section 9.1).
+    pub fn of(method: &[u8]) -> Self {
+        let known = METHOD_NAMES[1..].iter().position(|name| name.as_bytes() == method);
+        known.map_or(Self::OTHER, |at| Self(1 + at as u8))
+    }
+
+    /// The word in the log.
+    pub fn as_str(self) -> &'static str {
+        METHOD_NAMES[usize::from(self.0)]
+    }
+}
+
+/// What stands for all others, the methods of RFC 9110, section 9.3, and PATCH (RFC 5789).
+const METHOD_NAMES: [&str; 10] =
+    ["other", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_we_do_not_know_never_reaches_the_log() {
+        assert_eq!(MethodName::of(b"POST").as_str(), "POST");
+        for unknown in [&b"post"[..], b"PROPFIND", b"", b"GET\r\n", b"\xff"] {
+            assert_eq!(MethodName::of(unknown), MethodName::OTHER, "{unknown:?}");
+        }
+    }
+}
