@@ -6,7 +6,7 @@ use crate::control::error::RunError;
 use crate::control::listeners::Listeners;
 use crate::net::admission::Admission;
 use crate::telemetry::write_gathered_lines;
-use crate::upstream::commons::Commons;
+use crate::upstream::registry::Registry;
 use crate::worker::{self, Command, Setup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Workers {
         let limits = &snapshot.limits;
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
         let snapshot = Arc::new(snapshot);
-        let commons = Arc::new(Commons::new(snapshot.workers));
+        let registry = Arc::new(Registry::new(snapshot.workers));
         let room = connections_with_room();
         // At most two reports a worker, and a command is rare: no bound is needed.
         let (reporter, reports) = unbounded_channel();
@@ -46,8 +46,8 @@ impl Workers {
             let (sender, commands) = unbounded_channel();
             senders.push(sender);
             let (snapshot, admission) = (Arc::clone(&snapshot), Arc::clone(&admission));
-            let commons = Arc::clone(&commons);
-            let setup = Setup { snapshot, listeners, admission, room, commons, commands };
+            let registry = Arc::clone(&registry);
+            let setup = Setup { snapshot, listeners, admission, room, registry, commands };
             let reporter = reporter.clone();
             let named = thread::Builder::new().name(format!("narrows-{number}"));
             named.spawn(move || run_worker(setup, &reporter)).map_err(RunError::Start)?;

@@ -13,10 +13,9 @@
 //!   connections for the next request.
 //! - `queue`, `shared` and `checkout` bring connections and waiting requests together.
 //! - `maintenance` looks after the idle connections, and keeps some warm.
-//! - [`commons`] has what all workers share about all upstreams.
+//! - [`registry`] has what all workers share about all upstreams.
 
 mod checkout;
-pub mod commons;
 pub mod connection;
 pub mod dial;
 pub mod health;
@@ -24,6 +23,7 @@ mod idle_limit;
 mod maintenance;
 mod pool;
 mod queue;
+pub mod registry;
 pub mod resolver;
 mod shared;
 mod speculative;

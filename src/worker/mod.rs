@@ -41,7 +41,7 @@ use crate::limits::{DRAIN_CUT_MAX, DRAIN_MAX};
 use crate::net::admission::Admission;
 use crate::proxy::Context;
 use crate::telemetry::write_gathered_lines;
-use crate::upstream::commons::Commons;
+use crate::upstream::registry::Registry;
 use crate::worker::accept::accept;
 use crate::worker::admit::Admitter;
 use crate::worker::upstreams::Upstreams;
@@ -68,7 +68,7 @@ pub struct Setup {
     /// Connections that the limit of open files has room for.
     pub room: usize,
     /// What all workers know of the upstreams.
-    pub commons: Arc<Commons>,
+    pub registry: Arc<Registry>,
     /// What the main thread tells the worker.
     pub commands: UnboundedReceiver<Command>,
 }
@@ -109,8 +109,8 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
 }
 
 async fn work(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
-    let Setup { snapshot, listeners, admission, room, commons, mut commands } = setup;
-    let mut worker = Worker::new(&snapshot, admission, room, commons);
+    let Setup { snapshot, listeners, admission, room, registry, mut commands } = setup;
+    let mut worker = Worker::new(&snapshot, admission, room, registry);
     for (socket, listener) in listeners.into_iter().zip(snapshot.sockets()) {
         worker.accept(TcpListener::from_std(socket)?, listener);
     }
@@ -136,9 +136,9 @@ impl Worker {
         snapshot: &Snapshot,
         admission: Arc<Admission>,
         room: usize,
-        commons: Arc<Commons>,
+        registry: Arc<Registry>,
     ) -> Self {
-        let mut upstreams = Upstreams::new(commons);
+        let mut upstreams = Upstreams::new(registry);
         let context = Rc::new(Context::new(upstreams.site(snapshot)));
         let admitter = Rc::new(Admitter::new(Rc::clone(&context), admission, room));
         Self { context, upstreams, admitter, listeners: Vec::new() }

@@ -4,15 +4,15 @@ use crate::config::snapshot::{Snapshot, UpstreamConfig};
 use crate::proxy::Site;
 use crate::timeouts::Timeouts;
 use crate::upstream::Upstream;
-use crate::upstream::commons::Commons;
 use crate::upstream::dial::NetworkDialer;
+use crate::upstream::registry::Registry;
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// The upstreams of the current site, by their configuration.
 pub(super) struct Upstreams {
-    commons: Arc<Commons>,
+    registry: Arc<Registry>,
     current: Vec<Known>,
 }
 
@@ -24,26 +24,26 @@ struct Known {
 }
 
 impl Upstreams {
-    pub(super) fn new(commons: Arc<Commons>) -> Self {
-        Self { commons, current: Vec::new() }
+    pub(super) fn new(registry: Arc<Registry>) -> Self {
+        Self { registry, current: Vec::new() }
     }
 
     /// The site of `snapshot`. An upstream that is configured as it was keeps its connections. One
     /// that is not in the snapshot any more closes its idle ones when nobody holds it, which is
     /// when the last exchange with it has ended.
     pub(super) fn site(&mut self, snapshot: &Snapshot) -> Site {
-        let Self { commons, current } = self;
+        let Self { registry, current } = self;
         let before = mem::take(current);
         let timeouts = &snapshot.timeouts;
         let dialer = |config: &UpstreamConfig| {
-            NetworkDialer::new(config, Arc::clone(timeouts), &commons.resolver)
+            NetworkDialer::new(config, Arc::clone(timeouts), &registry.resolver)
         };
         let upstream = |config: &Arc<UpstreamConfig>| {
             let same = |it: &&Known| it.config == *config && it.timeouts == *timeouts;
             let upstream = match before.iter().find(same) {
                 Some(known) => known.upstream.clone(),
                 None => {
-                    let (dialer, health) = (Box::new(dialer(config)), commons.health(config));
+                    let (dialer, health) = (Box::new(dialer(config)), registry.health(config));
                     Upstream::sharing(dialer, health, config.connection_age)
                 }
             };

@@ -233,8 +233,8 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let config = Config::parse("narrows.toml", Path::new("."), ANNOUNCED).unwrap();
     let snapshot = Snapshot::load(&config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
-    let commons = Arc::new(Commons::new(1));
-    let worker = Worker::new(&snapshot, admission, usize::MAX, commons);
+    let registry = Arc::new(Registry::new(1));
+    let worker = Worker::new(&snapshot, admission, usize::MAX, registry);
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
     let peer = SocketAddr::from(([192, 0, 2, 1], 1));
@@ -283,7 +283,7 @@ fn worker_with(upstream: Upstream) -> Worker {
     let site = Site::new(&snapshot, |_| upstream.clone(), |_| unreachable!("there is no forward"));
     let context = Rc::new(Context::new(site));
     let admitter = Rc::new(Admitter::new(Rc::clone(&context), admission, usize::MAX));
-    let upstreams = Upstreams::new(Arc::new(Commons::new(1)));
+    let upstreams = Upstreams::new(Arc::new(Registry::new(1)));
     Worker { context, upstreams, admitter, listeners: Vec::new() }
 }
 

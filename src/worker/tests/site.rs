@@ -4,7 +4,7 @@ use super::{GET, GUARD, ask, expect};
 use crate::config::Config;
 use crate::config::snapshot::Snapshot;
 use crate::net::admission::Admission;
-use crate::upstream::commons::Commons;
+use crate::upstream::registry::Registry;
 use crate::worker::{Command, Stop, Worker};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -113,8 +113,8 @@ impl Relay {
     async fn start(toml: &str) -> Self {
         let snapshot = snapshot(toml);
         let admission = Arc::new(Admission::new(9, snapshot.limits.per_address));
-        let commons = Arc::new(Commons::new(1));
-        let mut worker = Worker::new(&snapshot, admission, usize::MAX, commons);
+        let registry = Arc::new(Registry::new(1));
+        let mut worker = Worker::new(&snapshot, admission, usize::MAX, registry);
         let socket = listen().await;
         let address = socket.local_addr().unwrap();
         worker.accept(socket, &snapshot.listeners[0]);

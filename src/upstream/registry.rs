@@ -1,4 +1,4 @@
-//! What all workers share about all upstreams: [`Commons`]. An exchange that finds its connection
+//! What all workers share about all upstreams: [`Registry`]. An exchange that finds its connection
 //! in the pool needs none of it.
 
 use crate::config::snapshot::UpstreamConfig;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// One resolver, and the health of each upstream.
 #[derive(Debug)]
-pub struct Commons {
+pub struct Registry {
     /// The addresses of all names.
     pub resolver: Arc<Resolver>,
     workers: usize,
@@ -16,7 +16,7 @@ pub struct Commons {
     healths: Mutex<Vec<(Arc<UpstreamConfig>, Weak<Health>)>>,
 }
 
-impl Commons {
+impl Registry {
     /// For so many workers.
     pub fn new(workers: usize) -> Self {
         let (resolver, healths) = Default::default();
