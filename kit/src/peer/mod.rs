@@ -1,6 +1,6 @@
 //! One end of a connection in a test: what it sends, and how it leaves.
 //!
-//! A failure is a panic that names the peer and what it waited for. What it reads is in [`read`].
+//! A failure is a panic that names the peer and what it waited for. What it reads is in `read`.
 
 mod leave;
 mod read;
