@@ -1,11 +1,7 @@
 //! The binary: arguments, configuration, run, exit code.
 
 use narrows::cli::{CheckArguments, Cli, Command, RunArguments};
-use narrows::config::Config;
-use narrows::config::problem::Problems;
-use narrows::config::snapshot::Snapshot;
-use narrows::control::Server;
-use narrows::telemetry;
+use narrows::{Config, Problems, Server, Snapshot, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process::ExitCode;

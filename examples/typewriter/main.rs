@@ -10,10 +10,8 @@ mod client;
 mod origin;
 
 use client::Answer;
-use narrows::config::Config;
-use narrows::config::snapshot::Snapshot;
-use narrows::control::Server;
 use narrows::telemetry::{LogFormat, init_log};
+use narrows::{Config, Server, Snapshot};
 use narrows_kit::certificates::{certificate_file, listener_keys};
 use narrows_kit::connection::Connection;
 use std::error::Error;
@@ -38,12 +36,13 @@ fn main() -> Result<(), Fault> {
     let clock = Instant::now();
     init_log(LogFormat::Text, Level::INFO);
     let origin = origin::start(clock)?;
-    let relay = Relay::start(origin)?;
+    let relay = serve(origin)?;
 
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let asking = async { timeout(PATIENCE, ask_both(relay.address, origin, clock)).await };
+    let asking = async { timeout(PATIENCE, ask_both(relay.addresses()[0], origin, clock)).await };
     let (relayed, direct) = runtime.block_on(asking)??;
     drop(runtime);
+    // Its line about the exchange is in the log after that.
     relay.stop();
     report(&relayed, &direct)?;
     Ok(())
@@ -117,32 +116,14 @@ fn percentile(delays: &[Duration], percent: usize) -> i128 {
     sorted.get(rank).map_or(0, |delay| delay.as_nanos() as i128)
 }
 
-/// One worker of narrows on a thread of its own.
-struct Relay {
-    address: SocketAddr,
-    server: Server,
-}
-
-impl Relay {
-    fn start(origin: SocketAddr) -> Result<Self, Fault> {
-        let (keys, ca) = (listener_keys(), certificate_file("ca.pem"));
-        let toml = format!(
-            "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n{keys}\
-             [[route]]\npath = \"/gpt/\"\nupstream = \"https://api.openai.test/\"\n\
-             connect = \"{origin}\"\nca = {ca:?}\n"
-        );
-        let config = Config::parse("typewriter.toml", Path::new("."), &toml)
-            .map_err(|problems| problems.to_string())?;
-        let snapshot = Snapshot::load(&config).map_err(|problems| problems.to_string())?;
-
-        let server = Server::start(snapshot)?;
-        // The socket listens already: a client that is early waits in its queue.
-        let address = *server.addresses().first().ok_or("it listens nowhere")?;
-        Ok(Self { address, server })
-    }
-
-    /// Stops the worker, whose line about the exchange is in the log then.
-    fn stop(self) {
-        self.server.stop();
-    }
+/// Serves `/gpt/` with one worker.
+fn serve(origin: SocketAddr) -> Result<Server, Fault> {
+    let (keys, ca) = (listener_keys(), certificate_file("ca.pem"));
+    let toml = format!(
+        "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n{keys}\
+         [[route]]\npath = \"/gpt/\"\nupstream = \"https://api.openai.test/\"\n\
+         connect = \"{origin}\"\nca = {ca:?}\n"
+    );
+    let config = Config::parse("typewriter.toml", Path::new("."), &toml)?;
+    Ok(Server::start(Snapshot::load(&config)?)?)
 }
