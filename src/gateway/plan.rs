@@ -168,6 +168,7 @@ fn refused_target(error: TargetError) -> ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::answer::answer_to;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
 
@@ -182,7 +183,7 @@ mod tests {
     fn a_path_without_a_route_or_out_of_its_route_is_refused() {
         let error =
             |target: &str| match answer(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")) {
-                (Reply::Error(error), _) => error.answer().unwrap().code,
+                (Reply::Error(error), _) => answer_to(&error).unwrap().code,
                 (Reply::Allowed, _) => panic!("nobody asked for options"),
             };
         assert_eq!(error("/none"), "route_not_found");

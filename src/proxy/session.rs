@@ -1,7 +1,7 @@
 //! One client: a request, its response, and again.
 
 use crate::error::{Cause, ExchangeError, Fault};
-use crate::gateway::answer::{Reply, ResponseOptions};
+use crate::gateway::answer::{Reply, ResponseOptions, answer_to};
 use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
 use crate::proxy::client_connection::{ClientConnection, Next, Unserved};
@@ -68,7 +68,7 @@ impl Session {
     pub async fn turn_away(&mut self) {
         let Self { context, client, .. } = self;
         let error = ExchangeError { fault: Fault::Internal, cause: Cause::TooManyConnections };
-        if let Some(answer) = error.answer() {
+        if let Some(answer) = answer_to(&error) {
             client.queue_answer(&answer, ResponseOptions::CLOSE);
         }
         if client.send_answer(context).await.is_ok() {

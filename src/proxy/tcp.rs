@@ -7,6 +7,7 @@ use crate::clock::{Alarm, Deadline, Halt};
 use crate::config::snapshot::Listener;
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
+use crate::gateway::answer::name_of;
 use crate::gateway::server_name::{ForwardTable, ForwardTarget};
 use crate::limits::{DEPARTURE_LOOK, SILENCE_MAX};
 use crate::net::buffer::with_scratch;
@@ -301,7 +302,7 @@ impl Passthrough {
     /// understand one, by a reset otherwise.
     async fn refuse(&mut self, refusal: Refusal, timeouts: &Timeouts) {
         let Refusal { error, detail, client, speaks_tls } = refusal;
-        let outcome = Outcome::Refused { fault: error.fault, cause: error.name() };
+        let outcome = Outcome::Refused { fault: error.fault, cause: name_of(&error) };
         self.recorder.end_with(outcome, detail);
         let Some(mut client) = client else { return };
         match alert(&error).filter(|_| speaks_tls) {

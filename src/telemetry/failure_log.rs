@@ -8,6 +8,7 @@ use super::record::Detail;
 use super::refusals::{Refused, may_tell};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, DialFailure, ExchangeError, TlsFault};
+use crate::gateway::answer::name_of;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tracing::Level;
@@ -28,7 +29,7 @@ fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) 
         line.message(message);
         line.field("upstream", upstream);
         line.field("fault", failure.error.fault.name());
-        line.field("cause", failure.error.name());
+        line.field("cause", name_of(&failure.error));
         Detail::write_dial(line, failure);
     });
 }
@@ -56,7 +57,7 @@ pub fn handshake_failed(client: SocketAddr, error: &ExchangeError, took: Duratio
         line.message("handshake failed");
         line.field("client", client);
         line.field("fault", error.fault.name());
-        line.field("cause", error.name());
+        line.field("cause", name_of(error));
         line.field("reason", error.reason());
         line.field("step", "tls");
         line.field("step_ms", took);

@@ -6,6 +6,7 @@
 
 use super::line::Fields;
 use crate::error::{DialFailure, ExchangeError, Fault, Step};
+use crate::gateway::answer::name_of;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,8 +103,8 @@ impl Outcome {
     /// The end of an exchange by `error`. `answered`: the client was told.
     pub(super) fn of(error: &ExchangeError, answered: bool) -> Self {
         match answered {
-            true => Self::Answered { fault: error.fault, code: error.name() },
-            false => Self::Aborted { fault: error.fault, cause: error.name() },
+            true => Self::Answered { fault: error.fault, code: name_of(error) },
+            false => Self::Aborted { fault: error.fault, cause: name_of(error) },
         }
     }
 

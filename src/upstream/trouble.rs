@@ -5,6 +5,7 @@
 //! [`TROUBLE_CHANGES_LOGGED_EVERY`].
 
 use crate::error::{Cause, DialFailure, Fault, Step};
+use crate::gateway::answer::name_of;
 use crate::limits::{TROUBLE_CHANGES_LOGGED_EVERY, TROUBLE_LOGGED_EVERY};
 use crate::telemetry::unreachable_upstream;
 use crate::tls::fault;
@@ -40,7 +41,7 @@ impl Ending {
     pub(super) fn failed(error: &io::Error) -> Self {
         let failure = fault::of_io(Fault::Upstream, error);
         match (failure.cause, error.kind()) {
-            (Cause::Tls(_), _) => Self { cause: failure.name(), reason: failure.reason() },
+            (Cause::Tls(_), _) => Self { cause: name_of(&failure), reason: failure.reason() },
             (_, ErrorKind::ConnectionReset) => Self { cause: "reset", reason: None },
             (_, ErrorKind::UnexpectedEof) => Self::CLOSED,
             (_, _) => Self { cause: "failed", reason: None },

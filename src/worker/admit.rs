@@ -6,6 +6,7 @@ use crate::config::snapshot::Listener;
 use crate::config::value::Mode;
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
+use crate::gateway::answer::name_of;
 use crate::limits::REFUSALS_MAX;
 use crate::net::admission::{Admission, LimitReached, Permit};
 use crate::net::transport::Transport;
@@ -110,7 +111,7 @@ impl Admitter {
             _ => (&self.warnings.missing_proxy_headers, "no PROXY header came"),
         };
         if is_news(told) {
-            tracing::warn!(%peer, cause = error.name(), reason = error.reason(), "{what}");
+            tracing::warn!(%peer, cause = name_of(error), reason = error.reason(), "{what}");
         }
         transport.abort();
     }

@@ -12,26 +12,11 @@ use crate::h1::head::Version;
 use crate::h1::partial_head::{has_origin_line, is_of_head_request};
 use crate::timeouts::Timer;
 use bytes::BytesMut;
-pub use table::ALLOWED;
+pub use table::Answer;
 use table::{
-    CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NO_ROUTE, bad_gateway, bad_request, refusal,
-    timeout, tls_failure, unavailable,
+    ALLOWED, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NO_ROUTE, bad_gateway, bad_request,
+    refusal, timeout, tls_failure, unavailable,
 };
-
-/// What the client is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// Its reason phrase.
-    pub reason: &'static str,
-    /// The word for programs, in the body and in the log.
-    pub code: &'static str,
-    /// The sentence for people. Names no internals.
-    pub message: &'static str,
-    /// Further field lines, each with its CRLF.
-    pub fields: &'static str,
-}
 
 /// What to answer a request that is not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +32,7 @@ impl Reply {
     /// The answer, or `None` when there is no one left to read one.
     pub fn answer(&self) -> Option<Answer> {
         match self {
-            Self::Error(error) => error.answer(),
+            Self::Error(error) => answer_to(error),
             Self::Allowed => Some(ALLOWED),
         }
     }
@@ -115,80 +100,75 @@ pub fn put_answer(out: &mut BytesMut, answer: &Answer, options: ResponseOptions,
     put_own_response(out, &response);
 }
 
-impl ExchangeError {
-    /// What to answer, or `None` when there is no one left to read an answer.
-    ///
-    /// The only place where an error becomes a status. Once a response head is on the wire the
-    /// status is spent, and the driver aborts the client's connection instead.
-    pub fn answer(&self) -> Option<Answer> {
-        let answer = match self.cause {
-            Cause::Request(error) => refusal(error),
-            Cause::NoRoute => NO_ROUTE,
-            Cause::PlainHttp => bad_request(
-                "plain_http_on_tls_port",
-                "This is plain HTTP on an HTTPS port: use https://.",
-            ),
-            Cause::Response(_) => MALFORMED_RESPONSE,
-            Cause::Chunk(_) | Cause::Trailers(_) => match self.fault {
-                Fault::Client => bad_request("malformed_body", "The request body is malformed."),
-                Fault::Upstream | Fault::Internal => MALFORMED_RESPONSE,
-            },
-            Cause::Gone | Cause::Opening(_) => return None,
-            Cause::ClosedEarly | Cause::Io(_) => match self.fault {
-                Fault::Client => return None,
-                Fault::Upstream => CLOSED_EARLY,
-                Fault::Internal => INTERNAL,
-            },
-            Cause::Timeout(timer) => return timeout(timer),
-            Cause::NameNotResolved(_) => bad_gateway(
-                "upstream_name_not_resolved",
-                "The name of the upstream could not be resolved.",
-            ),
-            Cause::Unreachable(_) => {
-                bad_gateway("upstream_unreachable", "The upstream accepts no connection.")
-            }
-            Cause::Tls(fault) => tls_failure(fault),
-            Cause::TooManyConnections => unavailable(
-                "too_many_connections",
-                "The relay serves as many connections as it may.",
-            ),
-            Cause::Exhausted(_) => {
-                unavailable("out_of_resources", "The relay is out of resources.")
-            }
-            Cause::Stopped => unavailable("stopped", "The relay was stopped."),
-        };
-        Some(answer)
-    }
+/// What to answer, or `None` when there is no one left to read an answer.
+///
+/// The only place where an error becomes a status. Once a response head is on the wire the
+/// status is spent, and the driver aborts the client's connection instead.
+pub fn answer_to(error: &ExchangeError) -> Option<Answer> {
+    let answer = match error.cause {
+        Cause::Request(error) => refusal(error),
+        Cause::NoRoute => NO_ROUTE,
+        Cause::PlainHttp => bad_request(
+            "plain_http_on_tls_port",
+            "This is plain HTTP on an HTTPS port: use https://.",
+        ),
+        Cause::Response(_) => MALFORMED_RESPONSE,
+        Cause::Chunk(_) | Cause::Trailers(_) => match error.fault {
+            Fault::Client => bad_request("malformed_body", "The request body is malformed."),
+            Fault::Upstream | Fault::Internal => MALFORMED_RESPONSE,
+        },
+        Cause::Gone | Cause::Opening(_) => return None,
+        Cause::ClosedEarly | Cause::Io(_) => match error.fault {
+            Fault::Client => return None,
+            Fault::Upstream => CLOSED_EARLY,
+            Fault::Internal => INTERNAL,
+        },
+        Cause::Timeout(timer) => return timeout(timer),
+        Cause::NameNotResolved(_) => bad_gateway(
+            "upstream_name_not_resolved",
+            "The name of the upstream could not be resolved.",
+        ),
+        Cause::Unreachable(_) => {
+            bad_gateway("upstream_unreachable", "The upstream accepts no connection.")
+        }
+        Cause::Tls(fault) => tls_failure(fault),
+        Cause::TooManyConnections => {
+            unavailable("too_many_connections", "The relay serves as many connections as it may.")
+        }
+        Cause::Exhausted(_) => unavailable("out_of_resources", "The relay is out of resources."),
+        Cause::Stopped => unavailable("stopped", "The relay was stopped."),
+    };
+    Some(answer)
+}
 
-    /// One word for the log. Never anything that a peer sent.
-    pub fn name(&self) -> &'static str {
-        if let Some(answer) = self.answer() {
-            return answer.code;
-        }
-        match self.cause {
-            Cause::Gone => "gone",
-            Cause::Opening(error) => error.name(),
-            Cause::ClosedEarly => "closed_early",
-            Cause::Io(_) => "connection_failed",
-            Cause::Timeout(Timer::KeepAlive) => "keep_alive_timeout",
-            Cause::Timeout(Timer::Handshake) => "handshake_timeout",
-            Cause::Timeout(Timer::ToClientRead) => "response_body_timeout",
-            Cause::Timeout(Timer::ToClientWrite) => "slow_reader",
-            Cause::Timeout(Timer::Tunnel) => "tunnel_timeout",
-            Cause::Timeout(_) => "timeout",
-            Cause::Request(_)
-            | Cause::NoRoute
-            | Cause::PlainHttp
-            | Cause::Response(_)
-            | Cause::Chunk(_)
-            | Cause::Trailers(_)
-            | Cause::NameNotResolved(_)
-            | Cause::Unreachable(_)
-            | Cause::Tls(_)
-            | Cause::TooManyConnections
-            | Cause::Exhausted(_)
-            | Cause::Stopped => "answered",
-        }
+/// One word for the log. Never anything that a peer sent.
+pub fn name_of(error: &ExchangeError) -> &'static str {
+    if let Some(answer) = answer_to(error) {
+        return answer.code;
+    }
+    match error.cause {
+        Cause::Gone => "gone",
+        Cause::Opening(error) => error.name(),
+        Cause::ClosedEarly => "closed_early",
+        Cause::Io(_) => "connection_failed",
+        Cause::Timeout(Timer::KeepAlive) => "keep_alive_timeout",
+        Cause::Timeout(Timer::Handshake) => "handshake_timeout",
+        Cause::Timeout(Timer::ToClientRead) => "response_body_timeout",
+        Cause::Timeout(Timer::ToClientWrite) => "slow_reader",
+        Cause::Timeout(Timer::Tunnel) => "tunnel_timeout",
+        Cause::Timeout(_) => "timeout",
+        Cause::Request(_)
+        | Cause::NoRoute
+        | Cause::PlainHttp
+        | Cause::Response(_)
+        | Cause::Chunk(_)
+        | Cause::Trailers(_)
+        | Cause::NameNotResolved(_)
+        | Cause::Unreachable(_)
+        | Cause::Tls(_)
+        | Cause::TooManyConnections
+        | Cause::Exhausted(_)
+        | Cause::Stopped => "answered",
     }
 }
 
@@ -200,7 +180,7 @@ mod tests {
     use crate::h1::framing::FramingError;
 
     fn status(error: ExchangeError) -> Option<u16> {
-        error.answer().map(|answer| answer.status)
+        answer_to(&error).map(|answer| answer.status)
     }
 
     #[test]
@@ -241,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_certificate_that_is_refused_says_why() {
-        let code = |fault| ExchangeError::upstream(Cause::Tls(fault)).name();
+        let code = |fault| name_of(&ExchangeError::upstream(Cause::Tls(fault)));
         assert_eq!(code(TlsFault::CertificateExpired), "upstream_certificate_expired");
         assert_eq!(code(TlsFault::CertificateName), "upstream_certificate_wrong_name");
         assert_eq!(code(TlsFault::CertificateIssuer), "upstream_certificate_unknown_ca");

@@ -1,14 +1,28 @@
 //! The answers themselves: status, code and sentence for each kind of error.
 
-use super::Answer;
 use crate::error::{RequestError, TlsFault};
 use crate::h1::framing::FramingError;
 use crate::h1::head_error::HeadError;
 use crate::h1::target::TargetError;
 use crate::timeouts::Timer;
 
+/// What the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Its reason phrase.
+    pub reason: &'static str,
+    /// The word for programs, in the body and in the log.
+    pub code: &'static str,
+    /// The sentence for people. Names no internals.
+    pub message: &'static str,
+    /// Further field lines, each with its CRLF.
+    pub fields: &'static str,
+}
+
 /// What we can do for a client that asks with OPTIONS how far it has come.
-pub const ALLOWED: Answer = Answer {
+pub(super) const ALLOWED: Answer = Answer {
     status: 204,
     reason: "No Content",
     code: "",

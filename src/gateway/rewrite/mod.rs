@@ -7,6 +7,9 @@
 //! Not here: whether a message may be forwarded (`gateway::request`, `gateway::exchange`).
 
 pub mod client_info;
+pub mod cookie;
+mod edit;
+pub mod reference;
 mod request;
 mod response;
 mod trailers;
@@ -15,122 +18,5 @@ pub use request::{NewTarget, put_request_head};
 pub use response::{put_final_head, put_interim_head, put_switch_head};
 pub use trailers::{put_trailers, trailers_for};
 
-use crate::gateway::rewrite::cookie::map_set_cookie;
-use crate::gateway::rewrite::reference::{Pieces, View};
-
-use crate::h1::encode::put_decimal;
-use crate::h1::field::FieldId;
-use crate::h1::section::{FieldLine, FieldSection};
-use crate::h1::token::list_elements;
-use crate::limits::CONNECTION_OPTIONS_MAX;
-use bytes::{BufMut, BytesMut};
-
-/// What becomes of one field line.
-enum Edit<'a> {
-    /// Copied as it came.
-    Keep,
-    /// Left out.
-    Drop,
-    /// The name as it came, with this value.
-    Value(Value<'a>),
-}
-
-enum Value<'a> {
-    Bytes(&'a [u8]),
-    Number(u64),
-    /// A reference of the upstream's, and what surrounds it.
-    Reference {
-        before: &'a [u8],
-        pieces: Pieces<'a>,
-        behind: &'a [u8],
-    },
-    /// The value of a Set-Cookie field.
-    Cookie(&'a [u8], &'a View<'a>),
-}
-
-/// Whatever is listed in Connection belongs to the hop it came over (RFC 9110, section 7.6.1).
-struct Nominated<'b> {
-    names: [&'b [u8]; CONNECTION_OPTIONS_MAX],
-    count: usize,
-}
-
-impl<'b> Nominated<'b> {
-    fn of(fields: &FieldSection<'b>) -> Self {
-        let mut nominated = Self { names: [b""; CONNECTION_OPTIONS_MAX], count: 0 };
-        for name in fields.values(FieldId::Connection).flat_map(list_elements) {
-            let is_plain_option = [b"close".as_slice(), b"keep-alive", b"upgrade"]
-                .iter()
-                .any(|option| name.eq_ignore_ascii_case(option));
-            if !is_plain_option && nominated.count < CONNECTION_OPTIONS_MAX {
-                nominated.names[nominated.count] = name;
-                nominated.count += 1;
-            }
-        }
-        nominated
-    }
-
-    /// Host and the framing fields cannot be nominated away: they are ours to write.
-    fn includes(&self, fields: &FieldSection<'_>, line: &FieldLine) -> bool {
-        let is_ours = matches!(
-            line.id,
-            Some(
-                FieldId::Host
-                    | FieldId::ContentLength
-                    | FieldId::TransferEncoding
-                    | FieldId::Expect
-            )
-        );
-        let name = fields.name(line);
-        !is_ours && self.names[..self.count].iter().any(|other| name.eq_ignore_ascii_case(other))
-    }
-}
-
-fn copy_fields<'a>(
-    out: &mut BytesMut,
-    fields: &FieldSection<'a>,
-    edit: impl Fn(&FieldLine) -> Edit<'a>,
-) {
-    let nominated = Nominated::of(fields);
-    let bytes = fields.bytes();
-    // The run of kept lines that is not copied yet.
-    let (mut run_start, mut run_end) = (0, 0);
-    for line in fields.lines() {
-        let edit = if nominated.includes(fields, line) { Edit::Drop } else { edit(line) };
-        if matches!(edit, Edit::Keep) && run_end == line.start as usize {
-            run_end = line.end as usize;
-            continue;
-        }
-        out.put_slice(&bytes[run_start..run_end]);
-        (run_start, run_end) = (line.end as usize, line.end as usize);
-        match edit {
-            Edit::Keep => run_start = line.start as usize,
-            Edit::Drop => {}
-            Edit::Value(value) => {
-                put_all(out, &[fields.name(line), b": "]);
-                match value {
-                    Value::Bytes(bytes) => out.put_slice(bytes),
-                    Value::Number(number) => put_decimal(out, number),
-                    Value::Reference { before, pieces, behind } => {
-                        put_all(out, &[before]);
-                        put_all(out, &pieces);
-                        put_all(out, &[behind]);
-                    }
-                    Value::Cookie(value, view) => {
-                        map_set_cookie(value, view, |piece| out.put_slice(piece));
-                    }
-                }
-                out.put_slice(b"\r\n");
-            }
-        }
-    }
-    out.put_slice(&bytes[run_start..run_end]);
-}
-
-fn put_all(out: &mut BytesMut, parts: &[&[u8]]) {
-    parts.iter().for_each(|part| out.put_slice(part));
-}
-
-pub mod cookie;
-pub mod reference;
 #[cfg(test)]
 mod tests;

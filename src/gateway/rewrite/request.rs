@@ -1,7 +1,7 @@
 //! The request head that the upstream gets.
 
 use super::client_info::is_client_info;
-use super::{Edit, Value, copy_fields, put_all};
+use super::edit::{Edit, Value, copy_fields, put_all};
 use crate::gateway::request::Request;
 use crate::h1::field::FieldId;
 use crate::h1::framing::BodyLength;

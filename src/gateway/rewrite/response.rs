@@ -1,6 +1,6 @@
 //! The response heads that the client gets.
 
-use super::{Edit, Value, copy_fields, put_all};
+use super::edit::{Edit, Value, copy_fields, put_all};
 use crate::gateway::response::FinalResponse;
 use crate::gateway::rewrite::cookie::map_set_cookie;
 use crate::gateway::rewrite::reference::{View, refresh_target};

@@ -8,6 +8,7 @@ use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};
 use crate::h1::limits::HeadLimits;
 use crate::h1::section::parse_trailers;
+use bytes::BytesMut;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";

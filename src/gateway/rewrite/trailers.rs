@@ -1,8 +1,8 @@
 //! The trailer section that the receiver of a body gets (RFC 9110, section 6.5).
 
 use super::client_info::is_client_info;
+use super::edit::{Edit, copy_fields};
 use super::response::is_front_order;
-use super::{Edit, copy_fields};
 use crate::h1::body::BodyWriter;
 use crate::h1::head_error::HeadError;
 use crate::h1::limits::TRAILER_FIELDS_MAX;
