@@ -107,14 +107,14 @@ pub(super) struct Bench {
 
 /// What becomes of a dial.
 #[derive(Clone, Copy)]
-pub(super) enum ResponseOptions {
+pub(super) enum DialOutcome {
     Connect,
     Fail(ExchangeError),
     Never,
 }
 
 struct Network {
-    options: Cell<ResponseOptions>,
+    outcome: Cell<DialOutcome>,
     capacity: Cell<usize>,
     greeting: RefCell<Vec<String>>,
     accepted: RefCell<VecDeque<Wire>>,
@@ -126,7 +126,7 @@ struct Network {
 impl Bench {
     fn new() -> Self {
         let network = Rc::new(Network {
-            options: Cell::new(ResponseOptions::Connect),
+            outcome: Cell::new(DialOutcome::Connect),
             capacity: Cell::new(CAPACITY),
             greeting: RefCell::default(),
             accepted: RefCell::default(),
@@ -263,8 +263,8 @@ impl Bench {
     }
 
     /// From now on, dials end like this.
-    pub(super) fn dials_are(&self, options: ResponseOptions) {
-        self.network.options.set(options);
+    pub(super) fn dials_are(&self, outcome: DialOutcome) {
+        self.network.outcome.set(outcome);
     }
 
     /// From now on, connections to the upstream hold no more than `capacity` bytes a direction.
@@ -308,10 +308,10 @@ impl Dial for Line {
         let network = Rc::clone(&self.0);
         network.dials.set(network.dials.get() + 1);
         Box::pin(async move {
-            match network.options.get() {
-                ResponseOptions::Connect => Ok(network.connect()),
-                ResponseOptions::Fail(error) => Err(error.into()),
-                ResponseOptions::Never => {
+            match network.outcome.get() {
+                DialOutcome::Connect => Ok(network.connect()),
+                DialOutcome::Fail(error) => Err(error.into()),
+                DialOutcome::Never => {
                     let _abandoned = Abandoned(network);
                     pending().await
                 }

@@ -1,8 +1,6 @@
 //! The end of things: a client that leaves, in every phase, and a relay that is asked to stop.
 
-use super::bench::{
-    Bench, CHUNKED_POST, EMPTY, GET, ResponseOptions, STREAM, run, seconds, settle,
-};
+use super::bench::{Bench, CHUNKED_POST, DialOutcome, EMPTY, GET, STREAM, run, seconds, settle};
 use crate::limits::DRAIN_GRACE;
 use crate::net::memory::End;
 use tokio::time::Instant;
@@ -13,7 +11,7 @@ const ENDS: [End; 3] = [End::Clean, End::Cut, End::Reset];
 fn a_client_that_leaves_during_a_dial_ends_its_exchange_and_not_the_dial() {
     for end in ENDS {
         let log = run(async |bench| {
-            bench.dials_are(ResponseOptions::Never);
+            bench.dials_are(DialOutcome::Never);
             let mut client = bench.client();
             client.send(GET).await;
             settle().await;

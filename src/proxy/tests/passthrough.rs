@@ -1,6 +1,6 @@
 //! Tcp mode: who is waited for, for how long, and what a wait holds.
 
-use super::bench::{ResponseOptions, run, seconds, settle};
+use super::bench::{DialOutcome, run, seconds, settle};
 use crate::gateway::server_name::NamePattern;
 use crate::limits::SILENCE_MAX;
 use crate::net::buffer::{Buffer, free_buffers};
@@ -88,7 +88,7 @@ fn a_client_that_leaves_without_a_word_is_nobodys() {
 #[test]
 fn a_client_that_resets_its_connection_cancels_the_dial_and_a_half_close_does_not() {
     let log = run(async |bench| {
-        bench.dials_are(ResponseOptions::Never);
+        bench.dials_are(DialOutcome::Never);
         let mut patient = bench.tcp_client(&[NamePattern::Any]);
         patient.send("last words").await;
         patient.end(End::Clean);

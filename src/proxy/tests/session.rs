@@ -1,7 +1,7 @@
 //! One client connection: its requests in order, its refusals, its end.
 
 use super::bench::{
-    CHUNKED_POST, EMPTY, GET, POST, ResponseOptions, STREAM, log_of, run, seconds, settle, words,
+    CHUNKED_POST, DialOutcome, EMPTY, GET, POST, STREAM, log_of, run, seconds, settle, words,
 };
 use crate::error::{Cause, ExchangeError, SocketError};
 use crate::limits::PIPELINED_BYTES_MAX;
@@ -171,13 +171,13 @@ fn a_request_without_a_route_keeps_the_connection_when_its_body_is_here() {
 fn a_dial_that_fails_is_answered_and_the_next_one_may_work() {
     let log = run(async |bench| {
         let refused = Cause::Unreachable(SocketError::ConnectionRefused);
-        bench.dials_are(ResponseOptions::Fail(ExchangeError::upstream(refused)));
+        bench.dials_are(DialOutcome::Fail(ExchangeError::upstream(refused)));
         let mut client = bench.client();
         client.send(GET).await;
         let answer = client.read().await;
         assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
         assert!(answer.contains("\"upstream_unreachable\""), "{answer}");
-        bench.dials_are(ResponseOptions::Connect);
+        bench.dials_are(DialOutcome::Connect);
         client.send(GET).await;
         bench.upstream().await.send(EMPTY).await;
         assert_eq!(client.read().await, EMPTY);
