@@ -1,5 +1,20 @@
-//! What a gateway decides (RFC 9110, sections 3.7 and 7): where a request goes, what of its head is
-//! changed, how its response travels, and which connection may be used again. No I/O and no clock.
+//! What a gateway decides (RFC 9110, sections 3.7 and 7), without I/O and without a clock: limits
+//! of time enter by name.
+//!
+//! The life of an exchange, in the order in which a driver asks:
+//!
+//! 1. [`request`] says what a request's head asks for, [`route`] where its path leads. [`plan`]
+//!    puts both together: forward the request along this route, or answer it ourselves.
+//! 2. [`rewrite`] writes the head that the upstream gets.
+//! 3. [`exchange`] is the state of the request and its responses. It is told what happens on both
+//!    connections, [`response`] says what a response's head means, and [`due`] which limits of time
+//!    run meanwhile.
+//! 4. [`rewrite`] writes the heads and the trailers that the client gets.
+//! 5. [`retry`] says whether a request that got no answer may go to another connection, [`answer`]
+//!    what a client is told that gets none, and [`own_response`] writes it.
+//!
+//! [`server_name`] is for connections in tcp mode: it finds the forward for the name that a client
+//! asks for.
 
 pub mod answer;
 pub mod due;
