@@ -1,4 +1,4 @@
-//! What all sessions of one worker share.
+//! What all connections of a worker share: the current [`Site`], and the wish to stop.
 
 use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
 use crate::net::transport::Transport;
@@ -12,12 +12,12 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use tokio::sync::Notify;
 
-/// Whom a connection is from, and whom it was meant for.
+/// Who a client is, and where it meant to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its address: behind a PROXY header the one announced.
+    /// Its address: the one in the PROXY header, if there is one.
     pub address: SocketAddr,
-    /// The address that it connected to, where a PROXY header says so. Otherwise it is ours.
+    /// The address that it connected to, if a PROXY header says so. Otherwise it is ours.
     pub destination: Option<SocketAddr>,
 }
 
@@ -27,21 +27,21 @@ impl From<SocketAddr> for Client {
     }
 }
 
-/// What is known of some clients, and is kept for as long as their connection lasts. In a place of
-/// its own, once there is anything, because most of its size is not needed.
+/// What is known of some clients for as long as their connection lasts. Most connections have
+/// nothing of it, so it is allocated when there is something.
 #[derive(Debug, Default)]
 pub(super) struct About(Option<Box<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Host and perhaps port by which the client called us in its last request.
+    /// The authority in the client's last request: our name, as the client knows it.
     called: Box<[u8]>,
     /// Where it connected to, if a PROXY header says so.
     destination: Option<SocketAddr>,
 }
 
 impl About {
-    /// With what a PROXY header said.
+    /// Of a client whose PROXY header may have said where it connected to.
     pub(super) fn new(destination: Option<SocketAddr>) -> Self {
         let known = |destination| Box::new(Known { destination, ..Known::default() });
         Self(destination.map(|destination| known(Some(destination))))
@@ -56,7 +56,7 @@ impl About {
         self.0.as_ref().map_or(b"", |known| &known.called)
     }
 
-    /// Remembers what the client calls us. The requests of a connection rarely differ in it.
+    /// Remembers what the client calls us, which is rarely new.
     pub(super) fn is_called(&mut self, authority: &[u8]) {
         let authority = if authority.len() > CLIENT_AUTHORITY_BYTES_MAX { b"" } else { authority };
         if self.called() != authority {
@@ -73,7 +73,7 @@ impl Client {
     }
 }
 
-/// What the worker serves now, and the wish to stop.
+/// What a worker serves now, and whether it is to stop.
 pub struct Context {
     site: RefCell<Rc<Site>>,
     /// Whether this worker is asked to stop.
@@ -86,18 +86,19 @@ impl Context {
         Self { site: RefCell::new(Rc::new(site)), drain: Drain::default() }
     }
 
-    /// What is served now. Whoever needs it for longer than a moment takes what it needs of it.
+    /// The current site. Whoever waits takes what it needs of it, and lets the rest go.
     pub fn site(&self) -> Rc<Site> {
         Rc::clone(&self.site.borrow())
     }
 
-    /// From now on `site` is served. What has begun goes on with what it took.
+    /// Serves `site` from now on. What has begun goes on with what it took of the old one.
     pub fn replace_site(&self, site: Site) {
         self.site.replace(Rc::new(site));
     }
 }
 
-/// The wish to stop: running exchanges end, idle connections close; in the end, exchanges are cut.
+/// The wish to stop. First running exchanges may end, and idle connections close; then what still
+/// runs is cut.
 #[derive(Debug, Default)]
 pub struct Drain {
     draining: Cell<bool>,
@@ -110,16 +111,16 @@ pub struct Drain {
 #[derive(Debug, Default)]
 struct Watchers {
     wakers: Vec<Option<Waker>>,
-    /// Numbers, which begin at 1, whose tasks have ended.
+    /// Numbers of tasks that have ended. They begin at 1.
     free: Vec<NonZeroU32>,
 }
 
-/// Of a task that is woken by [`Drain::cut`]. No larger than it has to be: each connection has one.
+/// The number of a task that [`Drain::cut`] wakes. Small, because each connection has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Watch(Option<NonZeroU32>);
 
 impl Drain {
-    /// Asks every session to end after its exchange.
+    /// Asks all connections to end after their exchange.
     pub fn begin(&self) {
         self.draining.set(true);
         self.begun.notify_waiters();
@@ -132,14 +133,14 @@ impl Drain {
 
     /// Waits for [`Drain::begin`].
     pub async fn begun(&self) {
-        // Created before the look at the flag, so that a call in between is not missed.
+        // Created before the flag is read, so that no call in between is missed.
         let notified = self.begun.notified();
         if !self.has_begun() {
             notified.await;
         }
     }
 
-    /// Cuts the exchanges that still run: what had come for either side arrives, and no more.
+    /// Cuts what still runs: what has come for either side still arrives, and nothing more is read.
     pub fn cut(&self) {
         self.over.set(true);
         self.watchers.borrow().wakers.iter().flatten().for_each(Waker::wake_by_ref);
@@ -150,7 +151,7 @@ impl Drain {
         self.over.get()
     }
 
-    /// From now on [`Drain::cut`] wakes the calling task, until [`Drain::forget`].
+    /// Makes [`Drain::cut`] wake the calling task, until [`Drain::forget`].
     pub(super) fn watched(&self) -> impl Future<Output = Watch> {
         poll_fn(|cx| Poll::Ready(self.watch(cx.waker())))
     }
@@ -171,7 +172,7 @@ impl Drain {
         Watch(number)
     }
 
-    /// The task ends.
+    /// Wakes this task no more: it ends.
     pub(super) fn forget(&self, Watch(number): Watch) {
         let Some(number) = number else { return };
         let Watchers { wakers, free } = &mut *self.watchers.borrow_mut();

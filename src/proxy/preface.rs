@@ -67,9 +67,9 @@ pub async fn read_proxy_header(
     Ok(Client { address, destination: header.destination })
 }
 
-/// Whether `peer` has to announce its clients.
-pub fn must_announce(announcers: &[Network], peer: SocketAddr) -> bool {
-    announcers.iter().any(|network| network.contains(peer.ip()))
+/// Whether `peer` is one of the proxies that have to send a PROXY header.
+pub fn must_send_proxy_header(proxies: &[Network], peer: SocketAddr) -> bool {
+    proxies.iter().any(|network| network.contains(peer.ip()))
 }
 
 /// Peeks once, and consumes a complete header. `None`: more bytes are needed.

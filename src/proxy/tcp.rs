@@ -1,7 +1,17 @@
-//! One connection of a tcp listener: who it is for, a connection to there, and the bytes of both.
+//! One connection in tcp mode, in up to four steps, each of which may be the last:
 //!
-//! Nothing is read of a client before its upstream is known; what has to be seen for that is only
-//! looked at (`opening`). So whatever is refused has reached no upstream.
+//! 1. Choose a forward. Where that depends on the name that the client asks for, its `ClientHello`
+//!    is looked at, and left where it is (`proxy::preface`). A client that is silent for a while,
+//!    or does not speak TLS, gets the forward for clients that ask for no name.
+//! 2. End TLS, if the listener has a certificate.
+//! 3. Dial the upstream. A connection that is meant for the HTTP relay is handed over instead.
+//! 4. Move bytes in both directions until both have ended (`proxy::tunnel`).
+//!
+//! What the client sent stays unread until its upstream is there, except for TLS that ends here. So
+//! a connection that is refused has reached no upstream. Its client gets an alert if it speaks TLS,
+//! and a reset if it does not.
+//!
+//! The forward and the limits are those of the site that is current when the connection comes.
 
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::config::snapshot::Listener;
@@ -38,53 +48,54 @@ use tokio_rustls::rustls::ServerConfig;
 type Target = ForwardTarget<Rc<dyn Dial>>;
 type Forwards = ForwardTable<Rc<dyn Dial>>;
 
-/// A connection whose client is known, and of which nothing else was read.
+/// A connection whose client is known, and of which nothing is read yet but a PROXY header.
 pub struct Accepted {
-    /// The connection, inside of TLS where a tcp listener has ended that.
+    /// The connection; inside TLS, if a tcp listener has ended that.
     pub transport: Transport,
     /// Who the client is.
     pub who: Client,
-    /// Of which listener it is.
+    /// The listener that it came to.
     pub listener: Arc<Listener>,
-    /// By when all that comes before its content has to be over.
+    /// When everything before its content has to be over: header, hello, handshake.
     pub deadline: Deadline,
 }
 
 /// A connection that a tcp listener has accepted.
 ///
 /// What comes before the tunnel runs in a future of its own, which is gone when the tunnel begins:
-/// a connection may be idle there for long, and should then take no more than that needs.
+/// a tunnel may be idle for long, and takes no more memory than it needs.
 pub struct Passthrough {
     context: Rc<Context>,
     alarm: Alarm,
     recorder: ConnectionRecorder,
-    /// A stop that cuts what runs wakes the tunnel.
+    /// Wakes the tunnel when it is to be cut.
     watch: Watch,
 }
 
 /// What becomes of a connection that is not refused.
 enum Opened {
-    /// Its bytes go to and fro.
+    /// Both ends are there.
     Tunnel(Box<Ends>),
+    /// It is meant for the HTTP relay.
     Http(Box<Accepted>),
-    /// It was told why it is not served, and has its line of the log.
+    /// The client was told why it is not served, and the line of the log is written.
     Answered,
 }
 
-/// Both ends of a tunnel, and the limits of the site that was current when the client came.
+/// Both ends of a tunnel, and its limits.
 struct Ends {
     client: Connection,
     upstream: Connection,
     timeouts: Arc<Timeouts>,
 }
 
-/// A connection of which no upstream has seen a byte, and none will.
+/// A connection that is refused. No upstream has seen a byte of it.
 struct Refusal {
     error: ExchangeError,
     detail: Detail,
-    /// The client, unless its TLS has ended it already.
+    /// The client, unless the TLS handshake has ended the connection already.
     client: Option<Transport>,
-    /// The client has begun with TLS, which has not ended here.
+    /// The client speaks TLS, and not with us, so that it understands an alert.
     speaks_tls: bool,
 }
 
@@ -108,11 +119,11 @@ impl Passthrough {
         Self { context, alarm, recorder, watch }
     }
 
-    /// Takes the connection through its life, and writes its line of the log. One that belongs to
-    /// the HTTP relay goes to `hand_over`, and has no line of its own.
+    /// Serves the connection, and records its end. A connection for the HTTP relay goes to
+    /// `hand_over`, and has no record of its own.
     ///
-    /// No `async fn`, because that would keep a place for its arguments for as long as it runs; for
-    /// the same reason a task should be this future, and not one around it.
+    /// Not an `async fn`, because that would keep a place for its arguments while it runs. Spawn
+    /// this future itself for the same reason, not one around it.
     pub fn run(
         self,
         accepted: Accepted,
@@ -134,7 +145,7 @@ impl Passthrough {
         }
     }
 
-    /// All that comes before the tunnel; `None` when the connection was refused.
+    /// Everything before the tunnel; `None` when the connection was refused.
     async fn begin(self, accepted: Accepted, site: Rc<Site>) -> (Box<Self>, Option<Opened>) {
         let mut this = Box::new(self);
         let opened = match this.open(accepted, &site).await {
@@ -197,7 +208,7 @@ impl Passthrough {
         }
     }
 
-    /// Finds out where to go.
+    /// Finds the forward.
     async fn choose<'s>(
         &mut self,
         client: &mut Transport,
@@ -227,7 +238,7 @@ impl Passthrough {
         Ok(&forward.target)
     }
 
-    /// Ends the client's TLS here.
+    /// Shakes hands with the client, where TLS ends here.
     async fn secure(
         &mut self,
         client: Transport,
@@ -252,11 +263,11 @@ impl Passthrough {
         Ok(greeted)
     }
 
-    /// A connection to the upstream, unless the client leaves before it is ready.
+    /// Opens a connection to the upstream, unless the client leaves before it is ready.
     ///
-    /// A reset is a departure. The end of the client's direction is one only of a client that
-    /// speaks TLS, because there it leaves nothing to be answered; others may have said all they
-    /// have to say, and wait.
+    /// A client that resets its connection has left. One that ends its direction has left if it
+    /// speaks TLS, because no answer can be sent to half a handshake; a client without TLS may have
+    /// sent its whole request.
     async fn dial(
         &mut self,
         client: &Transport,
@@ -274,7 +285,7 @@ impl Passthrough {
             if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
                 return Poll::Ready(dialed);
             }
-            // Nothing is read of the client yet, so its departure wakes nobody.
+            // The client is not read yet, so nothing wakes this task when it leaves.
             while alarm.poll(cx, next_look).is_ready() {
                 if has_left() {
                     return Poll::Ready(Err(GONE.into()));
@@ -288,7 +299,7 @@ impl Passthrough {
         Ok(upstream)
     }
 
-    /// No `async fn`, like `tunnel` itself.
+    /// Not an `async fn`, like `tunnel` itself.
     fn tunnel<'s>(
         &'s mut self,
         Ends { client, upstream, timeouts }: &'s mut Ends,
@@ -298,8 +309,7 @@ impl Passthrough {
         tunnel(client, upstream, timeouts, &context.drain, alarm, count)
     }
 
-    /// Ends a connection of which no upstream has seen a byte: by an alert where the client may
-    /// understand one, by a reset otherwise.
+    /// Ends the connection: by an alert if the client understands one, by a reset if not.
     async fn refuse(&mut self, refusal: Refusal, timeouts: &Timeouts) {
         let Refusal { error, detail, client, speaks_tls } = refusal;
         let outcome = Outcome::Refused { fault: error.fault, cause: name_of(&error) };

@@ -10,7 +10,7 @@ use crate::gateway::answer::name_of;
 use crate::limits::REFUSALS_MAX;
 use crate::net::admission::{Admission, LimitReached, Permit};
 use crate::net::transport::Transport;
-use crate::proxy::preface::{must_announce, read_proxy_header};
+use crate::proxy::preface::{must_send_proxy_header, read_proxy_header};
 use crate::proxy::tcp::Accepted;
 use crate::proxy::{Context, Session};
 use crate::timeouts::Timer;
@@ -50,7 +50,7 @@ impl Admitter {
     ) {
         tracing::trace!(target: "narrows::client", client = %peer, "connected");
         self.warnings.connected(self.admission.connections(), self.room);
-        let sends_proxy_header = must_announce(&listener.proxy_protocol, peer);
+        let sends_proxy_header = must_send_proxy_header(&listener.proxy_protocol, peer);
         let acquired = self.admission.acquire().and_then(|permit| match sends_proxy_header {
             // Counted for the client, when it is known.
             true => Ok(permit),

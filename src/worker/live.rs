@@ -15,13 +15,13 @@ struct Tasks {
 }
 
 impl Live {
-    /// Another one, until what is returned is dropped.
+    /// Counts a task, until the guard is dropped.
     pub(super) fn enter(&self) -> LiveGuard {
         self.0.count.set(self.0.count.get() + 1);
         LiveGuard(Rc::clone(&self.0))
     }
 
-    /// Waits until there is none.
+    /// Waits until no task is left.
     pub(super) async fn none(&self) {
         loop {
             let changed = self.0.none.notified();
@@ -33,7 +33,7 @@ impl Live {
     }
 }
 
-/// One of them.
+/// One task.
 pub(super) struct LiveGuard(Rc<Tasks>);
 
 impl Drop for LiveGuard {

@@ -1,5 +1,4 @@
-//! Lines of the log about a limit that stays reached: one now and then, and not one for each
-//! connection.
+//! Warnings about limits that stay reached: a line now and then, not one for each connection.
 
 use crate::limits::LIMIT_TOLD_EVERY;
 use crate::net::admission::LimitReached;
@@ -7,7 +6,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
-/// When the operator was last told of each limit that is reached.
+/// When each warning was last given.
 #[derive(Default)]
 pub(super) struct Warnings {
     pub(super) descriptors: Cell<Option<Instant>>,
@@ -19,7 +18,8 @@ pub(super) struct Warnings {
 }
 
 impl Warnings {
-    /// So many are connected, and the limit of open files has room for so many.
+    /// Warns when the number of `connections` comes near the `room` for them, which the limit of
+    /// open files sets.
     pub(super) fn connected(&self, connections: usize, room: usize) {
         if connections > room / 10 * 9 && is_news(&self.room) {
             tracing::warn!(
@@ -45,7 +45,7 @@ impl Warnings {
     }
 }
 
-/// Whether a limit that stays reached has to be told again.
+/// Whether a warning is due again; if so, it is taken for given.
 pub(super) fn is_news(told: &Cell<Option<Instant>>) -> bool {
     let is_news = told.get().is_none_or(|told| told.elapsed() >= LIMIT_TOLD_EVERY);
     if is_news {
