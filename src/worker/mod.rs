@@ -77,7 +77,8 @@ pub struct Setup {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Serve this from now on. A socket serves the listener that has its address, or goes on with
-    /// the one it has if there is none.
+    /// the one it has if there is none. What is not a worker's own stays as it was at the start:
+    /// the sockets, the number of workers, and the limits of connections.
     Site(Arc<Snapshot>),
     /// Stop.
     Stop(Stop),

@@ -5,14 +5,16 @@ use crate::config::Config;
 use crate::config::snapshot::Snapshot;
 use crate::net::admission::Admission;
 use crate::upstream::registry::Registry;
+use crate::worker::upstreams::Upstreams;
 use crate::worker::{Command, Stop, Worker};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::timeout;
 
 /// The head of a response, and half of its body.
@@ -56,6 +58,20 @@ async fn an_upstream_that_is_configured_as_before_keeps_its_connections() {
     relay.tell(&format!("{}\n[timeouts]\nconnect = \"1s\"\n", http(&origin)));
     client.write_all(GET).await.unwrap();
     answer(&mut accept(&origin).await, &mut client).await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_upstream_that_is_gone_leaves_no_task_behind() {
+    let (old, new) = (listen().await, listen().await);
+    let mut upstreams = Upstreams::new(Arc::new(Registry::new(1)));
+    let alive = || Handle::current().metrics().num_alive_tasks();
+    drop(upstreams.site(&snapshot(&http(&old))));
+    yield_now().await;
+    let before = alive();
+    drop(upstreams.site(&snapshot(&http(&new))));
+    assert_eq!(alive(), before + 1);
+    yield_now().await;
+    assert_eq!(alive(), before, "the maintenance of the old one has ended");
 }
 
 #[tokio::test(flavor = "local")]
