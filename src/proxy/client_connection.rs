@@ -16,8 +16,7 @@ use crate::net::transport::{Peek, Transport};
 use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::{About, Client, Context};
 use crate::proxy::delivery::{Delivery, Patience};
-use crate::proxy::record::Recorder;
-use crate::telemetry::Outcome;
+use crate::telemetry::{ExchangeRecorder, Outcome};
 use crate::timeouts::Timer;
 use crate::tls::fault;
 use crate::upstream::Preconnect;
@@ -31,7 +30,7 @@ use tokio::time::Instant;
 pub(super) struct ClientConnection {
     pub(super) io: Connection,
     /// The record of the exchange that the client is at.
-    pub(super) recorder: Recorder,
+    pub(super) recorder: ExchangeRecorder,
     /// The one timer of all limits of the connection.
     pub(super) alarm: Alarm,
     /// What is known of the client beyond its address.
@@ -77,7 +76,7 @@ impl ClientConnection {
     pub(super) fn new(transport: Transport, who: Client) -> Self {
         Self {
             io: Connection::new(transport),
-            recorder: Recorder::new(who.address),
+            recorder: ExchangeRecorder::new(who.address),
             alarm: Alarm::default(),
             about: About::new(who.destination),
             preconnect: None,

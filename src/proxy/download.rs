@@ -17,8 +17,8 @@ use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
 use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::About;
-use crate::proxy::record::Recorder;
 use crate::proxy::site::Route;
+use crate::telemetry::ExchangeRecorder;
 use crate::timeouts::{Timeouts, Timer};
 use crate::tls::fault;
 use std::task::{Context, Poll};
@@ -57,7 +57,7 @@ enum Part {
 /// What the way down needs besides the two sides.
 pub(super) struct Guide<'a> {
     pub(super) exchange: &'a mut Exchange,
-    pub(super) recorder: &'a mut Recorder,
+    pub(super) recorder: &'a mut ExchangeRecorder,
     pub(super) draining: bool,
     pub(super) route: &'a Route,
     pub(super) about: &'a About,

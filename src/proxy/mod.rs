@@ -7,16 +7,23 @@
 //!
 //! [`tcp`] is a connection in tcp mode. [`preface`] looks at the first bytes of connections
 //! of both kinds, and `tunnel` moves opaque bytes for both: behind an upgrade, and all of them.
+//!
+//! [`context`] is what all connections of a worker share, and [`site`] what it serves now: routes
+//! and forwards with the worker's own connections to their upstreams.
 
 mod attempt;
+mod body_relay;
 mod client_connection;
+mod connection;
 pub mod context;
 mod delivery;
 mod download;
+mod exchange;
+pub mod preface;
 mod pump;
-mod record;
 pub mod session;
 pub mod site;
+pub mod tcp;
 mod tunnel;
 mod upload;
 mod vanished;
@@ -25,10 +32,5 @@ pub use context::{Client, Context};
 pub use session::Session;
 pub use site::Site;
 
-mod body_relay;
-mod connection;
-mod exchange;
-pub mod preface;
-pub mod tcp;
 #[cfg(test)]
 mod tests;
