@@ -96,7 +96,7 @@ pub const POOL_PEEK_AGE: Duration = Duration::from_secs(1);
 /// A 408 on a kept connection this soon after the start of a request is about the silence before
 /// it: it was already on its way, or was written when the request arrived. No server has so short a
 /// limit for a request, and no round trip is longer, even with a lost segment.
-pub const IDLE_LIMIT_TOLD_WITHIN: Duration = Duration::from_secs(1);
+pub const IDLE_LIMIT_408_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long it is remembered that an upstream has closed idle connections: long enough to stay
 /// below its idle limit, short enough to forget a restart that looked like one.
@@ -212,10 +212,10 @@ pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// Pause between two warnings about our certificates.
-pub const CERTIFICATES_TOLD_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const CERTIFICATES_LOGGED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Pause between two log lines about a limit that stays reached.
-pub const LIMIT_TOLD_EVERY: Duration = Duration::from_secs(60);
+pub const LIMIT_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// Log lines at once about refusals to one client address (for IPv6, one /64): enough for a person
 /// who experiments.
@@ -233,7 +233,7 @@ pub const REFUSAL_LINE_OF_WORKER_EVERY: Duration = Duration::from_millis(100);
 /// more.
 pub const REFUSED_ADDRESSES_MAX: usize = 512;
 /// Pause between two lines that say how many were left out.
-pub const LEFT_OUT_TOLD_EVERY: Duration = Duration::from_secs(10);
+pub const LEFT_OUT_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
 /// Most connections over `limits.connections` that are being answered with a 503 at one time. The
 /// others are closed without an answer.

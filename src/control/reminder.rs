@@ -3,7 +3,7 @@
 
 use crate::config::problem::Problems;
 use crate::config::tls_files::OwnCertificate;
-use crate::limits::CERTIFICATES_TOLD_EVERY;
+use crate::limits::CERTIFICATES_LOGGED_EVERY;
 use std::convert::Infallible;
 use std::time::SystemTime;
 use tokio::time::sleep;
@@ -39,7 +39,7 @@ pub(super) async fn remind(
                 }
             }
         }
-        sleep(CERTIFICATES_TOLD_EVERY).await;
+        sleep(CERTIFICATES_LOGGED_EVERY).await;
     }
 }
 

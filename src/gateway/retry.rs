@@ -10,7 +10,7 @@
 use crate::error::{Cause, ExchangeError, Fault, IoFault};
 use crate::gateway::request::persists;
 use crate::h1::head::ResponseHead;
-use crate::limits::IDLE_LIMIT_TOLD_WITHIN;
+use crate::limits::IDLE_LIMIT_408_WITHIN;
 use core::time::Duration;
 
 /// An attempt to send a request that failed, before the client had the head of a response.
@@ -101,7 +101,7 @@ impl TimedOut {
     /// can have been seen, or came too soon to be about it.
     pub fn may_be_repeated(self) -> bool {
         let unseen = self.acknowledged == Acknowledged::Nothing;
-        self.was_idle && (self.elapsed <= IDLE_LIMIT_TOLD_WITHIN || unseen)
+        self.was_idle && (self.elapsed <= IDLE_LIMIT_408_WITHIN || unseen)
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_408_is_the_answer_unless_it_crossed_the_request_or_came_too_soon_to_be_about_it() {
-        let elapsed = IDLE_LIMIT_TOLD_WITHIN;
+        let elapsed = IDLE_LIMIT_408_WITHIN;
         let crossed = TimedOut { was_idle: true, elapsed, acknowledged: SEEN };
         assert!(crossed.may_be_repeated());
         let late = TimedOut { elapsed: elapsed + Duration::from_millis(1), ..crossed };

@@ -11,7 +11,7 @@
 use super::dropped::count_dropped;
 use super::log::hears;
 use crate::limits::{
-    LEFT_OUT_TOLD_EVERY, REFUSAL_LINE_EVERY, REFUSAL_LINE_OF_WORKER_EVERY, REFUSAL_LINES_AT_ONCE,
+    LEFT_OUT_LOGGED_EVERY, REFUSAL_LINE_EVERY, REFUSAL_LINE_OF_WORKER_EVERY, REFUSAL_LINES_AT_ONCE,
     REFUSAL_LINES_OF_WORKER_AT_ONCE, REFUSED_ADDRESSES_MAX,
 };
 use crate::net::admission::Block;
@@ -167,7 +167,7 @@ impl LeftOut {
     /// Waits until there is something to tell, and it may be told.
     async fn wait(&self) {
         self.news.notified().await;
-        sleep(LEFT_OUT_TOLD_EVERY).await;
+        sleep(LEFT_OUT_LOGGED_EVERY).await;
     }
 
     fn tell(&self) {
@@ -259,7 +259,7 @@ mod tests {
                 left_out.count(Refused::Handshake);
                 let begun = Instant::now();
                 left_out.wait().await;
-                assert_eq!(begun.elapsed(), LEFT_OUT_TOLD_EVERY);
+                assert_eq!(begun.elapsed(), LEFT_OUT_LOGGED_EVERY);
                 left_out.tell();
                 left_out.tell();
                 left_out.count(Refused::Connection);

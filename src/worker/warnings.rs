@@ -1,6 +1,6 @@
 //! Warnings about limits that stay reached: a line now and then, not one for each connection.
 
-use crate::limits::LIMIT_TOLD_EVERY;
+use crate::limits::LIMIT_LOGGED_EVERY;
 use crate::net::admission::LimitReached;
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -47,7 +47,7 @@ impl Warnings {
 
 /// Whether a warning is due again; if so, it is taken for given.
 pub(super) fn is_news(told: &Cell<Option<Instant>>) -> bool {
-    let is_news = told.get().is_none_or(|told| told.elapsed() >= LIMIT_TOLD_EVERY);
+    let is_news = told.get().is_none_or(|told| told.elapsed() >= LIMIT_LOGGED_EVERY);
     if is_news {
         told.set(Some(Instant::now()));
     }
