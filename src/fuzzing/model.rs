@@ -1,5 +1,5 @@
-//! What a gateway does with a message, said once more on the naive reading: which requests are
-//! forwarded and as what, which lines stay.
+//! What a gateway has to do with a message, decided a second time on the naive reading: which
+//! requests are forwarded and as what, and which lines stay.
 
 use super::naive::{self, Field, Head, Length};
 use crate::gateway::rewrite::client_info::FAMILIES;
@@ -12,10 +12,10 @@ use crate::limits::CONNECTION_OPTIONS_MAX;
 use crate::timeouts::Timeouts;
 use std::sync::Arc;
 
-/// Limits of heads that are small enough for scripts to reach them.
+/// Limits of heads, small enough for scripts to reach.
 pub(super) const HEADS: HeadLimits = HeadLimits { bytes: 1024, fields: 16 };
 
-/// The routes of the fuzzed relays: one inside of the other, to different hosts.
+/// The routes of the fuzzed relays: one inside the other, to different hosts.
 const ROUTES: [(&str, &str, &str); 2] =
     [("/gpt/", "/", "api.test"), ("/gpt/v1/", "/deep/base/", "other.test:8443")];
 
@@ -29,7 +29,7 @@ pub(super) fn routes<U: Clone>(upstream: &U) -> RouteTable<U> {
     }))
 }
 
-/// A request as the upstream has to get it, and what matters of it later.
+/// A request as the upstream must receive it, and what matters of it later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Forwarded {
     pub(super) method: Vec<u8>,
@@ -40,7 +40,7 @@ pub(super) struct Forwarded {
     pub(super) facts: Facts,
 }
 
-/// What a request wants of its connection and of its answer.
+/// What a request means for its connection and its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) is_http10: bool,
@@ -49,11 +49,11 @@ pub(super) struct Facts {
     pub(super) expects_continue: bool,
     pub(super) offers_websocket: bool,
     pub(super) has_content: bool,
-    /// By its method, every server reads its content.
+    /// The method is one for which every server reads content.
     pub(super) is_about_content: bool,
 }
 
-/// What becomes of a request, as far as its head decides; `None`: it is refused.
+/// The length of a request's body, and its facts. `None` if the head is refused.
 pub(super) fn facts(head: &Head) -> Option<(Length, Facts)> {
     let hosts: Vec<&[u8]> = head.values("host").collect();
     match hosts[..] {
@@ -92,14 +92,14 @@ pub(super) fn facts(head: &Head) -> Option<(Length, Facts)> {
     (!refused).then_some((body, facts))
 }
 
-/// Whether the sender of a head lets its connection go on.
+/// Whether the sender of a head lets its connection persist.
 pub(super) fn persists(head: &Head) -> bool {
     let options = head.list("connection");
     let has = |option: &str| options.iter().any(|it| it == option);
     !has("close") && (!head.is_http10() || has("keep-alive"))
 }
 
-/// The request that the upstream has to get; `None`: we answer it ourselves.
+/// The request that the upstream must receive. `None` if we answer it ourselves.
 pub(super) fn forwarded(head: &Head) -> Option<Forwarded> {
     let (body, facts) = facts(head)?;
     let hops = head.values("max-forwards").next().and_then(naive::number);
@@ -144,7 +144,7 @@ fn new_target(head: &Head) -> Option<(Vec<u8>, &'static str)> {
     };
     let (path, query) = split_query(path_and_query);
     let path = if path.is_empty() { b"/" } else { path };
-    // What hides a parent is for `target` to find.
+    // Disguised dot segments are checked by the property `target`.
     resolve_dot_segments(path, &mut Vec::new()).ok()?;
     let resolved = naive::resolve(path)?;
     let longest =
@@ -198,13 +198,13 @@ fn passes_up(name: &str) -> bool {
         && !is_about_the_client
 }
 
-/// Whether CGI would read `name` as one of `names`, which it is not.
+/// Whether CGI would read `name` as one of `names`, though it is another name.
 fn is_lookalike_of(name: &str, names: &[&str]) -> bool {
     name.contains('_') && names.contains(&name.replace('_', "-").as_str())
 }
 
-/// The lines of a response head that mean the same on either side, as they came. Without what is
-/// ours to write: framing, Connection, and Date and X-Accel-Buffering, which we may add.
+/// The lines of a response head that are passed on as they came. Those that we write are left out:
+/// framing, Connection, and Date and X-Accel-Buffering, which we may add.
 pub(super) fn end_to_end(head: &Head) -> Vec<Vec<u8>> {
     const OURS: [&str; 10] = [
         "connection",

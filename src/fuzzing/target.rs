@@ -6,10 +6,11 @@ use crate::h1::authority::Authority;
 use crate::h1::dot_segments::{ROUNDS, has_dot_segments, resolve_dot_segments};
 use crate::h1::target::{RequestTarget, split_query};
 
-/// `METHOD TARGET`: parsing is total and keeps every byte. Dot segments resolve as RFC 3986 says,
-/// once and for all. And no path that a route lets through leads a server out of what the route
-/// stands for, though it decodes up to three times, takes `\` for a slash, folds full-width letters
-/// to ASCII, reads broken UTF-8 or leaves it out, cuts parameters from segments, or merges slashes.
+/// `METHOD TARGET`: parsing never panics and keeps every byte. Dot segments are resolved as RFC
+/// 3986 says, and none are left. No path that a route lets through leads a server out of the
+/// route's own path, even if the server decodes up to three times, takes `\` for a slash, folds
+/// full-width letters to ASCII, accepts or drops broken UTF-8, cuts parameters from segments, or
+/// merges slashes.
 pub fn target(data: &[u8]) {
     let is_path = data.is_empty() || data.starts_with(b"/");
     assert!(is_path || resolve_dot_segments(data, &mut Vec::new()).is_err());
@@ -74,7 +75,7 @@ fn check_path(path: &[u8]) {
     assert!(stays_inside(rest), "{:?} climbs", naive::text(rest));
 }
 
-/// Whether no server, however it decodes `rest`, is led above the place where that begins.
+/// Whether `rest` leads no server above the place where it begins, however the server decodes.
 pub(super) fn stays_inside(rest: &[u8]) -> bool {
     (0..=ROUNDS).all(|rounds| {
         [false, true].iter().all(|&is_lenient| {
@@ -86,8 +87,8 @@ pub(super) fn stays_inside(rest: &[u8]) -> bool {
     })
 }
 
-/// What a server has after one more round of decoding: escapes, and what is no ASCII folded to it.
-/// A lenient one takes too long and broken UTF-8 for what it resembles, the others leave it out.
+/// One round of decoding by a server: escapes are decoded, and other characters folded to ASCII. A
+/// lenient server takes overlong and broken UTF-8 for what it resembles; the others drop it.
 fn decode(bytes: &[u8], is_lenient: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = bytes;
@@ -158,9 +159,9 @@ fn resembled(letter: char) -> Vec<char> {
     }
 }
 
-/// Whether a server that has decoded a path is, at each point of its way along it, below where it
-/// began. It takes `\` for `/`, leaves blanks and control bytes out, and cuts segments at `;`,
-/// `?`, `#`, and at a NUL if it `ends_early`.
+/// Whether a server that walks along a decoded path never climbs above its start. It takes `\` for
+/// `/`, drops blanks and control bytes, and cuts segments at `;`, `?`, `#`, and at a NUL if it
+/// `ends_early`.
 fn walk_stays_inside(decoded: &[u8], ends_early: bool, merges: bool) -> bool {
     let mut depth = 0_usize;
     for segment in decoded.split(|it| matches!(it, b'/' | b'\\')) {

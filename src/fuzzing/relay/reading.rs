@@ -1,4 +1,4 @@
-//! What the bytes of one connection say, read naively.
+//! What the bytes of one connection mean, by the naive reading.
 
 use super::stage::Traffic;
 use crate::fuzzing::forward::complete;
@@ -9,28 +9,28 @@ use crate::fuzzing::naive::{self, Body, Head, Length, Verdict};
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 use crate::net::memory::End;
 
-/// A head of ours is as long as it gets.
+/// No limits: for heads that we write.
 pub(super) const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
 
 /// A request that a client has sent, or an attempt at one.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) is_head: bool,
-    /// Its head is whole.
+    /// Its head is complete.
     pub(super) is_known: bool,
-    /// Nothing, if we answer it ourselves.
+    /// None if we answer it ourselves.
     pub(super) forwarded: Option<Forwarded>,
-    /// Nothing, while a part is missing or where something is wrong.
+    /// None if it is incomplete or malformed.
     pub(super) body: Option<Body>,
-    /// Behind its head, or behind its body if that is whole.
+    /// The end of its head, or of its body if that is complete.
     pub(super) end: usize,
     pub(super) can_repeat: bool,
-    /// Another request may stand behind this one.
+    /// Another request may follow this one.
     pub(super) goes_on: bool,
 }
 
 impl Asked {
-    /// The head that the upstream has to get.
+    /// The head that the upstream must receive.
     pub(super) fn head(&self) -> Option<Vec<u8>> {
         let forwarded = self.forwarded.as_ref()?;
         let line = [&forwarded.method[..], b" ", &forwarded.target, b" HTTP/1.1\r\n"].concat();
@@ -46,13 +46,13 @@ impl Asked {
     }
 }
 
-/// Whether a request is a HEAD by its first word, whatever comes next.
+/// Whether a request is a HEAD by its first word, whatever follows.
 fn begins_head(sent: &[u8]) -> bool {
     let blank = sent.chunks(2).take(4).take_while(|it| it == b"\r\n").count() * 2;
     sent[blank..].starts_with(b"HEAD ")
 }
 
-/// The requests in what a client sent, up to the last behind which no other can be one.
+/// The requests in what a client sent, up to the first one that no other may follow.
 pub(super) fn asked(sent: &[u8]) -> Vec<Asked> {
     const REPEATABLE: [&[u8]; 5] = [b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"];
     let (mut asked, mut at) = (Vec::new(), 0);
@@ -87,14 +87,14 @@ pub(super) fn asked(sent: &[u8]) -> Vec<Asked> {
     }
 }
 
-/// A request that an upstream got.
+/// A request that an upstream has received.
 #[derive(Clone, Debug)]
 pub(super) struct Got {
     /// As it came.
     pub(super) head: Vec<u8>,
-    /// Nothing while a part is missing.
+    /// None if it is incomplete.
     pub(super) body: Option<Body>,
-    /// Behind all that came of it.
+    /// The end of what was received of it.
     pub(super) end: usize,
     /// What the upstream said to it.
     pub(super) said: Option<Said>,
@@ -122,7 +122,7 @@ impl Got {
     }
 }
 
-/// A response, as far as it came.
+/// A response, as far as it was received.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
     pub(super) interims: Vec<Head>,
@@ -131,12 +131,12 @@ pub(super) struct Said {
     /// The content so far, if the end is missing.
     pub(super) content: Vec<u8>,
     pub(super) is_complete: bool,
-    /// Behind all that came of it.
+    /// The end of what was received of it.
     pub(super) end: usize,
 }
 
-/// The requests that an upstream got, each with what was said to it, and the position of the bytes
-/// that are no part of any, behind a switch of protocols or because no head has an end.
+/// The requests that an upstream has received, each with the response to it, and the position of
+/// the bytes after them: those after a switch of protocols, or of an incomplete head.
 pub(super) fn got(traffic: &Traffic) -> (Vec<Got>, usize) {
     let (mut got, mut at, mut answered) = (Vec::new(), 0, Some(0));
     loop {
@@ -162,7 +162,7 @@ pub(super) fn got(traffic: &Traffic) -> (Vec<Got>, usize) {
 }
 
 /// The response at `from`: its interim heads, its head, its body. `end`: how the connection ended
-/// behind the bytes. Nothing, if it has no final head, or one that is not to be passed on.
+/// after the bytes. `None` if it has no final head, or one that must not be passed on.
 pub(super) fn said(
     bytes: &[u8],
     from: usize,

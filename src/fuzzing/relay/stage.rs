@@ -1,4 +1,4 @@
-//! A relay between peers in memory that do what a script says, on a paused clock.
+//! A relay between peers in memory that follow a script, on a paused clock.
 
 use super::script::{Act, Actor};
 use crate::error::{Cause, ExchangeError, SocketError};
@@ -27,22 +27,22 @@ use tokio::time::{Instant, sleep, timeout};
 
 const CAPACITY: usize = 1 << 20;
 const NARROW_CAPACITY: usize = 5;
-/// No limit of time of the relay is longer than this.
+/// No time limit of the relay is longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(40);
-/// Buffers that one session holds at most: four boxes and a copy, and a read that is in the works.
+/// Most buffers that one session holds: four boxes, a copy, and a read in progress.
 const BUFFERS_OF_SESSION_MAX: usize = 6;
-/// Free buffers before a script begins, more than its sessions need.
+/// Free buffers before a script begins: more than its sessions need.
 const FREE_BUFFERS: usize = 30;
 const CLIENTS_MAX: usize = 4;
 
 /// One connection, as the peer saw it.
 #[derive(Clone, Debug)]
 pub(super) struct Traffic {
-    /// What the connection took of the peer.
+    /// What the peer has sent.
     pub(super) sent: Vec<u8>,
-    /// What the peer got.
+    /// What the peer has received.
     pub(super) received: Vec<u8>,
-    /// How much of both had gone over at which time, for a peer that never paused.
+    /// How much of both there was at which time. None for a peer that has paused.
     pub(super) marks: Option<Vec<Mark>>,
     /// How the peer ended its direction, if it did.
     pub(super) own_end: Option<End>,
@@ -50,7 +50,7 @@ pub(super) struct Traffic {
     pub(super) end: Option<End>,
 }
 
-/// How much had gone over a connection at one time.
+/// How much had been sent and received at one time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     at: Instant,
@@ -59,8 +59,8 @@ pub(super) struct Mark {
 }
 
 impl Traffic {
-    /// How much the peer had said before it heard anything behind the first `received` bytes.
-    /// `crossing`: its words may cross with others on their way, at one time.
+    /// How much the peer had sent before it received anything after the first `received` bytes.
+    /// `crossing`: what both sides send at the same time may cross on its way.
     pub(super) fn said_before_hearing(&self, received: usize, crossing: bool) -> Option<usize> {
         let marks = self.marks.as_ref()?;
         let heard = marks.iter().position(|it| it.received > received)?;
@@ -77,15 +77,15 @@ pub(super) struct Record {
     pub(super) upstreams: Vec<Traffic>,
 }
 
-/// Plays a script to its end, and on until the relay has nothing to do any more.
+/// Plays a script to its end, and goes on until the relay has nothing left to do.
 ///
-/// On the way: sessions end in bounded time without spinning, hold a bounded number of buffers, and
-/// give all of them back.
+/// It checks that sessions end in bounded time without spinning, hold a bounded number of buffers,
+/// and return all of them.
 pub(super) fn play(acts: &[Act]) -> Record {
     let mut builder = Builder::new_current_thread();
     let builder = builder.enable_time().start_paused(true);
     let runtime = builder.build_local(LocalOptions::default()).expect("a runtime");
-    // Those of another script may have grown, and be freed when they grow further.
+    // Buffers of another script may have grown, and would be freed if they grew further.
     let others: Vec<Buffer> = (0..free_buffers()).map(|_| Buffer::take()).collect();
     drop((0..FREE_BUFFERS).map(|_| Buffer::take()).collect::<Vec<_>>());
     let free = free_buffers();
@@ -107,7 +107,7 @@ struct Stage {
     clients: RefCell<Vec<(Rc<Far>, JoinHandle<()>)>>,
     polls: Rc<Cell<usize>>,
     acts: usize,
-    /// Bytes that the script says in all.
+    /// Bytes that the script sends in all.
     said: usize,
     free: usize,
 }
@@ -233,14 +233,14 @@ impl Stage {
         assert!(self.held() <= sessions * BUFFERS_OF_SESSION_MAX, "{} are held", self.held());
     }
 
-    /// Buffers that somebody holds. What has grown large is freed and cannot be counted.
+    /// Buffers in use. Those that have grown large are freed and cannot be counted.
     fn held(&self) -> usize {
         if self.said > BUFFER_KEPT_BYTES_MAX / 8 { 0 } else { self.free.abs_diff(free_buffers()) }
     }
 
-    /// Waits for the end of all sessions. Nobody says anything any more.
+    /// Waits for the end of all sessions, while no peer sends anything.
     async fn end(self) -> Record {
-        // Each request that waits in a row may have to wait for each limit.
+        // Each of the pipelined requests may have to wait for each limit.
         let requests = self.said / b"GET / HTTP/1.0\r\n\r\n".len() + 2;
         let guard = LONGEST_WAIT * 10 * u32::try_from(requests).expect("a small number");
         let clients = self.clients.take();
