@@ -66,7 +66,7 @@ impl Admitter {
         if sends_proxy_header {
             spawn_local(Rc::clone(self).admit_announced(accepted, permit, live));
         } else {
-            serve(Rc::clone(&self.context), accepted, Guard { permit, live });
+            serve(Rc::clone(&self.context), accepted, Guard::new(permit, live));
         }
     }
 
@@ -85,7 +85,7 @@ impl Admitter {
             Err(error) => return self.no_proxy_header(accepted, &error),
         }
         match permit.count_for(who.address.ip()) {
-            Ok(permit) => serve(Rc::clone(&self.context), accepted, Guard { permit, live }),
+            Ok(permit) => serve(Rc::clone(&self.context), accepted, Guard::new(permit, live)),
             Err(limit) => {
                 let Accepted { transport, who, listener, .. } = accepted;
                 self.turn_away(transport, who.address, &listener, limit);

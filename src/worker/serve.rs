@@ -22,10 +22,14 @@ use tokio::time::{Instant, timeout_at};
 
 /// What a connection holds for as long as it lasts, whichever of its tasks it is in.
 pub(super) struct Guard {
-    #[expect(dead_code, reason = "held, not read")]
-    pub(super) permit: Permit,
-    #[expect(dead_code, reason = "held, not read")]
-    pub(super) live: LiveGuard,
+    _permit: Permit,
+    _live: LiveGuard,
+}
+
+impl Guard {
+    pub(super) fn new(permit: Permit, live: LiveGuard) -> Self {
+        Self { _permit: permit, _live: live }
+    }
 }
 
 /// Serves a connection whose client is known. The two modes are two kinds of tasks: one task for
