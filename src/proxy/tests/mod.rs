@@ -17,6 +17,7 @@ mod pump;
 mod repeat;
 mod rules;
 mod session;
+mod site;
 mod tunnel;
 mod upstream_limits;
 mod vanish;
