@@ -1,15 +1,17 @@
-//! The limit of open files: every connection is one descriptor, an exchange needs two.
+//! The limit of open files. A client connection needs one descriptor, and one more for its
+//! upstream.
 
 use crate::limits::DESCRIPTORS_RESERVED;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
-/// Raises the soft limit of open files to the hard one, and returns the soft limit then in force.
-/// `u64::MAX` stands for no limit.
+/// Raises the soft limit of open files to the hard one, and returns the new soft limit; `u64::MAX`
+/// means that there is none.
 ///
-/// The soft limit is 1024 on most systems for the sake of programs that use `select(2)`, which we
-/// are not. Fails when the kernel refuses (the hard limit lies above `fs.nr_open`); the old limit
-/// stays in force then.
+/// On most systems the soft limit is 1024 because of programs that use `select(2)`. We do not.
+///
+/// # Errors
+/// The kernel refuses, because the hard limit is above `fs.nr_open`. The old limit stays.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
@@ -18,14 +20,14 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(maximum.unwrap_or(u64::MAX))
 }
 
-/// How many client connections the limit of open files has room for: each may have one to an
-/// upstream, and some descriptors are for the rest of the process.
+/// How many client connections the limit of open files allows. Each may need a second descriptor
+/// for its upstream, and some are reserved for the rest of the process.
 pub(super) fn connections_with_room() -> usize {
     room_in(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
 }
 
-/// Raises the limit, and says so at start when there is no room for `connections`; the workers warn
-/// when they come near it.
+/// Raises the limit, and logs if it allows fewer than `connections`. The workers warn again when
+/// they come near it.
 pub(super) fn check_descriptors(connections: usize) {
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files");

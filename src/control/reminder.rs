@@ -1,5 +1,5 @@
-//! What is odd about the files of keys and certificates, told at start; and what time does to our
-//! certificates, told at start and once a day.
+//! Warnings about certificates: oddities in their files at start, and approaching or past ends of
+//! validity at start and once a day.
 
 use crate::config::problem::Problems;
 use crate::config::tls_files::OwnCertificate;
@@ -8,15 +8,16 @@ use std::convert::Infallible;
 use std::time::SystemTime;
 use tokio::time::sleep;
 
-/// Tells what is odd, and works.
+/// Warns about oddities that do no harm.
 pub(super) fn tell_remarks(remarks: &Problems) {
     for remark in remarks.iter() {
         tracing::warn!(target: "narrows::certificate", at = %remark.location, "{}", remark.what);
     }
 }
 
-/// Tells what is wrong with certificates now, and once a day. One that has expired is no reason
-/// not to start: other listeners have others, and a restart must not make it worse.
+/// Warns about certificates that end soon or have expired, now and once a day. An expired one does
+/// not keep the server from starting: other listeners may have valid ones, and a restart must not
+/// make things worse.
 pub(super) async fn remind(
     certificates: Vec<OwnCertificate>,
     now: impl Fn() -> SystemTime,

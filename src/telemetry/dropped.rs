@@ -1,11 +1,10 @@
-//! How many lines of the log were never written: left out because there were too many of their
-//! kind, or lost because nobody took them.
+//! Counts log lines that were not written: too many of their kind, or nobody read them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Their number since the start.
+/// How many there were since the start.
 pub fn dropped_lines() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }

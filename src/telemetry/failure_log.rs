@@ -1,7 +1,7 @@
-//! Lines about a handshake or a dial that failed and is no exchange's: one of a client that never
-//! asked for anything, or of a connection to an upstream that no client waits for.
+//! Log lines about failed handshakes and dials that belong to no exchange: the client has not sent
+//! a request yet, or nobody waits for the connection to the upstream.
 //!
-//! Their fields have the names of the access log, and their values are fixed words of ours.
+//! Their fields are named as in the access log, and their values are fixed words of ours.
 
 use super::log::log_line;
 use super::record::Detail;
@@ -18,8 +18,8 @@ pub fn dial_failed(level: Level, upstream: &str, failure: &DialFailure) {
     log_dial(level, "dial failed", upstream, failure);
 }
 
-/// No connection to the upstream with this `host:port` can be opened. Said when it begins, and for
-/// each other reason.
+/// No connection to the upstream with this `host:port` can be opened. Logged when that begins, and
+/// again when the reason is another one.
 pub fn unreachable_upstream(upstream: &str, failure: &DialFailure) {
     log_dial(Level::WARN, "the upstream cannot be reached", upstream, failure);
 }
@@ -34,7 +34,7 @@ fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) 
     });
 }
 
-/// A connection to the upstream with this `host:port` was opened, after so long: at `trace`.
+/// A connection to the upstream with this `host:port` was opened within `took`: at `trace`.
 pub fn dial_succeeded(upstream: &str, address: SocketAddr, took: Duration) {
     log_line(Level::TRACE, "narrows::upstream", |line| {
         line.message("connected");
@@ -44,8 +44,8 @@ pub fn dial_succeeded(upstream: &str, address: SocketAddr, took: Duration) {
     });
 }
 
-/// The TLS handshake with `client` failed, after so long. Such lines are
-/// [limited](super::refusals), and for one that only looked whether the port is open, they are for
+/// The TLS handshake with `client` failed after `took`. These lines have a
+/// [rate limit](super::refusals). A client that only checked whether the port is open is logged at
 /// `debug`.
 pub fn handshake_failed(client: SocketAddr, error: &ExchangeError, took: Duration) {
     const SILENT: Cause = Cause::Opening(OpeningError::Handshake(TlsFault::Silent));

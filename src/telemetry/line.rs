@@ -1,8 +1,7 @@
 //! One event as one line of the log: text for people, JSON for programs.
 //!
-//! A few hundred bytes for each exchange, and the largest cost of a small one beside TLS and the
-//! kernel. So a line is written straight into the buffer that it leaves from, and text and JSON
-//! differ in their punctuation alone.
+//! Besides TLS and the kernel, its line is the largest cost of a small exchange. So it is written
+//! straight into the buffer that it leaves from, and text and JSON differ only in punctuation.
 
 use crate::net::date::{Second, since_epoch};
 use std::cell::Cell;
@@ -26,7 +25,7 @@ pub enum LogFormat {
 /// As wide as the widest level.
 const LEVEL_BLANKS: &str = "     ";
 
-/// What every line tells.
+/// What every line begins with.
 pub(super) struct Head {
     pub(super) at: SystemTime,
     pub(super) level: Level,
@@ -114,7 +113,8 @@ impl Fields<'_> {
         }
     }
 
-    /// Around what is no text of its own: the message, addresses, errors. Text shows it unquoted.
+    /// Stands around a value that is not a string: the message, addresses, errors. Text does not
+    /// quote it.
     fn quote(&self) -> &'static str {
         match self.format {
             LogFormat::Text => "",

@@ -1,8 +1,8 @@
 //! The log: one line an event, on stderr, as text or JSON.
 //!
-//! Losing log lines is better than losing connections: when stderr cannot be written (the disk is
-//! full, the reader is gone or does not read), lines are dropped in silence and the program goes
-//! on. A worker gathers the lines of exchanges that went well until it has nothing else to do.
+//! Losing log lines is better than losing connections. When stderr cannot be written, because the
+//! disk is full or its reader is gone or slow, lines are dropped and the program goes on. A worker
+//! gathers the lines of exchanges that went well until it has nothing else to do.
 
 use crate::telemetry::dropped::count_dropped;
 use crate::telemetry::line::{Fields, Head, LogFormat};
@@ -22,8 +22,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Target of the access log, whose lines [`log_line`] writes.
 pub(super) const ACCESS: &str = "narrows::access";
 
-/// Target of the one line that says that all listeners accept. Its level does not count: with
-/// port 0 nobody would know the address otherwise.
+/// Target of the line that says that all listeners accept. It is written at every log level:
+/// otherwise nobody would know which port the kernel chose.
 pub const READY: &str = "narrows::ready";
 
 /// Sends events of `level` and above to stderr, and panics too, each as one `error` event.
@@ -37,10 +37,10 @@ pub fn init_log(format: LogFormat, level: Level) {
     }
 }
 
-/// Writes each event as one line, and knows no spans.
+/// Writes each event as one line. Spans are ignored.
 ///
-/// tracing-subscriber does the same and much more, in three times the time: 2 us of the 13 us that
-/// a small exchange took.
+/// tracing-subscriber does this and much more, but takes three times as long: 2 us of the 13 us of
+/// a small exchange.
 pub struct Log {
     format: LogFormat,
     level: Level,
@@ -75,11 +75,11 @@ impl Log {
     }
 }
 
-/// Logs a line past the events of `tracing`: for the access log, and for others whose level or
+/// Logs a line without an event of `tracing`: for the access log, and for lines whose level or
 /// fields are known only when they are written.
 ///
-/// An exchange has one line. As an event of `tracing` it would take twice the time, for a
-/// description that only [`Log`] reads.
+/// Every exchange writes such a line. An event of `tracing` takes twice as long, for a description
+/// of itself that only [`Log`] would read.
 pub(super) fn log_line(level: Level, target: &'static str, fields: impl FnOnce(&mut Fields<'_>)) {
     let mut fields = Some(fields);
     get_default(|subscriber| {
@@ -128,10 +128,10 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// Stderr, as long as lines can be written there without waiting for their reader.
+/// Stderr, while it takes lines without making us wait for their reader.
 #[derive(Clone, Copy)]
 struct Stderr {
-    /// It is a file, which never has to be waited for.
+    /// It is a file, which never makes us wait.
     is_file: bool,
 }
 
@@ -145,7 +145,7 @@ impl Stderr {
 impl Stderr {
     /// Writes whole lines, or loses them: the reader is slow or gone, the disk is full.
     fn write(self, lines: &str) {
-        // Locked before the look, so that no other thread takes the room that was seen. A pipe with
+        // Locked before poll(2), so that no other thread takes the room that it finds. A pipe with
         // any room takes [`BATCH_BYTES_MAX`] at once (pipe(7)).
         let mut stderr = io::stderr().lock();
         let has_room = self.is_file || {

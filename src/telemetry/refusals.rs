@@ -1,12 +1,12 @@
-//! How many lines of the log are about refusals: a peer must not fill the disk with them.
+//! Rate limits for log lines about refusals, so that no client can fill the disk with them.
 //!
-//! A request of 16 bytes that is refused is a line of 200, and a client may send a million of them
-//! a second. So lines about what clients did wrong are limited in their rate, for each address
-//! and in all, and those left out are counted and told of in one line now and then. Nothing else
-//! is ever left out: not what an upstream or we ourselves did wrong, and not what went well.
+//! A refused request of 16 bytes makes a line of 200, and a client may send a million of them a
+//! second. So lines about mistakes of clients have a rate limit, for each address and in total.
+//! Those left out are counted, and one line now and then gives their number. No other line is ever
+//! left out: neither faults of an upstream or of ours, nor exchanges that went well.
 //!
-//! Each worker has its own limits, so that there is no lock. They know about as many addresses as
-//! lines may have been written lately.
+//! Each worker has its own limits, so there is no lock. They remember no more addresses than lines
+//! can have been written lately.
 
 use super::dropped::count_dropped;
 use super::log::hears;
@@ -28,23 +28,23 @@ use tracing::Level;
 /// What a line would have been about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// A request, or what came in the place of one.
+    /// A request, or what came in place of one.
     Request,
     /// A connection of a tcp listener.
     Connection,
-    /// A TLS handshake with a client, or what came in the place of one.
+    /// A TLS handshake with a client, or what came in place of one.
     Handshake,
 }
 
-/// Whether a line of this level about a refusal of `client` is to be written now. One that is not,
-/// because there were too many, is counted.
+/// Whether to write a line of this level about a refusal of `client` now. If there were too many,
+/// the line is counted as left out.
 pub fn may_tell(level: Level, client: IpAddr, what: Refused) -> bool {
-    // A line that nobody would have seen is not left out.
+    // A line below the log level would not have been written anyway.
     if !hears(level) {
         return false;
     }
     let admits = |limits: &RefCell<Limits>| limits.borrow_mut().admit(client, Instant::now());
-    // The thread may be ending: its last lines are few.
+    // The thread may be ending, and has few lines left.
     let may_tell = LIMITS.try_with(admits).unwrap_or(true);
     if !may_tell {
         LEFT_OUT.count(what);
@@ -52,7 +52,7 @@ pub fn may_tell(level: Level, client: IpAddr, what: Refused) -> bool {
     may_tell
 }
 
-/// Tells how many lines were left out, as long as there are some; for one task of the process.
+/// Logs now and then how many lines were left out, if any were. For one task of the process.
 pub async fn tell_left_out_lines() -> Infallible {
     loop {
         LEFT_OUT.wait().await;
@@ -60,7 +60,7 @@ pub async fn tell_left_out_lines() -> Infallible {
     }
 }
 
-/// Tells of what is left at the end.
+/// Logs what was left out since, when the process ends.
 pub fn tell_last_left_out_lines() {
     LEFT_OUT.tell();
 }
@@ -83,8 +83,8 @@ const OF_ALL: Rate =
 const OF_ADDRESS: Rate = Rate { at_once: REFUSAL_LINES_AT_ONCE, every: REFUSAL_LINE_EVERY };
 
 impl Limits {
-    /// Whether there may be a line about `address`, which counts then. One that may not be counts
-    /// for nothing, so that a flood from one address leaves the others their lines.
+    /// Whether a line about `address` may be written; if so, it is counted. A line that may not be
+    /// written is not counted, so that a flood from one address leaves lines to the others.
     fn admit(&mut self, address: IpAddr, now: Instant) -> bool {
         let block = Block::of(address);
         let mut bucket = self.addresses.get(&block).copied().unwrap_or_default();
@@ -101,14 +101,14 @@ impl Limits {
     }
 }
 
-/// How many, and how often.
+/// So many at once, and one more each time that `every` has passed.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     at_once: u32,
     every: Duration,
 }
 
-/// What is left of a rate, as the time when all of it can be had again.
+/// How much of a rate is used up, as the time when it is full again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     full_at: Option<Instant>,
@@ -164,7 +164,7 @@ impl LeftOut {
         }
     }
 
-    /// Waits until there is something to tell, and it may be told.
+    /// Waits until a line was left out, and then until it is time to say so.
     async fn wait(&self) {
         self.news.notified().await;
         sleep(LEFT_OUT_LOGGED_EVERY).await;
