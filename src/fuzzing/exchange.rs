@@ -172,7 +172,7 @@ impl History {
         &self.events[..end.unwrap_or(self.events.len())]
     }
 
-    /// Whether nobody could read this exchange in another way, so that bytes of it are left over.
+    /// Whether no server could parse this exchange differently and leave bytes of it over.
     fn is_in_step(&self, head: &Head) -> bool {
         let announced = naive::announced(head).expect("taken");
         let is_said_to_be_empty = announced == Some(Length::Exact(0));

@@ -71,8 +71,8 @@ pub enum FramingError {
     TransferEncodingInHttp10,
 }
 
-/// Whether a response that ends with its head announces a body all the same. An answer to HEAD and
-/// a 304 may; a 204 does so only if its server breaks a rule.
+/// Whether a response that ends with its head announces a body. A response to HEAD and a 304 may; a
+/// 204 does so only if its server breaks a rule.
 pub fn announces_body(head: &ResponseHead<'_>) -> bool {
     let announced = announced_length(&head.fields, head.version);
     !matches!(announced, Ok(None | Some(BodyLength::Exact(0))))

@@ -82,7 +82,7 @@ pub trait Stream: Debug {
     fn abort_unless_shut_down(&mut self);
 
     /// Whether [`Stream::abort_unless_shut_down`] holds: only the way in which the connection ends
-    /// tells a cut from a proper end.
+    /// distinguishes a cut from a proper end.
     fn only_its_end_tells(&self) -> bool;
 
     /// Peeks at the bytes below TLS; see [`MeteredTcp::poll_peek`].

@@ -36,7 +36,7 @@ pub fn config(identity: &Identity, alpn: Alpn) -> Result<Arc<ServerConfig>, Cred
         })?;
     config.alpn_protocols = alpn.accepted();
     // Many clients list AES-256 first, out of habit, and would undo the order of `PROVIDER`. The
-    // price: one that lists ChaCha20 first, for want of AES instructions, gets AES-128, too.
+    // price: one that lists ChaCha20 first, because it lacks AES instructions, gets AES-128, too.
     // rustls cannot prefer ChaCha20 for such clients alone.
     config.ignore_client_order = true;
     config.cert_resolver = Arc::new(NoteOffered(Arc::clone(&config.cert_resolver)));
@@ -57,7 +57,7 @@ pub enum Greeted {
 }
 
 /// Shakes hands as a server. The caller limits the time. A client that speaks HTTP without TLS,
-/// where HTTP inside of TLS is expected, is not an error, because it can be told.
+/// where HTTP inside TLS is expected, is not an error, because it can get an answer.
 ///
 /// # Errors
 /// The client does not speak TLS, or has nothing in common with us, and an alert has been sent to

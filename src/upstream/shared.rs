@@ -56,7 +56,7 @@ pub(super) struct Maintenance {
     pub(super) warms_up_at: Cell<Instant>,
 }
 
-/// Ends the maintenance: nobody has the upstream any more.
+/// Ends the maintenance, when no handle to the upstream is left.
 impl Drop for Shared {
     fn drop(&mut self) {
         self.maintenance.wake();
