@@ -16,10 +16,3 @@ mod words;
 fn assert_none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
-
-/// Says which entries of a list of known faults are mended, and have to go from it.
-fn report_stale<'a>(list: &str, mended: impl Iterator<Item = &'a &'a str>) {
-    for entry in mended {
-        eprintln!("{list}: {entry} is mended: remove it");
-    }
-}
