@@ -1,4 +1,4 @@
-//! The state of an exchange, against a model that knows its whole history.
+//! The state of an exchange, compared with a model that knows its whole history.
 
 use super::heads::naive_limits;
 use super::model::{self, Facts};
@@ -13,10 +13,10 @@ use crate::h1::head::{RequestHead, ResponseHead};
 use crate::h1::head_reader::HeadReader;
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
-/// A request head, and then what happens, in order: response heads; `.`, the request was
-/// forwarded to its end; `;`, the response was; `!`, we are asked to stop. At each point the
-/// exchange says what follows from all that happened: what becomes of a response, how it is framed
-/// on both sides, and which of the two connections may be used again.
+/// A request head, and then what happens, in order: response heads; `.`, the request was forwarded
+/// to its end; `;`, the response was; `!`, we are asked to stop. At each point the exchange knows
+/// what follows from all that happened: what is done with a response, how it is framed on both
+/// sides, and which of the two connections persists.
 pub fn exchange(data: &[u8]) {
     let limits = Limits::default().head;
     let Ok(Some(span)) = HeadReader::default().find(data, &limits) else { return };
@@ -77,7 +77,7 @@ enum Event {
     Head(Head),
 }
 
-/// All that happened, and questions about it.
+/// All that has happened, and what follows from it.
 struct History {
     facts: Facts,
     events: Vec<Event>,
@@ -121,7 +121,7 @@ impl History {
             && head.list("connection").len() <= CONNECTION_OPTIONS_MAX
     }
 
-    /// The length of a response's body, and whether the client has to be told to go.
+    /// The length of a response's body.
     fn length(&self, head: &Head) -> Length {
         naive::response_length(head, self.facts.is_head).expect("taken")
     }

@@ -1,4 +1,4 @@
-//! What leaves: a message that an independent parser reads as the one that was meant.
+//! What is forwarded: a message that an independent parser reads as the one that was meant.
 
 use super::arrival::arrivals;
 use super::heads::{naive_limits, rewrite};
@@ -7,30 +7,33 @@ use super::naive::{self, Verdict};
 use super::oracle;
 use crate::config::Limits;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::plan::{Plan, plan};
+use crate::gateway::plan::{OwnAnswer, Plan, plan};
 use crate::gateway::request::{Request, validate};
 use crate::gateway::response::ResponseKind;
 use crate::gateway::rewrite::reference::{Origins, View};
 use crate::gateway::rewrite::{put_final_head, put_interim_head};
-use crate::h1::body::{BodyReader, BodyWriter};
+use crate::h1::body::BodyReader;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};
 use crate::h1::head_reader::HeadReader;
 use bytes::BytesMut;
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-/// What responses answer.
+/// The requests that responses answer.
 const REQUESTS: [&[u8]; 3] = [
     b"GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n",
     b"HEAD /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET /gpt/ HTTP/1.0\r\n\r\n",
 ];
 
-/// A request and its body, or a response and its body. Whatever of a request is forwarded,
-/// hyper's server reads as exactly the one request that was meant: method, target, fields, body,
-/// and nothing left over; and never as a request while a part is missing. Whatever of a response
-/// is forwarded, hyper's client reads as exactly that response, and never as a complete one while
-/// a part is missing. A reference in it is what it was, or leads below the route.
+/// A request and its body, or a response and its body.
+///
+/// - What is forwarded of a request, hyper's server reads as exactly that request: method, target,
+///   fields, body, and nothing left over. An incomplete one it never reads as complete.
+/// - A request that we answer ourselves keeps its connection only if its whole body is here. The
+///   next request begins exactly after it.
+/// - What is forwarded of a response, hyper's client reads as exactly that response. An incomplete
+///   one it never reads as complete. A reference in it is unchanged, or leads below the route.
 pub fn forward(data: &[u8]) {
     if data.starts_with(b"HTTP/") {
         let origins = Origins::new(true, [b"api.test".as_slice()]);
@@ -60,12 +63,8 @@ fn request(data: &[u8]) {
 
     let body = &data[body_start..];
     let meant = naive::body(expected.body, body, false);
-    let writer = match request.body {
-        BodyLength::Chunked => BodyWriter::Chunked,
-        BodyLength::None | BodyLength::Exact(_) | BodyLength::UntilClose => BodyWriter::Bare,
-    };
     for positions in arrivals(body) {
-        let sent = [&head[..], &rewrite(request.body, writer, body, &positions)].concat();
+        let sent = [&head[..], &rewrite(request.body, request.writer(), body, &positions)].concat();
         let read = oracle::server_reads(&sent);
         if !oracle::takes_target(&expected.target) {
             continue;
@@ -85,7 +84,7 @@ fn request(data: &[u8]) {
 
 const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
 
-/// The whole body, if nothing is wrong with its trailers either.
+/// The whole body, if its trailers are well-formed, too.
 pub(super) fn complete(body: &Verdict<naive::Body>) -> Option<&naive::Body> {
     match body {
         Verdict::Whole(body) => {
@@ -96,19 +95,34 @@ pub(super) fn complete(body: &Verdict<naive::Body>) -> Option<&naive::Body> {
     }
 }
 
-/// The head for the upstream, and where the body begins, if the request is one to forward.
+/// The head for the upstream, and where the body begins, if the request is to be forwarded.
 fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
     let limits = Limits::default().head;
     let span = HeadReader::default().find(data, &limits).ok()??;
+    let (head, rest) = (&data[span.start..span.end], &data[span.end..]);
     let routes = routes(&());
-    match plan(&data[span.start..span.end], b"", &routes, &limits, false) {
+    match plan(head, rest, &routes, &limits, false) {
         Plan::Forward(forwarded) => {
             let mut out = BytesMut::new();
             forwarded.put_head(&mut out);
             Some((out.to_vec(), forwarded.request, span.end))
         }
-        Plan::Answer(_) => None,
+        Plan::Answer(answer) => {
+            check_own_answer(head, rest, &answer);
+            None
+        }
     }
+}
+
+/// `rest` is what follows the head of a request that we answer ourselves.
+fn check_own_answer(head: &[u8], rest: &[u8], answer: &OwnAnswer<'_>) {
+    let limits = naive_limits(Limits::default().head);
+    let facts = naive::request_head(head, limits).whole().as_ref().and_then(model::facts);
+    let body = facts.map(|(length, _)| naive::body(length, rest, false));
+    let body_end = body.as_ref().and_then(complete).map(|body| body.end);
+    assert_eq!(answer.body_bytes, body_end.unwrap_or(0));
+    let may_go_on = facts.is_some_and(|(_, facts)| facts.persists && !facts.offers_websocket);
+    assert_eq!(answer.options.close, !may_go_on || body_end.is_none());
 }
 
 fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
@@ -155,7 +169,7 @@ fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
                 bytes.extend(response.writer.after(0, crate::h1::body::After::End));
             }
             let meant = naive::body(length, body, ended);
-            // The driver resets the connection behind what is not complete.
+            // The driver resets the connection after an incomplete message.
             let ends = complete(&meant).is_some() && (is_http10 || ended);
             let seen = oracle::client_reads(&method, &bytes, ends);
             match (complete(&meant), seen) {
@@ -171,7 +185,7 @@ fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
     }
 }
 
-/// The same lines, but for references and cookies that a view has made the client's.
+/// The same lines, except for references and cookies that a view has mapped for the client.
 fn check_lines(sent: &naive::Head, meant: &naive::Head, view: Option<&View<'_>>) {
     let Some(view) = view else {
         return assert_eq!(model::end_to_end(sent), model::end_to_end(meant));

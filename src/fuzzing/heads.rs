@@ -4,7 +4,7 @@ use super::arrival::arrivals;
 use super::naive::{self, Verdict};
 use super::oracle;
 use crate::gateway::request::validate;
-use crate::gateway::rewrite::put_trailers;
+use crate::gateway::rewrite::{put_trailers, trailers_for};
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::{ChunkError, ChunkedDecoder, Step};
 use crate::h1::encode::ChunkHeader;
@@ -221,9 +221,9 @@ pub(super) fn rewrite(
             out.extend_from_slice(&content);
             out.extend_from_slice(writer.after(content.len(), after));
             if let Some(range) = walk.trailers {
-                match parse_trailers(&input[range], TRAILER_FIELDS_MAX) {
-                    Ok(_) if writer == BodyWriter::Chunked => out.extend_from_slice(b"\r\n"),
-                    Ok(_) => {}
+                match trailers_for(writer, &input[range]) {
+                    Ok(Some(_)) => out.extend_from_slice(b"\r\n"),
+                    Ok(None) => {}
                     Err(_) => return out,
                 }
             }
