@@ -44,16 +44,16 @@
 //! Suggested order of reading, which is also the order of the layers (a module uses only
 //! those above it; `tests/tidy` enforces this):
 //!
-//! 1. `limits`: every fixed bound with its reason.
-//! 2. `h1`: heads, fields, targets, framing, the chunked coding. `preface`: what may
-//!    come before HTTP.
-//! 3. `gateway`: what a gateway decides about a request and its response.
-//! 4. `error`: whose fault it is and what it means. `timeouts`, `clock`: what may take how long.
-//! 5. `net`, `tls`, `telemetry`: sockets and buffers, handshakes, log lines and signals.
-//! 6. `config` and `cli`: what the operator wrote, checked, with files loaded.
-//! 7. `upstream`: names, connections, the pool.
-//! 8. `proxy`: one client connection, one exchange, both directions of its bytes.
-//! 9. `worker` and `control`: one thread, and all of them.
+//! 1. `h1`: HTTP/1.1 as bytes: heads, fields, targets, framing, the chunked coding.
+//! 2. `limits`, `timeouts`: every fixed bound with its reason; the names of time limits.
+//! 3. `preface`: what may come before HTTP.
+//! 4. `error`: whose fault it is, and why.
+//! 5. `gateway`: what a gateway decides about a request and its response.
+//! 6. `clock`, `net`, `tls`, `telemetry`: deadlines, sockets and buffers, handshakes, the log.
+//! 7. `config` and `cli`: what the operator wrote, checked, with files loaded.
+//! 8. `upstream`: names, connections, the pool.
+//! 9. `proxy`: one client connection, one exchange, both directions of its bytes.
+//! 10. `worker` and `control`: one thread, and all of them.
 //!
 //! Tests and fuzz targets also have `fuzzing`: what has to hold for any bytes.
 
