@@ -48,8 +48,8 @@ pub(super) async fn accept(
     }
 }
 
-/// Pauses when there are no descriptors or no memory for another connection: to ask again at once
-/// would take a whole core and help nobody.
+/// Pauses if there are no descriptors or no memory for another connection. Retrying at once would
+/// only spin.
 async fn failed(admitter: &Admitter, error: &io::Error) {
     if is_about_one_connection(error) {
         return;

@@ -6,28 +6,28 @@
 //!
 //! `accept` takes a connection from the kernel's queue and gives it to `admit`, which counts it
 //! against `limits.connections` and `limits.connections_per_address`. A connection over a limit is
-//! told so where that is cheap, and closed. Where the peer is a proxy that sends a PROXY header,
-//! the connection waits for that header first, in a task of its own: until then nobody knows who
-//! the client is, and so whose limit counts.
+//! closed, with a 503 if that is cheap. If the peer is a proxy that sends a PROXY header, the
+//! connection first waits for that header, in a task of its own: until then it is unknown who the
+//! client is, and so whose limit counts.
 //!
-//! `serve` then takes it on, by the mode of its listener. In http mode there are up to two tasks,
+//! `serve` then takes over, by the mode of its listener. In http mode there are up to two tasks,
 //! one after the other: the TLS handshake, which takes the most memory and is over soon, and the
-//! [`Session`](crate::proxy::Session), which reads requests until the connection ends. While the
-//! client shakes hands, a connection to the upstream is opened, if there is only one upstream. In
-//! tcp mode one task does it all ([`proxy::tcp`](crate::proxy::tcp)): it looks at the
-//! `ClientHello`, finds the forward, dials, and then moves bytes; a connection that a forward leads
+//! [`Session`](crate::proxy::Session), which reads requests until the connection ends. During the
+//! client's handshake, a connection to the upstream is opened, if there is only one upstream. In
+//! tcp mode one task does it all ([`proxy::tcp`](crate::proxy::tcp)): it inspects the
+//! `ClientHello`, finds the forward, dials, and then moves bytes; a connection that a forward hands
 //! to the http relay comes back to `serve` as one of the http listener.
 //!
-//! From its admission to its end, whichever task it is in, a connection holds a `Guard`: its permit
-//! to be connected, and its place among the tasks that a stop waits for.
+//! From its admission to its end, whichever task it is in, a connection holds a `Guard`: its
+//! permit, and its entry among the tasks that a stop waits for.
 //!
 //! # Commands
 //!
-//! The main thread tells a worker two things. [`Command::Site`] brings a new snapshot, of which
-//! `upstreams` makes the [`Site`](crate::proxy::Site) that the next exchange and the next
-//! connection use; what runs goes on by what it began with. [`Command::Stop`] ends it: accepted
-//! connections get their last response, idle ones end, what still runs after [`DRAIN_MAX`] is cut,
-//! and what had come of that has [`DRAIN_CUT_MAX`] to arrive.
+//! There are two. [`Command::Site`] brings a new snapshot. `upstreams` turns it into the
+//! [`Site`](crate::proxy::Site) that the next exchange and the next connection use; those that run
+//! keep what they began with. [`Command::Stop`] ends the worker: accepted connections get their
+//! last response, idle ones end, exchanges that still run after [`DRAIN_MAX`] are cut, and what was
+//! received of them is delivered within [`DRAIN_CUT_MAX`].
 
 mod accept;
 mod admit;
@@ -69,11 +69,11 @@ pub struct Setup {
     pub room: usize,
     /// What all workers know of the upstreams.
     pub registry: Arc<Registry>,
-    /// What the main thread tells the worker.
+    /// Commands of the main thread.
     pub commands: UnboundedReceiver<Command>,
 }
 
-/// What the main thread tells a worker.
+/// A command of the main thread.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Serve this from now on. A socket serves the listener that has its address, or goes on with
@@ -152,7 +152,7 @@ impl Worker {
         spawn_local(accept(Rc::clone(&self.admitter), socket, listener));
     }
 
-    /// Serves until told to stop. When nobody is left to tell it, that is to stop at once.
+    /// Serves until a stop. If the main thread has gone away, stops at once.
     async fn serve(&mut self, commands: &mut UnboundedReceiver<Command>) -> Stop {
         loop {
             match commands.recv().await {
@@ -175,8 +175,8 @@ impl Worker {
         }
     }
 
-    /// Lets the exchanges that still run end, and cuts those that take longer than a stop may; what
-    /// had come of them then arrives.
+    /// Lets running exchanges end, and cuts those that take too long. What was received of those is
+    /// still delivered.
     async fn drain(&self, commands: &mut UnboundedReceiver<Command>) {
         self.context.drain.begin();
         let mut at_once = pin!(told_to_stop_at_once(commands));

@@ -81,7 +81,7 @@ fn run_session(
     });
 }
 
-/// Tells a client that it has to speak HTTPS. In a task of its own, as exchanges are.
+/// Answers a client that speaks HTTP on an HTTPS port, in a task of its own, as exchanges are.
 fn refuse_plain_http(
     context: Rc<Context>,
     transport: Transport,

@@ -28,9 +28,9 @@ impl Upstreams {
         Self { registry, current: Vec::new() }
     }
 
-    /// The site of `snapshot`. An upstream that is configured as it was keeps its connections. One
-    /// that is not in the snapshot any more closes its idle ones when nobody holds it, which is
-    /// when the last exchange with it has ended.
+    /// The site of `snapshot`. An upstream whose configuration is unchanged keeps its connections.
+    /// One that is no longer in the snapshot closes its idle ones when the last exchange with it
+    /// has ended.
     pub(super) fn site(&mut self, snapshot: &Snapshot) -> Site {
         let Self { registry, current } = self;
         let before = mem::take(current);
