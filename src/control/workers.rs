@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// All workers. Those that are not told to stop before this is dropped stop at once.
+/// All workers. Dropping this stops them at once.
 pub(super) struct Workers {
     commands: Vec<UnboundedSender<Command>>,
     reports: UnboundedReceiver<Report>,
@@ -55,7 +55,7 @@ impl Workers {
         Ok(Self { commands: senders, reports, waiting })
     }
 
-    /// Tells all workers the same.
+    /// Sends a command to all workers.
     pub(super) fn tell(&self, command: &Command) {
         for worker in &self.commands {
             // One that has ended already needs no command.
@@ -89,7 +89,7 @@ impl Workers {
 }
 
 fn run_worker(setup: Setup, reports: &UnboundedSender<Report>) {
-    // Nobody listens any more only when the process is about to end.
+    // The receiver is gone only if the process is about to end.
     let ready = || drop(reports.send(Report::Ready));
     // A panic outside of a connection's task must not leave the others to serve alone unnoticed.
     let ended = catch_unwind(AssertUnwindSafe(|| worker::run(setup, ready)));

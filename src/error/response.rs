@@ -13,7 +13,7 @@ pub enum ResponseError {
     Head(HeadError),
     /// The length of the body cannot be decided.
     Framing(FramingError),
-    /// A 101 that nobody asked for, or to another protocol than was offered.
+    /// A 101 without an offer, or to a protocol that was not offered.
     UnaskedSwitch,
     /// More than [`INTERIM_RESPONSES_MAX`] interim responses.
     TooManyInterim,

@@ -10,10 +10,10 @@
 //! - While the response is `Silent` or `Head`, and the request is not `Sending` any more: the
 //!   upstream's time to answer, since the end of the request. While it is `Body`: its gap.
 //! - Once the response has its head, the request is under no limit any more: an answer that is on
-//!   its way is not cut off for a request that nobody needs.
+//!   its way is not cut off for the sake of a request that is no longer needed.
 //!
 //! A client that leaves ends its exchange at once, in every state. The driver sees that by reading;
-//! where it may not read, [`Due::Look`] tells it to look by itself.
+//! where it may not read, [`Due::Look`] asks it to check.
 //!
 //! Not here: how long a limit is (`timeouts`), and the time (`clock`).
 
@@ -90,7 +90,7 @@ fn download_due(exchange: &Exchange, held: Held) -> Option<Due> {
     }
 }
 
-/// Whether the client cannot be read now, so that its departure would wake nobody.
+/// Whether the client cannot be read now, so that its departure causes no wake-up.
 fn cannot_see_the_client(exchange: &Exchange, held: Held) -> bool {
     match exchange.request_state() {
         RequestState::Sending => held.for_upstream,

@@ -28,9 +28,9 @@
 //! | [`Body`] | [`end_response`]: its last octet is read | `Ended` |
 //! | [`Ended`], [`Switched`] | the exchange ends | |
 //!
-//! From `Body` on the status is spent: whatever goes wrong can only be told to the client by an end
-//! of its connection. Before that the request may go to a second connection, and the exchange
-//! [starts again](Exchange::start_again), if `gateway::retry` allows it.
+//! From `Body` on the status can no longer change: only the end of its connection can show the
+//! client that something failed. Before that the request may go to a second connection, and the
+//! exchange [starts again](Exchange::start_again), if `gateway::retry` allows it.
 //!
 //! Which limits of time run follows from the two states as well: `gateway::due` says it.
 //!
@@ -185,7 +185,7 @@ impl Exchange {
         }
     }
 
-    /// Whether the client waits to be told that it may send its body (RFC 9110, section 10.1.1).
+    /// Whether the client waits for permission to send its body (RFC 9110, section 10.1.1).
     pub fn awaits_continue(&self) -> bool {
         self.request.expects_continue && self.receiving == ResponseState::Silent
     }

@@ -23,9 +23,9 @@ pub struct OwnResponse<'a> {
     pub date: &'a str,
     /// Whether the connection ends with this response.
     pub close: bool,
-    /// The request was HEAD: the length is told and the content left out.
+    /// The request was HEAD: the response has the length, but no content.
     pub head_only: bool,
-    /// The client speaks HTTP/1.0 and has to be told that the connection stays.
+    /// The client speaks HTTP/1.0, so the response has to say that the connection stays open.
     pub keep_alive: bool,
     /// The request has an Origin: a page asks, and its browser lets it read only what says so.
     pub for_page: bool,

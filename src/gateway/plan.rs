@@ -131,7 +131,7 @@ impl<'a, U> ForwardedRequest<'a, U> {
     }
 }
 
-/// Refuses a head of which nothing is certain: nobody knows where another request would begin.
+/// Refuses a malformed head, after which it is unknown where another request would begin.
 fn refuse<'a>(head: &[u8], method: &'a [u8], error: RequestError) -> OwnAnswer<'a> {
     let reply = Reply::Error(ExchangeError::client(Cause::Request(error)));
     OwnAnswer { method, reply, options: ResponseOptions::malformed(head), body_bytes: 0 }

@@ -34,7 +34,7 @@ pub struct FinalResponse {
     pub describes_absent_body: bool,
     /// The client's connection ends with this response.
     pub close: bool,
-    /// The client speaks HTTP/1.0 and has to be told that the connection stays.
+    /// The client speaks HTTP/1.0, so the response has to say that the connection stays open.
     pub tell_keep_alive: bool,
     /// A 426: `Upgrade` says what the client should have asked for (RFC 9110, section 15.5.22).
     pub keep_upgrade: bool,

@@ -125,7 +125,7 @@ pub enum Ended {
 pub enum Acknowledged {
     /// Not one was acknowledged.
     Nothing,
-    /// Some were, or nobody can tell.
+    /// Some were, or it is unknown.
     SomethingOrUnknown,
 }
 

@@ -80,7 +80,7 @@ impl<'b> FieldSection<'b> {
     /// The value of the only line with this name, `None` without one.
     ///
     /// Two lines are an error even if they agree. This is for fields such as Host and the two
-    /// lengths, of which the next recipient may pick the other line.
+    /// lengths: the next recipient may pick the other line.
     pub fn single(&self, id: FieldId) -> Result<Option<&'b [u8]>, Repeated> {
         let mut values = self.values(id);
         let first = values.next();

@@ -18,7 +18,7 @@ pub(super) struct BodyRelay {
     reader: BodyReader,
     writer: BodyWriter,
     finished: bool,
-    /// What stands in front of a break is sent on, too.
+    /// The content before a break is forwarded, too.
     is_response: bool,
     content_bytes: u64,
 }

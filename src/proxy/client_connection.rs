@@ -83,7 +83,7 @@ impl ClientConnection {
         }
     }
 
-    /// Who the client is, for upstreams that are told.
+    /// The client, for upstreams that get a PROXY header.
     pub(super) fn who(&self) -> Client {
         Client { address: self.recorder.client(), destination: self.about.destination() }
     }
@@ -229,7 +229,7 @@ impl ClientConnection {
     /// Ends the connection in the middle of a response for `error`, so that what there is of it
     /// arrives, and is not taken for complete (RFC 9112, section 8).
     ///
-    /// Framing tells that its end is missing, so a FIN suffices, without close_notify behind TLS.
+    /// Framing shows that its end is missing, so a FIN suffices, with TLS without close_notify.
     /// Where nothing but the end of the connection would tell, it is a reset, and comes when the
     /// client's kernel has everything.
     pub(super) async fn cut(&mut self, context: &Context, error: &ExchangeError) {

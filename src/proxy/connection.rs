@@ -22,10 +22,10 @@ impl Connection {
     }
 
     /// Watches a client that has nothing to say: pipelined requests are kept, a limited number of
-    /// bytes of them, and an end means that nobody waits for an answer any more.
+    /// bytes of them, and an end means that no client waits for a response any more.
     ///
-    /// A half-close cannot be told from a departure. Most clients that end their direction are
-    /// gone, and a model's tokens cost money; nginx takes it for one, too.
+    /// A half-close cannot be distinguished from a departure. Most clients that end their direction
+    /// are gone, and a model's tokens cost money; nginx takes it for one, too.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), ExchangeError> {
         self.watch_behind(cx, 0)
     }

@@ -40,7 +40,7 @@ enum Sending {
     Begun(Attempt),
 }
 
-/// Takes the request whose head stands at `span` of the client's read buffer through its life.
+/// Serves the request whose head is at `span` of the client's read buffer.
 ///
 /// No `async fn`, because that would keep its arguments twice as long as the exchange lasts.
 ///
@@ -155,7 +155,7 @@ fn begin(
     }
 }
 
-/// A connection for which nobody has to wait.
+/// A connection that is available at once.
 fn idle_connection(upstream: &Upstream) -> Option<UpstreamConnection> {
     if upstream.sends_proxy_header() { None } else { upstream.take_idle() }
 }
@@ -180,8 +180,8 @@ async fn connection(
     checked_out
 }
 
-/// A connection that nobody has used: another one from the pool may be just as dead, or announced
-/// as somebody else's.
+/// An unused connection: another one from the pool may be just as dead, or announced for another
+/// client.
 fn fresh_connection(
     client: &mut ClientConnection,
     upstream: &Upstream,

@@ -5,7 +5,7 @@
 //! and all limits share one alarm. What the bytes mean is decided in `h1`.
 //!
 //! The client is watched all the while: once its request is read, only silence or a pipelined
-//! request is in order, and an end means that nobody waits for the answer any more.
+//! request is in order, and an end means that the response is no longer wanted.
 
 use crate::error::ExchangeError;
 use crate::gateway::due::{Clock, Due, Held, due};

@@ -64,7 +64,7 @@ impl Session {
         }
     }
 
-    /// Tells a client that there are too many already, and ends.
+    /// Answers a client over a limit, and ends.
     pub async fn turn_away(&mut self) {
         let Self { context, client, .. } = self;
         let error = ExchangeError { fault: Fault::Internal, cause: Cause::TooManyConnections };
@@ -76,7 +76,7 @@ impl Session {
         }
     }
 
-    /// Tells a client that has begun with plain HTTP where HTTPS is spoken, and ends.
+    /// Answers a client that speaks plain HTTP on an HTTPS port, and ends.
     pub async fn refuse_plain_http(&mut self, request: PlainHttp) {
         let Self { context, client, .. } = self;
         client.recorder.start();

@@ -337,7 +337,7 @@ impl Passthrough {
     }
 }
 
-/// What a client is told whose connection goes no further.
+/// The alert for a client whose connection goes no further.
 fn alert(error: &ExchangeError) -> Option<Alert> {
     match (error.fault, error.cause) {
         (_, Cause::Opening(error)) => error.alert(),

@@ -5,7 +5,7 @@ use super::line::Fields;
 use super::record::{ExchangeFacts, Outcome, Record};
 use crate::error::Fault;
 
-/// Whether the client alone is to blame, for something that cost nobody else anything. One that
+/// Whether only the client is at fault, for something that cost no one else anything. One that
 /// left when the upstream was at work already is no refusal: that work is paid for.
 pub(super) fn is_refusal(record: &Record, facts: &ExchangeFacts) -> bool {
     match record.outcome {

@@ -7,7 +7,7 @@ use super::{connection_line, exchange_line};
 use crate::error::Fault;
 use tracing::Level;
 
-/// Tells of the end to all who hear of it: the access log.
+/// Passes a record to every listener: the access log.
 pub(super) fn ended(record: &Record) {
     write_line(record);
 }

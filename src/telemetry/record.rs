@@ -83,7 +83,7 @@ pub enum Outcome {
         /// The `code` of our error body.
         code: &'static str,
     },
-    /// A connection of which the upstream never saw a byte.
+    /// A connection that ended before the upstream saw a byte of it.
     Refused {
         /// On whose account.
         fault: Fault,
@@ -100,7 +100,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The end of an exchange by `error`. `answered`: the client was told.
+    /// The end of an exchange by `error`. `answered`: the client got an answer of ours.
     pub(super) fn of(error: &ExchangeError, answered: bool) -> Self {
         match answered {
             true => Self::Answered { fault: error.fault, code: name_of(error) },
@@ -193,7 +193,7 @@ impl MethodName {
     }
 }
 
-/// What stands for all others, the methods of RFC 9110, section 9.3, and PATCH (RFC 5789).
+/// The word for all others, the methods of RFC 9110, section 9.3, and PATCH (RFC 5789).
 const METHOD_NAMES: [&str; 10] =
     ["other", "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 

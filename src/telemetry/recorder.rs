@@ -121,7 +121,7 @@ impl<F: Facts> Recorder<F> {
 }
 
 impl ExchangeRecorder {
-    /// For the exchanges of one client, of which none has begun.
+    /// For the exchanges of one client, before the first.
     pub fn new(client: SocketAddr) -> Self {
         Self::begun(client, None)
     }
@@ -165,7 +165,7 @@ impl ExchangeRecorder {
         }
     }
 
-    /// The exchange has failed. `answered`: the client was told.
+    /// The exchange has failed. `answered`: the client gets an answer of ours.
     pub fn fail(&mut self, error: &ExchangeError, answered: bool) {
         self.end_with(Outcome::of(error, answered), error.into());
     }

@@ -29,7 +29,7 @@ pub(super) struct Admitter {
     pub(super) warnings: Warnings,
     pub(super) live: Live,
     pub(super) admission: Arc<Admission>,
-    /// Connections over a limit that are being told so.
+    /// Connections over a limit that are being answered.
     refusals: Cell<usize>,
     /// Connections that the limit of open files has room for.
     room: usize,
@@ -137,7 +137,7 @@ impl Admitter {
     }
 }
 
-/// A connection that is being told that there are too many.
+/// A connection over a limit that is being answered.
 struct Refusal(Rc<Admitter>);
 
 impl Refusal {

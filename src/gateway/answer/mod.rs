@@ -1,5 +1,5 @@
-//! The responses that are our own: what a client is told of an error ([`Answer`], and the table of
-//! all of them), and how it is told ([`ResponseOptions`]).
+//! Our own responses: what a client gets for an error ([`Answer`], and the table of all of them),
+//! and how it is sent ([`ResponseOptions`]).
 //!
 //! Not here: the bytes of a response (`gateway::own_response`).
 
@@ -45,7 +45,7 @@ pub struct ResponseOptions {
     pub close: bool,
     /// The request was HEAD.
     pub head_only: bool,
-    /// The client speaks HTTP/1.0 and has to be told that the connection stays.
+    /// The client speaks HTTP/1.0, so the response has to say that the connection stays open.
     pub tell_keep_alive: bool,
     /// A page asks, and has to be able to read the answer.
     pub for_page: bool,
@@ -56,8 +56,8 @@ impl ResponseOptions {
     pub const CLOSE: Self =
         Self { close: true, head_only: false, tell_keep_alive: false, for_page: false };
 
-    /// To a request whose head, or what there is of it, is malformed. Nobody knows where the next
-    /// one would begin, so that the connection ends.
+    /// To a request whose head, or what there is of it, is malformed. It is unknown where the next
+    /// one would begin, so the connection ends.
     pub fn malformed(head: &[u8]) -> Self {
         let (head_only, for_page) = (is_of_head_request(head), has_origin_line(head));
         Self { head_only, for_page, ..Self::CLOSE }

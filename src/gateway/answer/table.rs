@@ -6,7 +6,7 @@ use crate::h1::head_error::HeadError;
 use crate::h1::target::TargetError;
 use crate::timeouts::Timer;
 
-/// What the client is told.
+/// What the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status code.
@@ -197,7 +197,7 @@ pub(super) fn timeout(timer: Timer) -> Option<Answer> {
             "upstream_write_timeout",
             "The upstream took too long to accept the request.",
         )),
-        // A response is under way, or nobody waits for one.
+        // A response is under way, or no client waits for one.
         Timer::Handshake
         | Timer::KeepAlive
         | Timer::Tunnel

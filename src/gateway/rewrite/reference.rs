@@ -71,7 +71,7 @@ pub struct View<'a> {
     pub origins: &'a Origins,
     /// The upstream's path; begins and ends with `/`.
     pub base: &'a [u8],
-    /// The route's path, which stands for it; begins and ends with `/`.
+    /// The route's path, which replaces it; begins and ends with `/`.
     pub route: &'a [u8],
     /// The client speaks TLS with us.
     pub client_https: bool,

@@ -12,9 +12,9 @@ use bytes::{BufMut, BytesMut};
 /// The new request-target, in its three parts.
 #[derive(Clone, Copy, Debug)]
 pub struct NewTarget<'a> {
-    /// What stands in place of the route's path; begins and ends with `/`.
+    /// What replaces the route's path; begins and ends with `/`.
     pub replacement: &'a [u8],
-    /// The path behind the route's path, byte for byte.
+    /// The path after the route's path, byte for byte.
     pub rest: &'a [u8],
     /// The query with its `?`, or nothing.
     pub query: &'a [u8],
