@@ -2,6 +2,7 @@
 //! upstream.
 
 use crate::limits::DESCRIPTORS_RESERVED;
+use crate::telemetry::SERVER;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
@@ -30,11 +31,12 @@ pub(super) fn connections_with_room() -> usize {
 /// they come near it.
 pub(super) fn check_descriptors(connections: usize) {
     if let Err(error) = raise_descriptor_limit() {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        tracing::warn!(target: SERVER, %error, "cannot raise the limit of open files");
     }
     let room = connections_with_room();
     if room < connections {
         tracing::info!(
+            target: SERVER,
             connections = room,
             "the limit of open files has room for fewer connections than limits.connections = \
              {connections}: raise it (LimitNOFILE of systemd) if there will ever be more"

@@ -19,8 +19,8 @@ use crate::control::reminder::{remind, tell_remarks};
 use crate::control::signals::StopSignals;
 use crate::control::workers::{Report, Workers};
 use crate::limits::STOP_AT_ONCE_MAX;
-use crate::telemetry::READY;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
+use crate::telemetry::{READY, SERVER};
 use crate::worker::{Command, Stop};
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -95,7 +95,7 @@ async fn serve(mut workers: Workers, addresses: &str) -> Result<(), RunError> {
                 Some(Report::Ended) | None => return Err(RunError::WorkerEnded),
             },
             signal = signals.recv() => {
-                tracing::info!(signal, "stopping; running exchanges may end");
+                tracing::info!(target: SERVER, signal, "stopping; running exchanges may end");
                 break;
             }
         }
@@ -105,9 +105,9 @@ async fn serve(mut workers: Workers, addresses: &str) -> Result<(), RunError> {
     }
     workers.tell(&Command::Stop(Stop::WhenDone));
     tokio::select! {
-        () = workers.ended() => tracing::info!("stopped"),
+        () = workers.ended() => tracing::info!(target: SERVER, "stopped"),
         signal = signals.recv() => {
-            tracing::warn!(signal, "stopping at once");
+            tracing::warn!(target: SERVER, signal, "stopping at once");
             workers.tell(&Command::Stop(Stop::AtOnce));
             // What is cut has its line of the log. A worker in the middle of something long
             // has none to give.

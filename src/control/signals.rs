@@ -1,5 +1,6 @@
 //! Signals: those that ask us to stop, and those that must not end the process.
 
+use crate::telemetry::SIGNALS;
 use rustix::process::Signal as Number;
 use std::future::poll_fn;
 use std::io;
@@ -52,11 +53,14 @@ impl StopSignals {
         poll_fn(|context| {
             while self.hangup.poll_recv(context).is_ready() {
                 // It makes other servers reload. By default it would cut every stream.
-                tracing::warn!("SIGHUP is ignored: a change of the configuration needs a restart");
+                tracing::warn!(
+                    target: SIGNALS,
+                    "SIGHUP is ignored: a change of the configuration needs a restart"
+                );
             }
             for (ignored, name) in &mut self.ignored {
                 while ignored.poll_recv(context).is_ready() {
-                    tracing::warn!("{name} is ignored: it has no meaning here");
+                    tracing::warn!(target: SIGNALS, "{name} is ignored: it has no meaning here");
                 }
             }
             for (stopping, name) in &mut self.stopping {

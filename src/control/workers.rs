@@ -5,7 +5,7 @@ use crate::control::descriptors::connections_with_room;
 use crate::control::error::RunError;
 use crate::control::listeners::Listeners;
 use crate::net::admission::Admission;
-use crate::telemetry::write_gathered_lines;
+use crate::telemetry::{SERVER, write_gathered_lines};
 use crate::upstream::registry::Registry;
 use crate::worker::{self, Command, Setup};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -94,7 +94,7 @@ fn run_worker(setup: Setup, reports: &UnboundedSender<Report>) {
     // A panic outside of a connection's task must not leave the others to serve alone unnoticed.
     let ended = catch_unwind(AssertUnwindSafe(|| worker::run(setup, ready)));
     if let Ok(Err(error)) = ended {
-        tracing::error!(%error, "a worker failed");
+        tracing::error!(target: SERVER, %error, "a worker failed");
     }
     // The process may end as soon as all have reported, and this thread's end with it.
     write_gathered_lines();

@@ -26,6 +26,16 @@ pub(super) const ACCESS: &str = "narrows::access";
 /// otherwise nobody would know which port the kernel chose.
 pub const READY: &str = "narrows::ready";
 
+/// Target of lines about the process. Operators select lines by their targets, so that these four
+/// stay as they are, wherever the code moves that writes them.
+pub const SERVER: &str = "narrows::server";
+/// Target of lines about signals that are ignored.
+pub const SIGNALS: &str = "narrows::ops::signals";
+/// Target of lines about accepting connections.
+pub const WORKER: &str = "narrows::worker";
+/// Target of lines about limits of connections that are reached.
+pub const LIMITS: &str = "narrows::worker::told";
+
 /// Sends events of `level` and above to stderr, and panics too, each as one `error` event.
 ///
 /// Call it once, before the first event; a second call changes nothing.

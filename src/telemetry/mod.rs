@@ -25,7 +25,7 @@ pub mod refusals;
 pub use dropped::dropped_lines;
 pub use failure_log::{dial_failed, dial_succeeded, handshake_failed, unreachable_upstream};
 pub use line::LogFormat;
-pub use log::{Log, READY, init_log, write_gathered_lines};
+pub use log::{LIMITS, Log, READY, SERVER, SIGNALS, WORKER, init_log, write_gathered_lines};
 #[cfg(test)]
 pub(crate) use log::{capture::logged, log_panic};
 pub use record::{Detail, Outcome};

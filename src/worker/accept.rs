@@ -2,6 +2,7 @@
 
 use crate::config::snapshot::Listener;
 use crate::limits::ACCEPT_BACKOFF;
+use crate::telemetry::WORKER;
 use crate::worker::admit::Admitter;
 use crate::worker::warnings::is_news;
 use rustix::io::Errno;
@@ -55,7 +56,7 @@ async fn failed(admitter: &Admitter, error: &io::Error) {
         return;
     }
     if is_news(&admitter.warnings.descriptors) {
-        tracing::error!(%error, "cannot accept connections; trying on");
+        tracing::error!(target: WORKER, %error, "cannot accept connections; trying on");
     }
     sleep(ACCEPT_BACKOFF).await;
 }

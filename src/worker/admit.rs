@@ -13,6 +13,7 @@ use crate::net::transport::Transport;
 use crate::proxy::preface::{must_send_proxy_header, read_proxy_header};
 use crate::proxy::tcp::Accepted;
 use crate::proxy::{Context, Session};
+use crate::telemetry::WORKER;
 use crate::timeouts::Timer;
 use crate::worker::live::{Live, LiveGuard};
 use crate::worker::serve::{Guard, serve};
@@ -102,7 +103,7 @@ impl Admitter {
         let peer = who.address;
         let (told, what) = match error.cause {
             Cause::Opening(OpeningError::Nothing) => {
-                tracing::debug!(%peer, "a peer connected and left without a byte");
+                tracing::debug!(target: WORKER, %peer, "a peer connected and left without a byte");
                 return;
             }
             Cause::Opening(OpeningError::BadProxyHeader(_)) => {
@@ -111,7 +112,8 @@ impl Admitter {
             _ => (&self.warnings.missing_proxy_headers, "no PROXY header came"),
         };
         if is_news(told) {
-            tracing::warn!(%peer, cause = name_of(error), reason = error.reason(), "{what}");
+            let (cause, reason) = (name_of(error), error.reason());
+            tracing::warn!(target: WORKER, %peer, cause, reason, "{what}");
         }
         transport.abort();
     }

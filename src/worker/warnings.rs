@@ -2,6 +2,7 @@
 
 use crate::limits::LIMIT_LOGGED_EVERY;
 use crate::net::admission::LimitReached;
+use crate::telemetry::LIMITS;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ impl Warnings {
     pub(super) fn connected(&self, connections: usize, room: usize) {
         if connections > room / 10 * 9 && is_news(&self.room) {
             tracing::warn!(
+                target: LIMITS,
                 connections,
                 room,
                 "open files are running out: raise their limit (LimitNOFILE of systemd), or lower \
@@ -34,9 +36,13 @@ impl Warnings {
     pub(super) fn limit_reached(&self, limit: LimitReached, client: SocketAddr) {
         match limit {
             LimitReached::Connections if is_news(&self.connections) => {
-                tracing::warn!("limits.connections is reached; turning connections away");
+                tracing::warn!(
+                    target: LIMITS,
+                    "limits.connections is reached; turning connections away"
+                );
             }
             LimitReached::Address if is_news(&self.address) => tracing::warn!(
+                target: LIMITS,
                 client = %client.ip(),
                 "limits.connections_per_address is reached; turning connections away"
             ),

@@ -28,7 +28,10 @@ async fn an_address_with_too_many_connections_gets_503_and_another_is_served() {
         let mut third = connect_plain_from(ONE, address).await;
         expect_turned_away(&mut third).await;
         let line = relay.wait_for_log("limits.connections_per_address is reached").await;
-        assert!(line.contains(" WARN ") && line.ends_with("client=127.0.0.5"), "{line}");
+        assert!(
+            line.contains(" WARN narrows::worker::told: ") && line.ends_with("client=127.0.0.5"),
+            "{line}"
+        );
 
         assert!(is_served(&mut connect_plain_from(OTHER, address).await).await);
         second.close().await;

@@ -62,10 +62,11 @@ async fn signals_without_a_meaning_here_are_logged_and_cut_nothing() {
     {
         stage.relay.signal(signal);
         let line = stage.relay.wait_for_log(&format!("{name} is ignored")).await;
-        assert!(line.contains(" WARN "), "{line}");
+        assert!(line.contains(" WARN narrows::ops::signals: "), "{line}");
     }
     stage.relay.signal(Signal::QUIT);
     let line = stage.relay.wait_for_log("stopping; running exchanges may end").await;
+    assert!(line.contains(" INFO narrows::server: "), "{line}");
     assert!(line.ends_with("signal=\"SIGQUIT\""), "{line}");
     upstream.send("5\r\nevent\r\n0\r\n\r\n").await;
     assert_eq!(client.read_chunk().await, b"event");

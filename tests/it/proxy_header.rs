@@ -129,6 +129,7 @@ async fn a_header_that_is_late_ends_the_connection() {
         client.expect_end(End::Reset).await;
     }
     let line = relay.wait_for_log("no PROXY header came").await;
+    assert!(line.contains(" WARN narrows::worker: "), "{line}");
     assert!(line.ends_with("cause=\"handshake_timeout\""), "{line}");
     origin.assert_untouched().await;
 }

@@ -44,3 +44,22 @@ fn tests_do_not_sleep() {
     }
     assert_none(&faults);
 }
+
+/// Without a target of its own a line has the path of its module, and would change with it.
+#[test]
+fn events_name_their_target() {
+    const EVENTS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+    let mut faults = Vec::new();
+    for file in files("src", "rs") {
+        let source = production_of(&file);
+        for event in EVENTS.map(|level| format!("tracing::{level}!(")) {
+            for (at, _) in source.match_indices(&event) {
+                if !source[at + event.len()..].trim_start().starts_with("target:") {
+                    let number = source[..at].lines().count();
+                    faults.push(format!("{file}:{number}: {event}: say target: first"));
+                }
+            }
+        }
+    }
+    assert_none(&faults);
+}
