@@ -11,7 +11,7 @@ use crate::h1::head_reader::{HeadReader, HeadSpan};
 use crate::limits::{DRAIN_GRACE, LINGER_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::date::with_date;
-use crate::net::read_buffer::Fill;
+use crate::net::read_buffer::{Fill, ReadBuffer};
 use crate::net::transport::{Peek, Transport};
 use crate::proxy::connection::{Connection, GONE};
 use crate::proxy::context::{About, Client, Context};
@@ -169,6 +169,10 @@ impl ClientConnection {
     /// error that there is nobody to tell of cuts the connection.
     pub(super) async fn reply(&mut self, context: &Context, unserved: Box<Unserved>) -> Next {
         let Unserved { reply, options, dial } = *unserved;
+        if options.close {
+            // No other request is read, and the client may take its time.
+            self.io.read_buffer = ReadBuffer::default();
+        }
         let answer = match (reply.answer(), reply) {
             (None, Reply::Error(error)) => return Next::Cut(error),
             (None, Reply::Allowed) => return Next::End,

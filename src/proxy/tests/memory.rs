@@ -49,6 +49,17 @@ fn an_exchange_that_waits_holds_no_buffer_in_any_phase() {
 }
 
 #[test]
+fn a_connection_that_ends_with_an_answer_of_ours_holds_no_buffer() {
+    run(async |bench| {
+        let free = fill_free_list();
+        let mut client = bench.client();
+        let head = CHUNKED_POST.replace(" /", " /other/");
+        client.send(format!("{head}5\r\nhello\r\n")).await;
+        assert_held(free, 0, "behind an answer to a request without its end").await;
+    });
+}
+
+#[test]
 fn a_silent_tunnel_holds_no_buffer() {
     run(async |bench| {
         let free = fill_free_list();
