@@ -85,7 +85,10 @@ impl Health {
     /// Adds a worker, which stores the number of its idle connections in what this returns.
     pub(super) fn join(&self) -> Arc<AtomicUsize> {
         let idle = Arc::<AtomicUsize>::default();
-        self.state().idle.push(Arc::clone(&idle));
+        let mut state = self.state();
+        // A worker that has left, or has joined again, has dropped its own.
+        state.idle.retain(|it| Arc::strong_count(it) > 1);
+        state.idle.push(Arc::clone(&idle));
         idle
     }
 
@@ -256,6 +259,17 @@ mod tests {
             );
             assert!(line.contains("upstream=\"a.example:443\""), "{line}");
         }
+    }
+
+    #[test]
+    fn a_worker_that_joins_again_is_counted_once() {
+        let health = Health::new("a.example:443", 1, 1);
+        let mut idle = None;
+        for _ in 0..9 {
+            // Its new part of the upstream is there before the old one goes.
+            idle.replace(health.join());
+        }
+        assert!(health.state().idle.len() <= 2, "{idle:?}");
     }
 
     const UNREACHABLE: &str = "the upstream cannot be reached";
