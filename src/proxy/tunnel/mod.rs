@@ -12,24 +12,21 @@
 //! `tunnel` limit. A side that is not read, because of backpressure or because it has ended, is
 //! checked every [`DEPARTURE_LOOK`] for a reset.
 
+mod way;
+
 use crate::clock::{Alarm, IdleClock};
 use crate::error::{Cause, ExchangeError, Fault, IoFault};
 use crate::limits::DEPARTURE_LOOK;
-use crate::net::read_buffer::Fill;
-use crate::net::splice::{Splice, Spliced};
-use crate::proxy::body_relay::READS_PER_TURN;
 use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::context::Drain;
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::vanished::Unheard;
 use crate::timeouts::{Timeouts, Timer};
-use crate::tls::fault;
-use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::task::{Context, Poll, ready};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::Instant;
+use way::{Way, WayState};
 
 /// Forwards bytes until both directions have ended. Until then both connections are set to be
 /// reset, even if this future is dropped. If one side fails, the other first gets what was received
@@ -75,26 +72,10 @@ pub(super) fn tunnel<'s>(
             return Poll::Ready(result);
         }
         count(ways.up.bytes, ways.down.bytes);
-        if ways.leaving.is_some() {
-            return Poll::Pending;
+        if ways.leaving.is_none() {
+            ways.arm(cx, &ends, timeouts, alarm);
         }
-        let deadline = ways.clock.deadline(Timer::Tunnel, timeouts);
-        let looks = ways.next_look.into_iter().chain(ways.unheard.next_look());
-        match looks.min().filter(|look| *look < deadline.at) {
-            None => {
-                ready!(alarm.poll(cx, deadline.at));
-                // Silent, but the receivers may still be taking earlier bytes.
-                ways.leave(ExchangeError::expired(deadline.timer), &ends, timeouts);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Some(look) => {
-                if alarm.poll(cx, look).is_ready() {
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Pending
-            }
-        }
+        Poll::Pending
     })
 }
 
@@ -136,6 +117,28 @@ impl Ways {
             return Poll::Ready(Err(leaving.error));
         }
         Poll::Pending
+    }
+
+    /// Sets the alarm for what is due next: to look at a side that cannot be read, or the end of
+    /// the silence.
+    fn arm(
+        &mut self,
+        cx: &mut Context<'_>,
+        ends: &Ends<'_>,
+        timeouts: &Timeouts,
+        alarm: &mut Alarm,
+    ) {
+        let deadline = self.clock.deadline(Timer::Tunnel, timeouts);
+        let looks = self.next_look.into_iter().chain(self.unheard.next_look());
+        let look = looks.min().filter(|look| *look < deadline.at);
+        if alarm.poll(cx, look.unwrap_or(deadline.at)).is_pending() {
+            return;
+        }
+        if look.is_none() {
+            // Silent, but the receivers may still be taking earlier bytes.
+            self.leave(ExchangeError::expired(deadline.timer), ends, timeouts);
+        }
+        cx.waker().wake_by_ref();
     }
 
     /// From now on, delivers only what was received. The first error counts.
@@ -267,140 +270,11 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// One direction.
-#[derive(Debug)]
-struct Way {
-    sender: Fault,
-    bytes: u64,
-    state: WayState,
-    splice: Splice,
-    /// The receiver accepts nothing now, so the sender is not read (backpressure).
-    is_blocked: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WayState {
-    Open,
-    /// The sender has ended its side. Ours ends when everything is drained.
-    Ending,
-    Ended,
-}
-
-impl Way {
-    fn from(sender: Fault) -> Self {
-        let (splice, state) = (Splice::default(), WayState::Open);
-        Self { sender, bytes: 0, state, splice, is_blocked: false }
-    }
-
-    fn receiver(&self) -> Fault {
-        match self.sender {
-            Fault::Client => Fault::Upstream,
-            Fault::Upstream | Fault::Internal => Fault::Client,
-        }
-    }
-
-    /// How many bytes the socket of `to` has taken.
-    fn passed(&self, to: &Connection) -> u64 {
-        let held = to.write_buffer.held_bytes() + self.splice.held_bytes();
-        self.bytes.saturating_sub(held as u64)
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Connection,
-        to: &mut Connection,
-    ) -> Result<Poll<()>, ExchangeError> {
-        self.begin(cx, from, to);
-        for _ in 0..READS_PER_TURN {
-            let room = self.poll_room(cx, to);
-            self.is_blocked = room.is_pending();
-            match room {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(drained) => drained.map_err(|it| fault::of_io(self.receiver(), &it))?,
-            }
-            match self.state {
-                WayState::Ended => return Ok(Poll::Ready(())),
-                WayState::Ending => match to.transport.poll_shutdown(cx) {
-                    Poll::Pending => return Ok(Poll::Pending),
-                    // A receiver that has left needs no end.
-                    Poll::Ready(Ok(()) | Err(_)) => self.state = WayState::Ended,
-                },
-                WayState::Open => match self.poll_read(cx, from, to) {
-                    Poll::Pending => return Ok(Poll::Pending),
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Err(fault::of_io(self.sender, &error)),
-                },
-            }
-        }
-        cx.waker().wake_by_ref();
-        Ok(Poll::Pending)
-    }
-
-    /// Forwards what was read together with the head, before the tunnel began.
-    fn begin(&mut self, cx: &mut Context<'_>, from: &mut Connection, to: &mut Connection) {
-        let held = from.read_buffer.bytes();
-        if !held.is_empty() {
-            self.bytes += held.len() as u64;
-            to.write_buffer.send(cx, &mut to.transport, &[held]);
-            from.read_buffer.consume(held.len());
-        }
-    }
-
-    /// Ready when the receiver has taken everything, copied or spliced.
-    fn poll_room(&mut self, cx: &mut Context<'_>, to: &mut Connection) -> Poll<io::Result<()>> {
-        ready!(to.poll_drain(cx))?;
-        match to.transport.plain() {
-            Some(tcp) => self.splice.poll_drain(cx, tcp),
-            None => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Connection,
-        to: &mut Connection,
-    ) -> Poll<io::Result<()>> {
-        if let (Some(from), Some(_)) = (from.transport.plain(), to.transport.plain()) {
-            match ready!(self.splice.poll_fill(cx, from))? {
-                Spliced::NoPipe => {}
-                Spliced::Bytes(len) => {
-                    self.bytes += len as u64;
-                    return Poll::Ready(Ok(()));
-                }
-                Spliced::End => {
-                    self.state = WayState::Ending;
-                    return Poll::Ready(Ok(()));
-                }
-            }
-        }
-        self.poll_copy(cx, from, to)
-    }
-
-    fn poll_copy(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Connection,
-        to: &mut Connection,
-    ) -> Poll<io::Result<()>> {
-        let Connection { transport, write_buffer, .. } = to;
-        let passed = ready!(from.read_buffer.poll_pass(cx, &mut from.transport, |cx, bytes| {
-            write_buffer.send(cx, transport, &[bytes]);
-            self.bytes += bytes.len() as u64;
-            Ok::<_, Infallible>(bytes.len())
-        }));
-        Poll::Ready(passed.map(|passed| match passed {
-            Ok(Fill::Bytes) => {}
-            Ok(Fill::End) => self.state = WayState::Ending,
-        }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::net::memory::MemoryStream;
+    use crate::tls::fault;
     use std::io::ErrorKind;
 
     #[tokio::test]
