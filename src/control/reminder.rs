@@ -1,9 +1,10 @@
 //! Warnings about certificates: oddities in their files at start, and approaching or past ends of
 //! validity at start and once a day.
 
-use crate::config::problem::Problems;
+use crate::config::problem::{Location, Problems};
 use crate::config::tls_files::OwnCertificate;
 use crate::limits::CERTIFICATES_LOGGED_EVERY;
+use crate::tls::validity::Complaint;
 use std::convert::Infallible;
 use std::time::SystemTime;
 use tokio::time::sleep;
@@ -25,22 +26,19 @@ pub(super) async fn remind(
     loop {
         for OwnCertificate { location, validity } in &certificates {
             for complaint in validity.complaints(now()) {
-                let (reason, what) = (complaint.reason, complaint.what);
-                if complaint.is_error {
-                    tracing::error!(
-                        target: "narrows::certificate", reason, at = %location, "{what}"
-                    );
-                } else {
-                    tracing::warn!(
-                        target: "narrows::certificate",
-                        reason,
-                        at = %location,
-                        "{what}"
-                    );
-                }
+                log(location, &complaint);
             }
         }
         sleep(CERTIFICATES_LOGGED_EVERY).await;
+    }
+}
+
+fn log(at: &Location, complaint: &Complaint) {
+    let Complaint { reason, what, is_error } = complaint;
+    if *is_error {
+        tracing::error!(target: "narrows::certificate", reason, %at, "{what}");
+    } else {
+        tracing::warn!(target: "narrows::certificate", reason, %at, "{what}");
     }
 }
 

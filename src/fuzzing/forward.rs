@@ -3,16 +3,16 @@
 use super::arrival::arrivals;
 use super::heads::{naive_limits, rewrite};
 use super::model::{self, routes};
-use super::naive::{self, Verdict};
+use super::naive::{self, Body, Head, Verdict};
 use super::oracle;
 use crate::config::Limits;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::plan::{OwnAnswer, Plan, plan};
 use crate::gateway::request::{Request, validate};
-use crate::gateway::response::ResponseKind;
+use crate::gateway::response::{FinalResponse, ResponseKind};
 use crate::gateway::rewrite::reference::{Origins, View};
 use crate::gateway::rewrite::{put_final_head, put_interim_head};
-use crate::h1::body::BodyReader;
+use crate::h1::body::{After, BodyReader};
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};
 use crate::h1::head_reader::HeadReader;
@@ -85,7 +85,7 @@ fn request(data: &[u8]) {
 const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
 
 /// The whole body, if its trailers are well-formed, too.
-pub(super) fn complete(body: &Verdict<naive::Body>) -> Option<&naive::Body> {
+pub(super) fn complete(body: &Verdict<Body>) -> Option<&Body> {
     match body {
         Verdict::Whole(body) => {
             let section = body.trailers.as_deref();
@@ -160,33 +160,50 @@ fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
     check_lines(&sent, &meant, view);
     let length = length.expect("one length");
     let body = &data[span.end..];
+    let message = Forwarded { method: &method, is_http10, response, sent, head: &out };
     for positions in arrivals(body) {
         for ended in [true, false] {
-            let mut bytes = out.to_vec();
-            bytes.extend(rewrite(response.body, response.writer, body, &positions));
-            let by_close = BodyReader::new(response.body).may_end_by_close() && ended;
-            if response.body == BodyLength::UntilClose && by_close {
-                bytes.extend(response.writer.after(0, crate::h1::body::After::End));
+            message.check(body, &positions, ended, &naive::body(length, body, ended));
+        }
+    }
+}
+
+/// A final response whose head was forwarded.
+struct Forwarded<'a> {
+    method: &'a str,
+    is_http10: bool,
+    response: FinalResponse,
+    sent: Head,
+    head: &'a [u8],
+}
+
+impl Forwarded<'_> {
+    /// hyper reads `body`, forwarded as it arrives in pieces, as what is `meant` by it. `ended`:
+    /// the upstream ends its connection.
+    fn check(&self, body: &[u8], positions: &[usize], ended: bool, meant: &Verdict<Body>) {
+        let Self { method, is_http10, response, sent, head } = self;
+        let mut bytes = head.to_vec();
+        bytes.extend(rewrite(response.body, response.writer, body, positions));
+        let by_close = BodyReader::new(response.body).may_end_by_close() && ended;
+        if response.body == BodyLength::UntilClose && by_close {
+            bytes.extend(response.writer.after(0, After::End));
+        }
+        // The driver resets the connection after an incomplete message.
+        let ends = complete(meant).is_some() && (*is_http10 || ended);
+        match (complete(meant), oracle::client_reads(method, &bytes, ends)) {
+            (None, None) => {}
+            (Some(body), Some(seen)) => {
+                assert_eq!(seen.content, body.content);
+                assert_eq!(seen.start, meant_status(sent));
+                assert_eq!(seen.fields, oracle::fields_of(sent));
             }
-            let meant = naive::body(length, body, ended);
-            // The driver resets the connection after an incomplete message.
-            let ends = complete(&meant).is_some() && (is_http10 || ended);
-            let seen = oracle::client_reads(&method, &bytes, ends);
-            match (complete(&meant), seen) {
-                (None, None) => {}
-                (Some(body), Some(seen)) => {
-                    assert_eq!(seen.content, body.content);
-                    assert_eq!(seen.start, meant_status(&sent));
-                    assert_eq!(seen.fields, oracle::fields_of(&sent));
-                }
-                (meant, seen) => panic!("{meant:?} {seen:?} {:?}", naive::text(&bytes)),
-            }
+            (meant, seen) => panic!("{meant:?} {seen:?} {:?}", naive::text(&bytes)),
         }
     }
 }
 
 /// The same lines, except for references and cookies that a view has mapped for the client.
-fn check_lines(sent: &naive::Head, meant: &naive::Head, view: Option<&View<'_>>) {
+fn check_lines(sent: &Head, meant: &Head, view: Option<&View<'_>>) {
     let Some(view) = view else {
         return assert_eq!(model::end_to_end(sent), model::end_to_end(meant));
     };
@@ -220,6 +237,6 @@ fn check_lines(sent: &naive::Head, meant: &naive::Head, view: Option<&View<'_>>)
     }
 }
 
-fn meant_status(head: &naive::Head) -> String {
+fn meant_status(head: &Head) -> String {
     head.status().to_string()
 }

@@ -220,12 +220,10 @@ pub(super) fn rewrite(
             out.extend_from_slice(writer.before(content.len()).as_bytes());
             out.extend_from_slice(&content);
             out.extend_from_slice(writer.after(content.len(), after));
-            if let Some(range) = walk.trailers {
-                match trailers_for(writer, &input[range]) {
-                    Ok(Some(_)) => out.extend_from_slice(b"\r\n"),
-                    Ok(None) => {}
-                    Err(_) => return out,
-                }
+            match walk.trailers.map(|range| trailers_for(writer, &input[range])) {
+                Some(Ok(Some(_))) => out.extend_from_slice(b"\r\n"),
+                Some(Ok(None)) | None => {}
+                Some(Err(_)) => return out,
             }
             at += walk.consumed;
             if walk.consumed == 0 {

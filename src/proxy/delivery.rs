@@ -88,11 +88,8 @@ impl Delivery {
                     Some(0) => return Poll::Ready(Ok(())),
                     None if transport.is_broken() => return Poll::Ready(Err(Undelivered)),
                     None => self.patience.gap = self.patience.gap.min(self.patience.blind),
-                    left => {
-                        if left != self.left {
-                            (self.left, self.since) = (left, now);
-                        }
-                    }
+                    left if left != self.left => (self.left, self.since) = (left, now),
+                    Some(_) => {}
                 }
                 self.next_look = now + self.pause;
                 self.pause = (self.pause * 2).min(DELIVERY_LOOK_MAX);

@@ -175,21 +175,36 @@ impl Download {
         // From here on the request is not repeated, whatever happens.
         upstream.write_buffer.take_copy();
         let kind = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
+        self.queue_head(kind, &head, client, guide);
+        upstream.read_buffer.consume(span.end);
+        self.clock.stamp();
+        self.pass_held(cx, client, upstream, guide)?;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Queues a head for the client, and gets ready for what follows it.
+    fn queue_head(
+        &mut self,
+        kind: ResponseKind,
+        head: &ResponseHead<'_>,
+        client: &mut Connection,
+        guide: &mut Guide<'_>,
+    ) {
         let view = guide.view(client);
         match kind {
-            ResponseKind::DropInterim => *reader = HeadReader::for_response(),
+            ResponseKind::DropInterim => self.part = Part::Head(HeadReader::for_response()),
             ResponseKind::Interim => {
-                put_interim_head(client.write_buffer.queue(), &head, view.as_ref());
-                *reader = HeadReader::for_response();
+                put_interim_head(client.write_buffer.queue(), head, view.as_ref());
+                self.part = Part::Head(HeadReader::for_response());
             }
             ResponseKind::Switch => {
                 guide.recorder.response_head(head.status);
-                put_switch_head(client.write_buffer.queue(), &head, view.as_ref());
+                put_switch_head(client.write_buffer.queue(), head, view.as_ref());
             }
             ResponseKind::Final(response) => {
                 guide.recorder.response_head(head.status);
                 let out = client.write_buffer.queue();
-                with_date(|date| put_final_head(out, &head, &response, date, view.as_ref()));
+                with_date(|date| put_final_head(out, head, &response, date, view.as_ref()));
                 if response.writer == BodyWriter::UntilClose {
                     client.transport.abort_unless_shut_down();
                 }
@@ -197,10 +212,6 @@ impl Download {
                 self.part = Part::Body(BodyRelay::of_response(reader, response.writer));
             }
         }
-        upstream.read_buffer.consume(span.end);
-        self.clock.stamp();
-        self.pass_held(cx, client, upstream, guide)?;
-        Ok(Poll::Ready(()))
     }
 
     /// Sends the head and the body bytes that came with it in one write.

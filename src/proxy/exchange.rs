@@ -81,28 +81,18 @@ pub(super) fn exchange<'s>(
                     let tunnel = Box::pin(switch(client, context, &request.route, attempt));
                     return Ok(tunnel.await);
                 }
-                Ok(Pumped::Doubted) => {
-                    let sent = attempt.take_sent_after_408(client.recorder.elapsed());
-                    if sent.is_none() {
-                        request.exchange.accept_response();
-                        continue;
-                    }
-                    (ExchangeError::upstream(Cause::ClosedEarly), sent)
-                }
-                Err(error) => {
-                    let InFlight { exchange, route, .. } = &*request;
-                    (error, attempt.take_sent_after(error, exchange, &route.upstream))
-                }
+                Ok(Pumped::Doubted) => match doubted(client, request, attempt) {
+                    Some(failed) => failed,
+                    None => continue,
+                },
+                Err(error) => failed(error, request, attempt),
             };
             attempt.io.transport.abort();
             let Some(sent) = sent else { return fail(context, &request.exchange, error, None) };
             match fresh_connection(client, &request.route.upstream, 0).await {
-                Ok(connection) => *attempt = Attempt::second(connection, sent),
+                Ok(connection) => *attempt = second_attempt(client, request, connection, sent),
                 Err(dial) => return fail(context, &request.exchange, dial.error, Some(dial)),
             }
-            client.recorder.connected(attempt.reused);
-            request.exchange.start_again();
-            request.upload.start_again();
         }
     }
 }
@@ -221,6 +211,45 @@ fn first_attempt(
     io.read_buffer.consume(head_bytes as usize);
     recorder.connected(attempt.reused);
     Ok(attempt)
+}
+
+/// The error, and what was sent of the request, if it may be sent again.
+fn failed(
+    error: ExchangeError,
+    request: &InFlight,
+    attempt: &mut Attempt,
+) -> (ExchangeError, Option<Buffer>) {
+    let InFlight { exchange, route, .. } = request;
+    (error, attempt.take_sent_after(error, exchange, &route.upstream))
+}
+
+/// As [`failed`], if the response is about the silence before the request. Otherwise it is passed
+/// on after all.
+fn doubted(
+    client: &ClientConnection,
+    request: &mut InFlight,
+    attempt: &mut Attempt,
+) -> Option<(ExchangeError, Option<Buffer>)> {
+    let sent = attempt.take_sent_after_408(client.recorder.elapsed());
+    if sent.is_none() {
+        request.exchange.accept_response();
+        return None;
+    }
+    Some((ExchangeError::upstream(Cause::ClosedEarly), sent))
+}
+
+/// Sends what was sent before on another connection.
+fn second_attempt(
+    client: &mut ClientConnection,
+    request: &mut InFlight,
+    connection: UpstreamConnection,
+    sent: Buffer,
+) -> Attempt {
+    let attempt = Attempt::second(connection, sent);
+    client.recorder.connected(attempt.reused);
+    request.exchange.start_again();
+    request.upload.start_again();
+    attempt
 }
 
 /// There is no connection for the request. Its body is skipped, as far as it is here.

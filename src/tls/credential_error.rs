@@ -86,6 +86,10 @@ pub enum CertificateFault {
     Refused(TlsFault),
 }
 
+const FOREIGN_KEY_ADVICE: &str = "which TLS has no use for; RSA, ECDSA and Ed25519 keys in a PEM \
+                                  section PRIVATE KEY are allowed (ssh-keygen -p -m PKCS8 -f COPY \
+                                  turns a copy of OpenSSH's into one)";
+
 impl fmt::Display for CredentialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -122,13 +126,9 @@ impl fmt::Display for CredentialError {
                  (openssl pkey -in FILE -out NEWFILE)",
                 FileName(file)
             ),
-            Self::ForeignKey(file, form) => write!(
-                f,
-                "{} holds {form}, which TLS has no use for; RSA, ECDSA and Ed25519 keys in a PEM \
-                 section PRIVATE KEY are allowed (ssh-keygen -p -m PKCS8 -f COPY turns a copy of \
-                 OpenSSH's into one)",
-                FileName(file)
-            ),
+            Self::ForeignKey(file, form) => {
+                write!(f, "{} holds {form}, {FOREIGN_KEY_ADVICE}", FileName(file))
+            }
             Self::UnusableKey(file) => write!(
                 f,
                 "{} holds a key of an unknown kind; RSA (2048 to 8192 bits), \

@@ -3,15 +3,23 @@
 use crate::assert_none;
 use crate::source::{files, functions, is_test_only, production_of, read};
 
-const FILE_LINES_MAX: usize = 400;
-const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 100;
+
+/// The most lines of a file and of a function.
+struct Limits {
+    file: usize,
+    function: usize,
+}
+
+const SHIPPED: Limits = Limits { file: 395, function: 52 };
+const OF_TESTS: Limits = Limits { file: 400, function: 70 };
 
 /// Code that ships is measured without its tests; the files of tests are measured whole.
 #[test]
 fn files_and_functions_stay_short() {
     let files = ["src", "kit", "tests"].iter().flat_map(|it| files(it, "rs"));
-    let faults: Vec<_> = files.flat_map(|file| too_long(&file, &measured(&file))).collect();
+    let faults: Vec<_> =
+        files.flat_map(|file| too_long(&file, &measured(&file), limits(&file))).collect();
     assert_none(&faults);
 }
 
@@ -19,15 +27,19 @@ fn measured(file: &str) -> String {
     if is_test_only(file) { read(file) } else { production_of(file) }
 }
 
-fn too_long(file: &str, source: &str) -> Vec<String> {
+fn limits(file: &str) -> &'static Limits {
+    if file.starts_with("src/") && !is_test_only(file) { &SHIPPED } else { &OF_TESTS }
+}
+
+fn too_long(file: &str, source: &str, limits: &Limits) -> Vec<String> {
     let mut faults = Vec::new();
     let lines = source.lines().count();
-    if lines > FILE_LINES_MAX {
-        faults.push(format!("{file}: {lines} lines, {FILE_LINES_MAX} allowed"));
+    if lines > limits.file {
+        faults.push(format!("{file}: {lines} lines, {} allowed", limits.file));
     }
     for (number, name, length) in functions(source) {
-        if length > FUNCTION_LINES_MAX {
-            let limit = format!("{FUNCTION_LINES_MAX} allowed");
+        if length > limits.function {
+            let limit = format!("{} allowed", limits.function);
             faults.push(format!("{file}:{number}: {name} has {length} lines, {limit}"));
         }
     }
@@ -50,8 +62,8 @@ fn lines_fit_in_a_hundred_columns() {
 
 #[test]
 fn a_file_and_its_functions_are_measured() {
-    assert_eq!(too_long("a.rs", &"//\n".repeat(400)), Vec::<String>::new());
-    assert_eq!(too_long("a.rs", &"//\n".repeat(401)), ["a.rs: 401 lines, 400 allowed"]);
+    assert_eq!(too_long("a.rs", &"//\n".repeat(400), &OF_TESTS), Vec::<String>::new());
+    assert_eq!(too_long("a.rs", &"//\n".repeat(401), &OF_TESTS), ["a.rs: 401 lines, 400 allowed"]);
     let function = format!("fn f() {{\n{}}}\n", "    a();\n".repeat(69));
-    assert_eq!(too_long("a.rs", &function), ["a.rs:1: f has 71 lines, 70 allowed"]);
+    assert_eq!(too_long("a.rs", &function, &OF_TESTS), ["a.rs:1: f has 71 lines, 70 allowed"]);
 }
