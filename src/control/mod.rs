@@ -12,7 +12,6 @@ pub use descriptors::raise_descriptor_limit;
 pub use error::RunError;
 
 use crate::config::snapshot::Snapshot;
-use crate::config::tls_files::OwnCertificate;
 use crate::control::descriptors::check_descriptors;
 use crate::control::listeners::{addresses, open_listeners};
 use crate::control::reminder::{remind, tell_remarks};
@@ -27,48 +26,34 @@ use std::time::SystemTime;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-/// A running server. One that is dropped stops at once.
+/// A running server. One that is dropped stops at once, without waiting for its workers.
+///
+/// A program that has nothing else to do calls [`Server::run`]. One that goes on with its own work
+/// calls [`Server::start`], and [`Server::stop`] at its end.
 pub struct Server {
     workers: Workers,
     addresses: Vec<SocketAddr>,
     /// The same with what is spoken there.
     urls: String,
-    certificates: Vec<OwnCertificate>,
 }
 
 impl Server {
-    /// Listens, and starts the workers.
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, then lets running exchanges end; a second signal
+    /// ends at once. Handles these signals from the beginning of the call, and ignores SIGHUP,
+    /// SIGUSR1 and SIGUSR2.
     ///
     /// # Errors
-    /// An address cannot be listened on, or a thread cannot be had.
-    pub fn start(snapshot: Snapshot) -> Result<Self, RunError> {
-        check_descriptors(snapshot.limits.connections);
-        tell_remarks(&snapshot.remarks);
-        let certificates = snapshot.certificates.clone();
-        let listeners = open_listeners(&snapshot)?;
-        let addresses = addresses(&snapshot, &listeners);
-        let urls: Vec<_> =
-            snapshot.sockets().zip(&addresses).map(|(it, address)| it.url(*address)).collect();
-        let workers = Workers::start(snapshot, listeners)?;
-        Ok(Self { workers, addresses, urls: urls.join(" "), certificates })
-    }
-
-    /// Where it listens, in the order of the configuration, with the ports that the kernel chose.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// Serves until SIGTERM or SIGINT, then lets running exchanges end; a second signal ends at
-    /// once.
-    ///
-    /// # Errors
-    /// Signals cannot be handled, or a worker ended by itself.
-    pub fn run(self) -> Result<(), RunError> {
-        let Self { workers, urls, certificates, .. } = self;
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let ended = runtime.map_err(RunError::Start)?.block_on(async {
+    /// Something that the server needs at the start cannot be had, or a worker ended by itself.
+    pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
+        let ended = runtime.block_on(async {
+            // First of all: without its handler, a signal kills the process.
+            let signals = StopSignals::new().map_err(RunError::Start)?;
+            let certificates = snapshot.certificates.clone();
+            let server = Self::start(snapshot)?;
             tokio::select! {
-                ended = serve(workers, &urls) => ended,
+                ended = server.serve(signals) => ended,
                 never = tell_left_out_lines() => match never {},
                 never = remind(certificates, SystemTime::now) => match never {},
             }
@@ -77,42 +62,62 @@ impl Server {
         ended
     }
 
+    /// Listens, and starts the workers. Leaves all signals to the program.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or a thread cannot be had.
+    pub fn start(snapshot: Snapshot) -> Result<Self, RunError> {
+        check_descriptors(snapshot.limits.connections);
+        tell_remarks(&snapshot.remarks);
+        let listeners = open_listeners(&snapshot)?;
+        let addresses = addresses(&snapshot, &listeners);
+        let urls: Vec<_> =
+            snapshot.sockets().zip(&addresses).map(|(it, address)| it.url(*address)).collect();
+        let workers = Workers::start(snapshot, listeners)?;
+        Ok(Self { workers, addresses, urls: urls.join(" ") })
+    }
+
+    /// Where it listens, in the order of the configuration, with the ports that the kernel chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
     /// Lets running exchanges end, and returns when all workers have ended. Must not be called
     /// inside an asynchronous runtime, because it blocks.
     pub fn stop(mut self) {
         self.workers.tell(&Command::Stop(Stop::WhenDone));
         self.workers.wait_until_ended();
     }
-}
 
-/// Waits for the workers to be ready, and for a signal.
-async fn serve(mut workers: Workers, addresses: &str) -> Result<(), RunError> {
-    let mut signals = StopSignals::new().map_err(RunError::Start)?;
-    loop {
-        tokio::select! {
-            report = workers.report() => match report {
-                Some(Report::Ready) => {}
-                Some(Report::Ended) | None => return Err(RunError::WorkerEnded),
-            },
-            signal = signals.recv() => {
-                tracing::info!(target: SERVER, signal, "stopping; running exchanges may end");
-                break;
+    /// Waits for the workers to be ready, and for a signal.
+    async fn serve(self, mut signals: StopSignals) -> Result<(), RunError> {
+        let Self { mut workers, urls: addresses, .. } = self;
+        loop {
+            tokio::select! {
+                report = workers.report() => match report {
+                    Some(Report::Ready) => {}
+                    Some(Report::Ended) | None => return Err(RunError::WorkerEnded),
+                },
+                signal = signals.recv() => {
+                    tracing::info!(target: SERVER, signal, "stopping; running exchanges may end");
+                    break;
+                }
+            }
+            if workers.are_ready() {
+                tracing::info!(target: READY, addresses, "ready");
             }
         }
-        if workers.are_ready() {
-            tracing::info!(target: READY, addresses, "ready");
+        workers.tell(&Command::Stop(Stop::WhenDone));
+        tokio::select! {
+            () = workers.ended() => tracing::info!(target: SERVER, "stopped"),
+            signal = signals.recv() => {
+                tracing::warn!(target: SERVER, signal, "stopping at once");
+                workers.tell(&Command::Stop(Stop::AtOnce));
+                // What is cut has its line of the log. A worker in the middle of something long
+                // has none to give.
+                let _ = timeout(STOP_AT_ONCE_MAX, workers.ended()).await;
+            }
         }
+        Ok(())
     }
-    workers.tell(&Command::Stop(Stop::WhenDone));
-    tokio::select! {
-        () = workers.ended() => tracing::info!(target: SERVER, "stopped"),
-        signal = signals.recv() => {
-            tracing::warn!(target: SERVER, signal, "stopping at once");
-            workers.tell(&Command::Stop(Stop::AtOnce));
-            // What is cut has its line of the log. A worker in the middle of something long
-            // has none to give.
-            let _ = timeout(STOP_AT_ONCE_MAX, workers.ended()).await;
-        }
-    }
-    Ok(())
 }

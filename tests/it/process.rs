@@ -3,14 +3,16 @@
 use crate::support::stage::{CHUNKED, GET, GET_10, OK, OK_LAST, Stage, UNTIL_CLOSE, expect_ok};
 use narrows_kit::certificates::certificate_file;
 use narrows_kit::client::{connect_plain, connect_tls, expect_turned_away};
+use narrows_kit::folder::Folder;
 use narrows_kit::http::field_value;
 use narrows_kit::origin::Origin;
 use narrows_kit::peer::End;
 use narrows_kit::relay::Relay;
 use narrows_kit::within;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -74,6 +76,33 @@ async fn signals_without_a_meaning_here_are_logged_and_cut_nothing() {
     let mut relay = stage.relay;
     let (status, log) = relay.ended().await;
     assert_eq!(status.code(), Some(0), "{log:#?}");
+}
+
+/// The line about open files comes before it listens, and 64 workers take a while to start.
+#[tokio::test]
+async fn a_signal_that_comes_during_the_start_kills_nothing() {
+    let folder = Folder::new("start");
+    let toml = "workers = 64\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+                [[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n";
+    let configuration = folder.write("narrows.toml", toml);
+    let starting = tokio::task::spawn_blocking(move || {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n 1024 && exec \"$0\" run --config \"$1\""]);
+        shell.arg(env!("CARGO_BIN_EXE_narrows")).arg(configuration);
+        let mut child = shell.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut text = String::new();
+        log.read_line(&mut text).unwrap();
+        for signal in [Signal::HUP, Signal::TERM] {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+        }
+        log.read_to_string(&mut text).unwrap();
+        (child.wait().unwrap(), text)
+    });
+    let (status, log) = within("the end of the process", starting).await.unwrap();
+    assert!(log.contains("the limit of open files has room for fewer"), "{log}");
+    assert!(log.contains("stopping; running exchanges may end signal=\"SIGTERM\""), "{log}");
+    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[tokio::test]
