@@ -6,13 +6,11 @@
 //!
 //! Not here: splitting a target into its path and its query (`h1::target`).
 
-mod disguise;
-
-pub use disguise::ROUNDS;
+pub use encoded::ROUNDS;
 
 use crate::h1::target::TargetError;
 use alloc::vec::Vec;
-use disguise::hides_parent;
+use encoded::hides_parent;
 use memchr::{memchr, memrchr};
 
 /// Whether [`resolve_dot_segments`] would do anything but copy `path`, which has no query.
@@ -209,3 +207,5 @@ mod tests {
         assert!(got.is_err() || !has_dot_segments(&got.unwrap_or_default()), "{path}");
     }
 }
+
+mod encoded;
