@@ -4,7 +4,7 @@
 //! it names or from the other arguments. Values have the same types as in the file
 //! (`config::value`), and so the same messages. The exit code for refused arguments is 2.
 
-mod refusal;
+mod usage_error;
 
 use crate::config::check::check;
 use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
@@ -43,7 +43,7 @@ impl Cli {
     /// The arguments of this process. Ends the process with a message if they are refused, or if
     /// they ask for help or the version.
     pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| refusal::scrubbed(error).exit())
+        Self::try_parse().unwrap_or_else(|error| usage_error::scrubbed(error).exit())
     }
 }
 

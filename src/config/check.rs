@@ -142,7 +142,7 @@ fn also_at(first: &Location) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::test_file::{MINIMAL, read, refuse};
+    use crate::config::testing::{MINIMAL, read, refuse};
 
     #[test]
     fn a_repeated_path_or_address_is_refused_at_the_second() {

@@ -67,12 +67,12 @@ fn read_text(path: &Path) -> Result<String, (usize, String)> {
 mod tests {
     use super::*;
     use crate::config::keys::limits::Limits;
-    use crate::config::test_file::{MINIMAL, read};
+    use crate::config::testing::{MINIMAL, read};
     use crate::config::value::{Family, Mode, ProxyVersion};
     use crate::h1::limits::HeadLimits;
     use crate::net::admission::AddressLimit;
     use crate::timeouts::Timeouts;
-    use crate::tls::test_pem::Folder;
+    use crate::tls::testing::pem::Folder;
     use std::num::NonZeroUsize;
     use std::time::Duration;
 

@@ -20,11 +20,12 @@ pub mod problem;
 pub mod reach;
 pub mod snapshot;
 mod table;
-#[cfg(test)]
-mod test_file;
 pub mod tls_files;
 pub mod url;
 pub mod value;
 
 pub use keys::limits::Limits;
 pub use keys::top::Config;
+
+#[cfg(test)]
+mod testing;

@@ -159,7 +159,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::test_pem::KEY;
+    use crate::tls::testing::pem::KEY;
 
     #[test]
     fn the_distance_counts_insertions_deletions_and_substitutions() {

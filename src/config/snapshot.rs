@@ -306,7 +306,7 @@ fn cores() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::test_pem::{CERTIFICATE, Folder, KEY, KEY_OF_ANOTHER};
+    use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY, KEY_OF_ANOTHER};
 
     #[test]
     fn routes_to_one_upstream_share_it_and_upstreams_share_their_roots() {

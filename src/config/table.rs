@@ -246,7 +246,7 @@ impl<'r, 't> Entry<'r, 't> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::test_file::{MINIMAL, read, refuse};
+    use crate::config::testing::{MINIMAL, read, refuse};
     use std::time::{Duration, Instant};
 
     #[test]

@@ -48,8 +48,8 @@ mod tests {
     use crate::config::Config;
     use crate::config::snapshot::Snapshot;
     use crate::telemetry::{LogFormat, logged};
-    use crate::tls::test_chain::{EXPIRED, EXPIRED_KEY};
-    use crate::tls::test_pem::Folder;
+    use crate::tls::testing::chain::{EXPIRED, EXPIRED_KEY};
+    use crate::tls::testing::pem::Folder;
     use std::time::{Duration, UNIX_EPOCH};
     use tokio::runtime::Builder;
     use tokio::time::{Instant, timeout};

@@ -58,7 +58,7 @@ pub async fn connect(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::test_pem::{CERTIFICATE, Folder};
+    use crate::tls::testing::pem::{CERTIFICATE, Folder};
 
     #[test]
     fn upstreams_are_verified_against_the_built_in_roots_or_those_of_a_file() {

@@ -171,8 +171,8 @@ fn read_bytes(file: &Path) -> Result<Vec<u8>, CredentialError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::test_chain::TRUSTED_CERTIFICATE;
-    use crate::tls::test_pem::{CERTIFICATE, ENCRYPTED_KEY, Folder, KEY};
+    use crate::tls::testing::chain::TRUSTED_CERTIFICATE;
+    use crate::tls::testing::pem::{CERTIFICATE, ENCRYPTED_KEY, Folder, KEY};
 
     #[test]
     fn a_trusted_certificate_is_the_certificate_in_it() {

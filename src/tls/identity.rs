@@ -113,8 +113,10 @@ fn position_of_issuer(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::test_chain::{INTERMEDIATE, LEAF, LEAF_KEY, ROOT, VERSION_1, VERSION_1_KEY};
-    use crate::tls::test_pem::{CERTIFICATE, Folder};
+    use crate::tls::testing::chain::{
+        INTERMEDIATE, LEAF, LEAF_KEY, ROOT, VERSION_1, VERSION_1_KEY,
+    };
+    use crate::tls::testing::pem::{CERTIFICATE, Folder};
 
     fn identity(certificates: &str, key: &str) -> Result<Identity, CredentialError> {
         let folder = Folder::new();

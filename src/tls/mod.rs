@@ -28,9 +28,8 @@ mod provider;
 mod roots;
 pub mod secret;
 pub mod server;
-#[cfg(test)]
-pub(crate) mod test_chain;
-#[cfg(test)]
-pub(crate) mod test_pem;
 pub mod validity;
 pub mod x509;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -357,8 +357,8 @@ const KINDS: &[(&str, Kind)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::test_chain::{ROOT, TRUSTED_CERTIFICATE};
-    use crate::tls::test_pem::{CERTIFICATE, ENCRYPTED_KEY, KEY};
+    use crate::tls::testing::chain::{ROOT, TRUSTED_CERTIFICATE};
+    use crate::tls::testing::pem::{CERTIFICATE, ENCRYPTED_KEY, KEY};
 
     /// What was found, one letter a block, or the line and what is wrong with it.
     fn found(text: impl AsRef<[u8]>) -> Result<String, (usize, PemFault)> {

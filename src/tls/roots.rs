@@ -134,7 +134,7 @@ fn verify_named(
 mod tests {
     use super::*;
     use crate::tls::pem::{Content, blocks};
-    use crate::tls::test_pem::Folder;
+    use crate::tls::testing::pem::Folder;
     use std::time::Duration;
 
     const NOW: u64 = 1_800_000_000;

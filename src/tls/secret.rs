@@ -43,7 +43,7 @@ fn is_much_base64(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::test_pem::KEY;
+    use crate::tls::testing::pem::KEY;
 
     #[test]
     fn the_name_of_a_file_is_shown_and_a_key_in_its_place_is_not() {

@@ -93,7 +93,7 @@ pub async fn accept(
 mod tests {
     use super::*;
     use crate::tls::credential_file::{Chain, Key};
-    use crate::tls::test_pem::{
+    use crate::tls::testing::pem::{
         CERTIFICATE, ENCRYPTED_KEY, Folder, KEY, KEY_OF_ANOTHER, KEY_OF_UNKNOWN_KIND,
     };
 

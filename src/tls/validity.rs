@@ -94,8 +94,8 @@ fn date(seconds: i64) -> String {
 mod tests {
     use super::*;
     use crate::tls::credential_file::Chain;
-    use crate::tls::test_chain::{EXPIRED, INTERMEDIATE, LEAF};
-    use crate::tls::test_pem::{CERTIFICATE, Folder};
+    use crate::tls::testing::chain::{EXPIRED, INTERMEDIATE, LEAF};
+    use crate::tls::testing::pem::{CERTIFICATE, Folder};
 
     fn validity(certificates: &str) -> Validity {
         let folder = Folder::new();

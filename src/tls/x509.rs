@@ -182,7 +182,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::tls::pem::{Content, blocks};
-    use crate::tls::test_pem::{CERTIFICATE, KEY};
+    use crate::tls::testing::pem::{CERTIFICATE, KEY};
 
     fn der(pem: &str) -> Vec<u8> {
         match &blocks(pem.as_bytes()).unwrap()[0].content {

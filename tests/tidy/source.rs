@@ -38,9 +38,13 @@ pub(crate) fn production_of(file: &str) -> String {
     if is_test_only(file) { String::new() } else { production(&read(file)).to_owned() }
 }
 
-/// A file of tests alone.
+/// A file of tests, or of helpers for them.
 pub(crate) fn is_test_only(file: &str) -> bool {
-    file.ends_with("/tests.rs") || file.contains("/tests/") || file.starts_with("tests/")
+    let is_helper = file.ends_with("/testing.rs") || file.contains("/testing/");
+    is_helper
+        || file.ends_with("/tests.rs")
+        || file.contains("/tests/")
+        || file.starts_with("tests/")
 }
 
 /// The source without its tests: all before the first test module at the left margin.
@@ -187,6 +191,7 @@ fn functions_are_measured_from_signature_to_brace() {
 #[test]
 fn tests_are_no_production() {
     assert!(is_test_only("src/a/tests/b.rs") && is_test_only("src/a/tests.rs"));
+    assert!(is_test_only("src/a/testing/b.rs") && is_test_only("src/a/testing.rs"));
     assert!(is_test_only("tests/a.rs"));
     assert!(!is_test_only("src/a/contests.rs") && !is_test_only("src/tests_a.rs"));
     let kept = "a\n#[cfg(test)]\nuse x;\n\n";

@@ -79,7 +79,7 @@ pub(super) const KEYS: &[Key<Limits>] = &[
 
 #[cfg(test)]
 mod tests {
-    use crate::config::test_file::{MINIMAL, refuse};
+    use crate::config::testing::{MINIMAL, refuse};
 
     #[test]
     fn numbers_outside_their_range_are_refused() {

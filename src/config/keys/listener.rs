@@ -125,7 +125,7 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConf
 
 #[cfg(test)]
 mod tests {
-    use crate::config::test_file::{MINIMAL, read, refuse};
+    use crate::config::testing::{MINIMAL, read, refuse};
 
     #[test]
     fn peers_that_send_proxy_headers_are_a_list_of_networks() {

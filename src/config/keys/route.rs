@@ -206,7 +206,7 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<RouteConfig>
 
 #[cfg(test)]
 mod tests {
-    use crate::config::test_file::{MINIMAL, read, refuse};
+    use crate::config::testing::{MINIMAL, read, refuse};
 
     #[test]
     fn no_connection_is_kept_ready_where_it_names_its_client() {

@@ -3,7 +3,7 @@
 use super::{forward, limits, listener, route, timeouts, top};
 use crate::config::key::Default::{Literal, Number, OfField, Required, Words};
 use crate::config::key::{Key, Needs, Read};
-use crate::config::test_file::read;
+use crate::config::testing::read;
 use std::time::Duration;
 use std::{env, fs};
 

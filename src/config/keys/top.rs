@@ -128,7 +128,7 @@ fn note_missing(
 
 #[cfg(test)]
 mod tests {
-    use crate::config::test_file::{MINIMAL, read, refuse};
+    use crate::config::testing::{MINIMAL, read, refuse};
 
     #[test]
     fn an_empty_file_lacks_a_listener_and_a_route() {

@@ -39,7 +39,7 @@ pub(super) fn scrubbed(mut error: Error) -> Error {
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use crate::tls::test_pem::KEY;
+    use crate::tls::testing::pem::KEY;
     use clap::Parser;
 
     #[test]

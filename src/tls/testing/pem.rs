@@ -35,9 +35,9 @@ eOW3wtZ5Fh6wqJHstT3c775Xm3113kCs+AprAztT1dmTQrrqmHcGeMOl
 -----END PRIVATE KEY-----
 ";
 /// A key that needs a passphrase.
-pub(crate) const ENCRYPTED_KEY: &str = include_str!("../../certs/encrypted.key");
+pub(crate) const ENCRYPTED_KEY: &str = include_str!("../../../certs/encrypted.key");
 /// An Ed448 key, which rustls cannot use.
-pub(crate) const KEY_OF_UNKNOWN_KIND: &str = include_str!("../../certs/ed448.key");
+pub(crate) const KEY_OF_UNKNOWN_KIND: &str = include_str!("../../../certs/ed448.key");
 
 /// A folder of its own for one test, removed at the end.
 pub(crate) struct Folder(PathBuf);

@@ -1,6 +1,6 @@
 //! Certificates of `certs`, for tests of what a file may hold.
 
-/// [`CERTIFICATE`](super::test_pem::CERTIFICATE) as `openssl x509 -trustout` writes it, followed by
+/// [`CERTIFICATE`](super::pem::CERTIFICATE) as `openssl x509 -trustout` writes it, followed by
 /// what it is trusted for.
 pub(crate) const TRUSTED_CERTIFICATE: &str = "\
 -----BEGIN TRUSTED CERTIFICATE-----
@@ -15,11 +15,11 @@ L0c9yHX0T+y6FW/modgQkGh1BMzjX/BahHSEtxChk9ECIQCO2PWxtAAUfHxbDdMv
 EalzrlkA5s/LjPJbgBl1hEELiDASMAoGCCsGAQUFBwMBDARtaW5l
 -----END TRUSTED CERTIFICATE-----
 ";
-pub(crate) const ROOT: &str = include_str!("../../certs/chain-root.pem");
-pub(crate) const INTERMEDIATE: &str = include_str!("../../certs/chain-intermediate.pem");
-pub(crate) const LEAF: &str = include_str!("../../certs/chain-leaf.pem");
-pub(crate) const LEAF_KEY: &str = include_str!("../../certs/chain-leaf.key");
-pub(crate) const EXPIRED: &str = include_str!("../../certs/expired.pem");
-pub(crate) const EXPIRED_KEY: &str = include_str!("../../certs/expired.key");
-pub(crate) const VERSION_1: &str = include_str!("../../certs/version-1.pem");
-pub(crate) const VERSION_1_KEY: &str = include_str!("../../certs/version-1.key");
+pub(crate) const ROOT: &str = include_str!("../../../certs/chain-root.pem");
+pub(crate) const INTERMEDIATE: &str = include_str!("../../../certs/chain-intermediate.pem");
+pub(crate) const LEAF: &str = include_str!("../../../certs/chain-leaf.pem");
+pub(crate) const LEAF_KEY: &str = include_str!("../../../certs/chain-leaf.key");
+pub(crate) const EXPIRED: &str = include_str!("../../../certs/expired.pem");
+pub(crate) const EXPIRED_KEY: &str = include_str!("../../../certs/expired.key");
+pub(crate) const VERSION_1: &str = include_str!("../../../certs/version-1.pem");
+pub(crate) const VERSION_1_KEY: &str = include_str!("../../../certs/version-1.key");
