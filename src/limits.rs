@@ -199,9 +199,9 @@ pub const TCP_KEEPALIVE_PROBES: u32 = 3;
 pub const DEFAULT_USER_TIMEOUT_BYTES_MAX: u64 = 64 * 1024;
 /// Pause between two checks of whether a peer of a tunnel acknowledges what was sent to it. The
 /// kernel's own limit is raised to `timeouts.tunnel`.
-pub const VANISHED_LOOK: Duration = Duration::from_secs(30);
+pub const DEAD_PEER_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// So many checks in a row without an acknowledgement mean that the peer is gone: 60 to 90 s.
-pub const VANISHED_LOOKS: u8 = 3;
+pub const DEAD_PEER_CHECKS: u8 = 3;
 /// Unacknowledged data older than this ends the connection (`TCP_USER_TIMEOUT`), so a peer that
 /// vanished without a FIN is noticed while we write to it, too. It also replaces
 /// [`TCP_KEEPALIVE_PROBES`]: the first probe that finds a peer silent for this long ends it.

@@ -4,9 +4,9 @@
 //! Each read returns bytes of at most one write of the other end, so that a test can count the
 //! writes and see what was merged.
 
+use crate::net::send_queue::SendQueue;
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::{Stream, Transport};
-use crate::net::unacked::SendQueue;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};

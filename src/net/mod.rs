@@ -4,7 +4,7 @@
 //!
 //! - [`listen`] opens listeners, and [`admission`] counts the clients that connect.
 //! - [`tcp`] is the socket, [`transport`] a stream whatever carries it, and [`tls_stream`] one over
-//!   TLS. [`read_limit`] bounds what a client sends without content, and [`unacked`] asks the
+//!   TLS. [`read_limit`] bounds what a client sends without content, and [`send_queue`] asks the
 //!   kernel what a peer has acknowledged.
 //! - [`buffer`] has the memory of a worker. [`read_buffer`] is the only place that reads, and
 //!   [`write_buffer`] the only one that writes, with a copy of what may have to be sent again
@@ -21,9 +21,9 @@ pub mod memory;
 pub mod read_buffer;
 pub mod read_limit;
 mod replay;
+pub mod send_queue;
 pub mod splice;
 pub mod tcp;
 pub mod tls_stream;
 pub mod transport;
-pub mod unacked;
 pub mod write_buffer;

@@ -6,9 +6,9 @@
 //! would cost a bulk transfer more than they save, because each counts against the task's budget.
 
 use crate::limits::TLS_BYTES_WITHOUT_CONTENT_MAX;
+use crate::net::send_queue::SendQueue;
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::{Stream, Transport};
-use crate::net::unacked::SendQueue;
 use std::fmt::Debug;
 use std::io::{self, IoSlice, Read};
 use std::pin::Pin;

@@ -11,8 +11,8 @@
 //! - [`Stream::abort`] says so in a way that no peer can overlook, and loses what has not arrived.
 
 use crate::limits::TCP_USER_TIMEOUT;
+use crate::net::send_queue::{SendQueue, send_queue};
 use crate::net::tcp::MeteredTcp;
-use crate::net::unacked::{SendQueue, send_queue};
 use socket2::SockRef;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, IoSlice};

@@ -16,6 +16,7 @@ mod body_relay;
 mod client_connection;
 mod connection;
 pub mod context;
+mod dead_peer;
 mod delivery;
 mod download;
 mod exchange;
@@ -26,7 +27,6 @@ pub mod site;
 pub mod tcp;
 mod tunnel;
 mod upload;
-mod vanished;
 
 pub use context::{Client, Context};
 pub use session::Session;

@@ -19,8 +19,8 @@ use crate::error::{Cause, ExchangeError, Fault, IoFault};
 use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::context::Drain;
+use crate::proxy::dead_peer::DeadPeerWatch;
 use crate::proxy::delivery::{Delivery, Patience};
-use crate::proxy::vanished::Unheard;
 use crate::timeouts::{Timeouts, Timer};
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -49,7 +49,7 @@ pub(super) fn tunnel<'s>(
     // So that even a kill of the process is a reset, not an end.
     ends.client.transport.abort_unless_shut_down();
     ends.upstream.transport.abort_unless_shut_down();
-    // Only `tunnel` bounds silence. `Unheard` detects a peer that has vanished before.
+    // Only `tunnel` bounds silence. `DeadPeerWatch` finds a peer that has vanished before that.
     ends.client.transport.set_user_timeout(timeouts.tunnel);
     ends.upstream.transport.set_user_timeout(timeouts.tunnel);
     let mut ways = Ways {
@@ -58,7 +58,7 @@ pub(super) fn tunnel<'s>(
         clock: IdleClock::default(),
         moved: 0,
         next_look: None,
-        unheard: Unheard::default(),
+        dead_peers: DeadPeerWatch::default(),
         leaving: None,
     };
     poll_fn(move |cx| {
@@ -90,7 +90,7 @@ struct Ways {
     /// When to check for a reset that causes no wake-up.
     next_look: Option<Instant>,
     /// Whether bytes in flight are acknowledged.
-    unheard: Unheard,
+    dead_peers: DeadPeerWatch,
     /// The last bytes, once one side has failed.
     leaving: Option<Box<Leaving>>,
 }
@@ -129,7 +129,7 @@ impl Ways {
         alarm: &mut Alarm,
     ) {
         let deadline = self.clock.deadline(Timer::Tunnel, timeouts);
-        let looks = self.next_look.into_iter().chain(self.unheard.next_look());
+        let looks = self.next_look.into_iter().chain(self.dead_peers.next_check());
         let look = looks.min().filter(|look| *look < deadline.at);
         if alarm.poll(cx, look.unwrap_or(deadline.at)).is_pending() {
             return;
@@ -162,9 +162,9 @@ impl Ways {
         if moved != self.moved {
             self.moved = moved;
             self.clock.stamp();
-            self.unheard.begin();
+            self.dead_peers.begin();
         }
-        if let Some(fault) = self.unheard.vanished(client, upstream) {
+        if let Some(fault) = self.dead_peers.check(client, upstream) {
             return Poll::Ready(Err(ExchangeError { fault, cause: Cause::Io(IoFault::TimedOut) }));
         }
         let is_half_open = up.is_ready() != down.is_ready();

@@ -6,17 +6,17 @@
 //! keeps its window shut acknowledges probes, and has not vanished.
 
 use crate::error::Fault;
-use crate::limits::{VANISHED_LOOK, VANISHED_LOOKS};
-use crate::net::unacked::SendQueue;
+use crate::limits::{DEAD_PEER_CHECK_INTERVAL, DEAD_PEER_CHECKS};
+use crate::net::send_queue::SendQueue;
 use crate::proxy::connection::Connection;
 use tokio::time::Instant;
 
 /// The bytes in flight to both peers. On the heap, and only after bytes have moved.
 #[derive(Debug, Default)]
-pub(super) struct Unheard(Option<Box<Looks>>);
+pub(super) struct DeadPeerWatch(Option<Box<Checks>>);
 
 #[derive(Debug)]
-struct Looks {
+struct Checks {
     next: Instant,
     client: Receiver,
     upstream: Receiver,
@@ -38,33 +38,33 @@ enum Found {
     /// Bytes are in flight, so another check is needed.
     Bytes,
     /// This peer has acknowledged nothing for too long.
-    Vanished(Fault),
+    DeadPeer(Fault),
 }
 
 /// The number of bytes that a socket has taken, and its queue.
 type Sent = (u64, Option<SendQueue>);
 
-impl Unheard {
+impl DeadPeerWatch {
     /// Bytes have moved.
     pub(super) fn begin(&mut self) {
-        self.0.get_or_insert_with(|| Box::new(Looks::new(Instant::now())));
+        self.0.get_or_insert_with(|| Box::new(Checks::new(Instant::now())));
     }
 
     /// When to check again.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        self.0.as_ref().map(|looks| looks.next)
+    pub(super) fn next_check(&self) -> Option<Instant> {
+        self.0.as_ref().map(|checks| checks.next)
     }
 
     /// Checks if it is time to. Returns the peer that has acknowledged nothing for too long.
-    pub(super) fn vanished(&mut self, client: &Connection, upstream: &Connection) -> Option<Fault> {
-        let looks = self.0.as_mut()?;
+    pub(super) fn check(&mut self, client: &Connection, upstream: &Connection) -> Option<Fault> {
+        let checks = self.0.as_mut()?;
         let now = Instant::now();
-        if now < looks.next {
+        if now < checks.next {
             return None;
         }
         let sent = |side: &Connection| (side.transport.written(), side.transport.send_queue());
-        match looks.look(now, sent(client), sent(upstream)) {
-            Found::Vanished(fault) => return Some(fault),
+        match checks.check(now, sent(client), sent(upstream)) {
+            Found::DeadPeer(fault) => return Some(fault),
             Found::Nothing => self.0 = None,
             Found::Bytes => {}
         }
@@ -72,17 +72,17 @@ impl Unheard {
     }
 }
 
-impl Looks {
+impl Checks {
     fn new(now: Instant) -> Self {
         let (client, upstream) = Default::default();
-        Self { next: now + VANISHED_LOOK, client, upstream }
+        Self { next: now + DEAD_PEER_CHECK_INTERVAL, client, upstream }
     }
 
-    fn look(&mut self, now: Instant, client: Sent, upstream: Sent) -> Found {
-        self.next = now + VANISHED_LOOK;
-        match [self.client.look(client), self.upstream.look(upstream)] {
-            [Some(VANISHED_LOOKS..), _] => Found::Vanished(Fault::Client),
-            [_, Some(VANISHED_LOOKS..)] => Found::Vanished(Fault::Upstream),
+    fn check(&mut self, now: Instant, client: Sent, upstream: Sent) -> Found {
+        self.next = now + DEAD_PEER_CHECK_INTERVAL;
+        match [self.client.check(client), self.upstream.check(upstream)] {
+            [Some(DEAD_PEER_CHECKS..), _] => Found::DeadPeer(Fault::Client),
+            [_, Some(DEAD_PEER_CHECKS..)] => Found::DeadPeer(Fault::Upstream),
             [None, None] => Found::Nothing,
             [Some(_), _] | [_, Some(_)] => Found::Bytes,
         }
@@ -91,7 +91,7 @@ impl Looks {
 
 impl Receiver {
     /// At how many checks in a row it was unheard. `None` if nothing is in flight.
-    fn look(&mut self, (taken, queue): Sent) -> Option<u8> {
+    fn check(&mut self, (taken, queue): Sent) -> Option<u8> {
         let queue = queue.filter(|queue| queue.bytes > 0)?;
         let acknowledged = taken.saturating_sub(queue.bytes);
         let heard = acknowledged != self.acknowledged || !queue.is_retransmitted;
@@ -117,33 +117,33 @@ mod tests {
     const IDLE: Sent = (0, None);
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_acknowledges_nothing_at_three_looks_has_vanished() {
+    async fn a_peer_that_acknowledges_nothing_at_three_checks_is_dead() {
         let now = Instant::now();
         for who in [Fault::Client, Fault::Upstream] {
-            let mut looks = Looks::new(now);
+            let mut checks = Checks::new(now);
             // More is written meanwhile, and none of it is acknowledged.
             for (taken, left) in [(10, 5), (20, 15)] {
                 let sent = (taken, queue(left, true));
                 let (client, upstream) =
                     if who == Fault::Client { (sent, IDLE) } else { (IDLE, sent) };
-                assert_eq!(looks.look(now, client, upstream), Found::Bytes);
+                assert_eq!(checks.check(now, client, upstream), Found::Bytes);
             }
             let sent = (30, queue(25, true));
             let (client, upstream) = if who == Fault::Client { (sent, IDLE) } else { (IDLE, sent) };
-            assert_eq!(looks.look(now, client, upstream), Found::Vanished(who));
+            assert_eq!(checks.check(now, client, upstream), Found::DeadPeer(who));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_is_slow_or_keeps_its_window_shut_has_not() {
+    async fn a_peer_that_is_slow_or_keeps_its_window_shut_is_not_dead() {
         let now = Instant::now();
-        let mut looks = Looks::new(now);
+        let mut checks = Checks::new(now);
         for taken in 0..20 {
             // A little is acknowledged between two checks.
-            let found = looks.look(now, (1000 + taken, queue(1000, true)), IDLE);
+            let found = checks.check(now, (1000 + taken, queue(1000, true)), IDLE);
             assert_eq!(found, Found::Bytes);
             // Nothing is, but nothing is retransmitted either.
-            let found = looks.look(now, (1000 + taken, queue(1000, false)), IDLE);
+            let found = checks.check(now, (1000 + taken, queue(1000, false)), IDLE);
             assert_eq!(found, Found::Bytes);
         }
     }
@@ -151,8 +151,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_kernel_is_asked_only_while_bytes_are_in_flight() {
         let now = Instant::now();
-        let mut looks = Looks::new(now);
-        assert_eq!(looks.next, now + VANISHED_LOOK);
-        assert_eq!(looks.look(now, (9, queue(0, false)), (9, None)), Found::Nothing);
+        let mut checks = Checks::new(now);
+        assert_eq!(checks.next, now + DEAD_PEER_CHECK_INTERVAL);
+        assert_eq!(checks.check(now, (9, queue(0, false)), (9, None)), Found::Nothing);
     }
 }
