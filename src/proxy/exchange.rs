@@ -13,6 +13,7 @@ use crate::net::buffer::Buffer;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::client_connection::{ClientConnection, Next, Unserved};
 use crate::proxy::context::Context;
+use crate::proxy::departure::watch_after_head;
 use crate::proxy::download::Pumped;
 use crate::proxy::pump::{InFlight, pump};
 use crate::proxy::site::Route;
@@ -189,7 +190,7 @@ fn watched<T>(
     head_bytes: u32,
 ) -> impl Future<Output = Result<T, Box<DialFailure>>> {
     poll_fn(move |cx| {
-        client.io.watch_behind(cx, head_bytes as usize)?;
+        watch_after_head(&mut client.io, cx, head_bytes as usize)?;
         Pin::new(&mut connecting).poll(cx)
     })
 }

@@ -18,6 +18,7 @@ mod connection;
 pub mod context;
 mod dead_peer;
 mod delivery;
+mod departure;
 mod download;
 mod exchange;
 pub mod preface;

@@ -14,6 +14,7 @@ use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::context::Context;
+use crate::proxy::departure::is_full_after_head;
 use crate::proxy::download::{Download, Guide, Pumped};
 use crate::proxy::site::Route;
 use crate::proxy::upload::Upload;
@@ -77,7 +78,7 @@ impl Pump<'_> {
         let held = Held {
             for_upstream: !upstream.write_buffer.is_empty(),
             for_client: !client.write_buffer.is_empty(),
-            pipelined: client.is_full_behind(0),
+            pipelined: is_full_after_head(client, 0),
             copy: upstream.write_buffer.has_copy(),
             content: upload.content_bytes() > 0,
         };

@@ -11,7 +11,8 @@ use crate::limits::DEFAULT_USER_TIMEOUT_BYTES_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
-use crate::proxy::connection::{Connection, GONE};
+use crate::proxy::connection::Connection;
+use crate::proxy::departure::{GONE, watch, watch_unread};
 use crate::timeouts::{Timeouts, Timer};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
@@ -73,7 +74,7 @@ impl Upload {
         }
         for _ in 0..READS_PER_TURN {
             if self.poll_room(cx, upstream, exchange, timeouts).is_pending() {
-                return client.watch_unread();
+                return watch_unread(client);
             }
             if exchange.request_state() == RequestState::Sending && self.relay.is_finished() {
                 exchange.end_request();
@@ -85,10 +86,10 @@ impl Upload {
                         return Ok(());
                     }
                 }
-                RequestState::Sent => return client.watch(cx),
+                RequestState::Sent => return watch(client, cx),
                 // What a request may still be repeated with must not be thrown away.
                 RequestState::Refused if upstream.write_buffer.has_copy() => {
-                    return client.watch_unread();
+                    return watch_unread(client);
                 }
                 RequestState::Refused => return discard(cx, client),
             }
