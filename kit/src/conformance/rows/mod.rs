@@ -2,9 +2,8 @@
 
 mod chunked;
 mod connections;
-mod early;
+mod early_response;
 mod fields;
-mod hidden;
 mod hops;
 mod host;
 mod interim;
@@ -12,6 +11,7 @@ mod lengths;
 mod request_line;
 mod response_bodies;
 mod response_heads;
+mod smuggled;
 mod target;
 mod upgrade;
 
@@ -27,13 +27,13 @@ pub const SECTIONS: &[Section] = &[
     ("Host", host::rows),
     ("Field syntax", fields::rows),
     ("Length of a request", lengths::rows),
-    ("Requests inside requests", hidden::rows),
+    ("Requests inside requests", smuggled::rows),
     ("Chunked requests", chunked::requests),
     ("Chunked responses", chunked::responses),
     ("Fields of one hop", hops::rows),
     ("Connections and pipelining", connections::rows),
     ("Expectations and interim responses", interim::rows),
-    ("Early responses", early::rows),
+    ("Early responses", early_response::rows),
     ("Response heads", response_heads::rows),
     ("Response bodies and splitting", response_bodies::rows),
     ("Upgrade", upgrade::rows),
