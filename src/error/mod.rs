@@ -9,9 +9,9 @@
 mod dial;
 mod lookup;
 pub mod opening;
+mod reason;
 mod request;
 mod response;
-mod rule;
 mod socket;
 mod tls;
 
@@ -136,10 +136,10 @@ impl ExchangeError {
             Cause::NameNotResolved(fault) => Some(fault.reason()),
             Cause::Tls(fault) => Some(fault.reason()),
             Cause::Opening(error) => error.reason(),
-            Cause::Request(error) => Some(rule::of_request(error)),
-            Cause::Response(error) => Some(rule::of_response(error)),
-            Cause::Chunk(error) => Some(rule::of_chunk(error)),
-            Cause::Trailers(error) => Some(rule::of_head(error)),
+            Cause::Request(error) => Some(reason::of_request(error)),
+            Cause::Response(error) => Some(reason::of_response(error)),
+            Cause::Chunk(error) => Some(reason::of_chunk(error)),
+            Cause::Trailers(error) => Some(reason::of_head(error)),
             Cause::NoRoute
             | Cause::PlainHttp
             | Cause::Gone

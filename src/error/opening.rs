@@ -1,6 +1,6 @@
 //! What is wrong with the beginning of a connection: [`OpeningError`].
 
-use super::{TlsFault, rule};
+use super::{TlsFault, reason};
 use crate::preface::alert::Alert;
 use crate::preface::client_hello::HelloError;
 use crate::preface::proxy_header::ProxyHeaderError;
@@ -59,8 +59,8 @@ impl OpeningError {
     pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Handshake(fault) => Some(fault.reason()),
-            Self::BadProxyHeader(error) => Some(rule::of_proxy_header(error)),
-            Self::Hello(error) => Some(rule::of_hello(error)),
+            Self::BadProxyHeader(error) => Some(reason::of_proxy_header(error)),
+            Self::Hello(error) => Some(reason::of_hello(error)),
             Self::Nothing | Self::NoProxyHeader | Self::HelloCut | Self::NoForward => None,
         }
     }

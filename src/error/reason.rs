@@ -1,4 +1,4 @@
-//! The rule that a malformed message broke, as the word of `reason` in the log. The words are
+//! The word of `reason` in the log: the rule that a malformed message broke. The words are
 //! fixed: none of them was sent by a peer.
 
 use super::{RequestError, ResponseError};

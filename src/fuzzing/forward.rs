@@ -10,7 +10,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::plan::{OwnAnswer, Plan, plan};
 use crate::gateway::request::{Request, validate};
 use crate::gateway::response::{FinalResponse, ResponseKind};
-use crate::gateway::rewrite::reference::{Origins, View};
+use crate::gateway::rewrite::uri_reference::{Origins, View};
 use crate::gateway::rewrite::{put_final_head, put_interim_head};
 use crate::h1::body::{After, BodyReader};
 use crate::h1::framing::BodyLength;

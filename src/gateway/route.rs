@@ -11,7 +11,7 @@
 //! Not here: what becomes of the request-target (`h1::target`), and the checks on what the
 //! operator wrote (`config`).
 
-use crate::gateway::rewrite::reference::Origins;
+use crate::gateway::rewrite::uri_reference::Origins;
 use crate::h1::limits::HeadLimits;
 use crate::timeouts::Timeouts;
 use alloc::boxed::Box;

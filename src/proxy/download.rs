@@ -7,7 +7,7 @@ use crate::error::{Cause, ExchangeError, Fault, ResponseError};
 use crate::gateway::exchange::{Exchange, ResponseState};
 use crate::gateway::response::ResponseKind;
 use crate::gateway::retry::may_tell_an_idle_limit;
-use crate::gateway::rewrite::reference::View;
+use crate::gateway::rewrite::uri_reference::View;
 use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head};
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::head::ResponseHead;

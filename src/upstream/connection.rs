@@ -7,7 +7,7 @@
 
 use crate::net::transport::Transport;
 use crate::upstream::health::Speculative;
-use crate::upstream::trouble::Ending;
+use crate::upstream::trouble_log::Ending;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

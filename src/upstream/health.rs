@@ -8,7 +8,7 @@
 
 use crate::error::DialFailure;
 use crate::upstream::speculative::Budget;
-use crate::upstream::trouble::{Ending, Troubles};
+use crate::upstream::trouble_log::{Ending, Troubles};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

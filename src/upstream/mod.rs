@@ -7,7 +7,7 @@
 //!
 //! - [`resolver`] looks names up, and remembers the addresses for all workers.
 //! - [`dial`] opens a connection: it races the addresses to the end of TLS (happy eyeballs).
-//! - `trouble` (what the operator hears of), `speculative` (how many connections may be opened
+//! - `trouble_log` (what the operator hears of), `speculative` (how many connections may be opened
 //!   before a request asks for them) and [`health`] are what all workers share about an upstream.
 //! - [`connection`], `idle_limit` (when the upstream closes idle connections) and `pool` keep
 //!   connections for the next request.
@@ -27,7 +27,6 @@ pub mod registry;
 pub mod resolver;
 mod shared;
 mod speculative;
-mod trouble;
 
 pub use checkout::Checkout;
 pub use dial::{Dial, Dialing, ProxyHeader};
@@ -139,3 +138,4 @@ impl Drop for Preconnect {
 
 #[cfg(test)]
 mod tests;
+mod trouble_log;

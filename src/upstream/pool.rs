@@ -14,7 +14,7 @@ use crate::net::transport::Peek;
 use crate::upstream::connection::{Checked, Heard, UpstreamConnection};
 use crate::upstream::health::{Health, IdleCounts, Speculative};
 use crate::upstream::idle_limit::{IdleLimits, safely_below};
-use crate::upstream::trouble::Ending;
+use crate::upstream::trouble_log::Ending;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -8,7 +8,7 @@ use crate::config::reach::{self, Reach, ReachOptions};
 use crate::config::table::{Reader, Table};
 use crate::config::url::{HostField, Scheme, UpstreamUrl};
 use crate::config::value::{Age, Redirects, RoutePath};
-use crate::gateway::rewrite::reference::Origins;
+use crate::gateway::rewrite::uri_reference::Origins;
 use crate::gateway::route::Route;
 use crate::h1::limits::HeadLimits;
 use crate::limits::POOL_CONNECTIONS_MAX;

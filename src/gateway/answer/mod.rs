@@ -237,7 +237,7 @@ mod tests {
             include_str!("../../error/dial.rs"),
             include_str!("../../error/lookup.rs"),
             include_str!("../../error/opening.rs"),
-            include_str!("../../error/rule.rs"),
+            include_str!("../../error/reason.rs"),
             include_str!("../../error/socket.rs"),
             include_str!("../../error/tls.rs"),
         ];

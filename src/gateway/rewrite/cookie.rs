@@ -10,7 +10,7 @@
 //!
 //! Not here: the Cookie field of requests, which passes as it is.
 
-use super::reference::{View, is_same_host};
+use super::uri_reference::{View, is_same_host};
 use crate::h1::authority::Authority;
 use crate::h1::token::trim_ows;
 use core::ops::Range;
@@ -126,7 +126,7 @@ fn cut_at_semicolon(bytes: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::rewrite::reference::Origins;
+    use crate::gateway::rewrite::uri_reference::Origins;
 
     #[test]
     fn a_path_of_the_upstream_becomes_the_path_of_the_route() {

@@ -1,7 +1,7 @@
 //! Copying the field lines of a head or of a trailer section, with edits.
 
 use super::cookie::map_set_cookie;
-use super::reference::{Pieces, View};
+use super::uri_reference::{Pieces, View};
 use crate::h1::encode::put_decimal;
 use crate::h1::field::FieldId;
 use crate::h1::section::{FieldLine, FieldSection};

@@ -9,10 +9,10 @@
 pub mod client_info;
 pub mod cookie;
 mod edit;
-pub mod reference;
 mod request;
 mod response;
 mod trailers;
+pub mod uri_reference;
 
 pub use request::{NewTarget, put_request_head};
 pub use response::{put_final_head, put_interim_head, put_switch_head};

@@ -3,7 +3,7 @@
 use super::edit::{Edit, Value, copy_fields, put_all};
 use crate::gateway::response::FinalResponse;
 use crate::gateway::rewrite::cookie::map_set_cookie;
-use crate::gateway::rewrite::reference::{View, refresh_target};
+use crate::gateway::rewrite::uri_reference::{View, refresh_target};
 use crate::h1::body::BodyWriter;
 use crate::h1::encode::put_decimal;
 use crate::h1::field::FieldId;

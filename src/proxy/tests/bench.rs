@@ -7,7 +7,7 @@ use crate::config::Limits;
 use crate::config::snapshot::Listener;
 use crate::config::value::Mode;
 use crate::error::ExchangeError;
-use crate::gateway::rewrite::reference::Origins;
+use crate::gateway::rewrite::uri_reference::Origins;
 use crate::gateway::route::{Route, RouteTable};
 use crate::gateway::server_name::{Forward, ForwardTable, ForwardTarget, NamePattern};
 use crate::net::memory::MemoryStream;

@@ -7,7 +7,7 @@ use super::*;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::request::validate;
 use crate::gateway::response::ResponseKind;
-use crate::gateway::rewrite::reference::{Origins, View};
+use crate::gateway::rewrite::uri_reference::{Origins, View};
 use crate::h1::body::BodyWriter;
 use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};
