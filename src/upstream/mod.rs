@@ -35,7 +35,7 @@ use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::upstream::connection::UpstreamConnection;
 use crate::upstream::health::Health;
 use crate::upstream::shared::Shared;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_local;
@@ -123,16 +123,19 @@ impl Upstream {
         {
             shared.start_attempt(Some(speculative));
         }
-        Some(Preconnect(Rc::clone(shared)))
+        Some(Preconnect(Rc::downgrade(shared)))
     }
 }
 
-/// A client that is expected to need a connection, until this is dropped.
-pub struct Preconnect(Rc<Shared>);
+/// A client that is expected to need a connection, until this is dropped. A client may be silent
+/// for long, so it does not keep an upstream that nothing else needs any more.
+pub struct Preconnect(Weak<Shared>);
 
 impl Drop for Preconnect {
     fn drop(&mut self) {
-        self.0.expected.set(self.0.expected.get() - 1);
+        if let Some(upstream) = self.0.upgrade() {
+            upstream.expected.set(upstream.expected.get() - 1);
+        }
     }
 }
 

@@ -194,7 +194,7 @@ async fn told_to_stop_at_once(commands: &mut UnboundedReceiver<Command>) {
     while let Some(command) = commands.recv().await {
         match command {
             Command::Stop(Stop::AtOnce) => return,
-            // There is no next exchange that could use another site.
+            // Exchanges that still begin use the site that is there.
             Command::Stop(Stop::WhenDone) | Command::Site(_) => {}
         }
     }

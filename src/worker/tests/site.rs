@@ -75,6 +75,22 @@ async fn an_upstream_that_is_gone_leaves_no_task_behind() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn a_client_that_has_needed_no_connection_keeps_none_of_an_upstream_that_is_gone() {
+    let (old, new) = (listen().await, listen().await);
+    let relay = Relay::start(&http(&old).replace("warm = 0", "warm = 1")).await;
+    let mut client = TcpStream::connect(relay.address).await.unwrap();
+    client.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut upstream = accept(&old).await;
+    assert_ne!(client.read(&mut [0; 1024]).await.unwrap(), 0, "an answer of ours");
+
+    relay.tell(&http(&new));
+    let mut rest = Vec::new();
+    timeout(GUARD, upstream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    client.write_all(GET).await.unwrap();
+    answer(&mut accept(&new).await, &mut client).await;
+}
+
+#[tokio::test(flavor = "local")]
 async fn a_connection_in_tcp_mode_keeps_its_upstream_and_the_next_gets_the_new_one() {
     let (old, new) = (listen().await, listen().await);
     let relay = Relay::start(&tcp(&old)).await;
