@@ -2,7 +2,7 @@
 //! upstream.
 
 use crate::limits::DESCRIPTORS_RESERVED;
-use crate::telemetry::SERVER;
+use crate::telemetry::targets::SERVER;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 

@@ -19,7 +19,7 @@ use crate::control::signals::StopSignals;
 use crate::control::workers::{Report, Workers};
 use crate::limits::STOP_AT_ONCE_MAX;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
-use crate::telemetry::{READY, SERVER};
+use crate::telemetry::targets::{READY, SERVER};
 use crate::worker::{Command, Stop};
 use std::net::SocketAddr;
 use std::time::SystemTime;

@@ -4,6 +4,7 @@
 use crate::config::problem::{Location, Problems};
 use crate::config::tls_files::OwnCertificate;
 use crate::limits::CERTIFICATES_LOGGED_EVERY;
+use crate::telemetry::targets::CERTIFICATE;
 use crate::tls::validity::Complaint;
 use std::convert::Infallible;
 use std::time::SystemTime;
@@ -12,7 +13,7 @@ use tokio::time::sleep;
 /// Warns about oddities that do no harm.
 pub(super) fn tell_remarks(remarks: &Problems) {
     for remark in remarks.iter() {
-        tracing::warn!(target: "narrows::certificate", at = %remark.location, "{}", remark.what);
+        tracing::warn!(target: CERTIFICATE, at = %remark.location, "{}", remark.what);
     }
 }
 
@@ -36,9 +37,9 @@ pub(super) async fn remind(
 fn log(at: &Location, complaint: &Complaint) {
     let Complaint { reason, what, is_error } = complaint;
     if *is_error {
-        tracing::error!(target: "narrows::certificate", reason, %at, "{what}");
+        tracing::error!(target: CERTIFICATE, reason, %at, "{what}");
     } else {
-        tracing::warn!(target: "narrows::certificate", reason, %at, "{what}");
+        tracing::warn!(target: CERTIFICATE, reason, %at, "{what}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signals: those that ask us to stop, and those that must not end the process.
 
-use crate::telemetry::SIGNALS;
+use crate::telemetry::targets::SIGNALS;
 use rustix::process::Signal as Number;
 use std::future::poll_fn;
 use std::io;

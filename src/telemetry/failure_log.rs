@@ -6,6 +6,7 @@
 use super::log::log_line;
 use super::record::Detail;
 use super::refusals::{Refused, may_tell};
+use super::targets::{CLIENT, UPSTREAM};
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, DialFailure, ExchangeError, TlsFault};
 use crate::gateway::answer::name_of;
@@ -25,7 +26,7 @@ pub fn unreachable_upstream(upstream: &str, failure: &DialFailure) {
 }
 
 fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) {
-    log_line(level, "narrows::upstream", |line| {
+    log_line(level, UPSTREAM, |line| {
         line.message(message);
         line.field("upstream", upstream);
         line.field("fault", failure.error.fault.name());
@@ -36,7 +37,7 @@ fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) 
 
 /// A connection to the upstream with this `host:port` was opened within `took`: at `trace`.
 pub fn dial_succeeded(upstream: &str, address: SocketAddr, took: Duration) {
-    log_line(Level::TRACE, "narrows::upstream", |line| {
+    log_line(Level::TRACE, UPSTREAM, |line| {
         line.message("connected");
         line.field("upstream", upstream);
         line.field("address", address);
@@ -53,7 +54,7 @@ pub fn handshake_failed(client: SocketAddr, error: &ExchangeError, took: Duratio
     if !may_tell(level, client.ip(), Refused::Handshake) {
         return;
     }
-    log_line(level, "narrows::client", |line| {
+    log_line(level, CLIENT, |line| {
         line.message("handshake failed");
         line.field("client", client);
         line.field("fault", error.fault.name());

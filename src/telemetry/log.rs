@@ -6,6 +6,7 @@
 
 use crate::telemetry::dropped::count_dropped;
 use crate::telemetry::line::{Fields, Head, LogFormat};
+use crate::telemetry::targets::{ACCESS, PANIC, READY};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -18,23 +19,6 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, set_global_default};
 use tracing::{Event, Level, Metadata, Subscriber};
-
-/// Target of the access log, whose lines [`log_line`] writes.
-pub(super) const ACCESS: &str = "narrows::access";
-
-/// Target of the line that says that all listeners accept. It is written at every log level:
-/// otherwise nobody would know which port the kernel chose.
-pub const READY: &str = "narrows::ready";
-
-/// Target of lines about the process. Operators select lines by their targets, so that these four
-/// stay as they are, wherever the code moves that writes them.
-pub const SERVER: &str = "narrows::server";
-/// Target of lines about signals that are ignored.
-pub const SIGNALS: &str = "narrows::ops::signals";
-/// Target of lines about accepting connections.
-pub const WORKER: &str = "narrows::worker";
-/// Target of lines about limits of connections that are reached.
-pub const LIMITS: &str = "narrows::worker::told";
 
 /// Sends events of `level` and above to stderr, and panics too, each as one `error` event.
 ///
@@ -234,7 +218,7 @@ pub(crate) fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(|place| format!("{}:{}", place.file(), place.line()));
     let (location, reason) = (place.as_deref(), panic_message(info.payload()));
     let panics = super::panics::count_panic();
-    tracing::error!(target: "narrows::panic", panics, location, reason, "panic");
+    tracing::error!(target: PANIC, panics, location, reason, "panic");
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {

@@ -4,7 +4,7 @@
 //! makes a [`Record`](record::Record), and `observer` gives that to all who hear of it: the access
 //! log, which writes one line for it (`exchange_line`, `connection_line`). All other lines of the
 //! log are events of `tracing` where they happen, but those of [`dial_failed`] and its like, which
-//! look like lines of the access log.
+//! look like lines of the access log. [`targets`] has the names that operators select lines by.
 //!
 //! Nothing here knows how bytes travel. A line of the log never holds what a client or an upstream
 //! wrote: no field value, query or body, and of a method only its name when we know it. The one
@@ -21,11 +21,12 @@ mod panics;
 pub mod record;
 pub mod recorder;
 pub mod refusals;
+pub mod targets;
 
 pub use dropped::dropped_lines;
 pub use failure_log::{dial_failed, dial_succeeded, handshake_failed, unreachable_upstream};
 pub use line::LogFormat;
-pub use log::{LIMITS, Log, READY, SERVER, SIGNALS, WORKER, init_log, write_gathered_lines};
+pub use log::{Log, init_log, write_gathered_lines};
 #[cfg(test)]
 pub(crate) use log::{capture::logged, log_panic};
 pub use record::{Detail, Outcome};

@@ -1,8 +1,9 @@
 //! Who hears that an exchange or a connection has ended.
 
-use super::log::{ACCESS, log_line};
+use super::log::log_line;
 use super::record::{Record, Subject};
 use super::refusals::{Refused, may_tell};
+use super::targets::ACCESS;
 use super::{connection_line, exchange_line};
 use crate::error::Fault;
 use tracing::Level;

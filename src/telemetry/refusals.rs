@@ -10,6 +10,7 @@
 
 use super::dropped::count_dropped;
 use super::log::hears;
+use super::targets::LOG;
 use crate::limits::{
     LEFT_OUT_LOGGED_EVERY, REFUSAL_LINE_EVERY, REFUSAL_LINE_OF_WORKER_EVERY, REFUSAL_LINES_AT_ONCE,
     REFUSAL_LINES_OF_WORKER_AT_ONCE, REFUSED_ADDRESSES_MAX,
@@ -177,7 +178,7 @@ impl LeftOut {
         let handshakes = taken(&self.handshakes);
         if requests.or(connections).or(handshakes).is_some() {
             tracing::info!(
-                target: "narrows::log",
+                target: LOG,
                 requests,
                 connections,
                 handshakes,

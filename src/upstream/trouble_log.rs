@@ -7,13 +7,11 @@
 use crate::error::{Cause, DialFailure, Fault, Step};
 use crate::gateway::answer::name_of;
 use crate::limits::{TROUBLE_CHANGES_LOGGED_EVERY, TROUBLE_LOGGED_EVERY};
+use crate::telemetry::targets::UPSTREAM;
 use crate::telemetry::unreachable_upstream;
 use crate::tls::fault;
 use std::io::{self, ErrorKind};
 use tokio::time::Instant;
-
-/// The target of all log lines about upstreams.
-const TARGET: &str = "narrows::upstream";
 
 /// What is wrong with an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +86,7 @@ impl Troubles {
         if self.is_news(Trouble::EndsUnused(ending), now) {
             let (upstream, Ending { cause, reason }) = (&*self.label, ending);
             tracing::warn!(
-                target: TARGET,
+                target: UPSTREAM,
                 upstream,
                 cause,
                 reason,
@@ -143,11 +141,11 @@ impl Troubles {
         let upstream = &*self.label;
         match logged.trouble {
             Trouble::Unreachable(..) => {
-                tracing::warn!(target: TARGET, upstream, "the upstream can be reached again");
+                tracing::warn!(target: UPSTREAM, upstream, "the upstream can be reached again");
             }
             Trouble::EndsUnused(_) => {
                 let message = "the upstream keeps connections open again";
-                tracing::warn!(target: TARGET, upstream, "{message}");
+                tracing::warn!(target: UPSTREAM, upstream, "{message}");
             }
         }
     }

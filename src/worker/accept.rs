@@ -2,7 +2,7 @@
 
 use crate::config::snapshot::Listener;
 use crate::limits::ACCEPT_BACKOFF;
-use crate::telemetry::WORKER;
+use crate::telemetry::targets::WORKER;
 use crate::worker::admit::Admitter;
 use crate::worker::warnings::is_news;
 use rustix::io::Errno;

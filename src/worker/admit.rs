@@ -13,7 +13,7 @@ use crate::net::transport::Transport;
 use crate::proxy::preface::{must_send_proxy_header, read_proxy_header};
 use crate::proxy::tcp::Accepted;
 use crate::proxy::{Context, Session};
-use crate::telemetry::WORKER;
+use crate::telemetry::targets::{CLIENT, WORKER};
 use crate::timeouts::Timer;
 use crate::worker::live::{Live, LiveGuard};
 use crate::worker::serve::{Guard, serve};
@@ -49,7 +49,7 @@ impl Admitter {
         peer: SocketAddr,
         listener: Arc<Listener>,
     ) {
-        tracing::trace!(target: "narrows::client", client = %peer, "connected");
+        tracing::trace!(target: CLIENT, client = %peer, "connected");
         self.warnings.connected(self.admission.connections(), self.room);
         let sends_proxy_header = must_send_proxy_header(&listener.proxy_protocol, peer);
         let acquired = self.admission.acquire().and_then(|permit| match sends_proxy_header {

@@ -2,7 +2,7 @@
 
 use crate::limits::LIMIT_LOGGED_EVERY;
 use crate::net::admission::LimitReached;
-use crate::telemetry::LIMITS;
+use crate::telemetry::targets::LIMITS;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use tokio::time::Instant;

@@ -48,6 +48,8 @@ fn tests_do_not_sleep() {
 /// Without a target of its own a line has the path of its module, and would change with it.
 #[test]
 fn events_name_their_target() {
+    let elsewhere = |file: &str| file != "src/telemetry/targets.rs";
+    check(elsewhere, &["\"narrows::"], "targets have their names in telemetry/targets");
     const EVENTS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
     let mut faults = Vec::new();
     for file in files("src", "rs") {

@@ -1,0 +1,28 @@
+//! The targets of all log lines.
+//!
+//! Operators select lines by them, so each stays as it is, wherever the code that writes its lines
+//! moves.
+
+/// What has ended: exchanges, and connections in tcp mode. The lines of `observer`.
+pub const ACCESS: &str = "narrows::access";
+/// Certificates: oddities in their files, and their ends of validity.
+pub const CERTIFICATE: &str = "narrows::certificate";
+/// Connections of clients: that they came, and handshakes that failed.
+pub const CLIENT: &str = "narrows::client";
+/// Limits of connections that are reached, and open files that run out.
+pub const LIMITS: &str = "narrows::worker::told";
+/// The log itself.
+pub const LOG: &str = "narrows::log";
+/// Panics.
+pub const PANIC: &str = "narrows::panic";
+/// That all listeners accept. Written at every log level: otherwise nobody would know which port
+/// the kernel chose.
+pub const READY: &str = "narrows::ready";
+/// The process: its start, its stop, its descriptors, a worker that failed.
+pub const SERVER: &str = "narrows::server";
+/// Signals that are ignored.
+pub const SIGNALS: &str = "narrows::ops::signals";
+/// Connections to upstreams.
+pub const UPSTREAM: &str = "narrows::upstream";
+/// Connections that cannot be accepted, and PROXY headers that are missing or malformed.
+pub const WORKER: &str = "narrows::worker";
