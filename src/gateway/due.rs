@@ -1,18 +1,18 @@
-//! What an exchange waits for: which limits of time run, and when to look by oneself.
+//! Which limits of time an exchange is under, and when the driver has to check on the client.
 //!
-//! Each limit of time belongs to one of two clocks of the driver's ([`Clock`]), one in each
-//! direction, which measure gaps: they begin anew with each byte that moves there. Which of them
-//! run, and by which limit, follows from the two states and from where bytes wait:
+//! The driver has a [`Clock`] for each direction, which measures gaps: it starts again with each
+//! byte that moves in that direction. Which clock runs, and under which limit, follows from the two
+//! states and from where bytes wait:
 //!
 //! - Bytes wait for a peer: its gap, under the limit for writes to it.
 //! - Otherwise, while the request is `Sending`: the client's gap. A client that waits for a 100 is
-//!   not late, so that the upstream is under its limit to answer.
-//! - While the response is `Silent` or `Head`, and the request is not `Sending` any more: the
-//!   upstream's time to answer, since the end of the request. While it is `Body`: its gap.
-//! - Once the response has its head, the request is under no limit any more: an answer that is on
-//!   its way is not cut off for the sake of a request that is no longer needed.
+//!   not late; then the upstream is under its limit to answer.
+//! - While the response is `Silent` or `Head`, after the request was `Sending`: the upstream's time
+//!   to answer, since the end of the request. While it is `Body`: its gap.
+//! - Once the response has its head, no limit applies to the request: a response under way is not
+//!   cut off because the rest of the request is late.
 //!
-//! A client that leaves ends its exchange at once, in every state. The driver sees that by reading;
+//! A client that leaves ends its exchange at once, in every state. The driver notices by reading;
 //! where it may not read, [`Due::Look`] asks it to check.
 //!
 //! Not here: how long a limit is (`timeouts`), and the time (`clock`).
@@ -95,7 +95,7 @@ fn cannot_see_the_client(exchange: &Exchange, held: Held) -> bool {
     match exchange.request_state() {
         RequestState::Sending => held.for_upstream,
         RequestState::Sent => held.pipelined,
-        // What it sends is thrown away, but not while it may still be needed.
+        // What it sends is read and discarded, except while it may be needed for a repeat.
         RequestState::Refused => held.copy,
     }
 }

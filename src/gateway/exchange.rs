@@ -2,14 +2,13 @@
 //! two connections sees them (RFC 9110, sections 7.6, 7.8 and 15.2; RFC 9112, section 9).
 //!
 //! [`Exchange`] is the state machine that a driver consults. The driver owns the bytes, the
-//! buffers, the sockets and the clocks. It tells the machine what happened on either connection, in
-//! the order in which it happened, and asks what follows: whether a response is passed on and how
-//! its body is framed, which limits of time run, and which of the two
-//! connections may carry another exchange. The machine waits for nothing, and the only thing that
-//! it refuses is a response head that breaks a rule.
+//! buffers, the sockets and the clocks. It reports what happens on either connection, in order, and
+//! asks what follows: whether a response is passed on and how its body is framed, which limits of
+//! time run, and which of the two connections may carry another exchange. The machine never waits,
+//! and the only thing that it refuses is a response head that breaks a rule.
 //!
-//! An exchange has two halves, which move independently of each other: an upstream may answer
-//! before it has read the request, or take no more of the request and answer nevertheless.
+//! An exchange has two halves, which move independently: an upstream may answer before it has read
+//! the request, or stop reading the request and still answer.
 //!
 //! | The request is | until | and then |
 //! |---|---|---|
@@ -32,9 +31,9 @@
 //! client that something failed. Before that the request may go to a second connection, and the
 //! exchange [starts again](Exchange::start_again), if `gateway::retry` allows it.
 //!
-//! Which limits of time run follows from the two states as well: `gateway::due` says it.
+//! Which limits of time run follows from the two states as well (`gateway::due`).
 //!
-//! Calls out of the order of the tables are mistakes of the driver's, and panic in debug builds.
+//! A call that the tables do not allow is a bug in the driver, and panics in debug builds.
 //!
 //! Not here: bytes of heads (`h1::head`, `gateway::rewrite`), bodies (`h1::body`), time.
 //!

@@ -6,12 +6,12 @@
 //! 1. [`request`] says what a request's head asks for, [`route`] where its path leads. [`plan`]
 //!    puts both together: forward the request along this route, or answer it ourselves.
 //! 2. [`rewrite`] writes the head that the upstream gets.
-//! 3. [`exchange`] is the state of the request and its responses. It is told what happens on both
-//!    connections, [`response`] says what a response's head means, and [`due`] which limits of time
+//! 3. [`exchange`] is the state of the request and its responses, moved by what happens on the two
+//!    connections. [`response`] says what a response's head means, and [`due`] which limits of time
 //!    run meanwhile.
 //! 4. [`rewrite`] writes the heads and the trailers that the client gets.
-//! 5. [`retry`] says whether a request that got no answer may go to another connection, [`answer`]
-//!    what a client is told that gets none, and [`own_response`] writes it.
+//! 5. [`retry`] says whether a request without a response may be sent on another connection,
+//!    [`answer`] what the client gets from us if it may not, and [`own_response`] writes that.
 //!
 //! [`server_name`] is for connections in tcp mode: it finds the forward for the name that a client
 //! asks for.

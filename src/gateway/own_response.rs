@@ -1,6 +1,6 @@
 //! The responses that are our own: refusals, failures, and the answers to OPTIONS.
 //!
-//! Not here: which of them a failure gets (`error`).
+//! Not here: which of them an error gets (`gateway::answer`).
 
 use crate::h1::encode::put_decimal;
 use bytes::{BufMut, BytesMut};

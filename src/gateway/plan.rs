@@ -1,9 +1,10 @@
 //! What to do about a request: [`plan`] says where it goes, or how we answer it ourselves.
 //!
-//! The plan is a pure function of the request's bytes, the routes and the limits. A caller that has
-//! to wait for its upstream keeps the bytes alone and makes the plan again when it has one.
+//! The plan is a pure function of the request's bytes, the routes and the limits. A caller that
+//! waits for a connection to the upstream keeps only the bytes, and makes the plan again when it
+//! has one.
 //!
-//! A request that gets an answer of ours has touched no upstream.
+//! If the answer is ours, no upstream was touched.
 //!
 //! Not here: what happens between a request and its response (`gateway::exchange`).
 

@@ -4,7 +4,8 @@
 //! A refusal here has touched no upstream and needs none. [`Request`] is small and owns nothing,
 //! so it outlives the bytes of the head.
 //!
-//! Not here: which status a refusal gets (`error`), and what is forwarded (`gateway::rewrite`).
+//! Not here: which status a refusal gets (`gateway::answer`), and what is forwarded
+//! (`gateway::rewrite`).
 
 use crate::error::RequestError;
 use crate::h1::authority::Authority;

@@ -1,4 +1,4 @@
-//! What a response head says to a gateway: [`ResponseKind`] and the rules behind it.
+//! What a response head means for a gateway: [`ResponseKind`], and the rules that decide it.
 //!
 //! Not here: what follows for the two connections (`gateway::exchange`), and what of the head is
 //! changed (`gateway::rewrite`).

@@ -2,10 +2,9 @@
 //! was sent on ended without a byte of a response (RFC 9110, section 9.2.2; RFC 9112, 9.3.1), or
 //! with a 408 that was not about it (RFC 9110, section 15.5.9).
 //!
-//! A chat completion is a POST, and sent twice it is paid for twice; so a method that does not
-//! repeat safely is repeated only when the upstream provably never saw the request. [`Failure`] is
-//! what the driver knows; what the kernel knows besides is asked only where it decides, because
-//! asking costs a system call.
+//! A chat completion is a POST, and sent twice it is paid for twice. So a request whose method is
+//! not idempotent is repeated only if the upstream provably never saw it. [`Failure`] is what the
+//! driver knows. The kernel is asked only if its answer decides, because that is a system call.
 
 use crate::error::{Cause, ExchangeError, Fault, IoFault};
 use crate::gateway::request::persists;
@@ -106,7 +105,7 @@ impl TimedOut {
 }
 
 /// Whether a final response is what some servers say when they close an idle connection (RFC 9110,
-/// section 15.5.9). It may also be an answer; what it crossed on its way tells.
+/// section 15.5.9). It may also be an answer: [`TimedOut`] decides.
 pub fn may_tell_an_idle_limit(head: &ResponseHead<'_>) -> bool {
     head.status == 408 && !persists(head.version, &head.fields)
 }

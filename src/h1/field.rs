@@ -5,7 +5,7 @@
 //! so that it reads each name once.
 //!
 //! Not here: where a line lies (`h1::section`), and what happens to which field
-//! (`gateway::rewrite`, which also knows the names that tell an upstream about the client, such as
+//! (`gateway::rewrite`, which also knows the names that describe the client, such as
 //! `X-Forwarded-For`).
 
 /// A field name that some rule asks for.

@@ -1,6 +1,6 @@
 //! Sockets and their bytes: listeners, limits on who may connect, streams, buffers.
 //!
-//! Nothing here knows of exchanges, or that an exchange has two connections.
+//! Nothing here knows about exchanges, or about the second connection of one.
 //!
 //! - [`listen`] opens listeners, and [`admission`] counts the clients that connect.
 //! - [`tcp`] is the socket, [`transport`] a stream whatever carries it, and [`tls_stream`] one over

@@ -2,8 +2,8 @@
 //! the alert that refuses one. Bytes and rules, no I/O.
 //!
 //! [`proxy_header`] reads and writes PROXY headers. [`client_hello`] finds the server name that a
-//! client asks for, [`host_name`] decides what is one, and [`alert`] writes the refusal. None of
-//! them consumes a byte: a driver peeks at the connection, and the next reader gets all of it.
+//! client asks for, [`host_name`] decides whether that is valid, and [`alert`] writes the refusal.
+//! None of them consumes a byte: the driver decides what the next reader gets.
 
 pub mod alert;
 pub mod client_hello;

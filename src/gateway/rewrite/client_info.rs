@@ -1,5 +1,5 @@
-//! Names of request fields that tell an upstream about the client, such as `X-Forwarded-For`, or
-//! about its way to us.
+//! Names of request fields that describe the client to a server, such as `X-Forwarded-For`, or the
+//! path of the request to us.
 //!
 //! CDNs, load balancers and platforms add them for the server that they pass a request to, which is
 //! us. They are not meant for the upstream, so `request` drops them. [`FAMILIES`] is the table, as

@@ -1,5 +1,5 @@
-//! `..` in disguise: segments of a path that some servers take for a parent, after they have
-//! decoded what is forwarded byte for byte.
+//! An encoded `..`: segments of a path that some servers would take for a parent after decoding,
+//! although they are forwarded byte for byte.
 //!
 //! `hides_parent` reads a segment as the most lenient of servers would, all at once: one that
 //!

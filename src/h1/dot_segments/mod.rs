@@ -1,4 +1,4 @@
-//! Dot segments in a path: `.` and `..`, plain, encoded or disguised (RFC 3986, section 5.2.4).
+//! Dot segments in a path: `.` and `..`, plain or encoded (RFC 3986, section 5.2.4).
 //!
 //! They are the one part of a path that is not forwarded byte for byte: a route must not match one
 //! path while the upstream serves another. `.` and `..` are resolved, also where they are written
