@@ -1,4 +1,4 @@
-//! One sending of a request, on one connection to the upstream.
+//! One attempt to send a request, on one connection to the upstream.
 
 use crate::error::ExchangeError;
 use crate::gateway::exchange::{Exchange, Persistence, ResponseState};
@@ -58,8 +58,8 @@ impl Attempt {
         sent.filter(|_| timed_out.may_be_repeated())
     }
 
-    /// What was sent, if it may be sent once more after `error`. `upstream` is told of a connection
-    /// that died in its pool.
+    /// What was sent, if it may be sent once more after `error`. Reports a connection that died in
+    /// the pool to `upstream`.
     pub(super) fn take_sent_after(
         &mut self,
         error: ExchangeError,

@@ -1,4 +1,4 @@
-//! The body of one direction, from the bytes of one read to one write.
+//! A body on its way through: the bytes of one read become one write.
 
 use crate::gateway::rewrite::{put_trailers, trailers_for};
 use crate::h1::body::{After, BodyReader, BodyWriter};

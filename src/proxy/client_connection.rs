@@ -1,6 +1,7 @@
-//! The connection of one client: it waits for requests, sends answers of our own, and ends.
+//! The connection of one client: it waits for request heads, sends our own answers, and ends the
+//! connection, in order or by a cut.
 //!
-//! It keeps the record of the exchange that the client is at, and knows nothing of upstreams.
+//! It has the record of the current exchange, and knows nothing about upstreams.
 
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
@@ -30,7 +31,7 @@ use tokio::time::Instant;
 /// A client's connection, and what is remembered for as long as it lasts.
 pub(super) struct ClientConnection {
     pub(super) io: Connection,
-    /// The record of the exchange that the client is at.
+    /// The record of the current exchange.
     pub(super) recorder: ExchangeRecorder,
     /// The one timer of all limits of the connection.
     pub(super) alarm: Alarm,
@@ -47,8 +48,8 @@ pub(super) enum Next {
     Request,
     /// The last response is sent: end in order.
     End,
-    /// The response is not complete, and nobody may take it for complete: what there is of it
-    /// arrives first. The exchange has not written its line yet.
+    /// The response is not complete, and the client must not take it for complete: what there is
+    /// of it arrives first. The exchange has not written its line yet.
     Cut(ExchangeError),
     /// The client is gone, or takes nothing.
     Abort,
@@ -159,15 +160,14 @@ impl ClientConnection {
         }
     }
 
-    /// A head that is malformed, or did not come to its end. Nobody knows where another request
-    /// would begin.
+    /// A head that is malformed or incomplete. Where another request would begin is unknown.
     pub(super) fn malformed(&self, error: ExchangeError) -> Box<Unserved> {
         let options = ResponseOptions::malformed(self.io.read_buffer.bytes());
         Unserved::boxed(Reply::Error(error), options, None)
     }
 
     /// Answers a request that is not forwarded, or whose exchange failed, and writes its line. An
-    /// error that there is nobody to tell of cuts the connection.
+    /// error for which the client can get no answer cuts the connection.
     pub(super) async fn reply(&mut self, context: &Context, unserved: Box<Unserved>) -> Next {
         let Unserved { reply, options, dial } = *unserved;
         if options.close {
@@ -235,8 +235,8 @@ impl ClientConnection {
     /// arrives, and is not taken for complete (RFC 9112, section 8).
     ///
     /// Framing shows that its end is missing, so a FIN suffices, with TLS without close_notify.
-    /// Where nothing but the end of the connection would tell, it is a reset, and comes when the
-    /// client's kernel has everything.
+    /// Where only the end of the connection shows it, that is a reset, after the client's kernel
+    /// has acknowledged everything.
     pub(super) async fn cut(&mut self, context: &Context, error: &ExchangeError) {
         let mut patience = Patience::behind_a_cut(&context.site().timeouts);
         if matches!(error.cause, Cause::Timeout(Timer::ToClientWrite)) {
@@ -267,7 +267,7 @@ impl ClientConnection {
         }
     }
 
-    /// Reads on and throws away what comes, until the client ends, or is silent for `linger` and
+    /// Reads and discards what comes, until the client ends, or is silent for `linger` and
     /// takes nothing; a client that goes on sending may do so for [`LINGER_MAX`] in all.
     async fn linger(&mut self, context: &Context) {
         let Self { io, alarm, .. } = self;

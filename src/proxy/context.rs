@@ -1,4 +1,4 @@
-//! What all connections of a worker share: the current [`Site`], and the wish to stop.
+//! What all connections of a worker share: the current [`Site`], and whether the worker stops.
 
 use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
 use crate::net::transport::Transport;
@@ -66,7 +66,7 @@ impl About {
 }
 
 impl Client {
-    /// What an upstream is told of the client at the other end of `transport`.
+    /// The PROXY header that an upstream gets for the client at the other end of `transport`.
     pub(super) fn proxy_header(&self, transport: &Transport) -> ProxyHeader {
         let destination = self.destination.or_else(|| transport.local_address());
         ProxyHeader { source: self.address, destination }
@@ -86,7 +86,7 @@ impl Context {
         Self { site: RefCell::new(Rc::new(site)), drain: Drain::default() }
     }
 
-    /// The current site. Whoever waits takes what it needs of it, and lets the rest go.
+    /// The current site. A caller that waits keeps only the part that it needs.
     pub fn site(&self) -> Rc<Site> {
         Rc::clone(&self.site.borrow())
     }
@@ -97,7 +97,7 @@ impl Context {
     }
 }
 
-/// The wish to stop. First running exchanges may end, and idle connections close; then what still
+/// A stop in two steps: idle connections close while running exchanges may end; then what still
 /// runs is cut.
 #[derive(Debug, Default)]
 pub struct Drain {

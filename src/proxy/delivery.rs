@@ -1,5 +1,5 @@
-//! The last bytes of a connection that is cut: they arrive before the sign that the rest is
-//! missing.
+//! The last bytes of a connection that is cut: they have to arrive before the reset that shows that
+//! the rest is missing.
 //!
 //! A reset discards what either kernel still holds. So a connection that only a reset can end is
 //! first held until the peer's kernel has acknowledged everything; Linux delivers acknowledged

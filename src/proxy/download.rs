@@ -1,6 +1,7 @@
-//! The way down: interim responses, the final response head, its body.
+//! Upstream to client: interim responses, the final response head, its body.
 //!
-//! Not here: what follows from them for the exchange, and the limits of time (`gateway::exchange`).
+//! Not here: what they mean for the exchange (`gateway::exchange`), and which limits of time run
+//! (`gateway::due`).
 
 use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError, Fault, ResponseError};

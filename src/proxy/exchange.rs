@@ -1,8 +1,8 @@
-//! One exchange, from a whole request head to what becomes of both connections.
+//! One exchange, from a whole request head to the reuse or the end of both connections.
 //!
-//! The request's head stays in the client's read buffer until there is a connection to the upstream
-//! to write it for. What is decided about it is a function of these bytes (`gateway::plan`), so
-//! nothing else has to be kept while the client waits.
+//! The request's head stays in the client's read buffer until there is a connection to the
+//! upstream. The plan is a function of these bytes (`gateway::plan`), so nothing else has to be
+//! kept while the client waits.
 
 use crate::error::{Cause, DialFailure, ExchangeError};
 use crate::gateway::answer::{Reply, ResponseOptions};

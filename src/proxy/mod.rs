@@ -1,12 +1,18 @@
-//! One client connection and its exchanges: all the waiting there is, and none of HTTP's rules.
+//! One client connection and its exchanges: the waiting, and none of HTTP's rules.
 //!
-//! From the top: [`session`] is one client, a request after the other. `exchange` takes one through
-//! its life: it finds an upstream for each `attempt`, and lets `pump` move the bytes of both
-//! directions at once, by `upload` and `download`. `client_connection` waits for requests, sends
-//! answers of our own, and ends. Each of them uses only those behind it.
+//! From the top, each using only those that follow:
 //!
-//! [`tcp`] is a connection in tcp mode. [`preface`] looks at the first bytes of connections
-//! of both kinds, and `tunnel` moves opaque bytes for both: behind an upgrade, and all of them.
+//! - [`session`] serves one client, one request after the other.
+//! - `exchange` is one request: it gets a connection to the upstream for each `attempt`, and `pump`
+//!   moves the bytes of both directions at once, by `upload` and `download` (`body_relay`).
+//! - `client_connection` waits for request heads, sends our own answers, and ends the connection.
+//! - `departure` notices that a client leaves while it waits for its response.
+//! - `connection` is one side: a transport with its two buffers.
+//!
+//! [`tcp`] is a connection in tcp mode. In both modes [`preface`] inspects the first bytes, and
+//! `tunnel` moves opaque bytes: all those of a tcp connection, and those after an upgrade.
+//! `dead_peer` finds peers of a tunnel that no longer acknowledge anything, and `delivery` holds a
+//! connection that is cut until its last bytes have arrived.
 //!
 //! [`context`] is what all connections of a worker share, and [`site`] what it serves now: routes
 //! and forwards with the worker's own connections to their upstreams.

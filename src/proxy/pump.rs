@@ -4,8 +4,7 @@
 //! not take stops the reads of that direction until it does. Every gap is under a limit of time,
 //! and all limits share one alarm. What the bytes mean is decided in `h1`.
 //!
-//! The client is watched all the while: once its request is read, only silence or a pipelined
-//! request is in order, and an end means that the response is no longer wanted.
+//! The client is watched all the time (`departure`): if it leaves, the exchange ends.
 
 use crate::error::ExchangeError;
 use crate::gateway::due::{Clock, Due, Held, due};

@@ -1,4 +1,4 @@
-//! One client: a request, its response, and again.
+//! One client connection in http mode: one request after the other.
 
 use crate::error::{Cause, ExchangeError, Fault};
 use crate::gateway::answer::{Reply, ResponseOptions, answer_to};

@@ -1,15 +1,15 @@
 //! One connection in tcp mode, in up to four steps, each of which may be the last:
 //!
-//! 1. Choose a forward. Where that depends on the name that the client asks for, its `ClientHello`
-//!    is looked at, and left where it is (`proxy::preface`). A client that is silent for a while,
-//!    or does not speak TLS, gets the forward for clients that ask for no name.
+//! 1. Choose a forward. If that depends on the name that the client asks for, its `ClientHello` is
+//!    peeked at (`proxy::preface`). A client that is silent for a while, or does not speak TLS,
+//!    gets the forward for clients that ask for no name.
 //! 2. End TLS, if the listener has a certificate.
 //! 3. Dial the upstream. A connection that is meant for the HTTP relay is handed over instead.
 //! 4. Move bytes in both directions until both have ended (`proxy::tunnel`).
 //!
-//! What the client sent stays unread until its upstream is there, except for TLS that ends here. So
-//! a connection that is refused has reached no upstream. Its client gets an alert if it speaks TLS,
-//! and a reset if it does not.
+//! What the client sent stays unread until the upstream is connected, except for TLS that ends
+//! here. A refused connection has reached no upstream. Its client gets an alert if it speaks TLS,
+//! and a reset otherwise.
 //!
 //! The forward and the limits are those of the site that is current when the connection comes.
 
@@ -63,8 +63,8 @@ pub struct Accepted {
 
 /// A connection that a tcp listener has accepted.
 ///
-/// What comes before the tunnel runs in a future of its own, which is gone when the tunnel begins:
-/// a tunnel may be idle for long, and takes no more memory than it needs.
+/// What precedes the tunnel runs in a future of its own, which is dropped when the tunnel begins:
+/// a tunnel may be idle for hours and should hold little memory.
 pub struct Passthrough {
     context: Rc<Context>,
     alarm: Alarm,
@@ -79,7 +79,7 @@ enum Opened {
     Tunnel(Box<Ends>),
     /// It is meant for the HTTP relay.
     Http(Box<Accepted>),
-    /// The client was told why it is not served, and the line of the log is written.
+    /// The client got its refusal, and the line of the log is written.
     Answered,
 }
 
@@ -96,7 +96,7 @@ struct Refusal {
     detail: Detail,
     /// The client, unless the TLS handshake has ended the connection already.
     client: Option<Transport>,
-    /// The client speaks TLS, and not with us, so that it understands an alert.
+    /// The client speaks TLS, but not with us, so it can get a plain alert.
     speaks_tls: bool,
 }
 
@@ -322,7 +322,7 @@ impl Passthrough {
         }
     }
 
-    /// Sends an alert so that it arrives: what the client still sends is read and thrown away, for
+    /// Sends an alert so that it arrives: what the client still sends is read and discarded, for
     /// a limited time, because a close with unread bytes is a reset, which can overtake the alert.
     async fn end_with(&mut self, alert: Alert, mut client: Transport, timeouts: &Timeouts) {
         let deadline = Deadline::start(Timer::Linger, timeouts);

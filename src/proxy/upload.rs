@@ -1,6 +1,7 @@
-//! The way up: the request's body to the upstream, and the watch over a client that waits.
+//! Client to upstream: the request's body. After it the client is watched (`departure`).
 //!
-//! Not here: what follows from it for the exchange, and the limits of time (`gateway::exchange`).
+//! Not here: what this means for the exchange (`gateway::exchange`), and which limits of time run
+//! (`gateway::due`).
 
 use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError};
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Upload {
     relay: BodyRelay,
-    /// Since when nothing has moved, or the request is not on its way any more.
+    /// When a byte last moved, or when the request ended.
     clock: IdleClock,
     /// Bytes that the upstream's socket had taken at the last look.
     taken: u64,
@@ -87,7 +88,7 @@ impl Upload {
                     }
                 }
                 RequestState::Sent => return watch(client, cx),
-                // What a request may still be repeated with must not be thrown away.
+                // Bytes that a repeat of the request may need must not be discarded.
                 RequestState::Refused if upstream.write_buffer.has_copy() => {
                     return watch_unread(client);
                 }
@@ -112,7 +113,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Ready when the upstream has taken everything, or takes nothing any more.
+    /// Ready when the upstream has taken everything, or has failed to.
     fn poll_room(
         &mut self,
         cx: &mut Context<'_>,
@@ -174,8 +175,8 @@ impl Upload {
         Ok(Poll::Ready(()))
     }
 
-    /// The request is not on its way any more: the upstream's time to answer begins now, whatever
-    /// else is waited for meanwhile, and not anew.
+    /// The request has ended: the upstream's time to answer begins now, whatever else the exchange
+    /// waits for meanwhile, and does not start again.
     fn expect_answer(&mut self, timeouts: &Timeouts) {
         self.clock.stamp();
         let _begun = self.clock.deadline(Timer::ResponseHead, timeouts);
@@ -192,8 +193,8 @@ impl Upload {
     }
 }
 
-/// Throws away what a client goes on sending to an upstream that does not listen. To stop reading
-/// would hold back a client that writes all of its body before it reads the answer.
+/// Discards what a client still sends after the upstream has stopped reading. Without that, a
+/// client that writes its whole body before it reads would never read the answer.
 fn discard(cx: &mut Context<'_>, client: &mut Connection) -> Result<(), ExchangeError> {
     let discarded = with_scratch(|scratch| client.transport.poll_discard(cx, scratch));
     if discarded.is_ready() { Err(GONE) } else { Ok(()) }

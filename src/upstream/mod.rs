@@ -1,4 +1,4 @@
-//! One upstream as one worker sees it: [`Upstream`]. Nothing here knows of clients or exchanges.
+//! One upstream as one worker sees it: [`Upstream`]. Nothing here knows clients or exchanges.
 //!
 //! A request gets the first connection that becomes available: an idle one, one that another
 //! exchange gives back, or one being opened.
@@ -7,7 +7,7 @@
 //!
 //! - [`resolver`] looks names up, and remembers the addresses for all workers.
 //! - [`dial`] opens a connection: it races the addresses to the end of TLS (happy eyeballs).
-//! - `trouble_log` (what the operator hears of), `speculative` (how many connections may be opened
+//! - `trouble_log` (what is logged about it), `speculative` (how many connections may be opened
 //!   before a request asks for them) and [`health`] are what all workers share about an upstream.
 //! - [`connection`], `idle_limit` (when the upstream closes idle connections) and `pool` keep
 //!   connections for the next request.

@@ -1,4 +1,4 @@
-//! Those who wait for a connection, the longest wait first: [`Queue`].
+//! The requests that wait for a connection, the longest wait first: [`Queue`].
 
 use crate::error::DialFailure;
 use crate::upstream::connection::Checked;

@@ -1,4 +1,4 @@
-//! What is wrong with an upstream, and when the operator hears of it: [`Troubles`].
+//! What is wrong with an upstream, and when that is logged: [`Troubles`].
 //!
 //! A trouble is logged when it begins, when it changes and when it is over. One that comes and goes
 //! is logged once in [`TROUBLE_LOGGED_EVERY`], and different ones in turns once in

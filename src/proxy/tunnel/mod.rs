@@ -242,7 +242,7 @@ impl LastBytes {
             match way.poll_read(cx, from, to) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending if !has_budget_remaining() => return Poll::Pending,
-                // Nothing counts as an end in order any more, not even an end.
+                // From now on not even a FIN counts as an end in order.
                 Poll::Pending | Poll::Ready(Err(_)) => self.is_read = false,
             }
             room = way.poll_room(cx, to);
