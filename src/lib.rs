@@ -1,6 +1,6 @@
 //! narrows: a small, fast, TLS-aware passage to an HTTPS API.
 //!
-//! This is the library of the program `narrows`. Its face is small: a [`Config`] is what the
+//! This is the library of the program `narrows`. Its API is small: a [`Config`] is what the
 //! operator wrote, checked; a [`Snapshot`] is that with its files loaded; a [`Server`] serves it.
 //!
 //! ```

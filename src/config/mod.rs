@@ -5,8 +5,8 @@
 //! [`Snapshot`](snapshot::Snapshot) is a configuration with the files that it names loaded.
 //!
 //! From the bottom: [`problem`] collects what is wrong; [`value`], [`url`] and [`network`] parse
-//! single values; `table` reads TOML; `key` is the declaration of a key, [`reach`] and [`keys`] are
-//! all of them; [`check`] compares tables; `file` puts these together. [`tls_files`] loads
+//! single values; `table` reads TOML; `key` is how a key is declared, [`reach`] and [`keys`]
+//! declare all of them; [`check`] compares tables; `file` puts these together. [`tls_files`] loads
 //! certificates and keys for [`snapshot`].
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).

@@ -1,4 +1,4 @@
-//! Counts log lines that were not written: too many of their kind, or nobody read them.
+//! Counts log lines that were not written: over a rate limit, or because stderr had no room.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

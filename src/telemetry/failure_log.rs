@@ -1,5 +1,5 @@
 //! Log lines about failed handshakes and dials that belong to no exchange: the client has not sent
-//! a request yet, or nobody waits for the connection to the upstream.
+//! a request yet, or no request waits for the connection to the upstream.
 //!
 //! Their fields are named as in the access log, and their values are fixed words of ours.
 

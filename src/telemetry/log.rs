@@ -45,7 +45,7 @@ pub struct Log {
 type Sink = dyn Fn(&str, bool) + Send + Sync;
 
 impl Log {
-    /// Gives lines of `level` and above to `write`, and tells it whether a line may be late.
+    /// Gives lines of `level` and above to `write`, with whether the line may be written late.
     pub fn new(
         format: LogFormat,
         level: Level,
@@ -234,9 +234,9 @@ pub(crate) mod capture {
     use tracing::Dispatch;
     use tracing::subscriber::NoSubscriber;
 
-    /// Hears nothing. While there is but one subscriber, tracing asks the thread that is the first
-    /// to reach a line whether anybody wants it, and keeps the answer: a test that hears nothing
-    /// would answer for one that does.
+    /// Subscribes to nothing. While there is only one subscriber, tracing asks the first thread
+    /// that reaches an event whether it is enabled, and caches the answer: a test without a
+    /// subscriber would disable the event for one that has one.
     static DEAF: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
     /// What was logged on this thread while `work` ran.

@@ -1,10 +1,10 @@
-//! What the operator learns: who hears that an exchange or a connection has ended, and the log.
+//! What the operator sees: the log, and the record of each exchange and connection.
 //!
 //! A [`Recorder`](recorder::Recorder) remembers what happens to an exchange while it lasts. Its end
-//! makes a [`Record`](record::Record), and `observer` gives that to all who hear of it: the access
-//! log, which writes one line for it (`exchange_line`, `connection_line`). All other lines of the
-//! log are events of `tracing` where they happen, but those of [`dial_failed`] and its like, which
-//! look like lines of the access log. [`targets`] has the names that operators select lines by.
+//! makes a [`Record`](record::Record), and `observer` passes that to the access log, which writes
+//! one line for it (`exchange_line`, `connection_line`). All other lines of the log are `tracing`
+//! events at the place where they happen, except for `failure_log`, whose lines have the form of
+//! the access log. [`targets`] has the names that operators select lines by.
 //!
 //! Nothing here knows how bytes travel. A line of the log never holds what a client or an upstream
 //! wrote: no field value, query or body, and of a method only its name when we know it. The one

@@ -1,4 +1,4 @@
-//! Who hears that an exchange or a connection has ended.
+//! Passes the record of an exchange or a connection to the access log.
 
 use super::log::log_line;
 use super::record::{Record, Subject};

@@ -1,8 +1,8 @@
 //! What is known of an exchange, or of a connection in tcp mode, at its end: a [`Record`].
 //!
-//! Nothing that a client or an upstream wrote is in it, so that whoever hears of it can tell it to
-//! everybody. The one exception is the name that a client of a tcp listener asks for, because it
-//! was routed by it; it is a host name, or it would not be here.
+//! It contains nothing that a client or an upstream wrote, so it is safe to log. The one exception
+//! is the name that a client of a tcp listener asks for, because that decided its route; it is
+//! always a valid host name.
 
 use super::line::Fields;
 use crate::error::{DialFailure, ExchangeError, Fault, Step};

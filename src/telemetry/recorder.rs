@@ -1,5 +1,5 @@
 //! What is remembered of an exchange, or of a connection in tcp mode, while it lasts: a
-//! [`Recorder`]. At the end it makes a [`Record`] of it, and tells the observer.
+//! [`Recorder`]. At the end it makes a [`Record`] of it for the observer.
 
 use super::observer::ended;
 use super::record::{ConnectionFacts, Detail, ExchangeFacts, MethodName, Outcome, Record, Subject};

@@ -1,4 +1,4 @@
-//! Certificates of `certs`, for tests of what a file may hold.
+//! Certificates from `certs/`, for tests of what a file may hold.
 
 /// [`CERTIFICATE`](super::pem::CERTIFICATE) as `openssl x509 -trustout` writes it, followed by
 /// what it is trusted for.
