@@ -62,7 +62,8 @@ impl Server {
         ended
     }
 
-    /// Listens, and starts the workers. Leaves all signals to the program.
+    /// Listens, and starts the workers. Raises the process's limit of open files, and leaves its
+    /// signals to the program.
     ///
     /// # Errors
     /// An address cannot be listened on, or a thread cannot be had.
@@ -87,6 +88,7 @@ impl Server {
     pub fn stop(mut self) {
         self.workers.tell(&Command::Stop(Stop::WhenDone));
         self.workers.wait_until_ended();
+        tell_last_left_out_lines();
     }
 
     /// Waits for the workers to be ready, and for a signal.

@@ -61,7 +61,7 @@ pub async fn tell_left_out_lines() -> Infallible {
     }
 }
 
-/// Logs what was left out since, when the process ends.
+/// Logs what was left out since, when the server ends.
 pub fn tell_last_left_out_lines() {
     LEFT_OUT.tell();
 }

@@ -116,9 +116,8 @@ async fn work(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
         worker.accept(TcpListener::from_std(socket)?, listener);
     }
     ready();
-    match worker.serve(&mut commands).await {
-        Stop::WhenDone => worker.drain(&mut commands).await,
-        Stop::AtOnce => worker.context.drain.begin(),
+    if worker.serve(&mut commands).await == Stop::WhenDone {
+        worker.drain(&mut commands).await;
     }
     Ok(())
 }
