@@ -35,7 +35,7 @@ pub(super) struct About(Option<Box<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     /// The authority in the client's last request: our name, as the client knows it.
-    called: Box<[u8]>,
+    authority: Box<[u8]>,
     /// Where it connected to, if a PROXY header says so.
     destination: Option<SocketAddr>,
 }
@@ -51,16 +51,16 @@ impl About {
         self.0.as_ref().and_then(|known| known.destination)
     }
 
-    /// What the client calls us; empty when it did not say.
-    pub(super) fn called(&self) -> &[u8] {
-        self.0.as_ref().map_or(b"", |known| &known.called)
+    /// The authority in the client's last request; empty when there was none.
+    pub(super) fn authority(&self) -> &[u8] {
+        self.0.as_ref().map_or(b"", |known| &known.authority)
     }
 
-    /// Remembers what the client calls us, which is rarely new.
-    pub(super) fn is_called(&mut self, authority: &[u8]) {
+    /// Remembers the authority in a request, which is rarely new.
+    pub(super) fn remember_authority(&mut self, authority: &[u8]) {
         let authority = if authority.len() > CLIENT_AUTHORITY_BYTES_MAX { b"" } else { authority };
-        if self.called() != authority {
-            self.0.get_or_insert_default().called = authority.into();
+        if self.authority() != authority {
+            self.0.get_or_insert_default().authority = authority.into();
         }
     }
 }

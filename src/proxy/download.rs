@@ -74,7 +74,7 @@ impl<'a> Guide<'a> {
             base: &route.replacement,
             route: &route.path,
             client_https: client.transport.is_tls(),
-            client_authority: self.about.called(),
+            client_authority: self.about.authority(),
         })
     }
 }

@@ -115,7 +115,7 @@ fn begin(
             recorder.method(forwarded.method());
             recorder.route(&route.name);
             if route.origins.is_some() {
-                about.is_called(forwarded.authority);
+                about.remember_authority(forwarded.authority);
             }
             let request = InFlight {
                 exchange: Exchange::new(forwarded.request),
