@@ -59,7 +59,7 @@ pub struct Timeouts {
     /// Silence in both directions after an upgrade, or of a connection in tcp mode.
     pub tunnel: Duration,
     /// Silence of a client after our last response, until its connection is closed; what it sends
-    /// is thrown away, so that the response is not lost to a reset (RFC 9112, section 9.6).
+    /// is discarded, so that the response is not lost to a reset (RFC 9112, section 9.6).
     pub linger: Duration,
     /// Gap between two reads of the client's body.
     pub to_upstream_read: Duration,

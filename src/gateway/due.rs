@@ -54,7 +54,7 @@ pub enum Clock {
     Download,
 }
 
-/// What happens if no byte moves any more: the driver acts on whatever comes first. `held` is
+/// What is due if no further byte moves: the driver acts on whichever comes first. `held` is
 /// what it holds meanwhile.
 pub fn due(exchange: &Exchange, held: Held) -> [Option<Due>; 3] {
     let upload = upload_timer(exchange, held).map(|timer| Due::Expire(Clock::Upload, timer));

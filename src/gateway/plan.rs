@@ -56,7 +56,7 @@ pub struct OwnAnswer<'a> {
     pub reply: Reply,
     /// How to say it.
     pub options: ResponseOptions,
-    /// Bytes behind the head that are the request's body, for the caller to skip.
+    /// Bytes after the head that are the request's body, for the caller to skip.
     pub body_bytes: usize,
 }
 
@@ -66,8 +66,8 @@ const LIMITS_MAX: HeadLimits = HeadLimits { bytes: usize::MAX, fields: usize::MA
 /// What a new head may exceed the client's by in most cases: another path, another host.
 const HEAD_GROWTH: usize = 1024;
 
-/// Decides about the request whose whole head is `head`, as `HeadReader` found it. `behind` is what
-/// has come behind it; `draining`: we are asked to stop.
+/// Decides about the request whose whole head is `head`, as `HeadReader` found it. `behind` are the
+/// bytes that follow it so far; `draining`: we are asked to stop.
 pub fn plan<'a, U>(
     head: &'a [u8],
     behind: &[u8],

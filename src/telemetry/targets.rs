@@ -15,8 +15,8 @@ pub const LIMITS: &str = "narrows::worker::told";
 pub const LOG: &str = "narrows::log";
 /// Panics.
 pub const PANIC: &str = "narrows::panic";
-/// That all listeners accept. Written at every log level: otherwise nobody would know which port
-/// the kernel chose.
+/// That all listeners accept. Written at every log level: otherwise the port that the kernel chose
+/// would be unknown.
 pub const READY: &str = "narrows::ready";
 /// The process: its start, its stop, its descriptors, a worker that failed.
 pub const SERVER: &str = "narrows::server";

@@ -128,7 +128,7 @@ impl Upstream {
 }
 
 /// A client that is expected to need a connection, until this is dropped. A client may be silent
-/// for long, so it does not keep an upstream that nothing else needs any more.
+/// for long, so it does not keep an upstream that nothing else needs.
 pub struct Preconnect(Weak<Shared>);
 
 impl Drop for Preconnect {

@@ -75,8 +75,8 @@ impl ResponseOptions {
         }
     }
 
-    /// To a valid request of which no upstream has seen anything. `behind` is what has come behind
-    /// its head; the other answer is how much of that is its body, for the caller to skip.
+    /// To a valid request that has not reached an upstream. `behind` are the bytes that follow its
+    /// head so far; also returns how many of them are its body, for the caller to skip.
     pub fn unforwarded(request: &Request, behind: &[u8], draining: bool) -> (Self, usize) {
         let body = request.whole_body(behind);
         (Self::new(request, body.is_some(), draining), body.unwrap_or(0))

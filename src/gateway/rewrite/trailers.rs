@@ -13,7 +13,7 @@ use bytes::{BufMut, BytesMut};
 /// have a place for them.
 ///
 /// # Errors
-/// The section is malformed, which breaks the message whoever its receiver is.
+/// The section is malformed, which breaks the message for any receiver.
 pub fn trailers_for(
     writer: BodyWriter,
     section: &[u8],

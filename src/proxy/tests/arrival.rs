@@ -1,4 +1,4 @@
-//! What came before a cut arrives, however slowly it is read, and the sign of the cut behind it.
+//! What precedes a cut arrives, however slowly it is read, and then the sign of the cut.
 //!
 //! A connection in memory loses what is not read when it is reset, as a network does with what is
 //! not acknowledged.

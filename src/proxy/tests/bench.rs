@@ -1,5 +1,5 @@
 //! The bench: sessions on connections in memory, upstreams played by the test, and a clock that
-//! moves only when nobody can do anything without it.
+//! moves only when no task can go on without it.
 
 use super::wire::Wire;
 use crate::clock::Deadline;
@@ -52,7 +52,7 @@ pub(super) const STREAM: &str =
 
 /// Bytes that fit into one direction of a connection, unless the test says otherwise.
 const CAPACITY: usize = 1 << 20;
-/// Virtual time after which a test hangs: when nobody can move any more, it passes at once.
+/// Virtual time after which a test hangs. It passes at once when every task waits.
 const GUARD: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Turns of one session after which it spins. On a paused clock a spin would last for ever.
 const POLLS_MAX: usize = 200_000;
@@ -75,7 +75,7 @@ pub(super) fn log_of(test: impl AsyncFnOnce(&Bench)) -> Vec<String> {
         let runtime = builder.enable_all().start_paused(true).build_local(options).unwrap();
         runtime.block_on(async {
             let bench = Bench::new();
-            timeout(GUARD, test(&bench)).await.expect("nobody can move any more");
+            timeout(GUARD, test(&bench)).await.expect("no task can go on");
         });
     });
     log.lines().filter(|it| it.contains("narrows::access: ")).map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! A tunnel between real sockets, once spliced and once copied: nobody should see a difference.
+//! A tunnel between real sockets, once spliced and once copied: both must behave alike.
 
 use crate::clock::Alarm;
 use crate::error::ExchangeError;
@@ -108,7 +108,7 @@ fn a_reset_is_passed_on_as_a_reset() {
 fn the_reset_of_a_peer_whose_bytes_have_to_wait_comes_behind_them() {
     in_both_ways(async || {
         let Tunnel { mut client, mut upstream, ended } = Tunnel::open().await;
-        // The upstream reads nothing: the client writes until nobody takes more.
+        // The upstream reads nothing: the client writes until the relay accepts no more.
         let blocked = async {
             let block = [0; 64 * 1024];
             while client.write_all(&block).await.is_ok() {}

@@ -1,4 +1,4 @@
-//! The end of things: a client that leaves, in every phase, and a relay that is asked to stop.
+//! A client that leaves, in every phase, and a relay that is asked to stop.
 
 use super::bench::{Bench, CHUNKED_POST, DialOutcome, EMPTY, GET, STREAM, run, seconds, settle};
 use crate::limits::DRAIN_GRACE;

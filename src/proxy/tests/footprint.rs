@@ -1,5 +1,5 @@
-//! How large that is which a connection has for as long as it lasts. None of these numbers is a
-//! limit of its own: one that does not hold any more is a finding, and changes with its reason.
+//! The sizes of what a connection holds for as long as it lasts. None of these numbers is a limit
+//! in itself: one that no longer holds is a finding, and changes only with a reason.
 //!
 //! A task of the runtime is its future and about a hundred bytes, rounded up to the next 128.
 

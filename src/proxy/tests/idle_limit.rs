@@ -1,5 +1,5 @@
-//! An upstream that ends idle connections: with a 408 that crosses the next request, or without a
-//! word, as a router on the way does.
+//! An upstream that ends idle connections: with a 408 that crosses the next request, or silently,
+//! as a router on the path does.
 
 use super::bench::{Bench, EMPTY, GET, run, seconds, settle};
 use super::repeat::reused;

@@ -1,6 +1,6 @@
-//! A small HTTP of the tests' own: what a peer may conclude from the bytes that it got.
+//! A small HTTP parser for the tests: what a peer may conclude from the bytes that it got.
 //!
-//! Written apart from `h1` on purpose: it is what `h1` is checked with.
+//! Independent of `h1` on purpose, because `h1` is checked with it.
 
 /// One message, as far as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Tcp mode: who is waited for, for how long, and what a wait holds.
+//! Tcp mode: what a connection waits for, for how long, and what it holds meanwhile.
 
 use super::bench::{DialOutcome, run, seconds, settle};
 use crate::gateway::server_name::NamePattern;

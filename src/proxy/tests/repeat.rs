@@ -53,7 +53,7 @@ fn a_second_connection_that_answers_half_of_the_request_is_not_used_again() {
         second.send("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\n").await;
         let head = client.read().await;
         assert!(head.ends_with("Connection: close\r\n\r\n"), "{head}");
-        // Now it reads the rest, but nobody can know that it will always do so.
+        // Now it reads the rest, but the relay cannot know that it will always do so.
         expect(&mut second, &(up(BODY_BYTES) + &body)).await;
         second.send("ok").await;
         assert_eq!(client.read_to_end().await, ("ok".to_owned(), End::Clean));

@@ -101,7 +101,7 @@ fn a_flood_of_pipelined_requests_is_read_to_a_limit_and_served_all_the_same() {
                 upstream.send(EMPTY).await;
             }
         };
-        // Nobody answers while it comes to rest.
+        // No one answers while it comes to rest.
         let begun = timeout(seconds(1), client.send(&flood));
         assert!(begun.await.is_err(), "the relay takes everything");
         let taken = client.written() as usize;

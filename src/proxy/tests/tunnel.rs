@@ -1,4 +1,4 @@
-//! Opaque bytes behind an upgrade: both ends of both directions.
+//! Opaque bytes after an upgrade: both ends of both directions.
 
 use super::bench::{SOCKET, SWITCH, log_of, run, seconds, settle, words};
 use crate::clock::Alarm;

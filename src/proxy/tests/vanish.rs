@@ -1,15 +1,15 @@
-//! A client that vanishes without FIN or reset: nothing comes from it any more, and nothing is
-//! taken. Each phase has a limit that ends it, and the upstream's work with it.
+//! A client that vanishes without FIN or reset: it sends nothing and accepts nothing. Each phase
+//! has a limit that ends it, and the upstream's work with it.
 //!
-//! On the network the kernel is often faster (`TCP_USER_TIMEOUT`, keepalive probes); in memory
-//! there is nobody to help.
+//! On the network the kernel is often faster (`TCP_USER_TIMEOUT`, keepalive probes); in memory only
+//! our own limits apply.
 
 use super::bench::{CHUNKED_POST, EMPTY, GET, POST, SOCKET, STREAM, SWITCH, run, seconds};
 use super::wire::Wire;
 use crate::net::memory::End;
 use tokio::time::{Instant, sleep};
 
-/// Where a client stands when it vanishes.
+/// The phase in which a client vanishes.
 struct Phase {
     name: &'static str,
     /// What it has sent by then.
@@ -98,7 +98,7 @@ fn a_client_that_vanishes_without_a_word_is_let_go_in_every_phase() {
     }
 }
 
-/// An upstream that sends `event` each second, until it is told that nobody waits any more.
+/// An upstream that sends `event` each second, until the relay ends its connection.
 async fn work_until_reset(mut wire: Wire, event: &str) {
     loop {
         wire.send(event).await;

@@ -1,4 +1,4 @@
-//! What the operator is told about connections that end unused.
+//! What is logged about connections that end unused.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Who gets which connection.
+//! Which waiting request gets which connection.
 
 use super::*;
 use std::task::Poll;
