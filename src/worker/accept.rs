@@ -1,7 +1,7 @@
 //! The accept loop, one for each socket of a worker.
 
 use crate::config::snapshot::Listener;
-use crate::limits::ACCEPT_BACKOFF;
+use crate::limits::{ACCEPT_BACKOFF, LISTEN_BACKLOG};
 use crate::telemetry::targets::WORKER;
 use crate::worker::admit::Admitter;
 use crate::worker::warnings::is_news;
@@ -38,13 +38,20 @@ pub(super) async fn accept(
             None => break,
         }
     }
-    // The runtime only knows what its last round brought; connections may have come since.
+    // The runtime only knows what its last round brought; connections may have come since. No more
+    // of them than the queue holds: a flood of others would go on for ever.
     let Ok(socket) = socket.into_std() else { return };
-    while let Ok((tcp, peer)) = socket.accept() {
-        if let Ok(()) = tcp.set_nonblocking(true)
-            && let Ok(tcp) = TcpStream::from_std(tcp)
-        {
-            admitter.admit(tcp.into(), peer, current());
+    for _ in 0..=LISTEN_BACKLOG {
+        match socket.accept() {
+            Ok((tcp, peer)) => {
+                if let Ok(()) = tcp.set_nonblocking(true)
+                    && let Ok(tcp) = TcpStream::from_std(tcp)
+                {
+                    admitter.admit(tcp.into(), peer, current());
+                }
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(_none_left) => return,
         }
     }
 }
