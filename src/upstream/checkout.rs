@@ -2,8 +2,8 @@
 
 use crate::error::DialFailure;
 use crate::upstream::connection::UpstreamConnection;
+use crate::upstream::dispatcher::Dispatcher;
 use crate::upstream::queue::Waiter;
-use crate::upstream::shared::Shared;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,16 +12,16 @@ use std::task::{Context, Poll};
 /// Resolves to the first connection that becomes available to it. When it is dropped, a connection
 /// that was meant for it goes to the next waiter.
 pub struct Checkout {
-    shared: Rc<Shared>,
+    dispatcher: Rc<Dispatcher>,
     waiter: Rc<Waiter>,
 }
 
 impl Checkout {
     /// Begins to wait.
-    pub(super) fn begin(shared: &Rc<Shared>) -> Self {
+    pub(super) fn begin(dispatcher: &Rc<Dispatcher>) -> Self {
         let waiter = Waiter::new();
-        shared.wait(&waiter);
-        Self { shared: Rc::clone(shared), waiter }
+        dispatcher.wait(&waiter);
+        Self { dispatcher: Rc::clone(dispatcher), waiter }
     }
 }
 
@@ -34,7 +34,7 @@ impl Future for Checkout {
             Some(Ok(checked)) => match checked.take() {
                 Some(connection) => return Poll::Ready(Ok(connection)),
                 // It ended between delivery and this poll: wait for another.
-                None => self.shared.wait(&self.waiter),
+                None => self.dispatcher.wait(&self.waiter),
             },
             None => {}
         }
@@ -45,9 +45,9 @@ impl Future for Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        self.shared.queue.leave(&self.waiter);
+        self.dispatcher.queue.leave(&self.waiter);
         if let Some(Ok(checked)) = self.waiter.take_outcome() {
-            self.shared.deliver(checked);
+            self.dispatcher.deliver(checked);
         }
     }
 }

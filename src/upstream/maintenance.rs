@@ -8,15 +8,15 @@
 
 use crate::clock::Alarm;
 use crate::limits::{WARM_COUNTED_AGAIN_AFTER, WARM_FOR, WARM_LIFE_MIN, WARM_RENEWAL};
+use crate::upstream::dispatcher::Dispatcher;
 use crate::upstream::health::WarmUp;
-use crate::upstream::shared::Shared;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 /// Looks after the idle connections of `upstream` for as long as it exists.
-pub(super) async fn run(upstream: Weak<Shared>) {
+pub(super) async fn run(upstream: Weak<Dispatcher>) {
     let mut alarm = Alarm::default();
     poll_fn(|cx| {
         let Some(upstream) = upstream.upgrade() else { return Poll::Ready(()) };
@@ -32,8 +32,8 @@ pub(super) async fn run(upstream: Weak<Shared>) {
 }
 
 /// Returns when to come back at the latest.
-fn do_what_is_due(upstream: &Rc<Shared>, cx: &mut Context<'_>) -> Option<Instant> {
-    let Shared { pool, health, maintenance, .. } = &**upstream;
+fn do_what_is_due(upstream: &Rc<Dispatcher>, cx: &mut Context<'_>) -> Option<Instant> {
+    let Dispatcher { pool, health, maintenance, .. } = &**upstream;
     let next_end = pool.sweep(cx);
     let now = Instant::now();
     let mut due = next_end;
@@ -59,7 +59,7 @@ fn do_what_is_due(upstream: &Rc<Shared>, cx: &mut Context<'_>) -> Option<Instant
 }
 
 /// Opens a connection if one is missing, or returns when to try again.
-fn warm_up(upstream: &Rc<Shared>, now: Instant) -> Option<Instant> {
+fn warm_up(upstream: &Rc<Dispatcher>, now: Instant) -> Option<Instant> {
     let counts = upstream.pool.counts(now);
     let (again_at, due) = match upstream.health.warm_up(counts, now) {
         WarmUp::Open(speculative) => {

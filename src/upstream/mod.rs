@@ -11,13 +11,15 @@
 //!   before a request asks for them) and [`health`] are what all workers share about an upstream.
 //! - [`connection`], `idle_limit` (when the upstream closes idle connections) and `pool` keep
 //!   connections for the next request.
-//! - `queue`, `shared` and `checkout` bring connections and waiting requests together.
+//! - `dispatcher` brings connections and waiting requests together: `queue` has the requests, and
+//!   `checkout` is how one waits.
 //! - `maintenance` looks after the idle connections, and keeps some warm.
 //! - [`registry`] has what all workers share about all upstreams.
 
 mod checkout;
 pub mod connection;
 pub mod dial;
+mod dispatcher;
 pub mod health;
 mod idle_limit;
 mod maintenance;
@@ -25,16 +27,16 @@ mod pool;
 mod queue;
 pub mod registry;
 pub mod resolver;
-mod shared;
 mod speculative;
+mod trouble_log;
 
 pub use checkout::Checkout;
 pub use dial::{Dial, Dialing, ProxyHeader};
 
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::upstream::connection::UpstreamConnection;
+use crate::upstream::dispatcher::Dispatcher;
 use crate::upstream::health::Health;
-use crate::upstream::shared::Shared;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +45,7 @@ use tokio::time::Instant;
 
 /// One upstream of one worker.
 #[derive(Clone)]
-pub struct Upstream(Rc<Shared>);
+pub struct Upstream(Rc<Dispatcher>);
 
 impl Upstream {
     /// An upstream that no other worker has, and that keeps `warm` connections ready. Must be
@@ -55,14 +57,14 @@ impl Upstream {
     /// One worker's part of the upstream with this `health`. Connections leave the pool at
     /// `age_max`. Must be called inside a local runtime, too.
     pub fn sharing(dialer: Box<dyn Dial>, health: Arc<Health>, age_max: Option<Duration>) -> Self {
-        let shared = Rc::new(Shared::new(dialer, health, age_max));
-        spawn_local(maintenance::run(Rc::downgrade(&shared)));
-        Self(shared)
+        let dispatcher = Rc::new(Dispatcher::new(dialer, health, age_max));
+        spawn_local(maintenance::run(Rc::downgrade(&dispatcher)));
+        Self(dispatcher)
     }
 
     /// The most recently used idle connection that is known to be open.
     pub fn take_idle(&self) -> Option<UpstreamConnection> {
-        let Shared { pool, health, last_use, maintenance, .. } = &*self.0;
+        let Dispatcher { pool, health, last_use, maintenance, .. } = &*self.0;
         let now = Instant::now();
         last_use.set(now);
         self.0.client_came();
@@ -109,27 +111,27 @@ impl Upstream {
     /// Reports that a client has connected that will probably need a connection. If none is free,
     /// one is opened while the client still shakes hands and writes its request.
     pub fn preconnect(&self) -> Option<Preconnect> {
-        let shared = &self.0;
-        if shared.health.warm() == 0 {
+        let dispatcher = &self.0;
+        if dispatcher.health.warm() == 0 {
             return None;
         }
-        shared.client_came();
-        shared.expected.set(shared.expected.get() + 1);
+        dispatcher.client_came();
+        dispatcher.expected.set(dispatcher.expected.get() + 1);
         // Clients that never ask for anything must not fill the pool with connections.
-        let expected = shared.expected.get().min(SPECULATIVE_DIALS_MAX);
-        let needed = expected + shared.queue.len();
-        if shared.pool.len() + shared.attempts.get() < needed
-            && let Some(speculative) = shared.health.preconnect(Instant::now())
+        let expected = dispatcher.expected.get().min(SPECULATIVE_DIALS_MAX);
+        let needed = expected + dispatcher.queue.len();
+        if dispatcher.pool.len() + dispatcher.attempts.get() < needed
+            && let Some(speculative) = dispatcher.health.preconnect(Instant::now())
         {
-            shared.start_attempt(Some(speculative));
+            dispatcher.start_attempt(Some(speculative));
         }
-        Some(Preconnect(Rc::downgrade(shared)))
+        Some(Preconnect(Rc::downgrade(dispatcher)))
     }
 }
 
 /// A client that is expected to need a connection, until this is dropped. A client may be silent
 /// for long, so it does not keep an upstream that nothing else needs.
-pub struct Preconnect(Weak<Shared>);
+pub struct Preconnect(Weak<Dispatcher>);
 
 impl Drop for Preconnect {
     fn drop(&mut self) {
@@ -141,4 +143,3 @@ impl Drop for Preconnect {
 
 #[cfg(test)]
 mod tests;
-mod trouble_log;

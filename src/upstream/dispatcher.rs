@@ -1,5 +1,5 @@
-//! One worker's part of an upstream, shared by its handles, its attempts and its maintenance:
-//! [`Shared`]. It brings connections and those who wait for one together.
+//! One worker's part of an upstream: [`Dispatcher`], which gives connections to the requests that
+//! wait for one. The upstream's handles, its attempts and its maintenance share it.
 //!
 //! # Attempts
 //!
@@ -32,7 +32,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 /// One worker's part of an upstream.
-pub(super) struct Shared {
+pub(super) struct Dispatcher {
     pub(super) dialer: Box<dyn Dial>,
     pub(super) pool: Pool,
     pub(super) health: Arc<Health>,
@@ -57,13 +57,13 @@ pub(super) struct Maintenance {
 }
 
 /// Ends the maintenance, when no handle to the upstream is left.
-impl Drop for Shared {
+impl Drop for Dispatcher {
     fn drop(&mut self) {
         self.maintenance.wake();
     }
 }
 
-impl Shared {
+impl Dispatcher {
     /// Without connections, and without its maintenance task.
     pub(super) fn new(
         dialer: Box<dyn Dial>,
@@ -146,14 +146,14 @@ impl Maintenance {
 
 /// An attempt, counted for as long as it lasts, however it ends.
 struct Attempt {
-    shared: Rc<Shared>,
+    dispatcher: Rc<Dispatcher>,
     begun: Instant,
 }
 
 impl Attempt {
-    fn begin(shared: &Rc<Shared>) -> Self {
-        shared.attempts.set(shared.attempts.get() + 1);
-        Self { shared: Rc::clone(shared), begun: Instant::now() }
+    fn begin(dispatcher: &Rc<Dispatcher>) -> Self {
+        dispatcher.attempts.set(dispatcher.attempts.get() + 1);
+        Self { dispatcher: Rc::clone(dispatcher), begun: Instant::now() }
     }
 
     fn end(
@@ -161,35 +161,35 @@ impl Attempt {
         result: Result<Transport, Box<DialFailure>>,
         mut speculative: Option<Speculative>,
     ) {
-        let (shared, begun) = (Rc::clone(&self.shared), self.begun);
+        let (dispatcher, begun) = (Rc::clone(&self.dispatcher), self.begun);
         drop(self);
         match result {
             Ok(transport) => {
-                shared.health.reached();
+                dispatcher.health.reached();
                 if let Some(speculative) = &mut speculative {
                     speculative.opened();
                 }
-                shared.deliver(Checked::fresh(transport, speculative));
+                dispatcher.deliver(Checked::fresh(transport, speculative));
             }
             Err(failure) => {
                 drop(speculative);
-                shared.health.failed(&failure, begun);
-                shared.fail(failure, begun);
+                dispatcher.health.failed(&failure, begun);
+                dispatcher.fail(failure, begun);
             }
         }
-        shared.start_missing_attempts();
-        shared.maintenance.wake();
+        dispatcher.start_missing_attempts();
+        dispatcher.maintenance.wake();
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.shared.attempts.set(self.shared.attempts.get() - 1);
+        self.dispatcher.attempts.set(self.dispatcher.attempts.get() - 1);
         if panicking() {
             // The waiter of this attempt would wait for ever.
             let cause = Cause::Io(IoFault::Failed);
             let error = ExchangeError { fault: Fault::Internal, cause };
-            self.shared.fail(error.into(), self.begun);
+            self.dispatcher.fail(error.into(), self.begun);
         }
     }
 }
