@@ -8,7 +8,7 @@ use super::problem::{Location, Problems};
 use super::value::NamedFile;
 use crate::tls::alpn::Alpn;
 use crate::tls::credential_error::{CredentialError, Instead};
-use crate::tls::credential_file::{Chain, Key};
+use crate::tls::credential_file::{Chain, PrivateKey};
 use crate::tls::identity::Identity;
 use crate::tls::validity::Validity;
 use crate::tls::{client, server};
@@ -82,7 +82,7 @@ impl TlsFiles {
         use CredentialError::{Mismatch, NoCertificate, NoKey, UnusableKey};
         let CredentialFiles { certificate, key } = files;
         let Self { problems, remarks, .. } = self;
-        let (chain, private) = match (Chain::read(&certificate.path), Key::read(&key.path)) {
+        let (chain, private) = match (Chain::read(&certificate.path), PrivateKey::read(&key.path)) {
             (Ok(chain), Ok(private)) => (chain, private),
             (Err(NoCertificate(_, Instead::Key)), Err(NoKey(_, Instead::Certificate))) => {
                 let what = "this file holds the private key, and that of `key` the certificate; \

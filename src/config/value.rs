@@ -6,7 +6,7 @@
 //! Not here: upstream URLs and their parts (`url`), and networks (`network`).
 
 use super::problem::{Location, nearest, quoted};
-pub use crate::preface::proxy_header::Version as ProxyVersion;
+pub use crate::preface::proxy_header::ProxyVersion;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 /// A step of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum DialStep {
     /// The lookup of the name.
     Lookup,
     /// The TCP connection, with the PROXY header if one is sent.
@@ -18,7 +18,7 @@ pub enum Step {
     Tls,
 }
 
-impl Step {
+impl DialStep {
     /// The word for the log.
     pub fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ pub struct DialFailure {
     /// Whose fault it is, and what the client gets.
     pub error: ExchangeError,
     /// The step that failed. Unknown only if the failure is not the upstream's.
-    pub step: Option<Step>,
+    pub step: Option<DialStep>,
     /// The address that was tried, if one was known.
     pub address: Option<SocketAddr>,
     /// How long the step took.
@@ -45,7 +45,7 @@ pub struct DialFailure {
 impl DialFailure {
     /// A failure of `step`, boxed.
     pub fn at(
-        step: Step,
+        step: DialStep,
         address: Option<SocketAddr>,
         took: Duration,
         error: ExchangeError,

@@ -19,7 +19,7 @@ use crate::h1::chunked::ChunkError;
 use crate::h1::head_error::HeadError;
 use crate::timeouts::Timer;
 
-pub use dial::{DialFailure, Step};
+pub use dial::{DialFailure, DialStep};
 pub use lookup::LookupFault;
 pub use request::RequestError;
 pub use response::ResponseError;

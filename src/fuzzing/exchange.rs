@@ -1,7 +1,7 @@
 //! The state of an exchange, compared with a model that knows its whole history.
 
 use super::heads::naive_limits;
-use super::model::{self, Facts};
+use super::model::{self, RequestFacts};
 use super::naive::{self, Head, Length};
 use crate::config::Limits;
 use crate::gateway::exchange::{Exchange, Persistence};
@@ -79,7 +79,7 @@ enum Event {
 
 /// All that has happened, and what follows from it.
 struct History {
-    facts: Facts,
+    facts: RequestFacts,
     events: Vec<Event>,
 }
 

@@ -160,7 +160,7 @@ fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
     check_lines(&sent, &meant, view);
     let length = length.expect("one length");
     let body = &data[span.end..];
-    let message = Forwarded { method: &method, is_http10, response, sent, head: &out };
+    let message = ForwardedResponse { method: &method, is_http10, response, sent, head: &out };
     for positions in arrivals(body) {
         for ended in [true, false] {
             message.check(body, &positions, ended, &naive::body(length, body, ended));
@@ -169,7 +169,7 @@ fn response(data: &[u8], request: &[u8], view: Option<&View<'_>>) {
 }
 
 /// A final response whose head was forwarded.
-struct Forwarded<'a> {
+struct ForwardedResponse<'a> {
     method: &'a str,
     is_http10: bool,
     response: FinalResponse,
@@ -177,7 +177,7 @@ struct Forwarded<'a> {
     head: &'a [u8],
 }
 
-impl Forwarded<'_> {
+impl ForwardedResponse<'_> {
     /// hyper reads `body`, forwarded as it arrives in pieces, as what is `meant` by it. `ended`:
     /// the upstream ends its connection.
     fn check(&self, body: &[u8], positions: &[usize], ended: bool, meant: &Verdict<Body>) {

@@ -2,8 +2,8 @@
 
 use super::arrival::arrivals;
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
-use crate::preface::client_hello::{Found, HelloError, HelloReader};
-use crate::preface::proxy_header::{Header, Version, encode, read};
+use crate::preface::client_hello::{FoundHello, HelloError, HelloReader};
+use crate::preface::proxy_header::{Header, ProxyVersion, encode, read};
 use bytes::BytesMut;
 use tokio_rustls::rustls::server::Acceptor;
 
@@ -13,7 +13,7 @@ pub fn client_hello(data: &[u8]) {
     let [whole, bytewise, pieces] = arrivals(data).map(|positions| {
         let mut reader = HelloReader::default();
         let looks = positions.into_iter().map(|end| (end, reader.find(&data[..end])));
-        looks.into_iter().find(|(_, look)| *look != Ok(Found::NeedMore))
+        looks.into_iter().find(|(_, look)| *look != Ok(FoundHello::NeedMore))
     });
     assert_eq!(whole.as_ref().map(|(_, look)| look), bytewise.as_ref().map(|(_, look)| look));
     assert_eq!(whole.as_ref().map(|(_, look)| look), pieces.as_ref().map(|(_, look)| look));
@@ -26,12 +26,12 @@ pub fn client_hello(data: &[u8]) {
     }
     let Some(name) = name_that_rustls_accepts(data) else { return };
     match whole {
-        Some((_, Ok(Found::Hello(hello)))) => {
+        Some((_, Ok(FoundHello::Hello(hello)))) => {
             let name = name.as_deref().map(|name| name.strip_suffix('.').unwrap_or(name));
             assert_eq!(hello.server_name.as_deref(), name);
         }
         // It accepts the versions of SSL 2.0 and DTLS in a record, which no client sends.
-        Some((_, Ok(Found::NotTls) | Err(HelloError::BadRecordVersion))) if !is_3_x(data) => {}
+        Some((_, Ok(FoundHello::NotTls) | Err(HelloError::BadRecordVersion))) if !is_3_x(data) => {}
         // Its limits are wider.
         Some((_, Err(HelloError::HelloTooLong | HelloError::RecordTooLong))) => {}
         other => panic!("rustls accepts what gives {other:?}"),
@@ -79,7 +79,7 @@ pub fn proxy_protocol(data: &[u8]) {
     let Ok(Some(Header { source, destination, .. })) = whole else { return };
     assert_eq!(source.is_some(), destination.is_some());
     let (Some(source), Some(destination)) = (source, destination) else { return };
-    for version in [Version::V1, Version::V2] {
+    for version in [ProxyVersion::V1, ProxyVersion::V2] {
         let mut written = BytesMut::new();
         encode(version, source, destination, &mut written);
         let len = written.len();

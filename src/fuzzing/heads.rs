@@ -84,7 +84,7 @@ pub(super) fn naive_limits(limits: HeadLimits) -> naive::Limits {
     naive::Limits { bytes: limits.bytes, fields: limits.fields }
 }
 
-type Found = Result<Option<HeadSpan>, HeadError>;
+type FoundHead = Result<Option<HeadSpan>, HeadError>;
 
 /// Where the head ends, which is the same however it arrives. The reader or the parser refuses an
 /// invalid start line, with the same error.
@@ -93,7 +93,7 @@ fn find(
     data: &[u8],
     limits: &HeadLimits,
     parse: impl Fn(&[u8]) -> Result<(), HeadError>,
-) -> Found {
+) -> FoundHead {
     let [whole, bytewise, pieces] = arrivals(data).map(|positions| {
         let mut reader = reader.clone();
         let found = positions
@@ -118,7 +118,7 @@ fn find(
 }
 
 /// The head's place, if one was found. The naive reading agrees.
-fn same_end(found: &Found, naive: &Verdict<naive::Head>) -> Option<HeadSpan> {
+fn same_end(found: &FoundHead, naive: &Verdict<naive::Head>) -> Option<HeadSpan> {
     match (found, naive) {
         (Ok(None), naive) => assert_eq!(*naive, Verdict::Partial),
         (Err(_), naive) => assert_eq!(*naive, Verdict::Bad),

@@ -37,12 +37,12 @@ pub(super) struct Forwarded {
     /// Each with its CRLF.
     pub(super) lines: Vec<Vec<u8>>,
     pub(super) body: Length,
-    pub(super) facts: Facts,
+    pub(super) facts: RequestFacts,
 }
 
 /// What a request means for its connection and its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct RequestFacts {
     pub(super) is_http10: bool,
     pub(super) is_head: bool,
     pub(super) persists: bool,
@@ -54,7 +54,7 @@ pub(super) struct Facts {
 }
 
 /// The length of a request's body, and its facts. `None` if the head is refused.
-pub(super) fn facts(head: &Head) -> Option<(Length, Facts)> {
+pub(super) fn facts(head: &Head) -> Option<(Length, RequestFacts)> {
     let hosts: Vec<&[u8]> = head.values("host").collect();
     match hosts[..] {
         [] if head.is_http10() => {}
@@ -80,7 +80,7 @@ pub(super) fn facts(head: &Head) -> Option<(Length, Facts)> {
         && head.method() == b"GET"
         && head.list("connection").contains(&"upgrade".to_owned())
         && head.list("upgrade").contains(&"websocket".to_owned());
-    let facts = Facts {
+    let facts = RequestFacts {
         is_http10: head.is_http10(),
         is_head: head.method() == b"HEAD",
         persists: persists(head),

@@ -28,15 +28,15 @@ pub enum End {
 /// One end of a connection in memory.
 #[derive(Debug)]
 pub struct MemoryStream {
-    incoming: Rc<RefCell<Pipe>>,
-    outgoing: Rc<RefCell<Pipe>>,
+    incoming: Rc<RefCell<MemoryPipe>>,
+    outgoing: Rc<RefCell<MemoryPipe>>,
     written: u64,
     opened: Instant,
     resets_unless_shut_down: bool,
 }
 
 #[derive(Debug)]
-struct Pipe {
+struct MemoryPipe {
     writes: VecDeque<VecDeque<u8>>,
     held: usize,
     capacity: usize,
@@ -50,7 +50,7 @@ impl MemoryStream {
     /// Two connected ends; each direction holds `capacity` bytes before its writer has to wait.
     pub fn pair(capacity: usize) -> (Self, Self) {
         let pipe = || {
-            Rc::new(RefCell::new(Pipe {
+            Rc::new(RefCell::new(MemoryPipe {
                 writes: VecDeque::new(),
                 held: 0,
                 capacity,

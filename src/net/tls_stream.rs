@@ -236,7 +236,7 @@ impl Side for client::TlsStream<MeteredTcp> {
 mod tests {
     use super::*;
     use crate::tls::alpn::Alpn;
-    use crate::tls::credential_file::{Chain, Key};
+    use crate::tls::credential_file::{Chain, PrivateKey};
     use crate::tls::identity::Identity;
     use crate::tls::server::Greeted;
     use crate::tls::{client, server};
@@ -260,7 +260,7 @@ mod tests {
     async fn concrete_pair() -> (TlsStream<impl Side>, Transport) {
         let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
         let chain = Chain::read(&certs.join("server.pem")).unwrap();
-        let key = Key::read(&certs.join("server.key")).unwrap();
+        let key = PrivateKey::read(&certs.join("server.key")).unwrap();
         let server = server::config(&Identity::new(chain, key).unwrap(), Alpn::Http).unwrap();
         let roots = Chain::read(&certs.join("ca.pem")).unwrap();
         let client = client::config(Some(&roots), Alpn::Http).unwrap();

@@ -50,7 +50,7 @@ use core::net::IpAddr;
 
 /// What the bytes are that have arrived so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundHello {
     /// The beginning of a hello. Never the answer to [`CLIENT_HELLO_BYTES_MAX`] bytes or more.
     NeedMore,
     /// Not the beginning of a TLS handshake record. A hello in the format of SSL 2.0 is not one
@@ -148,23 +148,23 @@ impl HelloReader {
     ///
     /// # Errors
     /// The bytes cannot be the beginning of a sound hello, whatever follows.
-    pub fn find(&mut self, input: &[u8]) -> Result<Found, HelloError> {
+    pub fn find(&mut self, input: &[u8]) -> Result<FoundHello, HelloError> {
         debug_assert!(input.len() >= self.at, "the input has lost bytes that were scanned");
         if !begins_like_tls(input) {
-            return Ok(Found::NotTls);
+            return Ok(FoundHello::NotTls);
         }
         loop {
             // The message is complete, perhaps with the input not used up.
             if let Some(bytes) = self.message_bytes()
                 && bytes == self.seen
             {
-                return parse(&gather(input, bytes)).map(Found::Hello);
+                return parse(&gather(input, bytes)).map(FoundHello::Hello);
             }
             if self.at == self.record_end && !self.enter_record(input)? {
-                return Ok(Found::NeedMore);
+                return Ok(FoundHello::NeedMore);
             }
             let arrived = input.get(self.at..self.record_end.min(input.len())).unwrap_or(&[]);
-            let Some(&first) = arrived.first() else { return Ok(Found::NeedMore) };
+            let Some(&first) = arrived.first() else { return Ok(FoundHello::NeedMore) };
             match self.message_bytes() {
                 // Its head may itself be spread over records.
                 None => self.enter_message(first)?,
@@ -247,7 +247,7 @@ fn begins_like_tls(input: &[u8]) -> bool {
 
 /// The first `bytes` bytes of the handshake, joined if they are in several records.
 fn gather(input: &[u8], bytes: usize) -> Cow<'_, [u8]> {
-    let mut records = Fields(input);
+    let mut records = HelloFields(input);
     let mut message = Vec::new();
     while let Ok([_, _, _, high, low]) = records.array::<RECORD_HEADER_BYTES>() {
         let length = usize::from(u16::from_be_bytes([high, low])).min(bytes - message.len());
@@ -266,7 +266,7 @@ fn gather(input: &[u8], bytes: usize) -> Cow<'_, [u8]> {
 
 /// Parses a whole message: its head, then the fields of section 4.1.2 in their order.
 fn parse(message: &[u8]) -> Result<ClientHello, HelloError> {
-    let mut fields = Fields(message);
+    let mut fields = HelloFields(message);
     fields.take(MESSAGE_HEAD_BYTES)?;
     let _legacy_version = fields.u16()?;
     fields.take(RANDOM_BYTES)?;
@@ -284,16 +284,16 @@ fn parse(message: &[u8]) -> Result<ClientHello, HelloError> {
         // RFC 5246, section 7.4.1.2: before TLS 1.3, a hello may have no extensions.
         return Ok(ClientHello::default());
     }
-    let extensions = Fields(fields.vector16()?);
+    let extensions = HelloFields(fields.vector16()?);
     fields.end()?;
     parse_extensions(extensions)
 }
 
-fn parse_extensions(mut extensions: Fields<'_>) -> Result<ClientHello, HelloError> {
+fn parse_extensions(mut extensions: HelloFields<'_>) -> Result<ClientHello, HelloError> {
     let mut server_name = None;
     while !extensions.is_empty() {
         let kind = extensions.u16()?;
-        let data = Fields(extensions.vector16()?);
+        let data = HelloFields(extensions.vector16()?);
         if kind == SERVER_NAME && server_name.replace(parse_server_name(data)?).is_some() {
             return Err(HelloError::RepeatedExtension);
         }
@@ -302,8 +302,8 @@ fn parse_extensions(mut extensions: Fields<'_>) -> Result<ClientHello, HelloErro
 }
 
 /// `ServerNameList` (RFC 6066, section 3); `None` for an IP address.
-fn parse_server_name(mut data: Fields<'_>) -> Result<Option<Box<str>>, HelloError> {
-    let mut list = Fields(data.vector16()?);
+fn parse_server_name(mut data: HelloFields<'_>) -> Result<Option<Box<str>>, HelloError> {
+    let mut list = HelloFields(data.vector16()?);
     data.end()?;
     let mut found = None;
     // What follows a name of another type cannot be read.
@@ -325,9 +325,9 @@ fn is_ip_address(name: &[u8]) -> bool {
 }
 
 /// What is left to read of something with a known end (section 3).
-struct Fields<'a>(&'a [u8]);
+struct HelloFields<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> HelloFields<'a> {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

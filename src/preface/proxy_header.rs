@@ -32,12 +32,15 @@
 //! Not here: which peers are trusted to send one (`config`), how long one is waited for (the
 //! drivers).
 
+mod crc32c;
+
 use crate::limits::PROXY_HEADER_BYTES_MAX;
 use alloc::format;
 use bytes::BytesMut;
 use memchr::memchr2;
 // Only addresses: `core` has no sockets.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use crc32c::crc32c;
 
 /// A header at the front of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub struct Header {
 
 /// Which of the two formats to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub enum ProxyVersion {
     /// A line of text (section 2.1).
     V1,
     /// Binary (section 2.2).
@@ -121,21 +124,26 @@ pub fn read(input: &[u8]) -> Result<Option<Header>, ProxyHeaderError> {
 ///
 /// If one of them is IPv4 and the other IPv6, both are written as IPv6, with the IPv4 one mapped.
 /// Scopes and flow labels are dropped.
-pub fn encode(version: Version, source: SocketAddr, destination: SocketAddr, out: &mut BytesMut) {
+pub fn encode(
+    version: ProxyVersion,
+    source: SocketAddr,
+    destination: SocketAddr,
+    out: &mut BytesMut,
+) {
     let ports = [source.port(), destination.port()];
     let addresses = [source, destination].map(|end| end.ip().to_canonical());
     match (version, addresses) {
-        (Version::V1, [IpAddr::V4(source), IpAddr::V4(destination)]) => {
+        (ProxyVersion::V1, [IpAddr::V4(source), IpAddr::V4(destination)]) => {
             encode_v1("TCP4", [&source, &destination], ports, out);
         }
-        (Version::V1, addresses) => {
+        (ProxyVersion::V1, addresses) => {
             let [source, destination] = addresses.map(to_ipv6);
             encode_v1("TCP6", [&source, &destination], ports, out);
         }
-        (Version::V2, [IpAddr::V4(source), IpAddr::V4(destination)]) => {
+        (ProxyVersion::V2, [IpAddr::V4(source), IpAddr::V4(destination)]) => {
             encode_v2(TCP_OVER_IPV4, [&source.octets(), &destination.octets()], ports, out);
         }
-        (Version::V2, addresses) => {
+        (ProxyVersion::V2, addresses) => {
             let [source, destination] = addresses.map(|address| to_ipv6(address).octets());
             encode_v2(TCP_OVER_IPV6, [&source, &destination], ports, out);
         }
@@ -351,18 +359,6 @@ fn check_tlvs(header: &[u8], mut at: usize) -> Result<(), ProxyHeaderError> {
     };
     let computed = crc32c([before, &[0; 4], after]);
     if u32::from_be_bytes(*found) == computed { Ok(()) } else { Err(ProxyHeaderError::BadChecksum) }
-}
-
-/// The checksum of RFC 9260, appendix A, bit by bit, which is fast enough for one header a
-/// connection.
-fn crc32c(parts: [&[u8]; 3]) -> u32 {
-    const REVERSED_POLYNOMIAL: u32 = 0x82f6_3b78;
-    let bytes = parts.into_iter().flatten();
-    !bytes.fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            crc >> 1 ^ if crc & 1 == 1 { REVERSED_POLYNOMIAL } else { 0 }
-        })
-    })
 }
 
 fn to_ipv6(address: IpAddr) -> Ipv6Addr {

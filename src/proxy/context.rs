@@ -30,10 +30,10 @@ impl From<SocketAddr> for Client {
 /// What is known of some clients for as long as their connection lasts. Most connections have
 /// nothing of it, so it is allocated when there is something.
 #[derive(Debug, Default)]
-pub(super) struct About(Option<Box<Known>>);
+pub(super) struct About(Option<Box<ClientFacts>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct ClientFacts {
     /// The authority in the client's last request: our name, as the client knows it.
     authority: Box<[u8]>,
     /// Where it connected to, if a PROXY header says so.
@@ -43,7 +43,7 @@ struct Known {
 impl About {
     /// Of a client whose PROXY header may have said where it connected to.
     pub(super) fn new(destination: Option<SocketAddr>) -> Self {
-        let known = |destination| Box::new(Known { destination, ..Known::default() });
+        let known = |destination| Box::new(ClientFacts { destination, ..ClientFacts::default() });
         Self(destination.map(|destination| known(Some(destination))))
     }
 

@@ -32,7 +32,7 @@ struct Receiver {
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+enum PeerState {
     /// Nothing is in flight.
     Nothing,
     /// Bytes are in flight, so another check is needed.
@@ -64,9 +64,9 @@ impl DeadPeerWatch {
         }
         let sent = |side: &Connection| (side.transport.written(), side.transport.send_queue());
         match checks.check(now, sent(client), sent(upstream)) {
-            Found::DeadPeer(fault) => return Some(fault),
-            Found::Nothing => self.0 = None,
-            Found::Bytes => {}
+            PeerState::DeadPeer(fault) => return Some(fault),
+            PeerState::Nothing => self.0 = None,
+            PeerState::Bytes => {}
         }
         None
     }
@@ -78,13 +78,13 @@ impl Checks {
         Self { next: now + DEAD_PEER_CHECK_INTERVAL, client, upstream }
     }
 
-    fn check(&mut self, now: Instant, client: Sent, upstream: Sent) -> Found {
+    fn check(&mut self, now: Instant, client: Sent, upstream: Sent) -> PeerState {
         self.next = now + DEAD_PEER_CHECK_INTERVAL;
         match [self.client.check(client), self.upstream.check(upstream)] {
-            [Some(DEAD_PEER_CHECKS..), _] => Found::DeadPeer(Fault::Client),
-            [_, Some(DEAD_PEER_CHECKS..)] => Found::DeadPeer(Fault::Upstream),
-            [None, None] => Found::Nothing,
-            [Some(_), _] | [_, Some(_)] => Found::Bytes,
+            [Some(DEAD_PEER_CHECKS..), _] => PeerState::DeadPeer(Fault::Client),
+            [_, Some(DEAD_PEER_CHECKS..)] => PeerState::DeadPeer(Fault::Upstream),
+            [None, None] => PeerState::Nothing,
+            [Some(_), _] | [_, Some(_)] => PeerState::Bytes,
         }
     }
 }
@@ -126,11 +126,11 @@ mod tests {
                 let sent = (taken, queue(left, true));
                 let (client, upstream) =
                     if who == Fault::Client { (sent, IDLE) } else { (IDLE, sent) };
-                assert_eq!(checks.check(now, client, upstream), Found::Bytes);
+                assert_eq!(checks.check(now, client, upstream), PeerState::Bytes);
             }
             let sent = (30, queue(25, true));
             let (client, upstream) = if who == Fault::Client { (sent, IDLE) } else { (IDLE, sent) };
-            assert_eq!(checks.check(now, client, upstream), Found::DeadPeer(who));
+            assert_eq!(checks.check(now, client, upstream), PeerState::DeadPeer(who));
         }
     }
 
@@ -141,10 +141,10 @@ mod tests {
         for taken in 0..20 {
             // A little is acknowledged between two checks.
             let found = checks.check(now, (1000 + taken, queue(1000, true)), IDLE);
-            assert_eq!(found, Found::Bytes);
+            assert_eq!(found, PeerState::Bytes);
             // Nothing is, but nothing is retransmitted either.
             let found = checks.check(now, (1000 + taken, queue(1000, false)), IDLE);
-            assert_eq!(found, Found::Bytes);
+            assert_eq!(found, PeerState::Bytes);
         }
     }
 
@@ -153,6 +153,6 @@ mod tests {
         let now = Instant::now();
         let mut checks = Checks::new(now);
         assert_eq!(checks.next, now + DEAD_PEER_CHECK_INTERVAL);
-        assert_eq!(checks.check(now, (9, queue(0, false)), (9, None)), Found::Nothing);
+        assert_eq!(checks.check(now, (9, queue(0, false)), (9, None)), PeerState::Nothing);
     }
 }

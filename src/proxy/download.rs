@@ -41,7 +41,7 @@ pub(super) enum Pumped {
 /// What moves the responses to the client.
 #[derive(Debug)]
 pub(super) struct Download {
-    part: Part,
+    part: ResponsePart,
     /// Since when nothing has moved.
     clock: IdleClock,
     /// Bytes that the client's socket had taken at the last look.
@@ -49,7 +49,7 @@ pub(super) struct Download {
 }
 
 #[derive(Debug)]
-enum Part {
+enum ResponsePart {
     /// Of a head, interim or final.
     Head(HeadReader),
     /// Of the final response's body.
@@ -82,7 +82,7 @@ impl<'a> Guide<'a> {
 impl Download {
     pub(super) fn new(client: &Connection) -> Self {
         Self {
-            part: Part::Head(HeadReader::for_response()),
+            part: ResponsePart::Head(HeadReader::for_response()),
             clock: IdleClock::default(),
             taken: client.transport.written(),
         }
@@ -91,8 +91,8 @@ impl Download {
     /// Octets of content that came down.
     pub(super) fn content_bytes(&self) -> u64 {
         match &self.part {
-            Part::Head(_) => 0,
-            Part::Body(relay) => relay.content_bytes(),
+            ResponsePart::Head(_) => 0,
+            ResponsePart::Body(relay) => relay.content_bytes(),
         }
     }
 
@@ -153,7 +153,7 @@ impl Download {
         upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
-        let Part::Head(reader) = &mut self.part else { return Ok(Poll::Ready(())) };
+        let ResponsePart::Head(reader) = &mut self.part else { return Ok(Poll::Ready(())) };
         let bytes = upstream.read_buffer.bytes();
         let Some(span) = reader.find(bytes, &guide.route.head_limits).map_err(malformed)? else {
             return match upstream.read_buffer.poll_fill(cx, &mut upstream.transport) {
@@ -194,10 +194,10 @@ impl Download {
     ) {
         let view = guide.view(client);
         match kind {
-            ResponseKind::DropInterim => self.part = Part::Head(HeadReader::for_response()),
+            ResponseKind::DropInterim => self.part = ResponsePart::Head(HeadReader::for_response()),
             ResponseKind::Interim => {
                 put_interim_head(client.write_buffer.queue(), head, view.as_ref());
-                self.part = Part::Head(HeadReader::for_response());
+                self.part = ResponsePart::Head(HeadReader::for_response());
             }
             ResponseKind::Switch => {
                 guide.recorder.response_head(head.status);
@@ -211,7 +211,7 @@ impl Download {
                     client.transport.abort_unless_shut_down();
                 }
                 let reader = BodyReader::new(response.body);
-                self.part = Part::Body(BodyRelay::of_response(reader, response.writer));
+                self.part = ResponsePart::Body(BodyRelay::of_response(reader, response.writer));
             }
         }
     }
@@ -224,7 +224,7 @@ impl Download {
         upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<(), ExchangeError> {
-        let Part::Body(relay) = &mut self.part else { return Ok(()) };
+        let ResponsePart::Body(relay) = &mut self.part else { return Ok(()) };
         let Connection { transport, write_buffer, .. } = client;
         let consumed = relay
             .pass(cx, upstream.read_buffer.bytes(), write_buffer, transport)
@@ -241,7 +241,7 @@ impl Download {
         upstream: &mut Connection,
         guide: &mut Guide<'_>,
     ) -> Result<Poll<()>, ExchangeError> {
-        let Part::Body(relay) = &mut self.part else { return Ok(Poll::Ready(())) };
+        let ResponsePart::Body(relay) = &mut self.part else { return Ok(Poll::Ready(())) };
         let Connection { transport, write_buffer, .. } = client;
         let passed = upstream.read_buffer.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
             relay.pass(cx, bytes, write_buffer, transport)
@@ -267,7 +267,7 @@ impl Download {
 
     /// Notes what a pass has changed.
     fn settle(&mut self, guide: &mut Guide<'_>) {
-        let Part::Body(relay) = &self.part else { return };
+        let ResponsePart::Body(relay) = &self.part else { return };
         if relay.content_bytes() > 0 {
             guide.recorder.first_byte();
         }

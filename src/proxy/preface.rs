@@ -12,7 +12,7 @@ use crate::error::{Cause, ExchangeError};
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::transport::Transport;
-use crate::preface::client_hello::{ClientHello, Found, HelloReader};
+use crate::preface::client_hello::{ClientHello, FoundHello, HelloReader};
 use crate::preface::proxy_header::{self, Header, ProxyHeaderError};
 use crate::proxy::context::Client;
 use std::future::poll_fn;
@@ -125,11 +125,11 @@ pub(super) async fn greeting(
         let looked = alarm.bound(until, looking).await;
         let is_tls = seen > 0;
         let error = match looked {
-            Ok(Ok(Found::Hello(hello))) => return Ok(Greeting::Hello(hello)),
-            Ok(Ok(Found::NotTls)) => return Ok(Greeting::NotTls),
-            Ok(Ok(Found::NeedMore)) if seen > before => continue,
-            Ok(Ok(Found::NeedMore)) if seen == 0 => ExchangeError::client(Cause::Gone),
-            Ok(Ok(Found::NeedMore)) => refused(OpeningError::HelloCut),
+            Ok(Ok(FoundHello::Hello(hello))) => return Ok(Greeting::Hello(hello)),
+            Ok(Ok(FoundHello::NotTls)) => return Ok(Greeting::NotTls),
+            Ok(Ok(FoundHello::NeedMore)) if seen > before => continue,
+            Ok(Ok(FoundHello::NeedMore)) if seen == 0 => ExchangeError::client(Cause::Gone),
+            Ok(Ok(FoundHello::NeedMore)) => refused(OpeningError::HelloCut),
             Ok(Err(error)) => refused(OpeningError::Hello(error)),
             Err(Halt::Io(error)) => ExchangeError::client(Cause::Io(error.kind().into())),
             Err(Halt::Expired(_)) if seen == 0 && patience.is_some() => {
@@ -147,12 +147,12 @@ fn poll_hello(
     transport: &mut Transport,
     reader: &mut HelloReader,
     seen: &mut usize,
-) -> Poll<io::Result<Result<Found, crate::preface::client_hello::HelloError>>> {
+) -> Poll<io::Result<Result<FoundHello, crate::preface::client_hello::HelloError>>> {
     with_scratch(|scratch| {
         let room = &mut scratch[..CLIENT_HELLO_BYTES_MAX];
         let len = ready!(transport.poll_peek(cx, room, *seen))?;
         *seen = len;
-        Poll::Ready(Ok(if len == 0 { Ok(Found::NeedMore) } else { reader.find(&room[..len]) }))
+        Poll::Ready(Ok(if len == 0 { Ok(FoundHello::NeedMore) } else { reader.find(&room[..len]) }))
     })
 }
 

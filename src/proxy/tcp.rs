@@ -76,7 +76,7 @@ pub struct Passthrough {
 /// What becomes of a connection that is not refused.
 enum Opened {
     /// Both ends are there.
-    Tunnel(Box<Ends>),
+    Tunnel(Box<TunnelEnds>),
     /// It is meant for the HTTP relay.
     Http(Box<Accepted>),
     /// The client got its refusal, and the line of the log is written.
@@ -84,7 +84,7 @@ enum Opened {
 }
 
 /// Both ends of a tunnel, and its limits.
-struct Ends {
+struct TunnelEnds {
     client: Connection,
     upstream: Connection,
     timeouts: Arc<Timeouts>,
@@ -187,7 +187,7 @@ impl Passthrough {
                     Ok(upstream) => {
                         let [client, upstream] = [client, upstream].map(Connection::new);
                         let timeouts = Arc::clone(&site.timeouts);
-                        Ok(Opened::Tunnel(Box::new(Ends { client, upstream, timeouts })))
+                        Ok(Opened::Tunnel(Box::new(TunnelEnds { client, upstream, timeouts })))
                     }
                     Err(failure) => {
                         let refusal = Refusal::new(failure.error, Some(client), speaks_tls);
@@ -303,7 +303,7 @@ impl Passthrough {
     /// Not an `async fn`, like `tunnel` itself.
     fn tunnel<'s>(
         &'s mut self,
-        Ends { client, upstream, timeouts }: &'s mut Ends,
+        TunnelEnds { client, upstream, timeouts }: &'s mut TunnelEnds,
     ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, alarm, recorder, .. } = self;
         let count = |up, down| recorder.bytes(up, down);

@@ -68,7 +68,7 @@ pub fn handshake_failed(client: SocketAddr, error: &ExchangeError, took: Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Step;
+    use crate::error::DialStep;
     use crate::telemetry::line::LogFormat;
     use crate::telemetry::log::capture::logged;
 
@@ -76,7 +76,7 @@ mod tests {
     fn a_failed_dial_says_where_and_why_and_how_long_it_took() {
         let error = ExchangeError::upstream(Cause::Tls(TlsFault::CertificateName));
         let address = Some("[2001:db8::1]:443".parse().unwrap());
-        let failure = DialFailure::at(Step::Tls, address, Duration::from_millis(12), error);
+        let failure = DialFailure::at(DialStep::Tls, address, Duration::from_millis(12), error);
         let text = logged(LogFormat::Text, Level::WARN, || {
             dial_failed(Level::WARN, "api.example:443", &failure);
             dial_failed(Level::DEBUG, "api.example:443", &failure);

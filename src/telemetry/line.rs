@@ -26,7 +26,7 @@ pub enum LogFormat {
 const LEVEL_BLANKS: &str = "     ";
 
 /// What every line begins with.
-pub(super) struct Head {
+pub(super) struct LineHead {
     pub(super) at: SystemTime,
     pub(super) level: Level,
     pub(super) target: &'static str,
@@ -36,7 +36,7 @@ impl LogFormat {
     /// Appends a line, with its end.
     pub(super) fn append(
         self,
-        head: &Head,
+        head: &LineHead,
         fields: impl FnOnce(&mut Fields<'_>),
         line: &mut String,
     ) {
@@ -88,7 +88,7 @@ pub(super) struct Fields<'l> {
 }
 
 /// What a field may hold. `None` is no field.
-pub(super) trait Value {
+pub(super) trait LineValue {
     fn write(self, name: &'static str, fields: &mut Fields<'_>);
 }
 
@@ -101,7 +101,7 @@ impl Fields<'_> {
     }
 
     /// A field with a name of ours.
-    pub(super) fn field(&mut self, name: &'static str, value: impl Value) {
+    pub(super) fn field(&mut self, name: &'static str, value: impl LineValue) {
         value.write(name, self);
     }
 
@@ -143,7 +143,7 @@ impl Fields<'_> {
 /// Name of the field that is shown without it.
 const MESSAGE: &str = "message";
 
-impl<V: Value> Value for Option<V> {
+impl<V: LineValue> LineValue for Option<V> {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {
         if let Some(value) = self {
             value.write(name, fields);
@@ -151,32 +151,32 @@ impl<V: Value> Value for Option<V> {
     }
 }
 
-impl Value for &str {
+impl LineValue for &str {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {
         fields.text(name, self);
     }
 }
 
-impl Value for u16 {
+impl LineValue for u16 {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {
         fields.number(name, self);
     }
 }
 
-impl Value for u64 {
+impl LineValue for u64 {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {
         fields.number(name, self);
     }
 }
 
-impl Value for bool {
+impl LineValue for bool {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {
         fields.flag(name, self);
     }
 }
 
 /// Milliseconds, with three decimals.
-impl Value for Duration {
+impl LineValue for Duration {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {
         // 64 bits of microseconds are 500,000 years.
         let microseconds = self.as_micros() as u64;
@@ -187,7 +187,7 @@ impl Value for Duration {
 }
 
 /// As `fmt` prints it, which takes as long for one of IPv4 as for half the line.
-impl Value for SocketAddr {
+impl LineValue for SocketAddr {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {
         fields.name(name);
         let quote = fields.quote();

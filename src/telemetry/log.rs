@@ -5,7 +5,7 @@
 //! gathers the lines of exchanges that went well until it has nothing else to do.
 
 use crate::telemetry::dropped::count_dropped;
-use crate::telemetry::line::{Fields, Head, LogFormat};
+use crate::telemetry::line::{Fields, LineHead, LogFormat};
 use crate::telemetry::targets::{ACCESS, PANIC, READY};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
@@ -59,7 +59,7 @@ impl Log {
     }
 
     fn write_line(&self, level: Level, target: &'static str, fields: impl FnOnce(&mut Fields<'_>)) {
-        let head = Head { at: SystemTime::now(), level, target };
+        let head = LineHead { at: SystemTime::now(), level, target };
         // Taken out, because a value may log something itself while it is printed.
         let mut line = LINE.try_with(Cell::take).unwrap_or_default();
         line.clear();

@@ -5,7 +5,7 @@
 //! always a valid host name.
 
 use super::line::Fields;
-use crate::error::{DialFailure, ExchangeError, Fault, Step};
+use crate::error::{DialFailure, DialStep, ExchangeError, Fault};
 use crate::gateway::answer::name_of;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -165,7 +165,7 @@ impl Detail {
 
     pub(super) fn write_dial(line: &mut Fields<'_>, dial: &DialFailure) {
         line.field("reason", dial.reason());
-        let step = dial.step.map(Step::name);
+        let step = dial.step.map(DialStep::name);
         line.field("step", step);
         line.field("address", dial.address);
         line.field("family", dial.family());

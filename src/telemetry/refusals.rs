@@ -44,7 +44,7 @@ pub fn may_tell(level: Level, client: IpAddr, what: Refused) -> bool {
     if !hears(level) {
         return false;
     }
-    let admits = |limits: &RefCell<Limits>| limits.borrow_mut().admit(client, Instant::now());
+    let admits = |limits: &RefCell<RateLimits>| limits.borrow_mut().admit(client, Instant::now());
     // The thread may be ending, and has few lines left.
     let may_tell = LIMITS.try_with(admits).unwrap_or(true);
     if !may_tell {
@@ -67,14 +67,14 @@ pub fn tell_last_left_out_lines() {
 }
 
 thread_local! {
-    static LIMITS: RefCell<Limits> = RefCell::default();
+    static LIMITS: RefCell<RateLimits> = RefCell::default();
 }
 
 static LEFT_OUT: LeftOut = LeftOut::new();
 
 /// The limits of one worker.
 #[derive(Debug, Default)]
-struct Limits {
+struct RateLimits {
     all: Bucket,
     addresses: HashMap<Block, Bucket>,
 }
@@ -83,7 +83,7 @@ const OF_ALL: Rate =
     Rate { at_once: REFUSAL_LINES_OF_WORKER_AT_ONCE, every: REFUSAL_LINE_OF_WORKER_EVERY };
 const OF_ADDRESS: Rate = Rate { at_once: REFUSAL_LINES_AT_ONCE, every: REFUSAL_LINE_EVERY };
 
-impl Limits {
+impl RateLimits {
     /// Whether a line about `address` may be written; if so, it is counted. A line that may not be
     /// written is not counted, so that a flood from one address leaves lines to the others.
     fn admit(&mut self, address: IpAddr, now: Instant) -> bool {
@@ -200,14 +200,14 @@ mod tests {
     const OF_WORKER: usize = REFUSAL_LINES_OF_WORKER_AT_ONCE as usize;
 
     /// How many of `count` lines about this address are written now.
-    fn written(limits: &mut Limits, address: &str, count: usize) -> usize {
+    fn written(limits: &mut RateLimits, address: &str, count: usize) -> usize {
         let address = address.parse().unwrap();
         (0..count).filter(|_| limits.admit(address, Instant::now())).count()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_has_some_lines_at_once_and_then_one_a_second() {
-        let mut limits = Limits::default();
+        let mut limits = RateLimits::default();
         assert_eq!(written(&mut limits, "192.0.2.1", 1000), AT_ONCE);
         assert_eq!(written(&mut limits, "::ffff:192.0.2.1", 1000), 0, "the same one");
         for _ in 0..5 {
@@ -222,7 +222,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_from_one_address_or_one_block_of_ipv6_leaves_the_others_their_lines() {
-        let mut limits = Limits::default();
+        let mut limits = RateLimits::default();
         assert_eq!(written(&mut limits, "192.0.2.1", 1000), AT_ONCE);
         assert_eq!(written(&mut limits, "192.0.2.2", 3), 3);
         let mut block = 0;
@@ -235,8 +235,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_addresses_together_have_a_limit_in_lines_and_in_memory() {
-        let mut limits = Limits::default();
-        let flood = |limits: &mut Limits| {
+        let mut limits = RateLimits::default();
+        let flood = |limits: &mut RateLimits| {
             let from = |number: u32| IpAddr::from((0x0a00_0000 + number).to_be_bytes());
             (0..1000).filter(|number| limits.admit(from(*number), Instant::now())).count()
         };

@@ -1,4 +1,4 @@
-//! What a PEM file holds: certificates ([`Chain`]) and a private key ([`Key`]).
+//! What a PEM file holds: certificates ([`Chain`]) and a private key ([`PrivateKey`]).
 //!
 //! Nothing in a file is ignored silently: what has no use there becomes a remark, for `narrows
 //! check` and for the log at the start.
@@ -65,7 +65,7 @@ impl Chain {
 
 /// A private key from a file.
 #[derive(Debug)]
-pub struct Key {
+pub struct PrivateKey {
     pub(super) file: PathBuf,
     pub(super) key: PrivateKeyDer<'static>,
     /// What else the file holds.
@@ -74,7 +74,7 @@ pub struct Key {
     pub certificates: usize,
 }
 
-impl Key {
+impl PrivateKey {
     /// Reads the private key of a file, which may hold certificates as well.
     ///
     /// # Errors
@@ -217,9 +217,10 @@ mod tests {
         let folder = Folder::new();
         let file = folder.write("file.pem", bytes);
         let said = |error: Option<CredentialError>| error.map(|it| it.to_string());
-        for (said, want) in
-            [(said(Chain::read(&file).err()), certificate), (said(Key::read(&file).err()), key)]
-        {
+        for (said, want) in [
+            (said(Chain::read(&file).err()), certificate),
+            (said(PrivateKey::read(&file).err()), key),
+        ] {
             assert_eq!(said.is_none(), want.is_empty(), "{said:?}");
             assert!(said.is_none_or(|it| it.contains(want) && it.lines().count() == 1), "{want}");
         }
@@ -240,10 +241,10 @@ mod tests {
         let chain = Chain::read(&file).unwrap();
         assert_eq!(chain.remarks, [dh.clone(), odd.clone(), twice]);
         assert!(chain.has_key);
-        let key = Key::read(&file).unwrap();
+        let key = PrivateKey::read(&file).unwrap();
         assert_eq!((key.remarks, key.certificates), (vec![dh, odd], 2));
         let ec = CERTIFICATE.replace("CERTIFICATE", "EC PARAMETERS");
         let file = folder.write("file.pem", format!("{ec}{KEY}"));
-        assert_eq!(Key::read(&file).unwrap().remarks.len(), 1, "the key is not of SEC 1");
+        assert_eq!(PrivateKey::read(&file).unwrap().remarks.len(), 1, "the key is not of SEC 1");
     }
 }

@@ -2,7 +2,7 @@
 //! issuers, in the order in which TLS sends them.
 
 use crate::tls::credential_error::{CertificateFault, CredentialError};
-use crate::tls::credential_file::{Chain, Key};
+use crate::tls::credential_file::{Chain, PrivateKey};
 use crate::tls::provider::PROVIDER;
 use crate::tls::validity::Validity;
 use crate::tls::x509::Certificate;
@@ -31,7 +31,7 @@ impl Identity {
     /// # Errors
     /// We cannot sign with a key of this kind, or it belongs to none of the certificates, or to one
     /// that TLS cannot use.
-    pub fn new(chain: Chain, key: Key) -> Result<Self, CredentialError> {
+    pub fn new(chain: Chain, key: PrivateKey) -> Result<Self, CredentialError> {
         let Ok(signer) = PROVIDER.key_provider.load_private_key(key.key.clone_key()) else {
             return Err(CredentialError::UnusableKey(key.file));
         };
@@ -121,7 +121,7 @@ mod tests {
     fn identity(certificates: &str, key: &str) -> Result<Identity, CredentialError> {
         let folder = Folder::new();
         let chain = Chain::read(&folder.write("chain.pem", certificates))?;
-        Identity::new(chain, Key::read(&folder.write("key.pem", key))?)
+        Identity::new(chain, PrivateKey::read(&folder.write("key.pem", key))?)
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// One block of a file.
 #[derive(Debug)]
-pub struct Block {
+pub struct PemBlock {
     /// The line in which it begins, counted from 1.
     pub line: usize,
     /// What it holds.
@@ -89,14 +89,14 @@ impl fmt::Display for PemError {
 ///
 /// # Errors
 /// The first line that is wrong.
-pub fn blocks(file: &[u8]) -> Result<Vec<Block>, PemError> {
+pub fn blocks(file: &[u8]) -> Result<Vec<PemBlock>, PemError> {
     let text = in_utf8(file);
     let mut blocks = Vec::new();
     let (mut at, mut counted, mut line) = (0, 0, 1);
     while let Some(begin) = next_marker(&text, at)? {
         let (content, end) = block(&text, begin)?;
         line += line_ends(&text, counted..begin);
-        blocks.push(Block { line, content });
+        blocks.push(PemBlock { line, content });
         (at, counted) = (end, begin);
     }
     Ok(blocks)
@@ -208,9 +208,9 @@ fn label(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
 }
 
 /// What is wrong, and where, unless it is the whole block.
-type Fault = (Option<usize>, PemFault);
+type LineFault = (Option<usize>, PemFault);
 
-fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, Fault> {
+fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, LineFault> {
     let kind = KINDS.iter().find(|(known, _)| known.as_bytes() == label);
     let Some(&(name, kind)) = kind else { return Ok(Content::Other(None)) };
     let decode_as = match kind {
@@ -362,7 +362,7 @@ mod tests {
 
     /// What was found, one letter a block, or the line and what is wrong with it.
     fn found(text: impl AsRef<[u8]>) -> Result<String, (usize, PemFault)> {
-        let letter = |block: &Block| match &block.content {
+        let letter = |block: &PemBlock| match &block.content {
             Content::Certificate(_) => 'C',
             Content::Key(_) => 'K',
             Content::EncryptedKey => 'E',

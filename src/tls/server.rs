@@ -92,7 +92,7 @@ pub async fn accept(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::credential_file::{Chain, Key};
+    use crate::tls::credential_file::{Chain, PrivateKey};
     use crate::tls::testing::pem::{
         CERTIFICATE, ENCRYPTED_KEY, Folder, KEY, KEY_OF_ANOTHER, KEY_OF_UNKNOWN_KIND,
     };
@@ -162,14 +162,14 @@ mod tests {
     fn a_file_that_is_missing_or_endless_is_refused() {
         let folder = Folder::new();
         refuse(Chain::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
-        refuse(Key::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
+        refuse(PrivateKey::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
         refuse(Chain::read("/dev/zero".as_ref()), "\"/dev/zero\" is longer than 1048576 bytes");
     }
 
     fn server(certificate: &str, key: &str) -> Result<Arc<ServerConfig>, CredentialError> {
         let folder = Folder::new();
         let chain = Chain::read(&folder.write("certificate.pem", certificate))?;
-        let identity = Identity::new(chain, Key::read(&folder.write("key.pem", key))?)?;
+        let identity = Identity::new(chain, PrivateKey::read(&folder.write("key.pem", key))?)?;
         config(&identity, Alpn::Http)
     }
 

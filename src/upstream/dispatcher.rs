@@ -105,7 +105,7 @@ impl Dispatcher {
 
     /// Opens a connection in a task of its own.
     pub(super) fn start_attempt(self: &Rc<Self>, speculative: Option<Speculative>) {
-        let attempt = Attempt::begin(self);
+        let attempt = DialAttempt::begin(self);
         let dialing = self.dialer.dial(None);
         spawn_local(async move {
             let result = dialing.await;
@@ -145,12 +145,12 @@ impl Maintenance {
 }
 
 /// An attempt, counted for as long as it lasts, however it ends.
-struct Attempt {
+struct DialAttempt {
     dispatcher: Rc<Dispatcher>,
     begun: Instant,
 }
 
-impl Attempt {
+impl DialAttempt {
     fn begin(dispatcher: &Rc<Dispatcher>) -> Self {
         dispatcher.attempts.set(dispatcher.attempts.get() + 1);
         Self { dispatcher: Rc::clone(dispatcher), begun: Instant::now() }
@@ -182,7 +182,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for DialAttempt {
     fn drop(&mut self) {
         self.dispatcher.attempts.set(self.dispatcher.attempts.get() - 1);
         if panicking() {

@@ -24,11 +24,11 @@ pub struct Health {
     /// Connections that have been idle since then or before may be dead: milliseconds since
     /// `origin`, 0 for none.
     suspected: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct HealthState {
     /// The number of idle connections of each worker.
     idle: Vec<Arc<AtomicUsize>>,
     /// Connections being opened that no request has asked for.
@@ -65,7 +65,7 @@ impl Health {
     /// ready.
     pub fn new(label: &str, warm: usize, workers: usize) -> Self {
         let now = Instant::now();
-        let state = State {
+        let state = HealthState {
             idle: Vec::new(),
             opening: 0,
             budget: Budget::new(warm, now),
@@ -118,7 +118,11 @@ impl Health {
         self.open(&mut self.state(), now).ok()
     }
 
-    fn open(self: &Arc<Self>, state: &mut State, now: Instant) -> Result<Speculative, Instant> {
+    fn open(
+        self: &Arc<Self>,
+        state: &mut HealthState,
+        now: Instant,
+    ) -> Result<Speculative, Instant> {
         state.budget.spend(now)?;
         state.opening += 1;
         Ok(Speculative { health: Arc::clone(self), is_open: false })
@@ -188,7 +192,7 @@ impl Health {
         u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HealthState> {
         // Nothing in here panics between two states.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -225,7 +229,7 @@ impl Drop for Speculative {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Cause, ExchangeError, LookupFault, SocketError, Step};
+    use crate::error::{Cause, DialStep, ExchangeError, LookupFault, SocketError};
     use crate::limits::{TROUBLE_CHANGES_LOGGED_EVERY, TROUBLE_LOGGED_EVERY};
     use crate::telemetry::{LogFormat, logged};
     use tokio::runtime::Builder;
@@ -245,7 +249,7 @@ mod tests {
 
     fn fail(health: &Health, cause: Cause) {
         let error = ExchangeError::upstream(cause);
-        let failure = DialFailure::at(Step::Connect, None, Duration::ZERO, error);
+        let failure = DialFailure::at(DialStep::Connect, None, Duration::ZERO, error);
         health.failed(&failure, Instant::now());
     }
 

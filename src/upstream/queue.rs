@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use tokio::time::Instant;
 
 /// What comes of a wait.
-pub(super) type Outcome = Result<Checked, Box<DialFailure>>;
+pub(super) type WaitOutcome = Result<Checked, Box<DialFailure>>;
 
 /// The waiters of one upstream and worker.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Queue(RefCell<VecDeque<Weak<Waiter>>>);
 #[derive(Debug)]
 pub(super) struct Waiter {
     since: Instant,
-    outcome: RefCell<Option<Outcome>>,
+    outcome: RefCell<Option<WaitOutcome>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -83,7 +83,7 @@ impl Waiter {
     }
 
     /// What came of the wait, if that is settled.
-    pub(super) fn take_outcome(&self) -> Option<Outcome> {
+    pub(super) fn take_outcome(&self) -> Option<WaitOutcome> {
         self.outcome.take()
     }
 
@@ -92,7 +92,7 @@ impl Waiter {
         self.waker.replace(Some(cx.waker().clone()));
     }
 
-    fn settle(&self, outcome: Outcome) {
+    fn settle(&self, outcome: WaitOutcome) {
         self.outcome.replace(Some(outcome));
         if let Some(waker) = self.waker.take() {
             waker.wake();

@@ -4,7 +4,7 @@
 //! is logged once in [`TROUBLE_LOGGED_EVERY`], and different ones in turns once in
 //! [`TROUBLE_CHANGES_LOGGED_EVERY`].
 
-use crate::error::{Cause, DialFailure, Fault, Step};
+use crate::error::{Cause, DialFailure, DialStep, Fault};
 use crate::gateway::answer::name_of;
 use crate::limits::{TROUBLE_CHANGES_LOGGED_EVERY, TROUBLE_LOGGED_EVERY};
 use crate::telemetry::targets::UPSTREAM;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
     /// No connection can be opened.
-    Unreachable(Option<Step>, Cause),
+    Unreachable(Option<DialStep>, Cause),
     /// The upstream ends connections before a request.
     EndsUnused(Ending),
 }

@@ -132,7 +132,7 @@ impl Admitter {
         if !hears_http || self.refusals.get() >= REFUSALS_MAX {
             return;
         }
-        let refusal = Refusal::begin(self);
+        let refusal = RefusalGuard::begin(self);
         spawn_local(async move {
             Session::new(Rc::clone(&refusal.0.context), transport, client).turn_away().await;
         });
@@ -140,16 +140,16 @@ impl Admitter {
 }
 
 /// A connection over a limit that is being answered.
-struct Refusal(Rc<Admitter>);
+struct RefusalGuard(Rc<Admitter>);
 
-impl Refusal {
+impl RefusalGuard {
     fn begin(admitter: &Rc<Admitter>) -> Self {
         admitter.refusals.set(admitter.refusals.get() + 1);
         Self(Rc::clone(admitter))
     }
 }
 
-impl Drop for Refusal {
+impl Drop for RefusalGuard {
     fn drop(&mut self) {
         self.0.refusals.set(self.0.refusals.get() - 1);
     }

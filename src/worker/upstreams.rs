@@ -13,10 +13,10 @@ use std::sync::Arc;
 /// The upstreams of the current site, by their configuration.
 pub(super) struct Upstreams {
     registry: Arc<Registry>,
-    current: Vec<Known>,
+    current: Vec<KnownUpstream>,
 }
 
-struct Known {
+struct KnownUpstream {
     config: Arc<UpstreamConfig>,
     /// They limit its dials.
     timeouts: Arc<Timeouts>,
@@ -39,7 +39,7 @@ impl Upstreams {
             NetworkDialer::new(config, Arc::clone(timeouts), &registry.resolver)
         };
         let upstream = |config: &Arc<UpstreamConfig>| {
-            let same = |it: &&Known| it.config == *config && it.timeouts == *timeouts;
+            let same = |it: &&KnownUpstream| it.config == *config && it.timeouts == *timeouts;
             let upstream = match before.iter().find(same) {
                 Some(known) => known.upstream.clone(),
                 None => {
@@ -48,7 +48,7 @@ impl Upstreams {
                 }
             };
             let (config, timeouts) = (Arc::clone(config), Arc::clone(timeouts));
-            current.push(Known { config, timeouts, upstream: upstream.clone() });
+            current.push(KnownUpstream { config, timeouts, upstream: upstream.clone() });
             upstream
         };
         Site::new(snapshot, upstream, |forward| Rc::new(dialer(forward)))

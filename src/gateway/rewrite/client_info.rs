@@ -13,13 +13,13 @@
 use crate::h1::field::reads_as;
 
 /// A name, or names with a common prefix, and the exceptions among them. `*` matches any end.
-pub type Family = (&'static str, &'static [&'static str]);
+pub type FieldFamily = (&'static str, &'static [&'static str]);
 
 const NONE: &[&str] = &[];
 
-const A: &[Family] =
+const A: &[FieldFamily] =
     &[("akamai-*", NONE), ("ali-cdn-*", NONE), ("ali-ip*", NONE), ("ali-real-*", NONE)];
-const C: &[Family] = &[
+const C: &[FieldFamily] = &[
     ("cdn-*", NONE),
     ("cf-*", &["cf-access-*", "cf-aig-*", "cf-copy-*", "cf-create-*"]),
     ("cf-access-authenticated-*", NONE),
@@ -28,9 +28,9 @@ const C: &[Family] = &[
     ("client-ip", NONE),
     ("cloudfront-*", NONE),
 ];
-const D: &[Family] = &[("disguised-host", NONE), ("do-connecting-*", NONE)];
-const E: &[Family] = &[("eo-*", NONE)];
-const F: &[Family] = &[
+const D: &[FieldFamily] = &[("disguised-host", NONE), ("do-connecting-*", NONE)];
+const E: &[FieldFamily] = &[("eo-*", NONE)];
+const F: &[FieldFamily] = &[
     ("fastly-client*", NONE),
     ("fastly-ff", NONE),
     ("fastly-ssl", NONE),
@@ -39,14 +39,14 @@ const F: &[Family] = &[
     ("forwarded", NONE),
     ("forwarded-*", NONE),
 ];
-const I: &[Family] = &[("incap-*", NONE)];
-const N: &[Family] = &[("ngrok-auth-*", NONE)];
-const P: &[Family] = &[("proxy-client-ip", NONE)];
-const R: &[Family] = &[("remote-addr", NONE), ("remote-ip", NONE)];
-const S: &[Family] = &[("ssl-client-*", NONE)];
-const T: &[Family] = &[("tailscale-*", NONE), ("true-client-ip", NONE)];
-const W: &[Family] = &[("was-default-hostname", NONE), ("wl-proxy-*", NONE)];
-const X_A: &[Family] = &[
+const I: &[FieldFamily] = &[("incap-*", NONE)];
+const N: &[FieldFamily] = &[("ngrok-auth-*", NONE)];
+const P: &[FieldFamily] = &[("proxy-client-ip", NONE)];
+const R: &[FieldFamily] = &[("remote-addr", NONE), ("remote-ip", NONE)];
+const S: &[FieldFamily] = &[("ssl-client-*", NONE)];
+const T: &[FieldFamily] = &[("tailscale-*", NONE), ("true-client-ip", NONE)];
+const W: &[FieldFamily] = &[("was-default-hostname", NONE), ("wl-proxy-*", NONE)];
+const X_A: &[FieldFamily] = &[
     ("x-akamai-*", &["x-akamai-acs-*"]),
     ("x-amz-cf-*", NONE),
     ("x-amzn-mtls-*", NONE),
@@ -56,7 +56,7 @@ const X_A: &[Family] = &[
     ("x-arr-*", NONE),
     ("x-azure-*", &["x-azure-debuginfo"]),
 ];
-const X_C: &[Family] = &[
+const X_C: &[FieldFamily] = &[
     ("x-cdn-*", NONE),
     ("x-client-cert*", NONE),
     ("x-client-geo-*", NONE),
@@ -66,7 +66,7 @@ const X_C: &[Family] = &[
     ("x-cluster-client-ip", NONE),
     ("x-connecting-ip", NONE),
 ];
-const X_E: &[Family] = &[
+const X_E: &[FieldFamily] = &[
     ("x-envoy-downstream-*", NONE),
     ("x-envoy-external-*", NONE),
     ("x-envoy-internal", NONE),
@@ -74,11 +74,12 @@ const X_E: &[Family] = &[
     ("x-envoy-original-*", NONE),
     ("x-envoy-peer-*", NONE),
 ];
-const X_F: &[Family] = &[("x-fd-*", NONE), ("x-forwarded*", NONE)];
-const X_G: &[Family] = &[("x-goog-authenticated-*", NONE), ("x-goog-iap-*", NONE)];
-const X_M: &[Family] = &[("x-ms-client-principal*", NONE)];
-const X_N: &[Family] = &[("x-nf-client-*", NONE), ("x-nf-connection-*", NONE), ("x-nf-geo*", NONE)];
-const X_O: &[Family] = &[
+const X_F: &[FieldFamily] = &[("x-fd-*", NONE), ("x-forwarded*", NONE)];
+const X_G: &[FieldFamily] = &[("x-goog-authenticated-*", NONE), ("x-goog-iap-*", NONE)];
+const X_M: &[FieldFamily] = &[("x-ms-client-principal*", NONE)];
+const X_N: &[FieldFamily] =
+    &[("x-nf-client-*", NONE), ("x-nf-connection-*", NONE), ("x-nf-geo*", NONE)];
+const X_O: &[FieldFamily] = &[
     ("x-original-for", NONE),
     ("x-original-forwarded-*", NONE),
     ("x-original-host", NONE),
@@ -86,8 +87,8 @@ const X_O: &[Family] = &[
     ("x-original-proto", NONE),
     ("x-originating-ip", NONE),
 ];
-const X_P: &[Family] = &[("x-proxyuser-ip", NONE)];
-const X_R: &[Family] = &[
+const X_P: &[FieldFamily] = &[("x-proxyuser-ip", NONE)];
+const X_R: &[FieldFamily] = &[
     ("x-real-client-ip", NONE),
     ("x-real-ip", NONE),
     ("x-real-port", NONE),
@@ -95,10 +96,11 @@ const X_R: &[Family] = &[
     ("x-remote-client-ip", NONE),
     ("x-remote-ip", NONE),
 ];
-const X_S: &[Family] = &[("x-source-ip", NONE), ("x-ssl-client-*", NONE), ("x-sucuri-*", NONE)];
-const X_T: &[Family] = &[("x-true-client-ip", NONE)];
-const X_U: &[Family] = &[("x-user-ip", NONE)];
-const X_V: &[Family] = &[
+const X_S: &[FieldFamily] =
+    &[("x-source-ip", NONE), ("x-ssl-client-*", NONE), ("x-sucuri-*", NONE)];
+const X_T: &[FieldFamily] = &[("x-true-client-ip", NONE)];
+const X_U: &[FieldFamily] = &[("x-user-ip", NONE)];
+const X_V: &[FieldFamily] = &[
     ("x-vercel-deployment-url", NONE),
     ("x-vercel-forwarded-*", NONE),
     ("x-vercel-id", NONE),
@@ -109,7 +111,7 @@ const X_V: &[Family] = &[
 ];
 
 /// All families, by the letter with which they begin, and by the one after `x-`.
-pub const FAMILIES: &[&[Family]] = &[
+pub const FAMILIES: &[&[FieldFamily]] = &[
     A, C, D, E, F, I, N, P, R, S, T, W, X_A, X_C, X_E, X_F, X_G, X_M, X_N, X_O, X_P, X_R, X_S, X_T,
     X_U, X_V,
 ];
@@ -129,7 +131,7 @@ pub(super) fn is_client_info(name: &[u8]) -> bool {
 
 /// Families that begin alike.
 struct Group {
-    families: &'static [Family],
+    families: &'static [FieldFamily],
     /// How many bytes their patterns share.
     shared: usize,
     /// A bit for each byte that follows the shared ones in a pattern.
@@ -137,7 +139,7 @@ struct Group {
 }
 
 impl Group {
-    const fn new(families: &'static [Family], shared: usize) -> Self {
+    const fn new(families: &'static [FieldFamily], shared: usize) -> Self {
         let (mut next, mut at) = (0, 0);
         while at < families.len() {
             next |= bit(families[at].0.as_bytes()[shared]);

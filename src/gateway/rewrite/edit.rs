@@ -16,10 +16,10 @@ pub(super) enum Edit<'a> {
     /// Left out.
     Drop,
     /// The name as it came, with this value.
-    Value(Value<'a>),
+    Value(NewValue<'a>),
 }
 
-pub(super) enum Value<'a> {
+pub(super) enum NewValue<'a> {
     Bytes(&'a [u8]),
     Number(u64),
     /// A reference of the upstream's, and what surrounds it.
@@ -92,14 +92,14 @@ pub(super) fn copy_fields<'a>(
             Edit::Value(value) => {
                 put_all(out, &[fields.name(line), b": "]);
                 match value {
-                    Value::Bytes(bytes) => out.put_slice(bytes),
-                    Value::Number(number) => put_decimal(out, number),
-                    Value::Reference { before, pieces, behind } => {
+                    NewValue::Bytes(bytes) => out.put_slice(bytes),
+                    NewValue::Number(number) => put_decimal(out, number),
+                    NewValue::Reference { before, pieces, behind } => {
                         put_all(out, &[before]);
                         put_all(out, &pieces);
                         put_all(out, &[behind]);
                     }
-                    Value::Cookie(value, view) => {
+                    NewValue::Cookie(value, view) => {
                         map_set_cookie(value, view, |piece| out.put_slice(piece));
                     }
                 }

@@ -1,7 +1,7 @@
 //! The request head that the upstream gets.
 
 use super::client_info::is_client_info;
-use super::edit::{Edit, Value, copy_fields, put_all};
+use super::edit::{Edit, NewValue, copy_fields, put_all};
 use crate::gateway::request::Request;
 use crate::h1::field::FieldId;
 use crate::h1::framing::BodyLength;
@@ -50,14 +50,14 @@ fn request_edit<'a>(
         return if is_client_info(fields.name(line)) { Edit::Drop } else { Edit::Keep };
     };
     match id {
-        FieldId::Host => Edit::Value(Value::Bytes(host)),
+        FieldId::Host => Edit::Value(NewValue::Bytes(host)),
         FieldId::ContentLength => match request.body {
-            BodyLength::Exact(length) => Edit::Value(Value::Number(length)),
+            BodyLength::Exact(length) => Edit::Value(NewValue::Number(length)),
             BodyLength::None | BodyLength::Chunked | BodyLength::UntilClose => Edit::Drop,
         },
-        FieldId::TransferEncoding => Edit::Value(Value::Bytes(b"chunked")),
+        FieldId::TransferEncoding => Edit::Value(NewValue::Bytes(b"chunked")),
         FieldId::MaxForwards => match request.max_forwards {
-            Some(hops) => Edit::Value(Value::Number(hops.saturating_sub(1))),
+            Some(hops) => Edit::Value(NewValue::Number(hops.saturating_sub(1))),
             None => Edit::Keep,
         },
         FieldId::Expect if request.expects_continue => Edit::Keep,

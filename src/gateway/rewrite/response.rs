@@ -1,6 +1,6 @@
 //! The response heads that the client gets.
 
-use super::edit::{Edit, Value, copy_fields, put_all};
+use super::edit::{Edit, NewValue, copy_fields, put_all};
 use crate::gateway::response::FinalResponse;
 use crate::gateway::rewrite::cookie::map_set_cookie;
 use crate::gateway::rewrite::uri_reference::{View, refresh_target};
@@ -33,7 +33,7 @@ pub fn put_final_head(
         Some(FieldId::TransferEncoding)
             if response.body == BodyLength::Chunked && response.writer == BodyWriter::Chunked =>
         {
-            Edit::Value(Value::Bytes(b"chunked"))
+            Edit::Value(NewValue::Bytes(b"chunked"))
         }
         _ => response_edit(&head.fields, line, view),
     });
@@ -126,14 +126,14 @@ pub(super) fn is_front_order(name: &[u8]) -> bool {
 fn seen_by_client<'a>(id: FieldId, value: &'a [u8], view: &'a View<'a>) -> Edit<'a> {
     if id == FieldId::SetCookie {
         let differs = map_set_cookie(value, view, |_| {});
-        return if differs { Edit::Value(Value::Cookie(value, view)) } else { Edit::Keep };
+        return if differs { Edit::Value(NewValue::Cookie(value, view)) } else { Edit::Keep };
     }
     let place = if id == FieldId::Refresh { refresh_target(value) } else { Some((0, value.len())) };
     let Some((start, end)) = place else { return Edit::Keep };
     match view.mapped(&value[start..end]) {
         Some(pieces) => {
             let (before, behind) = (&value[..start], &value[end..]);
-            Edit::Value(Value::Reference { before, pieces, behind })
+            Edit::Value(NewValue::Reference { before, pieces, behind })
         }
         None => Edit::Keep,
     }
@@ -141,9 +141,9 @@ fn seen_by_client<'a>(id: FieldId, value: &'a [u8], view: &'a View<'a>) -> Edit<
 
 fn final_length<'a>(value: &[u8], response: &FinalResponse) -> Edit<'a> {
     match response.body {
-        BodyLength::Exact(length) => Edit::Value(Value::Number(length)),
+        BodyLength::Exact(length) => Edit::Value(NewValue::Number(length)),
         BodyLength::None if response.describes_absent_body => {
-            parse_decimal(value).map_or(Edit::Drop, |length| Edit::Value(Value::Number(length)))
+            parse_decimal(value).map_or(Edit::Drop, |length| Edit::Value(NewValue::Number(length)))
         }
         BodyLength::None | BodyLength::Chunked | BodyLength::UntilClose => Edit::Drop,
     }

@@ -72,16 +72,16 @@ fn decode(text: &mut Vec<u8>, is_lenient: bool) {
     let (mut from, mut to) = (0, 0);
     while let Some((unit, len)) = unescape(&text[from..]) {
         let (read, len) = match unit {
-            Unit::Byte(byte) if byte.is_ascii() => (Read::Byte(byte), len),
+            Unit::Byte(byte) if byte.is_ascii() => (Decoded::Byte(byte), len),
             Unit::Byte(lead) => sequence(lead, &text[from + len..], is_lenient)
-                .map_or((Read::Nothing, len), |(read, tail_len)| (read, len + tail_len)),
+                .map_or((Decoded::Nothing, len), |(read, tail_len)| (read, len + tail_len)),
             Unit::Char(code) => (fold(code), len),
         };
         from += len;
         let written: &[u8] = match &read {
-            Read::Nothing => &[],
-            Read::Byte(byte) => core::slice::from_ref(byte),
-            Read::TwoDots => b"..",
+            Decoded::Nothing => &[],
+            Decoded::Byte(byte) => core::slice::from_ref(byte),
+            Decoded::TwoDots => b"..",
         };
         text[to..to + written.len()].copy_from_slice(written);
         to += written.len();
@@ -91,7 +91,7 @@ fn decode(text: &mut Vec<u8>, is_lenient: bool) {
 
 /// What the UTF-8 sequence with this first byte means, and how many bytes of `rest` belong to
 /// it. `None`: the byte is left out alone, and what follows is read for itself.
-fn sequence(lead: u8, rest: &[u8], is_lenient: bool) -> Option<(Read, usize)> {
+fn sequence(lead: u8, rest: &[u8], is_lenient: bool) -> Option<(Decoded, usize)> {
     let (tail_len, least) = match lead {
         0xc0..=0xdf => (1, 0x80),
         0xe0..=0xef => (2, 0x800),
@@ -114,10 +114,12 @@ fn sequence(lead: u8, rest: &[u8], is_lenient: bool) -> Option<(Read, usize)> {
     }
     // Some decoders check neither for overlong forms nor for the two bits of a continuation byte.
     match fold(code) {
-        Read::Byte(byte) if is_lenient && (has_tail || has_ascii) && is_special(byte) => {
-            Some((Read::Byte(byte), at))
+        Decoded::Byte(byte) if is_lenient && (has_tail || has_ascii) && is_special(byte) => {
+            Some((Decoded::Byte(byte), at))
         }
-        Read::Byte(_) | Read::TwoDots | Read::Nothing => has_tail.then_some((Read::Nothing, at)),
+        Decoded::Byte(_) | Decoded::TwoDots | Decoded::Nothing => {
+            has_tail.then_some((Decoded::Nothing, at))
+        }
     }
 }
 
@@ -128,7 +130,7 @@ enum Unit {
 }
 
 /// What a character is read as.
-enum Read {
+enum Decoded {
     Byte(u8),
     /// One character that is `..` by itself.
     TwoDots,
@@ -160,7 +162,7 @@ fn is_special(byte: u8) -> bool {
 }
 
 /// What a character is folded to: any letter, where it resembles nothing that means something.
-fn fold(code: u32) -> Read {
+fn fold(code: u32) -> Decoded {
     let byte = match code {
         0..=0x7f => code as u8,
         // Full-width forms of the whole of ASCII.
@@ -168,7 +170,7 @@ fn fold(code: u32) -> Read {
         // One dot leader, small full stop, the full stops of East Asia.
         0x2024 | 0xfe52 | 0x3002 | 0xff61 => b'.',
         // Two dot leader, upright and on its side.
-        0x2025 | 0xfe30 => return Read::TwoDots,
+        0x2025 | 0xfe30 => return Decoded::TwoDots,
         // Division slash, fraction slash, big solidus.
         0x2215 | 0x2044 | 0x29f8 => b'/',
         // Set minus, small and big reverse solidus.
@@ -178,11 +180,11 @@ fn fold(code: u32) -> Read {
         0xfe6a => b'%',
         // Soft hyphen, zero-width and directional marks, byte order mark.
         0x00ad | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2064 | 0xfeff => {
-            return Read::Nothing;
+            return Decoded::Nothing;
         }
         _ => b'a',
     };
-    Read::Byte(byte)
+    Decoded::Byte(byte)
 }
 
 #[cfg(test)]

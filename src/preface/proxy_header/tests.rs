@@ -215,14 +215,14 @@ fn a_header_is_written_as_the_specification_shows() {
         encode(version, source.parse().unwrap(), destination.parse().unwrap(), &mut out);
         out.split_off("before".len())
     };
-    let line = write(Version::V1, "192.168.0.1:56324", "192.168.0.11:443");
+    let line = write(ProxyVersion::V1, "192.168.0.1:56324", "192.168.0.11:443");
     assert_eq!(line, "PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n");
-    let line = write(Version::V1, "[2001:db8::1]:1", "192.0.2.1:65535");
+    let line = write(ProxyVersion::V1, "[2001:db8::1]:1", "192.0.2.1:65535");
     assert_eq!(line, "PROXY TCP6 2001:db8::1 ::ffff:192.0.2.1 1 65535\r\n");
-    let block = write(Version::V2, "192.168.0.1:56324", "192.168.0.11:443");
+    let block = write(ProxyVersion::V2, "192.168.0.1:56324", "192.168.0.11:443");
     let fixed = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c";
     assert_eq!(block, [&fixed[..], b"\xc0\xa8\0\x01\xc0\xa8\0\x0b\xdc\x04\x01\xbb"].concat()[..]);
-    let block = write(Version::V2, "192.0.2.1:1", "[::1]:2");
+    let block = write(ProxyVersion::V2, "192.0.2.1:1", "[::1]:2");
     let fixed = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24";
     let source = [&[0; 10][..], b"\xff\xff\xc0\0\x02\x01"].concat();
     assert_eq!(block, [&fixed[..], &source, &[0; 15], b"\x01\0\x01\0\x02"].concat()[..]);
@@ -234,7 +234,7 @@ fn a_written_header_reads_the_same() {
     let ends = ["0.0.0.0:0", "255.255.255.255:65535", "192.0.2.1:80", "[::]:0", "[::1]:1", most];
     let further = ["[2001:db8::1:0:0:1]:443", "[64:ff9b::c000:201]:1", "[::1.2.3.4]:1"];
     let ends = || ends.iter().chain(&further).map(|text| text.parse::<SocketAddr>().unwrap());
-    for version in [Version::V1, Version::V2] {
+    for version in [ProxyVersion::V1, ProxyVersion::V2] {
         for source in ends() {
             for destination in ends() {
                 let mut written = BytesMut::new();
@@ -253,7 +253,7 @@ fn a_written_header_reads_the_same() {
 
 #[test]
 fn a_mapped_address_is_written_as_the_ipv4_address_in_it() {
-    for version in [Version::V1, Version::V2] {
+    for version in [ProxyVersion::V1, ProxyVersion::V2] {
         let mut written = [BytesMut::new(), BytesMut::new()];
         let plain = "192.0.2.1:1".parse().unwrap();
         let mapped = "[::ffff:192.0.2.1]:1".parse().unwrap();

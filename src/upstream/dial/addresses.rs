@@ -9,7 +9,7 @@ use crate::config::value::Family;
 use crate::error::{Cause, ExchangeError};
 use crate::limits::ADDRESSES_MAX;
 use crate::timeouts::{Timeouts, Timer};
-use crate::upstream::resolver::{Known, Question, Resolver};
+use crate::upstream::resolver::{KnownAddresses, Question, Resolver};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::timeout_at;
@@ -61,8 +61,8 @@ impl AddressSource {
             Source::Resolver(resolver, question) => (resolver, question),
         };
         let found = match resolver.ask(question) {
-            Known::Addresses(addresses) => addresses,
-            Known::Pending { mut ended, since, stale } => {
+            KnownAddresses::Addresses(addresses) => addresses,
+            KnownAddresses::Pending { mut ended, since, stale } => {
                 let deadline = Deadline::start(Timer::Lookup, &self.timeouts);
                 // If there are addresses, a lookup that hangs is waited for once.
                 let at = if stale.is_some() { since + self.timeouts.lookup } else { deadline.at };

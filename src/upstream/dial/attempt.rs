@@ -3,7 +3,7 @@
 
 use crate::clock::Deadline;
 use crate::config::snapshot::UpstreamTls;
-use crate::error::{Cause, DialFailure, ExchangeError, Fault, SocketError, Step};
+use crate::error::{Cause, DialFailure, DialStep, ExchangeError, Fault, SocketError};
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::listen::keepalive;
 use crate::net::transport::Transport;
@@ -32,10 +32,10 @@ pub(super) async fn open(
     let failed =
         |step, begun: Instant, error| DialFailure::at(step, Some(address), begun.elapsed(), error);
     let tcp = connect(address, header, timeouts).await;
-    let tcp = tcp.map_err(|error| failed(Step::Connect, begun, error))?;
+    let tcp = tcp.map_err(|error| failed(DialStep::Connect, begun, error))?;
     let Some(tls) = tls else { return Ok(Transport::from(tcp)) };
     let begun = Instant::now();
-    secure(tcp, tls, timeouts).await.map_err(|error| failed(Step::Tls, begun, error))
+    secure(tcp, tls, timeouts).await.map_err(|error| failed(DialStep::Tls, begun, error))
 }
 
 async fn connect(

@@ -5,7 +5,7 @@
 //! some paths TCP connects and the handshake never arrives; a race that stops at TCP never leaves
 //! such a path.
 
-use crate::error::{Cause, DialFailure, ExchangeError, LookupFault, SocketError, Step};
+use crate::error::{Cause, DialFailure, DialStep, ExchangeError, LookupFault, SocketError};
 use crate::limits::ATTEMPT_STAGGER;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -86,8 +86,8 @@ fn weight(failure: &DialFailure) -> u8 {
     ];
     match (failure.step, failure.error.cause) {
         (_, Cause::Unreachable(errno)) if NO_ROUTE.contains(&errno) => 0,
-        (Some(Step::Tls), _) => 2,
-        (Some(Step::Lookup | Step::Connect) | None, _) => 1,
+        (Some(DialStep::Tls), _) => 2,
+        (Some(DialStep::Lookup | DialStep::Connect) | None, _) => 1,
     }
 }
 

@@ -11,10 +11,10 @@ mod happy_eyeballs;
 
 use crate::config::reach::Reach;
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
-use crate::error::{Cause, DialFailure, SocketError, Step};
+use crate::error::{Cause, DialFailure, DialStep, SocketError};
 use crate::limits::REFUSED_PAUSES;
 use crate::net::transport::Transport;
-use crate::preface::proxy_header::{self, Version};
+use crate::preface::proxy_header::{self, ProxyVersion};
 use crate::telemetry::{dial_failed, dial_succeeded};
 use crate::timeouts::Timeouts;
 use crate::upstream::dial::addresses::AddressSource;
@@ -60,7 +60,7 @@ pub struct ProxyHeader {
 #[derive(Clone, Debug)]
 pub struct NetworkDialer {
     tls: Option<UpstreamTls>,
-    proxy_protocol: Option<Version>,
+    proxy_protocol: Option<ProxyVersion>,
     addresses: Rc<AddressSource>,
     timeouts: Arc<Timeouts>,
     /// `host:port`, for the log.
@@ -94,7 +94,7 @@ impl NetworkDialer {
     async fn dial_once(self, header: Option<Bytes>) -> Dialed<Transport> {
         let begun = Instant::now();
         let addresses = self.addresses.addresses().await;
-        let failed = |error| DialFailure::at(Step::Lookup, None, begun.elapsed(), error);
+        let failed = |error| DialFailure::at(DialStep::Lookup, None, begun.elapsed(), error);
         let addresses = addresses.map_err(failed)?;
         let attempts =
             addresses.iter().map(|address| self.logged_attempt(*address, header.clone()));

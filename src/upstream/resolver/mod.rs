@@ -41,7 +41,7 @@ pub type Addresses = Arc<[SocketAddr]>;
 
 /// What is known of a name at once.
 #[derive(Debug)]
-pub enum Known {
+pub enum KnownAddresses {
     /// Its addresses.
     Addresses(Addresses),
     /// Nothing to rely on before a lookup has ended.
@@ -58,7 +58,7 @@ pub enum Known {
 /// What is known of all names.
 pub struct Resolver {
     system: Box<dyn System>,
-    entries: Mutex<HashMap<Question, Entry>>,
+    entries: Mutex<HashMap<Question, NameEntry>>,
 }
 
 /// A way to look names up.
@@ -68,8 +68,8 @@ pub trait System: Send + Sync {
 }
 
 #[derive(Debug, Default)]
-struct Entry {
-    found: Option<Found>,
+struct NameEntry {
+    found: Option<Resolved>,
     running: Option<Running>,
     /// When the last lookup ended, successfully or not.
     looked_up: Option<Instant>,
@@ -78,7 +78,7 @@ struct Entry {
 }
 
 #[derive(Debug)]
-struct Found {
+struct Resolved {
     addresses: Addresses,
     at: Instant,
 }
@@ -96,7 +96,7 @@ impl Resolver {
     }
 
     /// The addresses of a name, or what to wait for. Begins a lookup if one is due.
-    pub fn ask(self: &Arc<Self>, question: &Question) -> Known {
+    pub fn ask(self: &Arc<Self>, question: &Question) -> KnownAddresses {
         let mut entries = self.entries();
         let entry = entries.entry(question.clone()).or_default();
         let is_fresh = entry.looked_up.is_some_and(|at| at.elapsed() < NAME_REFRESH);
@@ -121,7 +121,7 @@ impl Resolver {
         entries.get(question).and_then(|it| it.fault).unwrap_or(LookupFault::Failed)
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<Question, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<Question, NameEntry>> {
         // Nothing in here panics between two states.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,18 +141,20 @@ impl fmt::Debug for Resolver {
     }
 }
 
-impl Entry {
-    fn known(&self, is_fresh: bool) -> Known {
+impl NameEntry {
+    fn known(&self, is_fresh: bool) -> KnownAddresses {
         let addresses = self.found.as_ref().map(|found| Arc::clone(&found.addresses));
         let is_stale = self.found.as_ref().is_none_or(|found| found.at.elapsed() >= NAME_STALE);
         match (addresses, &self.running) {
-            (Some(addresses), None) => Known::Addresses(addresses),
-            (Some(addresses), Some(_)) if !is_stale || is_fresh => Known::Addresses(addresses),
+            (Some(addresses), None) => KnownAddresses::Addresses(addresses),
+            (Some(addresses), Some(_)) if !is_stale || is_fresh => {
+                KnownAddresses::Addresses(addresses)
+            }
             (stale, Some(Running { since, ended })) => {
-                Known::Pending { ended: ended.clone(), since: *since, stale }
+                KnownAddresses::Pending { ended: ended.clone(), since: *since, stale }
             }
             // If nothing is known, a lookup has just begun.
-            (None, None) => Known::Addresses(Arc::new([])),
+            (None, None) => KnownAddresses::Addresses(Arc::new([])),
         }
     }
 }
@@ -185,7 +187,7 @@ impl Lookup {
                 entry.fault = found.err();
                 // The last good answer stays when a lookup fails.
                 if !addresses.is_empty() {
-                    entry.found = Some(Found { addresses: Arc::clone(&addresses), at: now });
+                    entry.found = Some(Resolved { addresses: Arc::clone(&addresses), at: now });
                 }
             }
         }
@@ -256,7 +258,9 @@ mod tests {
         let mut waits: Vec<_> = (0..3 * THREADS_MAX)
             .map(|number| {
                 let question = Question { name: number.to_string().into(), family: Family::Auto };
-                let Known::Pending { ended, .. } = resolver.ask(&question) else { unreachable!() };
+                let KnownAddresses::Pending { ended, .. } = resolver.ask(&question) else {
+                    unreachable!()
+                };
                 ended
             })
             .collect();
@@ -286,7 +290,9 @@ mod tests {
         let resolver = Arc::new(resolver);
         let [bad, good] = ["bad", "good"].map(|name| {
             let question = Question { name: name.into(), family: Family::Auto };
-            let Known::Pending { ended, .. } = resolver.ask(&question) else { unreachable!() };
+            let KnownAddresses::Pending { ended, .. } = resolver.ask(&question) else {
+                unreachable!()
+            };
             ended
         });
         for (mut ended, addresses) in [(bad, 0), (good, 1)] {

@@ -191,19 +191,19 @@ fn lengths_agree_to_the_last_byte() {
 fn what_does_not_begin_like_a_handshake_record_is_not_tls() {
     let ssl2 = b"\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10";
     for input in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"SSH-2.0-x\r\n", b"\0", b"\x16\x02", ssl2] {
-        check(input, Ok(Found::NotTls));
+        check(input, Ok(FoundHello::NotTls));
     }
     // An alert, a change of ciphers, data: records of TLS, but not of a handshake.
     for kind in [20, 21, 23, 24] {
-        check(&[kind, 3, 3, 0, 1, 1], Ok(Found::NotTls));
+        check(&[kind, 3, 3, 0, 1, 1], Ok(FoundHello::NotTls));
     }
     for byte in 0..=u8::MAX {
-        let want = if byte == HANDSHAKE { Found::NeedMore } else { Found::NotTls };
+        let want = if byte == HANDSHAKE { FoundHello::NeedMore } else { FoundHello::NotTls };
         check(&[byte], Ok(want));
-        let want = if byte == VERSION_MAJOR { Found::NeedMore } else { Found::NotTls };
+        let want = if byte == VERSION_MAJOR { FoundHello::NeedMore } else { FoundHello::NotTls };
         check(&[HANDSHAKE, byte], Ok(want));
     }
-    check(b"", Ok(Found::NeedMore));
+    check(b"", Ok(FoundHello::NeedMore));
 }
 
 #[test]
@@ -241,10 +241,10 @@ fn a_hello_that_announces_too_many_bytes_is_refused_at_once() {
     };
     check(&announced(0xff_ffff, 4), Err(HelloError::HelloTooLong));
     check(&announced(room + RECORD_HEADER_BYTES + 1, 5), Err(HelloError::HelloTooLong));
-    check(&announced(room, 16384), Ok(Found::NeedMore));
-    check(&announced(room, 4), Ok(Found::NeedMore));
+    check(&announced(room, 16384), Ok(FoundHello::NeedMore));
+    check(&announced(room, 4), Ok(FoundHello::NeedMore));
     // One more byte would still fit, but for the header of the record that it has to come in.
-    check(&announced(room + 1, 5), Ok(Found::NeedMore));
+    check(&announced(room + 1, 5), Ok(FoundHello::NeedMore));
     check(&announced(room + 1, 4), Err(HelloError::HelloTooLong));
     // Headers count: what fits in a few records does not fit in many.
     let sound = hello(&[named("a"), (KEY_SHARE, vec![7; 8 * 1024])]);
@@ -281,10 +281,10 @@ fn bytes_are_scanned_once() {
     let sound = records(&hello(&[named("a.example")]), 9);
     let mut reader = HelloReader::default();
     let mut input = sound.clone();
-    assert_eq!(reader.find(&input[..30]), Ok(Found::NeedMore));
+    assert_eq!(reader.find(&input[..30]), Ok(FoundHello::NeedMore));
     // A promise broken on purpose: bytes that were scanned are not scanned again.
     input[14] = 0;
-    assert_eq!(reader.find(&input[..input.len() - 1]), Ok(Found::NeedMore));
+    assert_eq!(reader.find(&input[..input.len() - 1]), Ok(FoundHello::NeedMore));
     input[14] = sound[14];
     assert_eq!(reader.find(&input), found(name("a.example")));
     assert_eq!(reader.find(&input), found(name("a.example")));
@@ -350,7 +350,7 @@ fn check_client(mut config: ClientConfig, host: &str, want: Option<&str>, protoc
     client.write_tls(&mut sent).unwrap();
     let want = ClientHello { server_name: want.map(Into::into) };
     assert!(name_that_rustls_accepts(&sent).is_some());
-    check(&sent, Ok(Found::Hello(want.clone())));
+    check(&sent, Ok(FoundHello::Hello(want.clone())));
     check_hello(&gather(&sent, sent.len() - RECORD_HEADER_BYTES), Ok(want));
 }
 
@@ -368,11 +368,11 @@ fn check_hello(message: &[u8], want: Result<ClientHello, HelloError>) {
 /// Reads `input` byte by byte, then the rest at once from every offset, then all at once; and asks
 /// the oracle.
 #[track_caller]
-fn check(input: &[u8], want: Result<Found, HelloError>) {
+fn check(input: &[u8], want: Result<FoundHello, HelloError>) {
     let mut first = HelloReader::default();
     for cut in 0..=input.len() {
         match first.find(&input[..cut]) {
-            Ok(Found::NeedMore) => {
+            Ok(FoundHello::NeedMore) => {
                 assert_eq!(first.clone().find(input), want, "cut at {cut}: {input:?}");
             }
             decided => {
@@ -385,12 +385,12 @@ fn check(input: &[u8], want: Result<Found, HelloError>) {
     fuzzing::client_hello(input);
 }
 
-fn read(input: &[u8]) -> Result<Found, HelloError> {
+fn read(input: &[u8]) -> Result<FoundHello, HelloError> {
     HelloReader::default().find(input)
 }
 
-fn found(hello: Result<ClientHello, HelloError>) -> Result<Found, HelloError> {
-    hello.map(Found::Hello)
+fn found(hello: Result<ClientHello, HelloError>) -> Result<FoundHello, HelloError> {
+    hello.map(FoundHello::Hello)
 }
 
 fn name(name: &str) -> Result<ClientHello, HelloError> {
