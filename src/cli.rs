@@ -36,7 +36,7 @@ const ROUTE_HELP: &str = "/path/=https://host[:port]/path/: requests below the f
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Action,
 }
 
 impl Cli {
@@ -49,7 +49,7 @@ impl Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Action {
     /// Serve until SIGTERM or SIGINT.
     Run(RunArguments),
     /// Say whether a configuration is valid, the files it names included.
@@ -350,8 +350,8 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<RunArguments, clap::Error> {
         match Cli::try_parse_from([&["narrows", "run"], arguments].concat())?.command {
-            Command::Run(arguments) => Ok(arguments),
-            Command::Check(_) => unreachable!("the arguments began with run"),
+            Action::Run(arguments) => Ok(arguments),
+            Action::Check(_) => unreachable!("the arguments began with run"),
         }
     }
 }

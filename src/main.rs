@@ -1,6 +1,6 @@
 //! The binary: arguments, configuration, run, exit code.
 
-use narrows::cli::{CheckArguments, Cli, Command, RunArguments};
+use narrows::cli::{Action, CheckArguments, Cli, RunArguments};
 use narrows::{Config, Problems, Server, Snapshot, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -14,8 +14,8 @@ const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
     match Cli::read().command {
-        Command::Run(arguments) => run(&arguments),
-        Command::Check(arguments) => check(&arguments),
+        Action::Run(arguments) => run(&arguments),
+        Action::Check(arguments) => check(&arguments),
     }
 }
 

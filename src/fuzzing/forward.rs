@@ -82,7 +82,7 @@ fn request(data: &[u8]) {
     }
 }
 
-const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
+const ANY: naive::HeadBounds = naive::HeadBounds { bytes: 1 << 20, fields: 1024 };
 
 /// The whole body, if its trailers are well-formed, too.
 pub(super) fn complete(body: &Verdict<Body>) -> Option<&Body> {

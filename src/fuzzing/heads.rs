@@ -80,8 +80,8 @@ pub fn response_head(data: &[u8]) {
     }
 }
 
-pub(super) fn naive_limits(limits: HeadLimits) -> naive::Limits {
-    naive::Limits { bytes: limits.bytes, fields: limits.fields }
+pub(super) fn naive_limits(limits: HeadLimits) -> naive::HeadBounds {
+    naive::HeadBounds { bytes: limits.bytes, fields: limits.fields }
 }
 
 type FoundHead = Result<Option<HeadSpan>, HeadError>;

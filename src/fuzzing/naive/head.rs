@@ -69,13 +69,13 @@ impl Head {
 
 /// The limits of a head that the grammar does not set.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::fuzzing) struct Limits {
+pub(in crate::fuzzing) struct HeadBounds {
     pub(in crate::fuzzing) bytes: usize,
     pub(in crate::fuzzing) fields: usize,
 }
 
 /// The head of a request: up to four empty lines, a request line, fields.
-pub(in crate::fuzzing) fn request_head(input: &[u8], limits: Limits) -> Verdict<Head> {
+pub(in crate::fuzzing) fn request_head(input: &[u8], limits: HeadBounds) -> Verdict<Head> {
     let mut start = 0;
     while input[start..].starts_with(b"\r\n") && start < 8 {
         start += 2;
@@ -110,7 +110,7 @@ fn may_begin(input: &[u8], is_line: fn(&[u8]) -> bool, is_byte: fn(&u8) -> bool)
 }
 
 /// Whether the field lines of a head that has not ended may be some, as far as they are whole.
-fn may_go_on(input: &[u8], limits: Limits) -> bool {
+fn may_go_on(input: &[u8], limits: HeadBounds) -> bool {
     let mut lines: Vec<&[u8]> = input.split(|it| *it == b'\n').collect();
     lines.pop();
     let lines: Vec<&[u8]> = lines.iter().map(|it| it.strip_suffix(b"\r").unwrap_or(it)).collect();
@@ -121,7 +121,7 @@ fn may_go_on(input: &[u8], limits: Limits) -> bool {
 }
 
 /// The head of a response.
-pub(in crate::fuzzing) fn response_head(input: &[u8], limits: Limits) -> Verdict<Head> {
+pub(in crate::fuzzing) fn response_head(input: &[u8], limits: HeadBounds) -> Verdict<Head> {
     match input {
         [] => return Verdict::Partial,
         [b'H', ..] => {}
@@ -161,7 +161,7 @@ fn is_status_line(line: &[u8]) -> bool {
     is_status && reason_follows && reason.iter().copied().all(is_field_byte)
 }
 
-fn head(input: &[u8], limits: Limits) -> Verdict<Head> {
+fn head(input: &[u8], limits: HeadBounds) -> Verdict<Head> {
     let (lines, end) = match section(input, limits.bytes) {
         Verdict::Whole(found) => found,
         Verdict::Partial => return Verdict::Partial,

@@ -11,5 +11,5 @@ mod size_line;
 
 pub(super) use alphabet::{Verdict, number, text};
 pub(super) use body::{Body, Length, announced, body, chunked, content_so_far, response_length};
-pub(super) use head::{Field, Head, Limits, request_head, response_head, trailers};
+pub(super) use head::{Field, Head, HeadBounds, request_head, response_head, trailers};
 pub(super) use path::resolve;

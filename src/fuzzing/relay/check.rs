@@ -2,7 +2,7 @@
 
 use super::reading::{ANY, Asked, Got, Said, asked, got, said};
 use super::script::{Act, Actor, have_crossing_words};
-use super::stage::{Record, Traffic};
+use super::stage::{Played, Traffic};
 use crate::fuzzing::model;
 use crate::fuzzing::naive::{self, Head, Length, Verdict};
 use crate::fuzzing::oracle;
@@ -10,7 +10,7 @@ use crate::net::memory::End;
 
 /// What came through whole.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct Observed {
     /// The heads and contents of the requests that upstreams got.
     requests: Vec<(String, String)>,
     /// The statuses and contents of the responses that clients got.
@@ -21,7 +21,7 @@ pub(super) struct Outcome {
 
 /// The bytes of all connections, and what they mean.
 struct Scene<'r> {
-    record: &'r Record,
+    record: &'r Played,
     /// Of each client.
     asked: Vec<Vec<Asked>>,
     /// Of each connection to the upstream, with the position after its last request.
@@ -29,10 +29,10 @@ struct Scene<'r> {
 }
 
 /// Checks everything that `super::relay` promises about one play of a script.
-pub(super) fn check(acts: &[Act], record: &Record) -> Outcome {
+pub(super) fn check(acts: &[Act], record: &Played) -> Observed {
     let asked = record.clients.iter().map(|it| asked(&it.sent)).collect();
     let scene = Scene { record, asked, got: record.upstreams.iter().map(got).collect() };
-    let mut outcome = Outcome::default();
+    let mut outcome = Observed::default();
     for (traffic, (got, rest)) in record.upstreams.iter().zip(&scene.got) {
         check_upstream(traffic, got, *rest, have_crossing_words(acts));
         for request in got {
@@ -108,7 +108,7 @@ impl Scene<'_> {
     }
 
     /// What a client received.
-    fn check_client(&self, traffic: &Traffic, asked: &[Asked], outcome: &mut Outcome) {
+    fn check_client(&self, traffic: &Traffic, asked: &[Asked], outcome: &mut Observed) {
         assert!(traffic.end.is_some());
         let (mut at, mut asked) = (0, asked.iter());
         while at < traffic.received.len() {
@@ -179,7 +179,7 @@ impl Scene<'_> {
     }
 
     /// If peers only send, the first request arrives, and the response to it does, too.
-    fn check_arrival(&self, acts: &[Act], outcome: &Outcome) {
+    fn check_arrival(&self, acts: &[Act], outcome: &Observed) {
         let is_word = |it: &Act| matches!(it, Act::Say(..) | Act::Settle | Act::Narrow);
         let Some(first) = self.asked[0].first().filter(|_| acts.iter().all(is_word)) else {
             return;

@@ -10,7 +10,7 @@ use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 use crate::net::memory::End;
 
 /// No limits: for heads that we write.
-pub(super) const ANY: naive::Limits = naive::Limits { bytes: 1 << 20, fields: 1024 };
+pub(super) const ANY: naive::HeadBounds = naive::HeadBounds { bytes: 1 << 20, fields: 1024 };
 
 /// A request that a client has sent, or an attempt at one.
 #[derive(Clone, Debug)]
@@ -168,7 +168,7 @@ pub(super) fn said(
     from: usize,
     to_head: bool,
     end: Option<End>,
-    limits: naive::Limits,
+    limits: naive::HeadBounds,
 ) -> Option<Said> {
     let (mut interims, mut at) = (Vec::new(), from);
     let head = loop {

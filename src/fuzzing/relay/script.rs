@@ -59,7 +59,8 @@ const REPEATS: usize = 64;
 /// | `~s`, `~S` | a second, or a minute, passes |
 /// | `~~` | a tilde |
 pub(super) fn read(script: &[u8]) -> Vec<Act> {
-    let mut reader = Reader { actor: Actor::Client, text: Vec::new(), acts: Vec::new(), said: 0 };
+    let mut reader =
+        ScriptReader { actor: Actor::Client, text: Vec::new(), acts: Vec::new(), said: 0 };
     let mut rest = script;
     while let [first, behind @ ..] = rest {
         rest = behind;
@@ -75,14 +76,14 @@ pub(super) fn read(script: &[u8]) -> Vec<Act> {
     reader.acts
 }
 
-struct Reader {
+struct ScriptReader {
     actor: Actor,
     text: Vec<u8>,
     acts: Vec<Act>,
     said: usize,
 }
 
-impl Reader {
+impl ScriptReader {
     fn escape(&mut self, escape: u8) {
         if escape == b'~' {
             return self.text.push(b'~');

@@ -71,7 +71,7 @@ impl Traffic {
 
 /// What both sides saw.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct Played {
     pub(super) clients: Vec<Traffic>,
     /// In the order in which they were dialled.
     pub(super) upstreams: Vec<Traffic>,
@@ -81,7 +81,7 @@ pub(super) struct Record {
 ///
 /// It checks that sessions end in bounded time without spinning, hold a bounded number of buffers,
 /// and return all of them.
-pub(super) fn play(acts: &[Act]) -> Record {
+pub(super) fn play(acts: &[Act]) -> Played {
     let mut builder = Builder::new_current_thread();
     let builder = builder.enable_time().start_paused(true);
     let runtime = builder.build_local(LocalOptions::default()).expect("a runtime");
@@ -103,7 +103,7 @@ pub(super) fn play(acts: &[Act]) -> Record {
 
 struct Stage {
     context: Rc<Context>,
-    network: Rc<Network>,
+    network: Rc<FakeNetwork>,
     clients: RefCell<Vec<(Rc<Far>, JoinHandle<()>)>>,
     polls: Rc<Cell<usize>>,
     acts: usize,
@@ -113,13 +113,13 @@ struct Stage {
 }
 
 #[derive(Default)]
-struct Network {
+struct FakeNetwork {
     fails: Cell<bool>,
     is_narrow: Cell<bool>,
     accepted: RefCell<Vec<Rc<Far>>>,
 }
 
-struct Dialer(Rc<Network>);
+struct Dialer(Rc<FakeNetwork>);
 
 impl Dial for Dialer {
     fn dial(&self, _announcement: Option<&ProxyHeader>) -> Dialing {
@@ -136,7 +136,7 @@ impl Dial for Dialer {
     }
 }
 
-impl Network {
+impl FakeNetwork {
     fn pair(&self) -> (MemoryStream, Rc<Far>) {
         let capacity = if self.is_narrow.get() { NARROW_CAPACITY } else { CAPACITY };
         let (near, far) = MemoryStream::pair(capacity);
@@ -146,7 +146,7 @@ impl Network {
 
 impl Stage {
     fn new(acts: &[Act], free: usize) -> Self {
-        let network = Rc::<Network>::default();
+        let network = Rc::<FakeNetwork>::default();
         let upstream = Upstream::new(Box::new(Dialer(Rc::clone(&network))), 0);
         let context = Context::new(Site {
             routes: routes(&upstream),
@@ -239,7 +239,7 @@ impl Stage {
     }
 
     /// Waits for the end of all sessions, while no peer sends anything.
-    async fn end(self) -> Record {
+    async fn end(self) -> Played {
         // Each of the pipelined requests may have to wait for each limit.
         let requests = self.said / b"GET / HTTP/1.0\r\n\r\n".len() + 2;
         let guard = LONGEST_WAIT * 10 * u32::try_from(requests).expect("a small number");
@@ -257,7 +257,7 @@ impl Stage {
         sleep(Duration::from_millis(1)).await;
         assert_eq!(self.held(), 0, "all buffers are given back");
         let traffic = |fars: Vec<Rc<Far>>| fars.iter().map(|far| far.traffic()).collect();
-        Record { clients: traffic(fars), upstreams: traffic(upstreams) }
+        Played { clients: traffic(fars), upstreams: traffic(upstreams) }
     }
 }
 

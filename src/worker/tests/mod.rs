@@ -274,7 +274,7 @@ fn worker(dialer: Rc<Dialer>) -> Worker {
 
 fn worker_with(upstream: Upstream) -> Worker {
     let arguments = ["narrows", "run", "/gpt/=http://127.0.0.1:9/"];
-    let cli::Command::Run(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
+    let cli::Action::Run(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
         unreachable!("the arguments begin with run")
     };
     let snapshot = Snapshot::load(&arguments.config().unwrap()).unwrap();
