@@ -23,6 +23,11 @@ use memchr::memchr;
 /// well; the third round is for one more proxy.
 pub const ROUNDS: usize = 3;
 
+/// Which ASCII bytes a decoder takes for continuation bytes of UTF-8: those below the bound. 0 is a
+/// strict decoder, which refuses overlong forms as well. The others only look at the last six bits,
+/// some after they have checked that the seventh is not set.
+const TAIL_BOUNDS: [u8; 3] = [0, 0x40, 0x80];
+
 const DEL: u8 = 0x7f;
 
 /// Whether `..` is between separators that some decoder finds in `segment`.
@@ -33,10 +38,10 @@ pub(super) fn hides_parent(segment: &[u8]) -> bool {
     if memchr(b'%', segment).is_none() {
         return false;
     }
-    [true, false].into_iter().any(|is_lenient| {
+    TAIL_BOUNDS.into_iter().any(|tail_bound| {
         let mut text = segment.to_vec();
         (0..ROUNDS).any(|_| {
-            decode(&mut text, is_lenient);
+            decode(&mut text, tail_bound);
             has_parent(&text)
         })
     })
@@ -66,14 +71,15 @@ fn has_parent(text: &[u8]) -> bool {
 }
 
 /// One round of decoding: escapes to bytes, then characters beyond ASCII to those in ASCII that
-/// they resemble. Broken UTF-8 is read as what it resembles if `is_lenient`, and left out if not.
-fn decode(text: &mut Vec<u8>, is_lenient: bool) {
+/// they resemble. Broken UTF-8 is read as what it resembles, as far as `tail_bound` (of
+/// [`TAIL_BOUNDS`]) allows, and otherwise left out.
+fn decode(text: &mut Vec<u8>, tail_bound: u8) {
     // Nothing becomes longer than it was, so writing never overtakes reading.
     let (mut from, mut to) = (0, 0);
     while let Some((unit, len)) = unescape(&text[from..]) {
         let (read, len) = match unit {
             Unit::Byte(byte) if byte.is_ascii() => (Decoded::Byte(byte), len),
-            Unit::Byte(lead) => sequence(lead, &text[from + len..], is_lenient)
+            Unit::Byte(lead) => sequence(lead, &text[from + len..], tail_bound)
                 .map_or((Decoded::Nothing, len), |(read, tail_len)| (read, len + tail_len)),
             Unit::Char(code) => (fold(code), len),
         };
@@ -91,7 +97,7 @@ fn decode(text: &mut Vec<u8>, is_lenient: bool) {
 
 /// What the UTF-8 sequence with this first byte means, and how many bytes of `rest` belong to
 /// it. `None`: the byte is left out alone, and what follows is read for itself.
-fn sequence(lead: u8, rest: &[u8], is_lenient: bool) -> Option<(Decoded, usize)> {
+fn sequence(lead: u8, rest: &[u8], tail_bound: u8) -> Option<(Decoded, usize)> {
     let (tail_len, least) = match lead {
         0xc0..=0xdf => (1, 0x80),
         0xe0..=0xef => (2, 0x800),
@@ -105,7 +111,7 @@ fn sequence(lead: u8, rest: &[u8], is_lenient: bool) -> Option<(Decoded, usize)>
     for _ in 0..tail_len {
         let Some((Unit::Byte(byte), len)) = unescape(&rest[at..]) else { return None };
         has_tail &= byte & 0xc0 == 0x80;
-        has_ascii &= byte.is_ascii();
+        has_ascii &= byte < tail_bound;
         code = code << 6 | u32::from(byte & 0x3f);
         at += len;
     }
@@ -114,7 +120,7 @@ fn sequence(lead: u8, rest: &[u8], is_lenient: bool) -> Option<(Decoded, usize)>
     }
     // Some decoders check neither for overlong forms nor for the two bits of a continuation byte.
     match fold(code) {
-        Decoded::Byte(byte) if is_lenient && (has_tail || has_ascii) && is_special(byte) => {
+        Decoded::Byte(byte) if tail_bound > 0 && (has_tail || has_ascii) && is_special(byte) => {
             Some((Decoded::Byte(byte), at))
         }
         Decoded::Byte(_) | Decoded::TwoDots | Decoded::Nothing => {
@@ -248,6 +254,8 @@ mod tests {
             "..%c0%af",
             "..%c1%9c",
             "%c0%2e%c0%2e",
+            // A lead byte that one decoder drops, and another takes together with a letter.
+            ".%%c0c1%1c..",
             "..%c0%2f",
             "..%c1%1c",
             "%e0%80%ae.",
