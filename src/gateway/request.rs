@@ -278,6 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn only_a_chunked_request_is_chunked_for_the_upstream() {
+        for (fields, want) in [
+            ("", BodyWriter::Bare),
+            ("Content-Length: 5\r\n", BodyWriter::Bare),
+            ("Transfer-Encoding: chunked\r\n", BodyWriter::Chunked),
+        ] {
+            let request = accepted(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+            assert_eq!(request.writer(), want, "{fields}");
+        }
+    }
+
+    #[test]
     fn a_request_begins_behind_the_empty_lines_that_may_stand_before_it() {
         let lines = |count| "\r\n".repeat(count);
         for bytes in [String::new(), lines(1), lines(LEADING_EMPTY_LINES_MAX)] {
