@@ -2,73 +2,49 @@
 //!
 //! Not here: which of them an error gets (`gateway::answer`).
 
+use crate::gateway::answer::{Answer, ResponseOptions};
 use crate::h1::encode::put_decimal;
 use bytes::{BufMut, BytesMut};
 
-/// A response of our own. Every part is a constant of the program or a date, so nothing that a
-/// peer sent can appear in it.
-#[derive(Clone, Copy, Debug)]
-pub struct OwnResponse<'a> {
-    /// The status code.
-    pub status: u16,
-    /// The reason phrase.
-    pub reason: &'a str,
-    /// Further field lines, each with its CRLF.
-    pub fields: &'a str,
-    /// What happened, as a word for programs: `error.code` of the body. Empty: no body at all.
-    pub code: &'a str,
-    /// What happened, as a sentence for people.
-    pub message: &'a str,
-    /// IMF-fixdate (RFC 9110, section 6.6.1).
-    pub date: &'a str,
-    /// Whether the connection ends with this response.
-    pub close: bool,
-    /// The request was HEAD: the response has the length, but no content.
-    pub head_only: bool,
-    /// The client speaks HTTP/1.0, so the response has to say that the connection stays open.
-    pub keep_alive: bool,
-    /// The request has an Origin: a page asks, and its browser lets it read only what says so.
-    pub for_page: bool,
-}
-
-/// Appends an own response, its body in the shape of error that the OpenAI SDKs read.
-pub fn put_own_response(out: &mut BytesMut, response: &OwnResponse<'_>) {
-    let parts: [&str; 5] = if response.code.is_empty() {
+/// Appends an own response, its body in the shape of error that the OpenAI SDKs read. `date` is an
+/// IMF-fixdate (RFC 9110, section 6.6.1). Nothing that a peer sent can appear in it.
+pub fn put_own_response(out: &mut BytesMut, answer: &Answer, options: ResponseOptions, date: &str) {
+    let parts: [&str; 5] = if answer.code.is_empty() {
         [""; 5]
     } else {
         const OPEN: &str = r#"{"error":{"message":""#;
         const MIDDLE: &str = r#"","type":"narrows","code":""#;
         // With a newline, for those who read it in a terminal.
         const CLOSE: &str = "\",\"param\":null}}\n";
-        [OPEN, response.message, MIDDLE, response.code, CLOSE]
+        [OPEN, answer.message, MIDDLE, answer.code, CLOSE]
     };
     let length: usize = parts.iter().map(|part| part.len()).sum();
     out.put_slice(b"HTTP/1.1 ");
-    put_decimal(out, u64::from(response.status));
+    put_decimal(out, u64::from(answer.status));
     out.put_u8(b' ');
-    out.put_slice(response.reason.as_bytes());
+    out.put_slice(answer.reason.as_bytes());
     out.put_slice(b"\r\nDate: ");
-    out.put_slice(response.date.as_bytes());
+    out.put_slice(date.as_bytes());
     if length > 0 {
         out.put_slice(b"\r\nContent-Type: application/json");
     }
     // RFC 9110, section 8.6: no Content-Length in a 204, which says it all by itself.
-    if response.status != 204 {
+    if answer.status != 204 {
         out.put_slice(b"\r\nContent-Length: ");
         put_decimal(out, length as u64);
     }
-    if response.for_page {
+    if options.for_page {
         out.put_slice(b"\r\nAccess-Control-Allow-Origin: *");
     }
-    if response.close {
+    if options.close {
         out.put_slice(b"\r\nConnection: close");
-    } else if response.keep_alive {
+    } else if options.tell_keep_alive {
         out.put_slice(b"\r\nConnection: keep-alive");
     }
     out.put_slice(b"\r\n");
-    out.put_slice(response.fields.as_bytes());
+    out.put_slice(answer.fields.as_bytes());
     out.put_slice(b"\r\n");
-    if !response.head_only {
+    if !options.head_only {
         parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
     }
 }
@@ -77,22 +53,19 @@ pub fn put_own_response(out: &mut BytesMut, response: &OwnResponse<'_>) {
 mod tests {
     use super::*;
 
-    const OWN: OwnResponse<'_> = OwnResponse {
+    const CLOSE: ResponseOptions = ResponseOptions::CLOSE;
+
+    const NOT_FOUND: Answer = Answer {
         status: 404,
         reason: "Not Found",
         fields: "",
         code: "route_not_found",
         message: "No route.",
-        date: "Sun, 06 Nov 1994 08:49:37 GMT",
-        close: true,
-        head_only: false,
-        keep_alive: false,
-        for_page: false,
     };
 
-    fn text(response: &OwnResponse<'_>) -> String {
+    fn text(answer: &Answer, options: ResponseOptions) -> String {
         let mut out = BytesMut::new();
-        put_own_response(&mut out, response);
+        put_own_response(&mut out, answer, options, "Sun, 06 Nov 1994 08:49:37 GMT");
         String::from_utf8(out.to_vec()).unwrap()
     }
 
@@ -109,28 +82,27 @@ mod tests {
              Connection: close\r\n\r\n{body}",
             body.len()
         );
-        assert_eq!(text(&OWN), want);
+        assert_eq!(text(&NOT_FOUND, CLOSE), want);
     }
 
     #[test]
     fn a_page_of_any_origin_may_read_an_own_answer() {
-        let page = text(&OwnResponse { for_page: true, ..OWN });
+        let page = text(&NOT_FOUND, ResponseOptions { for_page: true, ..CLOSE });
         assert!(page.contains("\r\nAccess-Control-Allow-Origin: *\r\n"), "{page}");
-        assert!(!text(&OWN).contains("Access-Control"));
+        assert!(!text(&NOT_FOUND, CLOSE).contains("Access-Control"));
     }
 
     #[test]
     fn the_answer_to_head_tells_the_length_and_sends_nothing() {
-        let full = text(&OWN);
-        let head = text(&OwnResponse { head_only: true, ..OWN });
+        let full = text(&NOT_FOUND, CLOSE);
+        let head = text(&NOT_FOUND, ResponseOptions { head_only: true, ..CLOSE });
         assert_eq!(head, full[..full.find("\r\n\r\n").unwrap() + 4]);
     }
 
     #[test]
     fn a_204_has_no_length_and_no_body() {
-        let own =
-            OwnResponse { status: 204, code: "", fields: "Allow: GET\r\n", close: false, ..OWN };
-        let text = text(&own);
+        let answer = Answer { status: 204, code: "", fields: "Allow: GET\r\n", ..NOT_FOUND };
+        let text = text(&answer, ResponseOptions { close: false, ..CLOSE });
         assert!(text.ends_with("\r\nAllow: GET\r\n\r\n") && !text.contains("Content"), "{text}");
     }
 }

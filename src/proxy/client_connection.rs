@@ -5,7 +5,8 @@
 
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
-use crate::gateway::answer::{Answer, Reply, ResponseOptions, put_answer};
+use crate::gateway::answer::{Answer, Reply, ResponseOptions};
+use crate::gateway::own_response::put_own_response;
 use crate::gateway::request::has_begun;
 use crate::h1::head_error::HeadError;
 use crate::h1::head_reader::{HeadReader, HeadSpan};
@@ -183,30 +184,33 @@ impl ClientConnection {
         self.queue_answer(&answer, options);
         let sent = self.send_answer(context).await;
         let next = if options.close { Next::End } else { Next::Request };
-        match (sent, reply) {
-            (Ok(()), Reply::Error(error)) => match dial {
-                Some(failure) => self.recorder.fail_to_dial(failure, true),
-                None => self.recorder.fail(&error, true),
-            },
-            (sent, Reply::Allowed) => {
+        match (reply, sent) {
+            (Reply::Allowed, sent) => {
                 self.recorder.end(Outcome::Completed);
-                return if sent.is_ok() { next } else { Next::End };
+                if sent.is_ok() { next } else { Next::End }
             }
-            (Err(halt), Reply::Error(_)) => {
+            (Reply::Error(error), Ok(())) => {
+                match dial {
+                    Some(failure) => self.recorder.fail_to_dial(failure, true),
+                    None => self.recorder.fail(&error, true),
+                }
+                next
+            }
+            (Reply::Error(_), Err(halt)) => {
                 let error = match halt {
                     Halt::Io(_) => GONE,
                     Halt::Expired(timer) => ExchangeError::expired(timer),
                 };
                 self.recorder.fail(&error, false);
-                return Next::Abort;
+                Next::Abort
             }
         }
-        next
     }
 
     /// Queues an answer of our own.
     pub(super) fn queue_answer(&mut self, answer: &Answer, options: ResponseOptions) {
-        with_date(|date| put_answer(self.io.write_buffer.queue(), answer, options, date));
+        let out = self.io.write_buffer.queue();
+        with_date(|date| put_own_response(out, answer, options, date));
     }
 
     /// Sends what is queued.

@@ -6,12 +6,10 @@
 mod table;
 
 use crate::error::{Cause, ExchangeError, Fault};
-use crate::gateway::own_response::{OwnResponse, put_own_response};
 use crate::gateway::request::{Method, Request};
 use crate::h1::head::Version;
 use crate::h1::partial_head::{has_origin_line, is_of_head_request};
 use crate::timeouts::Timer;
-use bytes::BytesMut;
 pub use table::Answer;
 use table::{
     ALLOWED, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NO_ROUTE, bad_gateway, bad_request,
@@ -81,23 +79,6 @@ impl ResponseOptions {
         let body = request.whole_body(behind);
         (Self::new(request, body.is_some(), draining), body.unwrap_or(0))
     }
-}
-
-/// Appends an answer of ours. `date`: an IMF-fixdate (RFC 9110, section 6.6.1).
-pub fn put_answer(out: &mut BytesMut, answer: &Answer, options: ResponseOptions, date: &str) {
-    let response = OwnResponse {
-        status: answer.status,
-        reason: answer.reason,
-        fields: answer.fields,
-        code: answer.code,
-        message: answer.message,
-        date,
-        close: options.close,
-        head_only: options.head_only,
-        keep_alive: options.tell_keep_alive && !options.close,
-        for_page: options.for_page,
-    };
-    put_own_response(out, &response);
 }
 
 /// What to answer, or `None` when there is no one left to read an answer.
