@@ -20,11 +20,7 @@ pub(super) fn write(record: &Record, facts: &ConnectionFacts, line: &mut Fields<
     line.field("server_name", facts.server_name.as_deref());
     line.field("client", record.client);
     line.field("connect_ms", record.connect);
-    line.field("total_ms", record.total);
-    line.field("to_upstream", record.to_upstream);
-    line.field("to_client", record.to_client);
-    record.outcome.write(line);
-    record.detail.write(line);
+    record.write_end(line);
 }
 
 #[cfg(test)]
@@ -33,8 +29,7 @@ mod tests {
     use crate::telemetry::line::LogFormat;
     use crate::telemetry::log::capture::logged;
     use crate::telemetry::observer::ended;
-    use crate::telemetry::record::{Detail, Subject};
-    use std::net::SocketAddr;
+    use crate::telemetry::record::Subject;
     use std::thread;
     use std::time::Duration;
     use tracing::Level;
@@ -99,16 +94,6 @@ mod tests {
     }
 
     fn empty() -> Record {
-        Record {
-            client: SocketAddr::from(([192, 0, 2, 7], 4711)),
-            name: None,
-            connect: None,
-            total: Duration::ZERO,
-            to_upstream: 0,
-            to_client: 0,
-            subject: Subject::Connection(ConnectionFacts::default()),
-            outcome: Outcome::Closed,
-            detail: Detail::default(),
-        }
+        Record::empty(Subject::Connection(ConnectionFacts::default()), Outcome::Closed)
     }
 }

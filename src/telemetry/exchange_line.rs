@@ -27,11 +27,7 @@ pub(super) fn write(record: &Record, facts: &ExchangeFacts, line: &mut Fields<'_
     line.field("reused", facts.reused);
     line.field("head_ms", facts.head);
     line.field("first_byte_ms", facts.first_byte);
-    line.field("total_ms", record.total);
-    line.field("to_upstream", record.to_upstream);
-    line.field("to_client", record.to_client);
-    record.outcome.write(line);
-    record.detail.write(line);
+    record.write_end(line);
 }
 
 #[cfg(test)]
@@ -40,8 +36,7 @@ mod tests {
     use crate::telemetry::line::LogFormat;
     use crate::telemetry::log::capture::logged;
     use crate::telemetry::observer::ended;
-    use crate::telemetry::record::{Detail, MethodName, Subject};
-    use std::net::SocketAddr;
+    use crate::telemetry::record::{MethodName, Subject};
     use std::thread;
     use std::time::Duration;
     use tracing::Level;
@@ -157,16 +152,6 @@ mod tests {
     }
 
     fn empty() -> Record {
-        Record {
-            client: SocketAddr::from(([192, 0, 2, 7], 4711)),
-            name: None,
-            connect: None,
-            total: Duration::ZERO,
-            to_upstream: 0,
-            to_client: 0,
-            subject: Subject::Exchange(ExchangeFacts::default()),
-            outcome: Outcome::Completed,
-            detail: Detail::default(),
-        }
+        Record::empty(Subject::Exchange(ExchangeFacts::default()), Outcome::Completed)
     }
 }

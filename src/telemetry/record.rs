@@ -36,6 +36,33 @@ pub struct Record {
     pub detail: Detail,
 }
 
+impl Record {
+    /// The fields with which each line ends: how long it took, how much it was, how it ended.
+    pub(super) fn write_end(&self, line: &mut Fields<'_>) {
+        line.field("total_ms", self.total);
+        line.field("to_upstream", self.to_upstream);
+        line.field("to_client", self.to_client);
+        self.outcome.write(line);
+        self.detail.write(line);
+    }
+
+    /// For tests: one of which nothing else is known.
+    #[cfg(test)]
+    pub(super) fn empty(subject: Subject, outcome: Outcome) -> Self {
+        Self {
+            client: SocketAddr::from(([192, 0, 2, 7], 4711)),
+            name: None,
+            connect: None,
+            total: Duration::ZERO,
+            to_upstream: 0,
+            to_client: 0,
+            subject,
+            outcome,
+            detail: Detail::default(),
+        }
+    }
+}
+
 /// What has ended.
 #[derive(Clone, Debug)]
 pub enum Subject {
