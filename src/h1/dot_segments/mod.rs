@@ -163,25 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_dot_beside_a_hidden_separator_is_refused() {
-        for segment in [
-            "..%2f",
-            "..%2F",
-            "%2f..",
-            "a%2f..%2fb",
-            "a%2F%2e%2E",
-            "..\\",
-            "\\..",
-            "a\\..\\b",
-            "%2e%2e%5c",
-            "..%5Ca",
-            "%5c.%2e",
-            "..;",
-            "..;a=b",
-            "%2e.;a",
-            "a%2f..;b",
-            "..%2f..",
-        ] {
+    fn a_dot_dot_in_disguise_is_refused_wherever_it_stands() {
+        for segment in encoded::tests::DISGUISES {
             for path in [format!("/{segment}"), format!("/a/b/{segment}/c")] {
                 resolve(&path, Err(TargetError::HiddenDotSegment));
             }
