@@ -61,9 +61,7 @@ fn a_connection_that_proves_to_be_of_use_ends_the_pauses() {
         upstream.take_idle();
         // Closed twice in a row, so that the next pause would be of 4 s.
         for _ in 0..2 {
-            fake.0.opened.notified().await;
-            sleep(DIAL_TIME).await;
-            fake.0.ends.borrow_mut().remove(0).end(End::Clean);
+            close_next(&fake, DIAL_TIME).await;
         }
         fake.0.opened.notified().await;
         sleep(WARM_LIFE_MIN).await;

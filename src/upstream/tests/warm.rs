@@ -76,9 +76,7 @@ fn no_connection_is_kept_warm_for_an_upstream_that_closes_unused_ones_within_sec
         let upstream = fake.upstream(1);
         upstream.take_idle();
         for _ in 0..2 {
-            fake.0.opened.notified().await;
-            sleep(WARM_LIFE_MIN - DIAL_TIME).await;
-            fake.0.ends.borrow_mut().remove(0).end(End::Clean);
+            close_next(&fake, WARM_LIFE_MIN - DIAL_TIME).await;
         }
         sleep(WARM_FOR / 2).await;
         assert_eq!(fake.dials(), 2);
@@ -90,9 +88,7 @@ fn no_connection_is_kept_warm_for_an_upstream_that_closes_unused_ones_within_sec
         // Ours end half a second before.
         let limit = WARM_LIFE_MIN + Duration::from_millis(500);
         for _ in 0..2 {
-            fake.0.opened.notified().await;
-            sleep(limit).await;
-            fake.0.ends.borrow_mut().remove(0).end(End::Clean);
+            close_next(&fake, limit).await;
         }
         sleep(WARM_FOR / 2).await;
         assert!(fake.dials() > 50, "{}", fake.dials());
