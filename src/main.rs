@@ -26,7 +26,7 @@ fn run(arguments: &RunArguments) -> ExitCode {
         Err(problems) => return refuse(&problems),
     };
     telemetry::init_log(arguments.log_format, arguments.log_level);
-    match Server::run(snapshot) {
+    match Server::run(snapshot, || arguments.config()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("narrows: {error}"));

@@ -11,15 +11,17 @@ mod workers;
 pub use descriptors::raise_descriptor_limit;
 pub use error::RunError;
 
+use crate::config::Config;
+use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 use crate::control::descriptors::check_descriptors;
 use crate::control::listeners::{addresses, open_listeners};
 use crate::control::reminder::{remind, tell_remarks};
-use crate::control::signals::StopSignals;
+use crate::control::signals::{Request, Signals};
 use crate::control::workers::{Report, Workers};
 use crate::limits::STOP_AT_ONCE_MAX;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
-use crate::telemetry::targets::{READY, SERVER};
+use crate::telemetry::targets::{READY, SERVER, SIGNALS};
 use crate::worker::{Command, Stop};
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -39,21 +41,25 @@ pub struct Server {
 
 impl Server {
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then lets running exchanges end; a second signal
-    /// ends at once. Handles these signals from the beginning of the call, and ignores SIGHUP,
-    /// SIGUSR1 and SIGUSR2.
+    /// ends at once. Handles these signals, SIGHUP, SIGUSR1 and SIGUSR2 from the beginning of the
+    /// call. `source` reads again what `snapshot` was loaded from.
     ///
     /// # Errors
     /// Something that the server needs at the start cannot be had, or a worker ended by itself.
-    pub fn run(snapshot: Snapshot) -> Result<(), RunError> {
+    pub fn run(
+        snapshot: Snapshot,
+        source: impl Fn() -> Result<Config, Problems>,
+    ) -> Result<(), RunError> {
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
         let ended = runtime.block_on(async {
             // First of all: without its handler, a signal kills the process.
-            let signals = StopSignals::new().map_err(RunError::Start)?;
+            let signals = Signals::new().map_err(RunError::Start)?;
             let certificates = snapshot.certificates.clone();
-            let server = Self::start(snapshot)?;
+            let Self { workers, urls, .. } = Self::start(snapshot)?;
+            let control = Control { workers, signals, urls, source };
             tokio::select! {
-                ended = server.serve(signals) => ended,
+                ended = control.run() => ended,
                 never = tell_left_out_lines() => match never {},
                 never = remind(certificates, SystemTime::now) => match never {},
             }
@@ -90,36 +96,82 @@ impl Server {
         self.workers.wait_until_ended();
         tell_last_left_out_lines();
     }
+}
 
-    /// Waits for the workers to be ready, and for a signal.
-    async fn serve(self, mut signals: StopSignals) -> Result<(), RunError> {
-        let Self { mut workers, urls: addresses, .. } = self;
+/// What the main thread has in hand while it serves.
+struct Control<S> {
+    workers: Workers,
+    signals: Signals,
+    /// The addresses of the listeners, with what is spoken there.
+    urls: String,
+    source: S,
+}
+
+impl<S: Fn() -> Result<Config, Problems>> Control<S> {
+    async fn run(mut self) -> Result<(), RunError> {
+        let signal = self.serve().await?;
+        tracing::info!(target: SERVER, signal, "stopping; running exchanges may end");
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Serves until a signal asks to stop, and returns its name.
+    async fn serve(&mut self) -> Result<&'static str, RunError> {
         loop {
             tokio::select! {
-                report = workers.report() => match report {
-                    Some(Report::Ready) => {}
+                report = self.workers.report() => match report {
+                    Some(Report::Ready) => self.note_ready(),
                     Some(Report::Ended) | None => return Err(RunError::WorkerEnded),
                 },
-                signal = signals.recv() => {
-                    tracing::info!(target: SERVER, signal, "stopping; running exchanges may end");
-                    break;
+                request = self.signals.recv() => match request {
+                    Request::Stop(signal) => return Ok(signal),
+                    Request::Reload => self.reload(),
+                    Request::HandOver => self.hand_over(),
+                },
+            }
+        }
+    }
+
+    /// Says that all workers accept, once they do.
+    fn note_ready(&self) {
+        if self.workers.are_ready() {
+            tracing::info!(target: READY, addresses = self.urls, "ready");
+        }
+    }
+
+    /// Reads the configuration again.
+    fn reload(&mut self) {
+        let _ = &self.source;
+        tracing::warn!(
+            target: SIGNALS,
+            "SIGHUP is ignored: a change of the configuration needs a restart"
+        );
+    }
+
+    /// Starts the program file anew, and leaves the listeners to it.
+    fn hand_over(&mut self) {
+        tracing::warn!(target: SIGNALS, "SIGUSR2 is ignored: it has no meaning here");
+    }
+
+    /// Lets running exchanges end. A second signal ends at once.
+    async fn stop(&mut self) {
+        self.workers.tell(&Command::Stop(Stop::WhenDone));
+        let again = async {
+            loop {
+                if let Request::Stop(signal) = self.signals.recv().await {
+                    return signal;
                 }
             }
-            if workers.are_ready() {
-                tracing::info!(target: READY, addresses, "ready");
-            }
-        }
-        workers.tell(&Command::Stop(Stop::WhenDone));
+        };
         tokio::select! {
-            () = workers.ended() => tracing::info!(target: SERVER, "stopped"),
-            signal = signals.recv() => {
+            () = self.workers.ended() => tracing::info!(target: SERVER, "stopped"),
+            signal = again => {
                 tracing::warn!(target: SERVER, signal, "stopping at once");
-                workers.tell(&Command::Stop(Stop::AtOnce));
+                self.workers.tell(&Command::Stop(Stop::AtOnce));
                 // What is cut has its line of the log. A worker in the middle of something long
                 // has none to give.
-                let _ = timeout(STOP_AT_ONCE_MAX, workers.ended()).await;
+                let _ = timeout(STOP_AT_ONCE_MAX, self.workers.ended()).await;
             }
         }
-        Ok(())
     }
 }

@@ -1,25 +1,37 @@
-//! Signals: those that ask us to stop, and those that must not end the process.
+//! Signals: those that ask us for something, and those that must not end the process.
 
 use crate::telemetry::targets::SIGNALS;
 use rustix::process::Signal as Number;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// The signals that ask us to stop, and others that operators and scripts send out of habit. None
-/// of them kills the process once this exists.
-#[derive(Debug)]
-pub(super) struct StopSignals {
-    stopping: [(Signal, &'static str); 3],
-    hangup: Signal,
-    ignored: [(Signal, &'static str); 2],
-    /// Sent for each write beyond the limit of a file's size, for the log itself too. Only its
-    /// handler is needed: by default it kills the process.
-    _file_size: Signal,
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// To stop; a second time, to stop at once. The name of the signal: `"SIGTERM"`, `"SIGINT"` or
+    /// `"SIGQUIT"`.
+    Stop(&'static str),
+    /// To read the configuration again.
+    Reload,
+    /// To start the program file anew, and to leave the listeners to it.
+    HandOver,
 }
 
-impl StopSignals {
+/// The signals that operators and scripts send. None of them kills the process once this exists.
+#[derive(Debug)]
+pub(super) struct Signals {
+    stopping: [(Stream, &'static str); 3],
+    hangup: Stream,
+    user1: Stream,
+    user2: Stream,
+    /// Sent for each write beyond the limit of a file's size, for the log itself too. Only its
+    /// handler is needed: by default it kills the process.
+    _file_size: Stream,
+}
+
+impl Signals {
     /// Installs the handlers. Must be called in a tokio runtime with I/O enabled.
     ///
     /// # Errors
@@ -34,39 +46,31 @@ impl StopSignals {
                 (signal(SignalKind::quit())?, "SIGQUIT"),
             ],
             hangup: signal(SignalKind::hangup())?,
-            // They make other servers reopen log files or replace their binary, so scripts that
-            // rotate logs send them.
-            ignored: [
-                (signal(SignalKind::user_defined1())?, "SIGUSR1"),
-                (signal(SignalKind::user_defined2())?, "SIGUSR2"),
-            ],
+            // It makes other servers reopen log files, so scripts that rotate logs send it.
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
             _file_size: signal(SignalKind::from_raw(Number::XFSZ.as_raw()))?,
         })
     }
 
-    /// Waits for the next signal that asks us to stop, and returns its name: `"SIGTERM"`,
-    /// `"SIGINT"` or `"SIGQUIT"`.
+    /// Waits for the next signal that asks for something.
     ///
-    /// Cancel-safe. Call it again for the second signal, which means "at once". Signals of one kind
-    /// that arrive before the call count as one.
-    pub(super) async fn recv(&mut self) -> &'static str {
+    /// Cancel-safe. Signals of one kind that arrive before the call count as one.
+    pub(super) async fn recv(&mut self) -> Request {
         poll_fn(|context| {
-            while self.hangup.poll_recv(context).is_ready() {
-                // It makes other servers reload. By default it would cut every stream.
-                tracing::warn!(
-                    target: SIGNALS,
-                    "SIGHUP is ignored: a change of the configuration needs a restart"
-                );
-            }
-            for (ignored, name) in &mut self.ignored {
-                while ignored.poll_recv(context).is_ready() {
-                    tracing::warn!(target: SIGNALS, "{name} is ignored: it has no meaning here");
-                }
+            while self.user1.poll_recv(context).is_ready() {
+                tracing::warn!(target: SIGNALS, "SIGUSR1 is ignored: it has no meaning here");
             }
             for (stopping, name) in &mut self.stopping {
                 if stopping.poll_recv(context).is_ready() {
-                    return Poll::Ready(*name);
+                    return Poll::Ready(Request::Stop(name));
                 }
+            }
+            if self.hangup.poll_recv(context).is_ready() {
+                return Poll::Ready(Request::Reload);
+            }
+            if self.user2.poll_recv(context).is_ready() {
+                return Poll::Ready(Request::HandOver);
             }
             Poll::Pending
         })
@@ -81,13 +85,17 @@ mod tests {
 
     /// One test for all signals: they belong to the process, and tests run in parallel.
     #[tokio::test]
-    async fn each_signal_is_received_under_its_name() {
-        let mut signals = StopSignals::new().unwrap();
-        for (number, name) in
-            [(Number::TERM, "SIGTERM"), (Number::INT, "SIGINT"), (Number::QUIT, "SIGQUIT")]
-        {
+    async fn each_signal_is_received_as_what_it_asks_for() {
+        let mut signals = Signals::new().unwrap();
+        for (number, request) in [
+            (Number::TERM, Request::Stop("SIGTERM")),
+            (Number::INT, Request::Stop("SIGINT")),
+            (Number::QUIT, Request::Stop("SIGQUIT")),
+            (Number::HUP, Request::Reload),
+            (Number::USR2, Request::HandOver),
+        ] {
             kill_process(getpid(), number).unwrap();
-            assert_eq!(signals.recv().await, name);
+            assert_eq!(signals.recv().await, request);
         }
     }
 }
