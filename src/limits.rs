@@ -170,11 +170,8 @@ pub const DELIVERY_LOOK_MIN: Duration = Duration::from_millis(1);
 /// Longest such pause. Only the end of an incomplete message waits for it.
 pub const DELIVERY_LOOK_MAX: Duration = Duration::from_millis(64);
 
-/// How long running exchanges may go on after the first SIGTERM or SIGINT.
-pub const DRAIN_MAX: Duration = Duration::from_secs(30);
-
 /// How long the last bytes of exchanges that a stop has cut may take to be delivered. Together with
-/// [`DRAIN_MAX`] it is below the 90 s after which systemd kills.
+/// the default of `timeouts.stop` it is below the 90 s after which systemd kills.
 pub const DRAIN_CUT_MAX: Duration = Duration::from_secs(30);
 
 /// How long workers may take to cut what is left after a second signal.

@@ -69,6 +69,13 @@ pub struct Timeouts {
     pub to_client_read: Duration,
     /// Gap in the client's acceptance of what we send.
     pub to_client_write: Duration,
+    /// How long running exchanges may go on once their listener is to end, for which a stop is one
+    /// reason. Below the 90 s after which systemd kills, together with the time that the last bytes
+    /// of what is cut may take.
+    pub stop: Duration,
+    /// From the signal to stop until we do: connections are accepted as before, and whoever asks
+    /// for our readiness learns of it. Zero, because only a load balancer needs it.
+    pub stop_delay: Duration,
 }
 
 impl Default for Timeouts {
@@ -87,6 +94,8 @@ impl Default for Timeouts {
             to_upstream_write: Duration::from_secs(600),
             to_client_read: Duration::from_secs(600),
             to_client_write: Duration::from_secs(60),
+            stop: Duration::from_secs(30),
+            stop_delay: Duration::ZERO,
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use super::problem::Location;
 use super::table::{Entry, Reader, Table};
-use super::value::Period;
+use super::value::{Delay, Period};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(super) enum Read<T: 'static> {
     Number(RangeInclusive<usize>, fn(&mut T, usize)),
     /// A period of time. The field starts with the default.
     Period(fn(&mut T) -> &mut Duration),
+    /// The same, or no time at all.
+    Delay(fn(&mut T) -> &mut Duration),
     /// A table inside this one, read into the same `T`.
     Table(&'static [Key<T>]),
     /// Anything else, with the methods of [`Entry`].
@@ -134,6 +136,11 @@ impl<T> Key<T> {
             Read::Period(field) => {
                 if let Some(Period(period)) = entry.value() {
                     *field(into) = period;
+                }
+            }
+            Read::Delay(field) => {
+                if let Some(Delay(delay)) = entry.value() {
+                    *field(into) = delay;
                 }
             }
             Read::Table(keys) => read_entry(entry, keys, into),

@@ -7,6 +7,7 @@
 
 use super::problem::{Location, nearest, quoted};
 pub use crate::preface::proxy_header::ProxyVersion;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -123,7 +124,7 @@ impl FromStr for Redirects {
 }
 
 /// The protocol of a listener's clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// HTTP; the routes say where requests go.
     #[default]
@@ -220,6 +221,28 @@ impl FromStr for Period {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        match Delay::from_str(text)? {
+            Delay(Duration::ZERO) => {
+                Err(Invalid::new(format!("{} is no time at all", quoted(text))))
+            }
+            Delay(period) => Ok(Self(period)),
+        }
+    }
+}
+
+/// A period of time, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delay(pub Duration);
+
+impl Value for Delay {
+    const ALLOWED: &'static str =
+        "a whole number of ms, s, m or h is allowed, from \"0s\" to \"24h\"";
+}
+
+impl FromStr for Delay {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(unit_at);
         if digits.is_empty() {
@@ -236,11 +259,10 @@ impl FromStr for Period {
         // A number that does not fit is too long in any unit.
         let number = digits.parse().unwrap_or(u64::MAX);
         let period = Duration::from_millis(number.saturating_mul(milliseconds_each));
-        match period {
-            Duration::ZERO => Err(Invalid::new(format!("{} is no time at all", quoted(text)))),
-            _ if period > PERIOD_MAX => Err(Invalid::new(format!("{} is too long", quoted(text)))),
-            _ => Ok(Self(period)),
+        if period > PERIOD_MAX {
+            return Err(Invalid::new(format!("{} is too long", quoted(text))));
         }
+        Ok(Self(period))
     }
 }
 
@@ -264,13 +286,27 @@ impl FromStr for Age {
     }
 }
 
-/// A file to load.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file to load. It is the same wherever it is named.
+#[derive(Clone, Debug)]
 pub struct NamedFile {
     /// Its path, with the folder of the configuration file in front.
     pub path: PathBuf,
     /// Where it is named. Problems with the file are reported there.
     pub location: Location,
+}
+
+impl PartialEq for NamedFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for NamedFile {}
+
+impl Hash for NamedFile {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.path.hash(state);
+    }
 }
 
 /// Refuses a path that cannot be a prefix of a request's path.
@@ -351,6 +387,14 @@ mod tests {
         refuse::<Period>("+1s", "digit");
         refuse::<Period>("", "digit");
         refuse::<Period>("1d", "not a unit");
+    }
+
+    #[test]
+    fn a_delay_is_a_period_or_none() {
+        assert_eq!(Delay::from_str("0s"), Ok(Delay(Duration::ZERO)));
+        assert_eq!(Delay::from_str("90s"), Ok(Delay(Duration::from_secs(90))));
+        refuse::<Delay>("0", "\"0\" has no unit; a whole number of ms, s, m or h is allowed, from");
+        refuse::<Delay>("25h", "is too long; a whole number");
     }
 
     #[test]

@@ -26,8 +26,8 @@
 //! There are two. [`Command::Site`] brings a new snapshot. `upstreams` turns it into the
 //! [`Site`](crate::proxy::Site) that the next exchange and the next connection use; those that run
 //! keep what they began with. [`Command::Stop`] ends the worker: accepted connections get their
-//! last response, idle ones end, exchanges that still run after [`DRAIN_MAX`] are cut, and what was
-//! received of them is delivered within [`DRAIN_CUT_MAX`].
+//! last response, idle ones end, exchanges that still run after `timeouts.stop` are cut, and what
+//! was received of them is delivered within [`DRAIN_CUT_MAX`].
 
 mod accept;
 mod admit;
@@ -37,7 +37,7 @@ mod upstreams;
 mod warnings;
 
 use crate::config::snapshot::{Listener, Snapshot};
-use crate::limits::{DRAIN_CUT_MAX, DRAIN_MAX};
+use crate::limits::DRAIN_CUT_MAX;
 use crate::net::admission::Admission;
 use crate::proxy::Context;
 use crate::telemetry::write_gathered_lines;
@@ -87,7 +87,7 @@ pub enum Command {
 /// How to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// When all exchanges have ended, or have had [`DRAIN_MAX`] and are cut.
+    /// When all exchanges have ended, or have had `timeouts.stop` and are cut.
     WhenDone,
     /// At once: what still runs is cut.
     AtOnce,
@@ -179,7 +179,8 @@ impl Worker {
     async fn drain(&self, commands: &mut UnboundedReceiver<Command>) {
         self.context.drain.begin();
         let mut at_once = pin!(told_to_stop_at_once(commands));
-        for time in [DRAIN_MAX, DRAIN_CUT_MAX] {
+        let stop = self.context.site().timeouts.stop;
+        for time in [stop, DRAIN_CUT_MAX] {
             tokio::select! {
                 () = self.admitter.live.none() => return,
                 () = sleep(time) => self.context.drain.cut(),

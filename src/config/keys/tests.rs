@@ -59,7 +59,9 @@ fn table<T: Default>(heading: &'static str, only_tls: &str, keys: &'static [Key<
         let only = if key.needs == Needs::Tls { only_tls } else { "" };
         let allowed = match &key.read {
             Read::Number(range, _) => format!("{} to {}", range.start(), range.end()),
-            Read::Period(_) | Read::Table(_) | Read::With(_) => key.row.allowed.to_owned(),
+            Read::Period(_) | Read::Delay(_) | Read::Table(_) | Read::With(_) => {
+                key.row.allowed.to_owned()
+            }
         };
         let row = format!("| `{}` | {}{only} | {allowed} | {last} |", key.name, key.row.meaning);
         Declared { name: key.name, default, row }
@@ -71,7 +73,9 @@ fn default_value<T: Default>(key: &Key<T>) -> Option<String> {
     match (key.default, &key.read) {
         (Literal(value), _) => Some(value.to_owned()),
         (Number(number), _) => Some(number.to_string()),
-        (OfField, Read::Period(field)) => Some(period(*field(&mut T::default()))),
+        (OfField, Read::Period(field) | Read::Delay(field)) => {
+            Some(period(*field(&mut T::default())))
+        }
         (OfField, Read::Table(keys)) => {
             let pair = |key: &Key<T>| Some(format!("{} = {}", key.name, default_value(key)?));
             let pairs: Option<Vec<_>> = keys.iter().map(pair).collect();

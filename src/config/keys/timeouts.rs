@@ -1,7 +1,7 @@
 //! `[timeouts]`: the keys of [`Timeouts`].
 
 use crate::config::key::Default::OfField;
-use crate::config::key::Read::{Period, Table};
+use crate::config::key::Read::{Delay, Period, Table};
 use crate::config::key::{Key, row};
 use crate::timeouts::Timeouts;
 use std::time::Duration;
@@ -56,6 +56,18 @@ pub(super) const KEYS: &[Key<Timeouts>] = &[
          still sends is discarded, so that the response is not lost to a reset. At most 30 s in \
          total, or this limit if it is longer.",
     ),
+    delay(
+        "stop",
+        |it| &mut it.stop,
+        "How long running exchanges may go on after a stop, or after a reload that removed their \
+         listener. Then they are cut. With `\"0s\"`, at once.",
+    ),
+    delay(
+        "stop_delay",
+        |it| &mut it.stop_delay,
+        "From the signal to stop until the stop begins. New connections are still accepted, but \
+         `/readyz` says 503, so that a load balancer turns to another relay first.",
+    ),
     Key::new(
         "to_upstream",
         Table(TO_UPSTREAM),
@@ -98,4 +110,13 @@ const fn gap(
     meaning: &'static str,
 ) -> Key<Timeouts> {
     Key::new(name, Period(field), OfField, row(meaning, "gap"))
+}
+
+/// A total that may be none at all.
+const fn delay(
+    name: &'static str,
+    field: fn(&mut Timeouts) -> &mut Duration,
+    meaning: &'static str,
+) -> Key<Timeouts> {
+    Key::new(name, Delay(field), OfField, row(meaning, "total, or `\"0s\"`"))
 }
