@@ -17,7 +17,7 @@
 //!     upstream = "http://127.0.0.1:8081/"
 //! "#;
 //! let config = Config::parse("narrows.toml", Path::new("."), toml)?;
-//! let server = Server::start(Snapshot::load(&config)?)?;
+//! let server = Server::start(Snapshot::load(config)?)?;
 //!
 //! let mut client = TcpStream::connect(server.addresses()[0])?;
 //! client.write_all(b"GET /other/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;

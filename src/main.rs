@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &RunArguments) -> ExitCode {
-    let loaded = arguments.config().and_then(|config| Snapshot::load(&config));
+    let loaded = arguments.config().and_then(Snapshot::load);
     let snapshot = match loaded {
         Ok(snapshot) => snapshot,
         Err(problems) => return refuse(&problems),
@@ -36,7 +36,7 @@ fn run(arguments: &RunArguments) -> ExitCode {
 }
 
 fn check(arguments: &CheckArguments) -> ExitCode {
-    let loaded = Config::read(&arguments.config).and_then(|config| Snapshot::load(&config));
+    let loaded = Config::read(&arguments.config).and_then(Snapshot::load);
     match loaded {
         Ok(snapshot) => {
             for remark in snapshot.remarks.iter() {

@@ -125,5 +125,5 @@ fn serve(origin: SocketAddr) -> Result<Server, Fault> {
          connect = \"{origin}\"\nca = {ca:?}\n"
     );
     let config = Config::parse("typewriter.toml", Path::new("."), &toml)?;
-    Ok(Server::start(Snapshot::load(&config)?)?)
+    Ok(Server::start(Snapshot::load(config)?)?)
 }

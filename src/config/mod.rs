@@ -7,7 +7,7 @@
 //! From the bottom: [`problem`] collects what is wrong; [`value`], [`url`] and [`network`] parse
 //! single values; `table` reads TOML; `key` is how a key is declared, [`reach`] and [`keys`]
 //! declare all of them; [`check`] compares tables; `file` puts these together. [`tls_files`] loads
-//! certificates and keys for [`snapshot`].
+//! certificates and keys for [`snapshot`], `tls_configs` has what rustls makes of them.
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
@@ -20,6 +20,7 @@ pub mod problem;
 pub mod reach;
 pub mod snapshot;
 mod table;
+mod tls_configs;
 pub mod tls_files;
 pub mod url;
 pub mod value;

@@ -6,8 +6,8 @@ use super::key::{Key, Needs, row};
 use super::url::{Endpoint, Host};
 use super::value::{Family, NamedFile, ProxyVersion};
 
-/// How an upstream is reached, with defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How an upstream is reached, with defaults filled in. Connections are shared where it is equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reach {
     /// Over TLS, with the certificate verified, or over plain TCP.
     pub is_tls: bool,
@@ -53,14 +53,6 @@ impl Reach {
             family,
             proxy_protocol,
         }
-    }
-
-    /// Whether both lead to the same upstream in the same way, so that connections can be shared.
-    /// The place where a file of roots is named makes no difference.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let without_ca = |it: &Self| Self { ca: None, ..it.clone() };
-        let [ca, other_ca] = [self, other].map(|it| it.ca.as_ref().map(|ca| &ca.path));
-        ca == other_ca && without_ca(self) == without_ca(other)
     }
 }
 

@@ -3,29 +3,33 @@
 //! Loading reads certificates and keys, checks them against each other and turns them into rustls
 //! configurations, so that a problem with them is found before anything listens. A file that is
 //! named twice is loaded once. Routes to the same upstream share one [`UpstreamConfig`], and so its
-//! connections; upstreams with the same roots share one `ClientConfig`, and so its sessions.
+//! connections; upstreams with the same roots share one `ClientConfig`, and so its sessions. A
+//! snapshot that is loaded after another has everything in common with it that is unchanged.
 
 use super::check::{http_behind, shares_address};
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::limits::Limits;
-use super::keys::listener::{CredentialFiles, ListenerConfig};
+use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::{Config, WORKERS_RANGE};
 use super::network::Network;
 use super::problem::Problems;
 use super::reach::Reach;
+use super::tls_configs::{Place, TlsConfigs};
 use super::tls_files::{OwnCertificate, TlsFiles};
 use super::value::Mode;
 use crate::gateway::route::Route;
 use crate::gateway::server_name::{Forward, ForwardTarget};
 use crate::timeouts::Timeouts;
 use crate::tls::alpn::Alpn;
+use crate::tls::credential_file::Roots;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 /// All that workers need to know.
@@ -47,6 +51,9 @@ pub struct Snapshot {
     pub remarks: Problems,
     /// The certificates that clients are shown.
     pub certificates: Vec<OwnCertificate>,
+    /// What it was loaded from.
+    pub config: Arc<Config>,
+    tls: TlsConfigs,
 }
 
 /// One address to listen on.
@@ -71,7 +78,7 @@ pub struct Listener {
 
 /// One upstream. Its connections are interchangeable, also with those to an equal upstream of
 /// another snapshot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// How it is reached.
     pub reach: Reach,
@@ -85,19 +92,6 @@ pub struct UpstreamConfig {
     pub label: Box<str>,
 }
 
-impl PartialEq for UpstreamConfig {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { reach, tls, warm, connection_age, label } = self;
-        reach.is_same(&other.reach)
-            && *tls == other.tls
-            && *warm == other.warm
-            && *connection_age == other.connection_age
-            && *label == other.label
-    }
-}
-
-impl Eq for UpstreamConfig {}
-
 /// What TLS to an upstream needs.
 #[derive(Clone, Debug)]
 pub struct UpstreamTls {
@@ -108,9 +102,6 @@ pub struct UpstreamTls {
     /// The certificates of `ca`, if it is set.
     pub roots: Option<Roots>,
 }
-
-/// The certificates of a `ca` file.
-pub type Roots = Arc<[CertificateDer<'static>]>;
 
 /// A `ClientConfig` cannot be compared, but it depends only on the roots.
 impl PartialEq for UpstreamTls {
@@ -127,10 +118,25 @@ impl Snapshot {
     /// # Errors
     ///
     /// Everything that is wrong with the files, each at the place that names it.
-    pub fn load(config: &Config) -> Result<Self, Problems> {
-        let mut loader = Loader::default();
-        let listeners = loader.listeners(config);
-        let timeouts = Arc::new(config.timeouts.clone());
+    pub fn load(config: impl Into<Arc<Config>>) -> Result<Self, Problems> {
+        Self::load_anew(config.into(), None)
+    }
+
+    /// The same, after `previous`. What is unchanged by content is the same `Arc` in both, also
+    /// where it comes from another file. A listener that shows another certificate keeps the keys
+    /// of its tickets.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Snapshot::load`].
+    pub fn load_after(config: impl Into<Arc<Config>>, previous: &Self) -> Result<Self, Problems> {
+        Self::load_anew(config.into(), Some(previous))
+    }
+
+    fn load_anew(config: Arc<Config>, previous: Option<&Self>) -> Result<Self, Problems> {
+        let mut loader = Loader::new(previous);
+        let listeners = loader.listeners(&config);
+        let timeouts = loader.timeouts(&config.timeouts);
         let upstreams = loader.upstreams(&config.routes);
         let routes = config.routes.iter().zip(upstreams);
         let routes = routes
@@ -145,7 +151,7 @@ impl Snapshot {
             name: (&*forward.server_name.text).into(),
         });
         let forwards = forwards.collect();
-        let TlsFiles { problems, remarks, certificates, .. } = loader.files;
+        let TlsFiles { problems, remarks, certificates, configs: tls, .. } = loader.files;
         problems.or(Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
@@ -155,6 +161,8 @@ impl Snapshot {
             limits: config.limits.clone(),
             remarks: remarks.sorted(),
             certificates,
+            config,
+            tls,
         })
     }
 
@@ -204,13 +212,22 @@ fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{plural}")
 }
 
-/// Loads files, each once.
-#[derive(Default)]
-struct Loader {
-    files: TlsFiles,
+/// Loads files, each once, and takes from the snapshot before what is unchanged.
+struct Loader<'p> {
+    files: TlsFiles<'p>,
+    previous: Option<&'p Snapshot>,
 }
 
-impl Loader {
+impl<'p> Loader<'p> {
+    fn new(previous: Option<&'p Snapshot>) -> Self {
+        Self { files: TlsFiles::new(previous.map(|it| &it.tls)), previous }
+    }
+
+    fn timeouts(&self, timeouts: &Timeouts) -> Arc<Timeouts> {
+        let unchanged = self.previous.map(|it| &it.timeouts).filter(|it| ***it == *timeouts);
+        unchanged.map_or_else(|| Arc::new(timeouts.clone()), Arc::clone)
+    }
+
     /// All listeners, in the order of the file.
     fn listeners(&mut self, config: &Config) -> Vec<Arc<Listener>> {
         let loaded: Vec<_> = config.listeners.iter().map(|it| self.listener(config, it)).collect();
@@ -234,25 +251,22 @@ impl Loader {
         let ends_tls_of_http = mode == Mode::Tcp && leads_to_http;
         Listener {
             address,
-            tls: credentials.as_ref().and_then(|it| self.server(it, mode)),
+            tls: credentials.as_ref().and_then(|it| {
+                let alpn = match mode {
+                    Mode::Http => Alpn::Http,
+                    Mode::Tcp => Alpn::Anything,
+                };
+                self.files.server(it, Place::new(address, mode, alpn))
+            }),
             tls_of_http: credentials
                 .as_ref()
                 .filter(|_| ends_tls_of_http)
-                .and_then(|it| self.server(it, Mode::Http)),
+                .and_then(|it| self.files.server(it, Place::new(address, mode, Alpn::Http))),
             mode,
             proxy_protocol: listener.proxy_protocol.clone(),
             http: None,
             has_socket: !shares_address(config, listener),
         }
-    }
-
-    /// `None` if a problem was noted.
-    fn server(&mut self, files: &CredentialFiles, mode: Mode) -> Option<Arc<ServerConfig>> {
-        let alpn = match mode {
-            Mode::Http => Alpn::Http,
-            Mode::Tcp => Alpn::Anything,
-        };
-        self.files.server(files, alpn)
     }
 
     /// The upstream of a forward, if it has one. Its connections belong to one client each, so none
@@ -264,22 +278,23 @@ impl Loader {
 
     /// The upstream of each route. Routes to the same upstream share it.
     fn upstreams(&mut self, routes: &[RouteConfig]) -> Vec<Arc<UpstreamConfig>> {
-        let mut upstreams: Vec<UpstreamConfig> = Vec::new();
+        let mut upstreams: HashMap<&Reach, UpstreamConfig> = HashMap::new();
         for RouteConfig { reach, warm, connection_age, .. } in routes {
-            let known = upstreams.iter().position(|it| it.reach.is_same(reach));
-            let at = known.unwrap_or_else(|| {
-                let label = reach.endpoint.to_string();
-                upstreams.push(self.upstream(reach, Alpn::Http, label));
-                upstreams.len() - 1
-            });
-            let upstream = &mut upstreams[at];
+            let upstream = upstreams
+                .entry(reach)
+                .or_insert_with(|| self.upstream(reach, Alpn::Http, reach.endpoint.to_string()));
             upstream.warm = upstream.warm.max(*warm);
             let ages = [upstream.connection_age, *connection_age];
             upstream.connection_age = ages.into_iter().flatten().min();
         }
-        let upstreams: Vec<_> = upstreams.into_iter().map(Arc::new).collect();
-        let of = |route: &RouteConfig| upstreams.iter().find(|it| it.reach.is_same(&route.reach));
-        routes.iter().filter_map(of).map(Arc::clone).collect()
+        let previous = self.previous.iter().flat_map(|it| &it.routes).map(|it| &it.upstream);
+        let previous: HashMap<_, _> = previous.map(|it| (&it.reach, it)).collect();
+        let shared = |(reach, upstream)| match previous.get(reach) {
+            Some(unchanged) if ***unchanged == upstream => (reach, Arc::clone(unchanged)),
+            _ => (reach, Arc::new(upstream)),
+        };
+        let upstreams: HashMap<_, _> = upstreams.into_iter().map(shared).collect();
+        routes.iter().map(|route| Arc::clone(&upstreams[&route.reach])).collect()
     }
 
     fn upstream(&mut self, reach: &Reach, alpn: Alpn, label: String) -> UpstreamConfig {
@@ -290,9 +305,7 @@ impl Loader {
 
     /// `None` if a problem was noted.
     fn upstream_tls(&mut self, reach: &Reach, alpn: Alpn) -> Option<UpstreamTls> {
-        let ca = reach.ca.as_ref();
-        let config = self.files.client(ca, alpn)?;
-        let roots = ca.and_then(|ca| self.files.roots(ca)).map(|roots| roots.certificates());
+        let (config, roots) = self.files.client(reach.ca.as_ref(), alpn)?;
         Some(UpstreamTls { config, server_name: reach.tls_name.server_name(), roots })
     }
 }
@@ -306,7 +319,9 @@ fn cores() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::testing::chain::{INTERMEDIATE, LEAF, LEAF_KEY};
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY, KEY_OF_ANOTHER};
+    use std::collections::HashSet;
 
     #[test]
     fn routes_to_one_upstream_share_it_and_upstreams_share_their_roots() {
@@ -372,7 +387,86 @@ mod tests {
     }
 
     #[test]
-    fn listeners_with_the_same_files_share_their_tickets() {
+    fn what_is_unchanged_by_content_is_common_to_a_snapshot_and_the_next() {
+        let text = r#"
+            [[listener]]
+            address = "127.0.0.1:1"
+            certificate = "certificate.pem"
+            key = "key.pem"
+            [[route]]
+            path = "/a/"
+            upstream = "https://a.example/"
+            [[route]]
+            path = "/b/"
+            upstream = "https://b.example/"
+            ca = "certificate.pem"
+        "#;
+        let folder = folder();
+        let before = load_in(&folder, None, text).unwrap();
+        // Other lines, another name of the same file, and one upstream that keeps connections.
+        folder.write("same.pem", CERTIFICATE);
+        let text = text.replace("            [[route]]", "\n\n[[route]]\nwarm = 2");
+        let text = text.replace("ca = \"certificate.pem\"", "ca = \"same.pem\"");
+        let text = text.replacen("warm = 2", "", 1);
+        let after = load_in(&folder, Some(&before), &text).unwrap();
+        let same = |of: fn(&Snapshot) -> *const ()| of(&before) == of(&after);
+        assert!(same(|it| Arc::as_ptr(&it.timeouts).cast()));
+        assert!(same(|it| Arc::as_ptr(it.listeners[0].tls.as_ref().unwrap()).cast()));
+        assert!(same(|it| Arc::as_ptr(&it.routes[0].upstream).cast()));
+        assert!(!same(|it| Arc::as_ptr(&it.routes[1].upstream).cast()));
+        assert!(same(|it| Arc::as_ptr(&it.routes[1].upstream.tls.as_ref().unwrap().config).cast()));
+    }
+
+    #[test]
+    fn a_changed_file_of_roots_is_another_upstream() {
+        let text = r#"
+            [[listener]]
+            address = "127.0.0.1:1"
+            [[route]]
+            path = "/"
+            upstream = "https://a.example/"
+            ca = "certificate.pem"
+        "#;
+        let folder = folder();
+        let before = load_in(&folder, None, text).unwrap();
+        folder.write("certificate.pem", [LEAF, INTERMEDIATE].concat());
+        let after = Snapshot::load_after(Arc::clone(&before.config), &before).unwrap();
+        assert_ne!(before.routes[0].upstream, after.routes[0].upstream);
+    }
+
+    #[test]
+    fn a_listener_keeps_its_tickets_when_its_certificate_changes_and_shares_them_with_no_other() {
+        let listener = |port| {
+            format!(
+                "[[listener]]\naddress = \"127.0.0.1:{port}\"\n\
+                 certificate = \"certificate.pem\"\nkey = \"key.pem\"\n"
+            )
+        };
+        let route = "[[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:1/\"";
+        let text = |ports: &[u16]| {
+            format!("{}{route}", ports.iter().map(|it| listener(*it)).collect::<String>())
+        };
+        let folder = folder();
+        let before = load_in(&folder, None, &text(&[1, 2, 0, 0])).unwrap();
+        folder.write("certificate.pem", [LEAF, INTERMEDIATE].concat());
+        folder.write("key.pem", LEAF_KEY);
+        let after = load_in(&folder, Some(&before), &text(&[2, 3, 0, 0])).unwrap();
+        let tls = |it: &Snapshot, at: usize| it.listeners[at].tls.clone().unwrap();
+        let tickets = |it, at| {
+            let tls = tls(it, at);
+            (Arc::as_ptr(&tls.ticketer).addr(), Arc::as_ptr(&tls.session_storage).addr())
+        };
+        for (old, new) in [(1, 0), (2, 2), (3, 3)] {
+            assert!(!Arc::ptr_eq(&tls(&before, old), &tls(&after, new)));
+            assert_eq!(tickets(&before, old), tickets(&after, new));
+        }
+        let all: HashSet<_> = [0, 1, 2, 3].map(|at| tickets(&before, at)).into();
+        assert_eq!(all.len(), 4);
+        assert!(!all.contains(&tickets(&after, 1)));
+    }
+
+    #[test]
+    fn the_summary_has_the_listeners_and_the_number_of_routes() {
         let snapshot = load(
             r#"
             [[listener]]
@@ -389,8 +483,6 @@ mod tests {
             "#,
         );
         let snapshot = snapshot.unwrap();
-        let [a, b] = [0, 1].map(|index| snapshot.listeners[index].tls.clone().unwrap());
-        assert!(Arc::ptr_eq(&a, &b));
         let want = "listening on https://127.0.0.1:1, https://127.0.0.1:2; 1 route";
         assert_eq!(snapshot.summary(), want);
         assert!((1..=256).contains(&snapshot.workers));
@@ -478,10 +570,26 @@ mod tests {
     }
 
     fn load(text: &str) -> Result<Snapshot, Problems> {
+        load_in(&folder(), None, text)
+    }
+
+    fn folder() -> Folder {
         let folder = Folder::new();
         folder.write("certificate.pem", CERTIFICATE);
         folder.write("key.pem", KEY);
         folder.write("key_of_another.pem", KEY_OF_ANOTHER);
-        Snapshot::load(&Config::read(&folder.write("narrows.toml", text)).unwrap())
+        folder
+    }
+
+    fn load_in(
+        folder: &Folder,
+        previous: Option<&Snapshot>,
+        text: &str,
+    ) -> Result<Snapshot, Problems> {
+        let config = Config::read(&folder.write("narrows.toml", text)).unwrap();
+        match previous {
+            None => Snapshot::load(config),
+            Some(previous) => Snapshot::load_after(config, previous),
+        }
     }
 }

@@ -5,13 +5,13 @@
 
 use super::keys::listener::CredentialFiles;
 use super::problem::{Location, Problems};
+use super::tls_configs::{Place, TlsConfigs};
 use super::value::NamedFile;
 use crate::tls::alpn::Alpn;
 use crate::tls::credential_error::{CredentialError, Instead};
-use crate::tls::credential_file::{Chain, PrivateKey};
+use crate::tls::credential_file::{Chain, PrivateKey, Roots};
 use crate::tls::identity::Identity;
 use crate::tls::validity::Validity;
-use crate::tls::{client, server};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -29,11 +29,14 @@ pub struct OwnCertificate {
 
 /// The files loaded so far. One that failed is remembered as `None`, and reported once.
 #[derive(Default)]
-pub(super) struct TlsFiles {
+pub(super) struct TlsFiles<'b> {
     own: HashMap<(PathBuf, PathBuf), Option<Rc<Identity>>>,
-    servers: HashMap<(PathBuf, PathBuf, Alpn), Option<Arc<ServerConfig>>>,
     roots: HashMap<PathBuf, Option<Rc<Chain>>>,
-    clients: HashMap<(Option<PathBuf>, Alpn), Option<Arc<ClientConfig>>>,
+    clients: HashMap<(Option<PathBuf>, Alpn), Option<ClientTls>>,
+    /// Those of the snapshot before, if there was one.
+    before: Option<&'b TlsConfigs>,
+    /// What the files have become.
+    pub(super) configs: TlsConfigs,
     /// Problems with files.
     pub(super) problems: Problems,
     /// Files that are unusual but work.
@@ -42,26 +45,26 @@ pub(super) struct TlsFiles {
     pub(super) certificates: Vec<OwnCertificate>,
 }
 
-impl TlsFiles {
-    /// The TLS configuration of a listener; `None` if a problem was noted.
+/// A configuration for upstreams, with the roots if they are not the built-in ones.
+pub(super) type ClientTls = (Arc<ClientConfig>, Option<Roots>);
+
+impl<'b> TlsFiles<'b> {
+    /// Nothing is loaded yet. What is unchanged is taken from `before`.
+    pub(super) fn new(before: Option<&'b TlsConfigs>) -> Self {
+        Self { before, ..Self::default() }
+    }
+
+    /// The TLS configuration for the clients at `place`; `None` if a problem was noted.
     pub(super) fn server(
         &mut self,
         files: &CredentialFiles,
-        alpn: Alpn,
+        place: Place,
     ) -> Option<Arc<ServerConfig>> {
-        let (certificate, key) = (files.certificate.path.clone(), files.key.path.clone());
-        let names = (certificate, key, alpn);
-        if let Some(known) = self.servers.get(&names) {
-            return known.clone();
-        }
-        let own = self.own(files);
-        let config = own.and_then(|own| {
-            let noted = |error: &CredentialError| {
-                self.problems.add(&files.certificate.location, error.to_string());
-            };
-            server::config(&own, alpn).inspect_err(noted).ok()
-        });
-        self.servers.entry(names).or_insert(config).clone()
+        let own = self.own(files)?;
+        let noted = |error: &CredentialError| {
+            self.problems.add(&files.certificate.location, error.to_string());
+        };
+        self.configs.server(place, &own, self.before).inspect_err(noted).ok()
     }
 
     fn own(&mut self, files: &CredentialFiles) -> Option<Rc<Identity>> {
@@ -129,31 +132,25 @@ impl TlsFiles {
     }
 
     /// The TLS configuration for upstreams with these roots; `None` if a problem was noted.
-    pub(super) fn client(
-        &mut self,
-        ca: Option<&NamedFile>,
-        alpn: Alpn,
-    ) -> Option<Arc<ClientConfig>> {
+    pub(super) fn client(&mut self, ca: Option<&NamedFile>, alpn: Alpn) -> Option<ClientTls> {
         let name = (ca.map(|ca| ca.path.clone()), alpn);
         if let Some(known) = self.clients.get(&name) {
             return known.clone();
         }
-        let config = match ca {
-            None => client::config(None, alpn).map_err(|error| (&ARGUMENT, error)),
-            Some(ca) => {
-                let roots = self.roots(ca)?;
-                client::config(Some(&roots), alpn).map_err(|error| (&ca.location, error))
-            }
+        let roots = match ca {
+            None => None,
+            Some(ca) => Some(self.roots(ca)?),
         };
-        let noted = |(location, error): &(&Location, CredentialError)| {
-            self.problems.add(location, error.to_string());
+        let noted = |error: &CredentialError| {
+            self.problems.add(ca.map_or(&ARGUMENT, |ca| &ca.location), error.to_string());
         };
+        let config = self.configs.client(roots.as_deref(), alpn, self.before);
         let config = config.inspect_err(noted).ok();
         self.clients.entry(name).or_insert(config).clone()
     }
 
     /// `None` if a problem was noted.
-    pub(super) fn roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
+    fn roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
         if let Some(known) = self.roots.get(&ca.path) {
             return known.clone();
         }

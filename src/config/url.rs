@@ -88,7 +88,7 @@ impl FromStr for UpstreamUrl {
 }
 
 /// A name to resolve, or an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// A DNS name; comparison ignores case.
     Name(HostName),
@@ -100,7 +100,7 @@ pub enum Host {
 
 /// A DNS name. A final dot matters only to the resolver, which then tries no search domains;
 /// certificates and SNI have names without it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostName {
     name: DnsName<'static>,
     is_absolute: bool,
@@ -168,7 +168,7 @@ impl fmt::Display for Host {
 }
 
 /// What to dial: a host and a TCP port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Name to look up, or address.
     pub host: Host,

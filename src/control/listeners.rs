@@ -54,7 +54,7 @@ mod tests {
                  [timeouts]\nto_client = {{ write = \"{write}\" }}\n"
             );
             let config = Config::parse("narrows.toml", Path::new("."), &toml).unwrap();
-            let listeners = open_listeners(&Snapshot::load(&config).unwrap()).unwrap();
+            let listeners = open_listeners(&Snapshot::load(config).unwrap()).unwrap();
             let listener = &listeners[0][0];
             let _far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let accepted = loop {

@@ -72,7 +72,7 @@ mod tests {
             upstream = "http://127.0.0.1:1/"
         "#;
         let config = Config::read(&folder.write("narrows.toml", text)).unwrap();
-        let certificates = Snapshot::load(&config).unwrap().certificates;
+        let certificates = Snapshot::load(config).unwrap().certificates;
         let log = logged(LogFormat::Text, Level::INFO, || {
             let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
             runtime.unwrap().block_on(async {

@@ -261,7 +261,7 @@ mod tests {
         let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
         let chain = Chain::read(&certs.join("server.pem")).unwrap();
         let key = PrivateKey::read(&certs.join("server.key")).unwrap();
-        let server = server::config(&Identity::new(chain, key).unwrap(), Alpn::Http).unwrap();
+        let server = server::config(&Identity::new(chain, key).unwrap(), Alpn::Http, None).unwrap();
         let roots = Chain::read(&certs.join("ca.pem")).unwrap();
         let client = client::config(Some(&roots), Alpn::Http).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -56,7 +56,7 @@ pub struct Header {
 }
 
 /// Which of the two formats to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProxyVersion {
     /// A line of text (section 2.1).
     V1,

@@ -26,6 +26,9 @@ pub struct Chain {
     pub has_key: bool,
 }
 
+/// The certificates of a `ca` file.
+pub type Roots = Arc<[CertificateDer<'static>]>;
+
 impl Chain {
     /// Reads all certificates of a file, which may hold a key as well.
     ///
@@ -58,7 +61,7 @@ impl Chain {
     }
 
     /// The certificates alone.
-    pub fn certificates(&self) -> Arc<[CertificateDer<'static>]> {
+    pub fn certificates(&self) -> Roots {
         self.certificates.iter().map(|(_, certificate)| certificate.clone()).collect()
     }
 }

@@ -26,6 +26,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The certificate, then that of its issuer, and so on.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
     /// Finds the certificate that `key` belongs to, and orders the others after it.
     ///
     /// # Errors

@@ -21,11 +21,16 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
 const TICKETS_PER_HANDSHAKE: usize = 1;
 
 /// The configuration of a listener that shows `identity`: TLS 1.2 and 1.3, session tickets, no
-/// client certificates.
+/// client certificates. Clients resume the sessions that they began with `before`, which should be
+/// of the same listener: a session must not lead from the rules of one to those of another.
 ///
 /// # Errors
 /// TLS cannot use the certificate.
-pub fn config(identity: &Identity, alpn: Alpn) -> Result<Arc<ServerConfig>, CredentialError> {
+pub fn config(
+    identity: &Identity,
+    alpn: Alpn,
+    before: Option<&ServerConfig>,
+) -> Result<Arc<ServerConfig>, CredentialError> {
     let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -41,7 +46,13 @@ pub fn config(identity: &Identity, alpn: Alpn) -> Result<Arc<ServerConfig>, Cred
     config.ignore_client_order = true;
     config.cert_resolver = Arc::new(NoteOffered(Arc::clone(&config.cert_resolver)));
     // Without a ticketer, no other worker could resume a session of TLS 1.3.
-    config.ticketer = Ticketer::new()?;
+    config.ticketer = match before {
+        Some(before) => Arc::clone(&before.ticketer),
+        None => Ticketer::new()?,
+    };
+    if let Some(before) = before {
+        config.session_storage = Arc::clone(&before.session_storage);
+    }
     config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
     Ok(Arc::new(config))
 }
@@ -170,7 +181,7 @@ mod tests {
         let folder = Folder::new();
         let chain = Chain::read(&folder.write("certificate.pem", certificate))?;
         let identity = Identity::new(chain, PrivateKey::read(&folder.write("key.pem", key))?)?;
-        config(&identity, Alpn::Http)
+        config(&identity, Alpn::Http, None)
     }
 
     #[track_caller]

@@ -200,7 +200,7 @@ fn snapshot(security: Security, origin: SocketAddr) -> Snapshot {
          upstream = \"{scheme}://api.openai.test/\"\nconnect = \"{origin}\"\n{roots}"
     );
     let config = Config::parse("budgets.toml", Path::new("."), &toml).unwrap();
-    Snapshot::load(&config).unwrap()
+    Snapshot::load(config).unwrap()
 }
 
 /// No connection is opened before it is needed: the number of the origin's is the test's then.

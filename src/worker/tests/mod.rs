@@ -231,7 +231,7 @@ fn one_limit_bounds_a_proxy_header_and_the_hello_behind_it() {
 /// `handshake` has passed since the beginning.
 async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let config = Config::parse("narrows.toml", Path::new("."), ANNOUNCED).unwrap();
-    let snapshot = Snapshot::load(&config).unwrap();
+    let snapshot = Snapshot::load(config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
     let registry = Arc::new(Registry::new(1));
     let worker = Worker::new(&snapshot, admission, usize::MAX, registry);
@@ -277,7 +277,7 @@ fn worker_with(upstream: Upstream) -> Worker {
     let cli::Action::Run(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
         unreachable!("the arguments begin with run")
     };
-    let snapshot = Snapshot::load(&arguments.config().unwrap()).unwrap();
+    let snapshot = Snapshot::load(arguments.config().unwrap()).unwrap();
     let limits = &snapshot.limits;
     let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
     let site = Site::new(&snapshot, |_| upstream.clone(), |_| unreachable!("there is no forward"));

@@ -161,7 +161,7 @@ impl Relay {
 }
 
 fn snapshot(toml: &str) -> Snapshot {
-    Snapshot::load(&Config::parse("narrows.toml", Path::new("."), toml).unwrap()).unwrap()
+    Snapshot::load(Config::parse("narrows.toml", Path::new("."), toml).unwrap()).unwrap()
 }
 
 fn http(origin: &TcpListener) -> String {
