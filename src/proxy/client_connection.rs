@@ -19,7 +19,7 @@ use crate::proxy::connection::Connection;
 use crate::proxy::context::{About, Client, Context};
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::departure::GONE;
-use crate::telemetry::{ExchangeRecorder, Outcome};
+use crate::telemetry::{ExchangeRecorder, Outcome, Running};
 use crate::timeouts::Timer;
 use crate::tls::fault;
 use crate::upstream::Preconnect;
@@ -76,10 +76,10 @@ impl Unserved {
 }
 
 impl ClientConnection {
-    pub(super) fn new(transport: Transport, who: Client) -> Self {
+    pub(super) fn new(transport: Transport, who: Client, running: &Running) -> Self {
         Self {
             io: Connection::new(transport),
-            recorder: ExchangeRecorder::new(who.address),
+            recorder: ExchangeRecorder::new(who.address, running),
             alarm: Alarm::default(),
             about: About::new(who.destination),
             preconnect: None,

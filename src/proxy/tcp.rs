@@ -115,8 +115,8 @@ impl Drop for Passthrough {
 impl Passthrough {
     /// For a connection from `client`.
     pub fn new(context: Rc<Context>, client: SocketAddr) -> Self {
-        let (alarm, recorder, watch) =
-            (Alarm::default(), ConnectionRecorder::new(client), Watch::default());
+        let recorder = ConnectionRecorder::new(client, &context.running);
+        let (alarm, watch) = (Alarm::default(), Watch::default());
         Self { context, alarm, recorder, watch }
     }
 
@@ -233,7 +233,7 @@ impl Passthrough {
                 }
             }
         }
-        let forward = forwards.find(recorder.server_name());
+        let forward = recorder.with_server_name(|name| forwards.find(name));
         let forward = forward.ok_or(refused(OpeningError::NoForward))?;
         recorder.forward(&forward.name);
         Ok(&forward.target)

@@ -21,6 +21,7 @@ mod panics;
 pub mod record;
 pub mod recorder;
 pub mod refusals;
+mod running;
 pub mod targets;
 
 pub use dropped::dropped_lines;
@@ -31,3 +32,4 @@ pub use log::{Log, init_log, write_gathered_lines};
 pub(crate) use log::{capture::logged, log_panic};
 pub use record::{Detail, Outcome};
 pub use recorder::{ConnectionRecorder, ExchangeRecorder};
+pub use running::{Running, RunningOnRoute};

@@ -3,9 +3,12 @@
 
 use super::observer::ended;
 use super::record::{ConnectionFacts, Detail, ExchangeFacts, MethodName, Outcome, Record, Subject};
+use super::running::{Entry, Running};
 use crate::error::{DialFailure, ExchangeError, Fault};
+use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::panicking;
 use std::time::Duration;
@@ -16,15 +19,24 @@ pub type ExchangeRecorder = Recorder<ExchangeLaps>;
 /// The recorder of a connection in tcp mode.
 pub type ConnectionRecorder = Recorder<ConnectionFacts>;
 
+/// What is known so far is in a slot that the worker lists, one for each connection, used by one
+/// exchange after the other. So it takes no room in the connection's task.
+pub struct Recorder<F: Facts>(Rc<Slot<F>>);
+
+/// What is known of a client connection's current exchange, or of a connection in tcp mode.
+struct Slot<F> {
+    client: SocketAddr,
+    known: RefCell<Known<F>>,
+    /// The list that it is in, and where.
+    running: Running,
+    position: Cell<usize>,
+}
+
 /// What is known so far.
-///
-/// It stays in its place in the session: handed from one future to the next, it would take its
-/// size in each of them.
-#[derive(Debug)]
-pub struct Recorder<F: Facts> {
+#[derive(Default)]
+struct Known<F> {
     /// Since when, while there is something to record: each exchange has exactly one record.
     started: Option<Instant>,
-    client: SocketAddr,
     name: Option<Arc<str>>,
     connect: Option<Lap>,
     to_upstream: u64,
@@ -33,7 +45,7 @@ pub struct Recorder<F: Facts> {
 }
 
 /// What is known of exchanges alone, or of connections alone.
-pub trait Facts: Default {
+pub trait Facts: Default + 'static {
     /// All of it, at the end.
     fn take(&mut self) -> Subject;
 }
@@ -66,52 +78,20 @@ impl Facts for ConnectionFacts {
     }
 }
 
-impl<F: Facts> Recorder<F> {
-    fn begun(client: SocketAddr, started: Option<Instant>) -> Self {
-        let (name, connect, to_upstream, to_client, facts) = Default::default();
-        Self { started, client, name, connect, to_upstream, to_client, facts }
+impl<F: Facts> Entry for Slot<F> {
+    fn position(&self) -> &Cell<usize> {
+        &self.position
     }
 
-    /// Whose exchange or connection it is.
-    pub fn client(&self) -> SocketAddr {
-        self.client
+    fn current(&self) -> Option<(Instant, Option<Arc<str>>)> {
+        let known = self.known.borrow();
+        known.started.map(|started| (started, known.name.clone()))
     }
+}
 
-    /// How long ago it began.
-    pub fn elapsed(&self) -> Duration {
+impl<F> Known<F> {
+    fn elapsed(&self) -> Duration {
         self.started.map_or(Duration::ZERO, |started| started.elapsed())
-    }
-
-    /// Bytes so far, in both directions.
-    pub fn bytes(&mut self, to_upstream: u64, to_client: u64) {
-        (self.to_upstream, self.to_client) = (to_upstream, to_client);
-    }
-
-    /// So many bytes behind the last ones that were counted for the client went nowhere.
-    pub fn not_sent(&mut self, bytes: usize) {
-        self.to_client = self.to_client.saturating_sub(bytes as u64);
-    }
-
-    /// It has ended.
-    pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
-        let record = Record {
-            client: self.client,
-            name: self.name.take(),
-            connect: self.connect.map(Duration::from),
-            total: self.elapsed(),
-            to_upstream: self.to_upstream,
-            to_client: self.to_client,
-            subject: self.facts.take(),
-            outcome,
-            detail,
-        };
-        self.started = None;
-        ended(&record);
-    }
-
-    /// It has ended in order.
-    pub fn end(&mut self, outcome: Outcome) {
-        self.end_with(outcome, Detail::default());
     }
 
     fn lap(&self) -> Lap {
@@ -120,48 +100,111 @@ impl<F: Facts> Recorder<F> {
     }
 }
 
+impl<F: Facts> Recorder<F> {
+    fn begun(client: SocketAddr, running: &Running, started: Option<Instant>) -> Self {
+        let known = RefCell::new(Known { started, ..Known::default() });
+        let (running, position) = (running.clone(), Cell::default());
+        let slot = Rc::new(Slot { client, known, running, position });
+        slot.running.enter(Rc::clone(&slot) as Rc<dyn Entry>);
+        Self(slot)
+    }
+
+    fn known(&self) -> RefMut<'_, Known<F>> {
+        self.0.known.borrow_mut()
+    }
+
+    /// Whose exchange or connection it is.
+    pub fn client(&self) -> SocketAddr {
+        self.0.client
+    }
+
+    /// How long ago it began.
+    pub fn elapsed(&self) -> Duration {
+        self.known().elapsed()
+    }
+
+    /// Bytes so far, in both directions.
+    pub fn bytes(&mut self, to_upstream: u64, to_client: u64) {
+        let mut known = self.known();
+        (known.to_upstream, known.to_client) = (to_upstream, to_client);
+    }
+
+    /// So many bytes behind the last ones that were counted for the client went nowhere.
+    pub fn not_sent(&mut self, bytes: usize) {
+        let mut known = self.known();
+        known.to_client = known.to_client.saturating_sub(bytes as u64);
+    }
+
+    /// It has ended.
+    pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
+        let mut known = self.known();
+        let record = Record {
+            client: self.client(),
+            name: known.name.take(),
+            connect: known.connect.map(Duration::from),
+            total: known.elapsed(),
+            to_upstream: known.to_upstream,
+            to_client: known.to_client,
+            subject: known.facts.take(),
+            outcome,
+            detail,
+        };
+        known.started = None;
+        drop(known);
+        ended(&record);
+    }
+
+    /// It has ended in order.
+    pub fn end(&mut self, outcome: Outcome) {
+        self.end_with(outcome, Detail::default());
+    }
+}
+
 impl ExchangeRecorder {
-    /// For the exchanges of one client, before the first.
-    pub fn new(client: SocketAddr) -> Self {
-        Self::begun(client, None)
+    /// For the exchanges of one client, before the first. `running` lists the one that runs.
+    pub fn new(client: SocketAddr, running: &Running) -> Self {
+        Self::begun(client, running, None)
     }
 
     /// The first byte of a request is here.
     pub fn start(&mut self) {
-        *self = Self::begun(self.client, Some(Instant::now()));
+        *self.known() = Known { started: Some(Instant::now()), ..Known::default() };
     }
 
     /// The request's method.
     pub fn method(&mut self, method: &[u8]) {
-        self.facts.method = MethodName::of(method);
+        self.known().facts.method = MethodName::of(method);
     }
 
     /// The route, by its name.
     pub fn route(&mut self, name: &Arc<str>) {
-        self.name = Some(Arc::clone(name));
+        self.known().name = Some(Arc::clone(name));
     }
 
     /// The exchange has its connection to the upstream: an idle one, or one just opened.
     pub fn connected(&mut self, reused: bool) {
-        self.connect = (!reused).then(|| self.lap());
-        self.facts.reused = Some(reused);
+        let mut known = self.known();
+        known.connect = (!reused).then(|| known.lap());
+        known.facts.reused = Some(reused);
     }
 
     /// The head of the upstream's final response is complete.
     pub fn response_head(&mut self, status: u16) {
-        self.facts.head = Some(self.lap());
-        self.facts.status = Some(status);
+        let mut known = self.known();
+        known.facts.head = Some(known.lap());
+        known.facts.status = Some(status);
     }
 
     /// We answer ourselves.
     pub fn answered(&mut self, status: u16) {
-        self.facts.status = Some(status);
+        self.known().facts.status = Some(status);
     }
 
     /// Content goes to the client.
     pub fn first_byte(&mut self) {
-        if self.facts.first_byte.is_none() {
-            self.facts.first_byte = Some(self.lap());
+        let mut known = self.known();
+        if known.facts.first_byte.is_none() {
+            known.facts.first_byte = Some(known.lap());
         }
     }
 
@@ -177,34 +220,35 @@ impl ExchangeRecorder {
 }
 
 impl ConnectionRecorder {
-    /// A connection from `client` was accepted.
-    pub fn new(client: SocketAddr) -> Self {
-        Self::begun(client, Some(Instant::now()))
+    /// A connection from `client` was accepted. `running` lists it.
+    pub fn new(client: SocketAddr, running: &Running) -> Self {
+        Self::begun(client, running, Some(Instant::now()))
     }
 
     /// The name that the client asks for.
     pub fn asked_for(&mut self, server_name: Option<Box<str>>) {
-        self.facts.server_name = server_name;
+        self.known().facts.server_name = server_name;
     }
 
-    /// The same.
-    pub fn server_name(&self) -> Option<&str> {
-        self.facts.server_name.as_deref()
+    /// What `find` finds for the name that the client asks for.
+    pub fn with_server_name<T>(&self, find: impl FnOnce(Option<&str>) -> T) -> T {
+        find(self.known().facts.server_name.as_deref())
     }
 
     /// The forward, by its name.
     pub fn forward(&mut self, name: &Arc<str>) {
-        self.name = Some(Arc::clone(name));
+        self.known().name = Some(Arc::clone(name));
     }
 
     /// The connection to the upstream is ready.
     pub fn connected(&mut self) {
-        self.connect = Some(self.lap());
+        let mut known = self.known();
+        known.connect = Some(known.lap());
     }
 
     /// The connection becomes one of the HTTP relay: its exchanges have records, it has none.
     pub fn hand_over(&mut self) {
-        self.started = None;
+        self.known().started = None;
     }
 
     /// The tunnel is over.
@@ -230,10 +274,12 @@ impl From<Lap> for Duration {
 /// What is dropped while it lasts has its record, too: a stop came before its end, or a panic.
 impl<F: Facts> Drop for Recorder<F> {
     fn drop(&mut self) {
-        if self.started.is_some() {
+        let is_running = self.known().started.is_some();
+        if is_running {
             let cause = if panicking() { "panic" } else { "stopped" };
             self.end(Outcome::Aborted { fault: Fault::Internal, cause });
         }
+        self.0.running.leave(&*self.0);
     }
 }
 
@@ -244,11 +290,23 @@ mod tests {
     #[test]
     fn only_a_connection_that_was_opened_has_a_time_of_opening() {
         let connected = |reused| {
-            let mut recorder = ExchangeRecorder::new(SocketAddr::from(([192, 0, 2, 7], 4711)));
+            let client = SocketAddr::from(([192, 0, 2, 7], 4711));
+            let mut recorder = ExchangeRecorder::new(client, &Running::default());
             recorder.connected(reused);
-            (recorder.facts.reused, recorder.connect.is_some())
+            let known = recorder.known();
+            (known.facts.reused, known.connect.is_some())
         };
         assert_eq!(connected(false), (Some(false), true));
         assert_eq!(connected(true), (Some(true), false));
+    }
+
+    /// With the counts of its `Rc`. Each client connection has one, next to its task.
+    #[test]
+    fn the_slot_of_a_connection_stays_small() {
+        let counts = 2 * size_of::<usize>();
+        let of_exchange = counts + size_of::<Slot<ExchangeLaps>>();
+        let of_connection = counts + size_of::<Slot<ConnectionFacts>>();
+        assert!(of_exchange <= 160, "{of_exchange}");
+        assert!(of_connection <= 152, "{of_connection}");
     }
 }

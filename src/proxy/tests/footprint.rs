@@ -22,17 +22,17 @@ fn the_state_of_a_connection_stays_small() {
     assert!(size_of::<WriteBuffer>() <= 32, "{}", size_of::<WriteBuffer>());
     // In tests a transport in memory makes it larger.
     assert!(size_of::<Connection>() <= 64, "{}", size_of::<Connection>());
-    assert!(size_of::<Session>() <= 216, "{}", size_of::<Session>());
-    assert!(size_of::<Passthrough>() <= 144, "{}", size_of::<Passthrough>());
+    assert!(size_of::<Session>() <= 104, "{}", size_of::<Session>());
+    assert!(size_of::<Passthrough>() <= 32, "{}", size_of::<Passthrough>());
 }
 
 #[test]
-fn the_task_of_an_http_connection_fits_into_six_steps_of_128_bytes() {
+fn the_task_of_an_http_connection_fits_into_five_steps_of_128_bytes() {
     run(async |bench| {
         let (_client, mut session) = bench.idle_client(1);
         let state = size_of::<Session>() + GUARD_BYTES;
         let all = state + size_of_val(&session.run()) + TASK_BYTES;
-        assert!(all <= 768, "{all}");
+        assert!(all <= 640, "{all}");
     });
 }
 
