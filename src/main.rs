@@ -1,6 +1,8 @@
 //! The binary: arguments, configuration, run, exit code.
 
 use narrows::cli::{Action, CheckArguments, Cli, RunArguments};
+use narrows::config::problem::Problem;
+use narrows::config::report::{Colours, Severity, explained, report};
 use narrows::{Config, Problems, Server, Snapshot, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -40,14 +42,15 @@ fn check(arguments: &CheckArguments) -> ExitCode {
     match loaded {
         Ok(snapshot) => {
             for remark in snapshot.remarks.iter() {
-                say(io::stderr(), format_args!("{}: warning: {}", remark.location, remark.what));
+                explain(remark, Severity::Warning);
             }
             let mut has_expired = false;
             for certificate in &snapshot.certificates {
-                let location = &certificate.location;
                 for complaint in certificate.validity.complaints(SystemTime::now()) {
-                    let kind = if complaint.is_error { "" } else { "warning: " };
-                    say(io::stderr(), format_args!("{location}: {kind}{}", complaint.what));
+                    let severity =
+                        if complaint.is_error { Severity::Error } else { Severity::Warning };
+                    let (location, what) = (certificate.location.clone(), complaint.what);
+                    explain(&Problem { location, what, help: Vec::new() }, severity);
                     has_expired |= complaint.is_error;
                 }
             }
@@ -63,8 +66,12 @@ fn check(arguments: &CheckArguments) -> ExitCode {
 }
 
 fn refuse(problems: &Problems) -> ExitCode {
-    say(io::stderr(), format_args!("{problems}"));
+    let _unread = io::stderr().write_all(report(problems, Colours::of_stderr()).as_bytes());
     ExitCode::from(REFUSED)
+}
+
+fn explain(problem: &Problem, severity: Severity) {
+    say(io::stderr(), format_args!("{}", explained(problem, severity, Colours::of_stderr())));
 }
 
 /// `println!` and `eprintln!` panic when no one reads; the exit code says it all, too.

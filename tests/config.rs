@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod mistakes;
+
 use narrows_kit::folder::Folder;
 use std::process::Command;
 
@@ -40,10 +42,29 @@ fn check_prints_ok_on_stdout_and_exits_0() {
 fn check_lists_problems_on_stderr_and_exits_2() {
     let text = VALID.replace("path", "paht").replace("8080", "808080");
     let want = "\
-narrows.toml:8: listener.address: \"127.0.0.1:808080\" is not an address; IP:port is allowed, \
-such as \"0.0.0.0:443\" or \"[::]:443\"
-narrows.toml:10: route.path: this key is missing; it has no default
-narrows.toml:11: route: unknown key \"paht\"; did you mean \"path\"?
+error: listener.address: \"127.0.0.1:808080\" is not an address
+ --> narrows.toml:8:11
+  |
+8 | address = \"127.0.0.1:808080\"
+  |           ^^^^^^^^^^^^^^^^^^
+  |
+  = help: IP:port is allowed, such as \"0.0.0.0:443\" or \"[::]:443\"
+
+error: route.path: this key is missing; it has no default
+  --> narrows.toml:10:1
+   |
+10 | [[route]]
+   | ^^^^^^^^^
+
+error: route: unknown key \"paht\"
+  --> narrows.toml:11:1
+   |
+11 | paht = \"/gpt/\"
+   | ^^^^
+   |
+   = help: did you mean \"path\"?
+
+3 problems in narrows.toml
 ";
     let folder = folder(&text, KEY);
     assert_eq!(
@@ -58,8 +79,9 @@ fn check_loads_the_files_that_the_configuration_names() {
         let (code, stdout, stderr) =
             narrows(&folder(VALID, key), &["check", "--config", "narrows.toml"]);
         assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(stderr.starts_with("narrows.toml:5: listener.key: "), "{stderr}");
+        assert!(stderr.starts_with("error: listener.key: "), "{stderr}");
+        assert!(stderr.contains("\n --> narrows.toml:5:7\n"), "{stderr}");
+        assert!(stderr.ends_with("\n1 problem in narrows.toml\n"), "{stderr}");
         assert!(stderr.contains(why), "{stderr}");
         assert!(stderr.contains("\"key.pem\""), "{stderr}");
     };
@@ -91,7 +113,7 @@ fn run_refuses_bad_arguments_with_exit_code_2() {
     refuse(&["run", "/gpt/"], "there is no \"=\"");
     refuse(&["run", "/gpt=https://h/"], "did you mean \"/gpt/\"?");
     refuse(&["run", "--config", "narrows.toml", "/gpt/=https://h/"], "cannot be used with");
-    refuse(&["run", "--config", "none.toml"], "none.toml:1: the file cannot be read: ");
+    refuse(&["run", "--config", "none.toml"], "error: the file cannot be read: ");
     refuse(&["run", "/=https://h/", "--workers", "0"], "1 to 256 is allowed");
     refuse(&["run", "/=https://h/", "--ca", "key.pem"], "--ca: \"key.pem\" holds no certificate");
     refuse(
@@ -205,14 +227,14 @@ fn check_warns_about_an_odd_certificate_and_refuses_an_expired_one() {
     };
     let (code, stdout, stderr) = check(&expired, &expired_key);
     assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
-    let line = "narrows.toml:4: listener.certificate: the certificate expired on 2021-01-01\n";
-    assert!(stderr.contains(line), "{stderr}");
+    let what = "error: listener.certificate: the certificate expired on 2021-01-01\n";
+    assert!(stderr.contains(&format!("{what} --> narrows.toml:4:15\n")), "{stderr}");
     let (code, stdout, stderr) = check(&leaf, &leaf_key);
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.starts_with("narrows.toml: ok: "), "{stdout}");
-    let warning = "narrows.toml:4: listener.certificate: warning: the file holds one certificate";
+    let warning = "warning: listener.certificate: the file holds one certificate";
     assert!(stderr.starts_with(warning), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("warning: ").count(), 1, "{stderr}");
 }
 
 #[test]
@@ -220,7 +242,7 @@ fn a_swapped_key_and_certificate_are_one_problem() {
     let folder = folder(VALID, CERTIFICATE);
     folder.write("certificate.pem", KEY);
     let (code, _, stderr) = narrows(&folder, &["check", "--config", "narrows.toml"]);
-    assert_eq!((code, stderr.lines().count()), (2, 1), "{stderr}");
+    assert_eq!((code, stderr.matches("error: ").count()), (2, 1), "{stderr}");
     assert!(stderr.contains("they have to change places"), "{stderr}");
 }
 

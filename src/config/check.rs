@@ -134,10 +134,7 @@ fn check_forwards(config: &Config, problems: &mut Problems) {
 
 /// Points to the first one, if it has a line.
 fn also_at(first: &Location) -> String {
-    match first {
-        Location::File { line, .. } => format!("; the first is in line {line}"),
-        Location::Argument(_) => String::new(),
-    }
+    first.line().map_or_else(String::new, |line| format!("; the first is in line {line}"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use super::check::check;
 use super::keys::top::{self, Config};
 use super::problem::{Location, Problems};
+use super::source::Source;
 use super::table::Reader;
 use crate::tls::secret::may_be_secret;
 use std::fs::File;
@@ -25,7 +26,9 @@ impl Config {
         let name = path.display().to_string();
         let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
         let text = read_text(path).map_err(|(line, what)| {
-            let location = Location::File { name: name.as_str().into(), line, key: "".into() };
+            let source = Source::new(&name, &"\n".repeat(line - 1));
+            let place = line - 1..line - 1;
+            let location = Location::File { source: source.into(), place, key: "".into() };
             let mut problems = Problems::default();
             problems.add(&location, what);
             problems

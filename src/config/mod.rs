@@ -4,7 +4,8 @@
 //! by hand. It comes from the file ([`Config::read`]) or from the command line (`cli`). A
 //! [`Snapshot`](snapshot::Snapshot) is a configuration with the files that it names loaded.
 //!
-//! From the bottom: [`problem`] collects what is wrong; [`value`], [`url`] and [`network`] parse
+//! From the bottom: [`problem`] collects what is wrong, with its place in a [`source`], and
+//! [`report`] shows it to a person; [`value`], [`url`] and [`network`] parse
 //! single values; `table` reads TOML; `key` is how a key is declared, [`reach`] and [`keys`]
 //! declare all of them; [`check`] compares tables; `file` puts these together. [`tls_files`] loads
 //! certificates and keys for [`snapshot`], `tls_configs` has what rustls makes of them.
@@ -12,13 +13,16 @@
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
 pub mod check;
+mod excerpt;
 mod file;
 mod key;
 pub mod keys;
 pub mod network;
 pub mod problem;
 pub mod reach;
+pub mod report;
 pub mod snapshot;
+pub mod source;
 mod table;
 mod tls_configs;
 pub mod tls_files;

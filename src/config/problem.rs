@@ -1,24 +1,28 @@
 //! Problems in a configuration: [`Problem`], its [`Location`], and the collection [`Problems`].
 //!
-//! Every problem is one line, `FILE:LINE: key: what is wrong; what is allowed`. All of them are
-//! reported at once, so that an operator who repairs a file need not run `check` ten times.
+//! In the log every problem is one line, `FILE:LINE: key: what is wrong; what helps`. All of them
+//! are reported at once, so that an operator who repairs a file need not run `check` ten times.
+//!
+//! Not here: how a person reads them (`report`).
 
+use super::source::Source;
 use crate::tls::secret::may_be_secret;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Most characters of an operator's text that a message quotes.
 const QUOTED_CHARS_MAX: usize = 80;
 
 /// Where a value comes from. Messages begin with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Location {
-    /// A key in the configuration file.
+    /// A key or a value in the configuration file.
     File {
-        /// Name of the file, as given.
-        name: Arc<str>,
-        /// Line, counted from 1.
-        line: usize,
+        /// The file.
+        source: Arc<Source>,
+        /// Its bytes; empty if the problem is with the file as a whole.
+        place: Range<usize>,
         /// Dotted name of the key, such as `route.path`; empty if the problem is with no key.
         key: Box<str>,
     },
@@ -26,13 +30,44 @@ pub enum Location {
     Argument(&'static str),
 }
 
+impl Location {
+    /// The line in the file, counted from 1.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::File { source, place, .. } => Some(source.line_number(place.start)),
+            Self::Argument(_) => None,
+        }
+    }
+
+    /// Name of the key or argument; empty if the problem is with none.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File { key, .. } => key,
+            Self::Argument(name) => name,
+        }
+    }
+}
+
+/// Equal are locations that display the same, wherever in the line they are.
+impl PartialEq for Location {
+    fn eq(&self, other: &Self) -> bool {
+        let file = |it: &Self| match it {
+            Self::File { source, .. } => Some(Arc::clone(source)),
+            Self::Argument(_) => None,
+        };
+        (file(self), self.line(), self.name()) == (file(other), other.line(), other.name())
+    }
+}
+
+impl Eq for Location {}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { name, line, key } if key.is_empty() => write!(f, "{name}:{line}"),
-            Self::File { name, line, key } => write!(f, "{name}:{line}: {key}"),
-            Self::Argument(name) => f.write_str(name),
+        if let Self::File { source, place, key } = self {
+            write!(f, "{}:{}", source.name(), source.line_number(place.start))?;
+            f.write_str(if key.is_empty() { "" } else { ": " })?;
         }
+        f.write_str(self.name())
     }
 }
 
@@ -41,13 +76,16 @@ impl fmt::Display for Location {
 pub struct Problem {
     /// Where to repair it.
     pub location: Location,
-    /// What is wrong, what is allowed, and perhaps what was meant. One line.
+    /// What is wrong. One line.
     pub what: String,
+    /// What is allowed, or what to write instead. One line each.
+    pub help: Vec<String>,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.location, self.what)
+        write!(f, "{}: {}", self.location, self.what)?;
+        self.help.iter().try_for_each(|help| write!(f, "; {help}"))
     }
 }
 
@@ -58,7 +96,18 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// Notes one more.
     pub fn add(&mut self, location: &Location, what: impl Into<String>) {
-        self.0.push(Problem { location: location.clone(), what: what.into() });
+        self.add_with_help(location, what, []);
+    }
+
+    /// Notes one more, and what to do.
+    pub fn add_with_help(
+        &mut self,
+        location: &Location,
+        what: impl Into<String>,
+        help: impl IntoIterator<Item = String>,
+    ) {
+        let help = help.into_iter().collect();
+        self.0.push(Problem { location: location.clone(), what: what.into(), help });
     }
 
     /// `value` if there are no problems, otherwise the problems, sorted by line.
@@ -72,10 +121,7 @@ impl Problems {
 
     /// The same problems, sorted by line.
     pub fn sorted(mut self) -> Self {
-        self.0.sort_by_key(|problem| match problem.location {
-            Location::File { line, .. } => line,
-            Location::Argument(_) => 0,
-        });
+        self.0.sort_by_key(|problem| problem.location.line().unwrap_or(0));
         self
     }
 
@@ -206,7 +252,12 @@ mod tests {
 
     #[test]
     fn problems_come_in_the_order_of_the_file() {
-        let at = |line| Location::File { name: "f".into(), line, key: "k".into() };
+        let source = Arc::new(Source::new("f", &"\n".repeat(8)));
+        let at = |line: usize| Location::File {
+            source: Arc::clone(&source),
+            place: line - 1..line,
+            key: "k".into(),
+        };
         let mut problems = Problems::default();
         problems.add(&at(7), "late");
         problems.add(&at(2), "early");

@@ -7,9 +7,10 @@
 //! Not here: which keys there are (`keys`) and what their values mean (`value`).
 
 use super::problem::{Location, Problems, nearest, quoted, without_secrets};
+use super::source::Source;
 use super::value::{NamedFile, Value};
 use serde::Deserialize;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
@@ -21,11 +22,9 @@ const SYNTAX_ERRORS_MAX: usize = 3;
 
 /// Turns offsets in the file into locations, and collects problems.
 pub(super) struct Reader {
-    name: Arc<str>,
+    source: Arc<Source>,
     /// The folder that relative file names start from.
     folder: PathBuf,
-    /// Offset of every line break.
-    line_breaks: Vec<usize>,
     /// The problems found so far.
     pub(super) problems: Problems,
 }
@@ -34,15 +33,15 @@ pub(super) struct Reader {
 pub(super) struct Table<'t> {
     /// Dotted name; empty for the document itself.
     name: String,
-    /// Line of its header.
-    line: usize,
+    /// Its header.
+    place: Range<usize>,
     entries: DeTable<'t>,
 }
 
 /// A key that was taken out of its table, and its value. Each method reads the value as one type
 /// and notes what is wrong with it.
 pub(super) struct Entry<'r, 't> {
-    /// The location of the key.
+    /// The location of the value.
     pub(super) location: Location,
     reader: &'r mut Reader,
     /// Dotted name.
@@ -57,32 +56,30 @@ impl Reader {
         folder: &Path,
         text: &'t str,
     ) -> Result<(Self, Table<'t>), Problems> {
-        let line_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let line_breaks = line_breaks.map(|(offset, _)| offset).collect();
+        let source = Arc::new(Source::new(name, text));
         let (folder, problems) = (folder.to_owned(), Problems::default());
-        let mut reader = Self { name: name.into(), folder, line_breaks, problems };
+        let mut reader = Self { source, folder, problems };
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
-            let location = reader.location(error.span().map_or(0, |span| span.start), "");
+            let location = reader.location(error.span().unwrap_or_default(), "");
             let message = error.message().replace('\n', ", ");
             reader.problems.add(&location, format!("this is not TOML: {message}"));
         }
         std::mem::take(&mut reader.problems).or(())?;
         let entries = document.into_inner();
-        Ok((reader, Table { name: String::new(), line: 1, entries }))
+        Ok((reader, Table { name: String::new(), place: 0..0, entries }))
     }
 
     /// Takes `key` out of `table`.
     pub(super) fn take<'t>(&mut self, table: &mut Table<'t>, key: &str) -> Option<Entry<'_, 't>> {
-        let (at, value) = table.entries.remove_entry(key)?;
+        let (_, value) = table.entries.remove_entry(key)?;
         let name = table.dotted(key);
-        Some(Entry { location: self.location(at.span().start, &name), reader: self, name, value })
+        Some(Entry { location: self.location(value.span(), &name), reader: self, name, value })
     }
 
     /// The location of the header of `table`, to report a problem with a missing `key`.
     pub(super) fn header(&self, table: &Table<'_>, key: &str) -> Location {
-        let key = table.dotted(key).into();
-        Location::File { name: Arc::clone(&self.name), line: table.line, key }
+        self.location(table.place.clone(), &table.dotted(key))
     }
 
     /// Notes that `key` is missing, if it is. Call it before taking keys.
@@ -101,22 +98,19 @@ impl Reader {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
                 None => format!("{} are known here", known.join(", ")),
             };
-            let location = self.location(key.span().start, &table.name);
-            self.problems.add(&location, format!("unknown key {}; {what}", quoted(text)));
+            let location = self.location(key.span(), &table.name);
+            let unknown = format!("unknown key {}", quoted(text));
+            self.problems.add_with_help(&location, unknown, [what]);
         }
     }
 
     fn wrong_type(&mut self, location: &Location, value: &DeValue<'_>, allowed: &str) {
-        self.problems.add(location, format!("this is a TOML {}; {allowed}", value.type_str()));
+        let what = format!("this is a TOML {}", value.type_str());
+        self.problems.add_with_help(location, what, [allowed.to_owned()]);
     }
 
-    fn location(&self, offset: usize, key: &str) -> Location {
-        Location::File { name: Arc::clone(&self.name), line: self.line(offset), key: key.into() }
-    }
-
-    /// Line of the byte at `offset`, counted from 1.
-    fn line(&self, offset: usize) -> usize {
-        self.line_breaks.partition_point(|line_break| *line_break < offset) + 1
+    fn location(&self, place: Range<usize>, key: &str) -> Location {
+        Location::File { source: Arc::clone(&self.source), place, key: key.into() }
     }
 }
 
@@ -138,7 +132,7 @@ impl<'r, 't> Entry<'r, 't> {
         let (reader, location, text) = self.deserialize::<String>(T::ALLOWED)?;
         let value = text.parse();
         let refused = |invalid: &T::Err| {
-            reader.problems.add(&location, invalid.explain(T::ALLOWED));
+            reader.problems.add_with_help(&location, &*invalid.what, invalid.help(T::ALLOWED));
         };
         value.inspect_err(refused).ok()
     }
@@ -158,7 +152,10 @@ impl<'r, 't> Entry<'r, 't> {
         for text in texts {
             match T::from_str(&text) {
                 Ok(value) => values.push(value),
-                Err(invalid) => reader.problems.add(&location, invalid.explain(T::ALLOWED)),
+                Err(invalid) => {
+                    let help = invalid.help(T::ALLOWED);
+                    reader.problems.add_with_help(&location, invalid.what, help);
+                }
             }
         }
         values
@@ -174,7 +171,11 @@ impl<'r, 't> Entry<'r, 't> {
         let (reader, location, number) = self.deserialize::<i128>(&allowed)?;
         let fits = usize::try_from(number).ok().filter(|number| range.contains(number));
         if fits.is_none() {
-            reader.problems.add(&location, format!("{number} is out of range; {allowed}"));
+            reader.problems.add_with_help(
+                &location,
+                format!("{number} is out of range"),
+                [allowed],
+            );
         }
         fits
     }
@@ -189,9 +190,9 @@ impl<'r, 't> Entry<'r, 't> {
     /// `[key]` or `key = { … }`.
     pub(super) fn table(self) -> Option<(&'r mut Reader, Table<'t>)> {
         let Self { location, reader, name, value } = self;
-        let line = reader.line(value.span().start);
+        let place = value.span();
         match value.into_inner() {
-            DeValue::Table(entries) => Some((reader, Table { name, line, entries })),
+            DeValue::Table(entries) => Some((reader, Table { name, place, entries })),
             other => {
                 reader.wrong_type(&location, &other, &format!("a table [{name}] is allowed"));
                 None
@@ -216,9 +217,11 @@ impl<'r, 't> Entry<'r, 't> {
         }
         let mut tables = Vec::new();
         for item in items {
-            let line = reader.line(item.span().start);
+            let place = item.span();
             match item.into_inner() {
-                DeValue::Table(entries) => tables.push(Table { name: name.clone(), line, entries }),
+                DeValue::Table(entries) => {
+                    tables.push(Table { name: name.clone(), place, entries });
+                }
                 other => reader.wrong_type(&location, &other, &allowed),
             }
         }
@@ -237,7 +240,7 @@ impl<'r, 't> Entry<'r, 't> {
                 // serde's message repeats the value.
                 let message = without_secrets(&error.message().replace('\n', ", "));
                 let message = message.unwrap_or_else(|| "the type is wrong".to_owned());
-                reader.problems.add(&location, format!("{message}; {allowed}"));
+                reader.problems.add_with_help(&location, message, [allowed.to_owned()]);
                 None
             }
         }

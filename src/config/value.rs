@@ -38,10 +38,15 @@ impl Invalid {
         Self { what: what.into(), meant: None }
     }
 
-    /// The whole message: what is wrong, what is allowed, what was probably meant.
+    /// What is allowed, and what was probably meant.
+    pub fn help(&self, allowed: &str) -> Vec<String> {
+        let meant = self.meant.as_ref().map(|meant| format!("did you mean {}?", quoted(meant)));
+        [allowed.to_owned()].into_iter().chain(meant).collect()
+    }
+
+    /// The whole message in one line.
     pub fn explain(&self, allowed: &str) -> String {
-        let meant = self.meant.as_ref().map(|meant| format!("; did you mean {}?", quoted(meant)));
-        format!("{}; {allowed}{}", self.what, meant.unwrap_or_default())
+        format!("{}; {}", self.what, self.help(allowed).join("; "))
     }
 }
 

@@ -1,0 +1,211 @@
+//! Problems as a person reads them: [`report`], in the form that compilers use.
+//!
+//! ```text
+//! error: listener.address: "127.0.0.1:808080" is not an address
+//!  --> narrows.toml:8:11
+//!   |
+//! 8 | address = "127.0.0.1:808080"
+//!   |           ^^^^^^^^^^^^^^^^^^
+//!   |
+//!   = help: IP:port is allowed, such as "0.0.0.0:443" or "[::]:443"
+//!
+//! 1 problem in narrows.toml
+//! ```
+//!
+//! Not here: the form of one line, for the log (`problem`).
+
+use super::excerpt::Excerpt;
+use super::problem::{Location, Problem, Problems};
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::{env, io};
+
+/// Most problems that are shown. What comes after so many is hardly read.
+const SHOWN_MAX: usize = 100;
+
+/// How serious a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing runs until it is repaired.
+    Error,
+    /// It works, and is probably not meant.
+    Warning,
+}
+
+/// Whether a report has colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// For people at a terminal.
+    On,
+    /// For files, pipes and people who want none.
+    Off,
+}
+
+impl Colours {
+    /// What fits stderr: colours on a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    pub fn of_stderr() -> Self {
+        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
+        if io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb {
+            Self::On
+        } else {
+            Self::Off
+        }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Self::On if !text.is_empty() => format!("\x1b[{code}m{text}\x1b[0m"),
+            Self::On | Self::Off => text.to_owned(),
+        }
+    }
+}
+
+/// Bold; bold red; bold yellow; bold blue; bold cyan.
+const BOLD: &str = "1";
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+const BLUE: &str = "1;34";
+const CYAN: &str = "1;36";
+
+/// All problems, in the order of their lines, and how many there are.
+pub fn report(problems: &Problems, colours: Colours) -> String {
+    let mut text = String::new();
+    for problem in problems.iter().take(SHOWN_MAX) {
+        text += &explained(problem, Severity::Error, colours);
+        text.push('\n');
+    }
+    let Some(first) = problems.iter().next() else { return text };
+    let place = match &first.location {
+        Location::File { source, .. } => source.name(),
+        Location::Argument(_) => "the arguments",
+    };
+    let count = match problems.iter().len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    let shown = match problems.iter().len() {
+        ..=SHOWN_MAX => String::new(),
+        _ => format!("; the first {SHOWN_MAX} are shown"),
+    };
+    text += &colours.paint(BOLD, &format!("{count} in {place}{shown}"));
+    text.push('\n');
+    text
+}
+
+/// One problem: what is wrong, where, and what helps.
+pub fn explained(problem: &Problem, severity: Severity, colours: Colours) -> String {
+    let (word, colour) = match severity {
+        Severity::Error => ("error", RED),
+        Severity::Warning => ("warning", YELLOW),
+    };
+    let name = problem.location.name();
+    let colon = if name.is_empty() { "" } else { ": " };
+    let what = colours.paint(BOLD, &format!(": {name}{colon}{}", problem.what));
+    let mut text = format!("{}{what}\n", colours.paint(colour, word));
+    let mut indent = String::new();
+    if let Location::File { source, place, .. } = &problem.location {
+        let line = source.line_number(place.start);
+        indent = " ".repeat(line.to_string().len());
+        let column = source.column(place.start);
+        let arrow = colours.paint(BLUE, "-->");
+        let _ = writeln!(text, "{indent}{arrow} {}:{line}:{column}", source.name());
+        if !place.is_empty() {
+            let excerpt = Excerpt::of(source, place);
+            text += &quotation(&excerpt, &line.to_string(), colour, colours);
+        }
+    }
+    text += &advice(&problem.help, &indent, colours);
+    text
+}
+
+/// The line and the carets under it.
+pub(super) fn quotation(excerpt: &Excerpt, number: &str, colour: &str, colours: Colours) -> String {
+    let indent = " ".repeat(number.len());
+    let bar = colours.paint(BLUE, "|");
+    let number = colours.paint(BLUE, number);
+    let before = " ".repeat(excerpt.columns.start);
+    let carets = colours.paint(colour, &"^".repeat(excerpt.columns.len()));
+    let blank = if excerpt.line.is_empty() { "" } else { " " };
+    let Excerpt { line, .. } = excerpt;
+    format!("{indent} {bar}\n{number} {bar}{blank}{line}\n{indent} {bar} {before}{carets}\n")
+}
+
+/// What helps, one line each.
+pub(crate) fn advice(help: &[String], indent: &str, colours: Colours) -> String {
+    let mut text = String::new();
+    for (index, help) in help.iter().enumerate() {
+        if index == 0 && !indent.is_empty() {
+            let _ = writeln!(text, "{indent} {}", colours.paint(BLUE, "|"));
+        }
+        let mark = colours.paint(BLUE, "=");
+        let word = colours.paint(CYAN, "help");
+        let _ = writeln!(text, "{indent} {mark} {word}: {help}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::Source;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_problem_shows_its_line_and_what_helps() {
+        let want = "\
+error: a.b: \"y\" is wrong
+  --> f:10:5
+   |
+10 | b = \"y\"
+   |     ^^^
+   |
+   = help: write \"x\"
+   = help: or \"z\"
+
+1 problem in f
+";
+        assert_eq!(report(&problems(1), Colours::Off), want);
+    }
+
+    #[test]
+    fn the_number_of_problems_is_the_last_line_and_not_all_of_many_are_shown() {
+        assert!(report(&problems(3), Colours::Off).ends_with("\n\n3 problems in f\n"));
+        let many = report(&problems(SHOWN_MAX + 1), Colours::Off);
+        assert!(many.ends_with("\n\n101 problems in f; the first 100 are shown\n"));
+        assert_eq!(many.matches("error: ").count(), SHOWN_MAX);
+    }
+
+    #[test]
+    fn colours_change_nothing_but_the_colours() {
+        let coloured = report(&problems(1), Colours::On);
+        assert!(
+            coloured.starts_with("\x1b[1;31merror\x1b[0m\x1b[1m: a.b: \"y\" is wrong\x1b[0m\n")
+        );
+        let mut plain = String::new();
+        for part in coloured.split("\x1b[") {
+            plain += part.split_once('m').map_or("", |(_, text)| text);
+        }
+        assert_eq!(plain, report(&problems(1), Colours::Off));
+    }
+
+    #[test]
+    fn a_problem_with_an_argument_has_no_line() {
+        let mut problems = Problems::default();
+        problems.add(&Location::Argument("--ca"), "it has no use");
+        let want = "error: --ca: it has no use\n\n1 problem in the arguments\n";
+        assert_eq!(report(&problems, Colours::Off), want);
+    }
+
+    fn problems(count: usize) -> Problems {
+        let text = format!("{}b = \"y\"\n", "\n".repeat(9));
+        let source = Arc::new(Source::new("f", &text));
+        let location = Location::File { source, place: 13..16, key: "a.b".into() };
+        let mut problems = Problems::default();
+        for _ in 0..count {
+            let help = ["write \"x\"".to_owned(), "or \"z\"".to_owned()];
+            problems.add_with_help(&location, "\"y\" is wrong", help);
+        }
+        problems
+    }
+}
