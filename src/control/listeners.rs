@@ -1,38 +1,60 @@
-//! The sockets that are listened on: for each worker one for each address, so that the kernel
+//! The sockets that are listened on: for each address one for each worker, so that the kernel
 //! spreads the connections (SO_REUSEPORT).
 
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Listener, Snapshot};
 use crate::control::error::RunError;
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::listen::listen;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
-/// For each worker its sockets, in the order of `Snapshot::sockets`.
-pub(super) type Listeners = Vec<Vec<TcpListener>>;
-
-/// Opens all sockets.
-pub(super) fn open_listeners(snapshot: &Snapshot) -> Result<Listeners, RunError> {
-    let mut workers: Listeners = (0..snapshot.workers).map(|_| Vec::new()).collect();
-    // A client that takes nothing is given up by our own limit first, by the kernel's second.
-    let user_timeout = snapshot.timeouts.to_client_write.max(TCP_USER_TIMEOUT);
-    for listener in snapshot.sockets() {
-        let opened = listen(listener.address, snapshot.workers, user_timeout)
-            .map_err(|error| RunError::Listen(listener.address, error))?;
-        for (worker, socket) in workers.iter_mut().zip(opened) {
-            worker.push(socket);
-        }
-    }
-    Ok(workers)
+/// An address that is listened on.
+///
+/// These are the main thread's handles of the sockets. The workers have their own, so what is set
+/// on one of these holds for them, and a socket is closed when both are.
+#[derive(Debug)]
+pub(super) struct Listening {
+    /// What is served there.
+    pub(super) listener: Arc<Listener>,
+    /// Its address, with the port that the kernel chose.
+    pub(super) address: SocketAddr,
+    /// One for each worker.
+    sockets: Vec<TcpListener>,
 }
 
-/// The addresses of the sockets, with the ports that the kernel chose.
-pub(super) fn addresses(snapshot: &Snapshot, listeners: &Listeners) -> Vec<SocketAddr> {
-    let opened = listeners.first().into_iter().flatten();
-    let addresses = snapshot
-        .sockets()
-        .zip(opened)
-        .map(|(configured, opened)| opened.local_addr().unwrap_or(configured.address));
-    addresses.collect()
+impl Listening {
+    /// Opens a socket for each of so many workers.
+    fn open(listener: &Arc<Listener>, snapshot: &Snapshot) -> io::Result<Self> {
+        let configured = listener.address;
+        // A client that takes nothing is given up by our own limit first, by the kernel's second.
+        let user_timeout = snapshot.timeouts.to_client_write.max(TCP_USER_TIMEOUT);
+        let sockets = listen(configured, snapshot.workers, user_timeout)?;
+        let address = sockets.first().and_then(|it| it.local_addr().ok()).unwrap_or(configured);
+        Ok(Self { listener: Arc::clone(listener), address, sockets })
+    }
+
+    /// Another handle of the socket of the worker with this number.
+    ///
+    /// # Errors
+    /// There is no descriptor for it.
+    pub(super) fn socket_for(&self, worker: usize) -> io::Result<TcpListener> {
+        self.sockets[worker].try_clone()
+    }
+
+    /// The address, with what is spoken there.
+    pub(super) fn url(&self) -> String {
+        self.listener.url(self.address)
+    }
+}
+
+/// Opens all sockets.
+pub(super) fn open_listeners(snapshot: &Snapshot) -> Result<Vec<Listening>, RunError> {
+    let open = |listener: &Arc<Listener>| {
+        Listening::open(listener, snapshot)
+            .map_err(|error| RunError::Listen(listener.address, error))
+    };
+    snapshot.sockets().map(open).collect()
 }
 
 #[cfg(test)]
@@ -55,8 +77,8 @@ mod tests {
             );
             let config = Config::parse("narrows.toml", Path::new("."), &toml).unwrap();
             let listeners = open_listeners(&Snapshot::load(config).unwrap()).unwrap();
-            let listener = &listeners[0][0];
-            let _far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let listener = listeners[0].socket_for(0).unwrap();
+            let _far = TcpStream::connect(listeners[0].address).unwrap();
             let accepted = loop {
                 match listener.accept() {
                     Ok((accepted, _)) => break accepted,

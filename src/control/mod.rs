@@ -1,11 +1,20 @@
 //! The main thread: it starts the workers, waits for a signal, and stops them. What takes long or
 //! may block is done here and never by a worker.
+//!
+//! # The main loop and its tasks
+//!
+//! The runtime of the main thread runs the loop of `Control`, and beside it tasks that wait for
+//! something of their own: signals, the end of a certificate, the number of lines left out. Tasks
+//! read the `State`, send commands to the `Workers`, and ask the loop for what only it may do by a
+//! `Request`.
 
 mod descriptors;
 mod error;
 mod listeners;
 mod reminder;
+mod request;
 mod signals;
+mod state;
 mod workers;
 
 pub use descriptors::raise_descriptor_limit;
@@ -15,17 +24,24 @@ use crate::config::Config;
 use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 use crate::control::descriptors::check_descriptors;
-use crate::control::listeners::{addresses, open_listeners};
+use crate::control::listeners::{Listening, open_listeners};
 use crate::control::reminder::{remind, tell_remarks};
-use crate::control::signals::{Request, Signals};
-use crate::control::workers::{Report, Workers};
+use crate::control::request::Request;
+use crate::control::signals::Signals;
+use crate::control::state::{Phase, State};
+use crate::control::workers::{Event, Events, Workers};
 use crate::limits::STOP_AT_ONCE_MAX;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
 use crate::telemetry::targets::{READY, SERVER, SIGNALS};
 use crate::worker::{Command, Stop};
+use std::future::pending;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 /// A running server. One that is dropped stops at once, without waiting for its workers.
@@ -34,9 +50,9 @@ use tokio::time::timeout;
 /// calls [`Server::start`], and [`Server::stop`] at its end.
 pub struct Server {
     workers: Workers,
+    events: Events,
+    state: State,
     addresses: Vec<SocketAddr>,
-    /// The same with what is spoken there.
-    urls: String,
 }
 
 impl Server {
@@ -50,20 +66,12 @@ impl Server {
         snapshot: Snapshot,
         source: impl Fn() -> Result<Config, Problems>,
     ) -> Result<(), RunError> {
-        let runtime =
-            Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
-        let ended = runtime.block_on(async {
-            // First of all: without its handler, a signal kills the process.
-            let signals = Signals::new().map_err(RunError::Start)?;
-            let certificates = snapshot.certificates.clone();
-            let Self { workers, urls, .. } = Self::start(snapshot)?;
-            let control = Control { workers, signals, urls, source };
-            tokio::select! {
-                ended = control.run() => ended,
-                never = tell_left_out_lines() => match never {},
-                never = remind(certificates, SystemTime::now) => match never {},
-            }
-        });
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all();
+        let runtime = builder.build_local(LocalOptions::default()).map_err(RunError::Start)?;
+        let ended = runtime.block_on(run(snapshot, source));
+        // Nothing that a task still waits for is waited for.
+        runtime.shutdown_background();
         tell_last_left_out_lines();
         ended
     }
@@ -76,12 +84,12 @@ impl Server {
     pub fn start(snapshot: Snapshot) -> Result<Self, RunError> {
         check_descriptors(snapshot.limits.connections);
         tell_remarks(&snapshot.remarks);
-        let listeners = open_listeners(&snapshot)?;
-        let addresses = addresses(&snapshot, &listeners);
-        let urls: Vec<_> =
-            snapshot.sockets().zip(&addresses).map(|(it, address)| it.url(*address)).collect();
-        let workers = Workers::start(snapshot, listeners)?;
-        Ok(Self { workers, addresses, urls: urls.join(" ") })
+        let snapshot = Arc::new(snapshot);
+        let listening = open_listeners(&snapshot)?;
+        let addresses = listening.iter().map(|it| it.address).collect();
+        let (workers, events) = Workers::start(&snapshot, &listening)?;
+        let state = State::new(snapshot, listening);
+        Ok(Self { workers, events, state, addresses })
     }
 
     /// Where it listens, in the order of the configuration, with the ports that the kernel chose.
@@ -92,18 +100,34 @@ impl Server {
     /// Lets running exchanges end, and returns when all workers have ended. Must not be called
     /// inside an asynchronous runtime, because it blocks.
     pub fn stop(mut self) {
+        self.state.close_sockets();
         self.workers.tell(&Command::Stop(Stop::WhenDone));
-        self.workers.wait_until_ended();
+        self.events.wait_until_ended();
         tell_last_left_out_lines();
     }
 }
 
-/// What the main thread has in hand while it serves.
+async fn run(
+    snapshot: Snapshot,
+    source: impl Fn() -> Result<Config, Problems>,
+) -> Result<(), RunError> {
+    // First of all: without its handler, a signal kills the process.
+    let signals = Signals::new().map_err(RunError::Start)?;
+    let (asking, requests) = unbounded_channel();
+    let Server { workers, events, state, .. } = Server::start(snapshot)?;
+    let state = Rc::new(state);
+    spawn_local(signals.forward(asking));
+    spawn_local(tell_left_out_lines());
+    spawn_local(remind(state.snapshots(), SystemTime::now));
+    Control { state, workers, events, requests, source }.run().await
+}
+
+/// The main loop, with what it alone changes.
 struct Control<S> {
+    state: Rc<State>,
     workers: Workers,
-    signals: Signals,
-    /// The addresses of the listeners, with what is spoken there.
-    urls: String,
+    events: Events,
+    requests: UnboundedReceiver<Request>,
     source: S,
 }
 
@@ -115,15 +139,15 @@ impl<S: Fn() -> Result<Config, Problems>> Control<S> {
         Ok(())
     }
 
-    /// Serves until a signal asks to stop, and returns its name.
+    /// Serves until it is asked to stop, and returns the name of the signal.
     async fn serve(&mut self) -> Result<&'static str, RunError> {
         loop {
             tokio::select! {
-                report = self.workers.report() => match report {
-                    Some(Report::Ready) => self.note_ready(),
-                    Some(Report::Ended) | None => return Err(RunError::WorkerEnded),
+                event = self.events.next() => match event {
+                    Some(Event::Ready) => self.note_ready(),
+                    Some(Event::Ended) | None => return Err(RunError::WorkerEnded),
                 },
-                request = self.signals.recv() => match request {
+                Some(request) = self.requests.recv() => match request {
                     Request::Stop(signal) => return Ok(signal),
                     Request::Reload => self.reload(),
                     Request::HandOver => self.hand_over(),
@@ -134,8 +158,10 @@ impl<S: Fn() -> Result<Config, Problems>> Control<S> {
 
     /// Says that all workers accept, once they do.
     fn note_ready(&self) {
-        if self.workers.are_ready() {
-            tracing::info!(target: READY, addresses = self.urls, "ready");
+        if self.events.all_are_ready() && self.state.phase() == Phase::Starting {
+            self.state.enter(Phase::Ready);
+            let urls: Vec<_> = self.state.listening().iter().map(Listening::url).collect();
+            tracing::info!(target: READY, addresses = urls.join(" "), "ready");
         }
     }
 
@@ -155,23 +181,31 @@ impl<S: Fn() -> Result<Config, Problems>> Control<S> {
 
     /// Lets running exchanges end. A second signal ends at once.
     async fn stop(&mut self) {
-        self.workers.tell(&Command::Stop(Stop::WhenDone));
-        let again = async {
-            loop {
-                if let Request::Stop(signal) = self.signals.recv().await {
-                    return signal;
-                }
-            }
-        };
+        let Self { state, workers, events, requests, .. } = self;
+        state.enter(Phase::Draining);
+        state.close_sockets();
+        workers.tell(&Command::Stop(Stop::WhenDone));
         tokio::select! {
-            () = self.workers.ended() => tracing::info!(target: SERVER, "stopped"),
-            signal = again => {
+            () = events.ended() => tracing::info!(target: SERVER, "stopped"),
+            signal = next_stop(requests) => {
                 tracing::warn!(target: SERVER, signal, "stopping at once");
-                self.workers.tell(&Command::Stop(Stop::AtOnce));
+                workers.tell(&Command::Stop(Stop::AtOnce));
                 // What is cut has its line of the log. A worker in the middle of something long
                 // has none to give.
-                let _ = timeout(STOP_AT_ONCE_MAX, self.workers.ended()).await;
+                let _ = timeout(STOP_AT_ONCE_MAX, events.ended()).await;
             }
+        }
+    }
+}
+
+/// The name of the next signal that asks to stop. Nothing else is done any more.
+async fn next_stop(requests: &mut UnboundedReceiver<Request>) -> &'static str {
+    loop {
+        match requests.recv().await {
+            Some(Request::Stop(signal)) => return signal,
+            Some(Request::Reload | Request::HandOver) => {}
+            // The task that forwards signals is gone: no other can come.
+            None => pending().await,
         }
     }
 }

@@ -2,13 +2,15 @@
 //! validity at start and once a day.
 
 use crate::config::problem::{Location, Problems};
+use crate::config::snapshot::Snapshot;
 use crate::config::tls_files::OwnCertificate;
 use crate::limits::CERTIFICATES_LOGGED_EVERY;
 use crate::telemetry::targets::CERTIFICATE;
 use crate::tls::validity::Complaint;
-use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::SystemTime;
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// Warns about oddities that do no harm.
 pub(super) fn tell_remarks(remarks: &Problems) {
@@ -17,20 +19,24 @@ pub(super) fn tell_remarks(remarks: &Problems) {
     }
 }
 
-/// Warns about certificates that end soon or have expired, now and once a day. An expired one does
-/// not keep the server from starting: other listeners may have valid ones, and a restart must not
-/// make things worse.
+/// Warns about certificates that end soon or have expired: now, when there is a new snapshot, and
+/// once a day. An expired one does not keep the server from starting: other listeners may have
+/// valid ones, and a restart must not make things worse.
 pub(super) async fn remind(
-    certificates: Vec<OwnCertificate>,
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
     now: impl Fn() -> SystemTime,
-) -> Infallible {
+) {
     loop {
-        for OwnCertificate { location, validity } in &certificates {
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        for OwnCertificate { location, validity } in &snapshot.certificates {
             for complaint in validity.complaints(now()) {
                 log(location, &complaint);
             }
         }
-        sleep(CERTIFICATES_LOGGED_EVERY).await;
+        // A new snapshot may have other certificates.
+        if let Ok(Err(_over)) = timeout(CERTIFICATES_LOGGED_EVERY, snapshots.changed()).await {
+            return;
+        }
     }
 }
 
@@ -47,13 +53,12 @@ fn log(at: &Location, complaint: &Complaint) {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::config::snapshot::Snapshot;
     use crate::telemetry::{LogFormat, logged};
     use crate::tls::testing::chain::{EXPIRED, EXPIRED_KEY};
     use crate::tls::testing::pem::Folder;
     use std::time::{Duration, UNIX_EPOCH};
     use tokio::runtime::Builder;
-    use tokio::time::{Instant, timeout};
+    use tokio::time::Instant;
     use tracing::Level;
 
     #[test]
@@ -72,7 +77,7 @@ mod tests {
             upstream = "http://127.0.0.1:1/"
         "#;
         let config = Config::read(&folder.write("narrows.toml", text)).unwrap();
-        let certificates = Snapshot::load(config).unwrap().certificates;
+        let snapshot = Arc::new(Snapshot::load(config).unwrap());
         let log = logged(LogFormat::Text, Level::INFO, || {
             let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
             runtime.unwrap().block_on(async {
@@ -80,7 +85,8 @@ mod tests {
                 let begun = Instant::now();
                 let start = UNIX_EPOCH + Duration::from_secs(1_609_459_200) - DAY * 3 / 2;
                 let now = || start + begun.elapsed();
-                let _ = timeout(DAY * 2 + DAY / 2, remind(certificates, now)).await;
+                let (_sender, snapshots) = watch::channel(snapshot);
+                let _ = timeout(DAY * 2 + DAY / 2, remind(snapshots, now)).await;
             });
         });
         let lines: Vec<_> = log.lines().filter(|it| !it.contains("no_intermediate")).collect();

@@ -1,23 +1,12 @@
 //! Signals: those that ask us for something, and those that must not end the process.
 
+use crate::control::request::{Request, Requests};
 use crate::telemetry::targets::SIGNALS;
 use rustix::process::Signal as Number;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
-    /// To stop; a second time, to stop at once. The name of the signal: `"SIGTERM"`, `"SIGINT"` or
-    /// `"SIGQUIT"`.
-    Stop(&'static str),
-    /// To read the configuration again.
-    Reload,
-    /// To start the program file anew, and to leave the listeners to it.
-    HandOver,
-}
 
 /// The signals that operators and scripts send. None of them kills the process once this exists.
 #[derive(Debug)]
@@ -53,10 +42,14 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal that asks for something.
-    ///
-    /// Cancel-safe. Signals of one kind that arrive before the call count as one.
-    pub(super) async fn recv(&mut self) -> Request {
+    /// Passes on what the signals ask for, for as long as anyone receives it.
+    pub(super) async fn forward(mut self, requests: Requests) {
+        while requests.send(self.recv().await).is_ok() {}
+    }
+
+    /// Waits for the next signal that asks for something. Signals of one kind that arrive before
+    /// the call count as one.
+    async fn recv(&mut self) -> Request {
         poll_fn(|context| {
             while self.user1.poll_recv(context).is_ready() {
                 tracing::warn!(target: SIGNALS, "SIGUSR1 is ignored: it has no meaning here");

@@ -1,0 +1,62 @@
+//! What the process serves, and how far it is in its life: [`State`].
+//!
+//! There is one, on the main thread. The main loop changes it; the tasks beside the loop read it,
+//! and wait for its changes.
+
+use crate::config::snapshot::Snapshot;
+use crate::control::listeners::Listening;
+use std::cell::{Ref, RefCell};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// How far the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not all workers accept yet.
+    Starting,
+    /// All workers accept.
+    Ready,
+    /// It accepts nothing more; running exchanges may end.
+    Draining,
+}
+
+/// What the process serves, and how far it is in its life.
+pub(super) struct State {
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    phase: watch::Sender<Phase>,
+    listening: RefCell<Vec<Listening>>,
+}
+
+impl State {
+    /// A process that starts to serve `snapshot` from the sockets of `listening`.
+    pub(super) fn new(snapshot: Arc<Snapshot>, listening: Vec<Listening>) -> Self {
+        let (snapshot, phase) = (watch::Sender::new(snapshot), watch::Sender::new(Phase::Starting));
+        Self { snapshot, phase, listening: RefCell::new(listening) }
+    }
+
+    /// What is served now, and a way to wait for the next.
+    pub(super) fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// How far the process is.
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// The process has come this far.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// The sockets that are listened on, in the order of the configuration.
+    pub(super) fn listening(&self) -> Ref<'_, [Listening]> {
+        Ref::map(self.listening.borrow(), Vec::as_slice)
+    }
+
+    /// Closes the main thread's handles of the listening sockets. A socket that a worker closes
+    /// would otherwise go on to queue connections that no one accepts.
+    pub(super) fn close_sockets(&self) {
+        self.listening.borrow_mut().clear();
+    }
+}
