@@ -13,11 +13,14 @@
 //! 5. [`retry`] says whether a request without a response may be sent on another connection,
 //!    [`answer`] what the client gets from us if it may not, and [`own_response`] writes that.
 //!
+//! [`event_stream`] counts the events of a streamed response.
+//!
 //! [`server_name`] is for connections in tcp mode: it finds the forward for the name that a client
 //! asks for.
 
 pub mod answer;
 pub mod due;
+pub mod event_stream;
 pub mod exchange;
 pub mod own_response;
 pub mod plan;
