@@ -100,6 +100,7 @@ impl Attempt {
                     used: true,
                     was_idle: true,
                     idle_ms: 0,
+                    times: None,
                     keep_alive: seconds.map(|seconds| Duration::from_secs(seconds.into())),
                 });
             }

@@ -128,7 +128,7 @@ fn begin(
                     let (attempt, head_bytes) =
                         (Attempt::first(connection, written(&forwarded)), head.len());
                     *preconnect = None;
-                    recorder.connected(attempt.reused);
+                    recorder.connected(attempt.reused, None);
                     io.read_buffer.consume(head_bytes);
                     Sending::Begun(attempt)
                 }
@@ -208,9 +208,10 @@ fn first_attempt(
     let forwarded = forwarded.map_err(|error| {
         Unserved::boxed(Reply::Error(error), ResponseOptions::malformed(head), None)
     })?;
+    let times = connection.times;
     let attempt = Attempt::first(connection, written(&forwarded));
     io.read_buffer.consume(head_bytes as usize);
-    recorder.connected(attempt.reused);
+    recorder.connected(attempt.reused, times);
     Ok(attempt)
 }
 
@@ -246,8 +247,9 @@ fn second_attempt(
     connection: UpstreamConnection,
     sent: Buffer,
 ) -> Attempt {
+    let times = connection.times;
     let attempt = Attempt::second(connection, sent);
-    client.recorder.connected(attempt.reused);
+    client.recorder.connected(attempt.reused, times);
     request.exchange.start_again();
     request.upload.start_again();
     attempt

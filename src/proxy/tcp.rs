@@ -36,7 +36,7 @@ use crate::timeouts::{Timeouts, Timer};
 use crate::tls::alpn::Alpn;
 use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
-use crate::upstream::Dial;
+use crate::upstream::{Dial, NewConnection};
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -282,7 +282,7 @@ impl Passthrough {
         let is_tls = speaks_tls || client.is_tls();
         let has_left = || client.is_broken() || is_tls && client.has_hung_up();
         let mut next_look = Instant::now() + DEPARTURE_LOOK;
-        let upstream = poll_fn(|cx| {
+        let NewConnection { transport, times } = poll_fn(|cx| {
             if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
                 return Poll::Ready(dialed);
             }
@@ -296,8 +296,8 @@ impl Passthrough {
             Poll::Pending
         })
         .await?;
-        recorder.connected();
-        Ok(upstream)
+        recorder.connected(times);
+        Ok(transport)
     }
 
     /// Not an `async fn`, like `tunnel` itself.

@@ -23,7 +23,7 @@ pub(super) fn write(record: &Record, facts: &ExchangeFacts, line: &mut Fields<'_
     line.field("client", record.client);
     line.field("method", facts.method.as_str());
     line.field("status", facts.status);
-    line.field("connect_ms", record.connect);
+    record.write_connect(line);
     line.field("reused", facts.reused);
     line.field("head_ms", facts.head);
     line.field("first_byte_ms", facts.first_byte);

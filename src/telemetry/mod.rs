@@ -30,6 +30,6 @@ pub use line::LogFormat;
 pub use log::{Log, init_log, write_gathered_lines};
 #[cfg(test)]
 pub(crate) use log::{capture::logged, log_panic};
-pub use record::{Detail, Outcome};
+pub use record::{Detail, DialTimes, Outcome};
 pub use recorder::{ConnectionRecorder, ExchangeRecorder};
 pub use running::{Running, RunningOnRoute};

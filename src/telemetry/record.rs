@@ -21,6 +21,8 @@ pub struct Record {
     pub name: Option<Arc<str>>,
     /// Until the connection to the upstream was ready; `None` when none was opened for it.
     pub connect: Option<Duration>,
+    /// How long each step of opening that connection took, if it was waited for.
+    pub dial: Option<DialTimes>,
     /// Until the end.
     pub total: Duration,
     /// Bytes from the client that were forwarded: content, without framing; in tcp mode all, those
@@ -37,6 +39,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// The fields about the connection to the upstream that was opened for it.
+    pub(super) fn write_connect(&self, line: &mut Fields<'_>) {
+        line.field("connect_ms", self.connect);
+        if let Some(dial) = &self.dial {
+            dial.write(line);
+        }
+    }
+
     /// The fields with which each line ends: how long it took, how much it was, how it ended.
     pub(super) fn write_end(&self, line: &mut Fields<'_>) {
         line.field("total_ms", self.total);
@@ -53,6 +63,7 @@ impl Record {
             client: SocketAddr::from(([192, 0, 2, 7], 4711)),
             name: None,
             connect: None,
+            dial: None,
             total: Duration::ZERO,
             to_upstream: 0,
             to_client: 0,
@@ -92,6 +103,25 @@ pub struct ExchangeFacts {
 pub struct ConnectionFacts {
     /// The name that the client asked for, in the form of a host name.
     pub server_name: Option<Box<str>>,
+}
+
+/// Where the time of opening a connection to an upstream went. Together they are all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DialTimes {
+    /// The wait for the addresses of a name; `None` if there is no name to look up.
+    pub lookup: Option<Duration>,
+    /// Until TCP was connected: with attempts that were refused, and addresses that were slower.
+    pub tcp: Duration,
+    /// The handshake; `None` without TLS.
+    pub tls: Option<Duration>,
+}
+
+impl DialTimes {
+    pub(super) fn write(&self, line: &mut Fields<'_>) {
+        line.field("lookup_ms", self.lookup);
+        line.field("tcp_ms", self.tcp);
+        line.field("tls_ms", self.tls);
+    }
 }
 
 /// How it ended.

@@ -2,7 +2,9 @@
 //! [`Recorder`]. At the end it makes a [`Record`] of it for the observer.
 
 use super::observer::ended;
-use super::record::{ConnectionFacts, Detail, ExchangeFacts, MethodName, Outcome, Record, Subject};
+use super::record::{
+    ConnectionFacts, Detail, DialTimes, ExchangeFacts, MethodName, Outcome, Record, Subject,
+};
 use super::running::{Entry, Running};
 use crate::error::{DialFailure, ExchangeError, Fault};
 use std::cell::{Cell, RefCell, RefMut};
@@ -39,6 +41,8 @@ struct Known<F> {
     started: Option<Instant>,
     name: Option<Arc<str>>,
     connect: Option<Lap>,
+    /// In a box, because most exchanges have none.
+    dial: Option<Box<DialTimes>>,
     to_upstream: u64,
     to_client: u64,
     facts: F,
@@ -142,6 +146,7 @@ impl<F: Facts> Recorder<F> {
             client: self.client(),
             name: known.name.take(),
             connect: known.connect.map(Duration::from),
+            dial: known.dial.take().map(|dial| *dial),
             total: known.elapsed(),
             to_upstream: known.to_upstream,
             to_client: known.to_client,
@@ -181,10 +186,12 @@ impl ExchangeRecorder {
         self.known().name = Some(Arc::clone(name));
     }
 
-    /// The exchange has its connection to the upstream: an idle one, or one just opened.
-    pub fn connected(&mut self, reused: bool) {
+    /// The exchange has its connection to the upstream: an idle one, or one just opened. `dial` is
+    /// how long it took to open one that was waited for.
+    pub fn connected(&mut self, reused: bool, dial: Option<DialTimes>) {
         let mut known = self.known();
         known.connect = (!reused).then(|| known.lap());
+        known.dial = dial.map(Box::new);
         known.facts.reused = Some(reused);
     }
 
@@ -241,9 +248,10 @@ impl ConnectionRecorder {
     }
 
     /// The connection to the upstream is ready.
-    pub fn connected(&mut self) {
+    pub fn connected(&mut self, dial: DialTimes) {
         let mut known = self.known();
         known.connect = Some(known.lap());
+        known.dial = Some(Box::new(dial));
     }
 
     /// The connection becomes one of the HTTP relay: its exchanges have records, it has none.
@@ -292,7 +300,7 @@ mod tests {
         let connected = |reused| {
             let client = SocketAddr::from(([192, 0, 2, 7], 4711));
             let mut recorder = ExchangeRecorder::new(client, &Running::default());
-            recorder.connected(reused);
+            recorder.connected(reused, None);
             let known = recorder.known();
             (known.facts.reused, known.connect.is_some())
         };
@@ -306,7 +314,7 @@ mod tests {
         let counts = 2 * size_of::<usize>();
         let of_exchange = counts + size_of::<Slot<ExchangeLaps>>();
         let of_connection = counts + size_of::<Slot<ConnectionFacts>>();
-        assert!(of_exchange <= 160, "{of_exchange}");
-        assert!(of_connection <= 152, "{of_connection}");
+        assert!(of_exchange <= 168, "{of_exchange}");
+        assert!(of_connection <= 160, "{of_connection}");
     }
 }

@@ -6,6 +6,8 @@
 //! ended is lost.
 
 use crate::net::transport::Transport;
+use crate::telemetry::DialTimes;
+use crate::upstream::dial::NewConnection;
 use crate::upstream::health::Speculative;
 use crate::upstream::trouble_log::Ending;
 use std::future::{Future, poll_fn};
@@ -28,6 +30,8 @@ pub struct UpstreamConnection {
     pub idle_ms: u32,
     /// For how long the upstream said that it keeps the connection idle.
     pub keep_alive: Option<Duration>,
+    /// How long it took to open it, until it has carried an exchange.
+    pub times: Option<DialTimes>,
 }
 
 /// What a poll of an idle connection found.
@@ -40,8 +44,9 @@ pub(super) enum Heard {
 
 impl UpstreamConnection {
     /// A connection that has carried nothing.
-    pub fn fresh(transport: Transport) -> Self {
-        Self { transport, used: false, was_idle: false, idle_ms: 0, keep_alive: None }
+    pub fn fresh(NewConnection { transport, times }: NewConnection) -> Self {
+        let times = Some(times);
+        Self { transport, used: false, was_idle: false, idle_ms: 0, keep_alive: None, times }
     }
 
     /// Polls an idle connection, which anything but silence ends. TLS session tickets are silence:
@@ -76,8 +81,8 @@ pub(super) struct Checked {
 impl Checked {
     /// A connection that no one has used. Whatever the upstream does with it is the answer to its
     /// first request: another connection would meet with the same.
-    pub(super) fn fresh(transport: Transport, speculative: Option<Speculative>) -> Self {
-        Self { connection: UpstreamConnection::fresh(transport), speculative }
+    pub(super) fn fresh(connection: NewConnection, speculative: Option<Speculative>) -> Self {
+        Self { connection: UpstreamConnection::fresh(connection), speculative }
     }
 
     /// The connection, if it is still silent.

@@ -16,9 +16,8 @@
 //! - After each attempt, waiters without one get theirs.
 
 use crate::error::{Cause, DialFailure, ExchangeError, Fault, IoFault};
-use crate::net::transport::Transport;
 use crate::upstream::connection::Checked;
-use crate::upstream::dial::Dial;
+use crate::upstream::dial::{Dial, Dialed, NewConnection};
 use crate::upstream::health::{Health, Speculative};
 use crate::upstream::pool::Pool;
 use crate::upstream::queue::{Queue, Waiter};
@@ -156,20 +155,16 @@ impl DialAttempt {
         Self { dispatcher: Rc::clone(dispatcher), begun: Instant::now() }
     }
 
-    fn end(
-        self,
-        result: Result<Transport, Box<DialFailure>>,
-        mut speculative: Option<Speculative>,
-    ) {
+    fn end(self, result: Dialed<NewConnection>, mut speculative: Option<Speculative>) {
         let (dispatcher, begun) = (Rc::clone(&self.dispatcher), self.begun);
         drop(self);
         match result {
-            Ok(transport) => {
+            Ok(connection) => {
                 dispatcher.health.reached();
                 if let Some(speculative) = &mut speculative {
                     speculative.opened();
                 }
-                dispatcher.deliver(Checked::fresh(transport, speculative));
+                dispatcher.deliver(Checked::fresh(connection, speculative));
             }
             Err(failure) => {
                 drop(speculative);

@@ -31,7 +31,7 @@ mod speculative;
 mod trouble_log;
 
 pub use checkout::Checkout;
-pub use dial::{Dial, Dialing, ProxyHeader};
+pub use dial::{Dial, Dialing, NewConnection, ProxyHeader};
 
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::upstream::connection::UpstreamConnection;

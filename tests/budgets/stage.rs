@@ -185,7 +185,7 @@ impl Dial for PipeDialer {
     fn dial(&self, _: Option<&ProxyHeader>) -> Dialing {
         let (near, far) = MemoryStream::pair(PIPE_BYTES);
         self.0.borrow_mut().push(Pipe(far));
-        Box::pin(ready(Ok(Transport::from(near))))
+        Box::pin(ready(Ok(Transport::from(near).into())))
     }
 }
 

@@ -131,7 +131,7 @@ impl Dial for Dialer {
             }
             let (near, far) = network.pair();
             network.accepted.borrow_mut().push(far);
-            Ok(Transport::from(near))
+            Ok(Transport::from(near).into())
         })
     }
 }

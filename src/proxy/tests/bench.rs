@@ -309,7 +309,7 @@ impl Dial for Line {
         network.dials.set(network.dials.get() + 1);
         Box::pin(async move {
             match network.outcome.get() {
-                DialOutcome::Connect => Ok(network.connect()),
+                DialOutcome::Connect => Ok(network.connect().into()),
                 DialOutcome::Fail(error) => Err(error.into()),
                 DialOutcome::Never => {
                     let _abandoned = Abandoned(network);

@@ -49,6 +49,14 @@ impl AddressSource {
         Self { port, source, timeouts }
     }
 
+    /// Whether there is a name to look up.
+    pub(super) fn has_name(&self) -> bool {
+        match self.source {
+            Source::Address(_) => false,
+            Source::Resolver(..) => true,
+        }
+    }
+
     /// The addresses to try, in order; at least one. Waits for the resolver only if nothing is
     /// known, or nothing that is fresh enough to rely on.
     ///

@@ -14,9 +14,17 @@ use rustix::io::Errno;
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+
+/// A connection that is open.
+pub(super) struct Secured {
+    pub(super) transport: Transport,
+    /// How long the handshake took; `None` without TLS.
+    pub(super) tls: Option<Duration>,
+}
 
 /// Opens a connection to `address`, which begins with `header`.
 ///
@@ -27,15 +35,17 @@ pub(super) async fn open(
     header: Option<Bytes>,
     tls: Option<&UpstreamTls>,
     timeouts: &Timeouts,
-) -> Result<Transport, Box<DialFailure>> {
+) -> Result<Secured, Box<DialFailure>> {
     let begun = Instant::now();
     let failed =
         |step, begun: Instant, error| DialFailure::at(step, Some(address), begun.elapsed(), error);
     let tcp = connect(address, header, timeouts).await;
     let tcp = tcp.map_err(|error| failed(DialStep::Connect, begun, error))?;
-    let Some(tls) = tls else { return Ok(Transport::from(tcp)) };
+    let Some(tls) = tls else { return Ok(Secured { transport: Transport::from(tcp), tls: None }) };
     let begun = Instant::now();
-    secure(tcp, tls, timeouts).await.map_err(|error| failed(DialStep::Tls, begun, error))
+    let secured = secure(tcp, tls, timeouts).await;
+    let transport = secured.map_err(|error| failed(DialStep::Tls, begun, error))?;
+    Ok(Secured { transport, tls: Some(begun.elapsed()) })
 }
 
 async fn connect(

@@ -15,9 +15,10 @@ use crate::error::{Cause, DialFailure, DialStep, SocketError};
 use crate::limits::REFUSED_PAUSES;
 use crate::net::transport::Transport;
 use crate::preface::proxy_header::{self, ProxyVersion};
-use crate::telemetry::{dial_failed, dial_succeeded};
+use crate::telemetry::{DialTimes, dial_failed, dial_succeeded};
 use crate::timeouts::Timeouts;
 use crate::upstream::dial::addresses::AddressSource;
+use crate::upstream::dial::attempt::Secured;
 use crate::upstream::resolver::Resolver;
 use bytes::{Bytes, BytesMut};
 use std::future::Future;
@@ -45,7 +46,23 @@ pub trait Dial {
 
 /// A connection being opened. It owns what it needs, so that it may outlive the client that caused
 /// it.
-pub type Dialing = Pin<Box<dyn Future<Output = Result<Transport, Box<DialFailure>>>>>;
+pub type Dialing = Pin<Box<dyn Future<Output = Dialed<NewConnection>>>>;
+
+/// A connection that was just opened.
+#[derive(Debug)]
+pub struct NewConnection {
+    /// The connection, after its handshake.
+    pub transport: Transport,
+    /// How long that took.
+    pub times: DialTimes,
+}
+
+/// One that took no time, as in tests.
+impl From<Transport> for NewConnection {
+    fn from(transport: Transport) -> Self {
+        Self { transport, times: DialTimes::default() }
+    }
+}
 
 /// The client on whose behalf a connection is opened, as a PROXY header names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,21 +108,23 @@ impl NetworkDialer {
         Some(header.freeze())
     }
 
-    async fn dial_once(self, header: Option<Bytes>) -> Dialed<Transport> {
-        let begun = Instant::now();
+    /// One try of a dial that has begun at `begun`.
+    async fn dial_once(self, header: Option<Bytes>, begun: Instant) -> Dialed<NewConnection> {
+        let asked = Instant::now();
         let addresses = self.addresses.addresses().await;
-        let failed = |error| DialFailure::at(DialStep::Lookup, None, begun.elapsed(), error);
+        let answered = Instant::now();
+        let failed = |error| DialFailure::at(DialStep::Lookup, None, answered - asked, error);
         let addresses = addresses.map_err(failed)?;
         let attempts =
             addresses.iter().map(|address| self.logged_attempt(*address, header.clone()));
-        happy_eyeballs::race(attempts).await
+        let Secured { transport, tls } = happy_eyeballs::race(attempts).await?;
+        let lookup = self.addresses.has_name().then(|| answered - asked);
+        let others = lookup.unwrap_or_default() + tls.unwrap_or_default();
+        let tcp = begun.elapsed().saturating_sub(others);
+        Ok(NewConnection { transport, times: DialTimes { lookup, tcp, tls } })
     }
 
-    async fn logged_attempt(
-        &self,
-        address: SocketAddr,
-        header: Option<Bytes>,
-    ) -> Dialed<Transport> {
+    async fn logged_attempt(&self, address: SocketAddr, header: Option<Bytes>) -> Dialed<Secured> {
         let begun = Instant::now();
         let attempted = attempt::open(address, header, self.tls.as_ref(), &self.timeouts).await;
         match &attempted {
@@ -118,9 +137,9 @@ impl NetworkDialer {
 
 impl Dial for NetworkDialer {
     fn dial(&self, proxy_header: Option<&ProxyHeader>) -> Dialing {
-        let dialer = self.clone();
+        let (dialer, begun) = (self.clone(), Instant::now());
         let header = proxy_header.and_then(|it| self.header(it));
-        Box::pin(retry_refused(move || dialer.clone().dial_once(header.clone())))
+        Box::pin(retry_refused(move || dialer.clone().dial_once(header.clone(), begun)))
     }
 
     fn sends_proxy_header(&self) -> bool {
@@ -129,7 +148,7 @@ impl Dial for NetworkDialer {
 }
 
 /// What comes of a dial.
-type Dialed<T> = Result<T, Box<DialFailure>>;
+pub type Dialed<T> = Result<T, Box<DialFailure>>;
 
 /// Dials again after a pause while the connection is refused, a few times.
 async fn retry_refused<T, F>(dial: impl Fn() -> F) -> Dialed<T>

@@ -20,7 +20,7 @@ fn pool() -> Pool {
 
 fn connection(used: bool) -> (UpstreamConnection, MemoryStream) {
     let (near, far) = MemoryStream::pair(64);
-    (UpstreamConnection { used, ..UpstreamConnection::fresh(Transport::from(near)) }, far)
+    (UpstreamConnection { used, ..UpstreamConnection::fresh(Transport::from(near).into()) }, far)
 }
 
 fn sweep(pool: &Pool) {
@@ -60,7 +60,8 @@ async fn tcp_connection() -> (UpstreamConnection, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let near = MeteredTcp::new(listener.accept().await.unwrap().0);
-    let near = UpstreamConnection::fresh(Box::new(near));
+    let near: Transport = Box::new(near);
+    let near = UpstreamConnection::fresh(near.into());
     (UpstreamConnection { used: true, was_idle: true, ..near }, far)
 }
 

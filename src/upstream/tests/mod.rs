@@ -63,7 +63,7 @@ impl Dial for Fake {
             let (near, far) = MemoryStream::pair(64);
             state.ends.borrow_mut().push(far);
             state.opened.notify_one();
-            Ok(Transport::from(near))
+            Ok(Transport::from(near).into())
         })
     }
 }

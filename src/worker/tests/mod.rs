@@ -319,9 +319,8 @@ impl Dial for Rc<Dialer> {
         let address = self.address;
         match self.options.get() {
             ResponseOptions::Connect => {
-                Box::pin(
-                    async move { Ok(Transport::from(TcpStream::connect(address).await.unwrap())) },
-                )
+                let connecting = TcpStream::connect(address);
+                Box::pin(async { Ok(Transport::from(connecting.await.unwrap()).into()) })
             }
             ResponseOptions::PanicAtOnce => panic!("on purpose"),
             ResponseOptions::PanicInTheAttempt => Box::pin(async { panic!("on purpose") }),
