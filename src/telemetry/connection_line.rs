@@ -29,7 +29,7 @@ mod tests {
     use crate::telemetry::line::LogFormat;
     use crate::telemetry::log::capture::logged;
     use crate::telemetry::observer::ended;
-    use crate::telemetry::record::Subject;
+    use crate::telemetry::record::{DialTimes, Subject};
     use std::thread;
     use std::time::Duration;
     use tracing::Level;
@@ -41,6 +41,7 @@ mod tests {
             name: Some("*.example.com".into()),
             subject: Subject::Connection(facts),
             connect: Some(Duration::from_micros(1234)),
+            dial: Some(DialTimes { lookup: None, tcp: Duration::from_micros(1230), tls: None }),
             total: Duration::from_secs(60),
             to_upstream: 17,
             to_client: 4096,
@@ -49,7 +50,7 @@ mod tests {
         let text = logged(LogFormat::Text, Level::INFO, || ended(&record));
         let want = "INFO narrows::access: connection forward=\"*.example.com\" \
             server_name=\"db.example.com\" client=192.0.2.7:4711 connect_ms=1.234 \
-            total_ms=60000.000 to_upstream=17 to_client=4096 end=\"closed\"\n";
+            tcp_ms=1.230 total_ms=60000.000 to_upstream=17 to_client=4096 end=\"closed\"\n";
         assert!(text.ends_with(want), "{text}");
     }
 

@@ -36,7 +36,7 @@ mod tests {
     use crate::telemetry::line::LogFormat;
     use crate::telemetry::log::capture::logged;
     use crate::telemetry::observer::ended;
-    use crate::telemetry::record::{MethodName, Subject};
+    use crate::telemetry::record::{DialTimes, MethodName, Subject};
     use std::thread;
     use std::time::Duration;
     use tracing::Level;
@@ -46,9 +46,9 @@ mod tests {
         check_json(
             full(),
             r#""message":"exchange","route":"/gpt/","client":"192.0.2.7:4711","method":"POST","#,
-            r#""status":200,"connect_ms":12.345,"reused":false,"head_ms":250.000,"#,
-            r#""first_byte_ms":250.001,"total_ms":60000.000,"to_upstream":17,"to_client":4096,"#,
-            r#""end":"completed","target":"narrows::access"}"#,
+            r#""status":200,"connect_ms":12.345,"lookup_ms":1.000,"tcp_ms":2.000,"tls_ms":9.000,"#,
+            r#""reused":false,"head_ms":250.000,"first_byte_ms":250.001,"total_ms":60000.000,"#,
+            r#""to_upstream":17,"to_client":4096,"end":"completed","target":"narrows::access"}"#,
         );
     }
 
@@ -56,9 +56,9 @@ mod tests {
     fn a_completed_exchange_is_one_readable_text_line() {
         let text = logged(LogFormat::Text, Level::INFO, || ended(&full()));
         let want = "INFO narrows::access: exchange route=\"/gpt/\" client=192.0.2.7:4711 \
-            method=\"POST\" status=200 connect_ms=12.345 reused=false head_ms=250.000 \
-            first_byte_ms=250.001 total_ms=60000.000 to_upstream=17 to_client=4096 \
-            end=\"completed\"\n";
+            method=\"POST\" status=200 connect_ms=12.345 lookup_ms=1.000 tcp_ms=2.000 \
+            tls_ms=9.000 reused=false head_ms=250.000 first_byte_ms=250.001 \
+            total_ms=60000.000 to_upstream=17 to_client=4096 end=\"completed\"\n";
         assert!(text.ends_with(want), "{text}");
     }
 
@@ -133,6 +133,7 @@ mod tests {
     }
 
     fn full() -> Record {
+        let ms = Duration::from_millis;
         let facts = ExchangeFacts {
             method: MethodName::of(b"POST"),
             status: Some(200),
@@ -143,6 +144,7 @@ mod tests {
         Record {
             name: Some("/gpt/".into()),
             connect: Some(Duration::from_nanos(12_345_678)),
+            dial: Some(DialTimes { lookup: Some(ms(1)), tcp: ms(2), tls: Some(ms(9)) }),
             total: Duration::from_secs(60),
             to_upstream: 17,
             to_client: 4096,
