@@ -10,10 +10,11 @@ use crate::config::check::check;
 use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
 use crate::config::keys::route::{RouteConfig, RouteOptions};
 use crate::config::keys::top::WORKERS_RANGE;
+use crate::config::listen_address::ListenAddress;
 use crate::config::problem::{Location, Problems};
 use crate::config::reach::ReachOptions;
 use crate::config::url::{Endpoint, UpstreamUrl};
-use crate::config::value::{ListenAddress, Mode, NamedFile, RoutePath, Value};
+use crate::config::value::{Mode, NamedFile, RoutePath, Value};
 use crate::config::{Config, Limits};
 use crate::telemetry::LogFormat;
 use crate::timeouts::Timeouts;
@@ -68,7 +69,8 @@ pub struct RunArguments {
     #[arg(value_name = "ROUTE", help = ROUTE_HELP)]
     #[arg(value_parser = RouteArgument::parse)]
     pub routes: Vec<RouteArgument>,
-    /// Listen on this IP:port; may repeat [default: 127.0.0.1:8080].
+    /// Listen here: IP:port, :port (every address), localhost:port; may repeat [default:
+    /// 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = parse_value::<ListenAddress>)]
     pub listen: Vec<ListenAddress>,
     /// Speak HTTPS on every listener: certificate and intermediates, PEM.
@@ -145,11 +147,11 @@ impl RunArguments {
             .zip(named(&self.key, "--key"))
             .map(|(certificate, key)| CredentialFiles { certificate, key });
         let addresses = match self.listen.as_slice() {
-            [] => &[ListenAddress(LISTEN_DEFAULT)],
+            [] => &[ListenAddress::Ip(LISTEN_DEFAULT)],
             some => some,
         };
-        let listeners = addresses.iter().map(|ListenAddress(address)| ListenerConfig {
-            address: *address,
+        let listeners = addresses.iter().map(|address| ListenerConfig {
+            addresses: vec![*address],
             credentials: credentials.clone(),
             mode: Mode::Http,
             proxy_protocol: Vec::new(),
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn one_route_is_enough() {
         let config = config(&[OPENAI]).unwrap();
-        let addresses: Vec<_> = config.listeners.iter().map(|it| it.address.to_string()).collect();
+        let addresses: Vec<_> = config.listeners.iter().map(ListenerConfig::name).collect();
         assert_eq!(addresses, ["127.0.0.1:8080"]);
         assert_eq!(config.listeners[0].credentials, None);
         assert_eq!(config.routes[0].path.as_str(), "/gpt/");
@@ -296,7 +298,7 @@ mod tests {
         for workers in ["0", "257", "x", "-1", ""] {
             refuse(&[OPENAI, "--workers", workers]);
         }
-        refuse(&[OPENAI, "--listen", "localhost:80"]);
+        refuse(&[OPENAI, "--listen", "host.example:80"]);
         refuse(&[OPENAI, "--log-level", "loud"]);
         refuse(&[OPENAI, "--log-format", "xml"]);
     }

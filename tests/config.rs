@@ -42,13 +42,13 @@ fn check_prints_ok_on_stdout_and_exits_0() {
 fn check_lists_problems_on_stderr_and_exits_2() {
     let text = VALID.replace("path", "paht").replace("8080", "808080");
     let want = "\
-error: listener.address: \"127.0.0.1:808080\" is not an address
+error: listener.address: \"127.0.0.1:808080\" is not an address to listen on
  --> narrows.toml:8:11
   |
 8 | address = \"127.0.0.1:808080\"
   |           ^^^^^^^^^^^^^^^^^^
   |
-  = help: IP:port is allowed, such as \"0.0.0.0:443\" or \"[::]:443\"
+  = help: IP:port, \":443\" (every address) and \"localhost:8080\" are allowed
 
 error: route.path: this key is missing; it has no default
   --> narrows.toml:10:1

@@ -4,9 +4,11 @@
 use super::keys::forward::ForwardUpstream;
 use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
+use super::listen_address::ListenAddress;
 use super::problem::{Location, Problems, quoted};
 use super::value::Mode;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// Notes every contradiction between parts of `config`.
 pub(crate) fn check(config: &Config, problems: &mut Problems) {
@@ -14,23 +16,24 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
     check_forwards(config, problems);
 }
 
-/// Whether a tcp listener with the same address hands its connections to this http listener, which
-/// then has no socket of its own.
-pub(super) fn shares_address(config: &Config, http: &ListenerConfig) -> bool {
-    let same = |it: &&ListenerConfig| it.mode == Mode::Tcp && it.address == http.address;
-    // Port 0 is a different port each time.
-    http.mode == Mode::Http
-        && http.address.port() != 0
-        && config.listeners.iter().any(|it| same(&it))
+/// Whether a tcp listener hands its connections at `address` to this http listener, which then has
+/// no socket of its own there.
+pub(super) fn shares_address(config: &Config, http: &ListenerConfig, address: SocketAddr) -> bool {
+    let same = |it: &ListenerConfig| it.mode == Mode::Tcp && has_address(it, address);
+    http.mode == Mode::Http && config.listeners.iter().any(same)
 }
 
-/// The http listener that `upstream = "http"` means for connections of the tcp listener `tcp`: the
-/// one with its address, or else the only one. An index into `listeners`, or what is wrong.
-pub(super) fn http_behind(config: &Config, tcp: &ListenerConfig) -> Result<usize, String> {
+/// The http listener that `upstream = "http"` means for connections of the tcp listener `tcp` at
+/// `address`: the one with this address, or else the only one. An index into `listeners`, or what
+/// is wrong.
+pub(super) fn http_behind(
+    config: &Config,
+    tcp: &ListenerConfig,
+    address: SocketAddr,
+) -> Result<usize, String> {
     let listeners = config.listeners.iter().enumerate();
     let all: Vec<_> = listeners.filter(|(_, it)| it.mode == Mode::Http).collect();
-    let has_port = tcp.address.port() != 0;
-    let same = all.iter().find(|(_, it)| has_port && it.address == tcp.address);
+    let same = all.iter().find(|(_, it)| has_address(it, address));
     let (index, http) = match (same, all.as_slice()) {
         (Some(same), _) => *same,
         (None, [only]) => *only,
@@ -40,7 +43,7 @@ pub(super) fn http_behind(config: &Config, tcp: &ListenerConfig) -> Result<usize
                 "which of the {} http listeners is meant for the tcp listener at {} cannot be \
                  told; the one with the same address is, or the only one",
                 all.len(),
-                tcp.address
+                tcp.name()
             ));
         }
     };
@@ -48,10 +51,16 @@ pub(super) fn http_behind(config: &Config, tcp: &ListenerConfig) -> Result<usize
         return Err(format!(
             "the tcp listener at {} ends TLS itself, and the http listener at {} would wait for \
              TLS inside of it; only one of them may have a certificate",
-            tcp.address, http.address
+            tcp.name(),
+            http.name()
         ));
     }
     Ok(index)
+}
+
+/// Port 0 is a different port each time.
+fn has_address(listener: &ListenerConfig, address: SocketAddr) -> bool {
+    address.port() != 0 && listener.sockets().any(|it| it == address)
 }
 
 /// Notes routes with the same path, and listeners with the same address.
@@ -63,39 +72,80 @@ fn check_duplicates(config: &Config, problems: &mut Problems) {
             problems.add(&route.location, format!("{what}{}", also_at(first)));
         }
     }
-    let mut addresses = BTreeMap::new();
-    let mut ports = BTreeMap::new();
-    // Port 0 is a different port each time. An http listener may share a tcp listener's address.
-    for listener in config.listeners.iter().filter(|it| it.address.port() != 0) {
-        let shares = shares_address(config, listener);
-        if let Some(first) = addresses.insert((listener.address, shares), &listener.location) {
-            let what = format!("{} is listened on twice{}", listener.address, also_at(first));
-            problems.add(&listener.location, what);
-        } else if !shares {
-            check_overlap(listener, &mut ports, problems);
+    let mut taken = Taken::default();
+    for listener in &config.listeners {
+        for written in listener.addresses.iter().map(|address| Written { listener, address }) {
+            let clashes = address_clashes(config, written, &mut taken);
+            // Both families may have the same one.
+            if let Some(first) = clashes.into_iter().flatten().next() {
+                problems.add(&listener.location, clash(first, written));
+            }
         }
     }
 }
 
-/// Notes a listener whose port is taken by a wildcard address of the same family, or the other way
-/// round: the kernel refuses the second. `ports` has the listeners before it.
-fn check_overlap<'c>(
+/// An address of a listener.
+#[derive(Clone, Copy)]
+struct Written<'c> {
     listener: &'c ListenerConfig,
-    ports: &mut BTreeMap<(bool, u16), &'c ListenerConfig>,
-    problems: &mut Problems,
-) {
-    let is_wildcard = |it: &ListenerConfig| it.address.ip().is_unspecified();
-    let address = listener.address;
-    let first = ports.entry((address.is_ipv4(), address.port())).or_insert(listener);
-    if first.address != address && (is_wildcard(first) || is_wildcard(listener)) {
-        let (wide, narrow) =
-            if is_wildcard(first) { (first.address, address) } else { (address, first.address) };
-        let what = format!("{wide} takes in {narrow}; only one of them can have the port");
-        problems.add(&listener.location, format!("{what}{}", also_at(&first.location)));
+    address: &'c ListenAddress,
+}
+
+/// The socket addresses that are taken, and by what.
+#[derive(Default)]
+struct Taken<'c> {
+    /// With whether an http listener shares it with a tcp listener.
+    addresses: BTreeMap<(SocketAddr, bool), Written<'c>>,
+    /// By family and port: a wildcard if there is one, because the kernel refuses any other address
+    /// beside it, or else the first.
+    ports: BTreeMap<(bool, u16), (SocketAddr, Written<'c>)>,
+}
+
+/// What already has the place of each socket address of `written`, which then takes its place.
+fn address_clashes<'c>(
+    config: &Config,
+    written: Written<'c>,
+    taken: &mut Taken<'c>,
+) -> [Option<Written<'c>>; 2] {
+    let mut clashes = [None; 2];
+    // Port 0 is a different port each time. An http listener may share a tcp listener's address.
+    let sockets = written.address.sockets().filter(|it| it.port() != 0);
+    for (clash, socket) in clashes.iter_mut().zip(sockets) {
+        let shares = shares_address(config, written.listener, socket);
+        *clash = taken.addresses.insert((socket, shares), written);
+        if clash.is_none() && !shares {
+            *clash = taken.take_port(socket, written);
+        }
     }
-    if is_wildcard(listener) {
-        *first = listener;
+    clashes
+}
+
+impl<'c> Taken<'c> {
+    fn take_port(&mut self, socket: SocketAddr, written: Written<'c>) -> Option<Written<'c>> {
+        let port = (socket.is_ipv4(), socket.port());
+        let first = self.ports.entry(port).or_insert((socket, written));
+        let is_wildcard = |it: SocketAddr| it.ip().is_unspecified();
+        let (address, by) = *first;
+        if is_wildcard(socket) {
+            *first = (socket, written);
+        }
+        (address != socket && (is_wildcard(address) || is_wildcard(socket))).then_some(by)
     }
+}
+
+/// What is wrong with `second`, whose address `first` has.
+fn clash(first: Written<'_>, second: Written<'_>) -> String {
+    let (earlier, later) = (*first.address, *second.address);
+    let what = if earlier == later {
+        format!("{later} is listened on twice")
+    } else {
+        let is_wider = earlier.includes(later);
+        let (wide, narrow) = if is_wider { (earlier, later) } else { (later, earlier) };
+        format!("{wide} takes in {narrow}; only one of them can have the port")
+    };
+    let is_same_list = first.listener.location == second.listener.location;
+    let also_at = if is_same_list { String::new() } else { also_at(&first.listener.location) };
+    format!("{what}{also_at}")
 }
 
 /// Notes forwards that can never match, and forwards to an http listener that is ambiguous.
@@ -113,22 +163,34 @@ fn check_forwards(config: &Config, problems: &mut Problems) {
     let to_http = config.forwards.iter().find(|it| it.upstream == ForwardUpstream::Http);
     for tcp in config.listeners.iter().filter(|it| it.mode == Mode::Tcp) {
         if let Some(forward) = to_http
-            && let Err(what) = http_behind(config, tcp)
+            && let Some(what) = tcp.sockets().find_map(|it| http_behind(config, tcp, it).err())
         {
             problems.add(&forward.upstream_location, what);
         }
     }
-    for http in config.listeners.iter().filter(|it| shares_address(config, it)) {
-        if to_http.is_none() {
-            let what = "no forward with `upstream = \"http\"` leads to it, and its address is that \
-                        of a tcp listener";
-            problems.add(&http.location, format!("{} is out of reach: {what}", http.address));
+    for http in &config.listeners {
+        if let Some(address) = http.sockets().find(|it| shares_address(config, http, *it)) {
+            check_shared(http, address, to_http.is_some(), problems);
         }
-        if !http.proxy_protocol.is_empty() {
-            let what = "it accepts no connections of its own";
-            let advice = "say `proxy_protocol` at the tcp listener with this address";
-            problems.add(&http.location, format!("{what}; {advice}"));
-        }
+    }
+}
+
+/// Notes what keeps an http listener from serving at an address that it shares with a tcp listener.
+fn check_shared(
+    http: &ListenerConfig,
+    address: SocketAddr,
+    has_forward: bool,
+    problems: &mut Problems,
+) {
+    if !has_forward {
+        let what = "no forward with `upstream = \"http\"` leads to it, and its address is that \
+                    of a tcp listener";
+        problems.add(&http.location, format!("{address} is out of reach: {what}"));
+    }
+    if !http.proxy_protocol.is_empty() {
+        let what = "it accepts no connections of its own";
+        let advice = "say `proxy_protocol` at the tcp listener with this address";
+        problems.add(&http.location, format!("{what}; {advice}"));
     }
 }
 
@@ -193,6 +255,32 @@ mod tests {
     }
 
     #[test]
+    fn what_two_families_have_twice_is_one_problem() {
+        let file = |first: &str, second: &str| {
+            let listener = |address| format!("[[listener]]\naddress = {address}\n");
+            let route = "[[route]]\npath = \"/\"\nupstream = \"http://h/\"\n";
+            format!("{}{}{route}", listener(first), listener(second))
+        };
+        let first = "; only one of them can have the port; the first is in line 2";
+        for (one, two, what) in [
+            ("\":1\"", "\"1\"", ":1 is listened on twice; the first is in line 2".to_owned()),
+            ("\":1\"", "\"0.0.0.0:1\"", format!(":1 takes in 0.0.0.0:1{first}")),
+            ("\"[::]:1\"", "\":1\"", format!(":1 takes in [::]:1{first}")),
+            ("\"localhost:1\"", "\":1\"", format!(":1 takes in localhost:1{first}")),
+            ("\"[::1]:1\"", "\"localhost:1\"", format!("localhost:1 takes in [::1]:1{first}")),
+        ] {
+            let want = format!("f:4: listener.address: {what}");
+            assert_eq!(read(&file(one, two)).unwrap_err().to_string(), want);
+        }
+        let want = "f:2: listener.address: localhost:1 takes in 127.0.0.1:1; only one of them can \
+                    have the port";
+        let in_one_list = file("[\"localhost:1\", \"127.0.0.1:1\"]", "\":2\"");
+        assert_eq!(read(&in_one_list).unwrap_err().to_string(), want);
+        assert!(read(&file("\":0\"", "\"localhost:0\"")).is_ok());
+        assert!(read(&file("[\"127.0.0.1:1\", \"127.0.0.2:1\"]", "\"[::1]:1\"")).is_ok());
+    }
+
+    #[test]
     fn forwards_that_contradict_each_other_or_themselves_are_refused_with_their_lines() {
         let forwards = |forwards: &[(&str, &str)]| {
             let listener = "[[listener]]\naddress = \"127.0.0.1:1\"\nmode = \"tcp\"\n";
@@ -247,6 +335,8 @@ mod tests {
             "the tcp listener at 127.0.0.1:1 ends TLS itself",
         );
         assert!(read(&file(&[(one, tcp, files), (one, http, "")])).is_ok());
+        assert!(read(&file(&[(":1", tcp, ""), (":1", http, ""), (":2", http, "")])).is_ok());
+        assert!(read(&file(&[(":1", tcp, ""), (":2", http, "")])).is_ok());
         let proxy = "proxy_protocol = [\"10.0.0.0/8\"]\n";
         refuse(&file(&[(one, tcp, ""), (one, http, proxy)]), "say `proxy_protocol` at the tcp");
         let unreachable =

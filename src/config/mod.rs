@@ -5,7 +5,7 @@
 //! [`Snapshot`](snapshot::Snapshot) is a configuration with the files that it names loaded.
 //!
 //! From the bottom: [`problem`] collects what is wrong, with its place in a [`source`], and
-//! [`report`] shows it to a person; [`value`], [`url`] and [`network`] parse
+//! [`report`] shows it to a person; [`value`], [`url`], [`listen_address`] and [`network`] parse
 //! single values; `table` reads TOML; `key` is how a key is declared, [`reach`] and [`keys`]
 //! declare all of them; [`check`] compares tables; `file` puts these together. [`tls_files`] loads
 //! certificates and keys for [`snapshot`], `tls_configs` has what rustls makes of them.
@@ -17,6 +17,7 @@ mod excerpt;
 mod file;
 mod key;
 pub mod keys;
+pub mod listen_address;
 pub mod network;
 pub mod problem;
 pub mod reach;

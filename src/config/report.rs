@@ -1,13 +1,13 @@
 //! Problems as a person reads them: [`report`], in the form that compilers use.
 //!
 //! ```text
-//! error: listener.address: "127.0.0.1:808080" is not an address
+//! error: listener.address: "127.0.0.1:808080" is not an address to listen on
 //!  --> narrows.toml:8:11
 //!   |
 //! 8 | address = "127.0.0.1:808080"
 //!   |           ^^^^^^^^^^^^^^^^^^
 //!   |
-//!   = help: IP:port is allowed, such as "0.0.0.0:443" or "[::]:443"
+//!   = help: IP:port, ":443" (every address) and "localhost:8080" are allowed
 //!
 //! 1 problem in narrows.toml
 //! ```

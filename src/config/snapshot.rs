@@ -20,12 +20,14 @@ use super::tls_files::{OwnCertificate, TlsFiles};
 use super::value::Mode;
 use crate::gateway::route::Route;
 use crate::gateway::server_name::{Forward, ForwardTarget};
+use crate::net::listen::has_ip;
 use crate::timeouts::Timeouts;
 use crate::tls::alpn::Alpn;
 use crate::tls::credential_file::Roots;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ptr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -56,11 +58,16 @@ pub struct Snapshot {
     tls: TlsConfigs,
 }
 
-/// One address to listen on.
+/// One socket address to listen on. A `[[listener]]` with several has one of these for each.
 #[derive(Clone, Debug)]
 pub struct Listener {
     /// Address and port to bind; port 0 lets the kernel choose.
     pub address: SocketAddr,
+    /// All addresses of its `[[listener]]`, as written.
+    pub name: Arc<str>,
+    /// Whether the listener before it is that of the other family, from one written address. They
+    /// have one port, also if the kernel chooses it.
+    pub is_second_family: bool,
     /// If set, TLS ends here.
     pub tls: Option<Arc<ServerConfig>>,
     /// For a tcp listener with `tls`: the same for connections that a forward hands to an http
@@ -230,27 +237,39 @@ impl<'p> Loader<'p> {
 
     /// All listeners, in the order of the file.
     fn listeners(&mut self, config: &Config) -> Vec<Arc<Listener>> {
-        let loaded: Vec<_> = config.listeners.iter().map(|it| self.listener(config, it)).collect();
-        let https = loaded.iter().map(|it| (it.mode == Mode::Http).then(|| Arc::new(it.clone())));
-        let https: Vec<_> = https.collect();
-        let listeners = loaded.into_iter().zip(&config.listeners).zip(&https);
-        let listeners = listeners.map(|((listener, configured), http)| match http {
-            Some(http) => Arc::clone(http),
-            None => {
+        let mut loaded = Vec::new();
+        for configured in &config.listeners {
+            let listener = self.listener(config, configured);
+            for (address, is_second_family) in sockets_here(configured) {
+                let has_socket = !shares_address(config, configured, address);
+                let listener =
+                    Listener { address, is_second_family, has_socket, ..listener.clone() };
+                loaded.push((configured, Arc::new(listener)));
+            }
+        }
+        let listeners = loaded.iter().map(|(configured, listener)| match listener.mode {
+            Mode::Http => Arc::clone(listener),
+            Mode::Tcp => {
                 // An ambiguous one is an error of the configuration, if any forward needs it.
-                let http = http_behind(config, configured).ok().and_then(|at| https[at].clone());
-                Arc::new(Listener { http, ..listener })
+                let http = http_behind(config, configured, listener.address).ok();
+                let http = http.and_then(|at| http_at(&loaded, &config.listeners[at], listener));
+                Arc::new(Listener { http, ..Listener::clone(listener) })
             }
         });
         listeners.collect()
     }
 
+    /// A listener at its first address. The others have the same sessions of TLS.
     fn listener(&mut self, config: &Config, listener: &ListenerConfig) -> Listener {
-        let ListenerConfig { address, mode, ref credentials, .. } = *listener;
+        let ListenerConfig { mode, ref credentials, .. } = *listener;
+        let address = listener.sockets().next();
+        let address = address.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let leads_to_http = config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http);
         let ends_tls_of_http = mode == Mode::Tcp && leads_to_http;
         Listener {
             address,
+            name: listener.name().into(),
+            is_second_family: false,
             tls: credentials.as_ref().and_then(|it| {
                 let alpn = match mode {
                     Mode::Http => Alpn::Http,
@@ -265,7 +284,7 @@ impl<'p> Loader<'p> {
             mode,
             proxy_protocol: listener.proxy_protocol.clone(),
             http: None,
-            has_socket: !shares_address(config, listener),
+            has_socket: true,
         }
     }
 
@@ -308,6 +327,25 @@ impl<'p> Loader<'p> {
         let (config, roots) = self.files.client(reach.ca.as_ref(), alpn)?;
         Some(UpstreamTls { config, server_name: reach.tls_name.server_name(), roots })
     }
+}
+
+/// The socket addresses of a listener that this machine has, each with whether the one before it is
+/// of the same written address.
+fn sockets_here(listener: &ListenerConfig) -> impl Iterator<Item = (SocketAddr, bool)> {
+    let sockets = listener.addresses.iter().map(|address| address.sockets_here(has_ip));
+    sockets.flat_map(|it| it.into_iter().enumerate().map(|(index, address)| (address, index > 0)))
+}
+
+/// The listener of `http` that the tcp listener `tcp` leads to: the one at its address, or else the
+/// first.
+fn http_at(
+    loaded: &[(&ListenerConfig, Arc<Listener>)],
+    http: &ListenerConfig,
+    tcp: &Listener,
+) -> Option<Arc<Listener>> {
+    let mut of_http = loaded.iter().filter(|(it, _)| ptr::eq(*it, http)).map(|(_, it)| it);
+    let first = of_http.clone().next();
+    of_http.find(|it| it.address == tcp.address).or(first).map(Arc::clone)
 }
 
 /// One worker for each core that the process may use.

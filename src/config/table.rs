@@ -137,6 +137,14 @@ impl<'r, 't> Entry<'r, 't> {
         value.inspect_err(refused).ok()
     }
 
+    /// A string that parses as a `T`, or a list of such strings.
+    pub(super) fn one_or_more<T: Value>(self) -> Vec<T> {
+        match self.value.get_ref() {
+            DeValue::Array(_) => self.values(),
+            _ => self.value().into_iter().collect(),
+        }
+    }
+
     /// A list of strings that each parse as a `T`.
     pub(super) fn values<T: Value>(self) -> Vec<T> {
         let allowed = format!("a list is allowed, of which each: {}", T::ALLOWED);

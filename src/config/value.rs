@@ -1,9 +1,10 @@
-//! Values of keys and arguments: paths, addresses to listen on, periods of time.
+//! Values of keys and arguments: paths, words, periods of time.
 //!
 //! Each type implements [`Value`]: its `FromStr` says what is wrong with a text, [`Value::ALLOWED`]
 //! what is allowed. The file and the command line share these types, and so their messages.
 //!
-//! Not here: upstream URLs and their parts (`url`), and networks (`network`).
+//! Not here: upstream URLs and their parts (`url`), addresses to listen on (`listen_address`), and
+//! networks (`network`).
 
 use super::problem::{Location, nearest, quoted};
 pub use crate::preface::proxy_header::ProxyVersion;
@@ -71,31 +72,6 @@ impl FromStr for RoutePath {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         check_path(text)?;
         Ok(Self(text.into()))
-    }
-}
-
-/// An address to listen on: IP and TCP port; port 0 lets the kernel choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenAddress(pub SocketAddr);
-
-impl Value for ListenAddress {
-    const ALLOWED: &'static str = "IP:port is allowed, such as \"0.0.0.0:443\" or \"[::]:443\"";
-}
-
-impl FromStr for ListenAddress {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let Ok(address) = text.parse::<SocketAddr>() else {
-            return Err(Invalid::new(format!("{} is not an address", quoted(text))));
-        };
-        if address.ip().to_canonical() != address.ip() {
-            // We bind IPv6-only sockets, which have no IPv4-mapped addresses.
-            let what = format!("{} is IPv4 in the form of IPv6", quoted(text));
-            let meant = SocketAddr::new(address.ip().to_canonical(), address.port());
-            return Err(Invalid { what, meant: Some(meant.to_string()) });
-        }
-        Ok(Self(address))
     }
 }
 
@@ -408,19 +384,6 @@ mod tests {
         assert_eq!(Age::from_str("1h"), Ok(Age(Some(Duration::from_secs(3600)))));
         refuse::<Age>("0", "no unit");
         refuse::<Age>("-1s", "and \"0s\" for no limit");
-    }
-
-    #[test]
-    fn an_address_to_listen_on_is_an_ip_and_a_port() {
-        for text in ["0.0.0.0:443", "[::]:443", "127.0.0.1:0"] {
-            assert_eq!(ListenAddress::from_str(text).unwrap().0.to_string(), text);
-        }
-        for text in ["443", ":443", "localhost:443", "0.0.0.0", "0.0.0.0:65536", "::1:443"] {
-            refuse::<ListenAddress>(text, "is not an address; IP:port is allowed");
-        }
-        refuse::<ListenAddress>("[::ffff:192.0.2.7]:443", "is IPv4 in the form of IPv6; IP:port");
-        refuse::<ListenAddress>("[::ffff:c000:207]:443", "did you mean \"192.0.2.7:443\"?");
-        refuse::<ListenAddress>("[::ffff:0:0]:0", "did you mean \"0.0.0.0:0\"?");
     }
 
     #[track_caller]

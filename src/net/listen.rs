@@ -2,9 +2,10 @@
 //! spreads connections and no two workers share an accept queue.
 
 use crate::limits::{LISTEN_BACKLOG, TCP_KEEPALIVE, TCP_KEEPALIVE_PROBES};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 #[cfg(test)]
 use {socket2::SockRef, std::os::fd::AsFd};
@@ -40,6 +41,18 @@ pub fn listen(
             Ok(socket.into())
         })
         .collect()
+}
+
+/// Whether this machine has `ip`, which may be a wildcard. Without IPv6 it has neither `::` nor
+/// `::1`; with IPv6 switched off, it may have the first alone.
+pub fn has_ip(ip: IpAddr) -> bool {
+    let address = SocketAddr::new(ip, 0);
+    let kind = Type::STREAM.cloexec();
+    let opened = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP));
+    let bound = opened.and_then(|socket| socket.bind(&address.into()));
+    let missing = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL];
+    // To listen on an address that is there fails with the reason, whatever that is.
+    !bound.is_err_and(|error| Errno::from_io_error(&error).is_some_and(|it| missing.contains(&it)))
 }
 
 fn bound(address: SocketAddr, user_timeout: Duration) -> io::Result<Socket> {
@@ -89,11 +102,8 @@ pub(crate) fn assert_tuned(socket: &impl AsFd, limit: Duration) {
 mod tests {
     use super::*;
     use std::io::ErrorKind;
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
     use std::thread;
-
-    /// Linux's number for an address family that the kernel does not have.
-    const EAFNOSUPPORT: i32 = 97;
 
     fn loopback() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 0))
@@ -112,6 +122,13 @@ mod tests {
         let address = first[0].local_addr().unwrap();
         let error = listen(address, 1, Duration::from_secs(60)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_machine_has_loopback_and_not_the_address_of_a_document() {
+        assert!(has_ip(Ipv4Addr::LOCALHOST.into()) && has_ip(Ipv4Addr::UNSPECIFIED.into()));
+        assert!(!has_ip(Ipv4Addr::new(192, 0, 2, 1).into()));
+        assert!(!has_ip("2001:db8::1".parse().unwrap()));
     }
 
     #[test]
@@ -135,11 +152,10 @@ mod tests {
         let any = |address: IpAddr, port| listen(SocketAddr::new(address, port), 1, timeout);
         // A connection of another program may have the port of one family; not of eight in a row.
         for attempt in 0..8 {
-            let six = match any(Ipv6Addr::UNSPECIFIED.into(), 0) {
-                // Without IPv6 there is no port to share.
-                Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => return,
-                opened => opened.unwrap(),
-            };
+            if !has_ip(Ipv6Addr::UNSPECIFIED.into()) {
+                return; // There is no port to share.
+            }
+            let six = any(Ipv6Addr::UNSPECIFIED.into(), 0).unwrap();
             let port = six[0].local_addr().unwrap().port();
             match any(Ipv4Addr::UNSPECIFIED.into(), port) {
                 Err(error) if error.kind() == ErrorKind::AddrInUse && attempt < 7 => {}

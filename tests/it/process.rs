@@ -11,7 +11,7 @@ use narrows_kit::relay::Relay;
 use narrows_kit::within;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
 use tokio::net::TcpStream;
 
@@ -211,6 +211,27 @@ async fn a_plain_and_a_tls_listener_serve_side_by_side() {
     .await;
     let [plain, tls] = relay.addresses() else { panic!("two: {:?}", relay.addresses()) };
     for mut client in [connect_plain(*plain).await, connect_tls(*tls).await] {
+        expect_ok(&mut client, &origin).await;
+    }
+}
+
+#[tokio::test]
+async fn a_port_alone_is_served_at_every_address_of_the_machine() {
+    let origin = Origin::plain().await;
+    let relay = Relay::start(&format!(
+        "[[listener]]\naddress = \":0\"\n\
+         [[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\n",
+        origin.address(),
+    ))
+    .await;
+    let addresses = relay.addresses();
+    assert!(addresses[0].ip().is_unspecified() && addresses[0].is_ipv4(), "{addresses:?}");
+    for address in addresses {
+        let loopback: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let mut client = connect_plain(SocketAddr::new(loopback, address.port())).await;
         expect_ok(&mut client, &origin).await;
     }
 }

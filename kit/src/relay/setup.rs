@@ -117,12 +117,8 @@ fn raise_descriptor_limit() {
     let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Every `127.0.0.1:PORT` in a line.
+/// The address of every URL in a line.
 fn addresses_in(line: &str) -> Vec<SocketAddr> {
-    const HOST: &str = "127.0.0.1:";
-    let ports = line.split(HOST).skip(1).filter_map(|rest| {
-        let end = rest.find(|it: char| !it.is_ascii_digit()).unwrap_or(rest.len());
-        rest[..end].parse::<u16>().ok()
-    });
-    ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect()
+    let urls = line.split("://").skip(1);
+    urls.filter_map(|rest| rest.split(['"', ' ']).next()?.parse().ok()).collect()
 }

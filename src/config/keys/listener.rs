@@ -3,25 +3,39 @@
 use crate::config::key::Default::{Literal, Required, Words};
 use crate::config::key::Read::With;
 use crate::config::key::{Key, read_table, row};
+use crate::config::listen_address::ListenAddress;
 use crate::config::network::Network;
 use crate::config::problem::Location;
 use crate::config::table::{Reader, Table};
-use crate::config::value::{ListenAddress, Mode, NamedFile};
+use crate::config::value::{Mode, NamedFile};
 use std::net::SocketAddr;
 
 /// A `[[listener]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// Address and port to bind; port 0 lets the kernel choose.
-    pub address: SocketAddr,
+    /// Where it listens; at least one.
+    pub addresses: Vec<ListenAddress>,
     /// If set, TLS ends here.
     pub credentials: Option<CredentialFiles>,
     /// Which protocol clients speak.
     pub mode: Mode,
     /// Peers that must send a PROXY header.
     pub proxy_protocol: Vec<Network>,
-    /// Location of the address.
+    /// Location of the addresses.
     pub location: Location,
+}
+
+impl ListenerConfig {
+    /// The addresses as written: what it is called in messages.
+    pub fn name(&self) -> String {
+        let written: Vec<_> = self.addresses.iter().map(ListenAddress::to_string).collect();
+        written.join(", ")
+    }
+
+    /// All its socket addresses.
+    pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.iter().flat_map(|address| address.sockets())
+    }
 }
 
 /// The two files of a TLS listener.
@@ -36,7 +50,7 @@ pub struct CredentialFiles {
 /// The table as it is read.
 #[derive(Default)]
 pub(super) struct Draft {
-    address: Option<ListenAddress>,
+    addresses: Vec<ListenAddress>,
     certificate: Option<NamedFile>,
     key: Option<NamedFile>,
     mode: Mode,
@@ -46,14 +60,16 @@ pub(super) struct Draft {
 pub(super) const KEYS: &[Key<Draft>] = &[
     Key::new(
         "address",
-        With(|it, entry| it.address = entry.value()),
+        With(|it, entry| it.addresses = entry.one_or_more()),
         Required,
         row(
-            "IP address and TCP port to listen on. Two listeners must not have the same address, \
-             and `0.0.0.0` and `[::]` overlap with every address of their family. `[::]` is IPv6 \
-             only; add a listener on `0.0.0.0` for IPv4. With port 0 the kernel chooses one, and \
-             the log says which.",
-            "`\"0.0.0.0:443\"`, `\"[::]:443\"`",
+            "Where to listen: an IP address and a TCP port, or a list of them. A port alone means \
+             every address of the machine, `localhost` both 127.0.0.1 and ::1; if the machine has \
+             no IPv6, only IPv4 is listened on. `[::]` is IPv6 only. No two listeners can have \
+             the same address, or an address and a wildcard that includes it. With port 0 the \
+             kernel chooses one, and the log says which.",
+            "`\":443\"`, `\"443\"`, `\"localhost:8080\"`, `\"192.0.2.7:443\"`, `\"[::1]:80\"`, \
+             `[\"127.0.0.1:80\", \"10.0.0.1:80\"]`",
         ),
     ),
     Key::new(
@@ -100,11 +116,11 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
 ];
 
-/// Reads a `[[listener]]`. `None` if the address is missing or wrong.
+/// Reads a `[[listener]]`. `None` if an address is missing or wrong.
 pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConfig> {
     let mut draft = Draft::default();
     let present = read_table(reader, table, KEYS, &mut draft);
-    let Draft { address, certificate, key, mode, proxy_protocol } = draft;
+    let Draft { addresses, certificate, key, mode, proxy_protocol } = draft;
     let credentials = match (certificate, key) {
         (Some(certificate), Some(key)) => Some(CredentialFiles { certificate, key }),
         (Some(certificate), None) => {
@@ -119,8 +135,8 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConf
         }
         (None, None) => None,
     };
-    let (ListenAddress(address), location) = (address?, present.location("address")?.clone());
-    Some(ListenerConfig { address, credentials, mode, proxy_protocol, location })
+    let location = present.location("address")?.clone();
+    Some(ListenerConfig { addresses, credentials, mode, proxy_protocol, location })
 }
 
 #[cfg(test)]
@@ -136,6 +152,17 @@ mod tests {
         refuse(&with("\"10.0.0.0/8\""), "listener.proxy_protocol: invalid type: string");
         refuse(&with("[\"10.0.0.1/8\"]"), "did you mean \"10.0.0.0/8\"?");
         refuse(&with("[]"), "the list is empty");
+    }
+
+    #[test]
+    fn an_address_is_a_string_or_a_list() {
+        let with = |address: &str| MINIMAL.replacen("\"127.0.0.1:8080\"", address, 1);
+        let name = |address: &str| read(&with(address)).unwrap().listeners[0].name();
+        assert_eq!(name("\":443\""), ":443");
+        assert_eq!(name("[\"443\", \"localhost:80\", \"[::1]:1\"]"), ":443, localhost:80, [::1]:1");
+        refuse(&with("[]"), "f:3: listener.address: the list is empty");
+        refuse(&with("443"), "f:3: listener.address: invalid type: integer `443`");
+        refuse(&with("[\":443\", \"x\"]"), "f:3: listener.address: \"x\" is not an address");
     }
 
     #[test]

@@ -186,6 +186,8 @@ impl Bench {
         });
         let listener = Arc::new(Listener {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            name: "l".into(),
+            is_second_family: false,
             tls: None,
             mode: Mode::Tcp,
             proxy_protocol: Vec::new(),

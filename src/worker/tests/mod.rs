@@ -259,6 +259,8 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
 fn plain_http() -> Arc<Listener> {
     Arc::new(Listener {
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        name: "l".into(),
+        is_second_family: false,
         tls: None,
         tls_of_http: None,
         mode: Mode::Http,
