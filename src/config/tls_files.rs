@@ -23,7 +23,12 @@ use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 pub struct OwnCertificate {
     /// Where it is named.
     pub location: Location,
-    /// When it is valid.
+    /// Whom it is for: DNS names and addresses, or else its common name. Printable ASCII, at most
+    /// 100 of at most 253 bytes; none if it has none of that kind.
+    pub names: Vec<String>,
+    /// Its last second, since 1970.
+    pub not_after: i64,
+    /// When it is valid, with its chain.
     pub validity: Arc<Validity>,
 }
 
@@ -74,9 +79,12 @@ impl<'b> TlsFiles<'b> {
         }
         let own = self.read_own(files).map(Rc::new);
         if let Some(own) = &own {
-            let (location, validity) =
-                (files.certificate.location.clone(), Arc::clone(&own.validity));
-            self.certificates.push(OwnCertificate { location, validity });
+            self.certificates.push(OwnCertificate {
+                location: files.certificate.location.clone(),
+                names: own.names.clone(),
+                not_after: own.validity.not_after(),
+                validity: Arc::clone(&own.validity),
+            });
         }
         self.own.entry(names).or_insert(own).clone()
     }

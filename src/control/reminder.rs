@@ -28,7 +28,7 @@ pub(super) async fn remind(
 ) {
     loop {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        for OwnCertificate { location, validity } in &snapshot.certificates {
+        for OwnCertificate { location, validity, .. } in &snapshot.certificates {
             for complaint in validity.complaints(now()) {
                 log(location, &complaint);
             }

@@ -19,6 +19,8 @@ pub struct Identity {
     /// The certificate, then that of its issuer, and so on.
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
+    /// Whom it is for.
+    pub names: Vec<String>,
     /// From when to when it is valid.
     pub validity: Arc<Validity>,
     /// What is odd about the files.
@@ -56,9 +58,10 @@ impl Identity {
         }
         let mut remarks = chain.remarks;
         let certificates = order(chain.certificates, own, &mut remarks);
+        let names = parse(&certificates[0]).map(|it| it.names()).unwrap_or_default();
         let validity = Arc::new(Validity::of(&certificates));
-        let file = chain.file;
-        Ok(Self { file, line, chain: certificates, key: key.key, validity, remarks })
+        let (file, key) = (chain.file, key.key);
+        Ok(Self { file, line, chain: certificates, key, names, validity, remarks })
     }
 }
 

@@ -41,6 +41,12 @@ impl Validity {
         Self { periods, lacks_intermediate }
     }
 
+    /// The last second, since 1970, of the certificate itself.
+    pub fn not_after(&self) -> i64 {
+        // A chain has at least one certificate, and each was parsed.
+        self.periods.first().map_or(0, |(_, not_after)| *not_after)
+    }
+
     /// All that is wrong at `now`.
     pub fn complaints(&self, now: SystemTime) -> Vec<Complaint> {
         let now = since_1970(now);
@@ -120,6 +126,7 @@ mod tests {
                 assert_eq!(*is_error, want.contains("expired"), "{what}");
             }
         };
+        assert_eq!(validity.not_after(), 1_609_459_200);
         check(end - 15 * DAY, &[]);
         check(end - 14 * DAY, &[]);
         check(end - 13 * DAY, &["the certificate ends in 13 days, on 2021-01-01"]);

@@ -1,9 +1,17 @@
-//! The fixed beginning of an X.509 certificate (RFC 5280, section 4.1): [`Certificate::parse`]
-//! reads issuer, subject, public key and validity. No extensions, and no verification.
+//! The fields of an X.509 certificate (RFC 5280, section 4.1): [`Certificate::parse`] reads issuer,
+//! subject, public key and validity, and of the extensions the names. No verification.
 //!
 //! Pure: no I/O and no clock. Only DER is read: definite lengths, each in its place.
 
-/// The beginning of a certificate. Names are compared byte by byte, as DER.
+use std::net::IpAddr;
+use std::{iter, str};
+
+/// Most names that are read of a certificate. Let's Encrypt allows as many.
+const NAMES_MAX: usize = 100;
+/// Longest name that is read. No host name is longer.
+const NAME_BYTES_MAX: usize = 253;
+
+/// What is known of a certificate. Names are compared byte by byte, as DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certificate<'c> {
     /// 1, 2 or 3.
@@ -18,6 +26,8 @@ pub struct Certificate<'c> {
     pub subject: &'c [u8],
     /// The whole `SubjectPublicKeyInfo`.
     pub public_key: &'c [u8],
+    /// Those it has, one after the other.
+    extensions: &'c [u8],
     /// The bytes of the certificate alone; others may follow them.
     pub der: &'c [u8],
 }
@@ -40,7 +50,7 @@ impl<'c> Certificate<'c> {
         let (issuer, rest) = element(rest, SEQUENCE)?;
         let (validity, rest) = element(rest, SEQUENCE)?;
         let (subject, rest) = element(rest, SEQUENCE)?;
-        let (public_key, _) = element(rest, SEQUENCE)?;
+        let (public_key, after_key) = element(rest, SEQUENCE)?;
         let (not_before, rest) = time(validity.content)?;
         let (not_after, _) = time(rest)?;
         Some(Self {
@@ -50,8 +60,17 @@ impl<'c> Certificate<'c> {
             not_after,
             subject: subject.whole,
             public_key: public_key.whole,
+            extensions: extensions(after_key).unwrap_or_default(),
             der: certificate.whole,
         })
+    }
+
+    /// Whom it is for: the DNS names and addresses among its alternative names, or else the common
+    /// name of its holder. Only what is printable ASCII and not too long, and not too many of them.
+    pub fn names(&self) -> Vec<String> {
+        let names = alternative_names(self.extensions).unwrap_or_default();
+        let names: Vec<_> = elements(names).filter_map(general_name).take(NAMES_MAX).collect();
+        if names.is_empty() { common_name(self.subject).into_iter().collect() } else { names }
     }
 
     /// Whether it names itself as its issuer, like a root or a self-signed server certificate.
@@ -103,6 +122,7 @@ impl Der {
     }
 }
 
+const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -111,6 +131,19 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 /// `[0]`, explicit.
 const VERSION: u8 = 0xa0;
+/// `[1]` and `[2]`, implicit: what no one uses any more.
+const UNIQUE_IDENTIFIERS: [u8; 2] = [0x81, 0x82];
+/// `[3]`, explicit.
+const EXTENSIONS: u8 = 0xa3;
+/// `dNSName`, a general name (section 4.2.1.6).
+const DNS_NAME: u8 = 0x82;
+/// `iPAddress`.
+const IP_ADDRESS: u8 = 0x87;
+
+/// 2.5.29.17
+const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+/// 2.5.4.3
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 #[derive(Clone, Copy)]
 struct Element<'c> {
@@ -136,6 +169,63 @@ fn element(input: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
     };
     let (content, rest) = rest.split_at_checked(len)?;
     Some((Element { whole: &input[..input.len() - rest.len()], content }, rest))
+}
+
+/// All elements of `input`, whatever their tags, up to one that is damaged.
+fn elements(mut input: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    iter::from_fn(move || {
+        let tag = *input.first()?;
+        let (next, rest) = element(input, tag)?;
+        input = rest;
+        Some((tag, next.content))
+    })
+}
+
+/// The extensions, of what follows the public key.
+fn extensions(after_key: &[u8]) -> Option<&[u8]> {
+    let without = |rest, tag| element(rest, tag).map_or(rest, |(_, rest)| rest);
+    let rest = UNIQUE_IDENTIFIERS.into_iter().fold(after_key, without);
+    let (explicit, _) = element(rest, EXTENSIONS)?;
+    element(explicit.content, SEQUENCE).map(|(extensions, _)| extensions.content)
+}
+
+/// The general names of the extension that has them.
+fn alternative_names(extensions: &[u8]) -> Option<&[u8]> {
+    let value = elements(extensions).find_map(|(_, extension)| {
+        let (id, rest) = element(extension, OBJECT_IDENTIFIER)?;
+        let value = element(rest, BOOLEAN).map_or(rest, |(_critical, rest)| rest);
+        (id.content == SUBJECT_ALTERNATIVE_NAME).then_some(value)
+    });
+    let (names, _) = element(value?, OCTET_STRING)?;
+    element(names.content, SEQUENCE).map(|(names, _)| names.content)
+}
+
+fn general_name((tag, content): (u8, &[u8])) -> Option<String> {
+    match tag {
+        DNS_NAME => printable(content),
+        IP_ADDRESS => {
+            let v4 = <[u8; 4]>::try_from(content).map(IpAddr::from);
+            let address = v4.or_else(|_| <[u8; 16]>::try_from(content).map(IpAddr::from));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// The common name in a `Name`: a sequence of sets of pairs.
+fn common_name(name: &[u8]) -> Option<String> {
+    let (name, _) = element(name, SEQUENCE)?;
+    elements(name.content).flat_map(|(_, set)| elements(set)).find_map(|(_, pair)| {
+        let (id, value) = element(pair, OBJECT_IDENTIFIER)?;
+        let (_, value) = elements(value).next().filter(|_| id.content == COMMON_NAME)?;
+        printable(value)
+    })
+}
+
+fn printable(name: &[u8]) -> Option<String> {
+    let is_printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(is_printable);
+    str::from_utf8(name).ok().filter(|_| fits).map(str::to_owned)
 }
 
 /// A time at the front of `input`, in seconds since 1970, and what follows it.
@@ -182,6 +272,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::tls::pem::{Content, blocks};
+    use crate::tls::testing::chain::VERSION_1;
     use crate::tls::testing::pem::{CERTIFICATE, KEY};
 
     fn der(pem: &str) -> Vec<u8> {
@@ -207,6 +298,29 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_for_its_alternative_names_or_else_for_its_holder() {
+        let names = |pem: &str| Certificate::parse(&der(pem)).unwrap().names();
+        assert_eq!(names(CERTIFICATE), ["localhost", "127.0.0.1"]);
+        assert_eq!(names(VERSION_1), ["localhost"], "it has no extensions");
+        let with = |name: &[u8]| {
+            let mut der = der(CERTIFICATE);
+            let at = der.windows(9).position(|it| it == b"localhost").unwrap();
+            der[at..at + 9].copy_from_slice(name);
+            Certificate::parse(&der).unwrap().names()
+        };
+        assert_eq!(with(b"*.a.tests"), ["*.a.tests", "127.0.0.1"]);
+        assert_eq!(with(b"local\nost"), ["127.0.0.1"]);
+        assert_eq!(with(b"loc\xc3\xa4host"[..9].as_ref()), ["127.0.0.1"]);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_left_out() {
+        assert_eq!(printable(&[b'a'; 253]).map(|it| it.len()), Some(253));
+        assert_eq!(printable(&[b'a'; 254]), None);
+        assert_eq!(printable(b""), None);
+    }
+
+    #[test]
     fn a_certificate_that_is_cut_off_or_damaged_is_refused_without_a_panic() {
         let der = der(CERTIFICATE);
         for len in 0..der.len() {
@@ -216,7 +330,7 @@ mod tests {
             for flip in [0x01, 0x80, 0xff] {
                 let mut damaged = der.clone();
                 damaged[at] ^= flip;
-                let _either = Certificate::parse(&damaged);
+                let _either = Certificate::parse(&damaged).map(|it| it.names());
                 let _either = Der::of(&damaged);
             }
         }
