@@ -8,13 +8,15 @@
 //! [`report`] shows it to a person; [`value`], [`url`], [`listen_address`] and [`network`] parse
 //! single values; `table` reads TOML; `key` is how a key is declared, [`reach`] and [`keys`]
 //! declare all of them; [`check`] compares tables; `file` puts these together. [`tls_files`] loads
-//! certificates and keys for [`snapshot`], `tls_configs` has what rustls makes of them.
+//! certificates and keys for [`snapshot`], by [`files`], which knows them again; `tls_configs` has
+//! what rustls makes of them.
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
 pub mod check;
 mod excerpt;
 mod file;
+pub mod files;
 mod key;
 pub mod keys;
 pub mod listen_address;

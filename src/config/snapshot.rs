@@ -7,6 +7,7 @@
 //! snapshot that is loaded after another has everything in common with it that is unchanged.
 
 use super::check::{http_behind, shares_address};
+use super::files::Files;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::limits::Limits;
 use super::keys::listener::ListenerConfig;
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub certificates: Vec<OwnCertificate>,
     /// What it was loaded from.
     pub config: Arc<Config>,
+    /// The files that were read for it, except that of the configuration.
+    pub files: Files,
     tls: TlsConfigs,
 }
 
@@ -158,7 +161,8 @@ impl Snapshot {
             name: (&*forward.server_name.text).into(),
         });
         let forwards = forwards.collect();
-        let TlsFiles { problems, remarks, certificates, configs: tls, .. } = loader.files;
+        let TlsFiles { problems, remarks, certificates, configs: tls, read: files, .. } =
+            loader.files;
         problems.or(Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
@@ -169,6 +173,7 @@ impl Snapshot {
             remarks: remarks.sorted(),
             certificates,
             config,
+            files,
             tls,
         })
     }

@@ -3,6 +3,7 @@
 //! Problems with a file are noted at the place that names it. So are remarks, about files that are
 //! unusual but work.
 
+use super::files::Files;
 use super::keys::listener::CredentialFiles;
 use super::problem::{Location, Problems};
 use super::tls_configs::{Place, TlsConfigs};
@@ -42,6 +43,8 @@ pub(super) struct TlsFiles<'b> {
     before: Option<&'b TlsConfigs>,
     /// What the files have become.
     pub(super) configs: TlsConfigs,
+    /// Those that were read.
+    pub(super) read: Files,
     /// Problems with files.
     pub(super) problems: Problems,
     /// Files that are unusual but work.
@@ -92,8 +95,9 @@ impl<'b> TlsFiles<'b> {
     fn read_own(&mut self, files: &CredentialFiles) -> Option<Identity> {
         use CredentialError::{Mismatch, NoCertificate, NoKey, UnusableKey};
         let CredentialFiles { certificate, key } = files;
-        let Self { problems, remarks, .. } = self;
-        let (chain, private) = match (Chain::read(&certificate.path), PrivateKey::read(&key.path)) {
+        let Self { read, problems, remarks, .. } = self;
+        let chain = read.parse(&certificate.path, Chain::parse);
+        let (chain, private) = match (chain, read.parse(&key.path, PrivateKey::parse)) {
             (Ok(chain), Ok(private)) => (chain, private),
             (Err(NoCertificate(_, Instead::Key)), Err(NoKey(_, Instead::Certificate))) => {
                 let what = "this file holds the private key, and that of `key` the certificate; \
@@ -162,7 +166,7 @@ impl<'b> TlsFiles<'b> {
         if let Some(known) = self.roots.get(&ca.path) {
             return known.clone();
         }
-        let roots = match Chain::read(&ca.path) {
+        let roots = match self.read.parse(&ca.path, Chain::parse) {
             Ok(chain) => {
                 if chain.has_key {
                     let what = "this file holds a private key, which is not used; roots have none";

@@ -8,8 +8,8 @@ use crate::tls::credential_error::{
 };
 use crate::tls::pem::{Content, blocks};
 use crate::tls::x509::{Certificate, Der};
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -26,6 +26,25 @@ pub struct Chain {
     pub has_key: bool,
 }
 
+/// Reads a whole file. It has to be a regular one: a pipe has nothing to read when it is looked at
+/// again, and to open one may take for ever.
+///
+/// # Errors
+/// The file is unreadable, not a regular one, or longer than [`PEM_BYTES_MAX`].
+pub fn read_file(file: &Path) -> Result<Vec<u8>, CredentialError> {
+    let unreadable = |error| CredentialError::Unreadable(file.into(), error);
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
+    let mut bytes = Vec::new();
+    let reader = File::open(file).map_err(unreadable)?;
+    reader.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > PEM_BYTES_MAX {
+        return Err(CredentialError::TooLong(file.into()));
+    }
+    Ok(bytes)
+}
+
 /// The certificates of a `ca` file.
 pub type Roots = Arc<[CertificateDer<'static>]>;
 
@@ -35,7 +54,15 @@ impl Chain {
     /// # Errors
     /// The file is unreadable or not PEM, or holds no certificate, or a damaged one.
     pub fn read(file: &Path) -> Result<Self, CredentialError> {
-        let contents = Contents::read(file)?;
+        Self::parse(file, &read_file(file)?)
+    }
+
+    /// The same of a file that has been read.
+    ///
+    /// # Errors
+    /// The file is not PEM, or holds no certificate, or a damaged one.
+    pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, CredentialError> {
+        let contents = Contents::parse(file, bytes)?;
         let has_key = contents.holds_key();
         let mut remarks = contents.remarks_about_others(false);
         let mut certificates: Vec<(usize, CertificateDer<'static>)> = Vec::new();
@@ -83,7 +110,15 @@ impl PrivateKey {
     /// # Errors
     /// The file is unreadable or not PEM, or does not hold exactly one key without a passphrase.
     pub fn read(file: &Path) -> Result<Self, CredentialError> {
-        let contents = Contents::read(file)?;
+        Self::parse(file, &read_file(file)?)
+    }
+
+    /// The same of a file that has been read.
+    ///
+    /// # Errors
+    /// The file is not PEM, or does not hold exactly one key without a passphrase.
+    pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, CredentialError> {
+        let contents = Contents::parse(file, bytes)?;
         let is_sec1 = |key: &PrivateKeyDer<'_>| matches!(key, PrivateKeyDer::Sec1(_));
         let remarks = contents.remarks_about_others(contents.keys.iter().any(is_sec1));
         let file: PathBuf = file.into();
@@ -114,10 +149,9 @@ struct Contents {
 }
 
 impl Contents {
-    fn read(file: &Path) -> Result<Self, CredentialError> {
-        let bytes = read_bytes(file)?;
+    fn parse(file: &Path, bytes: &[u8]) -> Result<Self, CredentialError> {
         const JAVA_KEY_STORE: &[u8] = b"\xfe\xed\xfe\xed";
-        let binary = match Der::of(&bytes) {
+        let binary = match Der::of(bytes) {
             _ if bytes.starts_with(JAVA_KEY_STORE) => Some(Binary::JavaKeyStore),
             der => der.map(Binary::Der),
         };
@@ -126,7 +160,7 @@ impl Contents {
         }
         let not_pem = |error| CredentialError::NotPem(file.into(), error);
         let mut contents = Self::default();
-        for block in blocks(&bytes).map_err(not_pem)? {
+        for block in blocks(bytes).map_err(not_pem)? {
             match block.content {
                 Content::Certificate(it) => contents.certificates.push((block.line, it)),
                 Content::Key(key) => contents.keys.push(key),
@@ -158,17 +192,6 @@ impl Contents {
 /// The first block worth mentioning.
 fn instead_of(others: &[(usize, Option<&'static str>)]) -> Instead {
     others.iter().find_map(|(_, label)| *label).map_or(Instead::Nothing, Instead::Other)
-}
-
-fn read_bytes(file: &Path) -> Result<Vec<u8>, CredentialError> {
-    let unreadable = |error| CredentialError::Unreadable(file.into(), error);
-    let mut bytes = Vec::new();
-    let reader = File::open(file).map_err(unreadable)?;
-    reader.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > PEM_BYTES_MAX {
-        return Err(CredentialError::TooLong(file.into()));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

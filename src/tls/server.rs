@@ -107,6 +107,7 @@ mod tests {
     use crate::tls::testing::pem::{
         CERTIFICATE, ENCRYPTED_KEY, Folder, KEY, KEY_OF_ANOTHER, KEY_OF_UNKNOWN_KIND,
     };
+    use std::fs::File;
 
     #[test]
     fn a_certificate_and_its_key_make_a_server() {
@@ -174,7 +175,11 @@ mod tests {
         let folder = Folder::new();
         refuse(Chain::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
         refuse(PrivateKey::read(&folder.path("none.pem")), "none.pem\" cannot be read: ");
-        refuse(Chain::read("/dev/zero".as_ref()), "\"/dev/zero\" is longer than 1048576 bytes");
+        refuse(Chain::read("/dev/zero".as_ref()), "\"/dev/zero\" cannot be read: it is not a");
+        refuse(Chain::read(folder.as_ref()), "cannot be read: it is not a regular file");
+        let sparse = folder.write("sparse.pem", "");
+        File::options().write(true).open(&sparse).unwrap().set_len(1 << 40).unwrap();
+        refuse(Chain::read(&sparse), "sparse.pem\" is longer than 1048576 bytes");
     }
 
     fn server(certificate: &str, key: &str) -> Result<Arc<ServerConfig>, CredentialError> {

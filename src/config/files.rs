@@ -1,0 +1,99 @@
+//! The files that a snapshot was loaded from, to be known again when they change: [`Files`].
+//!
+//! What counts is the content. Times, inodes and events of the file system would miss a symbolic
+//! link that is swapped on the way to a file (certbot's `live`, Kubernetes' `..data`), or a file
+//! system of another machine.
+
+use crate::tls::credential_error::CredentialError;
+use crate::tls::credential_file::read_file;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+
+/// Paths of files, and a digest of what each held when it was first read.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// Random, so that no one can prepare two contents with one digest.
+    digest: RandomState,
+    read: BTreeMap<PathBuf, u64>,
+}
+
+impl Files {
+    /// Reads a file and parses it. One that was read before counts with what it held then: if it
+    /// has changed since, it is found to have changed.
+    pub(super) fn parse<T>(
+        &mut self,
+        file: &Path,
+        parse: impl FnOnce(&Path, &[u8]) -> Result<T, CredentialError>,
+    ) -> Result<T, CredentialError> {
+        let content = read_file(file)?;
+        let digest = self.digest.hash_one(&content);
+        self.read.entry(file.into()).or_insert(digest);
+        parse(file, &content)
+    }
+
+    /// The files that hold something else now, or cannot be read. This reads all of them, which may
+    /// take for ever.
+    pub fn changed(&self) -> Vec<&Path> {
+        let is_changed = |(file, digest): &(&PathBuf, &u64)| {
+            read_file(file).map_or(true, |content| self.digest.hash_one(&content) != **digest)
+        };
+        self.read.iter().filter(is_changed).map(|(file, _)| &**file).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::testing::pem::Folder;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    const NONE: [&Path; 0] = [];
+
+    fn read(files: &mut Files, file: &Path) -> Vec<u8> {
+        files.parse(file, |_, content| Ok(content.to_vec())).unwrap()
+    }
+
+    #[test]
+    fn a_file_has_changed_when_its_content_has_however_that_came_about() {
+        let folder = Folder::new();
+        for name in ["old", "new"] {
+            fs::create_dir(folder.path(name)).unwrap();
+            folder.write(&format!("{name}/key.pem"), name);
+        }
+        symlink("old", folder.path("data")).unwrap();
+        symlink("data/key.pem", folder.path("key.pem")).unwrap();
+        let (mut files, link) = (Files::default(), folder.path("key.pem"));
+        let plain = folder.write("plain.pem", "one");
+        assert_eq!(read(&mut files, &link), b"old");
+        assert_eq!(read(&mut files, &plain), b"one");
+        assert_eq!(files.changed(), NONE);
+        // A link on the way is swapped, as by Kubernetes.
+        symlink("new", folder.path("swapped")).unwrap();
+        fs::rename(folder.path("swapped"), folder.path("data")).unwrap();
+        assert_eq!(files.changed(), [&*link]);
+        symlink("old/key.pem", folder.path("swapped")).unwrap();
+        fs::rename(folder.path("swapped"), &link).unwrap();
+        assert_eq!(files.changed(), NONE, "the same again, by another way");
+        // Written in place, replaced, and away.
+        folder.write("plain.pem", "two");
+        assert_eq!(files.changed(), [&*plain]);
+        fs::rename(folder.write("other.pem", "one"), &plain).unwrap();
+        assert_eq!(files.changed(), NONE);
+        fs::remove_file(&plain).unwrap();
+        assert_eq!(files.changed(), [&*plain]);
+        fs::create_dir(&plain).unwrap();
+        assert_eq!(files.changed(), [&*plain]);
+    }
+
+    #[test]
+    fn what_is_read_twice_counts_with_what_it_held_first() {
+        let folder = Folder::new();
+        let (mut files, file) = (Files::default(), folder.write("both.pem", "one"));
+        assert_eq!(read(&mut files, &file), b"one");
+        folder.write("both.pem", "two");
+        assert_eq!(read(&mut files, &file), b"two");
+        assert_eq!(files.changed(), [&*file]);
+    }
+}
