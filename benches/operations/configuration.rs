@@ -13,6 +13,8 @@ pub(crate) struct Wanted<'f> {
     pub(crate) origin: SocketAddr,
     /// Caddy's endpoint for reloads.
     pub(crate) admin: SocketAddr,
+    /// Routes beside `/gpt/`, each to an upstream of its own.
+    pub(crate) routes: u32,
     pub(crate) folder: &'f Path,
     /// Whether the route leads to the second version.
     pub(crate) second: bool,
@@ -25,6 +27,12 @@ impl Wanted<'_> {
 
     pub(crate) fn narrows(&self) -> String {
         let Self { address, origin, .. } = self;
+        let others = (0..self.routes).map(|number| {
+            format!(
+                "[[route]]\npath = \"/{number}/\"\nupstream = \"https://{number}.test/\"\n\
+                 connect = \"{origin}\"\nwarm = 0\n"
+            )
+        });
         format!(
             r#"workers = 2
 [[listener]]
@@ -36,17 +44,22 @@ path = "/gpt/"
 upstream = "https://localhost/{version}/"
 connect = "{origin}"
 ca = {ca:?}
-[timeouts]
+{others}[timeouts]
 stop = "10m"
 "#,
             version = self.version(),
             ca = certificate_file("ca.pem"),
+            others = others.collect::<String>(),
         )
     }
 
     pub(crate) fn nginx(&self) -> String {
         let Self { address, origin, .. } = self;
         let folder = self.folder.display();
+        let others = (0..self.routes)
+            .map(|it| format!("upstream u{it} {{ server {origin}; keepalive 64; }}\n"));
+        let locations = (0..self.routes)
+            .map(|it| format!("location /{it}/ {{ proxy_pass https://u{it}/; }}\n"));
         format!(
             r#"worker_processes 2; daemon off; pid {folder}/nginx.pid;
 events {{ worker_connections 4000; }}
@@ -55,9 +68,11 @@ http {{
   client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
   uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
   upstream api {{ server {origin}; keepalive 64; }}
+  {others}
   server {{
     listen {address} ssl; ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
+    {locations}
     location /gpt/ {{
       proxy_pass https://api/{version}/; proxy_set_header Host localhost;
       proxy_ssl_server_name on; proxy_ssl_name localhost; proxy_ssl_verify on;
@@ -70,12 +85,16 @@ http {{
 "#,
             version = self.version(),
             ca = certificate_file("ca.pem").display(),
+            others = others.collect::<String>(),
+            locations = locations.collect::<String>(),
         )
     }
 
     pub(crate) fn caddy(&self) -> String {
         let Self { address, origin, admin, .. } = self;
         let folder = self.folder.display();
+        let others = (0..self.routes)
+            .map(|it| format!("handle_path /{it}/* {{\nreverse_proxy https://{it}.test\n}}\n"));
         format!(
             r#"{{
   admin {admin}
@@ -87,6 +106,7 @@ http {{
 https://localhost:{port} {{
   bind {ip}
   tls {folder}/certificate.pem {folder}/key.pem
+  {others}
   handle_path /gpt/* {{
     rewrite * /{version}{{uri}}
     reverse_proxy https://{origin} {{
@@ -104,6 +124,7 @@ https://localhost:{port} {{
             ip = address.ip(),
             version = self.version(),
             ca = certificate_file("ca.pem").display(),
+            others = others.collect::<String>(),
         )
     }
 }

@@ -52,6 +52,9 @@ struct Arguments {
     /// Open streams.
     #[arg(long, default_value_t = 50)]
     streams: u32,
+    /// Routes beside the one that is used, each to an upstream of its own.
+    #[arg(long, default_value_t = 0)]
+    routes: u32,
     /// These programs alone: narrows, nginx, caddy.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -79,7 +82,7 @@ fn main() -> Result<(), Fault> {
             {
                 continue;
             }
-            let running = program.start(&folder, origin)?;
+            let running = program.start(&folder, origin, arguments.routes)?;
             let row = Builder::new_current_thread()
                 .enable_all()
                 .build()?

@@ -66,6 +66,7 @@ pub(crate) struct Running {
     program: Program,
     origin: SocketAddr,
     admin: SocketAddr,
+    routes: u32,
     /// The first process; its number is that of the group of all of them.
     child: Child,
     /// The process that takes signals.
@@ -114,15 +115,21 @@ impl Program {
     }
 
     /// Starts it, and returns when it listens.
-    pub(crate) fn start(self, folder: &Folder, origin: SocketAddr) -> Result<Running, Fault> {
+    pub(crate) fn start(
+        self,
+        folder: &Folder,
+        origin: SocketAddr,
+        routes: u32,
+    ) -> Result<Running, Fault> {
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
         let (address, admin) = (free()?, free()?);
         let folder = folder.path.join(format!("{}-{}", self.name(), address.port()));
         fs::create_dir(&folder)?;
         write_certificate(&folder, false)?;
+        let second = false;
         write_configuration(
             self,
-            Wanted { address, origin, admin, folder: &folder, second: false },
+            Wanted { address, origin, admin, routes, folder: &folder, second },
         )?;
         let log = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
         let mut command = Command::new(self.path());
@@ -135,7 +142,8 @@ impl Program {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn()?;
         let main = Pid::from_child(&child);
-        let running = Running { address, folder, program: self, origin, admin, child, main };
+        let running =
+            Running { address, folder, program: self, origin, admin, routes, child, main };
         running.wait_until_it_listens()?;
         Ok(running)
     }
@@ -190,8 +198,9 @@ impl Running {
             }
             (Operation::Reload | Operation::Certificate, program) => {
                 let second = operation == Operation::Reload && second;
-                let Self { address, origin, admin, ref folder, .. } = *self;
-                write_configuration(program, Wanted { address, origin, admin, folder, second })?;
+                let Self { address, origin, admin, routes, ref folder, .. } = *self;
+                let wanted = Wanted { address, origin, admin, routes, folder, second };
+                write_configuration(program, wanted)?;
                 self.reload().await?;
             }
         }
