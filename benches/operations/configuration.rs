@@ -1,6 +1,6 @@
 //! The configurations of the programs that are compared: `/gpt/` goes to the first or the second
-//! version of one upstream, by HTTPS on both sides. Where nginx and Caddy have a setting that spares
-//! clients, it is set.
+//! version of one upstream, by HTTPS on both sides. Where nginx and Caddy have a setting that
+//! spares clients, it is set.
 
 use narrows_kit::certificates::certificate_file;
 use std::net::SocketAddr;

@@ -4,8 +4,8 @@
 //!     cargo bench --bench operations [-- --times 20 --pause 2500ms --only narrows,nginx]
 //!
 //! Meanwhile new connections come, streams are open all the time, uploads are under way, and kept
-//! connections ask again and again, all over TLS on both sides. It is counted what the clients lose.
-//! A run takes about as long as its streams.
+//! connections ask again and again, all over TLS on both sides. The table says what the clients
+//! lose. A run takes about as long as its streams.
 
 mod configuration;
 mod load;

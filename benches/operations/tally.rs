@@ -33,8 +33,8 @@ pub(crate) struct Tally {
 
 /// The first lines of the table.
 pub(crate) const HEAD: &str = "\
-| operation | program | times | exchanges | refused | cut | wrong | kept connections closed | p99.9 ms | \
-longest ms | processes | memory MB | descriptors |
+| operation | program | times | exchanges | refused | cut | wrong | kept connections closed \
+| p99.9 ms | longest ms | processes | memory MB | descriptors |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 impl Tally {
