@@ -6,6 +6,21 @@ use crate::gateway::answer::{Answer, ResponseOptions};
 use crate::h1::encode::put_decimal;
 use bytes::{BufMut, BytesMut};
 
+/// The head of an own response, beyond what its options say.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnHead<'a> {
+    /// The status code.
+    pub status: u16,
+    /// Its reason phrase.
+    pub reason: &'a str,
+    /// The type of the content; empty if there is none.
+    pub media_type: &'a str,
+    /// The length of the content.
+    pub length: usize,
+    /// Further field lines, each with its CRLF.
+    pub fields: &'a str,
+}
+
 /// Appends an own response, its body in the shape of error that the OpenAI SDKs read. `date` is an
 /// IMF-fixdate (RFC 9110, section 6.6.1). Nothing that a peer sent can appear in it.
 pub fn put_own_response(out: &mut BytesMut, answer: &Answer, options: ResponseOptions, date: &str) {
@@ -19,19 +34,30 @@ pub fn put_own_response(out: &mut BytesMut, answer: &Answer, options: ResponseOp
         [OPEN, answer.message, MIDDLE, answer.code, CLOSE]
     };
     let length: usize = parts.iter().map(|part| part.len()).sum();
+    let Answer { status, reason, fields, .. } = *answer;
+    let media_type = if length > 0 { "application/json" } else { "" };
+    put_own_head(out, &OwnHead { status, reason, media_type, length, fields }, options, date);
+    if !options.head_only {
+        parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
+    }
+}
+
+/// Appends the head of an own response.
+pub fn put_own_head(out: &mut BytesMut, head: &OwnHead<'_>, options: ResponseOptions, date: &str) {
     out.put_slice(b"HTTP/1.1 ");
-    put_decimal(out, u64::from(answer.status));
+    put_decimal(out, u64::from(head.status));
     out.put_u8(b' ');
-    out.put_slice(answer.reason.as_bytes());
+    out.put_slice(head.reason.as_bytes());
     out.put_slice(b"\r\nDate: ");
     out.put_slice(date.as_bytes());
-    if length > 0 {
-        out.put_slice(b"\r\nContent-Type: application/json");
+    if !head.media_type.is_empty() {
+        out.put_slice(b"\r\nContent-Type: ");
+        out.put_slice(head.media_type.as_bytes());
     }
     // RFC 9110, section 8.6: no Content-Length in a 204, which says it all by itself.
-    if answer.status != 204 {
+    if head.status != 204 {
         out.put_slice(b"\r\nContent-Length: ");
-        put_decimal(out, length as u64);
+        put_decimal(out, head.length as u64);
     }
     if options.for_page {
         out.put_slice(b"\r\nAccess-Control-Allow-Origin: *");
@@ -42,11 +68,8 @@ pub fn put_own_response(out: &mut BytesMut, answer: &Answer, options: ResponseOp
         out.put_slice(b"\r\nConnection: keep-alive");
     }
     out.put_slice(b"\r\n");
-    out.put_slice(answer.fields.as_bytes());
+    out.put_slice(head.fields.as_bytes());
     out.put_slice(b"\r\n");
-    if !options.head_only {
-        parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
-    }
 }
 
 #[cfg(test)]
