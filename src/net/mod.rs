@@ -2,7 +2,8 @@
 //!
 //! Nothing here knows about exchanges, or about the second connection of one.
 //!
-//! - [`listen`] opens listeners, and [`admission`] counts the clients that connect.
+//! - [`listen`] opens listeners, [`unix`] one at a path, and [`admission`] counts the clients that
+//!   connect.
 //! - [`tcp`] is the socket, [`transport`] a stream whatever carries it, and [`tls_stream`] one over
 //!   TLS. [`read_limit`] bounds what a client sends without content, and [`send_queue`] asks the
 //!   kernel what a peer has acknowledged.
@@ -26,4 +27,5 @@ pub mod splice;
 pub mod tcp;
 pub mod tls_stream;
 pub mod transport;
+pub mod unix;
 pub mod write_buffer;
