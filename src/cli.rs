@@ -6,6 +6,7 @@
 
 mod usage_error;
 
+use crate::config::admin_address::{AdminAddress, AdminConfig};
 use crate::config::check::check;
 use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
 use crate::config::keys::route::{RouteConfig, RouteOptions};
@@ -79,6 +80,9 @@ pub struct RunArguments {
     /// Private key of the certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub key: Option<PathBuf>,
+    /// Answer /livez, /readyz, /metrics and /status at this IP:port or unix:PATH [default: nowhere].
+    #[arg(long, value_name = "ADDR", value_parser = parse_value::<AdminAddress>)]
+    pub admin: Option<AdminAddress>,
     /// Worker threads, 1 to 256 [default: the number of cores].
     #[arg(long, value_name = "N", value_parser = parse_workers)]
     pub workers: Option<NonZeroUsize>,
@@ -135,6 +139,9 @@ impl RunArguments {
             None => self.config_of_arguments()?,
         };
         config.workers = self.workers.or(config.workers);
+        let location = Location::Argument("--admin");
+        let admin = self.admin.clone().map(|address| AdminConfig { address, location });
+        config.admin = admin.or(config.admin);
         Ok(config)
     }
 
@@ -166,6 +173,7 @@ impl RunArguments {
         });
         let config = Config {
             workers: None,
+            admin: None,
             listeners: listeners.collect(),
             routes: routes.collect(),
             forwards: Vec::new(),
@@ -326,6 +334,17 @@ mod tests {
         assert_eq!(arguments.workers, NonZeroUsize::new(2));
         assert_eq!(arguments.log_format, LogFormat::Json);
         assert_eq!(arguments.log_level, Level::DEBUG);
+    }
+
+    #[test]
+    fn an_admin_listener_can_be_asked_for() {
+        let at = |more: &[&str]| config(more).unwrap().admin.map(|it| it.address.to_string());
+        assert_eq!(at(&[OPENAI]), None);
+        let tcp = at(&[OPENAI, "--admin", "127.0.0.1:9145"]);
+        assert_eq!(tcp.as_deref(), Some("127.0.0.1:9145"));
+        let unix = at(&[OPENAI, "--admin", "unix:/run/a.sock"]);
+        assert_eq!(unix.as_deref(), Some("unix:/run/a.sock"));
+        refuse(&[OPENAI, "--admin", "unix:a.sock"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
+pub mod admin_address;
 pub mod check;
 mod excerpt;
 mod file;

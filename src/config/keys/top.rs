@@ -5,6 +5,7 @@ use super::limits::{self, Limits};
 use super::listener::{self, ListenerConfig};
 use super::route::{self, RouteConfig};
 use super::timeouts;
+use crate::config::admin_address::{AdminAddress, AdminConfig};
 use crate::config::key::Default::{Required, Words};
 use crate::config::key::Read::With;
 use crate::config::key::{Key, read_entry, read_table, row};
@@ -23,6 +24,8 @@ pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
 pub struct Config {
     /// Worker threads; `None`: one for each core.
     pub workers: Option<NonZeroUsize>,
+    /// Where the process answers its operator; `None`: nowhere.
+    pub admin: Option<AdminConfig>,
     /// Where clients connect; at least one.
     pub listeners: Vec<ListenerConfig>,
     /// Where HTTP requests go; at least one if there is an http listener, each with its own path.
@@ -39,6 +42,7 @@ pub struct Config {
 #[derive(Default)]
 pub(super) struct Draft {
     workers: Option<NonZeroUsize>,
+    admin: Option<AdminConfig>,
     listeners: Vec<Option<ListenerConfig>>,
     routes: Vec<Option<RouteConfig>>,
     forwards: Vec<Option<ForwardConfig>>,
@@ -54,6 +58,22 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         Words("the number of cores"),
         "Threads that serve clients. Each accepts connections, and has its own connections to \
          upstreams.",
+    ),
+    Key::new(
+        "admin",
+        With(|it, entry| {
+            let location = entry.location.clone();
+            let address = entry.value::<AdminAddress>();
+            it.admin = address.map(|address| AdminConfig { address, location });
+        }),
+        Words("none"),
+        row(
+            "Where the process answers its operator: `/livez`, `/readyz`, `/metrics` and \
+             `/status`, by [plain HTTP](operations.md#the-admin-listener-and-its-metrics). It asks \
+             for no password, so it belongs on a loopback address, in a private network, or at \
+             the path of a unix socket.",
+            "`\"127.0.0.1:9145\"`, `\"unix:/run/narrows/admin.sock\"`",
+        ),
     ),
     Key::new(
         "listener",
@@ -95,12 +115,13 @@ pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> Config {
     });
     let mut draft = Draft::default();
     read_table(reader, top, KEYS, &mut draft);
-    let Draft { workers, listeners, routes, forwards, timeouts, limits } = draft;
+    let Draft { workers, admin, listeners, routes, forwards, timeouts, limits } = draft;
     if let Some(listeners) = listeners.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         note_missing(reader, &listeners, missing);
     }
     Config {
         workers,
+        admin,
         listeners: listeners.into_iter().flatten().collect(),
         routes: routes.into_iter().flatten().collect(),
         forwards: forwards.into_iter().flatten().collect(),
@@ -136,6 +157,17 @@ mod tests {
                     f:1: route: this key is missing; an http listener leads to routes";
         assert_eq!(read("").unwrap_err().to_string(), want);
         refuse("listener = []\nroute = []", "f:1: listener: there is none; at least one");
+    }
+
+    #[test]
+    fn an_admin_listener_is_configured_by_its_address() {
+        let config = read(&format!("admin = \"unix:/run/admin.sock\"\n{MINIMAL}")).unwrap();
+        assert_eq!(config.admin.unwrap().address.to_string(), "unix:/run/admin.sock");
+        assert_eq!(read(MINIMAL).unwrap().admin, None);
+        refuse(
+            &format!("admin = \"unix:admin.sock\"\n{MINIMAL}"),
+            "f:1: admin: the path \"admin.sock\" does not begin with \"/\"; IP:port or unix:PATH",
+        );
     }
 
     #[test]
