@@ -53,7 +53,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Serve until SIGTERM or SIGINT.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Say whether a configuration is valid, the files it names included.
     Check(CheckArguments),
 }
@@ -80,7 +80,7 @@ pub struct RunArguments {
     /// Private key of the certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub key: Option<PathBuf>,
-    /// Answer /livez, /readyz, /metrics and /status at this IP:port or unix:PATH [default: nowhere].
+    /// Answer /livez, /readyz, /metrics, /status at this IP:port or unix:PATH [default: nowhere].
     #[arg(long, value_name = "ADDR", value_parser = parse_value::<AdminAddress>)]
     pub admin: Option<AdminAddress>,
     /// Worker threads, 1 to 256 [default: the number of cores].
@@ -371,7 +371,7 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<RunArguments, clap::Error> {
         match Cli::try_parse_from([&["narrows", "run"], arguments].concat())?.command {
-            Action::Run(arguments) => Ok(arguments),
+            Action::Run(arguments) => Ok(*arguments),
             Action::Check(_) => unreachable!("the arguments began with run"),
         }
     }

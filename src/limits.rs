@@ -204,8 +204,12 @@ pub const DEAD_PEER_CHECKS: u8 = 3;
 /// [`TCP_KEEPALIVE_PROBES`]: the first probe that finds a peer silent for this long ends it.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Descriptors in addition to those of client connections and their upstreams: listeners, the
-/// runtimes' own, a few pooled connections, a lookup.
+/// Most connections of the admin listener: a scraper and some probes, and room for those that have
+/// left without a word. One more takes the place of the slowest.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+
+/// Descriptors in addition to those of client connections and their upstreams: listeners, the admin
+/// listener's connections, the runtimes' own, a few pooled connections, a lookup.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// Pause between two warnings about our certificates.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Longest path of a unix socket in bytes: `sun_path` of Linux without its NUL.
+/// Longest path of a unix socket in bytes, of the 108 that Linux has for it and its NUL.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
 /// The admin listener as it is configured.

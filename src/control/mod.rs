@@ -8,6 +8,7 @@
 //! read the `State`, send commands to the `Workers`, and ask the loop for what only it may do by a
 //! `Request`.
 
+mod admin;
 mod descriptors;
 mod error;
 mod listeners;
@@ -21,8 +22,10 @@ pub use descriptors::raise_descriptor_limit;
 pub use error::RunError;
 
 use crate::config::Config;
+use crate::config::admin_address::AdminConfig;
 use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
+use crate::control::admin::{Admin, AdminListener, RelayPages};
 use crate::control::descriptors::check_descriptors;
 use crate::control::listeners::{Listening, open_listeners};
 use crate::control::reminder::{remind, tell_remarks};
@@ -77,7 +80,7 @@ impl Server {
     }
 
     /// Listens, and starts the workers. Raises the process's limit of open files, and leaves its
-    /// signals to the program.
+    /// signals to the program. There is no admin listener, because no main thread serves it.
     ///
     /// # Errors
     /// An address cannot be listened on, or a thread cannot be had.
@@ -114,12 +117,25 @@ async fn run(
     // First of all: without its handler, a signal kills the process.
     let signals = Signals::new().map_err(RunError::Start)?;
     let (asking, requests) = unbounded_channel();
+    let listener = open_admin(&snapshot.config)?;
     let Server { workers, events, state, .. } = Server::start(snapshot)?;
     let state = Rc::new(state);
+    let mut admin = Admin::new(RelayPages::new(Rc::clone(&state)));
+    admin.serve(listener);
     spawn_local(signals.forward(asking));
     spawn_local(tell_left_out_lines());
     spawn_local(remind(state.snapshots(), SystemTime::now));
-    Control { state, workers, events, requests, source }.run().await
+    let ended = Control { state, workers, events, requests, source }.run().await;
+    // It has answered to the end.
+    drop(admin);
+    ended
+}
+
+/// The admin listener, if there is to be one.
+fn open_admin(config: &Config) -> Result<Option<AdminListener>, RunError> {
+    let Some(AdminConfig { address, .. }) = &config.admin else { return Ok(None) };
+    let opened = AdminListener::open(address);
+    opened.map(Some).map_err(|error| RunError::Admin(address.clone(), error))
 }
 
 /// The main loop, with what it alone changes.

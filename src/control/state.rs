@@ -39,6 +39,11 @@ impl State {
         self.snapshot.subscribe()
     }
 
+    /// What is served now.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
     /// How far the process is.
     pub(super) fn phase(&self) -> Phase {
         *self.phase.borrow()

@@ -12,6 +12,7 @@
 )]
 #![expect(unreachable_pub, reason = "`support` marks with `pub` what tests are meant to use")]
 
+mod admin;
 mod admission;
 mod attackers;
 mod backpressure;
