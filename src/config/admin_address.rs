@@ -1,9 +1,10 @@
 //! Where the admin listener is: [`AdminConfig`] and [`AdminAddress`].
 
+use super::listen_address::ListenAddress;
 use super::problem::{Location, quoted};
-use super::value::{Invalid, ListenAddress, Value};
+use super::value::{Invalid, Value};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,8 +24,8 @@ pub struct AdminConfig {
 /// The address of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
-    /// IP address and port; with port 0 the kernel chooses one.
-    Tcp(SocketAddr),
+    /// By TCP.
+    Tcp(ListenAddress),
     /// The absolute path of a unix socket.
     Unix(PathBuf),
 }
@@ -33,7 +34,7 @@ impl AdminAddress {
     /// Whether machines of other networks may reach it, so that what it shows should be protected.
     pub fn is_public(&self) -> bool {
         match self {
-            Self::Tcp(address) => !is_private(address.ip()),
+            Self::Tcp(address) => !address.sockets().all(|it| is_private(it.ip())),
             Self::Unix(_) => false,
         }
     }
@@ -58,7 +59,7 @@ impl FromStr for AdminAddress {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let Some(path) = text.strip_prefix("unix:") else {
-            return ListenAddress::from_str(text).map(|ListenAddress(address)| Self::Tcp(address));
+            return ListenAddress::from_str(text).map(Self::Tcp);
         };
         let invalid = |what| Err(Invalid::new(format!("the path {} {what}", quoted(path))));
         let path = Path::new(path);
@@ -99,12 +100,12 @@ mod tests {
 
     #[test]
     fn the_admin_listener_is_at_an_ip_and_a_port_or_at_a_path() {
-        for text in ["127.0.0.1:9145", "[::1]:0", "unix:/run/narrows/admin.sock"] {
+        for text in ["127.0.0.1:9145", "localhost:0", ":1", "unix:/run/narrows/admin.sock"] {
             assert_eq!(AdminAddress::from_str(text).unwrap().to_string(), text);
         }
         let long = format!("unix:/{}", "a".repeat(UNIX_PATH_BYTES_MAX));
         for (text, why) in [
-            ("localhost", "is not an address; IP:port or unix:PATH is allowed"),
+            ("localhost", "is not an address to listen on; IP:port or unix:PATH is allowed"),
             ("unix:", "the path \"\" does not begin with \"/\""),
             ("unix:admin.sock", "does not begin with \"/\""),
             ("unix:@narrows", "does not begin with \"/\""),
@@ -121,11 +122,12 @@ mod tests {
     #[test]
     fn an_address_is_public_unless_only_this_machine_or_its_network_reaches_it() {
         let is_public = |text: &str| AdminAddress::from_str(text).unwrap().is_public();
-        for text in ["0.0.0.0:1", "[::]:1", "8.8.8.8:1", "[2001:db8::1]:1", "100.128.0.1:1"] {
+        for text in ["0.0.0.0:1", ":1", "[::]:1", "8.8.8.8:1", "[2001:db8::1]:1", "100.128.0.1:1"] {
             assert!(is_public(text), "{text}");
         }
         for text in [
             "127.9.9.9:1",
+            "localhost:1",
             "10.0.0.1:1",
             "172.16.0.1:1",
             "192.168.1.1:1",

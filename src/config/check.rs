@@ -1,6 +1,7 @@
 //! Checks across tables: every route has its own path and every listener its own address, every
 //! forward can match, and every tcp listener has the http listener that its forwards need.
 
+use super::admin_address::{AdminAddress, AdminConfig};
 use super::keys::forward::ForwardUpstream;
 use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 /// Notes every contradiction between parts of `config`.
 pub(crate) fn check(config: &Config, problems: &mut Problems) {
     check_duplicates(config, problems);
+    check_admin(config, problems);
     check_forwards(config, problems);
 }
 
@@ -148,6 +150,28 @@ fn clash(first: Written<'_>, second: Written<'_>) -> String {
     format!("{what}{also_at}")
 }
 
+/// Notes an admin listener at the address of another listener.
+fn check_admin(config: &Config, problems: &mut Problems) {
+    let Some(AdminConfig { address: AdminAddress::Tcp(address), location }) = &config.admin else {
+        return;
+    };
+    let excludes = |one: SocketAddr, other: SocketAddr| {
+        let same_family = one.is_ipv4() == other.is_ipv4();
+        let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
+        let same_ip = one.ip() == other.ip() || (same_family && is_wide);
+        same_ip && one.port() == other.port() && one.port() != 0
+    };
+    let taken = |it: &&ListenerConfig| {
+        it.sockets().any(|one| address.sockets().any(|other| excludes(one, other)))
+    };
+    if let Some(listener) = config.listeners.iter().find(taken) {
+        let line = listener.location.line().map(|line| format!(" in line {line}"));
+        let line = line.unwrap_or_default();
+        let what = format!("{address} is taken by the listener at {}{line}", listener.name());
+        problems.add(location, what);
+    }
+}
+
 /// Notes forwards that can never match, and forwards to an http listener that is ambiguous.
 fn check_forwards(config: &Config, problems: &mut Problems) {
     for (index, forward) in config.forwards.iter().enumerate() {
@@ -212,6 +236,18 @@ mod tests {
         );
         refuse(&text, "f:13: route.path: \"/gpt/\" is routed twice; the first is in line 6");
         assert!(read(&text.replace(":8080", ":0").replacen("gpt", "a", 1)).is_ok());
+    }
+
+    #[test]
+    fn an_admin_listener_has_an_address_of_its_own() {
+        let with = |address: &str| format!("admin = \"{address}\"\n{MINIMAL}");
+        for address in ["127.0.0.1:8080", "0.0.0.0:8080", ":8080", "localhost:8080"] {
+            let taken = "is taken by the listener at 127.0.0.1:8080 in line 4";
+            refuse(&with(address), &format!("f:1: admin: {address} {taken}"));
+        }
+        for address in ["127.0.0.2:8080", "[::]:8080", "127.0.0.1:0", ":8081", "unix:/a"] {
+            assert!(read(&with(address)).is_ok(), "{address}");
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ async fn the_status_says_what_runs() {
 /// Where the admin listener is, by the log.
 async fn admin_address(relay: &Relay) -> SocketAddr {
     let line = relay.wait_for_log("the admin listener answers").await;
-    let address = line.split("address=").nth(1).unwrap_or_default();
+    let address = line.split("addresses=").nth(1).unwrap_or_default();
     address.trim_matches('"').parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
 }
 

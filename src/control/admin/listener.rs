@@ -1,31 +1,35 @@
 //! The socket of the admin listener, and the connections that it accepts.
 
 use crate::config::admin_address::AdminAddress;
+use crate::config::listen_address::ListenAddress;
 use crate::control::admin::connection::{Connection, Context, Stream};
 use crate::control::admin::page::Pages;
+use crate::control::admin::request::Names;
 use crate::limits::{ACCEPT_BACKOFF, ADMIN_CONNECTIONS_MAX, TCP_USER_TIMEOUT};
-use crate::net::listen::listen;
+use crate::net::listen::{has_ip, listen};
 use crate::net::unix::{SocketFile, listen_unix};
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep};
 
-/// A socket that is listened on.
+/// The sockets of an address: one, or one of each family.
 #[derive(Debug)]
 pub(in crate::control) struct AdminListener {
     address: AdminAddress,
     // Before its socket: see `SocketFile`.
     _file: Option<SocketFile>,
-    socket: AdminSocket,
+    sockets: Sockets,
 }
 
 #[derive(Debug)]
-enum AdminSocket {
-    Tcp(TcpListener),
+enum Sockets {
+    Tcp(Vec<TcpListener>),
     Unix(UnixListener),
 }
 
@@ -33,38 +37,60 @@ impl AdminListener {
     /// Listens at `address`. Must be called in a runtime.
     ///
     /// # Errors
-    /// Those of the socket: above all, another process listens there.
+    /// Those of a socket: above all, another process listens there.
     pub(in crate::control) fn open(address: &AdminAddress) -> io::Result<Self> {
-        let (socket, file) = match address {
-            AdminAddress::Tcp(address) => {
-                let opened = listen(*address, 1, TCP_USER_TIMEOUT)?.pop();
-                let opened = opened.ok_or(io::ErrorKind::NotConnected)?;
-                (AdminSocket::Tcp(TcpListener::from_std(opened)?), None)
-            }
+        let (sockets, file) = match address {
+            AdminAddress::Tcp(address) => (Sockets::Tcp(open_tcp(*address)?), None),
             AdminAddress::Unix(path) => {
                 let (opened, file) = listen_unix(path)?;
-                (AdminSocket::Unix(UnixListener::from_std(opened)?), Some(file))
+                (Sockets::Unix(UnixListener::from_std(opened)?), Some(file))
             }
         };
-        Ok(Self { address: address.clone(), _file: file, socket })
+        Ok(Self { address: address.clone(), _file: file, sockets })
     }
 
-    /// Where it listens, with the port that the kernel chose.
-    pub(in crate::control) fn local_address(&self) -> AdminAddress {
-        match &self.socket {
-            AdminSocket::Tcp(socket) => {
-                socket.local_addr().map_or_else(|_| self.address.clone(), AdminAddress::Tcp)
+    /// The names that its pages are served by.
+    pub(super) fn names(&self) -> Names {
+        Names::of(&self.address)
+    }
+
+    /// Where it listens, with the ports that the kernel chose.
+    pub(in crate::control) fn addresses(&self) -> Vec<String> {
+        match &self.sockets {
+            Sockets::Tcp(sockets) => {
+                let addresses = sockets.iter().filter_map(|it| it.local_addr().ok());
+                addresses.map(|it| it.to_string()).collect()
             }
-            AdminSocket::Unix(_) => self.address.clone(),
+            Sockets::Unix(_) => vec![self.address.to_string()],
         }
     }
 
     async fn accept(&self) -> io::Result<Box<dyn Stream>> {
-        Ok(match &self.socket {
-            AdminSocket::Tcp(socket) => Box::new(socket.accept().await?.0),
-            AdminSocket::Unix(socket) => Box::new(socket.accept().await?.0),
-        })
+        match &self.sockets {
+            Sockets::Tcp(sockets) => {
+                let accepted = poll_fn(|cx| {
+                    let mut polled = sockets.iter().map(|it| it.poll_accept(cx));
+                    polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+                });
+                Ok(Box::new(accepted.await?.0))
+            }
+            Sockets::Unix(socket) => Ok(Box::new(socket.accept().await?.0)),
+        }
     }
+}
+
+/// A socket of each family. With port 0 the second has the port of the first.
+fn open_tcp(address: ListenAddress) -> io::Result<Vec<TcpListener>> {
+    let mut opened: Vec<TcpListener> = Vec::new();
+    for mut address in address.sockets_here(has_ip) {
+        if let Some(first) = opened.first() {
+            address.set_port(first.local_addr()?.port());
+        }
+        for socket in listen(address, 1, TCP_USER_TIMEOUT)? {
+            opened.push(TcpListener::from_std(socket)?);
+        }
+    }
+    Ok(opened)
 }
 
 /// Accepts connections for as long as it is polled. Those that are open by then go on.

@@ -18,7 +18,6 @@ mod status;
 use crate::control::admin::connection::Context;
 use crate::control::admin::listener::accept;
 use crate::control::admin::page::Pages;
-use crate::control::admin::request::Names;
 use crate::proxy::context::Drain;
 use crate::telemetry::targets::SERVER;
 use std::rc::Rc;
@@ -52,9 +51,9 @@ impl<P: Pages + 'static> Admin<P> {
             context.drain.begin();
         }
         let Some(listener) = listener else { return };
-        let address = listener.local_address();
-        tracing::info!(target: SERVER, %address, "the admin listener answers");
-        let (pages, names) = (Rc::clone(&self.pages), Names::of(&address));
+        let addresses = listener.addresses().join(" ");
+        tracing::info!(target: SERVER, addresses, "the admin listener answers");
+        let (pages, names) = (Rc::clone(&self.pages), listener.names());
         let context = Rc::new(Context { pages, names, drain: Drain::default() });
         let accepting = spawn_local(accept(listener, Rc::clone(&context))).abort_handle();
         self.serving = Some(Serving { context, accepting });

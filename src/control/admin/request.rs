@@ -43,7 +43,7 @@ impl Names {
     /// The names for a listener at `address`.
     pub(super) fn of(address: &AdminAddress) -> Self {
         match address {
-            AdminAddress::Tcp(address) if address.ip().to_canonical().is_loopback() => {
+            AdminAddress::Tcp(address) if address.sockets().all(|it| it.ip().is_loopback()) => {
                 Self::OfThisMachine
             }
             AdminAddress::Tcp(_) | AdminAddress::Unix(_) => Self::Any,
@@ -256,7 +256,8 @@ mod tests {
         let of = |text: &str| Names::of(&text.parse().unwrap());
         assert_eq!(of("127.0.0.2:1"), Names::OfThisMachine);
         assert_eq!(of("[::1]:1"), Names::OfThisMachine);
-        for text in ["0.0.0.0:1", "192.168.1.1:1", "unix:/run/admin.sock"] {
+        assert_eq!(of("localhost:1"), Names::OfThisMachine);
+        for text in ["0.0.0.0:1", ":1", "192.168.1.1:1", "unix:/run/admin.sock"] {
             assert_eq!(of(text), Names::Any, "{text}");
         }
     }
