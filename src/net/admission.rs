@@ -30,6 +30,16 @@ pub enum LimitReached {
     Address,
 }
 
+impl LimitReached {
+    /// The name of its key in `[limits]`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Address => "connections_per_address",
+        }
+    }
+}
+
 /// The counts, against their limits.
 #[derive(Debug)]
 pub struct Admission {

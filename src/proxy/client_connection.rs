@@ -19,12 +19,14 @@ use crate::proxy::connection::Connection;
 use crate::proxy::context::{About, Client, Context};
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::departure::GONE;
-use crate::telemetry::{ExchangeRecorder, Outcome, Running};
+use crate::telemetry::metrics::WorkerMetrics;
+use crate::telemetry::{ExchangeRecorder, Outcome};
 use crate::timeouts::Timer;
 use crate::tls::fault;
 use crate::upstream::Preconnect;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -76,10 +78,10 @@ impl Unserved {
 }
 
 impl ClientConnection {
-    pub(super) fn new(transport: Transport, who: Client, running: &Running) -> Self {
+    pub(super) fn new(transport: Transport, who: Client, metrics: &Rc<WorkerMetrics>) -> Self {
         Self {
             io: Connection::new(transport),
-            recorder: ExchangeRecorder::new(who.address, running),
+            recorder: ExchangeRecorder::new(who.address, metrics),
             alarm: Alarm::default(),
             about: About::new(who.destination),
             preconnect: None,

@@ -3,7 +3,7 @@
 use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
 use crate::net::transport::Transport;
 use crate::proxy::site::Site;
-use crate::telemetry::Running;
+use crate::telemetry::metrics::WorkerMetrics;
 use crate::upstream::ProxyHeader;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -79,15 +79,14 @@ pub struct Context {
     site: RefCell<Rc<Site>>,
     /// Whether this worker is asked to stop.
     pub drain: Drain,
-    /// What runs on this worker.
-    pub running: Running,
+    /// What this worker counts.
+    pub metrics: Rc<WorkerMetrics>,
 }
 
 impl Context {
-    /// A worker that serves `site`.
-    pub fn new(site: Site) -> Self {
-        let (drain, running) = Default::default();
-        Self { site: RefCell::new(Rc::new(site)), drain, running }
+    /// A worker that serves `site`, and counts in `metrics`.
+    pub fn new(site: Site, metrics: Rc<WorkerMetrics>) -> Self {
+        Self { site: RefCell::new(Rc::new(site)), drain: Drain::default(), metrics }
     }
 
     /// The current site. A caller that waits keeps only the part that it needs.

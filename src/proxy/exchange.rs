@@ -63,7 +63,7 @@ pub(super) fn exchange<'s>(
                 Sending::Begun(attempt) => break attempt,
                 Sending::Waits { head_bytes } => *head_bytes,
             };
-            match connection(client, &request.route.upstream, head_bytes).await {
+            match connection(client, &request.route.upstream.connections, head_bytes).await {
                 Ok(connection) => {
                     let attempt = first_attempt(client, request, head_bytes, connection)?;
                     *sending = Sending::Begun(attempt);
@@ -90,7 +90,7 @@ pub(super) fn exchange<'s>(
             };
             attempt.io.transport.abort();
             let Some(sent) = sent else { return fail(context, &request.exchange, error, None) };
-            match fresh_connection(client, &request.route.upstream, 0).await {
+            match fresh_connection(client, &request.route.upstream.connections, 0).await {
                 Ok(connection) => *attempt = second_attempt(client, request, connection, sent),
                 Err(dial) => return fail(context, &request.exchange, dial.error, Some(dial)),
             }
@@ -113,7 +113,7 @@ fn begin(
         Plan::Forward(forwarded) => {
             let route = Rc::clone(forwarded.route);
             recorder.method(forwarded.method());
-            recorder.route(&route.name);
+            recorder.route(&route.upstream.metrics);
             if route.origins.is_some() {
                 about.remember_authority(forwarded.authority);
             }
@@ -122,13 +122,14 @@ fn begin(
                 upload: Upload::new(&forwarded.request),
                 route,
             };
-            let idle = idle_connection(&request.route.upstream);
+            let idle = idle_connection(&request.route.upstream.connections);
             let sending = match idle {
                 Some(connection) => {
                     let (attempt, head_bytes) =
                         (Attempt::first(connection, written(&forwarded)), head.len());
                     *preconnect = None;
-                    recorder.connected(attempt.reused, None);
+                    let counted = request.route.upstream.connections.metrics();
+                    recorder.connected(counted, attempt.reused, None);
                     io.read_buffer.consume(head_bytes);
                     Sending::Begun(attempt)
                 }
@@ -211,7 +212,8 @@ fn first_attempt(
     let times = connection.times;
     let attempt = Attempt::first(connection, written(&forwarded));
     io.read_buffer.consume(head_bytes as usize);
-    recorder.connected(attempt.reused, times);
+    let counted = request.route.upstream.connections.metrics();
+    recorder.connected(counted, attempt.reused, times);
     Ok(attempt)
 }
 
@@ -222,7 +224,7 @@ fn failed(
     attempt: &mut Attempt,
 ) -> (ExchangeError, Option<Buffer>) {
     let InFlight { exchange, route, .. } = request;
-    (error, attempt.take_sent_after(error, exchange, &route.upstream))
+    (error, attempt.take_sent_after(error, exchange, &route.upstream.connections))
 }
 
 /// As [`failed`], if the response is about the silence before the request. Otherwise it is passed
@@ -249,7 +251,9 @@ fn second_attempt(
 ) -> Attempt {
     let times = connection.times;
     let attempt = Attempt::second(connection, sent);
-    client.recorder.connected(attempt.reused, times);
+    let counted = request.route.upstream.connections.metrics();
+    client.recorder.repeated();
+    client.recorder.connected(counted, attempt.reused, times);
     request.exchange.start_again();
     request.upload.start_again();
     attempt
@@ -290,7 +294,7 @@ fn fail(
 fn settle(Forwarding { request, sending }: Forwarding) -> Next {
     let InFlight { exchange, route, upload } = request;
     if let Sending::Begun(attempt) = sending {
-        attempt.settle(&exchange, &route.upstream, upload.user_timeout_raised());
+        attempt.settle(&exchange, &route.upstream.connections, upload.user_timeout_raised());
     }
     match exchange.client_persistence() {
         Persistence::Keep => Next::Request,

@@ -23,7 +23,7 @@ pub struct Session {
 impl Session {
     /// A session for `transport`, at whose other end `who` is.
     pub fn new(context: Rc<Context>, transport: Transport, who: impl Into<Client>) -> Self {
-        let client = ClientConnection::new(transport, who.into(), &context.running);
+        let client = ClientConnection::new(transport, who.into(), &context.metrics);
         Self { context, client, has_asked: false, watch: Watch::default() }
     }
 

@@ -11,20 +11,32 @@ use crate::config::snapshot::{Snapshot, UpstreamConfig};
 use crate::gateway::route::RouteTable;
 use crate::gateway::server_name::ForwardTable;
 use crate::h1::limits::HeadLimits;
+use crate::telemetry::metrics::{RouteMetrics, WorkerMetrics};
 use crate::timeouts::Timeouts;
 use crate::upstream::{Dial, Upstream};
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// A route with the worker's own connections to its upstream.
-pub type Route = crate::gateway::route::Route<Upstream>;
+pub type Route = crate::gateway::route::Route<RouteUpstream>;
+
+/// The upstream of one route.
+#[derive(Clone)]
+pub struct RouteUpstream {
+    /// The connections to it, which routes may share.
+    pub connections: Upstream,
+    /// The counters of what goes to it on this route.
+    pub metrics: Rc<RouteMetrics>,
+}
 
 /// The routes and forwards of one snapshot, and its limits.
 pub struct Site {
     /// Path to route.
-    pub routes: RouteTable<Upstream>,
+    pub routes: RouteTable<RouteUpstream>,
     /// Server name to forward.
     pub forwards: ForwardTable<Rc<dyn Dial>>,
+    /// The counters of the forwards, which connections find by name.
+    pub forward_metrics: Vec<Rc<RouteMetrics>>,
     /// The upstream of all routes, where they have but one.
     pub sole_upstream: Option<Upstream>,
     /// What may take how long while no route is known.
@@ -36,8 +48,10 @@ pub struct Site {
 impl Site {
     /// The site of `snapshot`: its routes lead to what `upstream` gives for them, its forwards to
     /// what `dialer` gives. Routes that share an upstream in the snapshot ask for it once.
+    /// Exchanges are counted in `metrics`, by the names of their routes.
     pub fn new(
         snapshot: &Snapshot,
+        metrics: &WorkerMetrics,
         mut upstream: impl FnMut(&Arc<UpstreamConfig>) -> Upstream,
         mut dialer: impl FnMut(&Arc<UpstreamConfig>) -> Rc<dyn Dial>,
     ) -> Self {
@@ -53,14 +67,17 @@ impl Site {
                     new
                 }
             };
-            routes.push(route.to(upstream));
+            let metrics = metrics.route(&route.name);
+            routes.push(route.to(RouteUpstream { connections: upstream, metrics }));
         }
         let sole_upstream = match upstreams.as_slice() {
             [(_, sole)] => Some(sole.clone()),
             _ => None,
         };
+        let forwards = snapshot.forwards.iter();
         Self {
             routes: RouteTable::new(routes),
+            forward_metrics: forwards.map(|forward| metrics.route(&forward.name)).collect(),
             forwards: ForwardTable::new(snapshot.forwards.iter().map(|it| it.map(&mut dialer))),
             sole_upstream,
             timeouts: Arc::clone(&snapshot.timeouts),

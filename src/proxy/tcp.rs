@@ -115,7 +115,7 @@ impl Drop for Passthrough {
 impl Passthrough {
     /// For a connection from `client`.
     pub fn new(context: Rc<Context>, client: SocketAddr) -> Self {
-        let recorder = ConnectionRecorder::new(client, &context.running);
+        let recorder = ConnectionRecorder::new(client, &context.metrics);
         let (alarm, watch) = (Alarm::default(), Watch::default());
         Self { context, alarm, recorder, watch }
     }
@@ -296,7 +296,7 @@ impl Passthrough {
             Poll::Pending
         })
         .await?;
-        recorder.connected(times);
+        recorder.connected(&dialer.metrics(), times);
         Ok(transport)
     }
 

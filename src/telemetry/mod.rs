@@ -16,12 +16,12 @@ mod exchange_line;
 mod failure_log;
 mod line;
 mod log;
+pub mod metrics;
 mod observer;
 mod panics;
 pub mod record;
 pub mod recorder;
 pub mod refusals;
-mod running;
 pub mod targets;
 
 pub use dropped::dropped_lines;
@@ -32,4 +32,3 @@ pub use log::{Log, init_log, write_gathered_lines};
 pub(crate) use log::{capture::logged, log_panic};
 pub use record::{Detail, DialTimes, Outcome};
 pub use recorder::{ConnectionRecorder, ExchangeRecorder};
-pub use running::{Running, RunningOnRoute};

@@ -1,6 +1,7 @@
-//! Passes the record of an exchange or a connection to the access log.
+//! Passes the record of an exchange or a connection to the metrics and to the access log.
 
 use super::log::log_line;
+use super::metrics::{RouteMetrics, WorkerMetrics};
 use super::record::{Record, Subject};
 use super::refusals::{Refused, may_tell};
 use super::targets::ACCESS;
@@ -8,32 +9,43 @@ use super::{connection_line, exchange_line};
 use crate::error::Fault;
 use tracing::Level;
 
-/// Passes a record to every listener: the access log.
-pub(super) fn ended(record: &Record) {
-    write_line(record);
+/// Counts an exchange or a connection at its end. `route` is `None` if it never had one.
+pub(super) fn count(record: &Record, metrics: &WorkerMetrics, route: Option<&RouteMetrics>) {
+    metrics.of(route).ended(record);
+    let (fault, cause) = (record.outcome.fault(), record.outcome.cause());
+    if fault == Some(Fault::Client)
+        && refused(record).is_some()
+        && let Some(reason) = record.detail.reason().or(cause)
+    {
+        metrics.refused(reason);
+    }
 }
 
 /// Writes the line of the access log: at level `warn` when the upstream is at fault, at `error`
 /// when we are, at `info` otherwise. Lines about refusals are [limited](super::refusals).
-fn write_line(record: &Record) {
+pub(super) fn ended(record: &Record) {
     let level = match record.outcome.fault() {
         None | Some(Fault::Client) => Level::INFO,
         Some(Fault::Upstream) => Level::WARN,
         Some(Fault::Internal) => Level::ERROR,
     };
-    let refused = match &record.subject {
-        Subject::Exchange(facts) => {
-            exchange_line::is_refusal(record, facts).then_some(Refused::Request)
-        }
-        Subject::Connection(_) => {
-            connection_line::is_refusal(record).then_some(Refused::Connection)
-        }
-    };
-    if refused.is_some_and(|refused| !may_tell(level, record.client.ip(), refused)) {
+    if refused(record).is_some_and(|refused| !may_tell(level, record.client.ip(), refused)) {
         return;
     }
     log_line(level, ACCESS, |line| match &record.subject {
         Subject::Exchange(facts) => exchange_line::write(record, facts, line),
         Subject::Connection(facts) => connection_line::write(record, facts, line),
     });
+}
+
+/// What was refused, if nothing was troubled but its client.
+fn refused(record: &Record) -> Option<Refused> {
+    match &record.subject {
+        Subject::Exchange(facts) => {
+            exchange_line::is_refusal(record, facts).then_some(Refused::Request)
+        }
+        Subject::Connection(_) => {
+            connection_line::is_refusal(record).then_some(Refused::Connection)
+        }
+    }
 }

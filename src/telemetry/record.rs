@@ -56,6 +56,14 @@ impl Record {
         self.detail.write(line);
     }
 
+    /// The class of the status that went to the client.
+    pub(super) fn status_class(&self) -> StatusClass {
+        match &self.subject {
+            Subject::Exchange(facts) => StatusClass::of(facts.status),
+            Subject::Connection(_) => StatusClass::default(),
+        }
+    }
+
     /// For tests: one of which nothing else is known.
     #[cfg(test)]
     pub(super) fn empty(subject: Subject, outcome: Outcome) -> Self {
@@ -175,21 +183,106 @@ impl Outcome {
         }
     }
 
+    /// What went wrong, as a fixed word of ours.
+    pub(super) fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::Completed | Self::Switched | Self::Closed => None,
+            Self::Answered { code: cause, .. }
+            | Self::Refused { cause, .. }
+            | Self::Aborted { cause, .. } => Some(cause),
+        }
+    }
+
+    /// How it ended, without the details.
+    pub(super) fn end(self) -> End {
+        match self {
+            Self::Completed => End::Completed,
+            Self::Switched => End::Switched,
+            Self::Closed => End::Closed,
+            Self::Answered { .. } => End::Answered,
+            Self::Refused { .. } => End::Refused,
+            Self::Aborted { .. } => End::Aborted,
+        }
+    }
+
     /// The fields `end`, `fault` and `cause`.
     pub(super) fn write(self, line: &mut Fields<'_>) {
-        let (end, cause) = match self {
-            Self::Completed => ("completed", None),
-            Self::Switched => ("switched", None),
-            Self::Closed => ("closed", None),
-            Self::Answered { code, .. } => ("answered", Some(code)),
-            Self::Refused { cause, .. } => ("refused", Some(cause)),
-            Self::Aborted { cause, .. } => ("aborted", Some(cause)),
-        };
-        line.field("end", end);
+        line.field("end", self.end().name());
         line.field("fault", self.fault().map(Fault::name));
-        line.field("cause", cause);
+        line.field("cause", self.cause());
     }
 }
+
+/// The kinds of [`Outcome`], in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they are those of Outcome")]
+pub enum End {
+    Completed,
+    Switched,
+    Closed,
+    Answered,
+    Refused,
+    Aborted,
+}
+
+impl End {
+    /// How many there are.
+    pub const COUNT: usize = 6;
+    /// All of them, each at its number.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Completed,
+        Self::Switched,
+        Self::Closed,
+        Self::Answered,
+        Self::Refused,
+        Self::Aborted,
+    ];
+
+    /// The word in the log and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Switched => "switched",
+            Self::Closed => "closed",
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// The class of a status (RFC 9110, section 15): its first digit, or 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StatusClass(u8);
+
+impl StatusClass {
+    /// How many there are.
+    pub const COUNT: usize = CLASS_NAMES.len();
+
+    /// All of them, each at its number.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT as u8).map(Self)
+    }
+
+    /// The class of `status`, if there is one.
+    pub fn of(status: Option<u16>) -> Self {
+        // A status has three digits.
+        Self(status.map_or(0, |status| (status / 100).min(9) as u8))
+    }
+
+    /// Its number.
+    pub fn number(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The word for it; empty for none.
+    pub fn name(self) -> &'static str {
+        CLASS_NAMES[self.number()]
+    }
+}
+
+/// RFC 9110 defines five classes. What some servers send beyond them is passed on.
+const CLASS_NAMES: [&str; 10] = ["", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"];
 
 /// What the cause alone does not say.
 #[derive(Clone, Debug, Default)]
@@ -213,6 +306,11 @@ impl From<Box<DialFailure>> for Detail {
 }
 
 impl Detail {
+    /// Why, in one fixed word.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        self.dial.as_ref().map_or(self.reason, |dial| dial.reason())
+    }
+
     pub(super) fn write(&self, line: &mut Fields<'_>) {
         match &self.dial {
             Some(dial) => Self::write_dial(line, dial),
@@ -257,6 +355,18 @@ const METHOD_NAMES: [&str; 10] =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_end_and_each_class_is_at_its_number() {
+        assert!(End::ALL.into_iter().enumerate().all(|(number, end)| end as usize == number));
+        for (status, name) in
+            [(None, ""), (Some(101), "1xx"), (Some(204), "2xx"), (Some(599), "5xx")]
+        {
+            assert_eq!(StatusClass::of(status).name(), name);
+        }
+        assert_eq!(StatusClass::of(Some(u16::MAX)).name(), "9xx");
+        assert!(StatusClass::all().enumerate().all(|(number, class)| class.number() == number));
+    }
 
     #[test]
     fn a_method_we_do_not_know_never_reaches_the_log() {

@@ -1,11 +1,11 @@
 //! What is remembered of an exchange, or of a connection in tcp mode, while it lasts: a
 //! [`Recorder`]. At the end it makes a [`Record`] of it for the observer.
 
-use super::observer::ended;
+use super::metrics::{Entry, RouteMetrics, UpstreamMetrics, WorkerMetrics};
+use super::observer::{count, ended};
 use super::record::{
     ConnectionFacts, Detail, DialTimes, ExchangeFacts, MethodName, Outcome, Record, Subject,
 };
-use super::running::{Entry, Running};
 use crate::error::{DialFailure, ExchangeError, Fault};
 use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
@@ -29,8 +29,8 @@ pub struct Recorder<F: Facts>(Rc<Slot<F>>);
 struct Slot<F> {
     client: SocketAddr,
     known: RefCell<Known<F>>,
-    /// The list that it is in, and where.
-    running: Running,
+    /// What counts and lists it, and where in the list it is.
+    metrics: Rc<WorkerMetrics>,
     position: Cell<usize>,
 }
 
@@ -39,12 +39,17 @@ struct Slot<F> {
 struct Known<F> {
     /// Since when, while there is something to record: each exchange has exactly one record.
     started: Option<Instant>,
-    name: Option<Arc<str>>,
+    /// The route or forward.
+    route: Option<Rc<RouteMetrics>>,
+    /// The upstream, while there is a connection to it.
+    upstream: Option<Rc<UpstreamMetrics>>,
     connect: Option<Lap>,
     /// In a box, because most exchanges have none.
     dial: Option<Box<DialTimes>>,
     to_upstream: u64,
     to_client: u64,
+    /// The bytes in both directions that the route has counted.
+    counted: Cell<(u64, u64)>,
     facts: F,
 }
 
@@ -89,7 +94,16 @@ impl<F: Facts> Entry for Slot<F> {
 
     fn current(&self) -> Option<(Instant, Option<Arc<str>>)> {
         let known = self.known.borrow();
-        known.started.map(|started| (started, known.name.clone()))
+        let name = known.route.as_ref().map(|route| Arc::clone(route.name()));
+        known.started.map(|started| (started, name))
+    }
+
+    fn count(&self) {
+        let known = self.known.borrow();
+        if known.started.is_some() {
+            known.count_bytes(&self.metrics);
+            known.upstream.iter().for_each(|upstream| upstream.count_busy());
+        }
     }
 }
 
@@ -102,14 +116,23 @@ impl<F> Known<F> {
         let nanoseconds = u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Lap(NonZero::new(nanoseconds).unwrap_or(NonZero::<u64>::MIN))
     }
+
+    /// Counts the bytes since the last time. The number of those that arrived may turn out smaller
+    /// at the end, but a counter must not go back.
+    fn count_bytes(&self, metrics: &WorkerMetrics) {
+        let (up, down) = self.counted.get();
+        let counted = (up.max(self.to_upstream), down.max(self.to_client));
+        self.counted.set(counted);
+        metrics.of(self.route.as_deref()).moved(counted.0 - up, counted.1 - down);
+    }
 }
 
 impl<F: Facts> Recorder<F> {
-    fn begun(client: SocketAddr, running: &Running, started: Option<Instant>) -> Self {
+    fn begun(client: SocketAddr, metrics: &Rc<WorkerMetrics>, started: Option<Instant>) -> Self {
         let known = RefCell::new(Known { started, ..Known::default() });
-        let (running, position) = (running.clone(), Cell::default());
-        let slot = Rc::new(Slot { client, known, running, position });
-        slot.running.enter(Rc::clone(&slot) as Rc<dyn Entry>);
+        let (metrics, position) = (Rc::clone(metrics), Cell::default());
+        let slot = Rc::new(Slot { client, known, metrics, position });
+        slot.metrics.enter(Rc::clone(&slot) as Rc<dyn Entry>);
         Self(slot)
     }
 
@@ -142,9 +165,12 @@ impl<F: Facts> Recorder<F> {
     /// It has ended.
     pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
         let mut known = self.known();
+        known.count_bytes(&self.0.metrics);
+        known.upstream = None;
+        let route = known.route.take();
         let record = Record {
             client: self.client(),
-            name: known.name.take(),
+            name: route.as_ref().map(|route| Arc::clone(route.name())),
             connect: known.connect.map(Duration::from),
             dial: known.dial.take().map(|dial| *dial),
             total: known.elapsed(),
@@ -156,6 +182,7 @@ impl<F: Facts> Recorder<F> {
         };
         known.started = None;
         drop(known);
+        count(&record, &self.0.metrics, route.as_deref());
         ended(&record);
     }
 
@@ -166,9 +193,9 @@ impl<F: Facts> Recorder<F> {
 }
 
 impl ExchangeRecorder {
-    /// For the exchanges of one client, before the first. `running` lists the one that runs.
-    pub fn new(client: SocketAddr, running: &Running) -> Self {
-        Self::begun(client, running, None)
+    /// For the exchanges of one client, before the first.
+    pub fn new(client: SocketAddr, metrics: &Rc<WorkerMetrics>) -> Self {
+        Self::begun(client, metrics, None)
     }
 
     /// The first byte of a request is here.
@@ -181,15 +208,24 @@ impl ExchangeRecorder {
         self.known().facts.method = MethodName::of(method);
     }
 
-    /// The route, by its name.
-    pub fn route(&mut self, name: &Arc<str>) {
-        self.known().name = Some(Arc::clone(name));
+    /// The route.
+    pub fn route(&mut self, route: &Rc<RouteMetrics>) {
+        self.known().route = Some(Rc::clone(route));
     }
 
-    /// The exchange has its connection to the upstream: an idle one, or one just opened. `dial` is
+    /// The exchange has its connection to `upstream`: an idle one, or one just opened. `dial` is
     /// how long it took to open one that was waited for.
-    pub fn connected(&mut self, reused: bool, dial: Option<DialTimes>) {
+    pub fn connected(
+        &mut self,
+        upstream: &Rc<UpstreamMetrics>,
+        reused: bool,
+        dial: Option<DialTimes>,
+    ) {
         let mut known = self.known();
+        if reused {
+            upstream.reused();
+        }
+        known.upstream = Some(Rc::clone(upstream));
         known.connect = (!reused).then(|| known.lap());
         known.dial = dial.map(Box::new);
         known.facts.reused = Some(reused);
@@ -198,8 +234,15 @@ impl ExchangeRecorder {
     /// The head of the upstream's final response is complete.
     pub fn response_head(&mut self, status: u16) {
         let mut known = self.known();
-        known.facts.head = Some(known.lap());
+        let lap = known.lap();
+        known.facts.head = Some(lap);
         known.facts.status = Some(status);
+        self.0.metrics.of(known.route.as_deref()).response_head(lap.into());
+    }
+
+    /// The request is sent once more.
+    pub fn repeated(&mut self) {
+        self.0.metrics.of(self.known().route.as_deref()).repeated();
     }
 
     /// We answer ourselves.
@@ -211,7 +254,9 @@ impl ExchangeRecorder {
     pub fn first_byte(&mut self) {
         let mut known = self.known();
         if known.facts.first_byte.is_none() {
-            known.facts.first_byte = Some(known.lap());
+            let lap = known.lap();
+            known.facts.first_byte = Some(lap);
+            self.0.metrics.of(known.route.as_deref()).first_byte(lap.into());
         }
     }
 
@@ -227,9 +272,9 @@ impl ExchangeRecorder {
 }
 
 impl ConnectionRecorder {
-    /// A connection from `client` was accepted. `running` lists it.
-    pub fn new(client: SocketAddr, running: &Running) -> Self {
-        Self::begun(client, running, Some(Instant::now()))
+    /// A connection from `client` was accepted.
+    pub fn new(client: SocketAddr, metrics: &Rc<WorkerMetrics>) -> Self {
+        Self::begun(client, metrics, Some(Instant::now()))
     }
 
     /// The name that the client asks for.
@@ -244,12 +289,13 @@ impl ConnectionRecorder {
 
     /// The forward, by its name.
     pub fn forward(&mut self, name: &Arc<str>) {
-        self.known().name = Some(Arc::clone(name));
+        self.known().route = Some(self.0.metrics.route(name));
     }
 
     /// The connection to the upstream is ready.
-    pub fn connected(&mut self, dial: DialTimes) {
+    pub fn connected(&mut self, upstream: &Rc<UpstreamMetrics>, dial: DialTimes) {
         let mut known = self.known();
+        known.upstream = Some(Rc::clone(upstream));
         known.connect = Some(known.lap());
         known.dial = Some(Box::new(dial));
     }
@@ -287,7 +333,7 @@ impl<F: Facts> Drop for Recorder<F> {
             let cause = if panicking() { "panic" } else { "stopped" };
             self.end(Outcome::Aborted { fault: Fault::Internal, cause });
         }
-        self.0.running.leave(&*self.0);
+        self.0.metrics.leave(&*self.0);
     }
 }
 
@@ -299,8 +345,8 @@ mod tests {
     fn only_a_connection_that_was_opened_has_a_time_of_opening() {
         let connected = |reused| {
             let client = SocketAddr::from(([192, 0, 2, 7], 4711));
-            let mut recorder = ExchangeRecorder::new(client, &Running::default());
-            recorder.connected(reused, None);
+            let mut recorder = ExchangeRecorder::new(client, &Rc::default());
+            recorder.connected(&Rc::default(), reused, None);
             let known = recorder.known();
             (known.facts.reused, known.connect.is_some())
         };
@@ -314,7 +360,7 @@ mod tests {
         let counts = 2 * size_of::<usize>();
         let of_exchange = counts + size_of::<Slot<ExchangeLaps>>();
         let of_connection = counts + size_of::<Slot<ConnectionFacts>>();
-        assert!(of_exchange <= 168, "{of_exchange}");
-        assert!(of_connection <= 160, "{of_connection}");
+        assert!(of_exchange <= 176, "{of_exchange}");
+        assert!(of_connection <= 168, "{of_connection}");
     }
 }

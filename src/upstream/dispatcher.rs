@@ -16,6 +16,7 @@
 //! - After each attempt, waiters without one get theirs.
 
 use crate::error::{Cause, DialFailure, ExchangeError, Fault, IoFault};
+use crate::telemetry::metrics::UpstreamMetrics;
 use crate::upstream::connection::Checked;
 use crate::upstream::dial::{Dial, Dialed, NewConnection};
 use crate::upstream::health::{Health, Speculative};
@@ -35,6 +36,7 @@ pub(super) struct Dispatcher {
     pub(super) dialer: Box<dyn Dial>,
     pub(super) pool: Pool,
     pub(super) health: Arc<Health>,
+    pub(super) metrics: Rc<UpstreamMetrics>,
     pub(super) queue: Queue,
     /// Connections being opened.
     pub(super) attempts: Cell<usize>,
@@ -69,11 +71,12 @@ impl Dispatcher {
         health: Arc<Health>,
         age_max: Option<Duration>,
     ) -> Self {
-        let now = Instant::now();
+        let (now, metrics) = (Instant::now(), dialer.metrics());
         Self {
             dialer,
-            pool: Pool::new(Arc::clone(&health), age_max),
+            pool: Pool::new(Arc::clone(&health), &metrics, age_max),
             health,
+            metrics,
             queue: Queue::default(),
             attempts: Cell::new(0),
             expected: Cell::new(0),

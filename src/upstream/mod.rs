@@ -34,6 +34,7 @@ pub use checkout::Checkout;
 pub use dial::{Dial, Dialing, NewConnection, ProxyHeader};
 
 use crate::limits::SPECULATIVE_DIALS_MAX;
+use crate::telemetry::metrics::UpstreamMetrics;
 use crate::upstream::connection::UpstreamConnection;
 use crate::upstream::dispatcher::Dispatcher;
 use crate::upstream::health::Health;
@@ -60,6 +61,11 @@ impl Upstream {
         let dispatcher = Rc::new(Dispatcher::new(dialer, health, age_max));
         spawn_local(maintenance::run(Rc::downgrade(&dispatcher)));
         Self(dispatcher)
+    }
+
+    /// What counts the connections to it.
+    pub fn metrics(&self) -> &Rc<UpstreamMetrics> {
+        &self.0.metrics
     }
 
     /// The most recently used idle connection that is known to be open.

@@ -11,6 +11,7 @@ use crate::limits::{
     POOL_CONNECTIONS_MAX, POOL_IDLE_MAX, POOL_PEEK_AGE, WARM_LIFE_MIN, WARM_RENEWAL,
 };
 use crate::net::transport::Peek;
+use crate::telemetry::metrics::UpstreamMetrics;
 use crate::upstream::connection::{Checked, Heard, UpstreamConnection};
 use crate::upstream::health::{Health, IdleCounts, Speculative};
 use crate::upstream::idle_limit::{IdleLimits, safely_below};
@@ -27,7 +28,7 @@ use tokio::time::Instant;
 pub(super) struct Pool {
     /// The least recently used first.
     idle: RefCell<Vec<Idle>>,
-    /// How many they are, for the other workers.
+    /// How many they are, for the other workers and the metrics.
     count: Arc<AtomicUsize>,
     health: Arc<Health>,
     /// Connections older than this are not kept.
@@ -47,8 +48,13 @@ struct Idle {
 
 impl Pool {
     /// The empty pool of one worker.
-    pub(super) fn new(health: Arc<Health>, age_max: Option<Duration>) -> Self {
+    pub(super) fn new(
+        health: Arc<Health>,
+        metrics: &UpstreamMetrics,
+        age_max: Option<Duration>,
+    ) -> Self {
         let count = health.join();
+        metrics.include_pool(&count);
         let (idle, limits) = Default::default();
         Self { idle, count, health, age_max, limits }
     }

@@ -111,8 +111,9 @@ impl Admitter {
             }
             _ => (&self.warnings.missing_proxy_headers, "no PROXY header came"),
         };
+        let (cause, reason) = (name_of(error), error.reason());
+        self.context.metrics.refused(reason.unwrap_or(cause));
         if is_news(told) {
-            let (cause, reason) = (name_of(error), error.reason());
             tracing::warn!(target: WORKER, %peer, cause, reason, "{what}");
         }
         transport.abort();
@@ -127,6 +128,7 @@ impl Admitter {
         listener: &Listener,
         limit: LimitReached,
     ) {
+        self.context.metrics.refused(limit.name());
         self.warnings.limit_reached(limit, client);
         let hears_http = listener.mode == Mode::Http && listener.tls.is_none();
         if !hears_http || self.refusals.get() >= REFUSALS_MAX {

@@ -23,11 +23,12 @@
 //!
 //! # Commands
 //!
-//! There are two. [`Command::Site`] brings a new snapshot. `upstreams` turns it into the
+//! [`Command::Site`] brings a new snapshot. `upstreams` turns it into the
 //! [`Site`](crate::proxy::Site) that the next exchange and the next connection use; those that run
 //! keep what they began with. [`Command::Stop`] ends the worker: accepted connections get their
 //! last response, idle ones end, exchanges that still run after `timeouts.stop` are cut, and what
-//! was received of them is delivered within [`DRAIN_CUT_MAX`].
+//! was received of them is delivered within [`DRAIN_CUT_MAX`]. [`Command::Report`] asks
+//! for the counters; a worker answers it while it stops, too.
 
 mod accept;
 mod admit;
@@ -40,6 +41,7 @@ use crate::config::snapshot::{Listener, Snapshot};
 use crate::limits::DRAIN_CUT_MAX;
 use crate::net::admission::Admission;
 use crate::proxy::Context;
+use crate::telemetry::metrics::{Totals, WorkerMetrics};
 use crate::telemetry::write_gathered_lines;
 use crate::upstream::registry::Registry;
 use crate::worker::accept::accept;
@@ -53,7 +55,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
@@ -80,8 +82,19 @@ pub enum Command {
     /// the one it has if there is none. What is not a worker's own stays as it was at the start:
     /// the sockets, the number of workers, and the limits of connections.
     Site(Arc<Snapshot>),
+    /// Report what was counted so far.
+    Report(ReportRequest),
     /// Stop.
     Stop(Stop),
+}
+
+/// Asks a worker for its counters.
+#[derive(Clone, Debug)]
+pub struct ReportRequest {
+    /// The number by which the asker knows the worker.
+    pub worker: usize,
+    /// Where that number and the counters go.
+    pub reports: UnboundedSender<(usize, Totals)>,
 }
 
 /// How to stop.
@@ -138,8 +151,9 @@ impl Worker {
         room: usize,
         registry: Arc<Registry>,
     ) -> Self {
-        let mut upstreams = Upstreams::new(registry);
-        let context = Rc::new(Context::new(upstreams.site(snapshot)));
+        let metrics = Rc::<WorkerMetrics>::default();
+        let mut upstreams = Upstreams::new(registry, Rc::clone(&metrics));
+        let context = Rc::new(Context::new(upstreams.site(snapshot), metrics));
         let admitter = Rc::new(Admitter::new(Rc::clone(&context), admission, room));
         Self { context, upstreams, admitter, listeners: Vec::new() }
     }
@@ -156,14 +170,21 @@ impl Worker {
         loop {
             match commands.recv().await {
                 Some(Command::Site(snapshot)) => self.replace_site(&snapshot),
+                Some(Command::Report(request)) => self.report(&request),
                 Some(Command::Stop(stop)) => return stop,
                 None => return Stop::AtOnce,
             }
         }
     }
 
+    fn report(&self, ReportRequest { worker, reports }: &ReportRequest) {
+        // The receiver is gone if it has waited for too long.
+        let _late = reports.send((*worker, self.context.metrics.report()));
+    }
+
     fn replace_site(&mut self, snapshot: &Snapshot) {
         self.context.replace_site(self.upstreams.site(snapshot));
+        self.context.metrics.forget_unused();
         // Port 0 is another port each time, so no listener is for two sockets.
         let mut listeners: Vec<_> = snapshot.sockets().collect();
         for current in &self.listeners {
@@ -178,7 +199,7 @@ impl Worker {
     /// still delivered.
     async fn drain(&self, commands: &mut UnboundedReceiver<Command>) {
         self.context.drain.begin();
-        let mut at_once = pin!(told_to_stop_at_once(commands));
+        let mut at_once = pin!(self.told_to_stop_at_once(commands));
         let stop = self.context.site().timeouts.stop;
         for time in [stop, DRAIN_CUT_MAX] {
             tokio::select! {
@@ -188,14 +209,15 @@ impl Worker {
             }
         }
     }
-}
 
-async fn told_to_stop_at_once(commands: &mut UnboundedReceiver<Command>) {
-    while let Some(command) = commands.recv().await {
-        match command {
-            Command::Stop(Stop::AtOnce) => return,
-            // Exchanges that still begin use the site that is there.
-            Command::Stop(Stop::WhenDone) | Command::Site(_) => {}
+    async fn told_to_stop_at_once(&self, commands: &mut UnboundedReceiver<Command>) {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Stop(Stop::AtOnce) => return,
+                Command::Report(request) => self.report(&request),
+                // Exchanges that still begin use the site that is there.
+                Command::Stop(Stop::WhenDone) | Command::Site(_) => {}
+            }
         }
     }
 }

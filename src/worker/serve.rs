@@ -5,6 +5,7 @@ use crate::config::snapshot::Listener;
 use crate::config::value::Mode;
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
+use crate::gateway::answer::name_of;
 use crate::net::admission::Permit;
 use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
@@ -55,7 +56,7 @@ fn serve_http(context: Rc<Context>, accepted: Accepted, guard: Guard) {
         return run_session(context, transport, who, preconnect, guard);
     }
     spawn_local(async move {
-        match secure(transport, &who, &listener, deadline).await {
+        match secure(&context, transport, &who, &listener, deadline).await {
             Some(Greeted::Tls(transport)) => {
                 run_session(context, transport, who, preconnect, guard);
             }
@@ -98,6 +99,7 @@ fn refuse_plain_http(
 
 /// Shakes hands with a client, where the listener wants that.
 async fn secure(
+    context: &Context,
     transport: Transport,
     who: &Client,
     listener: &Listener,
@@ -119,6 +121,7 @@ async fn secure(
         }
         Err(_elapsed) => ExchangeError::expired(deadline.timer),
     };
+    context.metrics.refused(error.reason().unwrap_or(name_of(&error)));
     handshake_failed(who.address, &error, begun.elapsed());
     None
 }

@@ -2,6 +2,7 @@
 
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
 use crate::proxy::Site;
+use crate::telemetry::metrics::WorkerMetrics;
 use crate::timeouts::Timeouts;
 use crate::upstream::Upstream;
 use crate::upstream::dial::NetworkDialer;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 /// The upstreams of the current site, by their configuration.
 pub(super) struct Upstreams {
     registry: Arc<Registry>,
+    metrics: Rc<WorkerMetrics>,
     current: Vec<KnownUpstream>,
 }
 
@@ -24,19 +26,20 @@ struct KnownUpstream {
 }
 
 impl Upstreams {
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, current: Vec::new() }
+    pub(super) fn new(registry: Arc<Registry>, metrics: Rc<WorkerMetrics>) -> Self {
+        Self { registry, metrics, current: Vec::new() }
     }
 
     /// The site of `snapshot`. An upstream whose configuration is unchanged keeps its connections.
     /// One that is no longer in the snapshot closes its idle ones when the last exchange with it
     /// has ended.
     pub(super) fn site(&mut self, snapshot: &Snapshot) -> Site {
-        let Self { registry, current } = self;
+        let Self { registry, metrics, current } = self;
         let before = mem::take(current);
         let timeouts = &snapshot.timeouts;
         let dialer = |config: &UpstreamConfig| {
-            NetworkDialer::new(config, Arc::clone(timeouts), &registry.resolver)
+            let metrics = metrics.upstream(&config.label);
+            NetworkDialer::new(config, Arc::clone(timeouts), &registry.resolver, metrics)
         };
         let upstream = |config: &Arc<UpstreamConfig>| {
             let same = |it: &&KnownUpstream| it.config == *config && it.timeouts == *timeouts;
@@ -51,6 +54,6 @@ impl Upstreams {
             current.push(KnownUpstream { config, timeouts, upstream: upstream.clone() });
             upstream
         };
-        Site::new(snapshot, upstream, |forward| Rc::new(dialer(forward)))
+        Site::new(snapshot, metrics, upstream, |forward| Rc::new(dialer(forward)))
     }
 }

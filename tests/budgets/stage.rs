@@ -87,7 +87,7 @@ impl Sockets {
         let tls = snapshot.listeners[0].tls.clone();
         let timeouts = Arc::clone(&snapshot.timeouts);
         let upstream = &snapshot.routes[0].upstream;
-        let dialer = NetworkDialer::new(upstream, timeouts, &Arc::default());
+        let dialer = NetworkDialer::new(upstream, timeouts, &Arc::default(), Rc::default());
         let context = context(snapshot, Box::new(dialer));
         spawn_local(serve(context, front, tls));
 
@@ -206,6 +206,12 @@ fn snapshot(security: Security, origin: SocketAddr) -> Snapshot {
 /// No connection is opened before it is needed: the number of the origin's is the test's then.
 fn context(snapshot: Snapshot, dialer: Box<dyn Dial>) -> Rc<Context> {
     let upstream = Upstream::new(dialer, 0);
-    let site = Site::new(&snapshot, |_| upstream.clone(), |_| unreachable!("there is no forward"));
-    Rc::new(Context::new(site))
+    let metrics = Rc::default();
+    let site = Site::new(
+        &snapshot,
+        &metrics,
+        |_| upstream.clone(),
+        |_| unreachable!("there is no forward"),
+    );
+    Rc::new(Context::new(site, metrics))
 }

@@ -8,6 +8,7 @@ use crate::limits::BUFFER_KEPT_BYTES_MAX;
 use crate::net::buffer::{Buffer, free_buffers};
 use crate::net::memory::{End, MemoryStream};
 use crate::net::transport::Transport;
+use crate::proxy::site::RouteUpstream;
 use crate::proxy::{Context, Session, Site};
 use crate::timeouts::Timeouts;
 use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
@@ -148,16 +149,18 @@ impl Stage {
     fn new(acts: &[Act], free: usize) -> Self {
         let network = Rc::<FakeNetwork>::default();
         let upstream = Upstream::new(Box::new(Dialer(Rc::clone(&network))), 0);
-        let context = Context::new(Site {
-            routes: routes(&upstream),
+        let counted = RouteUpstream { connections: upstream.clone(), metrics: Rc::default() };
+        let site = Site {
+            routes: routes(&counted),
             forwards: ForwardTable::new([]),
+            forward_metrics: Vec::new(),
             sole_upstream: Some(upstream),
             timeouts: Arc::new(Timeouts::distinct()),
             head_limits: HEADS,
-        });
+        };
         let length = |act: &Act| if let Act::Say(_, text) = act { text.len() } else { 0 };
         Self {
-            context: Rc::new(context),
+            context: Rc::new(Context::new(site, Rc::default())),
             network,
             clients: RefCell::default(),
             polls: Rc::default(),

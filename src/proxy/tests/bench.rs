@@ -12,8 +12,10 @@ use crate::gateway::route::{Route, RouteTable};
 use crate::gateway::server_name::{Forward, ForwardTable, ForwardTarget, NamePattern};
 use crate::net::memory::MemoryStream;
 use crate::net::transport::Transport;
+use crate::proxy::site::RouteUpstream;
 use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Context, Session, Site};
+use crate::telemetry::metrics::RouteMetrics;
 use crate::telemetry::{LogFormat, logged};
 use crate::timeouts::{Timeouts, Timer};
 use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
@@ -137,21 +139,25 @@ impl Bench {
         let timeouts = Arc::new(Timeouts::distinct());
         let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))), 0);
         let head_limits = Limits::default().head;
+        let metrics = Rc::new(RouteMetrics::new(&"/gpt/".into()));
+        let counted = RouteUpstream { connections: upstream.clone(), metrics };
         let route = Route {
             origins: Some(Origins::new(false, [b"api.test".as_slice()])),
             timeouts: Arc::clone(&timeouts),
             head_limits,
-            ..Route::new("/gpt/", "/", "api.test", upstream.clone())
+            ..Route::new("/gpt/", "/", "api.test", counted)
         };
-        let context = Context::new(Site {
+        let site = Site {
+            forward_metrics: Vec::new(),
             routes: RouteTable::new([route]),
             forwards: ForwardTable::new([]),
             sole_upstream: Some(upstream),
             timeouts,
             head_limits,
-        });
+        };
         let (sessions, polls, tcp_bytes) = Default::default();
-        Self { context: Rc::new(context), network, sessions, polls, tcp_bytes }
+        let context = Rc::new(Context::new(site, Rc::default()));
+        Self { context, network, sessions, polls, tcp_bytes }
     }
 
     /// A client whose connection was just accepted.
@@ -195,13 +201,15 @@ impl Bench {
             tls_of_http: None,
             has_socket: true,
         });
-        let context = Context::new(Site {
+        let site = Site {
             routes: RouteTable::new([]),
             forwards: ForwardTable::new(forwards),
+            forward_metrics: Vec::new(),
             sole_upstream: None,
             timeouts: Arc::new(Timeouts::distinct()),
             head_limits: Limits::default().head,
-        });
+        };
+        let context = Context::new(site, Rc::clone(&self.context.metrics));
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
         let passthrough = Passthrough::new(Rc::new(context), peer);
         let deadline = Deadline::start(Timer::Handshake, &Timeouts::distinct());

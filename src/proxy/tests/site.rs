@@ -25,6 +25,7 @@ fn an_exchange_that_waits_for_its_connection_keeps_its_route() {
         bench.context.replace_site(Site {
             routes: RouteTable::new([new]),
             forwards: ForwardTable::new([]),
+            forward_metrics: Vec::new(),
             sole_upstream: site.sole_upstream.clone(),
             timeouts: Arc::clone(&site.timeouts),
             head_limits: site.head_limits,

@@ -15,6 +15,7 @@ use crate::error::{Cause, DialFailure, DialStep, SocketError};
 use crate::limits::REFUSED_PAUSES;
 use crate::net::transport::Transport;
 use crate::preface::proxy_header::{self, ProxyVersion};
+use crate::telemetry::metrics::UpstreamMetrics;
 use crate::telemetry::{DialTimes, dial_failed, dial_succeeded};
 use crate::timeouts::Timeouts;
 use crate::upstream::dial::addresses::AddressSource;
@@ -41,6 +42,11 @@ pub trait Dial {
     /// client.
     fn sends_proxy_header(&self) -> bool {
         false
+    }
+
+    /// What counts the connections to this upstream.
+    fn metrics(&self) -> Rc<UpstreamMetrics> {
+        Rc::default()
     }
 }
 
@@ -82,6 +88,7 @@ pub struct NetworkDialer {
     timeouts: Arc<Timeouts>,
     /// `host:port`, for the log.
     label: Rc<str>,
+    metrics: Rc<UpstreamMetrics>,
 }
 
 impl NetworkDialer {
@@ -90,12 +97,13 @@ impl NetworkDialer {
         upstream: &UpstreamConfig,
         timeouts: Arc<Timeouts>,
         resolver: &Arc<Resolver>,
+        metrics: Rc<UpstreamMetrics>,
     ) -> Self {
         let UpstreamConfig { reach, tls, label, .. } = upstream;
         let Reach { ref connect, family, proxy_protocol, .. } = *reach;
         let addresses = AddressSource::new(connect, family, Arc::clone(&timeouts), resolver);
         let (tls, label) = (tls.clone(), Rc::from(&**label));
-        Self { tls, proxy_protocol, addresses: Rc::new(addresses), timeouts, label }
+        Self { tls, proxy_protocol, addresses: Rc::new(addresses), timeouts, label, metrics }
     }
 
     /// The bytes that precede everything else.
@@ -139,7 +147,16 @@ impl Dial for NetworkDialer {
     fn dial(&self, proxy_header: Option<&ProxyHeader>) -> Dialing {
         let (dialer, begun) = (self.clone(), Instant::now());
         let header = proxy_header.and_then(|it| self.header(it));
-        Box::pin(retry_refused(move || dialer.clone().dial_once(header.clone(), begun)))
+        let opening = self.metrics.opening();
+        Box::pin(async move {
+            let dialed = retry_refused(|| dialer.clone().dial_once(header.clone(), begun)).await;
+            opening.end(&dialed);
+            dialed
+        })
+    }
+
+    fn metrics(&self) -> Rc<UpstreamMetrics> {
+        Rc::clone(&self.metrics)
     }
 
     fn sends_proxy_header(&self) -> bool {

@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 fn pool() -> Pool {
-    Pool::new(Arc::new(Health::new("a:443", 1, 1)), None)
+    Pool::new(Arc::new(Health::new("a:443", 1, 1)), &UpstreamMetrics::default(), None)
 }
 
 fn connection(used: bool) -> (UpstreamConnection, MemoryStream) {

@@ -282,10 +282,17 @@ fn worker_with(upstream: Upstream) -> Worker {
     let snapshot = Snapshot::load(arguments.config().unwrap()).unwrap();
     let limits = &snapshot.limits;
     let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
-    let site = Site::new(&snapshot, |_| upstream.clone(), |_| unreachable!("there is no forward"));
-    let context = Rc::new(Context::new(site));
+    let metrics = Rc::<WorkerMetrics>::default();
+    let site = Site::new(
+        &snapshot,
+        &metrics,
+        |_| upstream.clone(),
+        |_| unreachable!("there is no forward"),
+    );
+    let context = Rc::new(Context::new(site, metrics));
     let admitter = Rc::new(Admitter::new(Rc::clone(&context), admission, usize::MAX));
-    let upstreams = Upstreams::new(Arc::new(Registry::new(1)));
+    let metrics = Rc::clone(&context.metrics);
+    let upstreams = Upstreams::new(Arc::new(Registry::new(1)), metrics);
     Worker { context, upstreams, admitter, listeners: Vec::new() }
 }
 

@@ -63,7 +63,7 @@ async fn an_upstream_that_is_configured_as_before_keeps_its_connections() {
 #[tokio::test(flavor = "local")]
 async fn an_upstream_that_is_gone_leaves_no_task_behind() {
     let (old, new) = (listen().await, listen().await);
-    let mut upstreams = Upstreams::new(Arc::new(Registry::new(1)));
+    let mut upstreams = Upstreams::new(Arc::new(Registry::new(1)), std::rc::Rc::default());
     let alive = || Handle::current().metrics().num_alive_tasks();
     drop(upstreams.site(&snapshot(&http(&old))));
     yield_now().await;

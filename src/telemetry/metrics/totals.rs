@@ -1,0 +1,80 @@
+//! The numbers of one worker, or the sums of all: [`Totals`]. Plain data that goes to the main
+//! thread.
+
+use super::route::{RouteReport, add_counts};
+use super::upstream::UpstreamReport;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What was counted, by names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// What runs, by the name of its route or forward; empty for what has none yet.
+    pub running: BTreeMap<Arc<str>, Running>,
+    /// Client connections, by the address that they came to.
+    pub connections: BTreeMap<SocketAddr, usize>,
+    /// What ended, likewise; empty for what never had a route.
+    pub routes: BTreeMap<Arc<str>, RouteReport>,
+    /// Upstreams, by their `host:port`.
+    pub upstreams: BTreeMap<Arc<str>, UpstreamReport>,
+    /// Connections and requests that were refused before an upstream saw any of them, by the word
+    /// for the reason.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// What runs on one route: exchanges, or connections in tcp mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Running {
+    /// How many.
+    pub count: usize,
+    /// The age of the oldest.
+    pub oldest: Duration,
+}
+
+impl Totals {
+    /// The sums of what workers report.
+    pub fn of<'t>(reports: impl IntoIterator<Item = &'t Self>) -> Self {
+        let mut sum = Self::default();
+        for report in reports {
+            sum.add(report);
+        }
+        sum
+    }
+
+    /// All that runs.
+    pub fn all_running(&self) -> Running {
+        let mut sum = Running::default();
+        self.running.values().for_each(|running| sum.add(running));
+        sum
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (name, running) in &other.running {
+            self.running.entry(Arc::clone(name)).or_default().add(running);
+        }
+        for (address, count) in &other.connections {
+            *self.connections.entry(*address).or_default() += count;
+        }
+        for (name, report) in &other.routes {
+            self.routes.entry(Arc::clone(name)).or_default().add(report);
+        }
+        for (name, report) in &other.upstreams {
+            self.upstreams.entry(Arc::clone(name)).or_default().add(report);
+        }
+        add_counts(&mut self.refused, &other.refused);
+    }
+}
+
+impl Running {
+    /// Adds one that began so long ago.
+    pub(in crate::telemetry) fn count(&mut self, age: Duration) {
+        self.add(&Self { count: 1, oldest: age });
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.oldest = self.oldest.max(other.oldest);
+    }
+}
