@@ -212,6 +212,12 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 /// listener's connections, the runtimes' own, a few pooled connections, a lookup.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 
+/// Pause between two looks at the files of certificates, keys and roots. A few reads cost nothing,
+/// and who has put a new certificate in place does not like to wait.
+pub const FILES_LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+/// How long such a look may take before it is complained of.
+pub const FILES_SLOW: Duration = Duration::from_secs(10);
+
 /// Pause between two warnings about our certificates.
 pub const CERTIFICATES_LOGGED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 

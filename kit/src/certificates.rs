@@ -8,7 +8,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{WantsServerCert, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    ALL_VERSIONS, ClientConfig, ConfigBuilder, RootCertStore, ServerConfig,
+    SupportedProtocolVersion,
 };
 
 /// Absolute path of a file in `certs/`.
@@ -32,11 +33,12 @@ pub fn client_config_offering(
     versions: &[&'static SupportedProtocolVersion],
     protocols: &[&str],
 ) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_protocol_versions(versions)
-        .with_root_certificates(roots())
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    config
+    client(versions, protocols, "ca.pem")
+}
+
+/// As [`client_config`], but trusts only `certs/{ca}`.
+pub fn client_config_trusting(ca: &str) -> Arc<ClientConfig> {
+    Arc::new(client(ALL_VERSIONS, &["http/1.1"], ca))
 }
 
 /// A server with `certs/{name}.pem` and its key, which accepts `http/1.1`.
@@ -47,9 +49,21 @@ pub fn acceptor(name: &str, versions: &[&'static SupportedProtocolVersion]) -> T
 
 /// As [`acceptor`] with TLS 1.3, for clients that present a certificate issued by `certs/ca.pem`.
 pub fn acceptor_for_certified_clients(name: &str) -> TlsAcceptor {
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots())).build().unwrap();
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots("ca.pem"))).build().unwrap();
     let config = ServerConfig::builder_with_protocol_versions(&[&TLS13]);
     with_certificate(config.with_client_cert_verifier(verifier), name)
+}
+
+fn client(
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&str],
+    ca: &str,
+) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_protocol_versions(versions)
+        .with_root_certificates(roots(ca))
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config
 }
 
 fn with_certificate(
@@ -63,8 +77,8 @@ fn with_certificate(
     Arc::new(config).into()
 }
 
-fn roots() -> RootCertStore {
+fn roots(ca: &str) -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(certificate_file("ca.pem")).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(certificate_file(ca)).unwrap()).unwrap();
     roots
 }

@@ -32,6 +32,11 @@ impl Files {
         parse(file, &content)
     }
 
+    /// Whether no file was read.
+    pub fn is_empty(&self) -> bool {
+        self.read.is_empty()
+    }
+
     /// The files that hold something else now, or cannot be read. This reads all of them, which may
     /// take for ever.
     pub fn changed(&self) -> Vec<&Path> {

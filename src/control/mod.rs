@@ -4,7 +4,8 @@
 //! # The main loop and its tasks
 //!
 //! The runtime of the main thread runs the loop of `Control`, and beside it tasks that wait for
-//! something of their own: signals, the end of a certificate, the number of lines left out. Tasks
+//! something of their own: signals, files that change, the end of a certificate, the number of
+//! lines left out. Tasks
 //! read the `State`, send commands to the `Workers`, and ask the loop for what only it may do by a
 //! `Request`.
 
@@ -16,6 +17,7 @@ mod reminder;
 mod request;
 mod signals;
 mod state;
+mod watch;
 mod workers;
 
 pub use descriptors::raise_descriptor_limit;
@@ -32,6 +34,7 @@ use crate::control::reminder::{remind, tell_remarks};
 use crate::control::request::Request;
 use crate::control::signals::Signals;
 use crate::control::state::{Phase, State};
+use crate::control::watch::{Change, tell_changed, watch_files};
 use crate::control::workers::{Event, Events, Workers};
 use crate::limits::STOP_AT_ONCE_MAX;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
@@ -43,7 +46,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -122,10 +125,12 @@ async fn run(
     let state = Rc::new(state);
     let mut admin = Admin::new(RelayPages::new(Rc::clone(&state)));
     admin.serve(listener);
+    let (finding, changes) = channel(1);
+    spawn_local(watch_files(state.snapshots(), finding));
     spawn_local(signals.forward(asking));
     spawn_local(tell_left_out_lines());
     spawn_local(remind(state.snapshots(), SystemTime::now));
-    let ended = Control { state, workers, events, requests, source }.run().await;
+    let ended = Control { state, workers, events, requests, changes, source }.run().await;
     // It has answered to the end.
     drop(admin);
     ended
@@ -144,6 +149,7 @@ struct Control<S> {
     workers: Workers,
     events: Events,
     requests: UnboundedReceiver<Request>,
+    changes: Receiver<Change>,
     source: S,
 }
 
@@ -168,6 +174,7 @@ impl<S: Fn() -> Result<Config, Problems>> Control<S> {
                     Request::Reload => self.reload(),
                     Request::HandOver => self.hand_over(),
                 },
+                Some(change) = self.changes.recv() => self.take(change),
             }
         }
     }
@@ -188,6 +195,19 @@ impl<S: Fn() -> Result<Config, Problems>> Control<S> {
             target: SIGNALS,
             "SIGHUP is ignored: a change of the configuration needs a restart"
         );
+    }
+
+    /// Serves what the files hold now, unless something else was loaded since they were looked at:
+    /// then the next look finds what is left.
+    fn take(&mut self, change: Change) {
+        let Change { before, after, files } = change;
+        if Arc::ptr_eq(&before, &self.state.snapshot()) {
+            tell_remarks(&after.remarks);
+            let after = Arc::new(after);
+            self.workers.tell(&Command::Site(Arc::clone(&after)));
+            self.state.replace(after);
+            tell_changed(&files);
+        }
     }
 
     /// Starts the program file anew, and leaves the listeners to it.

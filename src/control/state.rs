@@ -34,6 +34,11 @@ impl State {
         Self { snapshot, phase, listening: RefCell::new(listening) }
     }
 
+    /// Something else is served from now on.
+    pub(super) fn replace(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.send_replace(snapshot);
+    }
+
     /// What is served now, and a way to wait for the next.
     pub(super) fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.subscribe()

@@ -1,0 +1,245 @@
+//! Certificates, keys and roots that change while we serve: [`watch_files`] loads them again.
+//!
+//! A tool for renewal writes the certificate and its key one after the other, so what is found may
+//! not fit together yet, or be gone. Then what was loaded before serves on, and the files are tried
+//! again at the next look. Files are read on a thread of their own, because a file system may hang:
+//! neither the main loop nor a worker ever waits for it.
+//!
+//! Not here: the configuration file, which only a reload reads again.
+
+use crate::config::problem::Problems;
+use crate::config::snapshot::Snapshot;
+use crate::limits::{FILES_LOOKED_AT_EVERY, FILES_SLOW};
+use crate::telemetry::targets::CERTIFICATE;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+/// What the files of a snapshot have become.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// The snapshot.
+    pub(super) before: Arc<Snapshot>,
+    /// The same configuration, with what the files hold now.
+    pub(super) after: Snapshot,
+    /// Those that hold something else than before.
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// Looks at the files of what `snapshots` has, for as long as anyone receives the changes.
+pub(super) async fn watch_files(
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    changes: Sender<Change>,
+) {
+    let mut trouble = None;
+    loop {
+        sleep(FILES_LOOKED_AT_EVERY).await;
+        let snapshot = Arc::clone(&snapshots.borrow());
+        if snapshot.files.is_empty() {
+            continue;
+        }
+        match look(snapshot).await {
+            Ok(Found::Unchanged) => {
+                if trouble.take().is_some() {
+                    tracing::info!(target: CERTIFICATE, "the files are again what they were");
+                }
+            }
+            Ok(Found::Change(change)) => {
+                trouble = None;
+                if changes.send(*change).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Found::Trouble(problems)) => {
+                if trouble.as_ref() != Some(&problems) {
+                    tell_trouble(&problems);
+                }
+                trouble = Some(problems);
+            }
+            // Its panic has been logged. The next look may do better.
+            Err(_panic) => {}
+        }
+    }
+}
+
+/// Says that new connections use what these files hold now.
+pub(super) fn tell_changed(files: &[PathBuf]) {
+    for file in files {
+        tracing::info!(
+            target: CERTIFICATE,
+            file = %file.display(),
+            "a file has changed; new connections use what it holds now"
+        );
+    }
+}
+
+/// What a look finds.
+enum Found {
+    Unchanged,
+    Change(Box<Change>),
+    Trouble(Problems),
+}
+
+/// Looks on another thread.
+async fn look(snapshot: Arc<Snapshot>) -> Result<Found, JoinError> {
+    let mut looking = spawn_blocking(move || find(snapshot));
+    if let Ok(found) = timeout(FILES_SLOW, &mut looking).await {
+        return found;
+    }
+    tracing::warn!(
+        target: CERTIFICATE,
+        "the files of certificates, keys or roots cannot be read in time; what was read before \
+         serves on"
+    );
+    looking.await
+}
+
+fn find(before: Arc<Snapshot>) -> Found {
+    let files: Vec<_> = before.files.changed().into_iter().map(Path::to_path_buf).collect();
+    if files.is_empty() {
+        return Found::Unchanged;
+    }
+    match Snapshot::load_after(Arc::clone(&before.config), &before) {
+        Ok(after) => Found::Change(Box::new(Change { before, after, files })),
+        Err(problems) => Found::Trouble(problems),
+    }
+}
+
+fn tell_trouble(problems: &Problems) {
+    for problem in problems.iter() {
+        tracing::warn!(
+            target: CERTIFICATE,
+            at = %problem.location,
+            "a file has changed and cannot be used: {}; what it held before serves on, and it is \
+             tried again every {} s",
+            problem.what,
+            FILES_LOOKED_AT_EVERY.as_secs()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::telemetry::{LogFormat, logged};
+    use crate::tls::testing::chain::{INTERMEDIATE, LEAF, LEAF_KEY};
+    use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
+    use std::fs;
+    use std::time::Duration;
+    use tokio::runtime::Builder;
+    use tokio::sync::mpsc::{Receiver, channel};
+    use tokio::time::Instant;
+    use tracing::Level;
+
+    const TEXT: &str = r#"
+        [[listener]]
+        address = "127.0.0.1:1"
+        certificate = "certificate.pem"
+        key = "key.pem"
+        [[route]]
+        path = "/"
+        upstream = "https://127.0.0.1:1/"
+        ca = "ca.pem"
+    "#;
+
+    /// Files that are watched.
+    struct Scene {
+        folder: Folder,
+        snapshots: watch::Sender<Arc<Snapshot>>,
+        changes: Receiver<Change>,
+    }
+
+    impl Scene {
+        fn with(watching: impl AsyncFnOnce(&mut Self)) -> String {
+            logged(LogFormat::Text, Level::INFO, || {
+                let runtime =
+                    Builder::new_current_thread().enable_time().start_paused(true).build();
+                runtime.unwrap().block_on(async {
+                    let folder = Folder::new();
+                    for (name, text) in
+                        [("certificate.pem", CERTIFICATE), ("key.pem", KEY), ("ca.pem", LEAF)]
+                    {
+                        folder.write(name, text);
+                    }
+                    let config = Config::read(&folder.write("narrows.toml", TEXT)).unwrap();
+                    let first = Arc::new(Snapshot::load(config).unwrap());
+                    let (snapshots, receiver) = watch::channel(first);
+                    let (sender, changes) = channel(1);
+                    let mut scene = Self { folder, snapshots, changes };
+                    tokio::select! {
+                        () = watch_files(receiver, sender) => panic!("no one watches any more"),
+                        () = watching(&mut scene) => {}
+                    }
+                });
+            })
+        }
+
+        /// The next change, which takes effect.
+        async fn change(&mut self) -> Vec<String> {
+            let Change { before, after, files } = self.changes.recv().await.unwrap();
+            assert!(Arc::ptr_eq(&before, &self.snapshots.borrow()));
+            self.snapshots.send_replace(Arc::new(after));
+            let name = |it: &PathBuf| it.file_name().unwrap().to_string_lossy().into_owned();
+            files.iter().map(name).collect()
+        }
+
+        /// So many looks find nothing that can be used. Ends between two looks.
+        async fn nothing_for(&mut self, looks: u32) {
+            let time = FILES_LOOKED_AT_EVERY * looks + Duration::from_secs(1);
+            let none = timeout(time, self.changes.recv()).await;
+            assert!(none.is_err());
+        }
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_found_within_a_minute_and_found_once() {
+        let log = Scene::with(async |scene| {
+            scene.nothing_for(3).await;
+            let renewed = Instant::now();
+            scene.folder.write("certificate.pem", [LEAF, INTERMEDIATE].concat());
+            scene.folder.write("key.pem", LEAF_KEY);
+            assert_eq!(scene.change().await, ["certificate.pem", "key.pem"]);
+            assert!(renewed.elapsed() <= Duration::from_secs(60));
+            scene.nothing_for(3).await;
+            scene.folder.write("ca.pem", CERTIFICATE);
+            assert_eq!(scene.change().await, ["ca.pem"]);
+        });
+        assert_eq!(log, "");
+    }
+
+    #[test]
+    fn half_a_pair_is_told_of_once_and_tried_again_until_it_fits() {
+        let log = Scene::with(async |scene| {
+            scene.folder.write("certificate.pem", [LEAF, INTERMEDIATE].concat());
+            scene.nothing_for(5).await;
+            scene.folder.write("key.pem", LEAF_KEY);
+            assert_eq!(scene.change().await, ["certificate.pem", "key.pem"]);
+        });
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(log.contains(" WARN narrows::certificate: a file has changed and cannot"), "{log}");
+        assert!(log.contains("does not belong to the certificate"), "{log}");
+        assert!(log.contains("narrows.toml:5: listener.key"), "{log}");
+    }
+
+    #[test]
+    fn a_file_that_vanishes_and_returns_changes_nothing() {
+        let log = Scene::with(async |scene| {
+            fs::remove_file(scene.folder.path("key.pem")).unwrap();
+            scene.nothing_for(3).await;
+            fs::create_dir(scene.folder.path("key.pem")).unwrap();
+            scene.nothing_for(3).await;
+            fs::remove_dir(scene.folder.path("key.pem")).unwrap();
+            scene.folder.write("key.pem", KEY);
+            scene.nothing_for(3).await;
+        });
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 3, "{log}");
+        assert!(lines[0].contains("cannot be read: No such file"), "{log}");
+        assert!(lines[1].contains("is not a regular file"), "{log}");
+        assert!(lines[2].contains(" INFO narrows::certificate: the files are again"), "{log}");
+    }
+}
