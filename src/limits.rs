@@ -128,6 +128,9 @@ pub const SPECULATIVE_FORGIVEN_AFTER: Duration = Duration::from_secs(2);
 /// Most connections to an upstream that one worker opens at a time for clients that have not sent a
 /// request yet. A flood of clients must not become a flood of dials.
 pub const SPECULATIVE_DIALS_MAX: usize = 8;
+/// Pause between the first warm connection of one new upstream and of the next, so that a thousand
+/// of them in a new configuration do not hold up the exchanges that run.
+pub const UPSTREAMS_BEGIN_APART: Duration = Duration::from_millis(2);
 /// Pause between two log lines about the same trouble with an upstream.
 pub const TROUBLE_LOGGED_EVERY: Duration = Duration::from_secs(60);
 /// Pause between two lines about different troubles, because some upstreams alternate between two.

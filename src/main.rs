@@ -16,19 +16,19 @@ const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
     match Cli::read().command {
-        Action::Run(arguments) => run(&arguments),
+        Action::Run(arguments) => run(*arguments),
         Action::Check(arguments) => check(&arguments),
     }
 }
 
-fn run(arguments: &RunArguments) -> ExitCode {
+fn run(arguments: RunArguments) -> ExitCode {
     let loaded = arguments.config().and_then(Snapshot::load);
     let snapshot = match loaded {
         Ok(snapshot) => snapshot,
         Err(problems) => return refuse(&problems),
     };
     telemetry::init_log(arguments.log_format, arguments.log_level);
-    match Server::run(snapshot, || arguments.config()) {
+    match Server::run(snapshot, move || Some(arguments.config())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("narrows: {error}"));

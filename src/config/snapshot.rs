@@ -192,6 +192,15 @@ impl Snapshot {
         format!("listening on {}; {}", listeners.join(", "), numbers.join(", "))
     }
 
+    /// The upstreams of all routes and forwards; one that several share, as often.
+    pub fn upstreams(&self) -> impl Iterator<Item = &UpstreamConfig> {
+        let of_forwards = self.forwards.iter().filter_map(|it| match &it.target {
+            ForwardTarget::Upstream(upstream) => Some(&**upstream),
+            ForwardTarget::Http => None,
+        });
+        self.routes.iter().map(|it| &*it.upstream).chain(of_forwards)
+    }
+
     /// The listeners that have sockets.
     pub fn sockets(&self) -> impl Iterator<Item = &Arc<Listener>> {
         self.listeners.iter().filter(|listener| listener.has_socket)

@@ -4,71 +4,160 @@
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::control::error::RunError;
 use crate::limits::TCP_USER_TIMEOUT;
-use crate::net::listen::listen;
+use crate::net::listen::{listen, listen_beside};
+use crate::telemetry::targets::SERVER;
+use crate::timeouts::Timeouts;
+use crate::worker::{Socket, SocketId};
+use socket2::SockRef;
+use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// An address that is listened on.
-///
-/// These are the main thread's handles of the sockets. The workers have their own, so what is set
-/// on one of these holds for them, and a socket is closed when both are.
-#[derive(Debug)]
+/// An address that is listened on, and what is served there.
+#[derive(Clone, Debug)]
 pub(super) struct Listening {
     /// What is served there.
     pub(super) listener: Arc<Listener>,
-    /// Its address, with the port that the kernel chose.
-    pub(super) address: SocketAddr,
+    sockets: Arc<Sockets>,
+}
+
+/// The main thread's handles of the sockets of one address. The workers have their own, so what is
+/// set on one of these holds for them, and a socket is closed when both are.
+#[derive(Debug)]
+struct Sockets {
+    id: SocketId,
+    /// With the port that the kernel chose.
+    address: SocketAddr,
     /// One for each worker.
-    sockets: Vec<TcpListener>,
+    of_workers: Vec<TcpListener>,
 }
 
 impl Listening {
-    /// Opens a socket for each worker. `before` is the one before it in the order of the snapshot.
-    fn open(
-        listener: &Arc<Listener>,
-        snapshot: &Snapshot,
-        before: Option<&Self>,
-    ) -> io::Result<Self> {
-        let configured = listener.address;
-        // A client that takes nothing is given up by our own limit first, by the kernel's second.
-        let user_timeout = snapshot.timeouts.to_client_write.max(TCP_USER_TIMEOUT);
-        let at = |port| {
-            let address = SocketAddr::new(configured.ip(), port);
-            listen(address, snapshot.workers, user_timeout)
-        };
-        // One port for both families, if the kernel's choice for the first is free for the second.
-        let first_family = before.filter(|_| listener.is_second_family);
-        let port = first_family.map_or(configured.port(), |first| first.address.port());
-        let sockets =
-            at(port).or_else(|error| if configured.port() == 0 { at(0) } else { Err(error) })?;
-        let address = sockets.first().and_then(|it| it.local_addr().ok()).unwrap_or(configured);
-        Ok(Self { listener: Arc::clone(listener), address, sockets })
-    }
-
-    /// Another handle of the socket of the worker with this number.
-    ///
-    /// # Errors
-    /// There is no descriptor for it.
-    pub(super) fn socket_for(&self, worker: usize) -> io::Result<TcpListener> {
-        self.sockets[worker].try_clone()
+    /// The address, with the port that the kernel chose.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.sockets.address
     }
 
     /// The address, with what is spoken there.
     pub(super) fn url(&self) -> String {
-        self.listener.url(self.address)
+        self.listener.url(self.address())
+    }
+
+    /// Lets the sockets, and connections that are accepted from now on, have these limits of time.
+    pub(super) fn follow(&self, timeouts: &Timeouts) {
+        for socket in &self.sockets.of_workers {
+            let set = SockRef::from(socket).set_tcp_user_timeout(Some(user_timeout(timeouts)));
+            if let Err(error) = set {
+                tracing::warn!(target: SERVER, %error, "cannot change the options of a listener");
+            }
+        }
     }
 }
 
-/// Opens all sockets.
-pub(super) fn open_listeners(snapshot: &Snapshot) -> Result<Vec<Listening>, RunError> {
-    let mut opened: Vec<Listening> = Vec::new();
+/// Opens the sockets of `snapshot` for so many workers. Of those that are open `before`, the ones
+/// whose address stays go on, whatever is served there.
+///
+/// # Errors
+/// An address cannot be listened on.
+pub(super) fn open_listeners(
+    snapshot: &Snapshot,
+    workers: usize,
+    before: &[Listening],
+) -> Result<Vec<Listening>, RunError> {
+    let mut free: Vec<_> = before.iter().collect();
+    let mut all: Vec<Listening> = Vec::new();
     for listener in snapshot.sockets() {
-        let listening = Listening::open(listener, snapshot, opened.last())
-            .map_err(|error| RunError::Listen(listener.address, error))?;
-        opened.push(listening);
+        let wanted = listener.address;
+        // Port 0 is another port each time, so a socket is for one listener only.
+        let as_configured = free.iter().position(|it| it.listener.address == wanted);
+        let stays = as_configured.or_else(|| free.iter().position(|it| it.address() == wanted));
+        let sockets = match stays {
+            Some(stays) => Arc::clone(&free.remove(stays).sockets),
+            None => {
+                let first_family = all.last().filter(|_| listener.is_second_family);
+                let port = first_family.map_or(wanted.port(), |first| first.address().port());
+                let open = |port| {
+                    let address = SocketAddr::new(wanted.ip(), port);
+                    open(address, workers, &snapshot.timeouts, before)
+                };
+                // One port for both families, if the kernel's choice for the first is free.
+                let or_any = |error| if wanted.port() == 0 { open(0) } else { Err(error) };
+                let opened = open(port).or_else(or_any);
+                Arc::new(opened.map_err(|error| RunError::Listen(wanted, error))?)
+            }
+        };
+        all.push(Listening { listener: Arc::clone(listener), sockets });
     }
-    Ok(opened)
+    Ok(all)
+}
+
+/// For each of so many workers what it is told of `listening`, with new handles of the sockets that
+/// are not among those `before`.
+///
+/// # Errors
+/// There is no descriptor for a handle.
+pub(super) fn sockets_for_workers(
+    listening: &[Listening],
+    workers: usize,
+    before: &[Listening],
+) -> io::Result<Vec<Vec<Socket>>> {
+    let known: HashSet<_> = before.iter().map(|it| it.sockets.id).collect();
+    let of_worker = |number: usize| {
+        let socket = |Listening { listener, sockets }: &Listening| {
+            let is_known = known.contains(&sockets.id);
+            let opened =
+                if is_known { None } else { Some(sockets.of_workers[number].try_clone()?) };
+            Ok(Socket { id: sockets.id, listener: Arc::clone(listener), opened })
+        };
+        listening.iter().map(socket).collect()
+    };
+    (0..workers).map(of_worker).collect()
+}
+
+/// Logs which sockets of two sets are new, and which are gone.
+pub(super) fn log_difference(before: &[Listening], after: &[Listening]) {
+    let is_in = |all: &[Listening], it: &Listening| {
+        all.iter().any(|other| other.sockets.id == it.sockets.id)
+    };
+    for opened in after.iter().filter(|it| !is_in(before, it)) {
+        tracing::info!(target: SERVER, address = opened.url(), "listening");
+    }
+    for closed in before.iter().filter(|it| !is_in(after, it)) {
+        tracing::info!(
+            target: SERVER,
+            address = closed.url(),
+            "no longer listening; running exchanges may end"
+        );
+    }
+}
+
+fn open(
+    address: SocketAddr,
+    workers: usize,
+    timeouts: &Timeouts,
+    others: &[Listening],
+) -> io::Result<Sockets> {
+    // A change from one address to all of them, or back, is an overlap until the old one drains.
+    let overlaps_ours = others.iter().any(|it| overlap(it.address(), address));
+    let listen = if overlaps_ours { listen_beside } else { listen };
+    let of_workers = listen(address, workers, user_timeout(timeouts))?;
+    let address = of_workers.first().and_then(|it| it.local_addr().ok()).unwrap_or(address);
+    Ok(Sockets { id: SocketId::unique(), address, of_workers })
+}
+
+/// Whether one of two addresses is part of the other.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one != other
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+/// A client that takes nothing is given up by our own limit first, by the kernel's second.
+fn user_timeout(timeouts: &Timeouts) -> Duration {
+    timeouts.to_client_write.max(TCP_USER_TIMEOUT)
 }
 
 #[cfg(test)]
@@ -79,7 +168,6 @@ mod tests {
     use std::io::ErrorKind;
     use std::net::{IpAddr, Ipv6Addr, TcpStream};
     use std::path::Path;
-    use std::time::Duration;
 
     #[test]
     fn a_wildcard_has_one_port_for_all_families_that_the_machine_has() {
@@ -87,8 +175,8 @@ mod tests {
                     [[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n";
         let config = Config::parse("narrows.toml", Path::new("."), toml).unwrap();
         let snapshot = Snapshot::load(config).unwrap();
-        let opened = open_listeners(&snapshot).unwrap();
-        let addresses: Vec<_> = opened.iter().map(|it| it.address).collect();
+        let opened = open_listeners(&snapshot, 2, &[]).unwrap();
+        let addresses: Vec<_> = opened.iter().map(Listening::address).collect();
         let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
         let families = |four: [u8; 4], six: Ipv6Addr| {
             [IpAddr::from(four), IpAddr::from(six)].into_iter().filter(|it| has_ip(*it))
@@ -108,16 +196,12 @@ mod tests {
 
     #[test]
     fn the_kernel_waits_for_a_client_no_less_than_its_own_limit_says() {
+        let listening = open_listeners(&snapshot(&["127.0.0.1:0"], "10s"), 1, &[]).unwrap();
+        let listener = listening[0].sockets.of_workers[0].try_clone().unwrap();
+        // A reload changes the limits of a listener that stays.
         for (write, limit) in [("1s", TCP_USER_TIMEOUT), ("61s", Duration::from_secs(61))] {
-            let toml = format!(
-                "workers = 1\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
-                 [[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n\
-                 [timeouts]\nto_client = {{ write = \"{write}\" }}\n"
-            );
-            let config = Config::parse("narrows.toml", Path::new("."), &toml).unwrap();
-            let listeners = open_listeners(&Snapshot::load(config).unwrap()).unwrap();
-            let listener = listeners[0].socket_for(0).unwrap();
-            let _far = TcpStream::connect(listeners[0].address).unwrap();
+            listening[0].follow(&snapshot(&["127.0.0.1:0"], write).timeouts);
+            let _far = TcpStream::connect(listening[0].address()).unwrap();
             let accepted = loop {
                 match listener.accept() {
                     Ok((accepted, _)) => break accepted,
@@ -126,5 +210,58 @@ mod tests {
             };
             assert_tuned(&accepted, limit);
         }
+    }
+
+    #[test]
+    fn an_address_that_stays_keeps_its_sockets_and_a_worker_gets_only_new_ones() {
+        let two = ["127.0.0.1:0", "127.0.0.1:0"];
+        let before = open_listeners(&snapshot(&two, "1s"), 2, &[]).unwrap();
+        let ids = |listening: &[Listening]| -> Vec<_> {
+            listening.iter().map(|it| it.sockets.id).collect()
+        };
+        let told = sockets_for_workers(&before, 2, &[]).unwrap();
+        assert!(told.iter().flatten().all(|it| it.opened.is_some()));
+        let (one, other) = (before[0].address(), before[1].address());
+        for (addresses, want) in [
+            (vec!["127.0.0.1:0".to_owned()], vec![Some(0)]),
+            (two.map(str::to_owned).to_vec(), vec![Some(0), Some(1)]),
+            (vec![other.to_string()], vec![Some(1)]),
+            (vec![other.to_string(), one.to_string()], vec![Some(1), Some(0)]),
+            (vec!["127.0.0.2:0".to_owned(), one.to_string()], vec![None, Some(0)]),
+        ] {
+            let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+            let after = open_listeners(&snapshot(&addresses, "1s"), 2, &before).unwrap();
+            for (id, want) in ids(&after).iter().zip(&want) {
+                assert_eq!(ids(&before).iter().position(|it| it == id), *want, "{addresses:?}");
+            }
+            for told in sockets_for_workers(&after, 2, &before).unwrap() {
+                let opened: Vec<_> = told.iter().map(|it| it.opened.is_some()).collect();
+                let want: Vec<_> = want.iter().map(Option::is_none).collect();
+                assert_eq!(opened, want, "{addresses:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_that_another_program_has_is_an_error_and_one_that_widens_ours_is_not() {
+        let before = open_listeners(&snapshot(&["127.0.0.1:0"], "1s"), 2, &[]).unwrap();
+        let wide = format!("0.0.0.0:{}", before[0].address().port());
+        let after = open_listeners(&snapshot(&[&wide], "1s"), 2, &before).unwrap();
+        assert_eq!(after[0].address().to_string(), wide);
+        drop(after);
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap().to_string();
+        let error = open_listeners(&snapshot(&[&taken], "1s"), 2, &before).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: ")), "{error}");
+    }
+
+    fn snapshot(addresses: &[&str], write: &str) -> Snapshot {
+        let listeners = addresses.iter().map(|it| format!("[[listener]]\naddress = \"{it}\"\n"));
+        let toml = format!(
+            "{}[[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n\
+             [timeouts]\nto_client = {{ write = \"{write}\" }}\n",
+            listeners.collect::<String>()
+        );
+        Snapshot::load(Config::parse("narrows.toml", Path::new("."), &toml).unwrap()).unwrap()
     }
 }

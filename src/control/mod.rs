@@ -10,9 +10,11 @@
 //! `Request`.
 
 mod admin;
+mod changes;
 mod descriptors;
 mod error;
 mod listeners;
+mod reload;
 mod reminder;
 mod request;
 mod signals;
@@ -28,8 +30,10 @@ use crate::config::admin_address::AdminConfig;
 use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 use crate::control::admin::{Admin, AdminListener, RelayPages};
+use crate::control::changes::changes;
 use crate::control::descriptors::check_descriptors;
-use crate::control::listeners::{Listening, open_listeners};
+use crate::control::listeners::{Listening, log_difference, open_listeners, sockets_for_workers};
+use crate::control::reload::{Loaded, Loader, NotReloaded};
 use crate::control::reminder::{remind, tell_remarks};
 use crate::control::request::Request;
 use crate::control::signals::Signals;
@@ -64,19 +68,20 @@ pub struct Server {
 impl Server {
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then lets running exchanges end; a second signal
     /// ends at once. Handles these signals, SIGHUP, SIGUSR1 and SIGUSR2 from the beginning of the
-    /// call. `source` reads again what `snapshot` was loaded from.
+    /// call. At SIGHUP, `source` reads again what `snapshot` was loaded from, unless it returns
+    /// `None`, because that cannot be read twice.
     ///
     /// # Errors
     /// Something that the server needs at the start cannot be had, or a worker ended by itself.
     pub fn run(
         snapshot: Snapshot,
-        source: impl Fn() -> Result<Config, Problems>,
+        source: impl Fn() -> Option<Result<Config, Problems>> + Send + Sync + 'static,
     ) -> Result<(), RunError> {
         let mut builder = Builder::new_current_thread();
         builder.enable_all();
         let runtime = builder.build_local(LocalOptions::default()).map_err(RunError::Start)?;
-        let ended = runtime.block_on(run(snapshot, source));
-        // Nothing that a task still waits for is waited for.
+        let ended = runtime.block_on(run(snapshot, Loader::new(Arc::new(source))));
+        // A task, or a thread that reads files, may still wait for something.
         runtime.shutdown_background();
         tell_last_left_out_lines();
         ended
@@ -91,9 +96,10 @@ impl Server {
         check_descriptors(snapshot.limits.connections);
         tell_remarks(&snapshot.remarks);
         let snapshot = Arc::new(snapshot);
-        let listening = open_listeners(&snapshot)?;
-        let addresses = listening.iter().map(|it| it.address).collect();
-        let (workers, events) = Workers::start(&snapshot, &listening)?;
+        let listening = open_listeners(&snapshot, snapshot.workers, &[])?;
+        let addresses = listening.iter().map(Listening::address).collect();
+        let sockets = sockets_for_workers(&listening, snapshot.workers, &[]);
+        let (workers, events) = Workers::start(&snapshot, sockets.map_err(RunError::Start)?)?;
         let state = State::new(snapshot, listening);
         Ok(Self { workers, events, state, addresses })
     }
@@ -107,16 +113,13 @@ impl Server {
     /// inside an asynchronous runtime, because it blocks.
     pub fn stop(mut self) {
         self.state.close_sockets();
-        self.workers.tell(&Command::Stop(Stop::WhenDone));
+        self.workers.tell(|| Command::Stop(Stop::WhenDone));
         self.events.wait_until_ended();
         tell_last_left_out_lines();
     }
 }
 
-async fn run(
-    snapshot: Snapshot,
-    source: impl Fn() -> Result<Config, Problems>,
-) -> Result<(), RunError> {
+async fn run(snapshot: Snapshot, loader: Loader) -> Result<(), RunError> {
     // First of all: without its handler, a signal kills the process.
     let signals = Signals::new().map_err(RunError::Start)?;
     let (asking, requests) = unbounded_channel();
@@ -130,10 +133,7 @@ async fn run(
     spawn_local(signals.forward(asking));
     spawn_local(tell_left_out_lines());
     spawn_local(remind(state.snapshots(), SystemTime::now));
-    let ended = Control { state, workers, events, requests, changes, source }.run().await;
-    // It has answered to the end.
-    drop(admin);
-    ended
+    Control { state, workers, events, requests, changes, loader, admin }.run().await
 }
 
 /// The admin listener, if there is to be one.
@@ -144,16 +144,18 @@ fn open_admin(config: &Config) -> Result<Option<AdminListener>, RunError> {
 }
 
 /// The main loop, with what it alone changes.
-struct Control<S> {
+struct Control {
     state: Rc<State>,
     workers: Workers,
     events: Events,
     requests: UnboundedReceiver<Request>,
     changes: Receiver<Change>,
-    source: S,
+    loader: Loader,
+    /// It answers until the end.
+    admin: Admin<RelayPages>,
 }
 
-impl<S: Fn() -> Result<Config, Problems>> Control<S> {
+impl Control {
     async fn run(mut self) -> Result<(), RunError> {
         let signal = self.serve().await?;
         tracing::info!(target: SERVER, signal, "stopping; running exchanges may end");
@@ -171,10 +173,14 @@ impl<S: Fn() -> Result<Config, Problems>> Control<S> {
                 },
                 Some(request) = self.requests.recv() => match request {
                     Request::Stop(signal) => return Ok(signal),
-                    Request::Reload => self.reload(),
+                    Request::Reload => self.loader.begin(&self.state.snapshot()),
                     Request::HandOver => self.hand_over(),
                 },
                 Some(change) = self.changes.recv() => self.take(change),
+                loaded = self.loader.loaded() => {
+                    self.reload(loaded);
+                    self.loader.begin_again(&self.state.snapshot());
+                }
             }
         }
     }
@@ -188,25 +194,79 @@ impl<S: Fn() -> Result<Config, Problems>> Control<S> {
         }
     }
 
-    /// Reads the configuration again.
-    fn reload(&mut self) {
-        let _ = &self.source;
-        tracing::warn!(
-            target: SIGNALS,
-            "SIGHUP is ignored: a change of the configuration needs a restart"
-        );
+    /// Serves a configuration that was loaded, or says why not.
+    fn reload(&mut self, loaded: Loaded) {
+        let before = self.state.snapshot();
+        let reloaded = loaded.snapshot.and_then(|it| self.adopt(Arc::new(it)));
+        let took_ms = loaded.begun.elapsed().as_millis();
+        match reloaded {
+            Ok(snapshot) => {
+                let number = self.state.note_reload(0).succeeded;
+                let changes = changes(&before, &snapshot);
+                tracing::info!(target: SERVER, number, changes, took_ms, "reloaded");
+            }
+            Err(reasons) => {
+                reasons.log();
+                let problems = reasons.count();
+                let failed = self.state.note_reload(problems).failed;
+                tracing::error!(
+                    target: SERVER,
+                    problems,
+                    failed,
+                    "not reloaded; nothing has changed"
+                );
+            }
+        }
+    }
+
+    /// Serves `snapshot` from now on. Everything that can fail comes first, so that nothing changes
+    /// if it does.
+    fn adopt(&mut self, snapshot: Arc<Snapshot>) -> Result<Arc<Snapshot>, NotReloaded> {
+        let Self { state, workers, admin, .. } = self;
+        let count = workers.count();
+        let address = |it: &Snapshot| it.config.admin.as_ref().map(|it| it.address.clone());
+        let admin_moves = address(&state.snapshot()) != address(&snapshot);
+        let opened = {
+            let before = state.listening();
+            open_listeners(&snapshot, count, &before).and_then(|listening| {
+                let sockets = sockets_for_workers(&listening, count, &before);
+                Ok((listening, sockets.map_err(RunError::Start)?))
+            })
+        };
+        let (listening, sockets) = opened.map_err(NotReloaded::Refused)?;
+        if admin_moves {
+            admin.serve(open_admin(&snapshot.config).map_err(NotReloaded::Refused)?);
+        }
+        if snapshot.limits.connections != state.snapshot().limits.connections {
+            check_descriptors(snapshot.limits.connections);
+        }
+        if snapshot.workers != count {
+            let configured = snapshot.workers;
+            tracing::warn!(
+                target: SERVER,
+                workers = count,
+                configured,
+                "another number of workers needs a restart"
+            );
+        }
+        tell_remarks(&snapshot.remarks);
+        log_difference(&state.listening(), &listening);
+        listening.iter().for_each(|it| it.follow(&snapshot.timeouts));
+        state.replace(Arc::clone(&snapshot), listening);
+        workers.serve(&snapshot, sockets);
+        Ok(snapshot)
     }
 
     /// Serves what the files hold now, unless something else was loaded since they were looked at:
     /// then the next look finds what is left.
     fn take(&mut self, change: Change) {
         let Change { before, after, files } = change;
-        if Arc::ptr_eq(&before, &self.state.snapshot()) {
-            tell_remarks(&after.remarks);
-            let after = Arc::new(after);
-            self.workers.tell(&Command::Site(Arc::clone(&after)));
-            self.state.replace(after);
-            tell_changed(&files);
+        if !Arc::ptr_eq(&before, &self.state.snapshot()) {
+            return;
+        }
+        match self.adopt(Arc::new(after)) {
+            Ok(_) => tell_changed(&files),
+            Err(reasons) => reasons.log(),
         }
     }
 
@@ -220,12 +280,12 @@ impl<S: Fn() -> Result<Config, Problems>> Control<S> {
         let Self { state, workers, events, requests, .. } = self;
         state.enter(Phase::Draining);
         state.close_sockets();
-        workers.tell(&Command::Stop(Stop::WhenDone));
+        workers.tell(|| Command::Stop(Stop::WhenDone));
         tokio::select! {
             () = events.ended() => tracing::info!(target: SERVER, "stopped"),
             signal = next_stop(requests) => {
                 tracing::warn!(target: SERVER, signal, "stopping at once");
-                workers.tell(&Command::Stop(Stop::AtOnce));
+                workers.tell(|| Command::Stop(Stop::AtOnce));
                 // What is cut has its line of the log. A worker in the middle of something long
                 // has none to give.
                 let _ = timeout(STOP_AT_ONCE_MAX, events.ended()).await;
@@ -239,7 +299,10 @@ async fn next_stop(requests: &mut UnboundedReceiver<Request>) -> &'static str {
     loop {
         match requests.recv().await {
             Some(Request::Stop(signal)) => return signal,
-            Some(Request::Reload | Request::HandOver) => {}
+            Some(Request::Reload) => {
+                tracing::warn!(target: SIGNALS, "SIGHUP is ignored: the server stops");
+            }
+            Some(Request::HandOver) => {}
             // The task that forwards signals is gone: no other can come.
             None => pending().await,
         }

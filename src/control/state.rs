@@ -5,8 +5,9 @@
 
 use crate::config::snapshot::Snapshot;
 use crate::control::listeners::Listening;
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// How far the process is in its life.
@@ -25,18 +26,35 @@ pub(super) struct State {
     snapshot: watch::Sender<Arc<Snapshot>>,
     phase: watch::Sender<Phase>,
     listening: RefCell<Vec<Listening>>,
+    reloads: Cell<Reloads>,
+}
+
+/// The results of all reloads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reloads {
+    /// Those that took effect.
+    pub(super) succeeded: u64,
+    /// Those that changed nothing, because something was wrong.
+    pub(super) failed: u64,
+    /// The last one.
+    pub(super) last: Option<LastReload>,
+}
+
+/// The result of a reload.
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "for the admin listener")]
+pub(super) struct LastReload {
+    /// When it was over.
+    pub(super) at: SystemTime,
+    /// How many problems there were; none if it took effect.
+    pub(super) problems: usize,
 }
 
 impl State {
     /// A process that starts to serve `snapshot` from the sockets of `listening`.
     pub(super) fn new(snapshot: Arc<Snapshot>, listening: Vec<Listening>) -> Self {
         let (snapshot, phase) = (watch::Sender::new(snapshot), watch::Sender::new(Phase::Starting));
-        Self { snapshot, phase, listening: RefCell::new(listening) }
-    }
-
-    /// Something else is served from now on.
-    pub(super) fn replace(&self, snapshot: Arc<Snapshot>) {
-        self.snapshot.send_replace(snapshot);
+        Self { snapshot, phase, listening: RefCell::new(listening), reloads: Cell::default() }
     }
 
     /// What is served now, and a way to wait for the next.
@@ -62,6 +80,26 @@ impl State {
     /// The sockets that are listened on, in the order of the configuration.
     pub(super) fn listening(&self) -> Ref<'_, [Listening]> {
         Ref::map(self.listening.borrow(), Vec::as_slice)
+    }
+
+    /// Something else is served from now on. The handles of sockets that are not among `listening`
+    /// are closed here; the workers have to be told after that.
+    pub(super) fn replace(&self, snapshot: Arc<Snapshot>, listening: Vec<Listening>) {
+        self.listening.replace(listening);
+        self.snapshot.send_replace(snapshot);
+    }
+
+    /// Notes the result of a reload: how many problems there were.
+    pub(super) fn note_reload(&self, problems: usize) -> Reloads {
+        let mut reloads = self.reloads.get();
+        if problems == 0 {
+            reloads.succeeded += 1;
+        } else {
+            reloads.failed += 1;
+        }
+        reloads.last = Some(LastReload { at: SystemTime::now(), problems });
+        self.reloads.set(reloads);
+        reloads
     }
 
     /// Closes the main thread's handles of the listening sockets. A socket that a worker closes

@@ -3,12 +3,11 @@
 use crate::config::snapshot::Snapshot;
 use crate::control::descriptors::connections_with_room;
 use crate::control::error::RunError;
-use crate::control::listeners::Listening;
 use crate::net::admission::Admission;
 use crate::telemetry::targets::SERVER;
 use crate::telemetry::write_gathered_lines;
 use crate::upstream::registry::Registry;
-use crate::worker::{self, Command, Setup};
+use crate::worker::{self, Command, Serve, Setup, Socket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +17,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 #[derive(Clone, Debug)]
 pub(super) struct Workers {
     commands: Arc<[UnboundedSender<Command>]>,
+    admission: Arc<Admission>,
+    registry: Arc<Registry>,
 }
 
 /// What the workers say of themselves.
@@ -38,39 +39,53 @@ pub(super) enum Event {
 }
 
 impl Workers {
-    /// Starts a thread for each worker, with its sockets of `listening`.
+    /// Starts a thread for each worker, with its sockets.
     pub(super) fn start(
         snapshot: &Arc<Snapshot>,
-        listening: &[Listening],
+        sockets: Vec<Vec<Socket>>,
     ) -> Result<(Self, Events), RunError> {
         let limits = &snapshot.limits;
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
-        let registry = Arc::new(Registry::new(snapshot.workers));
+        let (count, mut senders) = (sockets.len(), Vec::new());
+        let registry = Arc::new(Registry::new(count));
         let room = connections_with_room();
         // At most two events a worker, and a command is rare: no bound is needed.
         let (reporter, events) = unbounded_channel();
-        let mut senders = Vec::new();
-        for number in 0..snapshot.workers {
+        for (number, sockets) in sockets.into_iter().enumerate() {
             let (sender, commands) = unbounded_channel();
             senders.push(sender);
-            let (snapshot, admission) = (Arc::clone(snapshot), Arc::clone(&admission));
-            let registry = Arc::clone(&registry);
-            let listeners = listening.iter().map(|it| it.socket_for(number));
-            let listeners = listeners.collect::<Result<_, _>>().map_err(RunError::Start)?;
-            let setup = Setup { snapshot, listeners, admission, room, registry, commands };
+            let serve = Serve { snapshot: Arc::clone(snapshot), sockets };
+            let (admission, registry) = (Arc::clone(&admission), Arc::clone(&registry));
+            let setup = Setup { serve, admission, room, registry, commands };
             let reporter = reporter.clone();
             let named = thread::Builder::new().name(format!("narrows-{number}"));
             named.spawn(move || run_worker(setup, &reporter)).map_err(RunError::Start)?;
         }
-        let events = Events { events, waiting: snapshot.workers };
-        Ok((Self { commands: senders.into() }, events))
+        let events = Events { events, waiting: count };
+        Ok((Self { commands: senders.into(), admission, registry }, events))
+    }
+
+    /// How many workers there are.
+    pub(super) fn count(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Lets all workers serve `snapshot` from now on, each from its sockets.
+    pub(super) fn serve(&self, snapshot: &Arc<Snapshot>, sockets: Vec<Vec<Socket>>) {
+        let limits = &snapshot.limits;
+        self.admission.set_limits(limits.connections, limits.per_address);
+        for (worker, sockets) in self.commands.iter().zip(sockets) {
+            let serve = Serve { snapshot: Arc::clone(snapshot), sockets };
+            // One that has ended already needs no command.
+            let _ended = worker.send(Command::Serve(serve));
+        }
+        self.registry.keep_names(snapshot.upstreams());
     }
 
     /// Sends a command to all workers.
-    pub(super) fn tell(&self, command: &Command) {
+    pub(super) fn tell(&self, command: impl Fn() -> Command) {
         for worker in &*self.commands {
-            // One that has ended already needs no command.
-            let _ended = worker.send(command.clone());
+            let _ended = worker.send(command());
         }
     }
 }

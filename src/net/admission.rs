@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many connections one address may have at one time.
@@ -43,8 +43,9 @@ impl LimitReached {
 /// The counts, against their limits.
 #[derive(Debug)]
 pub struct Admission {
-    connections_max: usize,
-    of_address: AddressLimit,
+    connections_max: AtomicUsize,
+    of_address: AtomicUsize,
+    counts_loopback: AtomicBool,
     connections: AtomicUsize,
     addresses: Mutex<HashMap<Block, usize>>,
 }
@@ -53,7 +54,21 @@ impl Admission {
     /// Without any connection.
     pub fn new(connections_max: usize, of_address: AddressLimit) -> Self {
         let (connections, addresses) = Default::default();
-        Self { connections_max, of_address, connections, addresses }
+        Self {
+            connections_max: connections_max.into(),
+            of_address: of_address.connections.into(),
+            counts_loopback: of_address.counts_loopback.into(),
+            connections,
+            addresses,
+        }
+    }
+
+    /// Changes the limits. Connections above a lower one stay, and count until they end.
+    pub fn set_limits(&self, connections_max: usize, of_address: AddressLimit) {
+        // Relaxed: a connection that comes at this moment may meet either limit.
+        self.connections_max.store(connections_max, Ordering::Relaxed);
+        self.of_address.store(of_address.connections, Ordering::Relaxed);
+        self.counts_loopback.store(of_address.counts_loopback, Ordering::Relaxed);
     }
 
     /// Takes a permit for a connection whose client is not known yet: see [`Permit::count_for`].
@@ -64,7 +79,8 @@ impl Admission {
         // Relaxed: the count orders nothing but itself.
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let permit = Permit { admission: Arc::clone(self), counted: None };
-        if before < self.connections_max { Ok(permit) } else { Err(LimitReached::Connections) }
+        let connections_max = self.connections_max.load(Ordering::Relaxed);
+        if before < connections_max { Ok(permit) } else { Err(LimitReached::Connections) }
     }
 
     /// How many connections there are now.
@@ -94,12 +110,12 @@ impl Permit {
     /// [`LimitReached::Address`]: this address has as many connections as it may. The permit is
     /// released.
     pub fn count_for(mut self, address: IpAddr) -> Result<Self, LimitReached> {
-        let AddressLimit { connections, counts_loopback } = self.admission.of_address;
+        let admission = Arc::clone(&self.admission);
         let block = Block::of(address);
-        if block.is_loopback() && !counts_loopback {
+        if block.is_loopback() && !admission.counts_loopback.load(Ordering::Relaxed) {
             return Ok(self);
         }
-        let admission = Arc::clone(&self.admission);
+        let connections = admission.of_address.load(Ordering::Relaxed);
         let mut addresses = admission.addresses();
         let count = addresses.entry(block).or_default();
         if *count >= connections {
@@ -238,6 +254,36 @@ mod tests {
             let _one = admit(&counted, address).unwrap();
             assert_eq!(admit(&counted, address).unwrap_err(), LimitReached::Address, "{address}");
         }
+    }
+
+    #[test]
+    fn a_lower_limit_cuts_no_connection_and_admits_the_next_when_enough_have_ended() {
+        let admission = admission(10, 3, true);
+        let mut permits: Vec<_> = (0..3).map(|_| admit(&admission, "192.0.2.1").unwrap()).collect();
+        let lower = |connections| AddressLimit { connections, counts_loopback: true };
+        admission.set_limits(10, lower(2));
+        for _ in 0..2 {
+            assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), LimitReached::Address);
+            permits.pop();
+        }
+        permits.push(admit(&admission, "192.0.2.1").unwrap());
+        admission.set_limits(2, lower(9));
+        assert_eq!(admit(&admission, "192.0.2.2").unwrap_err(), LimitReached::Connections);
+        admission.set_limits(3, lower(9));
+        permits.push(admit(&admission, "192.0.2.2").unwrap());
+        drop(permits);
+        assert_eq!(admission.connections(), 0);
+        assert!(admission.addresses().is_empty());
+    }
+
+    #[test]
+    fn loopback_is_counted_from_the_time_that_the_limit_says_so() {
+        let admission = admission(10, 1, false);
+        let before = admit(&admission, "127.0.0.1").unwrap();
+        admission.set_limits(10, AddressLimit { connections: 1, counts_loopback: true });
+        let _counted = admit(&admission, "127.0.0.1").unwrap();
+        drop(before);
+        assert_eq!(admit(&admission, "127.0.0.1").unwrap_err(), LimitReached::Address);
     }
 
     #[test]

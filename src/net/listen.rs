@@ -28,6 +28,19 @@ pub fn listen(
         // has set it, too.
         socket(address, user_timeout)?.bind(&address.into())?;
     }
+    listen_beside(address, count, user_timeout)
+}
+
+/// The same for an address that this process listens on already, as part of a wildcard address or
+/// with one as its part. The more specific address gets the connections that are for both.
+///
+/// # Errors
+/// Those of the sockets. Another program that shares its port is not noticed.
+pub fn listen_beside(
+    address: SocketAddr,
+    count: usize,
+    user_timeout: Duration,
+) -> io::Result<Vec<TcpListener>> {
     let first = bound(address, user_timeout)?;
     let chosen = first.local_addr()?.as_socket().unwrap_or(address);
     let mut sockets = vec![first];
@@ -129,6 +142,23 @@ mod tests {
         assert!(has_ip(Ipv4Addr::LOCALHOST.into()) && has_ip(Ipv4Addr::UNSPECIFIED.into()));
         assert!(!has_ip(Ipv4Addr::new(192, 0, 2, 1).into()));
         assert!(!has_ip("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_address_can_be_part_of_a_wildcard_that_we_listen_on() {
+        let timeout = Duration::from_secs(60);
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let wide = listen(any, 2, timeout).unwrap();
+        let narrow = SocketAddr::new(loopback().ip(), wide[0].local_addr().unwrap().port());
+        assert_eq!(listen(narrow, 2, timeout).unwrap_err().kind(), ErrorKind::AddrInUse);
+        let opened = listen_beside(narrow, 2, timeout).unwrap();
+        let _client = TcpStream::connect(narrow).unwrap();
+        // One of the two gets it, and none of the wildcard's.
+        while opened.iter().all(|it| it.accept().is_err()) {
+            thread::yield_now();
+        }
+        drop(wide);
+        listen_beside(SocketAddr::new(any.ip(), narrow.port()), 2, timeout).unwrap();
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What all connections of a worker share: the current [`Site`], and whether the worker stops.
+//! What all connections of a listening socket share: the worker's current [`Site`], and whether
+//! they are to end.
 
 use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
 use crate::net::transport::Transport;
@@ -74,10 +75,11 @@ impl Client {
     }
 }
 
-/// What a worker serves now, and whether it is to stop.
+/// What the connections of one listening socket share. The sites and what runs are those of the
+/// whole worker.
 pub struct Context {
-    site: RefCell<Rc<Site>>,
-    /// Whether this worker is asked to stop.
+    site: Rc<RefCell<Rc<Site>>>,
+    /// Whether these connections are to end.
     pub drain: Drain,
     /// What this worker counts.
     pub metrics: Rc<WorkerMetrics>,
@@ -86,7 +88,14 @@ pub struct Context {
 impl Context {
     /// A worker that serves `site`, and counts in `metrics`.
     pub fn new(site: Site, metrics: Rc<WorkerMetrics>) -> Self {
-        Self { site: RefCell::new(Rc::new(site)), drain: Drain::default(), metrics }
+        let site = Rc::new(RefCell::new(Rc::new(site)));
+        Self { site, drain: Drain::default(), metrics }
+    }
+
+    /// Another listening socket of this worker, which can be drained alone.
+    pub fn of_another_socket(&self) -> Self {
+        let (site, metrics) = (Rc::clone(&self.site), Rc::clone(&self.metrics));
+        Self { site, drain: Drain::default(), metrics }
     }
 
     /// The current site. A caller that waits keeps only the part that it needs.
@@ -94,7 +103,8 @@ impl Context {
         Rc::clone(&self.site.borrow())
     }
 
-    /// Serves `site` from now on. What has begun goes on with what it took of the old one.
+    /// The whole worker serves `site` from now on. What has begun goes on with what it took of the
+    /// old one.
     pub fn replace_site(&self, site: Site) {
         self.site.replace(Rc::new(site));
     }
@@ -150,7 +160,7 @@ impl Drain {
     }
 
     /// Whether [`Drain::cut`] was called.
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.over.get()
     }
 

@@ -47,7 +47,7 @@ pub struct Site {
 
 impl Site {
     /// The site of `snapshot`: its routes lead to what `upstream` gives for them, its forwards to
-    /// what `dialer` gives. Routes that share an upstream in the snapshot ask for it once.
+    /// what `dialer` gives. Each route asks for its upstream, also if it shares it with others.
     /// Exchanges are counted in `metrics`, by the names of their routes.
     pub fn new(
         snapshot: &Snapshot,
@@ -55,25 +55,14 @@ impl Site {
         mut upstream: impl FnMut(&Arc<UpstreamConfig>) -> Upstream,
         mut dialer: impl FnMut(&Arc<UpstreamConfig>) -> Rc<dyn Dial>,
     ) -> Self {
-        let mut upstreams: Vec<(&Arc<UpstreamConfig>, Upstream)> = Vec::new();
-        let mut routes = Vec::new();
-        for route in &snapshot.routes {
-            let known = upstreams.iter().find(|(config, _)| Arc::ptr_eq(config, &route.upstream));
-            let upstream = match known {
-                Some((_, known)) => known.clone(),
-                None => {
-                    let new = upstream(&route.upstream);
-                    upstreams.push((&route.upstream, new.clone()));
-                    new
-                }
-            };
-            let metrics = metrics.route(&route.name);
-            routes.push(route.to(RouteUpstream { connections: upstream, metrics }));
-        }
-        let sole_upstream = match upstreams.as_slice() {
-            [(_, sole)] => Some(sole.clone()),
-            _ => None,
-        };
+        let mut configs = snapshot.routes.iter().map(|route| &route.upstream);
+        let sole = configs.next().filter(|first| configs.all(|it| Arc::ptr_eq(it, first)));
+        let sole_upstream = sole.map(&mut upstream);
+        let routes = snapshot.routes.iter().map(|route| {
+            let (connections, metrics) = (upstream(&route.upstream), metrics.route(&route.name));
+            route.to(RouteUpstream { connections, metrics })
+        });
+        let routes = routes.collect::<Vec<_>>();
         let forwards = snapshot.forwards.iter();
         Self {
             routes: RouteTable::new(routes),

@@ -22,7 +22,7 @@ use crate::upstream::dial::{Dial, Dialed, NewConnection};
 use crate::upstream::health::{Health, Speculative};
 use crate::upstream::pool::Pool;
 use crate::upstream::queue::{Queue, Waiter};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 /// One worker's part of an upstream.
 pub(super) struct Dispatcher {
-    pub(super) dialer: Box<dyn Dial>,
+    dialer: RefCell<Box<dyn Dial>>,
     pub(super) pool: Pool,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Rc<UpstreamMetrics>,
@@ -53,6 +53,8 @@ pub(super) struct Maintenance {
     pub(super) waker: RefCell<Waker>,
     /// It wakes up by itself.
     pub(super) is_alarmed: Cell<bool>,
+    /// From then on it may open connections; `None`: never again.
+    pub(super) opens_from: Cell<Option<Instant>>,
     /// Until then, it opens no warm connection.
     pub(super) warms_up_at: Cell<Instant>,
 }
@@ -73,7 +75,7 @@ impl Dispatcher {
     ) -> Self {
         let (now, metrics) = (Instant::now(), dialer.metrics());
         Self {
-            dialer,
+            dialer: RefCell::new(dialer),
             pool: Pool::new(Arc::clone(&health), &metrics, age_max),
             health,
             metrics,
@@ -85,9 +87,20 @@ impl Dispatcher {
             maintenance: Maintenance {
                 waker: RefCell::new(Waker::noop().clone()),
                 is_alarmed: Cell::new(false),
+                opens_from: Cell::new(Some(now)),
                 warms_up_at: Cell::new(now),
             },
         }
+    }
+
+    /// Opens connections by `dialer` from now on. Attempts that have begun end as they began.
+    pub(super) fn replace_dialer(&self, dialer: Box<dyn Dial>) {
+        self.dialer.replace(dialer);
+    }
+
+    /// The way to open connections. A dial owns what it needs, so this is not held while one runs.
+    pub(super) fn dialer(&self) -> Ref<'_, dyn Dial> {
+        Ref::map(self.dialer.borrow(), |dialer| &**dialer)
     }
 
     /// A client has come. The first one of this worker may be the first of all, so that there are
@@ -108,7 +121,7 @@ impl Dispatcher {
     /// Opens a connection in a task of its own.
     pub(super) fn start_attempt(self: &Rc<Self>, speculative: Option<Speculative>) {
         let attempt = DialAttempt::begin(self);
-        let dialing = self.dialer.dial(None);
+        let dialing = self.dialer().dial(None);
         spawn_local(async move {
             let result = dialing.await;
             attempt.end(result, speculative);

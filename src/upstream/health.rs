@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// What is known of one upstream, shared by all workers.
 #[derive(Debug)]
 pub struct Health {
-    warm: usize,
+    warm: AtomicUsize,
     workers: usize,
     /// The zero of `suspected`.
     origin: Instant,
@@ -74,12 +74,19 @@ impl Health {
             waits_for_clients: false,
         };
         let suspected = AtomicU64::new(0);
-        Self { warm, workers, origin: now, suspected, state: Mutex::new(state) }
+        Self { warm: warm.into(), workers, origin: now, suspected, state: Mutex::new(state) }
+    }
+
+    /// All workers together keep so many connections ready from now on.
+    pub(super) fn keep_warm(&self, warm: usize) {
+        if self.warm.swap(warm, Ordering::Relaxed) != warm {
+            self.state().budget.keep_warm(warm);
+        }
     }
 
     /// How many connections all workers together keep ready.
     pub(super) fn warm(&self) -> usize {
-        self.warm
+        self.warm.load(Ordering::Relaxed)
     }
 
     /// Adds a worker, which stores the number of its idle connections in what this returns.
@@ -102,9 +109,10 @@ impl Health {
         let mut state = self.state();
         let idle = state.idle.iter().map(|it| it.load(Ordering::Relaxed)).sum::<usize>();
         let elsewhere = idle.saturating_sub(own.all) + state.opening;
-        let share = self.warm.div_ceil(self.workers.max(1));
+        let warm = self.warm();
+        let share = warm.div_ceil(self.workers.max(1));
         let waits = state.waits_for_clients && !state.has_clients;
-        if waits || own.ready >= share || own.ready + elsewhere >= self.warm {
+        if waits || own.ready >= share || own.ready + elsewhere >= warm {
             return WarmUp::Enough;
         }
         match self.open(&mut state, now) {

@@ -39,8 +39,12 @@ fn do_what_is_due(upstream: &Rc<Dispatcher>, cx: &mut Context<'_>) -> Option<Ins
     let mut due = next_end;
     let stay_open = pool.learned_limit(false).is_none_or(|limit| limit >= WARM_LIFE_MIN);
     if health.warm() > 0 && stay_open && now < upstream.last_use.get() + WARM_FOR {
-        if upstream.attempts.get() == 0 {
-            due = earliest(due, warm_up(upstream, now));
+        match maintenance.opens_from.get() {
+            Some(from) if now < from => due = earliest(due, Some(from)),
+            Some(_) if upstream.attempts.get() == 0 => {
+                due = earliest(due, warm_up(upstream, now));
+            }
+            Some(_) | None => {}
         }
         // A connection is replaced before it ends, unless it is too short-lived for that.
         let renewal = next_end.map(|end| end - WARM_RENEWAL).filter(|renewal| *renewal > now);

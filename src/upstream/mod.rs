@@ -14,7 +14,8 @@
 //! - `dispatcher` brings connections and waiting requests together: `queue` has the requests, and
 //!   `checkout` is how one waits.
 //! - `maintenance` looks after the idle connections, and keeps some warm.
-//! - [`registry`] has what all workers share about all upstreams.
+//! - [`registry`] has what all workers share about all upstreams, and says which upstreams of two
+//!   configurations are the same.
 
 mod checkout;
 pub mod connection;
@@ -68,6 +69,29 @@ impl Upstream {
         &self.0.metrics
     }
 
+    /// Opens no warm connection for so long, so that many new upstreams do not shake hands at once.
+    pub fn put_off(&self, pause: Duration) {
+        self.0.maintenance.opens_from.set(Some(Instant::now() + pause));
+    }
+
+    /// Closes the idle connections, and keeps none any more: no new exchange will ask for one.
+    pub fn retire(&self) {
+        let Dispatcher { pool, maintenance, .. } = &*self.0;
+        pool.limit_age(Some(Duration::ZERO));
+        maintenance.opens_from.set(None);
+        maintenance.wake();
+    }
+
+    /// Changes what may change while connections stay: how they are opened (the way is the same,
+    /// but not its limits of time), how many are kept ready, and how old they become.
+    pub fn change(&self, dialer: Box<dyn Dial>, warm: usize, age_max: Option<Duration>) {
+        let Dispatcher { pool, health, maintenance, .. } = &*self.0;
+        self.0.replace_dialer(dialer);
+        health.keep_warm(warm);
+        pool.limit_age(age_max);
+        maintenance.wake();
+    }
+
     /// The most recently used idle connection that is known to be open.
     pub fn take_idle(&self) -> Option<UpstreamConnection> {
         let Dispatcher { pool, health, last_use, maintenance, .. } = &*self.0;
@@ -88,13 +112,13 @@ impl Upstream {
 
     /// Opens a connection on behalf of one client; it does not come from the pool.
     pub fn dial(&self, proxy_header: &ProxyHeader) -> Dialing {
-        self.0.dialer.dial(Some(proxy_header))
+        self.0.dialer().dial(Some(proxy_header))
     }
 
     /// Whether each connection names its client in a PROXY header. Then all have to come from
     /// [`Upstream::dial`], and none may be given back.
     pub fn sends_proxy_header(&self) -> bool {
-        self.0.dialer.sends_proxy_header()
+        self.0.dialer().sends_proxy_header()
     }
 
     /// Hands on a connection whose exchange ended cleanly, unless it is too old.

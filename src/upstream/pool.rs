@@ -32,7 +32,7 @@ pub(super) struct Pool {
     count: Arc<AtomicUsize>,
     health: Arc<Health>,
     /// Connections older than this are not kept.
-    age_max: Option<Duration>,
+    age_max: Cell<Option<Duration>>,
     limits: Cell<IdleLimits>,
 }
 
@@ -56,7 +56,16 @@ impl Pool {
         let count = health.join();
         metrics.include_pool(&count);
         let (idle, limits) = Default::default();
-        Self { idle, count, health, age_max, limits }
+        Self { idle, count, health, age_max: Cell::new(age_max), limits }
+    }
+
+    /// Changes the greatest age of connections, also of those that are idle now.
+    pub(super) fn limit_age(&self, age_max: Option<Duration>) {
+        if self.age_max.replace(age_max) != age_max {
+            for idle in &mut *self.idle.borrow_mut() {
+                idle.until = self.end_of(&idle.connection, idle.since);
+            }
+        }
     }
 
     /// The most recently used connection that is still open and silent at `now`.
@@ -124,7 +133,7 @@ impl Pool {
 
     /// Whether `connection` is too old to be kept.
     pub(super) fn is_aged(&self, connection: &UpstreamConnection) -> bool {
-        self.age_max.is_some_and(|age| connection.transport.opened().elapsed() >= age)
+        self.age_max.get().is_some_and(|age| connection.transport.opened().elapsed() >= age)
     }
 
     /// Removes the connections that may be as dead as one that was idle for `idle` and then died
@@ -185,7 +194,7 @@ impl Pool {
     /// When we close `connection`, idle since `since`.
     fn end_of(&self, connection: &UpstreamConnection, since: Instant) -> Instant {
         let idle = since + self.idle_limit(connection);
-        self.age_max.map_or(idle, |age| idle.min(connection.transport.opened() + age))
+        self.age_max.get().map_or(idle, |age| idle.min(connection.transport.opened() + age))
     }
 
     /// How long `connection` may stay idle.

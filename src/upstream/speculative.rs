@@ -40,6 +40,11 @@ impl Budget {
         Self { warm, wasted: 0, forgiven_at: now, pause, not_before: now, paused_at: None }
     }
 
+    /// The upstream keeps `warm` connections ready from now on.
+    pub(super) fn keep_warm(&mut self, warm: usize) {
+        self.warm = warm;
+    }
+
     /// Spends a connection.
     ///
     /// # Errors

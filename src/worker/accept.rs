@@ -1,39 +1,31 @@
 //! The accept loop, one for each socket of a worker.
 
-use crate::config::snapshot::Listener;
 use crate::limits::{ACCEPT_BACKOFF, LISTEN_BACKLOG};
 use crate::telemetry::targets::WORKER;
 use crate::worker::admit::Admitter;
+use crate::worker::listening::Listening;
 use crate::worker::warnings::is_news;
 use rustix::io::Errno;
-use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-/// Accepts connections from `socket` until the worker is to stop, and then what is in the queue: to
-/// close the socket would reset those. Each belongs to the listener that `listener` holds just
-/// then.
-pub(super) async fn accept(
-    admitter: Rc<Admitter>,
-    socket: TcpListener,
-    listener: Rc<RefCell<Arc<Listener>>>,
-) {
-    let _accepting = admitter.live.enter();
-    let current = || Arc::clone(&listener.borrow());
-    let mut drained = pin!(admitter.context.drain.begun());
+/// Accepts connections from `socket` until a drain begins, and then what is in the queue: to close
+/// the socket would reset those.
+pub(super) async fn accept(admitter: Rc<Admitter>, socket: TcpListener, at: Rc<Listening>) {
+    let _accepting = at.live.enter();
+    let mut drained = pin!(at.context.drain.begun());
     loop {
         let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
         });
         match accepted.await {
-            Some(Ok((tcp, peer))) => admitter.admit(tcp.into(), peer, current()),
+            Some(Ok((tcp, peer))) => admitter.admit(tcp.into(), peer, &at),
             Some(Err(error)) => failed(&admitter, &error).await,
             None => break,
         }
@@ -47,7 +39,7 @@ pub(super) async fn accept(
                 if let Ok(()) = tcp.set_nonblocking(true)
                     && let Ok(tcp) = TcpStream::from_std(tcp)
                 {
-                    admitter.admit(tcp.into(), peer, current());
+                    admitter.admit(tcp.into(), peer, &at);
                 }
             }
             Err(error) if is_about_one_connection(&error) => {}

@@ -15,7 +15,8 @@ use crate::proxy::tcp::Accepted;
 use crate::proxy::{Context, Session};
 use crate::telemetry::targets::{CLIENT, WORKER};
 use crate::timeouts::Timer;
-use crate::worker::live::{Live, LiveGuard};
+use crate::worker::listening::Listening;
+use crate::worker::live::LiveGuard;
 use crate::worker::serve::{Guard, serve};
 use crate::worker::warnings::{Warnings, is_news};
 use std::cell::Cell;
@@ -26,9 +27,7 @@ use tokio::task::spawn_local;
 
 /// Admits the connections of a worker, or turns them away.
 pub(super) struct Admitter {
-    pub(super) context: Rc<Context>,
     pub(super) warnings: Warnings,
-    pub(super) live: Live,
     pub(super) admission: Arc<Admission>,
     /// Connections over a limit that are being answered.
     refusals: Cell<usize>,
@@ -37,18 +36,19 @@ pub(super) struct Admitter {
 }
 
 impl Admitter {
-    pub(super) fn new(context: Rc<Context>, admission: Arc<Admission>, room: usize) -> Self {
-        let (warnings, live, refusals) = Default::default();
-        Self { context, warnings, live, admission, refusals, room }
+    pub(super) fn new(admission: Arc<Admission>, room: usize) -> Self {
+        let (warnings, refusals) = Default::default();
+        Self { warnings, admission, refusals, room }
     }
 
-    /// Serves a connection that `peer` has opened to `listener`, or turns it away.
+    /// Serves a connection that `peer` has opened to the socket `at`, or turns it away.
     pub(super) fn admit(
         self: &Rc<Self>,
         transport: Transport,
         peer: SocketAddr,
-        listener: Arc<Listener>,
+        at: &Rc<Listening>,
     ) {
+        let listener = at.listener();
         tracing::trace!(target: CLIENT, client = %peer, "connected");
         self.warnings.connected(self.admission.connections(), self.room);
         let sends_proxy_header = must_send_proxy_header(&listener.proxy_protocol, peer);
@@ -59,15 +59,15 @@ impl Admitter {
         });
         let permit = match acquired {
             Ok(permit) => permit,
-            Err(limit) => return self.turn_away(transport, peer, &listener, limit),
+            Err(limit) => return self.turn_away(&at.context, transport, peer, &listener, limit),
         };
-        let live = self.live.enter();
-        let deadline = Deadline::start(Timer::Handshake, &self.context.site().timeouts);
+        let (context, live) = (Rc::clone(&at.context), at.live.enter());
+        let deadline = Deadline::start(Timer::Handshake, &context.site().timeouts);
         let accepted = Accepted { transport, who: peer.into(), listener, deadline };
         if sends_proxy_header {
-            spawn_local(Rc::clone(self).admit_announced(accepted, permit, live));
+            spawn_local(Rc::clone(self).admit_announced(context, accepted, permit, live));
         } else {
-            serve(Rc::clone(&self.context), accepted, Guard::new(permit, live));
+            serve(context, accepted, Guard::new(permit, live));
         }
     }
 
@@ -75,6 +75,7 @@ impl Admitter {
     /// names.
     async fn admit_announced(
         self: Rc<Self>,
+        context: Rc<Context>,
         mut accepted: Accepted,
         permit: Permit,
         live: LiveGuard,
@@ -83,13 +84,13 @@ impl Admitter {
         let (peer, mut alarm) = (who.address, Alarm::default());
         match read_proxy_header(transport, peer, *deadline, &mut alarm).await {
             Ok(client) => *who = client,
-            Err(error) => return self.no_proxy_header(accepted, &error),
+            Err(error) => return self.no_proxy_header(&context, accepted, &error),
         }
         match permit.count_for(who.address.ip()) {
-            Ok(permit) => serve(Rc::clone(&self.context), accepted, Guard::new(permit, live)),
+            Ok(permit) => serve(context, accepted, Guard::new(permit, live)),
             Err(limit) => {
                 let Accepted { transport, who, listener, .. } = accepted;
-                self.turn_away(transport, who.address, &listener, limit);
+                self.turn_away(&context, transport, who.address, &listener, limit);
             }
         }
     }
@@ -98,7 +99,7 @@ impl Admitter {
     /// send one is the operator's own proxy, so the operator should know, but not by a line for
     /// each of its clients. A connection without a byte is a health check; proxies and platforms
     /// make one every second.
-    fn no_proxy_header(&self, accepted: Accepted, error: &ExchangeError) {
+    fn no_proxy_header(&self, context: &Context, accepted: Accepted, error: &ExchangeError) {
         let Accepted { mut transport, who, .. } = accepted;
         let peer = who.address;
         let (told, what) = match error.cause {
@@ -112,7 +113,7 @@ impl Admitter {
             _ => (&self.warnings.missing_proxy_headers, "no PROXY header came"),
         };
         let (cause, reason) = (name_of(error), error.reason());
-        self.context.metrics.refused(reason.unwrap_or(cause));
+        context.metrics.refused(reason.unwrap_or(cause));
         if is_news(told) {
             tracing::warn!(target: WORKER, %peer, cause, reason, "{what}");
         }
@@ -123,20 +124,22 @@ impl Admitter {
     /// not for more than [`REFUSALS_MAX`] at a time.
     fn turn_away(
         self: &Rc<Self>,
+        context: &Rc<Context>,
         transport: Transport,
         client: SocketAddr,
         listener: &Listener,
         limit: LimitReached,
     ) {
-        self.context.metrics.refused(limit.name());
+        context.metrics.refused(limit.name());
         self.warnings.limit_reached(limit, client);
         let hears_http = listener.mode == Mode::Http && listener.tls.is_none();
         if !hears_http || self.refusals.get() >= REFUSALS_MAX {
             return;
         }
-        let refusal = RefusalGuard::begin(self);
+        let (refusal, context) = (RefusalGuard::begin(self), Rc::clone(context));
         spawn_local(async move {
-            Session::new(Rc::clone(&refusal.0.context), transport, client).turn_away().await;
+            Session::new(context, transport, client).turn_away().await;
+            drop(refusal);
         });
     }
 }

@@ -21,11 +21,16 @@ impl Live {
         LiveGuard(Rc::clone(&self.0))
     }
 
+    /// Whether no task is left.
+    pub(super) fn is_none(&self) -> bool {
+        self.0.count.get() == 0
+    }
+
     /// Waits until no task is left.
     pub(super) async fn none(&self) {
         loop {
             let changed = self.0.none.notified();
-            if self.0.count.get() == 0 {
+            if self.is_none() {
                 return;
             }
             changed.await;

@@ -23,15 +23,17 @@
 //!
 //! # Commands
 //!
-//! [`Command::Site`] brings a new snapshot. `upstreams` turns it into the
-//! [`Site`](crate::proxy::Site) that the next exchange and the next connection use; those that run
-//! keep what they began with. [`Command::Stop`] ends the worker: accepted connections get their
-//! last response, idle ones end, exchanges that still run after `timeouts.stop` are cut, and what
-//! was received of them is delivered within [`DRAIN_CUT_MAX`]. [`Command::Report`] asks
-//! for the counters; a worker answers it while it stops, too.
+//! [`Command::Serve`] brings a new snapshot, and all sockets that the worker is to
+//! have. `upstreams` turns the snapshot into the [`Site`](crate::proxy::Site) that the next
+//! exchange and the next connection use; those that run keep what they began with. New sockets are
+//! accepted from, and sockets that are missing drain. [`Command::Stop`] ends the worker: accepted
+//! connections get their last response, idle ones end, exchanges that still run after
+//! `timeouts.stop` are cut, and what was received of them is delivered within [`DRAIN_CUT_MAX`].
+//! [`Command::Report`] asks for the counters; a worker answers it while it stops, too.
 
 mod accept;
 mod admit;
+mod listening;
 mod live;
 mod serve;
 mod upstreams;
@@ -42,17 +44,20 @@ use crate::limits::DRAIN_CUT_MAX;
 use crate::net::admission::Admission;
 use crate::proxy::Context;
 use crate::telemetry::metrics::{Totals, WorkerMetrics};
+use crate::telemetry::targets::WORKER;
 use crate::telemetry::write_gathered_lines;
 use crate::upstream::registry::Registry;
 use crate::worker::accept::accept;
 use crate::worker::admit::Admitter;
+use crate::worker::listening::Listening;
 use crate::worker::upstreams::Upstreams;
-use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -61,10 +66,8 @@ use tokio::time::sleep;
 
 /// What a worker starts with.
 pub struct Setup {
-    /// What the operator configured.
-    pub snapshot: Arc<Snapshot>,
-    /// This worker's sockets, in the order of `snapshot.sockets()`.
-    pub listeners: Vec<StdListener>,
+    /// What it serves.
+    pub serve: Serve,
     /// Client connections of all workers, against their limits.
     pub admission: Arc<Admission>,
     /// Connections that the limit of open files has room for.
@@ -76,12 +79,10 @@ pub struct Setup {
 }
 
 /// A command of the main thread.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Command {
-    /// Serve this from now on. A socket serves the listener that has its address, or goes on with
-    /// the one it has if there is none. What is not a worker's own stays as it was at the start:
-    /// the sockets, the number of workers, and the limits of connections.
-    Site(Arc<Snapshot>),
+    /// Serve this from now on.
+    Serve(Serve),
     /// Report what was counted so far.
     Report(ReportRequest),
     /// Stop.
@@ -95,6 +96,40 @@ pub struct ReportRequest {
     pub worker: usize,
     /// Where that number and the counters go.
     pub reports: UnboundedSender<(usize, Totals)>,
+}
+
+/// What a worker serves, and all the sockets that it serves it from.
+#[derive(Debug)]
+pub struct Serve {
+    /// What the operator configured. The limits of connections and the number of workers are not a
+    /// worker's own.
+    pub snapshot: Arc<Snapshot>,
+    /// Its sockets. One that is no longer among them drains.
+    pub sockets: Vec<Socket>,
+}
+
+/// A socket of one worker.
+#[derive(Debug)]
+pub struct Socket {
+    /// Which one it is, among those of all addresses.
+    pub id: SocketId,
+    /// The listener that its connections belong to from now on.
+    pub listener: Arc<Listener>,
+    /// The socket itself, if the worker does not have it yet.
+    pub opened: Option<StdListener>,
+}
+
+/// A number for an address that is listened on, from its opening to its end. No other has it, even
+/// if its address or its descriptor are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SocketId(u64);
+
+impl SocketId {
+    /// One that no other has.
+    pub fn unique() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// How to stop.
@@ -123,10 +158,11 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
 }
 
 async fn work(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
-    let Setup { snapshot, listeners, admission, room, registry, mut commands } = setup;
+    let Setup { serve: Serve { snapshot, sockets }, admission, room, registry, mut commands } =
+        setup;
     let mut worker = Worker::new(&snapshot, admission, room, registry);
-    for (socket, listener) in listeners.into_iter().zip(snapshot.sockets()) {
-        worker.accept(TcpListener::from_std(socket)?, listener);
+    for socket in sockets {
+        worker.listen(socket)?;
     }
     ready();
     if worker.serve(&mut commands).await == Stop::WhenDone {
@@ -137,11 +173,12 @@ async fn work(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
 
 /// What a worker serves, and from where.
 struct Worker {
-    context: Rc<Context>,
+    context: Context,
     upstreams: Upstreams,
     admitter: Rc<Admitter>,
-    /// Of each socket the listener that its connections belong to.
-    listeners: Vec<Rc<RefCell<Arc<Listener>>>>,
+    listening: HashMap<SocketId, Rc<Listening>>,
+    /// Sockets that are no longer listened on, while they have connections.
+    draining: Vec<Rc<Listening>>,
 }
 
 impl Worker {
@@ -153,23 +190,32 @@ impl Worker {
     ) -> Self {
         let metrics = Rc::<WorkerMetrics>::default();
         let mut upstreams = Upstreams::new(registry, Rc::clone(&metrics));
-        let context = Rc::new(Context::new(upstreams.site(snapshot), metrics));
-        let admitter = Rc::new(Admitter::new(Rc::clone(&context), admission, room));
-        Self { context, upstreams, admitter, listeners: Vec::new() }
+        let context = Context::new(upstreams.site(snapshot), metrics);
+        let admitter = Rc::new(Admitter::new(admission, room));
+        let (listening, draining) = Default::default();
+        Self { context, upstreams, admitter, listening, draining }
     }
 
-    /// Accepts the connections of `listener` from `socket`.
-    fn accept(&mut self, socket: TcpListener, listener: &Arc<Listener>) {
-        let listener = Rc::new(RefCell::new(Arc::clone(listener)));
-        self.listeners.push(Rc::clone(&listener));
-        spawn_local(accept(Rc::clone(&self.admitter), socket, listener));
+    /// Accepts connections from a socket that the worker does not have yet. A socket that it has
+    /// goes on with its new listener.
+    fn listen(&mut self, socket: Socket) -> io::Result<()> {
+        let Socket { id, listener, opened } = socket;
+        if let Some(known) = self.listening.get(&id) {
+            known.replace_listener(listener);
+        } else if let Some(opened) = opened {
+            let opened = TcpListener::from_std(opened)?;
+            let listening = Rc::new(Listening::new(listener, self.context.of_another_socket()));
+            self.listening.insert(id, Rc::clone(&listening));
+            spawn_local(accept(Rc::clone(&self.admitter), opened, listening));
+        }
+        Ok(())
     }
 
     /// Serves until a stop. If the main thread has gone away, stops at once.
     async fn serve(&mut self, commands: &mut UnboundedReceiver<Command>) -> Stop {
         loop {
             match commands.recv().await {
-                Some(Command::Site(snapshot)) => self.replace_site(&snapshot),
+                Some(Command::Serve(serve)) => self.change(serve),
                 Some(Command::Report(request)) => self.report(&request),
                 Some(Command::Stop(stop)) => return stop,
                 None => return Stop::AtOnce,
@@ -182,29 +228,42 @@ impl Worker {
         let _late = reports.send((*worker, self.context.metrics.report()));
     }
 
-    fn replace_site(&mut self, snapshot: &Snapshot) {
-        self.context.replace_site(self.upstreams.site(snapshot));
+    /// Serves something else from now on.
+    fn change(&mut self, Serve { snapshot, sockets }: Serve) {
+        self.context.replace_site(self.upstreams.site(&snapshot));
         self.context.metrics.forget_unused();
-        // Port 0 is another port each time, so no listener is for two sockets.
-        let mut listeners: Vec<_> = snapshot.sockets().collect();
-        for current in &self.listeners {
-            let address = current.borrow().address;
-            if let Some(at) = listeners.iter().position(|it| it.address == address) {
-                current.replace(Arc::clone(listeners.remove(at)));
+        let stay: HashSet<_> = sockets.iter().map(|it| it.id).collect();
+        let removed = self.listening.extract_if(|id, _| !stay.contains(id));
+        let removed: Vec<_> = removed.map(|(_, listening)| listening).collect();
+        for socket in sockets {
+            let address = socket.listener.address;
+            if let Err(error) = self.listen(socket) {
+                tracing::error!(target: WORKER, %address, %error, "cannot accept connections");
             }
+        }
+        self.draining.retain(|it| !it.live.is_none());
+        for listening in removed {
+            spawn_local(Rc::clone(&listening).drain(snapshot.timeouts.stop));
+            self.draining.push(listening);
         }
     }
 
     /// Lets running exchanges end, and cuts those that take too long. What was received of those is
     /// still delivered.
     async fn drain(&self, commands: &mut UnboundedReceiver<Command>) {
-        self.context.drain.begin();
+        let all = || self.listening.values().chain(&self.draining);
+        all().for_each(|it| it.context.drain.begin());
+        let mut none = pin!(async {
+            for listening in all() {
+                listening.live.none().await;
+            }
+        });
         let mut at_once = pin!(self.told_to_stop_at_once(commands));
         let stop = self.context.site().timeouts.stop;
         for time in [stop, DRAIN_CUT_MAX] {
             tokio::select! {
-                () = self.admitter.live.none() => return,
-                () = sleep(time) => self.context.drain.cut(),
+                () = none.as_mut() => return,
+                () = sleep(time) => all().for_each(|it| it.context.drain.cut()),
                 () = at_once.as_mut() => return,
             }
         }
@@ -216,7 +275,7 @@ impl Worker {
                 Command::Stop(Stop::AtOnce) => return,
                 Command::Report(request) => self.report(&request),
                 // Exchanges that still begin use the site that is there.
-                Command::Stop(Stop::WhenDone) | Command::Site(_) => {}
+                Command::Stop(Stop::WhenDone) | Command::Serve(_) => {}
             }
         }
     }

@@ -1,59 +1,78 @@
 //! A worker's connections to its upstreams, from one site to the next.
 
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
+use crate::limits::UPSTREAMS_BEGIN_APART;
 use crate::proxy::Site;
 use crate::telemetry::metrics::WorkerMetrics;
-use crate::timeouts::Timeouts;
 use crate::upstream::Upstream;
 use crate::upstream::dial::NetworkDialer;
-use crate::upstream::registry::Registry;
+use crate::upstream::registry::{Identity, Registry};
+use std::collections::HashMap;
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::task::{spawn_local, yield_now};
 
-/// The upstreams of the current site, by their configuration.
+/// The upstreams of the current site.
 pub(super) struct Upstreams {
     registry: Arc<Registry>,
     metrics: Rc<WorkerMetrics>,
-    current: Vec<KnownUpstream>,
-}
-
-struct KnownUpstream {
-    config: Arc<UpstreamConfig>,
-    /// They limit its dials.
-    timeouts: Arc<Timeouts>,
-    upstream: Upstream,
+    current: HashMap<Identity, Upstream>,
 }
 
 impl Upstreams {
     pub(super) fn new(registry: Arc<Registry>, metrics: Rc<WorkerMetrics>) -> Self {
-        Self { registry, metrics, current: Vec::new() }
+        Self { registry, metrics, current: HashMap::new() }
     }
 
-    /// The site of `snapshot`. An upstream whose configuration is unchanged keeps its connections.
-    /// One that is no longer in the snapshot closes its idle ones when the last exchange with it
-    /// has ended.
+    /// The site of `snapshot`. An upstream that stays keeps its connections and what is known of
+    /// it. One that is no longer in the snapshot closes its idle connections, keeps none any more,
+    /// and ends when the last exchange with it has ended.
+    #[expect(clippy::mutable_key_type, reason = "what identifies an upstream never changes")]
     pub(super) fn site(&mut self, snapshot: &Snapshot) -> Site {
         let Self { registry, metrics, current } = self;
-        let before = mem::take(current);
+        let mut before = mem::take(current);
         let timeouts = &snapshot.timeouts;
         let dialer = |config: &UpstreamConfig| {
             let metrics = metrics.upstream(&config.label);
             NetworkDialer::new(config, Arc::clone(timeouts), &registry.resolver, metrics)
         };
+        let mut new = 0;
         let upstream = |config: &Arc<UpstreamConfig>| {
-            let same = |it: &&KnownUpstream| it.config == *config && it.timeouts == *timeouts;
-            let upstream = match before.iter().find(same) {
-                Some(known) => known.upstream.clone(),
+            let identity = Identity::from(config);
+            if let Some(known) = current.get(&identity) {
+                return known.clone();
+            }
+            let (dialer, age_max) = (Box::new(dialer(config)), config.connection_age);
+            let upstream = match before.remove(&identity) {
+                Some(stays) => {
+                    stays.change(dialer, config.warm, age_max);
+                    stays
+                }
                 None => {
-                    let (dialer, health) = (Box::new(dialer(config)), registry.health(config));
-                    Upstream::sharing(dialer, health, config.connection_age)
+                    let upstream = Upstream::sharing(dialer, registry.health(&identity), age_max);
+                    upstream.put_off(UPSTREAMS_BEGIN_APART * new);
+                    new += 1;
+                    upstream
                 }
             };
-            let (config, timeouts) = (Arc::clone(config), Arc::clone(timeouts));
-            current.push(KnownUpstream { config, timeouts, upstream: upstream.clone() });
+            current.insert(identity, upstream.clone());
             upstream
         };
-        Site::new(snapshot, metrics, upstream, |forward| Rc::new(dialer(forward)))
+        let site = Site::new(snapshot, metrics, upstream, |forward| Rc::new(dialer(forward)));
+        if !before.is_empty() {
+            spawn_local(retire(before.into_values().collect()));
+        }
+        site
+    }
+}
+
+/// Closes the idle connections of each upstream in a turn of its own: of a thousand upstreams they
+/// may be many, and each close takes some microseconds.
+async fn retire(upstreams: Vec<Upstream>) {
+    for upstream in upstreams {
+        upstream.retire();
+        drop(upstream);
+        yield_now().await;
     }
 }

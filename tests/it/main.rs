@@ -36,6 +36,7 @@ mod process;
 mod proxy_header;
 mod reasons;
 mod redirects;
+mod reload;
 mod renewal;
 mod replay;
 mod request_head;

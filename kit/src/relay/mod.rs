@@ -17,6 +17,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -37,7 +38,9 @@ pub struct Relay {
     addresses: Vec<SocketAddr>,
     tls: bool,
     /// Holds its configuration.
-    _folder: Folder,
+    folder: Folder,
+    /// How often it was asked to reload.
+    reloads: AtomicUsize,
 }
 
 impl Relay {
@@ -123,6 +126,20 @@ impl Relay {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).expect("the relay runs");
+    }
+
+    /// Replaces its configuration, completed as at the start, and waits until it is served. Returns
+    /// the line that says so.
+    pub async fn reload(&self, toml: &str) -> String {
+        self.configure(toml);
+        self.signal(Signal::HUP);
+        let number = self.reloads.fetch_add(1, Ordering::Relaxed) + 1;
+        self.wait_for_log(&format!(" narrows::server: reloaded number={number} ")).await
+    }
+
+    /// Replaces its configuration, completed as at the start. It does not know of that yet.
+    pub fn configure(&self, toml: &str) {
+        self.folder.write("narrows.toml", setup::completed(toml));
     }
 
     /// What it has logged so far.

@@ -8,6 +8,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicUsize;
 
 /// A relay about to start: add to its configuration, then `.await` it.
 #[must_use = "await it"]
@@ -58,17 +59,8 @@ impl Setup {
 
     async fn spawn(self) -> Relay {
         raise_descriptor_limit();
-        // One worker, unless the test says otherwise: all clients share what a worker keeps.
-        let workers = if self.toml.contains("workers = ") { "" } else { "workers = 1\n" };
-        // No connection before a request needs it, unless the test says otherwise: an origin sees
-        // only what the test makes happen.
-        let toml = if self.toml.contains("warm = ") {
-            self.toml.clone()
-        } else {
-            self.toml.replace("[[route]]\n", "[[route]]\nwarm = 0\n")
-        };
         let folder = Folder::new("relay");
-        let configuration = folder.write("narrows.toml", format!("{workers}{toml}"));
+        let configuration = folder.write("narrows.toml", completed(&self.toml));
         let mut child = self
             .command()
             .args(["run", "--config"])
@@ -90,7 +82,8 @@ impl Setup {
             log_reader: Some(log_reader),
             addresses: Vec::new(),
             tls,
-            _folder: folder,
+            folder,
+            reloads: AtomicUsize::new(0),
         };
         let Some(line) = relay.log.wait_for("ready").await else {
             panic!("the relay ended before it was ready: {:#?}", relay.log_lines());
@@ -108,6 +101,19 @@ impl IntoFuture for Setup {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.spawn())
     }
+}
+
+/// The configuration `toml` with what tests want unless they say otherwise.
+pub(super) fn completed(toml: &str) -> String {
+    // One worker: all clients share what a worker keeps.
+    let workers = if toml.contains("workers = ") { "" } else { "workers = 1\n" };
+    // No connection before a request needs it: an origin sees only what the test makes happen.
+    let toml = if toml.contains("warm = ") {
+        toml.to_owned()
+    } else {
+        toml.replace("[[route]]\n", "[[route]]\nwarm = 0\n")
+    };
+    format!("{workers}{toml}")
 }
 
 /// Floods take more descriptors than a user has at first.

@@ -92,7 +92,7 @@ fn listener(listening: &Listening) -> ListenerStatus {
         Mode::Tcp => "tcp",
     };
     let tls = listening.listener.tls.is_some();
-    ListenerStatus { address: listening.address.to_string(), mode, tls }
+    ListenerStatus { address: listening.address().to_string(), mode, tls }
 }
 
 fn routes(snapshot: &Snapshot) -> Vec<RouteStatus> {

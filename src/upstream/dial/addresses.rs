@@ -39,12 +39,9 @@ impl AddressSource {
         resolver: &Arc<Resolver>,
     ) -> Self {
         let port = endpoint.port;
-        let source = match endpoint.host.address() {
-            Ok(address) => Source::Address(SocketAddr::new(address, port)),
-            Err(name) => {
-                let question = Question { name: name.into(), family };
-                Source::Resolver(Arc::clone(resolver), question)
-            }
+        let source = match Question::about(&endpoint.host, family) {
+            Ok(question) => Source::Resolver(Arc::clone(resolver), question),
+            Err(address) => Source::Address(SocketAddr::new(address, port)),
         };
         Self { port, source, timeouts }
     }

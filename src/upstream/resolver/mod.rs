@@ -16,13 +16,14 @@
 mod system;
 mod threads;
 
+use crate::config::url::Host;
 use crate::config::value::Family;
 use crate::error::LookupFault;
 use crate::limits::{NAME_REFRESH, NAME_STALE, RESOLVER_THREADS_MAX};
 use crate::upstream::resolver::threads::Threads;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -34,6 +35,19 @@ pub struct Question {
     pub name: Arc<str>,
     /// Only addresses of this family are asked for.
     pub family: Family,
+}
+
+impl Question {
+    /// What has to be looked up to reach `host`.
+    ///
+    /// # Errors
+    /// Nothing: it is this address.
+    pub fn about(host: &Host, family: Family) -> Result<Self, IpAddr> {
+        match host.address() {
+            Ok(address) => Err(address),
+            Err(name) => Ok(Self { name: name.into(), family }),
+        }
+    }
 }
 
 /// Addresses in the system's order, without a port.
@@ -113,6 +127,11 @@ impl Resolver {
             self.system.look_up(lookup);
         }
         known
+    }
+
+    /// Forgets all names that `is_used` does not want. A dial that has begun goes on.
+    pub fn keep(&self, is_used: impl Fn(&Question) -> bool) {
+        self.entries().retain(|question, _| is_used(question));
     }
 
     /// Why the last lookup found nothing.
@@ -274,6 +293,40 @@ mod tests {
         }
         for ended in &mut waits {
             assert_eq!(ended.wait_for(Option::is_some).await.unwrap().as_ref().unwrap().len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_no_longer_used_is_forgotten_and_its_lookup_ends_for_who_waits() {
+        let begun = Arc::new(Begun::default());
+        let resolver = Arc::new(Resolver::new(Box::new(Arc::clone(&begun))));
+        let [kept, gone] = ["kept", "gone"].map(|name| {
+            let question = Question { name: name.into(), family: Family::Auto };
+            let KnownAddresses::Pending { ended, .. } = resolver.ask(&question) else {
+                unreachable!()
+            };
+            (question, ended)
+        });
+        resolver.keep(|question| *question == kept.0);
+        let address: SocketAddr = "10.0.0.1:0".parse().unwrap();
+        for lookup in begun.0.lock().unwrap().drain(..) {
+            lookup.end(Ok(&[address]));
+        }
+        for (question, mut ended) in [kept, gone] {
+            let found = ended.wait_for(Option::is_some).await.unwrap().clone();
+            assert_eq!(found.as_deref(), Some(&[address][..]), "{question:?}");
+        }
+        let known = resolver.entries().keys().map(|it| it.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(known, ["kept"]);
+    }
+
+    /// Lookups that have begun.
+    #[derive(Default)]
+    struct Begun(Mutex<Vec<Lookup>>);
+
+    impl System for Begun {
+        fn look_up(&self, lookup: Lookup) {
+            self.0.lock().unwrap().push(lookup);
         }
     }
 

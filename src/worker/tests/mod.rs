@@ -72,7 +72,8 @@ async fn scene() {
     let mut worker = worker(Rc::clone(&dialer));
     let front = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1, GUARD).unwrap().remove(0);
     let address = front.local_addr().unwrap();
-    worker.accept(TcpListener::from_std(front).unwrap(), &plain_http());
+    let id = SocketId::unique();
+    worker.listen(Socket { id, listener: plain_http(), opened: Some(front) }).unwrap();
 
     let mut held = ask(address).await;
     let (mut upstream, _) = origin.accept().await.unwrap();
@@ -100,25 +101,30 @@ async fn scene() {
     while worker.admitter.admission.connections() > 0 {
         tokio::task::yield_now().await;
     }
-    worker.context.drain.begin();
-    worker.admitter.live.none().await;
+    Rc::clone(&worker.listening[&id]).drain(GUARD).await;
 }
 
 #[tokio::test(flavor = "local")]
 async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more() {
     for (address, places) in [([192, 0, 2, 7], 256), ([127, 0, 0, 1], 300)] {
         let worker = idle_worker();
+        let at = listening(&worker, plain_http());
         let mut far = Vec::new();
         for port in 1..=300 {
             let (near, end) = MemoryStream::pair(1024);
             let peer = SocketAddr::from((address, port));
-            worker.admitter.admit(Transport::from(near), peer, plain_http());
+            worker.admitter.admit(Transport::from(near), peer, &at);
             far.push(end);
         }
         assert_eq!(worker.admitter.admission.connections(), places, "{address:?}");
         drop(far);
-        worker.admitter.live.none().await;
+        at.live.none().await;
     }
+}
+
+/// A socket of `worker` that the test accepts from.
+fn listening(worker: &Worker, listener: Arc<Listener>) -> Rc<Listening> {
+    Rc::new(Listening::new(listener, worker.context.of_another_socket()))
 }
 
 /// A worker whose upstream nobody asks for anything.
@@ -139,10 +145,10 @@ async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
         client.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         clients.push(client);
     }
-    worker.context.drain.begin();
+    let at = listening(&worker, plain_http());
+    at.context.drain.begin();
     let front = TcpListener::from_std(front).unwrap();
-    let listener = Rc::new(RefCell::new(plain_http()));
-    accept(Rc::clone(&worker.admitter), front, listener).await;
+    accept(Rc::clone(&worker.admitter), front, Rc::clone(&at)).await;
     assert_eq!(worker.admitter.admission.connections(), 3);
     for client in &mut clients {
         let mut answer = Vec::new();
@@ -150,17 +156,19 @@ async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
         assert!(answer.starts_with(b"HTTP/1.1 404 "), "{}", String::from_utf8_lossy(&answer));
     }
     drop(clients);
-    timeout(GUARD, worker.admitter.live.none()).await.unwrap();
+    timeout(GUARD, at.live.none()).await.unwrap();
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
 async fn a_stop_cuts_what_runs_after_30_s_and_waits_as_long_for_that_to_arrive() {
-    let worker = idle_worker();
+    let mut worker = idle_worker();
     let (sender, mut commands) = unbounded_channel();
     let begun = Instant::now();
     worker.drain(&mut commands).await;
     assert_eq!(begun.elapsed(), Duration::ZERO, "nothing runs");
-    let _running = worker.admitter.live.enter();
+    let at = listening(&worker, plain_http());
+    worker.listening.insert(SocketId::unique(), Rc::clone(&at));
+    let _running = at.live.enter();
     worker.drain(&mut commands).await;
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
     sender.send(Command::Stop(Stop::AtOnce)).unwrap();
@@ -175,11 +183,12 @@ async fn a_client_that_has_just_come_is_expected_to_need_a_connection() {
     let address = origin.local_addr().unwrap();
     let dialer = Rc::new(Dialer { options: Cell::new(ResponseOptions::Connect), address });
     let worker = worker_with(Upstream::new(Box::new(dialer), 1));
+    let at = listening(&worker, plain_http());
     let mut clients = Vec::new();
     for port in 1..=2 {
         let (near, far) = MemoryStream::pair(1024);
         let peer = SocketAddr::from(([127, 0, 0, 1], port));
-        worker.admitter.admit(Transport::from(near), peer, plain_http());
+        worker.admitter.admit(Transport::from(near), peer, &at);
         clients.push(far);
     }
     let mut ready = Vec::new();
@@ -238,7 +247,8 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
     let peer = SocketAddr::from(([192, 0, 2, 1], 1));
-    worker.admitter.admit(Transport::from(near), peer, Arc::clone(&snapshot.listeners[0]));
+    let at = listening(&worker, Arc::clone(&snapshot.listeners[0]));
+    worker.admitter.admit(Transport::from(near), peer, &at);
     for part in parts {
         sleep(Duration::from_secs(3)).await;
         let sent = poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(part.as_bytes())])).await;
@@ -252,7 +262,7 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
         None => assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset, "{parts:?}"),
     }
     drop(far);
-    worker.admitter.live.none().await;
+    at.live.none().await;
     assert_eq!(worker.admitter.admission.connections(), 0);
 }
 
@@ -289,11 +299,11 @@ fn worker_with(upstream: Upstream) -> Worker {
         |_| upstream.clone(),
         |_| unreachable!("there is no forward"),
     );
-    let context = Rc::new(Context::new(site, metrics));
-    let admitter = Rc::new(Admitter::new(Rc::clone(&context), admission, usize::MAX));
-    let metrics = Rc::clone(&context.metrics);
-    let upstreams = Upstreams::new(Arc::new(Registry::new(1)), metrics);
-    Worker { context, upstreams, admitter, listeners: Vec::new() }
+    let admitter = Rc::new(Admitter::new(admission, usize::MAX));
+    let upstreams = Upstreams::new(Arc::new(Registry::new(1)), Rc::clone(&metrics));
+    let context = Context::new(site, metrics);
+    let (listening, draining) = Default::default();
+    Worker { context, upstreams, admitter, listening, draining }
 }
 
 async fn ask(address: SocketAddr) -> TcpStream {

@@ -1,0 +1,128 @@
+//! What is different between two configurations, in numbers: for the log line of a reload.
+
+use crate::config::snapshot::{Listener, Snapshot};
+use crate::gateway::route::Route;
+use crate::upstream::registry::Identity;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// The differences, such as `routes: 1 added, 2 changed; timeouts`; `none` if there are none.
+pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
+    let listeners =
+        |it: &Snapshot| numbered(it.listeners.iter().map(|it| (key_of(it), it.clone())));
+    let routes = |it: &Snapshot| it.routes.iter().map(|it| (it.path.clone(), it.clone())).collect();
+    let forwards =
+        |it: &Snapshot| it.forwards.iter().map(|it| (it.name.clone(), it.clone())).collect();
+    let upstreams = |it: &Snapshot| {
+        let upstreams = it.routes.iter().map(|it| &it.upstream);
+        upstreams.map(|it| (Identity::from(it), Arc::clone(it))).collect()
+    };
+    let parts = [
+        count("listeners", &listeners(old), &listeners(new), is_same_listener),
+        count("routes", &routes(old), &routes(new), is_same_route),
+        count("forwards", &forwards(old), &forwards(new), |old, new| old == new),
+        count("upstreams", &upstreams(old), &upstreams(new), |old, new| old == new),
+        (old.timeouts != new.timeouts).then(|| "timeouts".to_owned()),
+        (old.limits != new.limits).then(|| "limits".to_owned()),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join("; ") }
+}
+
+/// How many were added, removed and changed; `None` if none was.
+fn count<K: Eq + Hash, V>(
+    what: &str,
+    old: &HashMap<K, V>,
+    new: &HashMap<K, V>,
+    is_same: impl Fn(&V, &V) -> bool,
+) -> Option<String> {
+    let stay = new.iter().filter_map(|(key, new)| Some((old.get(key)?, new)));
+    let (stay, changed) = stay.fold((0, 0), |(stay, changed), (old, new)| {
+        (stay + 1, changed + usize::from(!is_same(old, new)))
+    });
+    let numbers =
+        [(new.len() - stay, "added"), (old.len() - stay, "removed"), (changed, "changed")];
+    let numbers = numbers.into_iter().filter(|(count, _)| *count > 0);
+    let numbers: Vec<_> = numbers.map(|(count, word)| format!("{count} {word}")).collect();
+    (!numbers.is_empty()).then(|| format!("{what}: {}", numbers.join(", ")))
+}
+
+/// Several listeners may have the port 0, and are told apart by their order.
+fn numbered<K: Clone + Eq + Hash, V>(all: impl Iterator<Item = (K, V)>) -> HashMap<(K, usize), V> {
+    let mut seen = HashMap::new();
+    let number = |(key, value): (K, V)| {
+        let number = seen.entry(key.clone()).or_insert(0);
+        *number += 1;
+        ((key, *number), value)
+    };
+    all.map(number).collect()
+}
+
+/// A tcp listener and the http listener that it leads to may have one address.
+fn key_of(listener: &Listener) -> impl Clone + Eq + Hash + use<> {
+    (listener.address, listener.has_socket)
+}
+
+fn is_same_listener(old: &Arc<Listener>, new: &Arc<Listener>) -> bool {
+    let tls = |it: &Listener| it.tls.as_ref().map(Arc::as_ptr);
+    old.mode == new.mode && old.proxy_protocol == new.proxy_protocol && tls(old) == tls(new)
+}
+
+/// The limits that all routes share are not a change of each of them.
+fn is_same_route<U: Clone + PartialEq>(old: &Route<U>, new: &Route<U>) -> bool {
+    let (timeouts, head_limits) = (Arc::clone(&old.timeouts), old.head_limits);
+    *old == Route { timeouts, head_limits, ..new.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::path::Path;
+
+    const BEFORE: &str = r#"
+        [[listener]]
+        address = "127.0.0.1:0"
+        [[listener]]
+        address = "127.0.0.1:0"
+        [[route]]
+        path = "/a/"
+        upstream = "http://a.example/"
+        [[route]]
+        path = "/b/"
+        upstream = "http://b.example/"
+        [[forward]]
+        server_name = "a.example"
+        upstream = "tcp://a.example:1"
+    "#;
+
+    #[test]
+    fn what_is_added_removed_and_changed_is_counted() {
+        check("", "", "none");
+        check("\"/a/\"", "\"/a/\"\nwarm = 3", "routes: 1 changed; upstreams: 1 changed");
+        check("/a/\"", "/c/\"", "routes: 1 added, 1 removed");
+        check("http://b.example/", "http://b.example/v1/", "routes: 1 changed");
+        check(
+            "http://b.example/",
+            "http://c.example/",
+            "routes: 1 changed; upstreams: 1 added, 1 removed",
+        );
+        check("tcp://a.example:1", "tcp://a.example:2", "forwards: 1 changed");
+        let another = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/a/\"";
+        check("[[route]]\n        path = \"/a/\"", another, "listeners: 1 added");
+        let mode = "address = \"127.0.0.1:0\"\nmode = \"tcp\"";
+        check("address = \"127.0.0.1:0\"", mode, "listeners: 1 changed");
+        let limits = "\n[timeouts]\nconnect = \"1s\"\n[limits]\nconnections = 9\n[[forward]]";
+        check("[[forward]]", limits, "timeouts; limits");
+    }
+
+    #[track_caller]
+    fn check(replaced: &str, by: &str, want: &str) {
+        let load = |toml: &str| Config::parse("narrows.toml", Path::new("."), toml).unwrap();
+        let old = Snapshot::load(load(BEFORE)).unwrap();
+        let toml = BEFORE.replacen(replaced, by, 1);
+        let new = Snapshot::load_after(load(&toml), &old).unwrap();
+        assert_eq!(changes(&old, &new), want, "{toml}");
+    }
+}

@@ -1,0 +1,183 @@
+//! Loading a configuration beside the main loop: [`Loader`].
+//!
+//! Files are read on a thread of their own, because a file system may hang, and the main loop has
+//! to hear of a stop. One configuration is loaded at a time. A reload that is asked for meanwhile
+//! begins when the first is over, so that the last one has seen the last change.
+
+use crate::config::Config;
+use crate::config::problem::Problems;
+use crate::config::snapshot::Snapshot;
+use crate::control::error::RunError;
+use crate::telemetry::targets::SERVER;
+use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Instant;
+
+/// Reads again what the first configuration was read from. `None`: it cannot be read twice.
+pub(super) type Source = dyn Fn() -> Option<Result<Config, Problems>> + Send + Sync;
+
+/// Loads configurations, one at a time.
+pub(super) struct Loader {
+    source: Arc<Source>,
+    running: Option<JoinHandle<Result<Snapshot, Problems>>>,
+    begun: Instant,
+    /// The files may have changed since what runs has begun.
+    is_outdated: bool,
+}
+
+/// What has been loaded.
+pub(super) struct Loaded {
+    pub(super) snapshot: Result<Snapshot, NotReloaded>,
+    /// When loading began.
+    pub(super) begun: Instant,
+}
+
+/// Why a reload changes nothing.
+#[derive(Debug)]
+pub(super) enum NotReloaded {
+    /// The configuration is wrong.
+    Problems(Problems),
+    /// Something that it needs cannot be had.
+    Refused(RunError),
+    /// Loading panicked. The log has the place.
+    Panic,
+}
+
+impl Loader {
+    /// Loads nothing yet.
+    pub(super) fn new(source: Arc<Source>) -> Self {
+        Self { source, running: None, begun: Instant::now(), is_outdated: false }
+    }
+
+    /// Begins to load what is to be served after `current`, now or when the load that runs is over.
+    pub(super) fn begin(&mut self, current: &Arc<Snapshot>) {
+        if self.running.is_some() {
+            self.is_outdated = true;
+            return;
+        }
+        let (source, current) = (Arc::clone(&self.source), Arc::clone(current));
+        self.begun = Instant::now();
+        self.running = Some(spawn_blocking(move || load(&*source, &current)));
+    }
+
+    /// Waits for the end of the load that runs. Cancel-safe.
+    pub(super) async fn loaded(&mut self) -> Loaded {
+        let Some(running) = &mut self.running else { return pending().await };
+        let loaded = running.await;
+        self.running = None;
+        let snapshot = match loaded {
+            Ok(loaded) => loaded.map_err(NotReloaded::Problems),
+            Err(_panic) => Err(NotReloaded::Panic),
+        };
+        Loaded { snapshot, begun: self.begun }
+    }
+
+    /// Begins again, if that was asked for while the last load ran.
+    pub(super) fn begin_again(&mut self, current: &Arc<Snapshot>) {
+        if std::mem::take(&mut self.is_outdated) {
+            self.begin(current);
+        }
+    }
+}
+
+impl NotReloaded {
+    /// How many problems there are; at least one.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Problems(problems) => problems.iter().len(),
+            Self::Refused(_) | Self::Panic => 1,
+        }
+    }
+
+    /// Logs each problem.
+    pub(super) fn log(&self) {
+        let log = |problem: &dyn fmt::Display| tracing::error!(target: SERVER, "{problem}");
+        match self {
+            Self::Problems(problems) => problems.iter().for_each(|it| log(it)),
+            Self::Refused(error) => log(error),
+            Self::Panic => log(&"loading the configuration panicked"),
+        }
+    }
+}
+
+fn load(source: &Source, current: &Snapshot) -> Result<Snapshot, Problems> {
+    match source() {
+        Some(config) => Snapshot::load_after(config?, current),
+        None => {
+            tracing::warn!(
+                target: SERVER,
+                "the configuration was read from stdin and cannot be read again; only the files \
+                 that it names are"
+            );
+            Snapshot::load_after(Arc::clone(&current.config), current)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, mpsc};
+    use tokio::time::timeout;
+
+    const GUARD: std::time::Duration = std::time::Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_reload_that_is_asked_for_while_another_is_read_reads_again() {
+        let (reading, begun) = mpsc::channel();
+        let (go, waits) = mpsc::channel();
+        let (reading, waits) = (Mutex::new(reading), Mutex::new(waits));
+        let mut loader = Loader::new(Arc::new(move || {
+            reading.lock().unwrap().send(()).unwrap();
+            waits.lock().unwrap().recv().unwrap();
+            Some(config("/"))
+        }));
+        let current = Arc::new(Snapshot::load(config("/").unwrap()).unwrap());
+        loader.begin(&current);
+        begun.recv().unwrap();
+        // Two more in quick succession are one: both see what there is when it begins.
+        loader.begin(&current);
+        loader.begin(&current);
+        for _ in 0..2 {
+            go.send(()).unwrap();
+            timeout(GUARD, loader.loaded()).await.unwrap().snapshot.unwrap();
+            loader.begin_again(&current);
+        }
+        assert!(loader.running.is_none());
+        begun.recv().unwrap();
+        assert!(begun.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_load_that_fails_says_why_and_the_next_begins_anew() {
+        let count = AtomicUsize::new(0);
+        let mut loader =
+            Loader::new(Arc::new(move || match count.fetch_add(1, Ordering::Relaxed) {
+                0 => Some(config("no slash")),
+                1 => panic!("on purpose"),
+                _ => None,
+            }));
+        let current = Arc::new(Snapshot::load(config("/").unwrap()).unwrap());
+        let mut loaded = async || {
+            loader.begin(&current);
+            timeout(GUARD, loader.loaded()).await.unwrap().snapshot
+        };
+        let problems = loaded().await.unwrap_err();
+        assert!(matches!(problems, NotReloaded::Problems(_)) && problems.count() == 1);
+        assert!(matches!(loaded().await.unwrap_err(), NotReloaded::Panic));
+        let again = loaded().await.unwrap();
+        assert!(Arc::ptr_eq(&again.config, &current.config), "of stdin only the files are read");
+    }
+
+    fn config(path: &str) -> Result<Config, Problems> {
+        let toml = format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+             [[route]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:9/\"\n"
+        );
+        Config::parse("narrows.toml", Path::new("."), &toml)
+    }
+}
