@@ -55,6 +55,8 @@ error: route.path: this key is missing; it has no default
    |
 10 | [[route]]
    | ^^^^^^^^^
+   |
+   = help: write path = \"/gpt/\"
 
 error: route: unknown key \"paht\"
   --> narrows.toml:11:1

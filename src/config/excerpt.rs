@@ -42,8 +42,7 @@ impl Excerpt {
             let at = offset.saturating_sub(start).min(line.len());
             line.floor_char_boundary(at)
         };
-        let holds_pem = MARKS_OF_PEM.iter().any(|mark| source.text().contains(mark));
-        Self::in_line(line, within(place.start)..within(place.end), holds_pem)
+        Self::in_line(line, within(place.start)..within(place.end), holds_pem(source))
     }
 
     /// A line of arguments.
@@ -61,13 +60,27 @@ impl Excerpt {
     }
 }
 
+/// Whether a message may repeat `line`, which is one of the file's, as it is.
+pub(super) fn may_be_shown(source: &Source, line: &str) -> bool {
+    let is_plain = line.len() <= COLUMNS_MAX && !line.trim().contains(is_invisible);
+    is_plain && !holds_pem(source) && !is_secret(line) && !line.contains(['@', '?'])
+}
+
+fn holds_pem(source: &Source) -> bool {
+    MARKS_OF_PEM.iter().any(|mark| source.text().contains(mark))
+}
+
+fn is_secret(line: &str) -> bool {
+    may_be_secret(line) || names_secret(line)
+}
+
 /// `line` without possible secrets, and the place in it. Whatever comes after the first `=` of a
 /// line that may hold a secret is then the place.
 fn masked(line: &str, place: Range<usize>, holds_pem: bool) -> (String, Range<usize>) {
     let assignment = line.find('=').map(|at| line.split_at(at + 1));
     let assignment = assignment.filter(|(key, _)| is_plain_key(key));
-    let is_key = holds_pem || may_be_secret(line) || names_secret(line);
-    let is_url = line.contains('@') || line.contains('?');
+    let is_key = holds_pem || is_secret(line);
+    let is_url = line.contains(['@', '?']);
     let (key, value) = assignment.unwrap_or(("", line));
     let shown = match (is_key, is_url) {
         (false, false) => return (line.to_owned(), place),

@@ -3,6 +3,7 @@
 //! Not here: its keys (`keys`), TOML (`table`), and the checks across tables (`check`).
 
 use super::check::check;
+use super::keys;
 use super::keys::top::{self, Config};
 use super::problem::{Location, Problems};
 use super::source::Source;
@@ -43,7 +44,9 @@ impl Config {
     ///
     /// Everything that is wrong with the text.
     pub fn parse(name: &str, folder: &Path, text: &str) -> Result<Self, Problems> {
-        let (mut reader, document) = Reader::open(name, folder, text)?;
+        // Editors of Windows write a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let (mut reader, document) = Reader::open(name, folder, text, keys::tables_with)?;
         let config = top::read(&mut reader, document);
         check(&config, &mut reader.problems);
         reader.problems.or(config)
@@ -59,10 +62,16 @@ fn read_text(path: &Path) -> Result<String, (usize, String)> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err((1, format!("the file is longer than {FILE_BYTES_MAX} bytes")));
     }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err((1, "the file is UTF-16; save it as UTF-8".to_owned()));
+    }
+    if bytes.contains(&0) {
+        return Err((1, "the file is binary, not text".to_owned()));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
-        (line, format!("the file is not UTF-8; its byte {at} is wrong"))
+        (line, format!("the file is not UTF-8; its byte {at} is wrong; save it as UTF-8"))
     })
 }
 
@@ -211,7 +220,7 @@ upstream = "tcp://10.0.0.5:443"            # bytes as they are; "tls://host:port
         assert_eq!(read("/dev/zero"), "/dev/zero:1: the file is longer than 1048576 bytes");
         let folder = Folder::new();
         let message = read(folder.write("latin", b"\n\n# caf\xe9").to_str().unwrap());
-        let want = "latin:3: the file is not UTF-8; its byte 7 is wrong";
+        let want = "latin:3: the file is not UTF-8; its byte 7 is wrong; save it as UTF-8";
         assert!(message.ends_with(want), "{message}");
     }
 }

@@ -6,25 +6,28 @@
 //!
 //! Not here: which keys there are (`keys`) and what their values mean (`value`).
 
-use super::problem::{Location, Problems, nearest, quoted, without_secrets};
+use super::excerpt::may_be_shown;
+use super::lookalike::Lookalike;
+use super::problem::{Location, Problems, nearest, quoted};
 use super::source::Source;
-use super::value::{NamedFile, Value};
-use serde::Deserialize;
+use super::value::{Invalid, NamedFile, Value};
+use super::{foreign_keys, lookalike, near, syntax};
+use std::borrow::Cow;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeArray, DeTable, DeValue};
 
-/// Most syntax errors that are reported. The parser continues after the first one, but what it
-/// finds then is often a consequence of it.
-const SYNTAX_ERRORS_MAX: usize = 3;
+/// The dotted names of the tables that have a key of this name.
+pub(super) type Homes = fn(&str) -> Vec<&'static str>;
 
 /// Turns offsets in the file into locations, and collects problems.
 pub(super) struct Reader {
     source: Arc<Source>,
     /// The folder that relative file names start from.
     folder: PathBuf,
+    homes: Homes,
     /// The problems found so far.
     pub(super) problems: Problems,
 }
@@ -55,17 +58,19 @@ impl Reader {
         name: &str,
         folder: &Path,
         text: &'t str,
+        homes: Homes,
     ) -> Result<(Self, Table<'t>), Problems> {
         let source = Arc::new(Source::new(name, text));
         let (folder, problems) = (folder.to_owned(), Problems::default());
-        let mut reader = Self { source, folder, problems };
+        let mut reader = Self { source, folder, homes, problems };
         let (document, errors) = DeTable::parse_recoverable(text);
-        for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
-            let location = reader.location(error.span().unwrap_or_default(), "");
-            let message = error.message().replace('\n', ", ");
-            reader.problems.add(&location, format!("this is not TOML: {message}"));
+        if !errors.is_empty() {
+            for fault in syntax::faults(&reader.source, &errors) {
+                let location = reader.location(fault.place, "");
+                reader.problems.add_with_help(&location, fault.what, fault.help);
+            }
+            return Err(reader.problems.sorted());
         }
-        std::mem::take(&mut reader.problems).or(())?;
         let entries = document.into_inner();
         Ok((reader, Table { name: String::new(), place: 0..0, entries }))
     }
@@ -84,29 +89,103 @@ impl Reader {
 
     /// Notes that `key` is missing, if it is. Call it before taking keys.
     pub(super) fn require(&mut self, table: &Table<'_>, key: &str) {
-        if !table.has(key) {
+        if self.lacks(table, key) {
             let location = self.header(table, key);
-            self.problems.add(&location, "this key is missing; it has no default");
+            let example = foreign_keys::example(&table.name, key);
+            let help = example.map(|it| format!("write {it}"));
+            self.problems.add_with_help(&location, "this key is missing; it has no default", help);
         }
+    }
+
+    /// Whether `table` has neither `key` nor a foreign name of it, which is noted as unknown.
+    pub(super) fn lacks(&self, table: &Table<'_>, key: &str) -> bool {
+        let is_meant = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let name: &Cow<'_, str> = name.get_ref();
+            foreign_keys::stands_for(name, &table.name, key)
+                || is_table(value.get_ref()) && nearest(name, [key]).is_some()
+        };
+        !table.has(key) && !table.entries.iter().any(is_meant)
     }
 
     /// Notes every key that is left in `table` as unknown.
     pub(super) fn refuse_rest(&mut self, table: Table<'_>, known: &[&str]) {
-        for key in table.entries.keys() {
+        for (key, value) in &table.entries {
             let text: &str = key.get_ref();
-            let what = match nearest(text, known.iter().copied()) {
-                Some(meant) => format!("did you mean \"{meant}\"?"),
-                None => format!("{} are known here", known.join(", ")),
-            };
             let location = self.location(key.span(), &table.name);
-            let unknown = format!("unknown key {}", quoted(text));
-            self.problems.add_with_help(&location, unknown, [what]);
+            if let Some(lookalike) = Lookalike::find(text) {
+                self.problems.add(&location, lookalike.what());
+                continue;
+            }
+            let kind = if is_table(value.get_ref()) { "table" } else { "key" };
+            let what = format!("unknown {kind} {}", quoted(text));
+            let help = match nearest(text, known.iter().copied()) {
+                Some(meant) if kind == "table" => format!("did you mean {}?", header(meant)),
+                _ => self.instead_of(text, &table.name, known),
+            };
+            self.problems.add_with_help(&location, what, [help]);
         }
     }
 
-    fn wrong_type(&mut self, location: &Location, value: &DeValue<'_>, allowed: &str) {
-        let what = format!("this is a TOML {}", value.type_str());
-        self.problems.add_with_help(location, what, [allowed.to_owned()]);
+    /// What to write instead of `key`, which is not known in the table called `name`.
+    fn instead_of(&self, key: &str, name: &str, known: &[&str]) -> String {
+        if let Some(instead) = foreign_keys::instead_of_key(key, name) {
+            return instead;
+        }
+        let homes: Vec<String> = (self.homes)(key).into_iter().map(below).collect();
+        if !homes.is_empty() {
+            return format!("{} belongs {}", quoted(key), homes.join(" or "));
+        }
+        match nearest(key, known.iter().copied()) {
+            Some(meant) => format!("did you mean {}?", quoted(meant)),
+            None => format!("{} are known here", known.join(", ")),
+        }
+    }
+
+    /// Parses a string.
+    fn parse<T: Value>(&mut self, value: &Spanned<DeValue<'_>>, location: &Location) -> Option<T> {
+        let DeValue::String(text) = value.get_ref() else {
+            let help = match value.get_ref() {
+                DeValue::Array(_) | DeValue::Table(_) => None,
+                _ => in_quotes::<T>(self.raw(value)),
+            };
+            let help = help.unwrap_or_else(|| T::ALLOWED.to_owned());
+            self.wrong_type(location, value.get_ref(), "a string", help);
+            return None;
+        };
+        let invalid = match T::from_str(text) {
+            Ok(parsed) => return Some(parsed),
+            Err(invalid) => invalid,
+        };
+        match Lookalike::find(text) {
+            Some(lookalike) => {
+                let help = in_quotes::<T>(&lookalike::corrected(text));
+                let location =
+                    self.location(self.within(value, lookalike.character), location.name());
+                self.problems.add_with_help(&location, lookalike.what(), help);
+            }
+            None => {
+                let help = invalid.help(T::ALLOWED);
+                self.problems.add_with_help(location, invalid.what, help);
+            }
+        }
+        None
+    }
+
+    fn wrong_type(&mut self, location: &Location, value: &DeValue<'_>, needed: &str, help: String) {
+        let what = format!("this is {}, and {needed} is needed", kind(value));
+        self.problems.add_with_help(location, what, [help]);
+    }
+
+    /// The place of a character in a string, or of the string, if it is written as an escape.
+    fn within(&self, value: &Spanned<DeValue<'_>>, character: char) -> Range<usize> {
+        let start = value.span().start;
+        let found = self.raw(value).find(character).map(|at| start + at);
+        found.map_or_else(|| value.span(), |at| at..at + character.len_utf8())
+    }
+
+    /// A value as it is written.
+    fn raw(&self, value: &Spanned<DeValue<'_>>) -> &str {
+        self.source.text().get(value.span()).unwrap_or_default()
     }
 
     fn location(&self, place: Range<usize>, key: &str) -> Location {
@@ -129,12 +208,7 @@ impl Table<'_> {
 impl<'r, 't> Entry<'r, 't> {
     /// A string that parses as a `T`.
     pub(super) fn value<T: Value>(self) -> Option<T> {
-        let (reader, location, text) = self.deserialize::<String>(T::ALLOWED)?;
-        let value = text.parse();
-        let refused = |invalid: &T::Err| {
-            reader.problems.add_with_help(&location, &*invalid.what, invalid.help(T::ALLOWED));
-        };
-        value.inspect_err(refused).ok()
+        self.reader.parse(&self.value, &self.location)
     }
 
     /// A string that parses as a `T`, or a list of such strings.
@@ -147,52 +221,67 @@ impl<'r, 't> Entry<'r, 't> {
 
     /// A list of strings that each parse as a `T`.
     pub(super) fn values<T: Value>(self) -> Vec<T> {
+        let Self { location, reader, value, .. } = self;
         let allowed = format!("a list is allowed, of which each: {}", T::ALLOWED);
-        let Some((reader, location, texts)) = self.deserialize::<Vec<String>>(&allowed) else {
+        let DeValue::Array(items) = value.get_ref() else {
+            let raw = reader.raw(&value);
+            let is_shown = value.get_ref().is_str() && may_be_shown(&reader.source, raw);
+            let help = if is_shown { format!("write [{raw}]") } else { allowed };
+            reader.wrong_type(&location, value.get_ref(), "a list", help);
             return Vec::new();
         };
-        if texts.is_empty() {
-            reader
-                .problems
-                .add(&location, format!("the list is empty; leave it out, or {allowed}"));
+        if items.is_empty() {
+            let what = "the list is empty";
+            let help = format!("leave it out, or {allowed}");
+            reader.problems.add_with_help(&location, what, [help]);
         }
         let mut values = Vec::new();
-        for text in texts {
-            match T::from_str(&text) {
-                Ok(value) => values.push(value),
-                Err(invalid) => {
-                    let help = invalid.help(T::ALLOWED);
-                    reader.problems.add_with_help(&location, invalid.what, help);
-                }
-            }
+        for item in items.iter() {
+            let location = reader.location(item.span(), location.name());
+            values.extend(reader.parse::<T>(item, &location));
         }
         values
     }
 
     /// A whole number within `range`.
     pub(super) fn number(self, range: &RangeInclusive<usize>) -> Option<usize> {
+        let Self { location, reader, value, .. } = self;
         let allowed = format!("{} to {} is allowed", range.start(), range.end());
-        if !self.value.get_ref().is_integer() {
-            self.reader.wrong_type(&self.location, self.value.get_ref(), &allowed);
+        let DeValue::Integer(integer) = value.get_ref() else {
+            let meant = value.get_ref().as_str().and_then(near::number);
+            let help = meant.map(|number| format!("write {number}, without quotes"));
+            let help = help.unwrap_or(allowed);
+            reader.wrong_type(&location, value.get_ref(), "a whole number", help);
             return None;
-        }
-        let (reader, location, number) = self.deserialize::<i128>(&allowed)?;
-        let fits = usize::try_from(number).ok().filter(|number| range.contains(number));
+        };
+        let number = usize::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let fits = number.filter(|number| range.contains(number));
         if fits.is_none() {
-            reader.problems.add_with_help(
-                &location,
-                format!("{number} is out of range"),
-                [allowed],
-            );
+            let digits: String = reader.raw(&value).chars().take(40).collect();
+            let what = format!("{digits} is out of range");
+            reader.problems.add_with_help(&location, what, [allowed]);
         }
         fits
     }
 
     /// The name of a file, relative to the folder of the configuration file.
     pub(super) fn file(self) -> Option<NamedFile> {
-        let (reader, location, name) =
-            self.deserialize::<String>("the name of a file is allowed")?;
-        Some(NamedFile { path: reader.folder.join(name), location })
+        let Self { location, reader, value, .. } = self;
+        let Some(name) = value.get_ref().as_str() else {
+            let allowed = "the name of a file is allowed".to_owned();
+            reader.wrong_type(&location, value.get_ref(), "a string", allowed);
+            return None;
+        };
+        let (what, help) = if name.is_empty() {
+            ("the name of the file is empty", "write the name, or delete the line")
+        } else if name.contains("-----BEGIN") {
+            let help = "save the text in a file, and write the name of that file here";
+            ("this is the text of a PEM file, and its name is needed", help)
+        } else {
+            return Some(NamedFile { path: reader.folder.join(name), location });
+        };
+        reader.problems.add_with_help(&location, what, [help.to_owned()]);
+        None
     }
 
     /// `[key]` or `key = { … }`.
@@ -202,7 +291,8 @@ impl<'r, 't> Entry<'r, 't> {
         match value.into_inner() {
             DeValue::Table(entries) => Some((reader, Table { name, place, entries })),
             other => {
-                reader.wrong_type(&location, &other, &format!("a table [{name}] is allowed"));
+                let help = format!("write [{name}], with single brackets, and its keys below it");
+                reader.wrong_type(&location, &other, "a table", help);
                 None
             }
         }
@@ -211,11 +301,23 @@ impl<'r, 't> Entry<'r, 't> {
     /// The result of `read` for every `[[key]]`. An empty list is a problem.
     pub(super) fn tables<T>(self, read: fn(&mut Reader, Table<'_>) -> T) -> Vec<T> {
         let Self { location, reader, name, value } = self;
-        let allowed = format!("tables [[{name}]], with double brackets, are allowed");
-        let items = match value.into_inner() {
-            DeValue::Array(items) => items,
+        let help = format!("write [[{name}]], with double brackets");
+        let items = match value.get_ref() {
+            DeValue::Array(_) => match value.into_inner() {
+                DeValue::Array(items) => items,
+                _ => DeArray::new(),
+            },
+            // Its keys may be wrong, too.
+            DeValue::Table(_) => {
+                reader.problems.add_with_help(
+                    &location,
+                    "this table has single brackets",
+                    [help.clone()],
+                );
+                DeArray::from_iter([value])
+            }
             other => {
-                reader.wrong_type(&location, &other, &allowed);
+                reader.wrong_type(&location, other, "a list of tables", help);
                 return Vec::new();
             }
         };
@@ -230,29 +332,55 @@ impl<'r, 't> Entry<'r, 't> {
                 DeValue::Table(entries) => {
                     tables.push(Table { name: name.clone(), place, entries });
                 }
-                other => reader.wrong_type(&location, &other, &allowed),
+                other => reader.wrong_type(&location, &other, "a table", help.clone()),
             }
         }
         tables.into_iter().map(|table| read(reader, table)).collect()
     }
+}
 
-    /// Deserializes the value with serde.
-    fn deserialize<D: for<'de> Deserialize<'de>>(
-        self,
-        allowed: &str,
-    ) -> Option<(&'r mut Reader, Location, D)> {
-        let Self { location, reader, value, .. } = self;
-        match D::deserialize(ValueDeserializer::from(value)) {
-            Ok(value) => Some((reader, location, value)),
-            Err(error) => {
-                // serde's message repeats the value.
-                let message = without_secrets(&error.message().replace('\n', ", "));
-                let message = message.unwrap_or_else(|| "the type is wrong".to_owned());
-                reader.problems.add_with_help(&location, message, [allowed.to_owned()]);
-                None
-            }
-        }
+/// Where the keys of a table are.
+fn below(table: &str) -> String {
+    match table {
+        "" => "at the top of the file, before the first [table]".to_owned(),
+        _ => format!("below {}", header(table)),
     }
+}
+
+fn header(table: &str) -> String {
+    match table {
+        "listener" | "route" | "forward" => format!("[[{table}]]"),
+        _ => format!("[{table}]"),
+    }
+}
+
+fn is_table(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Table(_) => true,
+        DeValue::Array(items) => items.iter().next().is_some_and(|it| it.get_ref().is_table()),
+        _ => false,
+    }
+}
+
+/// What a value is, in the words of who does not know TOML.
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or a time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// What to write if quotes are all that `raw` lacks, or almost all.
+fn in_quotes<T: Value>(raw: &str) -> Option<String> {
+    let meant = match T::from_str(raw) {
+        Ok(_) => Some(raw.to_owned()),
+        Err(Invalid { meant, .. }) => meant,
+    };
+    meant.map(|meant| format!("write {}", quoted(&meant)))
 }
 
 #[cfg(test)]
@@ -276,15 +404,15 @@ connections = 0
 "#;
         let problems = [
             "f:1: unknown key \"worker\"; did you mean \"workers\"?",
-            "f:2: listener.address: this key is missing; it has no default",
+            "f:2: listener.address: this key is missing; it has no default; write address = \
+             \"127.0.0.1:8080\"",
             "f:3: listener: unknown key \"adress\"; did you mean \"address\"?",
             "f:5: route.path: the path \"/gpt\" does not end in \"/\"; a path that begins and ends \
              with \"/\" is allowed; did you mean \"/gpt/\"?",
             "f:6: route.upstream: the path \"/v1\" does not end in \"/\"; http:// or https://, a \
              host, an optional port and a path that ends in \"/\" are allowed; did you mean \
              \"/v1/\"?",
-            "f:8: timeouts.connect: invalid type: integer `5`, expected a string; a whole number \
-             of ms, s, m or h is allowed, from \"1ms\" to \"24h\"",
+            "f:8: timeouts.connect: this is a number, and a string is needed; write \"5s\"",
             "f:9: timeouts.linger: \"0s\" is no time at all; a whole number of ms, s, m or h is \
              allowed, from \"1ms\" to \"24h\"",
             "f:11: limits.connections: 0 is out of range; 1 to 1000000 is allowed",
@@ -294,9 +422,9 @@ connections = 0
 
     #[test]
     fn what_is_not_toml_is_told_with_its_line() {
-        refuse("a = 1\nb = \n", "f:2: this is not TOML: ");
-        refuse("a = 1\na = 2\n", "f:2: this is not TOML: duplicate key");
-        refuse("workers = 1\n[limits]\n[limits]\n", "f:3: this is not TOML: duplicate key");
+        refuse("a = 1\nb = \n", "f:2: the value is missing; ");
+        refuse("a = 1\na = 2\n", "f:2: this key is set twice; the first is in line 1; ");
+        refuse("workers = 1\n[limits]\n[limits]\n", "f:3: there is a second table of this name");
         refuse("\0", "f:1: this is not TOML: ");
         let many = read(&"= = \n".repeat(100)).unwrap_err();
         assert!(many.iter().len() <= 3);
@@ -305,20 +433,26 @@ connections = 0
     #[test]
     fn wrong_types_are_told() {
         let with = |text: &str| format!("{text}\n{MINIMAL}");
-        refuse(&with("workers = \"2\""), "workers: this is a TOML string; 1 to 256 is allowed");
-        refuse(&with("workers = 2.0"), "workers: this is a TOML float; 1 to 256");
+        refuse(
+            &with("workers = \"2\""),
+            "this is a string, and a whole number is needed; write 2,",
+        );
+        refuse(&with("workers = 2.0"), "workers: this is a number, and a whole number is needed");
         refuse(&with("workers = -1"), "workers: -1 is out of range; 1 to 256 is allowed");
         refuse(
             &with("workers = 99999999999999999999"),
             "workers: 99999999999999999999 is out of range",
         );
-        refuse(&with("timeouts = 5"), "timeouts: this is a TOML integer; a table [timeouts]");
+        refuse(
+            &with("timeouts = 5"),
+            "timeouts: this is a number, and a table is needed; write [t",
+        );
         refuse(
             "[listener]\naddress = \"127.0.0.1:1\"",
-            "f:1: listener: this is a TOML table; tables [[listener]]",
+            "f:1: listener: this table has single brackets; write [[listener]], with double",
         );
-        refuse("route = [1]", "f:1: route: this is a TOML integer; tables [[route]]");
-        refuse(&with("timeouts.to_client = \"5s\""), "timeouts.to_client: this is a TOML string");
+        refuse("route = [1]", "f:1: route: this is a number, and a table is needed; write [[");
+        refuse(&with("timeouts.to_client = \"5s\""), "timeouts.to_client: this is a string");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Not here: upstream URLs and their parts (`url`), addresses to listen on (`listen_address`), and
 //! networks (`network`).
 
+use super::near;
 use super::problem::{Location, nearest, quoted};
 pub use crate::preface::proxy_header::ProxyVersion;
 use std::hash::{Hash, Hasher};
@@ -224,18 +225,19 @@ impl FromStr for Delay {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        let refuse = |what| Err(Invalid { what, meant: near::period(text) });
         let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(unit_at);
         if digits.is_empty() {
-            return Err(Invalid::new(format!("{} does not begin with a digit", quoted(text))));
+            return refuse(format!("{} does not begin with a digit", quoted(text)));
         }
         let milliseconds_each: u64 = match unit {
             "ms" => 1,
             "s" => 1000,
             "m" => 60 * 1000,
             "h" => 60 * 60 * 1000,
-            "" => return Err(Invalid::new(format!("{} has no unit", quoted(text)))),
-            _ => return Err(Invalid::new(format!("{} is not a unit of time", quoted(unit)))),
+            "" => return refuse(format!("{} has no unit", quoted(text))),
+            _ => return refuse(format!("{} is not a unit of time", quoted(unit))),
         };
         // A number that does not fit is too long in any unit.
         let number = digits.parse().unwrap_or(u64::MAX);

@@ -4,6 +4,7 @@ use super::oracle;
 use crate::config::Config;
 use crate::config::keys::route::WARM_RANGE;
 use crate::config::keys::top::WORKERS_RANGE;
+use crate::config::report::{Colours, report};
 use crate::gateway::request::validate;
 use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::h1::authority::Authority;
@@ -14,9 +15,9 @@ use std::path::Path;
 
 /// Checking a configuration never panics. Each problem is one line of text without control
 /// characters that names a line of the file, and there are no more problems than the file has
-/// bytes. A valid configuration stays valid with a comment after it, and is within its ranges. Each
-/// of its routes turns a request into one that hyper reads as exactly that one, for the configured
-/// host.
+/// bytes; a report of them is bounded text as well. A valid configuration stays valid with a
+/// comment after it, and is within its ranges. Each of its routes turns a request into one that
+/// hyper reads as exactly that one, for the configured host.
 pub fn config(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let parse = |text: &str| Config::parse("narrows.toml", Path::new("/etc"), text);
@@ -36,6 +37,9 @@ pub fn config(data: &[u8]) {
                 assert!(!told.chars().any(char::is_control), "{told:?}");
                 assert!(told.len() < 2000, "{told}");
             }
+            let report = report(&problems, Colours::Off);
+            assert!(!report.chars().any(|it| it.is_control() && it != '\n'), "{report:?}");
+            assert!(report.lines().all(|line| line.len() < 2000), "{report}");
         }
     }
 }

@@ -149,7 +149,7 @@ mod tests {
             MINIMAL.replacen("8080\"\n", &format!("8080\"\nproxy_protocol = {list}\n"), 1)
         };
         assert!(read(&with("[\"10.0.0.0/8\", \"::1\"]")).is_ok());
-        refuse(&with("\"10.0.0.0/8\""), "listener.proxy_protocol: invalid type: string");
+        refuse(&with("\"10.0.0.0/8\""), "listener.proxy_protocol: this is a string");
         refuse(&with("[\"10.0.0.1/8\"]"), "did you mean \"10.0.0.0/8\"?");
         refuse(&with("[]"), "the list is empty");
     }
@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(name("\":443\""), ":443");
         assert_eq!(name("[\"443\", \"localhost:80\", \"[::1]:1\"]"), ":443, localhost:80, [::1]:1");
         refuse(&with("[]"), "f:3: listener.address: the list is empty");
-        refuse(&with("443"), "f:3: listener.address: invalid type: integer `443`");
+        refuse(
+            &with("443"),
+            "f:3: listener.address: this is a number, and a string is needed; write \"443\"",
+        );
         refuse(&with("[\":443\", \"x\"]"), "f:3: listener.address: \"x\" is not an address");
     }
 

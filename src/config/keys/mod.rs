@@ -14,3 +14,21 @@ pub mod top;
 
 #[cfg(test)]
 mod tests;
+
+use super::key::Key;
+
+/// The dotted names of the tables that have a key called `key`.
+pub(super) fn tables_with(key: &str) -> Vec<&'static str> {
+    fn has<T>(keys: &[Key<T>], key: &str) -> bool {
+        keys.iter().any(|it| it.name == key)
+    }
+    let tables = [
+        ("", has(top::KEYS, key)),
+        ("listener", has(listener::KEYS, key)),
+        ("route", has(route::KEYS, key)),
+        ("forward", has(forward::KEYS, key)),
+        ("timeouts", has(timeouts::KEYS, key)),
+        ("limits", has(limits::KEYS, key)),
+    ];
+    tables.into_iter().filter_map(|(name, has_key)| has_key.then_some(name)).collect()
+}

@@ -6,6 +6,7 @@ use super::listener::{self, ListenerConfig};
 use super::route::{self, RouteConfig};
 use super::timeouts;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
+use crate::config::foreign_keys;
 use crate::config::key::Default::{Required, Words};
 use crate::config::key::Read::With;
 use crate::config::key::{Key, read_entry, read_table, row};
@@ -111,7 +112,7 @@ pub(super) const KEYS: &[Key<Draft>] = &[
 pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> Config {
     let missing = ["route", "forward"].map(|key| {
         let location = reader.header(&top, key);
-        (!top.has(key)).then_some(location)
+        reader.lacks(&top, key).then_some(location)
     });
     let mut draft = Draft::default();
     read_table(reader, top, KEYS, &mut draft);
@@ -138,12 +139,15 @@ fn note_missing(
     missing: [Option<Location>; 2],
 ) {
     let [route, forward] = missing;
+    let example = |key| foreign_keys::example("", key).map(|it| format!("write {it}"));
     let has = |mode| listeners.iter().any(|listener| listener.mode == mode);
     if let Some(location) = route.filter(|_| has(Mode::Http) || !has(Mode::Tcp)) {
-        reader.problems.add(&location, "this key is missing; an http listener leads to routes");
+        let what = "this key is missing; an http listener leads to routes";
+        reader.problems.add_with_help(&location, what, example("route"));
     }
     if let Some(location) = forward.filter(|_| has(Mode::Tcp)) {
-        reader.problems.add(&location, "this key is missing; a tcp listener leads to forwards");
+        let what = "this key is missing; a tcp listener leads to forwards";
+        reader.problems.add_with_help(&location, what, example("forward"));
     }
 }
 
@@ -153,9 +157,14 @@ mod tests {
 
     #[test]
     fn an_empty_file_lacks_a_listener_and_a_route() {
-        let want = "f:1: listener: this key is missing; it has no default\n\
-                    f:1: route: this key is missing; an http listener leads to routes";
-        assert_eq!(read("").unwrap_err().to_string(), want);
+        let problems = read("").unwrap_err().to_string();
+        let lines: Vec<_> = problems.lines().collect();
+        let want = [
+            "f:1: listener: this key is missing; it has no default; write [[listener]], and below",
+            "f:1: route: this key is missing; an http listener leads to routes; write [[route]],",
+        ];
+        assert_eq!(lines.len(), want.len());
+        assert!(lines.iter().zip(want).all(|(line, want)| line.starts_with(want)), "{problems}");
         refuse("listener = []\nroute = []", "f:1: listener: there is none; at least one");
     }
 
@@ -173,10 +182,14 @@ mod tests {
     #[test]
     fn a_listener_without_the_routes_or_forwards_it_needs_is_refused() {
         let listener = |mode| format!("[[listener]]\naddress = \"127.0.0.1:1\"\nmode = \"{mode}\"");
-        let missing = read(&listener("http")).unwrap_err().to_string();
-        assert_eq!(missing, "f:1: route: this key is missing; an http listener leads to routes");
-        let missing = read(&listener("tcp")).unwrap_err().to_string();
-        assert_eq!(missing, "f:1: forward: this key is missing; a tcp listener leads to forwards");
+        for (mode, missing) in [
+            ("http", "f:1: route: this key is missing; an http listener leads to routes"),
+            ("tcp", "f:1: forward: this key is missing; a tcp listener leads to forwards"),
+        ] {
+            let problems = read(&listener(mode)).unwrap_err();
+            assert_eq!(problems.iter().len(), 1);
+            assert!(problems.to_string().starts_with(missing), "{problems}");
+        }
         refuse(
             &listener("htp"),
             "\"htp\" is not a mode; \"http\" and \"tcp\" are allowed; did you",

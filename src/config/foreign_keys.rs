@@ -1,0 +1,257 @@
+//! Keys of other programs, such as nginx, Caddy, HAProxy and Traefik, and what to write here
+//! instead.
+//!
+//! Names that are close to one of ours are not here: the nearest one is found without a list.
+
+/// What to write instead of a foreign name.
+#[derive(Clone, Copy, Debug)]
+enum Instead {
+    /// A key of this table, and an example of it.
+    Key(&'static str, &'static str),
+    /// An answer in words.
+    Words(&'static str),
+}
+
+use Instead::{Key, Words};
+
+const ADDRESS: Instead = Key("[[listener]]", "address = \"127.0.0.1:8080\"");
+const CERTIFICATE: Instead = Key("[[listener]]", "certificate = \"fullchain.pem\"");
+const PRIVATE_KEY: Instead = Key("[[listener]]", "key = \"privkey.pem\"");
+const UPSTREAM: Instead = Key("[[route]]", "upstream = \"https://api.openai.com/\"");
+const PATH: Instead = Key("[[route]]", "path = \"/gpt/\"");
+const CA: Instead = Key("[[route]]", "ca = \"roots.pem\"");
+const RESPONSE: Instead = Key("[timeouts]", "response_head = \"10m\"");
+const CONNECT: Instead = Key("[timeouts]", "connect = \"5s\"");
+const KEEP_ALIVE: Instead = Key("[timeouts]", "keep_alive = \"75s\"");
+const CONNECTIONS: Instead = Key("[limits]", "connections = 10000");
+const NO_BODY_LIMIT: Instead = Words("delete it; a body of any size is passed on as it comes");
+const NO_BUFFERS: Instead =
+    Words("delete it; bytes are passed on at once, and nothing is buffered");
+const ALWAYS_VERIFIED: Instead =
+    Words("an upstream is always verified; `ca` in [[route]] trusts a root of your own");
+const NO_DAEMON: Instead =
+    Words("it runs in the foreground; systemd or `&` puts it in the background");
+const TO_STDERR: Instead = Words("the log goes to stderr; `2>> narrows.log` writes it to a file");
+const LEVEL: Instead = Words("say it on the command line: --log-level debug");
+const FORMAT: Instead = Words("say it on the command line: --log-format json");
+const ACME: Instead = Words("a certificate of certbot or acme.sh can be named in `certificate`");
+
+/// Keys, lower case, with `_` for `-`; `table.key` has precedence in that table.
+const KEYS: &[(&str, Instead)] = &[
+    ("listen bind port addr listen_addr listen_address listen_port bind_address ip", ADDRESS),
+    (
+        "cert crt cert_file certfile tls_cert ssl_cert ssl_certificate fullchain pem \
+         certificate_file",
+        CERTIFICATE,
+    ),
+    (
+        "key_path keyfile tls_key ssl_key ssl_certificate_key private_key privkey \
+         privatekey",
+        PRIVATE_KEY,
+    ),
+    (
+        "proxy_pass reverse_proxy backend backends target url base_url api_base api_url \
+         upstreams upstream_url origin destination dest to forward_to endpoint",
+        UPSTREAM,
+    ),
+    (
+        "location locations prefix path_prefix route_path match handle handle_path uri \
+         from",
+        PATH,
+    ),
+    (
+        "proxy_ssl_trusted_certificate ca_file cafile ca_cert cacert root_ca ssl_ca \
+         trusted_certificate",
+        CA,
+    ),
+    (
+        "proxy_ssl_verify ssl_verify tls_verify verify verify_ssl insecure \
+         insecure_skip_verify tls_insecure_skip_verify skip_verify",
+        ALWAYS_VERIFIED,
+    ),
+    (
+        "proxy_ssl_name proxy_ssl_server_name sni tls_server_name",
+        Key("[[route]]", "tls_name = \"api.openai.com\""),
+    ),
+    ("listener.host listener.hostname", ADDRESS),
+    (
+        "host_header proxy_set_header header_up headers set_header",
+        Key("[[route]]", "host = \"api.openai.com\""),
+    ),
+    (
+        "proxy_read_timeout read_timeout timeout timeout_server response_timeout \
+         request_timeout timeout_read",
+        RESPONSE,
+    ),
+    ("proxy_connect_timeout connect_timeout timeout_connect dial_timeout", CONNECT),
+    (
+        "keepalive_timeout keep_alive_timeout keepalive idle_timeout timeout_client \
+         timeout_http_keep_alive",
+        KEEP_ALIVE,
+    ),
+    (
+        "proxy_send_timeout send_timeout write_timeout",
+        Key("[timeouts]", "to_client = { write = \"60s\" }"),
+    ),
+    (
+        "client_header_timeout header_timeout read_header_timeout",
+        Key("[timeouts]", "request_head = \"10s\""),
+    ),
+    ("worker_connections max_connections maxconn connection_limit max_conn", CONNECTIONS),
+    (
+        "limit_conn max_connections_per_ip connections_per_ip",
+        Key("[limits]", "connections_per_address = 256"),
+    ),
+    (
+        "large_client_header_buffers max_header_size header_size max_header_bytes",
+        Key("[limits]", "head_bytes = 65536"),
+    ),
+    (
+        "worker_processes threads nbthread nbproc num_threads num_workers",
+        Words("write at the top of the file: workers = 4"),
+    ),
+    (
+        "client_max_body_size max_body_size body_limit max_request_body_size body_size",
+        NO_BODY_LIMIT,
+    ),
+    (
+        "proxy_buffering buffering proxy_request_buffering proxy_cache flush_interval \
+         gzip cache buffer_size",
+        NO_BUFFERS,
+    ),
+    (
+        "proxy_http_version http_version http2 h2 http3",
+        Words("delete it; HTTP/1.1 is spoken on both sides"),
+    ),
+    ("websocket websockets upgrade", Words("delete it; WebSocket needs no setting")),
+    ("log_level loglevel verbose debug level log", LEVEL),
+    ("log_format logformat json", FORMAT),
+    ("access_log error_log log_file logfile log_path", TO_STDERR),
+    ("daemon daemonize user group pid pid_file pidfile", NO_DAEMON),
+    (
+        "server_name domain hostname vhost virtual_host server_names",
+        Words("delete it; a listener serves every name, and a route is chosen by its path"),
+    ),
+    ("email acme acme_email letsencrypt autocert", ACME),
+    (
+        "ssl tls https ssl_protocols ssl_ciphers tls_min_version min_version",
+        Words("write certificate = \"fullchain.pem\" and key = \"privkey.pem\" below [[listener]]"),
+    ),
+    (
+        "strip_prefix rewrite strip_path uri_strip_prefix",
+        Words("delete it; the upstream's path always replaces the path of the route"),
+    ),
+    (
+        "api_key apikey token auth authorization bearer",
+        Words("delete it; the client sends its own key, which is passed on"),
+    ),
+    (
+        "proxy http_proxy https_proxy socks5",
+        Words("delete it; upstreams are reached directly; `connect` dials another host and port"),
+    ),
+    (
+        "http global defaults frontend main general settings",
+        Words(
+            "delete it; the tables are [[listener]], [[route]], [[forward]], [timeouts], [limits]",
+        ),
+    ),
+    (
+        "server servers",
+        Words("write [[listener]] for an address to listen on, [[route]] for where requests go"),
+    ),
+];
+
+/// What to write in `table` instead of `key`, which is not known there.
+pub(super) fn instead_of_key(key: &str, table: &str) -> Option<String> {
+    Some(match instead_of(key, table)? {
+        Words(words) => words.to_owned(),
+        Key(header, example) if header.trim_matches(['[', ']']) == table => {
+            format!("write {example}")
+        }
+        Key(header, example) => format!("write below {header}: {example}"),
+    })
+}
+
+/// Whether `name`, found in `table`, means its key `key`.
+pub(super) fn stands_for(name: &str, table: &str, key: &str) -> bool {
+    match instead_of(name, table) {
+        Some(Key(header, _)) if table.is_empty() => header.trim_matches(['[', ']']) == key,
+        Some(Key(header, example)) if header.trim_matches(['[', ']']) == table => {
+            example.split(" =").next() == Some(key)
+        }
+        Some(Key(..) | Words(_)) | None => false,
+    }
+}
+
+fn instead_of(key: &str, table: &str) -> Option<Instead> {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    let here = format!("{table}.{key}");
+    let find = |key: &str| KEYS.iter().find(|(names, _)| names.split(' ').any(|name| name == key));
+    find(&here).or_else(|| find(&key)).map(|(_, instead)| *instead)
+}
+
+/// An example of a key that is required.
+pub(super) fn example(table: &str, key: &str) -> Option<&'static str> {
+    match (table, key) {
+        ("", "listener") => Some("[[listener]], and below it address = \"127.0.0.1:8080\""),
+        ("", "route") => {
+            Some("[[route]], and below it path = \"/gpt/\", upstream = \"https://api.openai.com/\"")
+        }
+        ("", "forward") => {
+            Some("[[forward]], and below it server_name = \"*\", upstream = \"tcp://10.0.0.5:443\"")
+        }
+        ("listener", "address") => Some("address = \"127.0.0.1:8080\""),
+        ("route", "path") => Some("path = \"/gpt/\""),
+        ("route", "upstream") => Some("upstream = \"https://api.openai.com/\""),
+        ("forward", "server_name") => Some("server_name = \"*\""),
+        ("forward", "upstream") => Some("upstream = \"tcp://10.0.0.5:443\""),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::read;
+
+    #[test]
+    fn every_example_is_a_valid_key() {
+        for (names, instead) in KEYS {
+            let Key(header, example) = instead else { continue };
+            let others = match *header {
+                "[[listener]]" => "[[route]]\npath = \"/\"\nupstream = \"https://h/\"\n",
+                "[[route]]" => "[[listener]]\naddress = \"127.0.0.1:1\"\n",
+                _ => {
+                    "[[listener]]\naddress = \"127.0.0.1:1\"\n\
+                     [[route]]\npath = \"/\"\nupstream = \"https://h/\"\n"
+                }
+            };
+            let problems = read(&format!("{others}{header}\n{example}\n"));
+            let unknown = problems.err().map(|it| it.to_string()).unwrap_or_default();
+            assert!(
+                !unknown.contains("unknown") && !unknown.contains("allowed"),
+                "{names:?}: {unknown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_has_one_answer() {
+        let mut keys: Vec<_> = KEYS.iter().flat_map(|(names, _)| names.split(' ')).collect();
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+
+    #[test]
+    fn a_key_is_found_however_it_is_written() {
+        for key in ["proxy_pass", "proxy-pass", "Proxy_Pass"] {
+            let upstream = "upstream = \"https://api.openai.com/\"";
+            assert_eq!(instead_of_key(key, "route"), Some(format!("write {upstream}")));
+            let want = format!("write below [[route]]: {upstream}");
+            assert_eq!(instead_of_key(key, "listener"), Some(want));
+        }
+        assert_eq!(instead_of_key("nonsense", ""), None);
+    }
+}
