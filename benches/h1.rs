@@ -9,6 +9,7 @@
 use bytes::BytesMut;
 use narrows::gateway::exchange::Exchange;
 use narrows::gateway::request::{ValidRequest, validate};
+use narrows::gateway::request_id::RequestId;
 use narrows::gateway::response::{FinalResponse, ResponseKind};
 use narrows::gateway::rewrite::{NewTarget, put_final_head, put_request_head};
 use narrows::h1::body::BodyReader;
@@ -72,6 +73,7 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
     alt-svc: h3=\":443\"; ma=86400\r\n\r\n";
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+const ID: Option<RequestId> = Some(RequestId::new(0x0123_4567_89ab_cdef));
 const LIMITS: HeadLimits = HeadLimits { bytes: HEAD_BYTES_DEFAULT, fields: HEADER_FIELDS_DEFAULT };
 /// Content of the bodies: what one TLS record holds.
 const CONTENT_BYTES: usize = 16 * 1024;
@@ -239,7 +241,7 @@ fn response_rewrite() -> Result<Operation, Fault> {
     let mut out = BytesMut::with_capacity(8192);
     Ok(Box::new(move || {
         out.clear();
-        put_final_head(&mut out, black_box(&head), &response, DATE, None);
+        put_final_head(&mut out, black_box(&head), &response, DATE, ID, None);
         black_box(&out);
     }))
 }

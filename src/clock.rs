@@ -50,8 +50,8 @@ pub enum Halt {
 
 /// When one direction last moved. The limit that applies depends on what it waits for now.
 ///
-/// A gap begins when its deadline is first asked for, which is when a task has moved what it could
-/// and waits: bytes that come and go at once, as most do, cost no look at the time.
+/// A gap begins when it is first asked for, which is when a task has moved what it could and waits:
+/// bytes that come and go at once, as most do, cost no look at the time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IdleClock {
     since: Option<Instant>,
@@ -63,10 +63,14 @@ impl IdleClock {
         self.since = None;
     }
 
+    /// When the gap began.
+    pub fn since(&mut self) -> Instant {
+        *self.since.get_or_insert_with(Instant::now)
+    }
+
     /// When the gap that `timer` limits will have lasted too long.
     pub fn deadline(&mut self, timer: Timer, timeouts: &Timeouts) -> Deadline {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        Deadline { at: since + timeouts.of(timer), timer }
+        Deadline { at: self.since() + timeouts.of(timer), timer }
     }
 }
 

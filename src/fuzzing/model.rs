@@ -203,8 +203,29 @@ fn is_lookalike_of(name: &str, names: &[&str]) -> bool {
     name.contains('_') && names.contains(&name.replace('_', "-").as_str())
 }
 
+/// As [`end_to_end`], of what was sent for a final response: without the id that is added where
+/// `meant` has none. `None` if that is not one id of ours.
+pub(super) fn end_to_end_without_id(sent: &Head, meant: &Head) -> Option<Vec<Vec<u8>>> {
+    let ids = |head: &Head| kept(&head.fields, head).filter(|it| it.name == ID_NAME).count();
+    let mut lines = end_to_end(sent);
+    if ids(meant) == 0 {
+        let is_id = |line: &Vec<u8>| {
+            let digits =
+                line.strip_prefix(b"X-Request-Id: ").and_then(|it| it.strip_suffix(b"\r\n"));
+            let is_hex = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+            digits.is_some_and(|it| it.len() == 16 && it.iter().all(is_hex))
+        };
+        let at = lines.iter().position(is_id).filter(|_| ids(sent) == 1)?;
+        lines.remove(at);
+    }
+    Some(lines)
+}
+
+const ID_NAME: &str = "x-request-id";
+
 /// The lines of a response head that are passed on as they came. Those that we write are left out:
-/// framing, Connection, and Date and X-Accel-Buffering, which we may add.
+/// framing, Connection, and Date and X-Accel-Buffering, which we may add. So may be one line more,
+/// with the id of a final response.
 pub(super) fn end_to_end(head: &Head) -> Vec<Vec<u8>> {
     const OURS: [&str; 10] = [
         "connection",

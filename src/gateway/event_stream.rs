@@ -8,7 +8,19 @@
 //! after them. Comments and other fields alone make none, nor does what follows the last empty
 //! line. A line ends in LF, CR or CRLF; a byte order mark before the first is not part of it.
 
+use crate::h1::field::FieldId;
+use crate::h1::section::{FieldLine, FieldSection};
 use memchr::memchr2;
+
+/// Whether the content is an event stream.
+pub fn is_event_stream(fields: &FieldSection<'_>) -> bool {
+    const NAME: &[u8] = b"text/event-stream";
+    fields.values(FieldId::ContentType).any(|value| {
+        value.split_at_checked(NAME.len()).is_some_and(|(name, behind)| {
+            name.eq_ignore_ascii_case(NAME) && matches!(behind, [] | [b';' | b' ' | b'\t', ..])
+        })
+    })
+}
 
 /// Counts the events of one stream.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +58,15 @@ impl Default for Place {
 }
 
 impl EventCounter {
+    /// For content with these fields, unless it is encoded (RFC 9110, section 8.4).
+    pub fn of_content(fields: &FieldSection<'_>) -> Option<Self> {
+        let is_encoding =
+            |line: &FieldLine| fields.name(line).eq_ignore_ascii_case(b"content-encoding");
+        let mut encodings = fields.lines().iter().filter(|line| is_encoding(line));
+        let is_encoded = encodings.any(|line| !fields.value(line).is_empty());
+        (!is_encoded).then(Self::default)
+    }
+
     /// How many events have come.
     pub fn events(&self) -> u64 {
         self.events

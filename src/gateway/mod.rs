@@ -13,7 +13,8 @@
 //! 5. [`retry`] says whether a request without a response may be sent on another connection,
 //!    [`answer`] what the client gets from us if it may not, and [`own_response`] writes that.
 //!
-//! [`event_stream`] counts the events of a streamed response.
+//! [`request_id`] is the id of an exchange, and [`event_stream`] counts the events of a streamed
+//! response.
 //!
 //! [`server_name`] is for connections in tcp mode: it finds the forward for the name that a client
 //! asks for.
@@ -25,6 +26,7 @@ pub mod exchange;
 pub mod own_response;
 pub mod plan;
 pub mod request;
+pub mod request_id;
 pub mod response;
 pub mod retry;
 pub mod rewrite;

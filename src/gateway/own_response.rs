@@ -3,6 +3,7 @@
 //! Not here: which of them an error gets (`gateway::answer`).
 
 use crate::gateway::answer::{Answer, ResponseOptions};
+use crate::gateway::request_id::{RequestId, put_request_id};
 use crate::h1::encode::put_decimal;
 use bytes::{BufMut, BytesMut};
 
@@ -17,13 +18,22 @@ pub struct OwnHead<'a> {
     pub media_type: &'a str,
     /// The length of the content.
     pub length: usize,
+    /// The id of the exchange; `None` if there is none in the log.
+    pub id: Option<RequestId>,
     /// Further field lines, each with its CRLF.
     pub fields: &'a str,
 }
 
 /// Appends an own response, its body in the shape of error that the OpenAI SDKs read. `date` is an
-/// IMF-fixdate (RFC 9110, section 6.6.1). Nothing that a peer sent can appear in it.
-pub fn put_own_response(out: &mut BytesMut, answer: &Answer, options: ResponseOptions, date: &str) {
+/// IMF-fixdate (RFC 9110, section 6.6.1), `id` that of the exchange. Nothing that a peer sent can
+/// appear in it.
+pub fn put_own_response(
+    out: &mut BytesMut,
+    answer: &Answer,
+    options: ResponseOptions,
+    date: &str,
+    id: Option<RequestId>,
+) {
     let parts: [&str; 5] = if answer.code.is_empty() {
         [""; 5]
     } else {
@@ -36,7 +46,8 @@ pub fn put_own_response(out: &mut BytesMut, answer: &Answer, options: ResponseOp
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let Answer { status, reason, fields, .. } = *answer;
     let media_type = if length > 0 { "application/json" } else { "" };
-    put_own_head(out, &OwnHead { status, reason, media_type, length, fields }, options, date);
+    let head = OwnHead { status, reason, media_type, length, id, fields };
+    put_own_head(out, &head, options, date);
     if !options.head_only {
         parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
     }
@@ -61,6 +72,8 @@ pub fn put_own_head(out: &mut BytesMut, head: &OwnHead<'_>, options: ResponseOpt
     }
     if options.for_page {
         out.put_slice(b"\r\nAccess-Control-Allow-Origin: *");
+        // A script sees few other fields without this (Fetch, section 3.3.3).
+        out.put_slice(b"\r\nAccess-Control-Expose-Headers: X-Request-Id");
     }
     if options.close {
         out.put_slice(b"\r\nConnection: close");
@@ -68,6 +81,7 @@ pub fn put_own_head(out: &mut BytesMut, head: &OwnHead<'_>, options: ResponseOpt
         out.put_slice(b"\r\nConnection: keep-alive");
     }
     out.put_slice(b"\r\n");
+    put_request_id(out, head.id);
     out.put_slice(head.fields.as_bytes());
     out.put_slice(b"\r\n");
 }
@@ -88,7 +102,8 @@ mod tests {
 
     fn text(answer: &Answer, options: ResponseOptions) -> String {
         let mut out = BytesMut::new();
-        put_own_response(&mut out, answer, options, "Sun, 06 Nov 1994 08:49:37 GMT");
+        let id = Some(RequestId::new(0x0123_4567_89ab_cdef));
+        put_own_response(&mut out, answer, options, "Sun, 06 Nov 1994 08:49:37 GMT", id);
         String::from_utf8(out.to_vec()).unwrap()
     }
 
@@ -102,7 +117,7 @@ mod tests {
         let want = format!(
             "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n{body}",
+             Connection: close\r\nX-Request-Id: 0123456789abcdef\r\n\r\n{body}",
             body.len()
         );
         assert_eq!(text(&NOT_FOUND, CLOSE), want);
@@ -112,6 +127,7 @@ mod tests {
     fn a_page_of_any_origin_may_read_an_own_answer() {
         let page = text(&NOT_FOUND, ResponseOptions { for_page: true, ..CLOSE });
         assert!(page.contains("\r\nAccess-Control-Allow-Origin: *\r\n"), "{page}");
+        assert!(page.contains("\r\nAccess-Control-Expose-Headers: X-Request-Id\r\n"), "{page}");
         assert!(!text(&NOT_FOUND, CLOSE).contains("Access-Control"));
     }
 
@@ -126,6 +142,7 @@ mod tests {
     fn a_204_has_no_length_and_no_body() {
         let answer = Answer { status: 204, code: "", fields: "Allow: GET\r\n", ..NOT_FOUND };
         let text = text(&answer, ResponseOptions { close: false, ..CLOSE });
-        assert!(text.ends_with("\r\nAllow: GET\r\n\r\n") && !text.contains("Content"), "{text}");
+        let end = "\r\nX-Request-Id: 0123456789abcdef\r\nAllow: GET\r\n\r\n";
+        assert!(text.ends_with(end) && !text.contains("Content"), "{text}");
     }
 }

@@ -54,6 +54,8 @@ pub enum FieldId {
     Origin,
     /// `Idempotency-Key`: the APIs' promise that a request may be repeated.
     IdempotencyKey,
+    /// `X-Request-Id`: in no RFC, but what most APIs call the id of an exchange.
+    XRequestId,
     /// `Location` (RFC 9110, section 10.2.2) and `Content-Location` (section 8.7): the whole value
     /// is a reference.
     Reference,
@@ -94,6 +96,7 @@ impl FieldId {
             (10, b's') => ("set-cookie", Self::SetCookie),
             (12, b'c') => ("content-type", Self::ContentType),
             (12, b'm') => ("max-forwards", Self::MaxForwards),
+            (12, b'x') => ("x-request-id", Self::XRequestId),
             (14, b'c') => ("content-length", Self::ContentLength),
             (13, b'e') => ("expect-staple", Self::HostPolicy),
             (14, b'h') => ("http2-settings", Self::Http2Settings),
@@ -144,6 +147,7 @@ impl FieldId {
             | Self::HostPolicy
             | Self::Origin
             | Self::IdempotencyKey
+            | Self::XRequestId
             | Self::Reference
             | Self::Refresh
             | Self::SetCookie
@@ -206,6 +210,7 @@ mod tests {
         ("Service-Worker-Allowed", FieldId::HostPolicy),
         ("Origin", FieldId::Origin),
         ("Idempotency-Key", FieldId::IdempotencyKey),
+        ("X-Request-Id", FieldId::XRequestId),
         ("Location", FieldId::Reference),
         ("Content-Location", FieldId::Reference),
         ("Refresh", FieldId::Refresh),
@@ -261,7 +266,6 @@ mod tests {
             "content_type",
             "idempotency_key",
             "set_cookie",
-            "X-Request-Id",
             "X-Stainless-Retry-Count",
             "OpenAI-Organization",
             "Sec-WebSocket-Key",

@@ -1,5 +1,6 @@
 //! A body on its way through: the bytes of one read become one write.
 
+use crate::gateway::event_stream::EventCounter;
 use crate::gateway::rewrite::{put_trailers, trailers_for};
 use crate::h1::body::{After, BodyReader, BodyWriter};
 use crate::h1::chunked::ChunkError;
@@ -65,17 +66,20 @@ impl BodyRelay {
         self.content_bytes
     }
 
-    /// Sends on what `input` holds of the body; gives how many bytes of it are dealt with.
+    /// Sends on what `input` holds of the body, and counts its `events`; gives how many bytes of it
+    /// are dealt with.
     pub(super) fn pass(
         &mut self,
         cx: &mut Context<'_>,
         input: &[u8],
         write_buffer: &mut WriteBuffer,
         to: &mut Transport,
+        mut events: Option<&mut EventCounter>,
     ) -> Result<usize, BodyError> {
         let mut consumed = 0;
         while consumed < input.len() && !self.finished {
-            let len = self.pass_once(cx, &input[consumed..], write_buffer, to)?;
+            let events = events.as_deref_mut();
+            let len = self.pass_once(cx, &input[consumed..], write_buffer, to, events)?;
             if len == 0 {
                 break;
             }
@@ -90,8 +94,10 @@ impl BodyRelay {
         input: &[u8],
         write_buffer: &mut WriteBuffer,
         to: &mut Transport,
+        events: Option<&mut EventCounter>,
     ) -> Result<usize, BodyError> {
         let walk = self.reader.walk(input)?;
+        count(events, walk.content(input));
         let content = walk.content_len();
         let (trailers, broken) = match &walk.trailers {
             Some(range) => match self.trailers(&input[range.clone()]) {
@@ -159,6 +165,12 @@ impl BodyRelay {
         let end = self.writer.after(0, After::End);
         write_buffer.send(cx, to, &[end]);
         true
+    }
+}
+
+fn count<'p>(events: Option<&mut EventCounter>, content: impl Iterator<Item = &'p [u8]>) {
+    if let Some(events) = events {
+        content.for_each(|part| events.push(part));
     }
 }
 

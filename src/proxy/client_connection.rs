@@ -20,7 +20,7 @@ use crate::proxy::context::{About, Client, Context};
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::departure::GONE;
 use crate::telemetry::metrics::WorkerMetrics;
-use crate::telemetry::{ExchangeRecorder, Outcome};
+use crate::telemetry::{Awaited, ExchangeRecorder, Outcome};
 use crate::timeouts::Timer;
 use crate::tls::fault;
 use crate::upstream::Preconnect;
@@ -148,11 +148,16 @@ impl ClientConnection {
             let found = reader.find(self.io.read_buffer.bytes(), &site.head_limits);
             let malformed = |error: HeadError| ExchangeError::client(Cause::Request(error.into()));
             if let Some(span) = found.map_err(malformed)? {
+                if deadline.is_some() {
+                    self.recorder.waits(Awaited::Upstream, Instant::now());
+                }
                 return Ok(span);
             }
             // A head that is here at once, as most are, needs no clock.
-            let deadline = *deadline
-                .get_or_insert_with(|| Deadline::start(Timer::RequestHead, &site.timeouts));
+            let deadline = *deadline.get_or_insert_with(|| {
+                self.recorder.waits(Awaited::Client, Instant::now());
+                Deadline::start(Timer::RequestHead, &site.timeouts)
+            });
             let (io, bytes_max) = (&mut self.io, site.head_limits.bytes);
             let step = poll_fn(|cx| io.poll_rest_of_head(cx, bytes_max));
             match self.alarm.bound(deadline, step).await {
@@ -187,9 +192,9 @@ impl ClientConnection {
         let sent = self.send_answer(context).await;
         let next = if options.close { Next::End } else { Next::Request };
         match (reply, sent) {
-            (Reply::Allowed, sent) => {
+            (Reply::Allowed, Ok(())) => {
                 self.recorder.end(Outcome::Completed);
-                if sent.is_ok() { next } else { Next::End }
+                next
             }
             (Reply::Error(error), Ok(())) => {
                 match dial {
@@ -198,7 +203,7 @@ impl ClientConnection {
                 }
                 next
             }
-            (Reply::Error(_), Err(halt)) => {
+            (Reply::Allowed | Reply::Error(_), Err(halt)) => {
                 let error = match halt {
                     Halt::Io(_) => GONE,
                     Halt::Expired(timer) => ExchangeError::expired(timer),
@@ -211,8 +216,8 @@ impl ClientConnection {
 
     /// Queues an answer of our own.
     pub(super) fn queue_answer(&mut self, answer: &Answer, options: ResponseOptions) {
-        let out = self.io.write_buffer.queue();
-        with_date(|date| put_own_response(out, answer, options, date));
+        let (out, id) = (self.io.write_buffer.queue(), self.recorder.request_id());
+        with_date(|date| put_own_response(out, answer, options, date, id));
     }
 
     /// Sends what is queued.
@@ -244,6 +249,7 @@ impl ClientConnection {
     /// Where only the end of the connection shows it, that is a reset, after the client's kernel
     /// has acknowledged everything.
     pub(super) async fn cut(&mut self, context: &Context, error: &ExchangeError) {
+        self.recorder.waits(Awaited::Client, Instant::now());
         let mut patience = Patience::behind_a_cut(&context.site().timeouts);
         if matches!(error.cause, Cause::Timeout(Timer::ToClientWrite)) {
             // It has had the time already. A client that has left has not: if it has indeed, its

@@ -5,6 +5,7 @@
 
 use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError, Fault, ResponseError};
+use crate::gateway::event_stream::{EventCounter, is_event_stream};
 use crate::gateway::exchange::{Exchange, ResponseState};
 use crate::gateway::response::ResponseKind;
 use crate::gateway::retry::may_tell_an_idle_limit;
@@ -21,7 +22,6 @@ use crate::proxy::context::About;
 use crate::proxy::departure::GONE;
 use crate::proxy::site::Route;
 use crate::telemetry::ExchangeRecorder;
-use crate::timeouts::{Timeouts, Timer};
 use crate::tls::fault;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
@@ -201,12 +201,16 @@ impl Download {
             }
             ResponseKind::Switch => {
                 guide.recorder.response_head(head.status);
-                put_switch_head(client.write_buffer.queue(), head, view.as_ref());
+                let id = guide.recorder.request_id();
+                put_switch_head(client.write_buffer.queue(), head, id, view.as_ref());
             }
             ResponseKind::Final(response) => {
                 guide.recorder.response_head(head.status);
-                let out = client.write_buffer.queue();
-                with_date(|date| put_final_head(out, head, &response, date, view.as_ref()));
+                if is_event_stream(&head.fields) {
+                    guide.recorder.event_stream(EventCounter::of_content(&head.fields));
+                }
+                let (out, id) = (client.write_buffer.queue(), guide.recorder.request_id());
+                with_date(|date| put_final_head(out, head, &response, date, id, view.as_ref()));
                 if response.writer == BodyWriter::UntilClose {
                     client.transport.abort_unless_shut_down();
                 }
@@ -226,10 +230,10 @@ impl Download {
     ) -> Result<(), ExchangeError> {
         let ResponsePart::Body(relay) = &mut self.part else { return Ok(()) };
         let Connection { transport, write_buffer, .. } = client;
-        let consumed = relay
-            .pass(cx, upstream.read_buffer.bytes(), write_buffer, transport)
-            .map_err(broken)?;
-        upstream.read_buffer.consume(consumed);
+        let (bytes, mut events) = (upstream.read_buffer.bytes(), guide.recorder.events());
+        let passed = relay.pass(cx, bytes, write_buffer, transport, events.as_deref_mut());
+        drop(events);
+        upstream.read_buffer.consume(passed.map_err(broken)?);
         self.settle(guide);
         Ok(())
     }
@@ -243,9 +247,11 @@ impl Download {
     ) -> Result<Poll<()>, ExchangeError> {
         let ResponsePart::Body(relay) = &mut self.part else { return Ok(Poll::Ready(())) };
         let Connection { transport, write_buffer, .. } = client;
+        let mut events = guide.recorder.events();
         let passed = upstream.read_buffer.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
-            relay.pass(cx, bytes, write_buffer, transport)
+            relay.pass(cx, bytes, write_buffer, transport, events.as_deref_mut())
         });
+        drop(events);
         match passed {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(Ok(Fill::Bytes))) => self.clock.stamp(),
@@ -276,9 +282,9 @@ impl Download {
         }
     }
 
-    /// When the gap in the way down will have lasted for as long as `timer` allows.
-    pub(super) fn gap_ends(&mut self, timer: Timer, timeouts: &Timeouts) -> Instant {
-        self.clock.deadline(timer, timeouts).at
+    /// Since when nothing has moved on the way down.
+    pub(super) fn gap_began(&mut self) -> Instant {
+        self.clock.since()
     }
 }
 

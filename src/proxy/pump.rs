@@ -8,15 +8,17 @@
 
 use crate::error::ExchangeError;
 use crate::gateway::due::{Clock, Due, Held, due};
-use crate::gateway::exchange::{Exchange, RequestState};
+use crate::gateway::exchange::{Exchange, RequestState, ResponseState};
 use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::context::Context;
-use crate::proxy::departure::is_full_after_head;
+use crate::proxy::departure::{GONE, is_full_after_head};
 use crate::proxy::download::{Download, Guide, Pumped};
 use crate::proxy::site::Route;
 use crate::proxy::upload::Upload;
+use crate::telemetry::Awaited;
+use crate::timeouts::Timer;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{self, Poll, ready};
@@ -54,26 +56,70 @@ struct Pump<'s> {
 
 impl Pump<'_> {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Pumped, ExchangeError>> {
-        let Self { client, context, request, upstream, download } = self;
-        let ClientConnection { io: client, recorder, alarm, about, .. } = &mut **client;
-        let InFlight { exchange, route, upload } = &mut **request;
-        let timeouts = &*route.timeouts;
-        if context.drain.is_over() {
+        if self.context.drain.is_over() {
             return Poll::Ready(Err(STOPPED));
         }
-        upload.poll(cx, client, upstream, exchange, timeouts)?;
-        let draining = context.drain.has_begun();
-        let awaited = exchange.awaits_continue();
-        let mut guide = Guide { exchange, recorder, draining, route, about };
-        let pumped = download.poll(cx, client, upstream, &mut guide);
-        recorder.bytes(upload.content_bytes(), download.content_bytes());
-        if let Poll::Ready(pumped) = pumped? {
+        let awaited = self.request.exchange.awaits_continue();
+        if let Err(error) = self.poll_upload(cx) {
+            return Poll::Ready(self.departed(cx, error));
+        }
+        if let Poll::Ready(pumped) = self.poll_download(cx)? {
             return Poll::Ready(Ok(pumped));
         }
+        let InFlight { exchange, upload, .. } = &mut *self.request;
         let is_sending = exchange.request_state() == RequestState::Sending;
         if awaited && !exchange.awaits_continue() && is_sending {
             upload.restart_gap();
         }
+        self.poll_due(cx).map(Err)
+    }
+
+    fn poll_upload(&mut self, cx: &mut task::Context<'_>) -> Result<(), ExchangeError> {
+        let Self { client, request, upstream, .. } = self;
+        let ClientConnection { io: client, recorder, .. } = &mut **client;
+        let InFlight { exchange, route, upload } = &mut **request;
+        let was_sending = exchange.request_state() == RequestState::Sending;
+        upload.poll(cx, client, upstream, exchange, &route.timeouts)?;
+        if was_sending && exchange.request_state() == RequestState::Sent {
+            recorder.request_sent(upload.gap_began());
+        }
+        Ok(())
+    }
+
+    fn poll_download(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Pumped, ExchangeError>> {
+        let Self { client, context, request, upstream, download } = self;
+        let ClientConnection { io: client, recorder, about, .. } = &mut **client;
+        let InFlight { exchange, route, upload } = &mut **request;
+        let draining = context.drain.has_begun();
+        let mut guide = Guide { exchange, recorder, draining, route, about };
+        let pumped = download.poll(cx, client, upstream, &mut guide);
+        recorder.bytes(upload.content_bytes(), download.content_bytes());
+        pumped
+    }
+
+    /// What is left of an exchange whose way up has failed with `error`. A client that leaves with
+    /// all the content has a complete response, if the rest of it, which has no content, is here.
+    fn departed(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        error: ExchangeError,
+    ) -> Result<Pumped, ExchangeError> {
+        let is_in_body = self.request.exchange.response_state() == ResponseState::Body;
+        let content = self.download.content_bytes();
+        if error != GONE || !is_in_body || !self.client.io.write_buffer.is_empty() {
+            return Err(error);
+        }
+        match self.poll_download(cx) {
+            Poll::Ready(Ok(pumped)) if self.download.content_bytes() == content => Ok(pumped),
+            Poll::Ready(Ok(_) | Err(_)) | Poll::Pending => Err(error),
+        }
+    }
+
+    /// Ready with the limit of time that has run out first.
+    fn poll_due(&mut self, cx: &mut task::Context<'_>) -> Poll<ExchangeError> {
+        let Self { client, request, upstream, download, .. } = self;
+        let ClientConnection { io: client, recorder, alarm, .. } = &mut **client;
+        let InFlight { exchange, route, upload } = &mut **request;
         let held = Held {
             for_upstream: !upstream.write_buffer.is_empty(),
             for_client: !client.write_buffer.is_empty(),
@@ -81,23 +127,42 @@ impl Pump<'_> {
             copy: upstream.write_buffer.has_copy(),
             content: upload.content_bytes() > 0,
         };
+        let (has_head, has_content) = (exchange.has_response_head(), download.content_bytes() > 0);
         let when = |due| {
-            let at = match due {
-                Due::Expire(Clock::Upload, timer) => upload.gap_ends(timer, timeouts),
-                Due::Expire(Clock::Download, timer) => download.gap_ends(timer, timeouts),
-                Due::Look => Instant::now() + DEPARTURE_LOOK,
+            let Due::Expire(clock, timer) = due else {
+                return (Instant::now() + DEPARTURE_LOOK, due);
             };
-            (at, due)
+            let since = match clock {
+                Clock::Upload => upload.gap_began(),
+                Clock::Download => download.gap_began(),
+            };
+            if let Some(awaited) = awaited(clock, timer, has_head, has_content) {
+                recorder.waits(awaited, since);
+            }
+            (since + route.timeouts.of(timer), due)
         };
         let dues = due(exchange, held).into_iter().flatten().map(when);
         let Some((at, due)) = dues.min_by_key(|(at, _)| *at) else { return Poll::Pending };
         ready!(alarm.poll(cx, at));
         match due {
-            Due::Expire(_, timer) => Poll::Ready(Err(ExchangeError::expired(timer))),
+            Due::Expire(_, timer) => Poll::Ready(ExchangeError::expired(timer)),
             Due::Look => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
         }
+    }
+}
+
+/// Whom the exchange waits for while `clock` runs under the limit `timer`. Until the response has
+/// its head, only the way up counts, and from then on only the way down.
+fn awaited(clock: Clock, timer: Timer, has_head: bool, has_content: bool) -> Option<Awaited> {
+    match clock {
+        Clock::Upload if timer == Timer::ToUpstreamRead => Some(Awaited::Client),
+        Clock::Upload => Some(Awaited::Upstream),
+        Clock::Download if !has_head => None,
+        Clock::Download if timer == Timer::ToClientWrite => Some(Awaited::Client),
+        Clock::Download if has_content => Some(Awaited::Content),
+        Clock::Download => Some(Awaited::Upstream),
     }
 }

@@ -14,7 +14,7 @@ use crate::net::read_buffer::Fill;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
 use crate::proxy::connection::Connection;
 use crate::proxy::departure::{GONE, watch, watch_unread};
-use crate::timeouts::{Timeouts, Timer};
+use crate::timeouts::Timeouts;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -79,7 +79,7 @@ impl Upload {
             }
             if exchange.request_state() == RequestState::Sending && self.relay.is_finished() {
                 exchange.end_request();
-                self.expect_answer(timeouts);
+                self.expect_answer();
             }
             match exchange.request_state() {
                 RequestState::Sending => {
@@ -108,7 +108,8 @@ impl Upload {
     ) -> Result<(), ExchangeError> {
         self.begun = true;
         let Connection { transport, write_buffer, .. } = upstream;
-        let passed = self.relay.pass(cx, client.read_buffer.bytes(), write_buffer, transport);
+        let bytes = client.read_buffer.bytes();
+        let passed = self.relay.pass(cx, bytes, write_buffer, transport, None);
         client.read_buffer.consume(passed.map_err(broken)?);
         Ok(())
     }
@@ -136,7 +137,7 @@ impl Upload {
             }
             Poll::Ready(Err(_)) => {
                 exchange.refuse_request();
-                self.expect_answer(timeouts);
+                self.expect_answer();
                 upstream.write_buffer.give_up();
                 Poll::Ready(())
             }
@@ -164,7 +165,7 @@ impl Upload {
         let Connection { transport, write_buffer, .. } = upstream;
         let relay = &mut self.relay;
         let passed = client.read_buffer.poll_pass(cx, &mut client.transport, |cx, bytes| {
-            relay.pass(cx, bytes, write_buffer, transport)
+            relay.pass(cx, bytes, write_buffer, transport, None)
         });
         match passed {
             Poll::Pending => return Ok(Poll::Pending),
@@ -177,9 +178,9 @@ impl Upload {
 
     /// The request has ended: the upstream's time to answer begins now, whatever else the exchange
     /// waits for meanwhile, and does not start again.
-    fn expect_answer(&mut self, timeouts: &Timeouts) {
+    fn expect_answer(&mut self) {
         self.clock.stamp();
-        let _begun = self.clock.deadline(Timer::ResponseHead, timeouts);
+        let _begun = self.clock.since();
     }
 
     /// The client's gap begins anew: until now it waited for us to say that it may go on.
@@ -187,9 +188,9 @@ impl Upload {
         self.clock.stamp();
     }
 
-    /// When the clock of the way up will have run for as long as `timer` allows.
-    pub(super) fn gap_ends(&mut self, timer: Timer, timeouts: &Timeouts) -> Instant {
-        self.clock.deadline(timer, timeouts).at
+    /// Since when the clock of the way up runs.
+    pub(super) fn gap_began(&mut self) -> Instant {
+        self.clock.since()
     }
 }
 

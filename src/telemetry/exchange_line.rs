@@ -4,6 +4,7 @@
 use super::line::Fields;
 use super::record::{ExchangeFacts, Outcome, Record};
 use crate::error::Fault;
+use crate::gateway::request_id::RequestId;
 
 /// Whether only the client is at fault, for something that cost no one else anything. One that
 /// left when the upstream was at work already is no refusal: that work is paid for.
@@ -21,12 +22,20 @@ pub(super) fn write(record: &Record, facts: &ExchangeFacts, line: &mut Fields<'_
     line.message("exchange");
     line.field("route", record.name.as_deref());
     line.field("client", record.client);
+    let id = facts.id.map(RequestId::digits);
+    line.field("id", id.as_ref().and_then(|digits| str::from_utf8(digits).ok()));
     line.field("method", facts.method.as_str());
     line.field("status", facts.status);
+    line.field("upstream_status", facts.upstream_status());
     record.write_connect(line);
     line.field("reused", facts.reused);
+    line.field("request_ms", facts.request);
     line.field("head_ms", facts.head);
     line.field("first_byte_ms", facts.first_byte);
+    line.field("stream", facts.is_event_stream.then_some(true));
+    line.field("events", facts.events);
+    line.field("longest_gap_ms", facts.longest_gap);
+    line.field("client_ms", facts.client);
     record.write_end(line);
 }
 
@@ -45,10 +54,15 @@ mod tests {
     fn a_completed_exchange_is_one_json_object_with_every_number() {
         check_json(
             full(),
-            r#""message":"exchange","route":"/gpt/","client":"192.0.2.7:4711","method":"POST","#,
-            r#""status":200,"connect_ms":12.345,"lookup_ms":1.000,"tcp_ms":2.000,"tls_ms":9.000,"#,
-            r#""reused":false,"head_ms":250.000,"first_byte_ms":250.001,"total_ms":60000.000,"#,
-            r#""to_upstream":17,"to_client":4096,"end":"completed","target":"narrows::access"}"#,
+            &[
+                r#""message":"exchange","route":"/gpt/","client":"192.0.2.7:4711","#,
+                r#""id":"0123456789abcdef","method":"POST","status":200,"upstream_status":"2xx","#,
+                r#""connect_ms":12.345,"lookup_ms":1.000,"tcp_ms":2.000,"tls_ms":9.000,"#,
+                r#""reused":false,"request_ms":14.000,"head_ms":250.000,"first_byte_ms":250.001,"#,
+                r#""stream":true,"events":42,"longest_gap_ms":700.000,"client_ms":33.000,"#,
+                r#""total_ms":60000.000,"to_upstream":17,"to_client":4096,"end":"completed","#,
+                r#""target":"narrows::access"}"#,
+            ],
         );
     }
 
@@ -56,10 +70,41 @@ mod tests {
     fn a_completed_exchange_is_one_readable_text_line() {
         let text = logged(LogFormat::Text, Level::INFO, || ended(&full()));
         let want = "INFO narrows::access: exchange route=\"/gpt/\" client=192.0.2.7:4711 \
-            method=\"POST\" status=200 connect_ms=12.345 lookup_ms=1.000 tcp_ms=2.000 \
-            tls_ms=9.000 reused=false head_ms=250.000 first_byte_ms=250.001 \
-            total_ms=60000.000 to_upstream=17 to_client=4096 end=\"completed\"\n";
+            id=\"0123456789abcdef\" method=\"POST\" status=200 upstream_status=\"2xx\" \
+            connect_ms=12.345 lookup_ms=1.000 tcp_ms=2.000 tls_ms=9.000 reused=false \
+            request_ms=14.000 head_ms=250.000 first_byte_ms=250.001 stream=true events=42 \
+            longest_gap_ms=700.000 client_ms=33.000 total_ms=60000.000 to_upstream=17 \
+            to_client=4096 end=\"completed\"\n";
         assert!(text.ends_with(want), "{text}");
+    }
+
+    #[test]
+    fn an_upstream_that_says_that_it_fails_is_a_warning_whatever_the_client_does_then() {
+        let gone = Outcome::Aborted { fault: Fault::Client, cause: "gone" };
+        for (status, answered, level, class) in [
+            (200, true, "INFO", Some("2xx")),
+            (101, true, "INFO", Some("1xx")),
+            (404, true, "INFO", Some("4xx")),
+            (429, true, "WARN", Some("4xx")),
+            (500, true, "WARN", Some("5xx")),
+            (599, true, "WARN", Some("5xx")),
+            (999, true, "WARN", Some("9xx")),
+            // Our own answers are judged by whose fault they are.
+            (500, false, "INFO", None),
+        ] {
+            for outcome in [Outcome::Completed, gone] {
+                let facts = ExchangeFacts {
+                    status: Some(status),
+                    head: answered.then_some(Duration::ZERO),
+                    reused: Some(true),
+                    ..ExchangeFacts::default()
+                };
+                assert_eq!(facts.upstream_status(), class);
+                let record = Record { outcome, subject: Subject::Exchange(facts), ..empty() };
+                let text = logged(LogFormat::Text, Level::INFO, || ended(&record));
+                assert!(text.contains(&format!(" {level} narrows::access: ")), "{text}");
+            }
+        }
     }
 
     #[test]
@@ -68,10 +113,12 @@ mod tests {
         let record = Record { outcome, ..empty() };
         check_json(
             record,
-            r#""message":"exchange","client":"192.0.2.7:4711","method":"other","#,
-            r#""total_ms":0.000,"to_upstream":0,"to_client":0,"#,
-            r#""end":"answered","fault":"client","cause":"no_route","#,
-            r#""target":"narrows::access"}"#,
+            &[
+                r#""message":"exchange","client":"192.0.2.7:4711","method":"other","#,
+                r#""total_ms":0.000,"to_upstream":0,"to_client":0,"#,
+                r#""end":"answered","fault":"client","cause":"no_route","#,
+                r#""target":"narrows::access"}"#,
+            ],
         );
     }
 
@@ -125,9 +172,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_json(record: Record, one: &str, two: &str, three: &str, four: &str) {
+    fn check_json(record: Record, parts: &[&str]) {
         let text = logged(LogFormat::Json, Level::INFO, || ended(&record));
-        let want = format!("{one}{two}{three}{four}\n");
+        let want = format!("{}\n", parts.concat());
         assert!(text.ends_with(&want), "{text}\nshould end with\n{want}");
         assert_eq!(text.lines().count(), 1);
     }
@@ -135,11 +182,17 @@ mod tests {
     fn full() -> Record {
         let ms = Duration::from_millis;
         let facts = ExchangeFacts {
+            id: Some(RequestId::new(0x0123_4567_89ab_cdef)),
             method: MethodName::of(b"POST"),
             status: Some(200),
             reused: Some(false),
-            head: Some(Duration::from_millis(250)),
+            request: Some(ms(14)),
+            head: Some(ms(250)),
             first_byte: Some(Duration::from_micros(250_001)),
+            is_event_stream: true,
+            events: Some(42),
+            longest_gap: Some(ms(700)),
+            client: Some(ms(33)),
         };
         Record {
             name: Some("/gpt/".into()),

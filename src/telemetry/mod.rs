@@ -22,7 +22,9 @@ mod panics;
 pub mod record;
 pub mod recorder;
 pub mod refusals;
+mod request_ids;
 pub mod targets;
+mod waits;
 
 pub use dropped::dropped_lines;
 pub use failure_log::{dial_failed, dial_succeeded, handshake_failed, unreachable_upstream};
@@ -32,3 +34,4 @@ pub use log::{Log, init_log, write_gathered_lines};
 pub(crate) use log::{capture::logged, log_panic};
 pub use record::{Detail, DialTimes, Outcome};
 pub use recorder::{ConnectionRecorder, ExchangeRecorder};
+pub use waits::Awaited;

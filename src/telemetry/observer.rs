@@ -21,10 +21,12 @@ pub(super) fn count(record: &Record, metrics: &WorkerMetrics, route: Option<&Rou
     }
 }
 
-/// Writes the line of the access log: at level `warn` when the upstream is at fault, at `error`
-/// when we are, at `info` otherwise. Lines about refusals are [limited](super::refusals).
+/// Writes the line of the access log: at level `warn` when the upstream is at fault, or says that
+/// it fails, at `error` when we are at fault, at `info` otherwise. Lines about refusals are
+/// [limited](super::refusals).
 pub(super) fn ended(record: &Record) {
     let level = match record.outcome.fault() {
+        None | Some(Fault::Client) if is_failed_by_upstream(record) => Level::WARN,
         None | Some(Fault::Client) => Level::INFO,
         Some(Fault::Upstream) => Level::WARN,
         Some(Fault::Internal) => Level::ERROR,
@@ -47,5 +49,12 @@ fn refused(record: &Record) -> Option<Refused> {
         Subject::Connection(_) => {
             connection_line::is_refusal(record).then_some(Refused::Connection)
         }
+    }
+}
+
+fn is_failed_by_upstream(record: &Record) -> bool {
+    match &record.subject {
+        Subject::Exchange(facts) => facts.is_failed_by_upstream(),
+        Subject::Connection(_) => false,
     }
 }

@@ -7,6 +7,7 @@
 use super::line::Fields;
 use crate::error::{DialFailure, DialStep, ExchangeError, Fault};
 use crate::gateway::answer::name_of;
+use crate::gateway::request_id::RequestId;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,14 @@ impl Record {
         }
     }
 
+    /// The longest wait for more of a response's content.
+    pub(super) fn longest_gap(&self) -> Option<Duration> {
+        match &self.subject {
+            Subject::Exchange(facts) => facts.longest_gap,
+            Subject::Connection(_) => None,
+        }
+    }
+
     /// For tests: one of which nothing else is known.
     #[cfg(test)]
     pub(super) fn empty(subject: Subject, outcome: Outcome) -> Self {
@@ -94,16 +103,45 @@ pub enum Subject {
 /// What is known of exchanges alone.
 #[derive(Clone, Debug, Default)]
 pub struct ExchangeFacts {
+    /// Its id.
+    pub id: Option<RequestId>,
     /// The request's method, if we know it.
     pub method: MethodName,
     /// Status of the final response that went to the client, ours or the upstream's.
     pub status: Option<u16>,
     /// Whether the upstream connection had carried an exchange before; `None` without one.
     pub reused: Option<bool>,
+    /// Until the request was forwarded to its end, if we had to wait for that.
+    pub request: Option<Duration>,
     /// Until the upstream's final response head was complete.
     pub head: Option<Duration>,
     /// Until the first byte of response content went to the client: the time to first token.
     pub first_byte: Option<Duration>,
+    /// The response is an event stream.
+    pub is_event_stream: bool,
+    /// The events in it, unless its content is encoded.
+    pub events: Option<u64>,
+    /// The longest wait for more of the response's content.
+    pub longest_gap: Option<Duration>,
+    /// All the waits for the client: for its request, or for it to take the response.
+    pub client: Option<Duration>,
+}
+
+impl ExchangeFacts {
+    /// The class of the upstream's final response, if there was one.
+    pub(super) fn upstream_status(&self) -> Option<&'static str> {
+        self.upstream_code().map(|code| StatusClass::of(Some(code)).name())
+    }
+
+    /// Whether the upstream's response says that it fails, or is asked too often.
+    pub(super) fn is_failed_by_upstream(&self) -> bool {
+        self.upstream_code().is_some_and(|code| code >= 500 || code == 429)
+    }
+
+    /// The upstream's own status.
+    fn upstream_code(&self) -> Option<u16> {
+        self.status.filter(|_| self.head.is_some())
+    }
 }
 
 /// What is known of connections in tcp mode alone.

@@ -6,7 +6,11 @@ use super::observer::{count, ended};
 use super::record::{
     ConnectionFacts, Detail, DialTimes, ExchangeFacts, MethodName, Outcome, Record, Subject,
 };
+use super::request_ids::new_request_id;
+use super::waits::{Awaited, Waits};
 use crate::error::{DialFailure, ExchangeError, Fault};
+use crate::gateway::event_stream::EventCounter;
+use crate::gateway::request_id::RequestId;
 use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -55,34 +59,46 @@ struct Known<F> {
 
 /// What is known of exchanges alone, or of connections alone.
 pub trait Facts: Default + 'static {
-    /// All of it, at the end.
-    fn take(&mut self) -> Subject;
+    /// All of it, at the end, which is `now`.
+    fn take(&mut self, now: Instant) -> Subject;
 }
 
 /// What is known so far of exchanges alone.
 #[derive(Debug, Default)]
 pub struct ExchangeLaps {
+    id: Option<RequestId>,
     method: MethodName,
     status: Option<u16>,
     reused: Option<bool>,
+    request: Option<Lap>,
     head: Option<Lap>,
     first_byte: Option<Lap>,
+    is_event_stream: bool,
+    events: Option<EventCounter>,
+    waits: Waits,
 }
 
 impl Facts for ExchangeLaps {
-    fn take(&mut self) -> Subject {
+    fn take(&mut self, now: Instant) -> Subject {
+        self.waits.end(now);
         Subject::Exchange(ExchangeFacts {
+            id: self.id,
             method: self.method,
             status: self.status,
             reused: self.reused,
+            request: self.request.map(Duration::from),
             head: self.head.map(Duration::from),
             first_byte: self.first_byte.map(Duration::from),
+            is_event_stream: self.is_event_stream,
+            events: self.events.map(|counter| counter.events()),
+            longest_gap: self.waits.longest_gap(),
+            client: self.waits.client(),
         })
     }
 }
 
 impl Facts for ConnectionFacts {
-    fn take(&mut self) -> Subject {
+    fn take(&mut self, _now: Instant) -> Subject {
         Subject::Connection(std::mem::take(self))
     }
 }
@@ -108,12 +124,13 @@ impl<F: Facts> Entry for Slot<F> {
 }
 
 impl<F> Known<F> {
-    fn elapsed(&self) -> Duration {
-        self.started.map_or(Duration::ZERO, |started| started.elapsed())
+    /// How long ago it began, at `now`.
+    fn age(&self, now: Instant) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| now.duration_since(started))
     }
 
-    fn lap(&self) -> Lap {
-        let nanoseconds = u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    fn lap(&self, now: Instant) -> Lap {
+        let nanoseconds = u64::try_from(self.age(now).as_nanos()).unwrap_or(u64::MAX);
         Lap(NonZero::new(nanoseconds).unwrap_or(NonZero::<u64>::MIN))
     }
 
@@ -147,7 +164,7 @@ impl<F: Facts> Recorder<F> {
 
     /// How long ago it began.
     pub fn elapsed(&self) -> Duration {
-        self.known().elapsed()
+        self.known().age(Instant::now())
     }
 
     /// Bytes so far, in both directions.
@@ -164,7 +181,7 @@ impl<F: Facts> Recorder<F> {
 
     /// It has ended.
     pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
-        let mut known = self.known();
+        let (now, mut known) = (Instant::now(), self.known());
         known.count_bytes(&self.0.metrics);
         known.upstream = None;
         let route = known.route.take();
@@ -173,10 +190,10 @@ impl<F: Facts> Recorder<F> {
             name: route.as_ref().map(|route| Arc::clone(route.name())),
             connect: known.connect.map(Duration::from),
             dial: known.dial.take().map(|dial| *dial),
-            total: known.elapsed(),
+            total: known.age(now),
             to_upstream: known.to_upstream,
             to_client: known.to_client,
-            subject: known.facts.take(),
+            subject: known.facts.take(now),
             outcome,
             detail,
         };
@@ -200,7 +217,27 @@ impl ExchangeRecorder {
 
     /// The first byte of a request is here.
     pub fn start(&mut self) {
-        *self.known() = Known { started: Some(Instant::now()), ..Known::default() };
+        let facts = ExchangeLaps { id: Some(new_request_id()), ..ExchangeLaps::default() };
+        *self.known() = Known { started: Some(Instant::now()), facts, ..Known::default() };
+    }
+
+    /// The id of the exchange; `None` before the first one.
+    pub fn request_id(&self) -> Option<RequestId> {
+        self.known().facts.id
+    }
+
+    /// Since `since`, the exchange waits for `awaited` and for no one else.
+    pub fn waits(&mut self, awaited: Awaited, since: Instant) {
+        self.known().facts.waits.begin(awaited, since);
+    }
+
+    /// The request was forwarded to its end, at `now`. If nothing had to be waited for, that is
+    /// when it came.
+    pub fn request_sent(&mut self, now: Instant) {
+        let mut known = self.known();
+        if known.facts.waits.is_waiting() {
+            known.facts.request = Some(known.lap(now));
+        }
     }
 
     /// The request's method.
@@ -226,15 +263,16 @@ impl ExchangeRecorder {
             upstream.reused();
         }
         known.upstream = Some(Rc::clone(upstream));
-        known.connect = (!reused).then(|| known.lap());
+        known.connect = (!reused).then(|| known.lap(Instant::now()));
         known.dial = dial.map(Box::new);
         known.facts.reused = Some(reused);
     }
 
     /// The head of the upstream's final response is complete.
     pub fn response_head(&mut self, status: u16) {
-        let mut known = self.known();
-        let lap = known.lap();
+        let (now, mut known) = (Instant::now(), self.known());
+        let lap = known.lap(now);
+        known.facts.waits.end(now);
         known.facts.head = Some(lap);
         known.facts.status = Some(status);
         self.0.metrics.of(known.route.as_deref()).response_head(lap.into());
@@ -243,6 +281,17 @@ impl ExchangeRecorder {
     /// The request is sent once more.
     pub fn repeated(&mut self) {
         self.0.metrics.of(self.known().route.as_deref()).repeated();
+    }
+
+    /// The response is an event stream, whose events `counter` can count if they are readable.
+    pub fn event_stream(&mut self, counter: Option<EventCounter>) {
+        let mut known = self.known();
+        (known.facts.is_event_stream, known.facts.events) = (true, counter);
+    }
+
+    /// What counts the events of the response, if any.
+    pub fn events(&mut self) -> Option<RefMut<'_, EventCounter>> {
+        RefMut::filter_map(self.known(), |known| known.facts.events.as_mut()).ok()
     }
 
     /// We answer ourselves.
@@ -254,7 +303,7 @@ impl ExchangeRecorder {
     pub fn first_byte(&mut self) {
         let mut known = self.known();
         if known.facts.first_byte.is_none() {
-            let lap = known.lap();
+            let lap = known.lap(Instant::now());
             known.facts.first_byte = Some(lap);
             self.0.metrics.of(known.route.as_deref()).first_byte(lap.into());
         }
@@ -296,7 +345,7 @@ impl ConnectionRecorder {
     pub fn connected(&mut self, upstream: &Rc<UpstreamMetrics>, dial: DialTimes) {
         let mut known = self.known();
         known.upstream = Some(Rc::clone(upstream));
-        known.connect = Some(known.lap());
+        known.connect = Some(known.lap(Instant::now()));
         known.dial = Some(Box::new(dial));
     }
 
@@ -360,7 +409,7 @@ mod tests {
         let counts = 2 * size_of::<usize>();
         let of_exchange = counts + size_of::<Slot<ExchangeLaps>>();
         let of_connection = counts + size_of::<Slot<ConnectionFacts>>();
-        assert!(of_exchange <= 176, "{of_exchange}");
+        assert!(of_exchange <= 272, "{of_exchange}");
         assert!(of_connection <= 168, "{of_connection}");
     }
 }

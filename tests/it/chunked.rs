@@ -134,7 +134,12 @@ async fn a_chunked_request_is_reframed_without_extensions_and_with_few_trailers(
 async fn a_chunked_response_is_reframed_without_extensions_and_with_few_trailers() {
     let rig = Rig::new().await;
     for (label, body, want) in SOUND_BODIES {
-        let head = |coding: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{coding}\r\n\r\n");
+        let head = |coding: &str| {
+            format!(
+                "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+            {coding}\r\n\r\n"
+            )
+        };
         let response = head("Transfer-encoding:CHUNKED") + body;
         rig.answers(
             label,
@@ -163,7 +168,7 @@ async fn a_broken_chunk_after_a_good_one_ends_both_connections_without_a_last_ch
     let mut client = rig.client(GET).await;
     let mut upstream = rig.origin.accept().await;
     upstream.read_head().await;
-    let head = "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\
+    let head = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\nTransfer-Encoding: chunked\r\n\
                 X-Accel-Buffering: no\r\n\r\n2\r\nhe\r\n";
     upstream.send(head).await;
     expect_bytes(&mut client, head).await;

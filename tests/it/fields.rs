@@ -38,9 +38,13 @@ async fn bytes_over_127_in_values_pass_in_both_directions() {
     let want = [head.strip_suffix("\r\n").unwrap().as_bytes(), &line, b"\r\n"].concat();
     rig.forwards("a request", request, want).await;
 
-    let response =
-        [b"HTTP/1.1 200 \xfcber\r\nDate: d\r\n", line.as_slice(), b"Content-Length: 0\r\n\r\n"]
-            .concat();
+    let response = [
+        b"HTTP/1.1 200 \xfcber\r\nDate: d\r\nX-Request-Id: i\r\n\
+            ",
+        line.as_slice(),
+        b"Content-Length: 0\r\n\r\n",
+    ]
+    .concat();
     rig.answers("a response", GET, &response, &response).await;
 }
 
@@ -147,9 +151,13 @@ async fn more_connection_options_than_the_limit_are_refused_in_both_directions()
     rig.forwards("a request at the limit", request(16), forwarded("GET /x", "")).await;
     rig.refuses("a request over it", request(17), 400, "too_many_options").await;
     let response = |count| {
-        format!("HTTP/1.1 204 No Content\r\nDate: d\r\nConnection: {}\r\n\r\n", options(count))
+        format!(
+            "HTTP/1.1 204 No Content\r\nDate: d\r\nX-Request-Id: i\r\n\
+            Connection: {}\r\n\r\n",
+            options(count)
+        )
     };
-    let want = "HTTP/1.1 204 No Content\r\nDate: d\r\n\r\n";
+    let want = "HTTP/1.1 204 No Content\r\nDate: d\r\nX-Request-Id: i\r\n\r\n";
     rig.answers("a response at the limit", GET, response(16), want).await;
     rig.spoils("a response over it", GET, response(17)).await;
 }
@@ -158,11 +166,16 @@ async fn more_connection_options_than_the_limit_are_refused_in_both_directions()
 async fn response_fields_keep_their_order_case_and_bytes() {
     let rig = Rig::new().await;
     for lines in [
-        "Date: d\r\nContent-Length: 0\r\nSet-Cookie: a=1\r\nset-cookie:b=2\r\nX_y:  1 \t\r\n",
-        "CONTENT-LENGTH: 0\r\nVia: 1.1 google\r\nCF-Ray: 1\r\nServer: cloudflare\r\ndate: d\r\n",
-        "Retry-After: 1\r\nretry-after-ms: 900\r\nDate: d\r\nContent-Length: 0\r\n",
-        "Date: d\r\nX-Accel-Buffering: yes\r\nContent-Length: 0\r\nX-Forwarded-For: a\r\n",
-        "Date: d\r\nContent-Encoding: gzip\r\nVary: a\r\nLocation: b\r\nContent-Length: 0\r\n",
+        "Date: d\r\nX-Request-Id: i\r\n\
+            Content-Length: 0\r\nSet-Cookie: a=1\r\nset-cookie:b=2\r\nX_y:  1 \t\r\n",
+        "CONTENT-LENGTH: 0\r\nVia: 1.1 google\r\nCF-Ray: 1\r\nServer: cloudflare\r\ndate: d\r\n\
+         X-Request-Id: i\r\n",
+        "Retry-After: 1\r\nretry-after-ms: 900\r\nDate: d\r\nX-Request-Id: i\r\n\
+            Content-Length: 0\r\n",
+        "Date: d\r\nX-Request-Id: i\r\n\
+            X-Accel-Buffering: yes\r\nContent-Length: 0\r\nX-Forwarded-For: a\r\n",
+        "Date: d\r\nX-Request-Id: i\r\n\
+            Content-Encoding: gzip\r\nVary: a\r\nLocation: b\r\nContent-Length: 0\r\n",
     ] {
         let response = format!("HTTP/1.1 429 Too  Many\r\n{lines}\r\n");
         rig.answers(lines, GET, &response, &response).await;
@@ -187,7 +200,10 @@ async fn fields_of_one_hop_and_alt_svc_do_not_reach_the_client() {
         "X-Accel-Redirect: /a\r\nx-accel-expires: 1\r\nX-Accel-Limit-Rate: 1\r\nX-Sendfile: /a",
     ] {
         let with = |line: &str| {
-            format!("HTTP/1.1 200 OK\r\nA: 1\r\n{line}Content-Length: 0\r\nDate: d\r\nB: 2\r\n\r\n")
+            format!(
+                "HTTP/1.1 200 OK\r\nA: 1\r\n{line}Content-Length: 0\r\nDate: d\r\n\
+                X-Request-Id: i\r\nB: 2\r\n\r\n"
+            )
         };
         rig.answers(line, GET, with(&format!("{line}\r\n")), with("")).await;
     }
@@ -196,8 +212,12 @@ async fn fields_of_one_hop_and_alt_svc_do_not_reach_the_client() {
 #[tokio::test]
 async fn a_stream_asks_other_proxies_not_to_buffer() {
     let rig = Rig::new().await;
-    let with =
-        |fields: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{fields}Content-Length: 0\r\n\r\n");
+    let with = |fields: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+            {fields}Content-Length: 0\r\n\r\n"
+        )
+    };
     for (label, fields) in [
         ("as OpenAI sends it", "Content-Type: text/event-stream; charset=utf-8\r\n"),
         ("in capitals", "content-type:TEXT/EVENT-STREAM\r\n"),

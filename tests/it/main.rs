@@ -40,6 +40,7 @@ mod reload;
 mod renewal;
 mod replay;
 mod request_head;
+mod request_id;
 mod responses;
 mod reuse;
 mod smoke;

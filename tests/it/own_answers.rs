@@ -17,9 +17,10 @@ async fn an_error_of_our_own_is_json_in_the_shape_that_the_sdks_read() {
     assert_eq!(body, want);
     let date = field_value(&head, "date").expect("a date");
     assert!(httpdate::parse_http_date(date).is_ok(), "{head}");
+    let id = own_id(&head);
     let want = format!(
         "HTTP/1.1 404 Not Found\r\nDate: {date}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n",
+         Content-Length: {}\r\nX-Request-Id: {id}\r\n\r\n",
         body.len()
     );
     assert_eq!(head, want);
@@ -42,15 +43,17 @@ async fn a_page_can_read_an_error_of_our_own_and_other_clients_get_no_such_field
         (431, &long),
     ] {
         println!("case: {status} {request}");
-        let allow =
-            |head: &str| field_value(head, "access-control-allow-origin").map(str::to_owned);
+        let access = |head: &str| {
+            let value = |name: &str| field_value(head, name).map(str::to_owned);
+            [value("access-control-allow-origin"), value("access-control-expose-headers")]
+        };
         let mut client = rig.client(request).await;
         let head = client.read_head().await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
-        assert_eq!(allow(&head).as_deref(), Some("*"), "{head}");
+        assert_eq!(access(&head), ["*", "X-Request-Id"].map(|it| Some(it.to_owned())), "{head}");
         let other = request.replace("Origin", "X-Origin").replace("origin", "x-origin");
         let mut client = rig.client(other.replace("ORIGIN", "X-ORIGIN")).await;
-        assert_eq!(allow(&client.read_head().await), None);
+        assert_eq!(access(&client.read_head().await), [None, None]);
     }
 }
 
@@ -65,7 +68,8 @@ async fn a_page_can_read_that_the_upstream_failed_and_upstream_responses_stay_as
     let head = expect_own_error(&mut client, 502, "upstream_malformed_response").await;
     assert_eq!(field_value(&head, "access-control-allow-origin"), Some("*"));
     // A preflight is the API's to answer, and so is who may read its answers.
-    let response = "HTTP/1.1 403 Forbidden\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
+    let response = "HTTP/1.1 403 Forbidden\r\nDate: d\r\nX-Request-Id: i\r\n\
+        Content-Length: 0\r\n\r\n";
     rig.answers("a preflight", get.replace("GET", "OPTIONS"), response, response).await;
 }
 
@@ -162,8 +166,9 @@ async fn options_that_may_not_go_further_is_answered_here() {
         let mut client = rig.client(request).await;
         let head = client.read_head().await;
         let date = field_value(&head, "date").expect("a date");
+        let id = own_id(&head);
         let want = format!(
-            "HTTP/1.1 204 No Content\r\nDate: {date}\r\n\
+            "HTTP/1.1 204 No Content\r\nDate: {date}\r\nX-Request-Id: {id}\r\n\
              Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n\r\n"
         );
         assert_eq!(head, want);
@@ -203,4 +208,12 @@ async fn an_upstream_that_closes_without_an_answer_is_a_502_and_the_connection_p
         expect_own_error(&mut client, 502, "upstream_closed_early").await;
         rig.serves_again(&mut client).await;
     }
+}
+
+/// The id of the exchange, in our form.
+fn own_id(head: &str) -> &str {
+    let id = field_value(head, "x-request-id").expect("an id");
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    assert!(id.len() == 16 && id.bytes().all(is_hex), "{head}");
+    id
 }

@@ -4,7 +4,8 @@ use crate::support::rig::{GET, Rig, expect_bytes, expect_own_error, forwarded};
 use narrows_kit::http::field_value;
 use narrows_kit::peer::{End, Peer};
 
-const RESPONSE: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\n{}";
+const RESPONSE: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+    Content-Length: 2\r\n\r\n{}";
 
 #[tokio::test]
 async fn requests_in_a_row_share_both_connections() {
@@ -85,7 +86,10 @@ async fn pipelined_requests_are_served_one_by_one_in_order() {
         // Another answer to HEAD would spend the upstream's connection.
         let body = if want.starts_with("HEAD") { "" } else { "{}" };
         let length = body.len();
-        let head = format!("HTTP/1.1 200 OK\r\nDate: {number}\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nDate: {number}\r\nX-Request-Id: i\r\n\
+            Content-Length: {length}\r\n\r\n"
+        );
         upstream.send(format!("{head}{body}")).await;
         expect_bytes(&mut client, format!("{head}{body}")).await;
     }
@@ -144,7 +148,7 @@ async fn http_1_0_gets_neither_chunks_nor_trailers_and_a_close_ends_the_body() {
     let rig = Rig::new().await;
     for fields in ["", "Connection: keep-alive\r\n"] {
         let request = format!("GET /gpt/x HTTP/1.0\r\nHost: a\r\n{fields}\r\n");
-        let want = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Accel-Buffering: no\r\n\
+        let want = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\nX-Accel-Buffering: no\r\n\
                     Connection: close\r\n\r\nhello";
         for (label, response) in [
             (
@@ -153,7 +157,7 @@ async fn http_1_0_gets_neither_chunks_nor_trailers_and_a_close_ends_the_body() {
             ),
             ("until close", "\r\nhello"),
         ] {
-            let response = format!("HTTP/1.1 200 OK\r\nDate: d\r\n{response}");
+            let response = format!("HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n{response}");
             rig.answers(label, &request, response, want).await;
         }
     }

@@ -6,7 +6,10 @@ use narrows_kit::origin::Origin;
 use narrows_kit::relay::Relay;
 
 fn with(status: &str, lines: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nA: 1\r\n{lines}\r\nContent-Length: 0\r\nDate: d\r\nB: 2\r\n\r\n")
+    format!(
+        "HTTP/1.1 {status}\r\nA: 1\r\n{lines}\r\nContent-Length: 0\r\nDate: d\r\n\
+        X-Request-Id: i\r\nB: 2\r\n\r\n"
+    )
 }
 
 /// What the client `a` gets of these lines of a response to it.
@@ -189,7 +192,7 @@ async fn a_route_may_leave_redirects_and_cookies_as_they_are() {
 #[tokio::test]
 async fn interim_responses_and_switches_are_rewritten_too() {
     let rig = Rig::new().await;
-    let last = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
+    let last = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\nContent-Length: 0\r\n\r\n";
     let hints = |line: &str| format!("HTTP/1.1 103 Early Hints\r\n{line}\r\n\r\n{last}");
     let (sent, want) = (hints("Set-Cookie: a=b; Path=/"), hints("Set-Cookie: a=b; Path=/gpt/"));
     rig.answers("an interim response", GET, sent, want).await;
@@ -199,7 +202,7 @@ async fn interim_responses_and_switches_are_rewritten_too() {
     let mut client = rig.client(offer).await;
     let mut upstream = rig.origin.accept().await;
     upstream.read_head().await;
-    let tail = "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let tail = "X-Request-Id: i\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let switch = |path: &str| format!("HTTP/1.1 101 S\r\nSet-Cookie: a=b; Path={path}\r\n{tail}");
     upstream.send(switch("/")).await;
     expect_bytes(&mut client, switch("/gpt/")).await;

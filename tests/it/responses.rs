@@ -136,15 +136,18 @@ async fn a_response_head_over_a_limit_is_a_502_and_one_at_the_limit_passes() {
     let rig = Rig::with("[limits]\nhead_bytes = 1024\nheader_fields = 8").await;
     let padded = |padding: usize| {
         let padding = "a".repeat(padding);
-        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: d\r\nX: {padding}\r\n\r\n")
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: d\r\nX-Request-Id: i\r\n\
+            X: {padding}\r\n\r\n"
+        )
     };
     let room = 1024 - padded(0).len();
     rig.answers("bytes at the limit", GET, padded(room), padded(room)).await;
     rig.spoils("one byte over", GET, padded(room + 1)).await;
     rig.spoils("without an end", GET, padded(room + 10).trim_end()).await;
     let lines = |count: usize| {
-        let lines = "X: 1\r\n".repeat(count - 2);
-        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: d\r\n{lines}\r\n")
+        let lines = "X: 1\r\n".repeat(count - 3);
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: d\r\nX-Request-Id: i\r\n{lines}\r\n")
     };
     rig.answers("lines at the limit", GET, lines(8), lines(8)).await;
     rig.spoils("one line over", GET, lines(9)).await;
@@ -163,7 +166,7 @@ async fn an_unrequested_switch_of_protocols_is_a_502() {
 async fn an_endless_row_of_interim_responses_is_a_502() {
     let rig = Rig::new().await;
     let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
-    let last = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
+    let last = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\nContent-Length: 0\r\n\r\n";
     let enough = interim.repeat(32) + last;
     rig.answers("as many as there may be", GET, &enough, &enough).await;
 
@@ -181,7 +184,7 @@ async fn an_endless_row_of_interim_responses_is_a_502() {
 #[tokio::test]
 async fn interim_responses_pass_without_framing_and_before_the_final_one() {
     let rig = Rig::new().await;
-    let last = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\n{}";
+    let last = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\nContent-Length: 2\r\n\r\n{}";
     for (sent, want) in [
         ("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"),
         ("HTTP/1.1 102\r\n\r\n", "HTTP/1.1 102 \r\n\r\n"),
@@ -219,7 +222,7 @@ async fn a_status_line_passes_with_its_reason_and_with_our_version() {
         ("HTTP/1.1 599 \u{fc}ber", "HTTP/1.1 599 \u{fc}ber"),
         ("HTTP/1.1 299 x", "HTTP/1.1 299 x"),
     ] {
-        let rest = "\r\nDate: d\r\nContent-Length: 2\r\n\r\n{}";
+        let rest = "\r\nDate: d\r\nX-Request-Id: i\r\nContent-Length: 2\r\n\r\n{}";
         rig.answers(line, GET, format!("{line}{rest}"), format!("{want}{rest}")).await;
     }
 }
@@ -228,28 +231,35 @@ async fn a_status_line_passes_with_its_reason_and_with_our_version() {
 async fn each_body_is_reframed_for_the_client() {
     let rig = Rig::new().await;
     let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
-    let chunked = head("Date: d\r\nTransfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n");
+    let chunked = head(
+        "Date: d\r\nX-Request-Id: i\r\n\
+        Transfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n",
+    );
     let close_delimited = format!("{chunked}2\r\n{{}}\r\n0\r\n\r\n");
     for (label, response, want) in [
-        ("a length", head("Date: d\r\ncontent-length:002\r\n") + "{}", {
-            head("Date: d\r\ncontent-length: 2\r\n") + "{}"
+        ("a length", head("Date: d\r\nX-Request-Id: i\r\ncontent-length:002\r\n") + "{}", {
+            head("Date: d\r\nX-Request-Id: i\r\ncontent-length: 2\r\n") + "{}"
         }),
-        ("until close", head("Date: d\r\n") + "{}", close_delimited.clone()),
+        ("until close", head("Date: d\r\nX-Request-Id: i\r\n") + "{}", close_delimited.clone()),
         (
             "until close, said",
-            head("Connection: close\r\nDate: d\r\n") + "{}",
+            head("Connection: close\r\nDate: d\r\nX-Request-Id: i\r\n") + "{}",
             close_delimited.clone(),
         ),
         (
             "until close, by HTTP/1.0",
-            "HTTP/1.0 200 OK\r\nDate: d\r\n\r\n{}".to_owned(),
+            "HTTP/1.0 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\r\n{}".to_owned(),
             close_delimited,
         ),
-        ("until close, empty", head("Date: d\r\n"), chunked + "0\r\n\r\n"),
+        ("until close, empty", head("Date: d\r\nX-Request-Id: i\r\n"), chunked + "0\r\n\r\n"),
         (
             "205 with a length",
-            "HTTP/1.1 205 Reset\r\nDate: d\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            "HTTP/1.1 205 Reset\r\nDate: d\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "HTTP/1.1 205 Reset\r\nDate: d\r\nX-Request-Id: i\r\n\
+                Content-Length: 0\r\n\r\n"
+                .to_owned(),
+            "HTTP/1.1 205 Reset\r\nDate: d\r\nX-Request-Id: i\r\n\
+                Content-Length: 0\r\n\r\n"
+                .to_owned(),
         ),
     ] {
         println!("case: {label}");
@@ -275,7 +285,12 @@ async fn responses_to_head_204_and_304_end_with_their_head_whatever_it_says() {
         (GET, "304 Not Modified", true),
         (GET, "204 No Content", false),
     ] {
-        let head = |field: &str| format!("HTTP/1.1 {status}\r\nDate: d\r\n{field}\r\n");
+        let head = |field: &str| {
+            format!(
+                "HTTP/1.1 {status}\r\nDate: d\r\nX-Request-Id: i\r\n\
+            {field}\r\n"
+            )
+        };
         let length = "Content-Length: 4\r\n";
         let kept = if keeps_length { length } else { "" };
         rig.answers(status, request, head(length), head(kept)).await;
@@ -290,7 +305,12 @@ async fn responses_to_head_204_and_304_end_with_their_head_whatever_it_says() {
 #[tokio::test]
 async fn bytes_after_a_response_reach_no_one_and_close_the_upstream_connection() {
     let rig = Rig::new().await;
-    let head = |field: &str| format!("HTTP/1.1 200 OK\r\nDate: d\r\n{field}\r\n");
+    let head = |field: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+        {field}\r\n"
+        )
+    };
     let length = head("Content-Length: 2\r\n");
     let chunked =
         head("Transfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n") + "2\r\n{}\r\n0\r\n\r\n";
@@ -298,8 +318,8 @@ async fn bytes_after_a_response_reach_no_one_and_close_the_upstream_connection()
         ("a length", GET, length.clone() + "{}"),
         ("chunks", GET, chunked),
         ("HEAD", HEAD, length),
-        ("204", GET, "HTTP/1.1 204 No Content\r\nDate: d\r\n\r\n".to_owned()),
-        ("304", GET, "HTTP/1.1 304 Not Modified\r\nDate: d\r\n\r\n".to_owned()),
+        ("204", GET, "HTTP/1.1 204 No Content\r\nDate: d\r\nX-Request-Id: i\r\n\r\n".to_owned()),
+        ("304", GET, "HTTP/1.1 304 Not Modified\r\nDate: d\r\nX-Request-Id: i\r\n\r\n".to_owned()),
     ] {
         for surplus in [SURPLUS, "\r\n", "\0", "0\r\n\r\n"] {
             println!("case: {label} and {surplus:?}");
@@ -320,7 +340,7 @@ async fn bytes_on_an_idle_upstream_connection_answer_no_request() {
     let mut client = rig.client(GET).await;
     let mut upstream = rig.origin.accept().await;
     upstream.read_head().await;
-    let response = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\n{}";
+    let response = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\nContent-Length: 2\r\n\r\n{}";
     upstream.send(response).await;
     expect_bytes(&mut client, response).await;
     upstream.send(SURPLUS).await;
@@ -334,10 +354,11 @@ async fn only_a_connection_whose_response_ended_exactly_is_used_again() {
     let mut client = rig.client(GET).await;
     let mut upstream = rig.origin.accept().await;
     for response in [
-        "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\n{}",
-        "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n\r\n\
+        "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+            Transfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n\r\n\
          2\r\n{}\r\n0\r\n\r\n",
-        "HTTP/1.1 204 No Content\r\nDate: d\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\nDate: d\r\nX-Request-Id: i\r\n\r\n",
     ] {
         expect_bytes(&mut upstream, forwarded("GET /x", "")).await;
         upstream.send(response).await;
@@ -345,7 +366,12 @@ async fn only_a_connection_whose_response_ended_exactly_is_used_again() {
         client.send(GET).await;
     }
     expect_bytes(&mut upstream, forwarded("GET /x", "")).await;
-    upstream.send("HTTP/1.0 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n").await;
+    upstream
+        .send(
+            "HTTP/1.0 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+        Content-Length: 0\r\n\r\n",
+        )
+        .await;
     client.read_head().await;
     rig.serves_again(&mut client).await;
     upstream.expect_end(End::Clean).await;

@@ -172,13 +172,13 @@ fn response(answer: &Result<Content, Answer>, options: ResponseOptions, date: &s
             // What it says is true now.
             let fields = "Cache-Control: no-store\r\n";
             let (status, reason, length) = (200, "OK", body.len());
-            let head = OwnHead { status, reason, media_type, length, fields };
+            let head = OwnHead { status, reason, media_type, length, id: None, fields };
             put_own_head(&mut out, &head, options, date);
             if !options.head_only {
                 out.put_slice(body.as_bytes());
             }
         }
-        Err(answer) => put_own_response(&mut out, answer, options, date),
+        Err(answer) => put_own_response(&mut out, answer, options, date, None),
     }
     out
 }

@@ -204,7 +204,10 @@ impl Scene<'_> {
 /// Whether a response looks like one of ours.
 fn is_own(answer: &Said, is_head: bool) -> bool {
     let is_ours = |it: &str| {
-        matches!(it, "date" | "content-type" | "content-length" | "connection" | "allow")
+        matches!(
+            it,
+            "date" | "x-request-id" | "content-type" | "content-length" | "connection" | "allow"
+        )
     };
     let says_so = naive::text(&answer.content).contains("\"type\":\"narrows\"");
     let is_last_hop = answer.head.status() == 204 && answer.head.values("allow").next().is_some();
@@ -217,13 +220,17 @@ fn is_own(answer: &Said, is_head: bool) -> bool {
 
 /// Whether `got` is `said` after its way through the relay.
 fn is_passed_on(said: &Said, got: &Said, to_http10: bool) -> bool {
-    let line = |it: &Head| (it.status(), it.reason().to_vec(), model::end_to_end(it));
+    let start = |it: &Head| (it.status(), it.reason().to_vec());
+    let line = |it: &Head| (start(it), model::end_to_end(it));
     let interims = |it: &Said| it.interims.iter().map(line).collect::<Vec<_>>();
+    let lines = model::end_to_end_without_id(&got.head, &said.head);
+    let head_passes =
+        start(&got.head) == start(&said.head) && lines == Some(model::end_to_end(&said.head));
     let interims_pass = if to_http10 { Vec::new() } else { interims(said) };
     let content_passes = if got.is_complete {
         said.is_complete && said.content == got.content
     } else {
         said.content.starts_with(&got.content)
     };
-    line(&said.head) == line(&got.head) && interims_pass == interims(got) && content_passes
+    head_passes && interims_pass == interims(got) && content_passes
 }

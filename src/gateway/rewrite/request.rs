@@ -81,6 +81,7 @@ fn request_edit<'a>(
         | FieldId::HostPolicy
         | FieldId::Origin
         | FieldId::IdempotencyKey
+        | FieldId::XRequestId
         | FieldId::Reference
         | FieldId::Refresh
         | FieldId::SetCookie => Edit::Keep,

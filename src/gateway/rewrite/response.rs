@@ -1,6 +1,7 @@
 //! The response heads that the client gets.
 
 use super::edit::{Edit, NewValue, copy_fields, put_all};
+use crate::gateway::request_id::{RequestId, put_request_id};
 use crate::gateway::response::FinalResponse;
 use crate::gateway::rewrite::cookie::map_set_cookie;
 use crate::gateway::rewrite::uri_reference::{View, refresh_target};
@@ -13,14 +14,15 @@ use crate::h1::section::{FieldLine, FieldSection};
 use crate::h1::token::{parse_decimal, trim_ows};
 use bytes::{BufMut, BytesMut};
 
-/// Appends the final response head that the client gets. `date` is added where the upstream sent
-/// none (RFC 9110, section 6.6.1). With a `view`, references and cookies of the upstream become
-/// those of the route.
+/// Appends the final response head that the client gets. Where the upstream sent none, `date` (RFC
+/// 9110, section 6.6.1) and the `id` of the exchange are added. With a `view`, references and
+/// cookies of the upstream become those of the route.
 pub fn put_final_head(
     out: &mut BytesMut,
     head: &ResponseHead<'_>,
     response: &FinalResponse,
     date: &str,
+    id: Option<RequestId>,
     view: Option<&View<'_>>,
 ) {
     put_status_line(out, head);
@@ -44,10 +46,10 @@ pub fn put_final_head(
         // Asks an nginx in front of us not to hold back what comes in pieces.
         out.put_slice(b"X-Accel-Buffering: no\r\n");
     }
-    let has_date = head.fields.values(FieldId::Date).next().is_some();
-    if !has_date || head.fields.lists(FieldId::Connection, b"date") {
+    if !passes(&head.fields, FieldId::Date, b"date") {
         put_all(out, &[b"Date: ", date.as_bytes(), b"\r\n"]);
     }
+    put_missing_id(out, &head.fields, id);
     put_connection(out, response);
     out.put_slice(b"\r\n");
 }
@@ -59,10 +61,17 @@ pub fn put_interim_head(out: &mut BytesMut, head: &ResponseHead<'_>, view: Optio
     out.put_slice(b"\r\n");
 }
 
-/// Appends the head of a switch to the WebSocket protocol.
-pub fn put_switch_head(out: &mut BytesMut, head: &ResponseHead<'_>, view: Option<&View<'_>>) {
+/// Appends the head of a switch to the WebSocket protocol: the last response of its exchange, so it
+/// has the `id`, too.
+pub fn put_switch_head(
+    out: &mut BytesMut,
+    head: &ResponseHead<'_>,
+    id: Option<RequestId>,
+    view: Option<&View<'_>>,
+) {
     put_status_line(out, head);
     copy_fields(out, &head.fields, |line| response_edit(&head.fields, line, view));
+    put_missing_id(out, &head.fields, id);
     out.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
 }
 
@@ -104,7 +113,8 @@ fn response_edit<'a>(
         | FieldId::Date
         | FieldId::XAccelBuffering
         | FieldId::Origin
-        | FieldId::IdempotencyKey => Edit::Keep,
+        | FieldId::IdempotencyKey
+        | FieldId::XRequestId => Edit::Keep,
     }
 }
 
@@ -147,6 +157,17 @@ fn final_length<'a>(value: &[u8], response: &FinalResponse) -> Edit<'a> {
         }
         BodyLength::None | BodyLength::Chunked | BodyLength::UntilClose => Edit::Drop,
     }
+}
+
+fn put_missing_id(out: &mut BytesMut, fields: &FieldSection<'_>, id: Option<RequestId>) {
+    if !passes(fields, FieldId::XRequestId, b"x-request-id") {
+        put_request_id(out, id);
+    }
+}
+
+/// Whether the upstream sent a field of this name that is not for one hop.
+fn passes(fields: &FieldSection<'_>, id: FieldId, name: &[u8]) -> bool {
+    fields.values(id).next().is_some() && !fields.lists(FieldId::Connection, name)
 }
 
 fn put_status_line(out: &mut BytesMut, head: &ResponseHead<'_>) {

@@ -44,13 +44,14 @@ pub(super) const CHUNKED_POST: &str =
 pub(super) const SOCKET: &str =
     "GET /gpt/v1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 /// The head that accepts the offer.
-pub(super) const SWITCH: &str =
-    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+pub(super) const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nX-Request-Id: i\r\n\
+    Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 /// A response without a body.
-pub(super) const EMPTY: &str = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n";
+pub(super) const EMPTY: &str = "HTTP/1.1 200 OK\r\nDate: now\r\nX-Request-Id: i\r\n\
+    Content-Length: 0\r\n\r\n";
 /// The head of a stream of events.
-pub(super) const STREAM: &str =
-    "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n\r\n";
+pub(super) const STREAM: &str = "HTTP/1.1 200 OK\r\nDate: now\r\nX-Request-Id: i\r\n\
+    Transfer-Encoding: chunked\r\nX-Accel-Buffering: no\r\n\r\n";
 
 /// Bytes that fit into one direction of a connection, unless the test says otherwise.
 const CAPACITY: usize = 1 << 20;

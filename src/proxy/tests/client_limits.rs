@@ -160,7 +160,7 @@ fn a_client_that_reads_again_in_time_gets_everything() {
 #[test]
 fn the_gap_of_a_client_begins_when_it_stops_taking_and_not_before() {
     let log = run(async |bench| {
-        let head = "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n";
+        let head = "HTTP/1.1 200 OK\r\nDate: now\r\nX-Request-Id: i\r\n\r\n";
         let mut client = bench.narrow_client(STREAM.len());
         client.send(GET).await;
         let mut upstream = bench.upstream().await;

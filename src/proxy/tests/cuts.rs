@@ -18,14 +18,17 @@ struct Script {
     responses: Vec<(String, bool)>,
 }
 
-const LENGTH: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 5\r\n\r\nhello";
-const CHUNKS: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n\
-                      5;a=\"b\"\r\nhello\r\n1\r\n!\r\n000\r\nA: b\r\nDate: no\r\n\r\n";
-const CLOSE: &str = "HTTP/1.0 200 Fine\r\nDate: d\r\n\r\nhello\r\n\r\n0\r\n\r\n";
+const LENGTH: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+    Content-Length: 5\r\n\r\nhello";
+const CHUNKS: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+    Transfer-Encoding: chunked\r\n\r\n\
+    5;a=\"b\"\r\nhello\r\n1\r\n!\r\n000\r\nA: b\r\nDate: no\r\n\r\n";
+const CLOSE: &str = "HTTP/1.0 200 Fine\r\nDate: d\r\nX-Request-Id: i\r\n\r\nhello\r\n\r\n0\r\n\r\n";
 const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
-                       HTTP/1.1 204 No Content\r\nDate: d\r\n\r\n";
-const EVENTS: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Type: text/event-stream\r\n\
-                      Transfer-Encoding: chunked\r\n\r\n5\r\na\r\n\r\n\r\n0\r\n\r\n";
+                       HTTP/1.1 204 No Content\r\nDate: d\r\nX-Request-Id: i\r\n\r\n";
+const EVENTS: &str = "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+    Content-Type: text/event-stream\r\n\
+    Transfer-Encoding: chunked\r\n\r\n5\r\na\r\n\r\n\r\n0\r\n\r\n";
 
 fn scripts() -> Vec<Script> {
     let post = "POST /gpt/a?b HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: b\r\nKept:  c \r\n";
@@ -203,14 +206,17 @@ async fn play(bench: &Bench, script: &Script, mut arrival: Arrival) -> Outcome {
     let client_end = end.take();
     let mut client = Message::all(&down.take(), client_end == Some(End::Clean));
     for message in &mut client.0 {
-        message.head = without_own_date(&message.head);
+        message.head = without_own_fields(&message.head);
     }
     Outcome { upstream: Message::all(&up.take(), false), client, client_end }
 }
 
-/// Our own Date is the time of the day.
-fn without_own_date(head: &str) -> String {
-    let is_own = |line: &&str| line.starts_with("Date: ") && *line != "Date: d";
+/// Our own Date is the time of the day, and each exchange has another id.
+fn without_own_fields(head: &str) -> String {
+    let is_own = |line: &&str| {
+        line.starts_with("Date: ") && *line != "Date: d"
+            || line.starts_with("X-Request-Id: ") && *line != "X-Request-Id: i"
+    };
     head.split("\r\n").filter(|line| !is_own(line)).collect::<Vec<_>>().join("\r\n")
 }
 

@@ -9,9 +9,10 @@ use tokio::time::sleep;
 
 const POST: &str = "POST /gpt/v1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 const POST_UP: &str = "POST /v1 HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\nhello";
-const CLOSING: &str =
-    "HTTP/1.1 408 Request Timeout\r\nDate: now\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-const KEEPING: &str = "HTTP/1.1 408 Request Timeout\r\nDate: now\r\nContent-Length: 0\r\n\r\n";
+const CLOSING: &str = "HTTP/1.1 408 Request Timeout\r\nDate: now\r\nX-Request-Id: i\r\n\
+        Connection: close\r\nContent-Length: 0\r\n\r\n";
+const KEEPING: &str = "HTTP/1.1 408 Request Timeout\r\nDate: now\r\nX-Request-Id: i\r\n\
+    Content-Length: 0\r\n\r\n";
 const OF_HAPROXY: &str = "HTTP/1.0 408 Request Time-out\r\nConnection: close\r\n\r\n<html>";
 
 /// Lets the first connection, which was idle, answer a POST with `answer`.

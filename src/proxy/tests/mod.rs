@@ -21,4 +21,5 @@ mod site;
 mod tunnel;
 mod upstream_limits;
 mod vanish;
+mod waits;
 mod wire;

@@ -166,7 +166,10 @@ fn a_client_that_does_not_read_stops_the_reads_from_its_upstream() {
         client.send(GET).await;
         let mut upstream = bench.upstream().await;
         upstream.read().await;
-        let head = format!("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: {len}\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nDate: now\r\nX-Request-Id: i\r\n\
+            Content-Length: {len}\r\n\r\n"
+        );
         upstream.send(&head).await;
         let body = pattern(len);
         let sent = fill(&mut upstream, &body).await;
@@ -237,7 +240,8 @@ async fn dialed(session: &mut Pin<&mut impl Future<Output = ()>>) {
 #[test]
 fn an_endless_upload_does_not_hold_back_an_early_response() {
     run(async |bench| {
-        let refusal = "HTTP/1.1 413 Too Large\r\nDate: now\r\nContent-Length: 0\r\n\r\n";
+        let refusal = "HTTP/1.1 413 Too Large\r\nDate: now\r\nX-Request-Id: i\r\n\
+            Content-Length: 0\r\n\r\n";
         bench.upstreams_say(vec![refusal.to_owned()]);
         let (mut client, mut session) = bench.idle_client(1 << 20);
         client.write_now(CHUNKED_POST.as_bytes());

@@ -50,7 +50,12 @@ fn a_second_connection_that_answers_half_of_the_request_is_not_used_again() {
         first.end(End::Clean);
         let mut second = bench.upstream().await;
         settle().await;
-        second.send("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\n").await;
+        second
+            .send(
+                "HTTP/1.1 200 OK\r\nDate: now\r\nX-Request-Id: i\r\n\
+            Content-Length: 2\r\n\r\n",
+            )
+            .await;
         let head = client.read().await;
         assert!(head.ends_with("Connection: close\r\n\r\n"), "{head}");
         // Now it reads the rest, but the relay cannot know that it will always do so.
@@ -187,7 +192,8 @@ fn a_client_that_reads_when_it_has_written_gets_the_answer_of_an_upstream_that_i
         let mut upstream = bench.upstream().await;
         upstream.read().await;
         let answer = "y".repeat(5000);
-        let head = "HTTP/1.1 413 Too Large\r\nDate: now\r\nContent-Length: 5000\r\n\r\n";
+        let head = "HTTP/1.1 413 Too Large\r\nDate: now\r\nX-Request-Id: i\r\n\
+            Content-Length: 5000\r\n\r\n";
         upstream.send(head.to_owned() + &answer).await;
         drop(upstream);
         client.send("x".repeat(BODY_BYTES)).await;

@@ -14,7 +14,10 @@ fn get(path: &str) -> String {
 
 fn answer(content: &str) -> String {
     let len = content.len();
-    format!("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: {len}\r\n\r\n{content}")
+    format!(
+        "HTTP/1.1 200 OK\r\nDate: now\r\nX-Request-Id: i\r\n\
+        Content-Length: {len}\r\n\r\n{content}"
+    )
 }
 
 #[test]

@@ -71,6 +71,9 @@ impl RouteMetrics {
         let (end, class) = (record.outcome.end(), record.status_class());
         increase(&cells.ended[end as usize][class.number()], 1);
         cells.exchange.observe(record.total);
+        if let Some(gap) = record.longest_gap() {
+            cells.longest_gap.observe(gap);
+        }
         if let Some(fault) = record.outcome.fault() {
             let cause = record.outcome.cause().unwrap_or_default();
             *cells.faults.borrow_mut().entry((fault.name(), cause)).or_default() += 1;

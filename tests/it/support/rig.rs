@@ -15,9 +15,10 @@ pub struct Rig {
 }
 
 /// A response that ends the upstream's connection.
-pub const LAST_RESPONSE: &str = "HTTP/1.1 204 No Content\r\nDate: d\r\nConnection: close\r\n\r\n";
+pub const LAST_RESPONSE: &str = "HTTP/1.1 204 No Content\r\nDate: d\r\nX-Request-Id: i\r\n\
+    Connection: close\r\n\r\n";
 /// What a client gets of [`LAST_RESPONSE`].
-pub const EMPTY_ANSWER: &str = "HTTP/1.1 204 No Content\r\nDate: d\r\n\r\n";
+pub const EMPTY_ANSWER: &str = "HTTP/1.1 204 No Content\r\nDate: d\r\nX-Request-Id: i\r\n\r\n";
 /// A request without anything to decide.
 pub const GET: &str = "GET /gpt/x HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -1,4 +1,4 @@
-//! The response heads and the trailers that the client gets.
+//! The response heads that the client gets.
 
 use super::*;
 
@@ -10,18 +10,33 @@ fn the_status_line_is_ours_in_version_and_theirs_in_code_and_reason() {
         ("HTTP/1.1 599", "HTTP/1.1 599 "),
         ("HTTP/1.1 200 ", "HTTP/1.1 200 "),
     ] {
-        let got = answered(GET, &format!("{line}\r\nDate: d\r\nContent-Length: 0\r\n\r\n"));
-        assert_eq!(got, format!("{want}\r\nDate: d\r\nContent-Length: 0\r\n\r\n"));
+        let got = answered(
+            GET,
+            &format!(
+                "{line}\r\nDate: d\r\nX-Request-Id: i\r\n\
+            Content-Length: 0\r\n\r\n"
+            ),
+        );
+        assert_eq!(
+            got,
+            format!(
+                "{want}\r\nDate: d\r\nX-Request-Id: i\r\n\
+            Content-Length: 0\r\n\r\n"
+            )
+        );
     }
 }
 
 #[test]
 fn lines_of_a_response_stay_as_they_came() {
     for lines in [
-        "Content-Length: 1\r\nDate: d\r\n",
-        "Date: d\r\nSet-Cookie: a\r\nset-cookie:b\r\nX:  \u{fc} \r\nContent-Length: 1\r\n",
-        "Content-Length: 1\r\nVia: 1.1 v\r\nCF-Ray: 1\r\nServer: cloudflare\r\nDate: d\r\n",
-        "Content-Length: 1\r\nDate: d\r\nRetry-After: 1\r\nX-Accel-Buffering: yes\r\n",
+        "Content-Length: 1\r\nDate: d\r\nX-Request-Id: i\r\n",
+        "Date: d\r\nX-Request-Id: i\r\n\
+            Set-Cookie: a\r\nset-cookie:b\r\nX:  \u{fc} \r\nContent-Length: 1\r\n",
+        "Content-Length: 1\r\nVia: 1.1 v\r\nCF-Ray: 1\r\nServer: cloudflare\r\nDate: d\r\n\
+            X-Request-Id: i\r\n",
+        "Content-Length: 1\r\nDate: d\r\nX-Request-Id: i\r\n\
+            Retry-After: 1\r\nX-Accel-Buffering: yes\r\n",
     ] {
         response(lines, lines);
     }
@@ -46,14 +61,17 @@ fn a_response_loses_fields_of_one_hop_and_the_invitation_to_another_port() {
         "X-Sendfile: /etc/passwd",
         "Connection: x-hop\r\nX-Hop: 1",
     ] {
-        let sent = format!("A: 1\r\n{line}\r\nContent-Length: 1\r\nDate: d\r\nB: 2\r\n");
-        response(&sent, "A: 1\r\nContent-Length: 1\r\nDate: d\r\nB: 2\r\n");
+        let sent = format!(
+            "A: 1\r\n{line}\r\nContent-Length: 1\r\nDate: d\r\nX-Request-Id: i\r\n\
+            B: 2\r\n"
+        );
+        response(&sent, "A: 1\r\nContent-Length: 1\r\nDate: d\r\nX-Request-Id: i\r\nB: 2\r\n");
     }
 }
 
 #[test]
 fn a_response_loses_orders_to_a_front_server_in_any_case() {
-    const REST: &str = "Content-Length: 1\r\nDate: d\r\n";
+    const REST: &str = "Content-Length: 1\r\nDate: d\r\nX-Request-Id: i\r\n";
     for name in ["X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Sendfile", "X-Lighttpd-Send-File"] {
         for spelt in [name.to_owned(), name.to_lowercase(), name.to_uppercase()] {
             response(&format!("{spelt}: a\r\n{REST}"), REST);
@@ -63,7 +81,8 @@ fn a_response_loses_orders_to_a_front_server_in_any_case() {
 
 #[test]
 fn a_response_keeps_fields_that_a_request_about_its_client_loses() {
-    let fields = "X-Forwarded-For: a\r\nCF-Ray: b\r\nContent-Length: 1\r\nDate: d\r\n";
+    let fields = "X-Forwarded-For: a\r\nCF-Ray: b\r\nContent-Length: 1\r\nDate: d\r\n\
+        X-Request-Id: i\r\n";
     response(fields, fields);
 }
 
@@ -89,7 +108,10 @@ fn references_and_cookies_of_the_upstream_become_those_of_the_route() {
         ),
     ] {
         let with = |lines: &str| {
-            format!("HTTP/1.1 201 C\r\nA: 1\r\n{lines}Content-Length: 0\r\nDate: d\r\n\r\n")
+            format!(
+                "HTTP/1.1 201 C\r\nA: 1\r\n{lines}Content-Length: 0\r\nDate: d\r\n\
+                X-Request-Id: i\r\n\r\n"
+            )
         };
         assert_eq!(answered_to(Some(&view), GET, &with(lines)), with(want));
         let kept = if want.is_empty() { want } else { lines };
@@ -99,52 +121,106 @@ fn references_and_cookies_of_the_upstream_become_those_of_the_route() {
 
 #[test]
 fn a_date_is_added_where_there_is_none() {
-    response("Content-Length: 1\r\n", &format!("Content-Length: 1\r\nDate: {DATE}\r\n"));
-    let nominated = "Connection: date\r\nDate: d\r\nContent-Length: 1\r\n";
-    response(nominated, &format!("Content-Length: 1\r\nDate: {DATE}\r\n"));
+    const REST: &str = "X-Request-Id: i\r\nContent-Length: 1\r\n";
+    response(REST, &format!("{REST}Date: {DATE}\r\n"));
+    let nominated = format!("Connection: date\r\nDate: d\r\n{REST}");
+    response(&nominated, &format!("{REST}Date: {DATE}\r\n"));
+}
+
+#[test]
+fn the_id_of_the_exchange_is_added_where_the_upstream_sent_none() {
+    const REST: &str = "Content-Length: 1\r\nDate: d\r\n";
+    const OURS: &str = "X-Request-Id: 0123456789abcdef\r\n";
+    response(REST, &format!("{REST}{OURS}"));
+    response(
+        &format!("Connection: x-request-id\r\n{REST}x-request-id: a\r\n"),
+        &format!("{REST}{OURS}"),
+    );
+    for theirs in [
+        "X-Request-Id: a",
+        "x-request-ID:b ",
+        "X-Request-Id:",
+        "x-request-id: a\r\nX-Request-Id: b",
+    ] {
+        let lines = format!("{theirs}\r\n{REST}");
+        response(&lines, &lines);
+    }
+    // Other names of ids are the API's own business.
+    let lines = format!("request-id: a\r\n{REST}");
+    response(&lines, &format!("{lines}{OURS}"));
 }
 
 #[test]
 fn each_body_has_one_framing_field_of_ours() {
     let with = |request: &str, fields: &str| {
-        answered(request, &format!("HTTP/1.1 200 OK\r\n{fields}Date: d\r\n\r\n"))
+        answered(request, &format!("HTTP/1.1 200 OK\r\n{fields}Date: d\r\nX-Request-Id: i\r\n\r\n"))
     };
     let want = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
     const IN_PIECES: &str = "X-Accel-Buffering: no\r\n";
     let got = with(GET, "content-length: 007\r\n");
-    assert_eq!(got, want("content-length: 7\r\nDate: d\r\n"));
+    assert_eq!(got, want("content-length: 7\r\nDate: d\r\nX-Request-Id: i\r\n"));
     let got = with(GET, "transfer-encoding: Chunked\r\n");
-    assert_eq!(got, want(&format!("transfer-encoding: chunked\r\nDate: d\r\n{IN_PIECES}")));
+    assert_eq!(
+        got,
+        want(&format!(
+            "transfer-encoding: chunked\r\nDate: d\r\nX-Request-Id: i\r\n\
+        {IN_PIECES}"
+        ))
+    );
     let got = with(GET, "");
-    assert_eq!(got, want(&format!("Date: d\r\nTransfer-Encoding: chunked\r\n{IN_PIECES}")));
+    assert_eq!(
+        got,
+        want(&format!(
+            "Date: d\r\nX-Request-Id: i\r\n\
+        Transfer-Encoding: chunked\r\n{IN_PIECES}"
+        ))
+    );
     for fields in ["", "Transfer-Encoding: chunked\r\n"] {
-        let closed = format!("Date: d\r\n{IN_PIECES}Connection: close\r\n");
+        let closed = format!("Date: d\r\nX-Request-Id: i\r\n{IN_PIECES}Connection: close\r\n");
         assert_eq!(with(GET_10, fields), want(&closed));
     }
     let got = with(GET_10, "Content-Length: 7\r\n");
-    assert_eq!(got, want("Content-Length: 7\r\nDate: d\r\nConnection: keep-alive\r\n"));
+    assert_eq!(
+        got,
+        want(
+            "Content-Length: 7\r\nDate: d\r\nX-Request-Id: i\r\n\
+        Connection: keep-alive\r\n"
+        )
+    );
 }
 
 #[test]
 fn a_length_without_a_body_stays_only_where_it_describes_one() {
     let with = |request: &str, status: u16, field: &str| {
-        let got = answered(request, &format!("HTTP/1.1 {status} S\r\n{field}\r\nDate: d\r\n\r\n"));
+        let got = answered(
+            request,
+            &format!(
+                "HTTP/1.1 {status} S\r\n{field}\r\nDate: d\r\n\
+            X-Request-Id: i\r\n\r\n"
+            ),
+        );
         got.strip_prefix(&format!("HTTP/1.1 {status} S\r\n")).unwrap().to_owned()
     };
     let length = "Content-Length: 5";
-    assert_eq!(with(HEAD, 200, length), "Content-Length: 5\r\nDate: d\r\n\r\n");
-    assert_eq!(with(GET, 304, length), "Content-Length: 5\r\nDate: d\r\n\r\n");
-    assert_eq!(with(GET, 204, length), "Date: d\r\n\r\n");
+    assert_eq!(with(HEAD, 200, length), "Content-Length: 5\r\nDate: d\r\nX-Request-Id: i\r\n\r\n");
+    assert_eq!(with(GET, 304, length), "Content-Length: 5\r\nDate: d\r\nX-Request-Id: i\r\n\r\n");
+    assert_eq!(with(GET, 204, length), "Date: d\r\nX-Request-Id: i\r\n\r\n");
     let coding = "Transfer-Encoding: chunked";
     for (request, status) in [(HEAD, 200), (GET, 304), (GET, 204)] {
-        assert_eq!(with(request, status, coding), "Date: d\r\n\r\n", "{status}");
+        assert_eq!(with(request, status, coding), "Date: d\r\nX-Request-Id: i\r\n\r\n", "{status}");
     }
 }
 
 #[test]
 fn a_stream_asks_other_proxies_not_to_buffer() {
     let with = |fields: &str| {
-        answered(GET, &format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\nDate: d\r\n\r\n"))
+        answered(
+            GET,
+            &format!(
+                "HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\nDate: d\r\n\
+            X-Request-Id: i\r\n\r\n"
+            ),
+        )
     };
     for kind in [
         "text/event-stream",
@@ -183,7 +259,15 @@ fn a_stream_asks_other_proxies_not_to_buffer() {
 
 #[test]
 fn a_response_without_a_length_asks_not_to_buffer_unless_its_upstream_says_more() {
-    let with = |fields: &str| answered(GET, &format!("HTTP/1.1 200 OK\r\nDate: d\r\n{fields}\r\n"));
+    let with = |fields: &str| {
+        answered(
+            GET,
+            &format!(
+                "HTTP/1.1 200 OK\r\nDate: d\r\n\
+        X-Request-Id: i\r\n{fields}\r\n"
+            ),
+        )
+    };
     let count = |head: &str| head.to_ascii_lowercase().matches("x-accel-buffering: ").count();
     for coding in ["", "Transfer-Encoding: chunked\r\n"] {
         for kind in ["", "Content-Type: application/json\r\n", "Content-Type: audio/mpeg\r\n"] {
@@ -194,16 +278,23 @@ fn a_response_without_a_length_asks_not_to_buffer_unless_its_upstream_says_more(
             assert!(!got.contains("X-Accel-Buffering"), "{got}");
         }
     }
-    let head = answered(HEAD, "HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = answered(
+        HEAD,
+        "HTTP/1.1 200 OK\r\nDate: d\r\nX-Request-Id: i\r\n\
+        Transfer-Encoding: chunked\r\n\r\n",
+    );
     assert_eq!(count(&head), 0, "{head}");
 }
 
 #[test]
 fn the_connection_field_of_a_response_is_ours() {
-    let length = "Connection: keep-alive\r\nContent-Length: 0\r\nDate: d\r\n";
+    let length = "Connection: keep-alive\r\nContent-Length: 0\r\nDate: d\r\nX-Request-Id: i\r\n";
     let ends_with = |request: &str, status: u16, fields: &str, end: &str| {
         let got = answered(request, &format!("HTTP/1.1 {status} S\r\n{fields}\r\n"));
-        let want = format!("HTTP/1.1 {status} S\r\nContent-Length: 0\r\nDate: d\r\n{end}\r\n");
+        let want = format!(
+            "HTTP/1.1 {status} S\r\nContent-Length: 0\r\nDate: d\r\n\
+            X-Request-Id: i\r\n{end}\r\n"
+        );
         assert_eq!(got, want);
     };
     ends_with(GET, 200, length, "");
@@ -216,8 +307,9 @@ fn the_connection_field_of_a_response_is_ours() {
 #[test]
 fn a_426_says_what_to_upgrade_to() {
     let text = "HTTP/1.1 426 U\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                Content-Length: 0\r\nDate: d\r\n\r\n";
+                Content-Length: 0\r\nDate: d\r\nX-Request-Id: i\r\n\r\n";
     let want = "HTTP/1.1 426 U\r\nUpgrade: websocket\r\nContent-Length: 0\r\nDate: d\r\n\
+        X-Request-Id: i\r\n\
                 Connection: Upgrade\r\n\r\n";
     assert_eq!(answered(GET, text), want);
     let want = want.replace("Connection: Upgrade", "Connection: close, Upgrade");
@@ -239,41 +331,12 @@ fn a_switch_is_to_websocket_and_to_nothing_else() {
     let head = "HTTP/1.1 101 Switching\r\nConnection: upgrade, x-hop\r\nUPGRADE: WebSocket\r\n\
                 X-Hop: 1\r\nSec-WebSocket-Accept: s\r\nContent-Length: 0\r\n\r\n";
     let mut out = BytesMut::new();
-    put_switch_head(&mut out, &ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap(), None);
+    let head = ResponseHead::parse(head.as_bytes(), &LIMITS).unwrap();
+    put_switch_head(&mut out, &head, ID, None);
     let want = "HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: s\r\n\
+                X-Request-Id: 0123456789abcdef\r\n\
                 Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     assert_eq!(out, want.as_bytes());
-}
-
-#[test]
-fn trailers_keep_what_only_informs_and_lose_what_would_decide() {
-    for kept in ["", "Server-Timing: a;dur=1\r\n", "x-sum:  1 \r\nX-Sum: \u{fc}\r\n"] {
-        trailers(kept, kept);
-    }
-    for name in [
-        "Host",
-        "Content-Length",
-        "transfer-encoding",
-        "Connection",
-        "TE",
-        "Trailer",
-        "Expect",
-        "Date",
-        "Content-Type",
-        "X-Forwarded-For",
-        "Alt-Svc",
-        "Authorization",
-        "authoriZATION",
-        "Set-Cookie",
-        "Cookie",
-        "Content-Encoding",
-        "Content-Range",
-        "Cache-Control",
-        "Location",
-    ] {
-        trailers(&format!("A: 1\r\n{name}: x\r\nB: 2\r\n"), "A: 1\r\nB: 2\r\n");
-    }
-    trailers("Connection: a\r\nA: 1\r\nB: 2\r\n", "B: 2\r\n");
 }
 
 /// What becomes of the fields of a 200 to a GET request.
@@ -300,28 +363,6 @@ fn answered_to(view: Option<&View<'_>>, request: &str, response: &str) -> String
         panic!("not final: {response}");
     };
     let mut out = BytesMut::new();
-    put_final_head(&mut out, &head, &response, DATE, view);
+    put_final_head(&mut out, &head, &response, DATE, ID, view);
     String::from_utf8(out.to_vec()).unwrap()
-}
-
-#[track_caller]
-fn trailers(section: &str, want: &str) {
-    let section = format!("{section}\r\n");
-    let fields = parse_trailers(section.as_bytes(), 8).unwrap();
-    let mut out = BytesMut::new();
-    put_trailers(&mut out, &fields);
-    assert_eq!(out, format!("{want}\r\n").as_bytes());
-}
-
-#[test]
-fn trailers_reach_a_receiver_that_gets_chunks_and_a_malformed_section_none() {
-    let taken = |writer, section: &str| {
-        trailers_for(writer, section.as_bytes()).map(|fields| fields.is_some()).ok()
-    };
-    assert_eq!(taken(BodyWriter::Chunked, "A: b\r\n\r\n"), Some(true));
-    assert_eq!(taken(BodyWriter::UntilClose, "A: b\r\n\r\n"), Some(false));
-    assert_eq!(taken(BodyWriter::Bare, "A: b\r\n\r\n"), Some(false));
-    for writer in [BodyWriter::Chunked, BodyWriter::UntilClose, BodyWriter::Bare] {
-        assert_eq!(taken(writer, "A b\r\n\r\n"), None, "{writer:?}");
-    }
 }
