@@ -53,3 +53,4 @@ mod tls;
 mod truncation;
 mod unasked;
 mod upgrade;
+mod where_time_goes;

@@ -15,12 +15,13 @@ use std::sync::atomic::AtomicUsize;
 pub struct Setup {
     toml: String,
     arguments: Vec<&'static str>,
+    environment: Vec<(&'static str, String)>,
     open_files: Option<u32>,
 }
 
 impl Setup {
     pub(super) fn new(toml: String) -> Self {
-        Self { toml, arguments: Vec::new(), open_files: None }
+        Self { toml, arguments: Vec::new(), environment: Vec::new(), open_files: None }
     }
 
     /// With several workers; one is the default of tests.
@@ -32,6 +33,12 @@ impl Setup {
     /// Further arguments of the command line, such as `--log-level=trace`.
     pub fn argument(mut self, argument: &'static str) -> Self {
         self.arguments.push(argument);
+        self
+    }
+
+    /// With this variable in its environment.
+    pub fn environment(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
         self
     }
 
@@ -66,6 +73,7 @@ impl Setup {
             .args(["run", "--config"])
             .arg(&configuration)
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
