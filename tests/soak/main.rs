@@ -1,6 +1,7 @@
 //! A soak: honest traffic, clients that leave, origins that fail and attackers, all at once, on one
-//! relay. Nothing of the honest traffic may fail, every byte of it is checked, a broken message
-//! never passes for a whole one, and in the end the relay is as it was in the beginning.
+//! relay, whose configuration changes every second. Nothing of the honest traffic may fail, every
+//! byte of it is checked, a broken message never passes for a whole one, and in the end the relay
+//! is as it was in the beginning.
 //!
 //!     cargo test --test soak                                  # a few seconds
 //!     NARROWS_SOAK_SECONDS=600 cargo test --test soak         # by hand
@@ -36,6 +37,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+use tally::{Count, tally};
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::interval;
@@ -52,6 +54,8 @@ const GROWTH_MAX_KIB: usize = 4096;
 /// What it may exceed the first rest by during the traffic: connections are at most 500, and a slow
 /// reader holds a read of 64 KiB.
 const PEAK_MAX_KIB: usize = 500 * (64 + 48);
+/// Between two reloads of the relay.
+const RELOAD_EVERY: Duration = Duration::from_secs(1);
 /// Between two measurements of the relay.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the relay may take until the last connection is closed. All its clients are gone by
@@ -130,13 +134,13 @@ async fn soak(total: Duration) {
     );
 
     soak.goes_on_for(total / WARM_UP_SHARE);
-    everyone(&soak, &relay).await;
+    everyone(&soak, &relay, &server).await;
     rest(&relay, &server, descriptors).await;
     let warm = relay.resident_kib();
     println!("  at rest after the warm-up: {warm} KiB");
 
     soak.goes_on_for(total - total / WARM_UP_SHARE);
-    let peak = everyone(&soak, &relay).await;
+    let peak = everyone(&soak, &relay, &server).await;
     rest(&relay, &server, descriptors).await;
     let end = relay.resident_kib();
     println!("  at the peak: {} KiB, {} descriptors", peak.resident_kib, peak.descriptors);
@@ -155,16 +159,30 @@ async fn soak(total: Duration) {
 }
 
 async fn relay(server: &Server) -> Relay {
+    Relay::start(&configuration(server, false)).await
+}
+
+/// The relay's configuration, or a changed one that serves its clients as well: with one more
+/// listener and one more route, and other limits.
+fn configuration(server: &Server, changed: bool) -> String {
     let [plain, tls] = server.addresses;
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
     let secure = listener_keys();
+    let more = if changed { [listener, "[[route]]\npath = \"/more/\"\n"] } else { [""; 2] };
+    let upstream =
+        if changed { format!("upstream = \"http://{plain}/\"\n") } else { String::new() };
+    let limits = if changed { LIMITS.replace("20s", "21s") } else { LIMITS.to_owned() };
     let routes = format!(
         "[[route]]\npath = \"/plain/\"\nupstream = \"http://{plain}/\"\n\
          [[route]]\npath = \"/tls/\"\nupstream = \"https://localhost/\"\nconnect = \"{tls}\"\n\
          ca = {:?}\n",
         certificate_file("ca.pem")
     );
-    Relay::start(&format!("{listener}{listener}{secure}{routes}{LIMITS}")).workers(WORKERS).await
+    let [more_listener, more_route] = more;
+    format!(
+        "workers = {WORKERS}\n{listener}{listener}{secure}{more_listener}{more_route}{upstream}\
+         {routes}{limits}"
+    )
 }
 
 /// What was seen at most.
@@ -174,8 +192,9 @@ struct Peak {
     descriptors: usize,
 }
 
-/// Lets all of them act until the time is over, and watches the relay.
-async fn everyone(soak: &Arc<Soak>, relay: &Relay) -> Peak {
+/// Lets all of them act until the time is over, changes the relay's configuration to and fro, and
+/// watches the relay.
+async fn everyone(soak: &Arc<Soak>, relay: &Relay, server: &Server) -> Peak {
     let seeds = |count: u64| (1..=count).map(|it| it * 7919);
     // On a thread of their own, so that they wait for the relay and not for the others.
     let (known, honest) = (Arc::clone(soak), seeds(HONEST_CLIENTS));
@@ -198,7 +217,14 @@ async fn everyone(soak: &Arc<Soak>, relay: &Relay) -> Peak {
     acts.spawn_local(hostile::flooding(Arc::clone(soak), 1));
     let mut peak = Peak::default();
     let mut measurements = interval(LOOK);
-    while !soak.is_over() {
+    let (mut reloaded, mut changed) = (Instant::now(), false);
+    while !soak.is_over() || changed {
+        if reloaded.elapsed() >= RELOAD_EVERY || soak.is_over() {
+            changed = !changed;
+            relay.reload(&configuration(server, changed)).await;
+            tally(Count::Reloads, 1);
+            reloaded = Instant::now();
+        }
         peak.resident_kib = peak.resident_kib.max(relay.resident_kib());
         peak.descriptors = peak.descriptors.max(relay.descriptors());
         measurements.tick().await;
@@ -226,11 +252,13 @@ async fn rest(relay: &Relay, server: &Server, descriptors: usize) {
     let descriptors = descriptors + KEPT_FOR_PIPES;
     let mut measurements = interval(LOOK);
     let since = Instant::now();
-    while relay.descriptors() > descriptors {
+    while let open = relay.descriptors()
+        && open > descriptors
+    {
         // Those in the relay's pools are closed by the origin.
         server.close_idle();
-        let open = relay.descriptors() - descriptors;
-        assert!(since.elapsed() < REST_MAX, "{open} descriptors are open after {REST_MAX:?}");
+        let more = open - descriptors;
+        assert!(since.elapsed() < REST_MAX, "{more} descriptors are open after {REST_MAX:?}");
         measurements.tick().await;
     }
 }

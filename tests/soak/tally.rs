@@ -13,9 +13,10 @@ pub enum Count {
     Faults,
     Attacks,
     TurnedAway,
+    Reloads,
 }
 
-const COUNTS: [Count; 7] = [
+const COUNTS: [Count; 8] = [
     Count::Honest,
     Count::BytesChecked,
     Count::AtOrigin,
@@ -23,6 +24,7 @@ const COUNTS: [Count; 7] = [
     Count::Faults,
     Count::Attacks,
     Count::TurnedAway,
+    Count::Reloads,
 ];
 
 static TALLY: [AtomicU64; COUNTS.len()] = [const { AtomicU64::new(0) }; COUNTS.len()];
