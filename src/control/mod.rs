@@ -16,6 +16,7 @@ mod error;
 mod listeners;
 mod reload;
 mod reminder;
+mod reports;
 mod request;
 mod signals;
 mod state;
@@ -126,7 +127,7 @@ async fn run(snapshot: Snapshot, loader: Loader) -> Result<(), RunError> {
     let listener = open_admin(&snapshot.config)?;
     let Server { workers, events, state, .. } = Server::start(snapshot)?;
     let state = Rc::new(state);
-    let mut admin = Admin::new(RelayPages::new(Rc::clone(&state)));
+    let mut admin = Admin::new(RelayPages::new(Rc::clone(&state), workers.clone()));
     admin.serve(listener);
     let (finding, changes) = channel(1);
     spawn_local(watch_files(state.snapshots(), finding));

@@ -3,6 +3,7 @@
 use crate::config::snapshot::Snapshot;
 use crate::control::descriptors::connections_with_room;
 use crate::control::error::RunError;
+use crate::control::reports::{Reporting, Reports};
 use crate::net::admission::Admission;
 use crate::telemetry::targets::SERVER;
 use crate::telemetry::write_gathered_lines;
@@ -19,6 +20,7 @@ pub(super) struct Workers {
     commands: Arc<[UnboundedSender<Command>]>,
     admission: Arc<Admission>,
     registry: Arc<Registry>,
+    reporting: Reporting,
 }
 
 /// What the workers say of themselves.
@@ -62,7 +64,8 @@ impl Workers {
             named.spawn(move || run_worker(setup, &reporter)).map_err(RunError::Start)?;
         }
         let events = Events { events, waiting: count };
-        Ok((Self { commands: senders.into(), admission, registry }, events))
+        let reporting = Reporting::new(count);
+        Ok((Self { commands: senders.into(), admission, registry, reporting }, events))
     }
 
     /// How many workers there are.
@@ -87,6 +90,11 @@ impl Workers {
         for worker in &*self.commands {
             let _ended = worker.send(command());
         }
+    }
+
+    /// What the workers have counted so far.
+    pub(super) async fn reports(&self) -> Reports {
+        self.reporting.ask(&self.commands).await
     }
 }
 

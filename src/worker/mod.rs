@@ -96,6 +96,8 @@ pub struct ReportRequest {
     pub worker: usize,
     /// Where that number and the counters go.
     pub reports: UnboundedSender<(usize, Totals)>,
+    /// Lets the asker count the requests that are not answered.
+    pub asked: Arc<()>,
 }
 
 /// What a worker serves, and all the sockets that it serves it from.
@@ -223,7 +225,7 @@ impl Worker {
         }
     }
 
-    fn report(&self, ReportRequest { worker, reports }: &ReportRequest) {
+    fn report(&self, ReportRequest { worker, reports, .. }: &ReportRequest) {
         // The receiver is gone if it has waited for too long.
         let _late = reports.send((*worker, self.context.metrics.report()));
     }

@@ -4,7 +4,9 @@ use crate::control::admin::exposition::Format;
 use crate::control::admin::page::{Content, Page, Pages, Rules};
 use crate::control::admin::status::Status;
 use crate::control::state::{Phase, State};
+use crate::control::workers::Workers;
 use crate::gateway::answer::Answer;
+use crate::telemetry::metrics::{self, ProcessStats, Scrape};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,13 +14,30 @@ use std::time::SystemTime;
 /// The pages of a running relay.
 pub(in crate::control) struct RelayPages {
     state: Rc<State>,
+    workers: Workers,
     started: SystemTime,
 }
 
 impl RelayPages {
     /// Those of a relay that has just started.
-    pub(in crate::control) fn new(state: Rc<State>) -> Self {
-        Self { state, started: SystemTime::now() }
+    pub(in crate::control) fn new(state: Rc<State>, workers: Workers) -> Self {
+        Self { state, workers, started: SystemTime::now() }
+    }
+
+    async fn metrics(&self, format: Format) -> Content {
+        let scrape = Scrape {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: option_env!("NARROWS_COMMIT").unwrap_or_default(),
+            totals: self.workers.reports().await.totals,
+            process: ProcessStats::read(self.started),
+            ..Scrape::default()
+        };
+        let media_type = format.media_type();
+        let format = match format {
+            Format::Text => metrics::Format::Text,
+            Format::OpenMetrics => metrics::Format::OpenMetrics,
+        };
+        Content { media_type, body: scrape.expose(format) }
     }
 }
 
@@ -36,27 +55,13 @@ impl Pages for RelayPages {
                 Phase::Starting => Err(unready("starting", "Not all listeners accept yet.")),
                 Phase::Draining => Err(unready("stopping", "The relay is stopping.")),
             },
-            Page::Metrics(format) => Ok(metrics(format)),
+            Page::Metrics(format) => Ok(self.metrics(format).await),
             Page::Status => {
                 let status = Status::of(&self.state, self.started, SystemTime::now());
                 Ok(Content { media_type: "application/json", body: status.to_json() })
             }
         }
     }
-}
-
-/// The metrics in this format.
-fn metrics(format: Format) -> Content {
-    let (version, commit) = (env!("CARGO_PKG_VERSION"), option_env!("NARROWS_COMMIT"));
-    let (name, kind, end) = match format {
-        Format::Text => ("narrows_build_info", "gauge", ""),
-        Format::OpenMetrics => ("narrows_build", "info", "# EOF\n"),
-    };
-    let labels = format!("version=\"{version}\",commit=\"{}\"", commit.unwrap_or_default());
-    let body = format!(
-        "# HELP {name} What runs.\n# TYPE {name} {kind}\nnarrows_build_info{{{labels}}} 1\n{end}"
-    );
-    Content { media_type: format.media_type(), body }
 }
 
 fn text(body: &str) -> Content {

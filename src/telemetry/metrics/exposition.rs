@@ -180,12 +180,12 @@ impl Scrape {
         let families: [(&str, &str, Of); 4] = [
             (
                 "narrows_response_head_seconds",
-                "From the first byte of a request to the end of the response's head.",
+                "From a request's first byte to the end of the response's head.",
                 |route| &route.response_head,
             ),
             (
                 "narrows_first_byte_seconds",
-                "From the first byte of a request to the first byte of the response's content.",
+                "From a request's first byte to the response's first content.",
                 |route| &route.first_byte,
             ),
             (
@@ -195,7 +195,7 @@ impl Scrape {
             ),
             (
                 "narrows_exchange_seconds",
-                "From the first byte of a request to the end of the exchange.",
+                "From a request's first byte to the end of the exchange.",
                 |route| &route.exchange,
             ),
         ];
@@ -314,3 +314,6 @@ impl Writer<'_> {
         self.0.encode_descriptor(name, help, None, kind)
     }
 }
+
+#[cfg(test)]
+mod tests;

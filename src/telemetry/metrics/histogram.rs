@@ -54,8 +54,9 @@ pub struct Distribution {
 impl Histogram {
     /// Counts one.
     pub(super) fn observe(&self, duration: Duration) {
-        let nanoseconds = duration.as_nanos();
-        let bucket = BOUNDS_US.partition_point(|bound| u128::from(bound * 1000) < nanoseconds);
+        let nanoseconds = duration.as_secs().saturating_mul(1_000_000_000);
+        let nanoseconds = nanoseconds.saturating_add(duration.subsec_nanos().into());
+        let bucket = BOUNDS_US.partition_point(|bound| bound * 1000 < nanoseconds);
         let count = &self.counts[bucket];
         count.set(count.get() + 1);
         self.seconds.set(self.seconds.get() + duration.as_secs_f64());

@@ -1,0 +1,132 @@
+//! The counters of all workers: [`Reporting`] asks each worker for its own, and adds them up.
+
+use crate::limits::{REPORT_MAX, REPORTS_ASKED_MAX};
+use crate::telemetry::metrics::Totals;
+use crate::worker::{Command, ReportRequest};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+
+/// What the workers have counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Reports {
+    /// The sums. Of a worker that has not answered they have its last report, so that no counter
+    /// goes back.
+    pub(super) totals: Totals,
+    /// How many workers have not answered.
+    pub(super) silent: usize,
+}
+
+/// What is remembered of each worker from one report to the next.
+#[derive(Clone, Debug)]
+pub(super) struct Reporting(Rc<RefCell<Vec<Reporter>>>);
+
+#[derive(Debug, Default)]
+struct Reporter {
+    last: Totals,
+    /// Each request that the worker has not answered yet has a copy.
+    asked: Arc<()>,
+}
+
+impl Reporting {
+    /// Of so many workers.
+    pub(super) fn new(workers: usize) -> Self {
+        Self(Rc::new(RefCell::new((0..workers).map(|_| Reporter::default()).collect())))
+    }
+
+    /// Asks all workers, and waits for [`REPORT_MAX`] at most.
+    pub(super) async fn ask(&self, workers: &[UnboundedSender<Command>]) -> Reports {
+        let (reports, mut answers) = unbounded_channel();
+        for (worker, (commands, reporter)) in workers.iter().zip(&*self.0.borrow()).enumerate() {
+            // One that hangs is not asked for ever more.
+            if Arc::strong_count(&reporter.asked) <= REPORTS_ASKED_MAX {
+                let (reports, asked) = (reports.clone(), Arc::clone(&reporter.asked));
+                let _ended =
+                    commands.send(Command::Report(ReportRequest { worker, reports, asked }));
+            }
+        }
+        drop(reports);
+        let mut silent = workers.len();
+        let answered = async {
+            while let Some((worker, totals)) = answers.recv().await {
+                if let Some(reporter) = self.0.borrow_mut().get_mut(worker) {
+                    reporter.last = totals;
+                    silent -= 1;
+                }
+            }
+        };
+        let _late = timeout(REPORT_MAX, answered).await;
+        let totals = Totals::of(self.0.borrow().iter().map(|reporter| &reporter.last));
+        Reports { totals, silent }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc::UnboundedReceiver;
+    use tokio::task::yield_now;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_does_not_answer_counts_with_its_last_report_after_a_limit_of_time() {
+        let (mut workers, senders) = workers();
+        let reporting = Reporting::new(2);
+        let (reports, ()) = tokio::join!(reporting.ask(&senders), async {
+            answer(&mut workers[0], 3).await;
+            answer(&mut workers[1], 4).await;
+        });
+        assert_eq!((refused(&reports), reports.silent), (7, 0));
+
+        let begun = Instant::now();
+        let (reports, ()) = tokio::join!(reporting.ask(&senders), answer(&mut workers[0], 5));
+        assert_eq!((refused(&reports), reports.silent), (9, 1));
+        assert_eq!(begun.elapsed(), REPORT_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_has_ended_is_not_waited_for_and_still_counts() {
+        let (mut workers, senders) = workers();
+        let reporting = Reporting::new(2);
+        let (_, ()) = tokio::join!(reporting.ask(&senders), async {
+            answer(&mut workers[0], 3).await;
+            answer(&mut workers[1], 4).await;
+        });
+        drop(workers.remove(1));
+        let begun = Instant::now();
+        let (reports, ()) = tokio::join!(reporting.ask(&senders), answer(&mut workers[0], 5));
+        assert_eq!((refused(&reports), reports.silent), (9, 1));
+        assert_eq!(begun.elapsed().as_nanos(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_hangs_is_asked_a_few_times_and_again_when_it_answers() {
+        let (mut workers, senders) = workers();
+        let reporting = Reporting::new(2);
+        for _ in 0..2 * REPORTS_ASKED_MAX {
+            assert_eq!(reporting.ask(&senders).await.silent, 2);
+        }
+        assert_eq!(workers[0].len(), REPORTS_ASKED_MAX);
+        while workers[0].try_recv().is_ok() {}
+        let (reports, ()) = tokio::join!(reporting.ask(&senders), answer(&mut workers[0], 5));
+        assert_eq!((refused(&reports), reports.silent), (5, 1));
+    }
+
+    fn workers() -> (Vec<UnboundedReceiver<Command>>, Vec<UnboundedSender<Command>>) {
+        let pairs = [unbounded_channel(), unbounded_channel()];
+        pairs.into_iter().map(|(sender, receiver)| (receiver, sender)).unzip()
+    }
+
+    async fn answer(worker: &mut UnboundedReceiver<Command>, refused: u64) {
+        yield_now().await;
+        let Some(Command::Report(request)) = worker.recv().await else { panic!("not asked") };
+        let totals = Totals { refused: [("connections", refused)].into(), ..Totals::default() };
+        request.reports.send((request.worker, totals)).unwrap();
+    }
+
+    fn refused(reports: &Reports) -> u64 {
+        reports.totals.refused["connections"]
+    }
+}
