@@ -177,12 +177,15 @@ pub const DELIVERY_LOOK_MAX: Duration = Duration::from_millis(64);
 /// the default of `timeouts.stop` it is below the 90 s after which systemd kills.
 pub const DRAIN_CUT_MAX: Duration = Duration::from_secs(30);
 
-/// How long a worker may take to report its counters, before a scrape goes on without it. It needs a
-/// few milliseconds.
+/// How long a worker may take to report its counters, before a scrape goes on without it. It
+/// needs a few milliseconds.
 pub const REPORT_MAX: Duration = Duration::from_secs(1);
 
 /// How many times a worker that does not answer is asked for its counters.
 pub const REPORTS_ASKED_MAX: usize = 8;
+
+/// Pause between two lines about what a stop waits for.
+pub const STOP_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
 /// How long workers may take to cut what is left after a second signal.
 pub const STOP_AT_ONCE_MAX: Duration = Duration::from_secs(1);

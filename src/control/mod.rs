@@ -20,6 +20,7 @@ mod reports;
 mod request;
 mod signals;
 mod state;
+mod stop;
 mod watch;
 mod workers;
 
@@ -39,13 +40,12 @@ use crate::control::reminder::{remind, tell_remarks};
 use crate::control::request::Request;
 use crate::control::signals::Signals;
 use crate::control::state::{Phase, State};
+use crate::control::stop::stop;
 use crate::control::watch::{Change, tell_changed, watch_files};
 use crate::control::workers::{Event, Events, Workers};
-use crate::limits::STOP_AT_ONCE_MAX;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
 use crate::telemetry::targets::{READY, SERVER, SIGNALS};
 use crate::worker::{Command, Stop};
-use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,7 +53,6 @@ use std::time::SystemTime;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 
 /// A running server. One that is dropped stops at once, without waiting for its workers.
 ///
@@ -159,8 +158,8 @@ struct Control {
 impl Control {
     async fn run(mut self) -> Result<(), RunError> {
         let signal = self.serve().await?;
-        tracing::info!(target: SERVER, signal, "stopping; running exchanges may end");
-        self.stop().await;
+        let Self { state, workers, events, requests, .. } = &mut self;
+        stop(signal, state, workers, events, requests).await;
         Ok(())
     }
 
@@ -274,38 +273,5 @@ impl Control {
     /// Starts the program file anew, and leaves the listeners to it.
     fn hand_over(&mut self) {
         tracing::warn!(target: SIGNALS, "SIGUSR2 is ignored: it has no meaning here");
-    }
-
-    /// Lets running exchanges end. A second signal ends at once.
-    async fn stop(&mut self) {
-        let Self { state, workers, events, requests, .. } = self;
-        state.enter(Phase::Draining);
-        state.close_sockets();
-        workers.tell(|| Command::Stop(Stop::WhenDone));
-        tokio::select! {
-            () = events.ended() => tracing::info!(target: SERVER, "stopped"),
-            signal = next_stop(requests) => {
-                tracing::warn!(target: SERVER, signal, "stopping at once");
-                workers.tell(|| Command::Stop(Stop::AtOnce));
-                // What is cut has its line of the log. A worker in the middle of something long
-                // has none to give.
-                let _ = timeout(STOP_AT_ONCE_MAX, events.ended()).await;
-            }
-        }
-    }
-}
-
-/// The name of the next signal that asks to stop. Nothing else is done any more.
-async fn next_stop(requests: &mut UnboundedReceiver<Request>) -> &'static str {
-    loop {
-        match requests.recv().await {
-            Some(Request::Stop(signal)) => return signal,
-            Some(Request::Reload) => {
-                tracing::warn!(target: SIGNALS, "SIGHUP is ignored: the server stops");
-            }
-            Some(Request::HandOver) => {}
-            // The task that forwards signals is gone: no other can come.
-            None => pending().await,
-        }
     }
 }

@@ -4,6 +4,7 @@ use crate::limits::{REPORT_MAX, REPORTS_ASKED_MAX};
 use crate::telemetry::metrics::Totals;
 use crate::worker::{Command, ReportRequest};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -48,24 +49,31 @@ impl Reporting {
             }
         }
         drop(reports);
-        let mut silent = workers.len();
+        let mut silent: BTreeSet<_> = (0..workers.len()).collect();
         let answered = async {
             while let Some((worker, totals)) = answers.recv().await {
                 if let Some(reporter) = self.0.borrow_mut().get_mut(worker) {
                     reporter.last = totals;
-                    silent -= 1;
+                    silent.remove(&worker);
                 }
             }
         };
         let _late = timeout(REPORT_MAX, answered).await;
+        for (worker, reporter) in self.0.borrow_mut().iter_mut().enumerate() {
+            // One that no longer has the request and has not answered has ended.
+            if silent.contains(&worker) && Arc::strong_count(&reporter.asked) == 1 {
+                reporter.last.nothing_runs();
+            }
+        }
         let totals = Totals::of(self.0.borrow().iter().map(|reporter| &reporter.last));
-        Reports { totals, silent }
+        Reports { totals, silent: silent.len() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Running;
     use tokio::sync::mpsc::UnboundedReceiver;
     use tokio::task::yield_now;
     use tokio::time::Instant;
@@ -83,11 +91,12 @@ mod tests {
         let begun = Instant::now();
         let (reports, ()) = tokio::join!(reporting.ask(&senders), answer(&mut workers[0], 5));
         assert_eq!((refused(&reports), reports.silent), (9, 1));
+        assert_eq!(reports.totals.all_running().count, 2);
         assert_eq!(begun.elapsed(), REPORT_MAX);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_that_has_ended_is_not_waited_for_and_still_counts() {
+    async fn a_worker_that_has_ended_is_not_waited_for_and_still_counts_but_nothing_runs_on_it() {
         let (mut workers, senders) = workers();
         let reporting = Reporting::new(2);
         let (_, ()) = tokio::join!(reporting.ask(&senders), async {
@@ -98,6 +107,7 @@ mod tests {
         let begun = Instant::now();
         let (reports, ()) = tokio::join!(reporting.ask(&senders), answer(&mut workers[0], 5));
         assert_eq!((refused(&reports), reports.silent), (9, 1));
+        assert_eq!(reports.totals.all_running().count, 1);
         assert_eq!(begun.elapsed().as_nanos(), 0);
     }
 
@@ -122,7 +132,10 @@ mod tests {
     async fn answer(worker: &mut UnboundedReceiver<Command>, refused: u64) {
         yield_now().await;
         let Some(Command::Report(request)) = worker.recv().await else { panic!("not asked") };
-        let totals = Totals { refused: [("connections", refused)].into(), ..Totals::default() };
+        let running = Running { count: 1, ..Running::default() };
+        let (refused, running) =
+            ([("connections", refused)].into(), [("/".into(), running)].into());
+        let totals = Totals { refused, running, ..Totals::default() };
         request.reports.send((request.worker, totals)).unwrap();
     }
 

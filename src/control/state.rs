@@ -17,6 +17,8 @@ pub(super) enum Phase {
     Starting,
     /// All workers accept.
     Ready,
+    /// It is going to stop: it serves as before, but says that it is not ready.
+    StopDelay,
     /// It accepts nothing more; running exchanges may end.
     Draining,
 }

@@ -16,7 +16,7 @@ use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 
-const ADMIN: &str = "--admin=127.0.0.1:0";
+pub(super) const ADMIN: &str = "--admin=127.0.0.1:0";
 
 #[tokio::test]
 async fn a_stop_is_seen_by_readyz_at_once_and_by_livez_never() {
@@ -128,14 +128,14 @@ async fn the_status_says_what_runs() {
 }
 
 /// Where the admin listener is, by the log.
-async fn admin_address(relay: &Relay) -> SocketAddr {
+pub(super) async fn admin_address(relay: &Relay) -> SocketAddr {
     let line = relay.wait_for_log("the admin listener answers").await;
     let address = line.split("addresses=").nth(1).unwrap_or_default();
     address.trim_matches('"').parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
 }
 
 /// The status and the body of an answer.
-async fn get(probe: &mut Peer, path: &str) -> (u16, String) {
+pub(super) async fn get(probe: &mut Peer, path: &str) -> (u16, String) {
     probe.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
     let (head, body) = probe.read_message().await;
     assert_eq!(field_value(&head, "connection"), None, "{head}");

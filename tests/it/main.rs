@@ -44,6 +44,7 @@ mod request_id;
 mod responses;
 mod reuse;
 mod smoke;
+mod stop;
 mod stopped_origin;
 mod streaming;
 mod support;

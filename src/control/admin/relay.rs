@@ -53,7 +53,9 @@ impl Pages for RelayPages {
             Page::Ready => match self.state.phase() {
                 Phase::Ready => Ok(text("ready\n")),
                 Phase::Starting => Err(unready("starting", "Not all listeners accept yet.")),
-                Phase::Draining => Err(unready("stopping", "The relay is stopping.")),
+                Phase::StopDelay | Phase::Draining => {
+                    Err(unready("stopping", "The relay is stopping."))
+                }
             },
             Page::Metrics(format) => Ok(self.metrics(format).await),
             Page::Status => {

@@ -82,6 +82,7 @@ fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Starting => "starting",
         Phase::Ready => "ready",
+        Phase::StopDelay => "stop_delay",
         Phase::Draining => "draining",
     }
 }

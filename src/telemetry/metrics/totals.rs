@@ -50,6 +50,15 @@ impl Totals {
         sum
     }
 
+    /// The worker has ended: what it counted remains, and what ran has ended with it.
+    pub fn nothing_runs(&mut self) {
+        self.running.clear();
+        self.connections.clear();
+        for upstream in self.upstreams.values_mut() {
+            (upstream.idle, upstream.busy, upstream.opening) = (0, 0, 0);
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         for (name, running) in &other.running {
             self.running.entry(Arc::clone(name)).or_default().add(running);

@@ -1,0 +1,146 @@
+//! The stop of the process: what it waits for, and what it says meanwhile.
+
+use crate::control::request::Request;
+use crate::control::state::{Phase, State};
+use crate::control::workers::{Events, Workers};
+use crate::limits::{STOP_AT_ONCE_MAX, STOP_LOGGED_EVERY};
+use crate::telemetry::metrics::Running;
+use crate::telemetry::targets::{SERVER, SIGNALS};
+use crate::worker::{Command, Stop};
+use std::convert::Infallible;
+use std::future::pending;
+use std::io::{IsTerminal, stderr, stdin};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{sleep, timeout};
+
+/// Stops, because of `signal`: is unready for `timeouts.stop_delay`, then accepts nothing more, and
+/// returns when running exchanges have ended. A second signal ends at once.
+pub(super) async fn stop(
+    signal: &str,
+    state: &State,
+    workers: &Workers,
+    events: &mut Events,
+    requests: &mut UnboundedReceiver<Request>,
+) {
+    tokio::select! {
+        () = stop_in_order(signal, state, workers, events) => {
+            tracing::info!(target: SERVER, "stopped");
+        }
+        signal = next_stop(requests) => {
+            tracing::warn!(target: SERVER, signal, "stopping at once");
+            workers.tell(|| Command::Stop(Stop::AtOnce));
+            // What is cut has its line of the log. A worker in the middle of something long has
+            // none to give.
+            let _ = timeout(STOP_AT_ONCE_MAX, events.ended()).await;
+        }
+    }
+}
+
+async fn stop_in_order(signal: &str, state: &State, workers: &Workers, events: &mut Events) {
+    let timeouts = &state.snapshot().timeouts;
+    if timeouts.stop_delay > Duration::ZERO {
+        state.enter(Phase::StopDelay);
+        let delay_ms = timeouts.stop_delay.as_millis();
+        tracing::info!(
+            target: SERVER,
+            signal,
+            delay_ms,
+            "unready; connections are accepted until timeouts.stop_delay is over"
+        );
+        tell_of_ctrl_c(signal);
+        sleep(timeouts.stop_delay).await;
+    }
+    state.enter(Phase::Draining);
+    state.close_sockets();
+    workers.tell(|| Command::Stop(Stop::WhenDone));
+    let left = async || workers.reports().await.totals.all_running();
+    let (exchanges, oldest_ms) = numbers(left().await);
+    let stop_ms = timeouts.stop.as_millis();
+    tracing::info!(
+        target: SERVER,
+        signal,
+        exchanges,
+        oldest_ms,
+        stop_ms,
+        "stopping; running exchanges may end"
+    );
+    if timeouts.stop_delay.is_zero() {
+        tell_of_ctrl_c(signal);
+    }
+    tokio::select! {
+        () = events.ended() => {}
+        never = tell_what_is_left(left) => match never {}
+    }
+}
+
+/// Says again and again how many exchanges are left, and the age of the oldest.
+async fn tell_what_is_left(left: impl AsyncFn() -> Running) -> Infallible {
+    loop {
+        sleep(STOP_LOGGED_EVERY).await;
+        let (exchanges, oldest_ms) = numbers(left().await);
+        tracing::info!(target: SERVER, exchanges, oldest_ms, "still stopping");
+    }
+}
+
+/// How many there are, and the age of the oldest in milliseconds, if there is one.
+fn numbers(Running { count, oldest }: Running) -> (usize, Option<u128>) {
+    (count, (count > 0).then_some(oldest.as_millis()))
+}
+
+/// For a person at a terminal, who has pressed it once.
+fn tell_of_ctrl_c(signal: &str) {
+    if signal == "SIGINT" && stdin().is_terminal() && stderr().is_terminal() {
+        tracing::info!(target: SERVER, "Ctrl-C again ends it at once");
+    }
+}
+
+/// The name of the next signal that asks to stop. Nothing else is done any more.
+async fn next_stop(requests: &mut UnboundedReceiver<Request>) -> &'static str {
+    loop {
+        let ignored = match requests.recv().await {
+            Some(Request::Stop(signal)) => return signal,
+            Some(Request::Reload) => "SIGHUP",
+            Some(Request::HandOver) => "SIGUSR2",
+            // The task that forwards signals is gone: no other can come.
+            None => pending().await,
+        };
+        tracing::warn!(target: SIGNALS, "{ignored} is ignored: the server stops");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::{LogFormat, logged};
+    use std::cell::Cell;
+    use tokio::runtime::Builder;
+    use tokio::time::Instant;
+    use tracing::Level;
+
+    #[test]
+    fn what_is_left_is_told_every_ten_seconds_with_the_age_of_the_oldest() {
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+            runtime.unwrap().block_on(async {
+                let (begun, count) = (Instant::now(), Cell::new(3));
+                let left = async || {
+                    count.set(count.get() - 1);
+                    Running { count: count.get(), oldest: begun.elapsed() }
+                };
+                let _ = timeout(Duration::from_secs(25), tell_what_is_left(left)).await;
+            });
+        });
+        let lines: Vec<_> = log.lines().map(|it| it.split_once(" INFO ").unwrap().1).collect();
+        let want = [
+            "narrows::server: still stopping exchanges=2 oldest_ms=10000",
+            "narrows::server: still stopping exchanges=1 oldest_ms=20000",
+        ];
+        assert_eq!(lines, want);
+    }
+
+    #[test]
+    fn where_nothing_runs_there_is_no_oldest() {
+        assert_eq!(numbers(Running::default()), (0, None));
+    }
+}
