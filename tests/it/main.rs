@@ -29,6 +29,7 @@ mod handshakes;
 mod host;
 mod kit;
 mod log;
+mod metrics;
 mod own_answers;
 mod own_certificate;
 mod persistence;
