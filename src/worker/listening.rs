@@ -4,6 +4,7 @@ use crate::config::snapshot::Listener;
 use crate::proxy::Context;
 use crate::worker::live::Live;
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use tokio::time::timeout;
 /// removes it, it drains alone, so its connections have a `Drain` of their own.
 pub(super) struct Listening {
     listener: RefCell<Arc<Listener>>,
+    /// Where it is bound.
+    pub(super) address: SocketAddr,
     /// What its connections are served, and whether they are to end.
     pub(super) context: Rc<Context>,
     /// Its accept loop, and its connections.
@@ -22,10 +25,16 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// A socket whose connections belong to `listener`.
-    pub(super) fn new(listener: Arc<Listener>, context: Context) -> Self {
+    /// A socket, bound to `address`, whose connections belong to `listener`.
+    pub(super) fn new(listener: Arc<Listener>, address: SocketAddr, context: Context) -> Self {
         let (listener, live) = (RefCell::new(listener), Live::default());
-        Self { listener, context: Rc::new(context), live }
+        Self { listener, address, context: Rc::new(context), live }
+    }
+
+    /// How many connections it has.
+    pub(super) fn connections(&self) -> usize {
+        let accept_loops = usize::from(!self.context.drain.has_begun());
+        self.live.count().saturating_sub(accept_loops)
     }
 
     /// The listener that the next connection belongs to.

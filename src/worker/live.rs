@@ -21,9 +21,14 @@ impl Live {
         LiveGuard(Rc::clone(&self.0))
     }
 
+    /// How many tasks there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.count.get()
+    }
+
     /// Whether no task is left.
     pub(super) fn is_none(&self) -> bool {
-        self.0.count.get() == 0
+        self.count() == 0
     }
 
     /// Waits until no task is left.

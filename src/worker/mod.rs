@@ -206,7 +206,8 @@ impl Worker {
             known.replace_listener(listener);
         } else if let Some(opened) = opened {
             let opened = TcpListener::from_std(opened)?;
-            let listening = Rc::new(Listening::new(listener, self.context.of_another_socket()));
+            let (address, context) = (opened.local_addr()?, self.context.of_another_socket());
+            let listening = Rc::new(Listening::new(listener, address, context));
             self.listening.insert(id, Rc::clone(&listening));
             spawn_local(accept(Rc::clone(&self.admitter), opened, listening));
         }
@@ -226,8 +227,12 @@ impl Worker {
     }
 
     fn report(&self, ReportRequest { worker, reports, .. }: &ReportRequest) {
+        let mut totals = self.context.metrics.report();
+        for listening in self.listening.values().chain(&self.draining) {
+            *totals.connections.entry(listening.address).or_default() += listening.connections();
+        }
         // The receiver is gone if it has waited for too long.
-        let _late = reports.send((*worker, self.context.metrics.report()));
+        let _late = reports.send((*worker, totals));
     }
 
     /// Serves something else from now on.

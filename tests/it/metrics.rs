@@ -16,6 +16,8 @@ async fn exchanges_are_counted_by_route_status_and_end_and_their_bytes_while_the
     upstream.send("5\r\nhello\r\n").await;
     assert_eq!(client.read_chunk().await, b"hello");
     let seen = scraper.scrape().await;
+    let connections = format!("narrows_connections{{listener=\"{}\"}}", stage.relay.address());
+    seen.expect(&connections, 1.0);
     seen.expect("narrows_exchanges_running{route=\"/gpt/\"}", 1.0);
     seen.expect("narrows_bytes_total{route=\"/gpt/\",direction=\"to_client\"}", 5.0);
     seen.expect("narrows_first_byte_seconds_count{route=\"/gpt/\"}", 1.0);
@@ -108,6 +110,8 @@ async fn a_stop_leaves_the_counters_to_be_seen_to_the_end() {
     stage.relay.wait_for_log("stopping; running exchanges may end").await;
     let seen = scraper.scrape().await;
     seen.expect("narrows_exchanges_running{route=\"/gpt/\"}", 1.0);
+    let connections = format!("narrows_connections{{listener=\"{}\"}}", stage.relay.address());
+    seen.expect(&connections, 1.0);
     upstream.send("0\r\n\r\n").await;
     assert_eq!(client.read_chunk().await, b"");
 }
