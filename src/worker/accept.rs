@@ -17,7 +17,7 @@ use tokio::time::sleep;
 /// Accepts connections from `socket` until a drain begins, and then what is in the queue: to close
 /// the socket would reset those.
 pub(super) async fn accept(admitter: Rc<Admitter>, socket: TcpListener, at: Rc<Listening>) {
-    let _accepting = at.live.enter();
+    let _accepting = at.accepting.enter();
     let mut drained = pin!(at.context.drain.begun());
     loop {
         let accepted = poll_fn(|cx| match socket.poll_accept(cx) {

@@ -20,21 +20,29 @@ pub(super) struct Listening {
     pub(super) address: SocketAddr,
     /// What its connections are served, and whether they are to end.
     pub(super) context: Rc<Context>,
-    /// Its accept loop, and its connections.
+    /// Its accept loop.
+    pub(super) accepting: Live,
+    /// Its connections.
     pub(super) live: Live,
 }
 
 impl Listening {
     /// A socket, bound to `address`, whose connections belong to `listener`.
     pub(super) fn new(listener: Arc<Listener>, address: SocketAddr, context: Context) -> Self {
-        let (listener, live) = (RefCell::new(listener), Live::default());
-        Self { listener, address, context: Rc::new(context), live }
+        let (accepting, live) = Default::default();
+        let (listener, context) = (RefCell::new(listener), Rc::new(context));
+        Self { listener, address, context, accepting, live }
     }
 
-    /// How many connections it has.
-    pub(super) fn connections(&self) -> usize {
-        let accept_loops = usize::from(!self.context.drain.has_begun());
-        self.live.count().saturating_sub(accept_loops)
+    /// Whether it accepts nothing more, and has no connection.
+    pub(super) fn has_ended(&self) -> bool {
+        self.accepting.is_none() && self.live.is_none()
+    }
+
+    /// Waits for that.
+    pub(super) async fn ended(&self) {
+        self.accepting.none().await;
+        self.live.none().await;
     }
 
     /// The listener that the next connection belongs to.
@@ -51,7 +59,7 @@ impl Listening {
     /// take longer than `stop`.
     pub(super) async fn drain(self: Rc<Self>, stop: Duration) {
         self.context.drain.begin();
-        if timeout(stop, self.live.none()).await.is_err() {
+        if timeout(stop, self.ended()).await.is_err() {
             self.context.drain.cut();
         }
     }

@@ -229,7 +229,7 @@ impl Worker {
     fn report(&self, ReportRequest { worker, reports, .. }: &ReportRequest) {
         let mut totals = self.context.metrics.report();
         for listening in self.listening.values().chain(&self.draining) {
-            *totals.connections.entry(listening.address).or_default() += listening.connections();
+            *totals.connections.entry(listening.address).or_default() += listening.live.count();
         }
         // The receiver is gone if it has waited for too long.
         let _late = reports.send((*worker, totals));
@@ -248,7 +248,7 @@ impl Worker {
                 tracing::error!(target: WORKER, %address, %error, "cannot accept connections");
             }
         }
-        self.draining.retain(|it| !it.live.is_none());
+        self.draining.retain(|it| !it.has_ended());
         for listening in removed {
             spawn_local(Rc::clone(&listening).drain(snapshot.timeouts.stop));
             self.draining.push(listening);
@@ -262,7 +262,7 @@ impl Worker {
         all().for_each(|it| it.context.drain.begin());
         let mut none = pin!(async {
             for listening in all() {
-                listening.live.none().await;
+                listening.ended().await;
             }
         });
         let mut at_once = pin!(self.told_to_stop_at_once(commands));

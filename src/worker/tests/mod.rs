@@ -124,7 +124,8 @@ async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more
 
 /// A socket of `worker` that the test accepts from.
 fn listening(worker: &Worker, listener: Arc<Listener>) -> Rc<Listening> {
-    Rc::new(Listening::new(listener, worker.context.of_another_socket()))
+    let address = listener.address;
+    Rc::new(Listening::new(listener, address, worker.context.of_another_socket()))
 }
 
 /// A worker whose upstream nobody asks for anything.
