@@ -124,7 +124,9 @@ async fn both_formats_show_the_process_and_the_build() {
     {
         assert!(seen.0[name] > 0.0, "{name}");
     }
-    seen.expect("narrows_panics_total", 0.0);
+    for name in ["narrows_log_lines_dropped_total", "narrows_panics_total"] {
+        seen.expect(name, 0.0);
+    }
     seen.expect("narrows_reloads_total{result=\"ok\"}", 0.0);
     let accept = "Accept: application/openmetrics-text; version=1.0.0\r\n";
     let text = scraper.ask(accept).await;
