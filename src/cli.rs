@@ -4,15 +4,18 @@
 //! it names or from the other arguments. Values have the same types as in the file
 //! (`config::value`), and so the same messages. The exit code for refused arguments is 2.
 
+mod foreign_arguments;
 mod usage_error;
 
+use self::usage_error::Refused;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
 use crate::config::check::check;
 use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
 use crate::config::keys::route::{RouteConfig, RouteOptions};
 use crate::config::keys::top::WORKERS_RANGE;
 use crate::config::listen_address::ListenAddress;
-use crate::config::problem::{Location, Problems};
+use crate::config::lookalike::{self, Lookalike};
+use crate::config::problem::{Location, Problems, quoted};
 use crate::config::reach::ReachOptions;
 use crate::config::url::{Endpoint, UpstreamUrl};
 use crate::config::value::{Mode, NamedFile, RoutePath, Value};
@@ -45,7 +48,7 @@ impl Cli {
     /// The arguments of this process. Ends the process with a message if they are refused, or if
     /// they ask for help or the version.
     pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| usage_error::scrubbed(error).exit())
+        Self::try_parse().unwrap_or_else(|error| usage_error::exit(error))
     }
 }
 
@@ -117,14 +120,45 @@ pub struct RouteArgument {
 
 impl RouteArgument {
     /// Parses `/path/=URL`.
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Refused> {
+        if let Some(lookalike) = Lookalike::find(text) {
+            let corrected = lookalike::corrected(text).replace('"', "");
+            let meant = Some(corrected).filter(|it| Self::parse(it).is_ok());
+            let meant = meant.map(|it| format!("did you mean {}?", quoted(&it)));
+            return Err(Refused { what: lookalike.what(), help: meant.into_iter().collect() });
+        }
         // A path may contain "=", but ends in "/". The second split is for one that does not.
         let split = text.find("/=").map(|slash| (&text[..=slash], &text[slash + 2..]));
         let Some((path, upstream)) = split.or_else(|| text.split_once('=')) else {
-            return Err("there is no \"=\"; /path/=https://host/ is allowed".to_owned());
+            return Err(without_equals(text));
         };
         Ok(Self { path: parse_value(path)?, upstream: parse_value(upstream)? })
     }
+}
+
+fn without_equals(text: &str) -> Refused {
+    let url_at = text.find("https:").or_else(|| text.find("http:"));
+    let meant = match url_at {
+        Some(0) => Some(format!("/gpt/={text}")),
+        Some(at) => {
+            let path = text[..at].trim_matches([':', ' ', '>', '-', '/', ',']);
+            Some(format!("/{path}/={}", &text[at..]))
+        }
+        None => None,
+    };
+    let what = match url_at {
+        Some(0) => "the path is missing",
+        Some(_) | None => "there is no \"=\" between the path and the URL",
+    };
+    let meant = meant.map(|text| closed(&text)).filter(|it| RouteArgument::parse(it).is_ok());
+    let meant = meant.map(|it| format!("did you mean {}?", quoted(&it)));
+    let allowed = "write /path/=https://host/".to_owned();
+    Refused { what: what.to_owned(), help: vec![meant.unwrap_or(allowed)] }
+}
+
+/// A URL with only a host needs no slash; one with a path does.
+fn closed(text: &str) -> String {
+    if RouteArgument::parse(text).is_ok() { text.to_owned() } else { format!("{text}/") }
 }
 
 impl RunArguments {
@@ -192,17 +226,19 @@ impl RunArguments {
 }
 
 /// Parses any [`Value`], with the same message as for the file.
-fn parse_value<T: Value>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|invalid: T::Err| invalid.explain(T::ALLOWED))
+fn parse_value<T: Value>(text: &str) -> Result<T, Refused> {
+    T::from_str(text).map_err(|invalid| {
+        let (what, help) = lookalike::explained::<T>(text, invalid);
+        Refused { what, help }
+    })
 }
 
-fn parse_workers(text: &str) -> Result<NonZeroUsize, String> {
-    match NonZeroUsize::from_str(text) {
-        Ok(workers) if WORKERS_RANGE.contains(&workers.get()) => Ok(workers),
-        Ok(_) | Err(_) => {
-            Err(format!("{} to {} is allowed", WORKERS_RANGE.start(), WORKERS_RANGE.end()))
-        }
-    }
+fn parse_workers(text: &str) -> Result<NonZeroUsize, Refused> {
+    let workers = NonZeroUsize::from_str(text).ok();
+    workers.filter(|workers| WORKERS_RANGE.contains(&workers.get())).ok_or_else(|| {
+        let allowed = format!("{} to {} is allowed", WORKERS_RANGE.start(), WORKERS_RANGE.end());
+        Refused { what: format!("{} is out of range", quoted(text)), help: vec![allowed] }
+    })
 }
 
 fn log_formats() -> impl TypedValueParser<Value = LogFormat> {
@@ -274,11 +310,14 @@ mod tests {
 
     #[test]
     fn a_route_is_split_after_its_path() {
-        let split = |text| RouteArgument::parse(text).map(|it| it.path.as_str().to_owned());
+        let split = |text| {
+            let route = RouteArgument::parse(text).map_err(|refused| refused.to_string());
+            route.map(|it| it.path.as_str().to_owned())
+        };
         assert_eq!(split("/a=b/=http://h/").as_deref(), Ok("/a=b/"));
         assert_eq!(split("/=http://h/").as_deref(), Ok("/"));
         assert!(split("/gpt=http://h/").unwrap_err().contains("did you mean \"/gpt/\"?"));
-        assert!(split("/gpt/=http://h/v1").unwrap_err().contains("did you mean \"/v1/\"?"));
+        assert!(split("/gpt/=http://h/v1").unwrap_err().contains("did you mean \"http://h/v1/\"?"));
         assert!(split("/gpt/").unwrap_err().contains("no \"=\""));
     }
 

@@ -1,38 +1,226 @@
-//! clap's messages about refused arguments, without possible secrets: a password in a URL, or a key
-//! in place of a file name.
+//! Refused arguments, as a person reads them: the command line, a caret under the argument, and
+//! what to write instead. No message shows a possible secret: a password in a URL, or a key in
+//! place of a file name.
 
-use crate::config::problem::without_secrets;
-use clap::error::{ContextKind, ContextValue, Error};
+use super::foreign_arguments::instead_of;
+use crate::config::excerpt::{Excerpt, shown};
+use crate::config::problem::{nearest, quoted};
+use crate::config::report::{Colours, Severity, advice, quotation, title};
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::{env, fmt, process};
 
-/// `error` without the secrets that the operator may have typed.
-pub(super) fn scrubbed(mut error: Error) -> Error {
-    let shown = |text: &String| {
-        without_secrets(text).unwrap_or_else(|| "(not repeated, it may be secret)".to_owned())
+/// Why a value was refused, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// What is wrong.
+    pub(super) what: String,
+    /// What helps, one line each.
+    pub(super) help: Vec<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.help.iter().try_for_each(|help| write!(f, "; {help}"))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Ends the process with help or a version on stdout, or with a message on stderr and code 2.
+pub(super) fn exit(error: Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let arguments: Vec<String> = env::args_os().map(|it| it.to_string_lossy().into()).collect();
+    let code = error.exit_code();
+    let _unread = write!(io::stderr(), "{}", explained(error, &arguments, Colours::of_stderr()));
+    process::exit(code);
+}
+
+/// The whole message.
+fn explained(error: Error, arguments: &[String], colours: Colours) -> String {
+    let Some((Refused { what, help }, culprit)) = refusal(&error, arguments) else {
+        return scrubbed(error).to_string();
     };
-    let mut changed = Vec::new();
-    for (kind, value) in error.context() {
-        let clean = match value {
-            ContextValue::String(text) => ContextValue::String(shown(text)),
-            ContextValue::Strings(texts) => {
-                ContextValue::Strings(texts.iter().map(shown).collect())
-            }
-            // Our own text, except for suggestions.
-            _ => continue,
-        };
-        // The names of our own arguments.
-        let is_own = matches!(kind, ContextKind::ValidValue | ContextKind::ValidSubcommand);
-        if !is_own && clean != *value {
-            changed.push((kind, clean));
+    let mut text = title(&what, colours);
+    let culprit = arguments.iter().position(|it| Some(it.as_str()) == culprit.as_deref());
+    if let Some(at) = culprit {
+        let (line, place) = command_line(arguments, at);
+        text += &quotation(&Excerpt::of_shown(&line, place), "", Severity::Error, colours);
+    }
+    text + &advice(&help, "", culprit.is_some(), colours)
+}
+
+/// clap's own message without the secrets that the operator may have typed.
+fn scrubbed(mut error: Error) -> Error {
+    let clean = |value: &ContextValue| match value {
+        ContextValue::String(text) => Some(ContextValue::String(shown(text))),
+        ContextValue::Strings(texts) => {
+            Some(ContextValue::Strings(texts.iter().map(|it| shown(it)).collect()))
         }
-    }
-    if !changed.is_empty() {
-        // Suggestions repeat the argument.
-        error.remove(ContextKind::Suggested);
-    }
-    for (kind, value) in changed {
+        // Our own text, except for suggestions, which repeat the argument.
+        _ => None,
+    };
+    let context = error.context().filter_map(|(kind, value)| Some((kind, clean(value)?)));
+    let context: Vec<_> = context.collect();
+    error.remove(ContextKind::Suggested);
+    for (kind, value) in context {
         error.insert(kind, value);
     }
     error
+}
+
+/// What was refused, and the argument that it was. `None`: clap's own message says it.
+fn refusal(error: &Error, arguments: &[String]) -> Option<(Refused, Option<String>)> {
+    let argument = context(error, ContextKind::InvalidArg);
+    match error.kind() {
+        ErrorKind::UnknownArgument => Some(unknown(&argument?, arguments, error)),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            let value = context(error, ContextKind::InvalidValue)?;
+            let culprit = with_value(arguments, &value);
+            Some((bad_value(error, name_of(&argument?), &value), culprit))
+        }
+        ErrorKind::InvalidSubcommand => {
+            let command = context(error, ContextKind::InvalidSubcommand)?;
+            Some((no_command(error, &command, arguments), Some(command)))
+        }
+        ErrorKind::MissingRequiredArgument => Some((missing(&argument?), None)),
+        ErrorKind::ArgumentConflict => {
+            let other = context(error, ContextKind::PriorArg)?;
+            let what = format!("{} cannot be used with {}", plain(&argument?), plain(&other));
+            let is_file = what.contains("--config");
+            let help =
+                is_file.then(|| "leave out --config, or write it all in the file".to_owned());
+            Some((Refused { what, help: help.into_iter().collect() }, None))
+        }
+        _ => None,
+    }
+}
+
+/// What clap knows about an error.
+fn context(error: &Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => Some(texts.join(", ")),
+        _ => None,
+    }
+}
+
+/// A value that is wrong, or not one of a few words.
+fn bad_value(error: &Error, name: &str, value: &str) -> Refused {
+    if let Some(source) = std::error::Error::source(error) {
+        let refused = source.downcast_ref::<Refused>().cloned();
+        let refused =
+            refused.unwrap_or_else(|| Refused { what: source.to_string(), help: Vec::new() });
+        return Refused { what: format!("{name}: {}", refused.what), ..refused };
+    }
+    let what = match value {
+        "" => format!("{name} needs a value"),
+        _ => format!("{name}: {} is not allowed", quoted(value)),
+    };
+    let allowed = context(error, ContextKind::ValidValue).filter(|it| !it.is_empty());
+    let help = allowed.map(|allowed| format!("{allowed} are allowed"));
+    Refused { what, help: help.into_iter().collect() }
+}
+
+/// A word that is not a command.
+fn no_command(error: &Error, command: &str, arguments: &[String]) -> Refused {
+    if command.starts_with('/') || command.contains("://") {
+        let mut meant = arguments.to_vec();
+        meant.insert(1, "run".to_owned());
+        let what = "there is no command before the ROUTE".to_owned();
+        return Refused {
+            what,
+            help: vec![format!("did you mean `{}`?", command_line(&meant, 0).0)],
+        };
+    }
+    let help = match context(error, ContextKind::SuggestedSubcommand) {
+        Some(meant) => format!("did you mean narrows {meant}?"),
+        None => "run and check are commands; narrows --help explains them".to_owned(),
+    };
+    Refused { what: format!("{} is not a command", quoted(command)), help: vec![help] }
+}
+
+/// An argument that is missing.
+fn missing(argument: &str) -> Refused {
+    let examples =
+        ["narrows run /gpt/=https://api.openai.com/", "narrows run --config narrows.toml"];
+    let help: &[&str] = match name_of(argument) {
+        "--key" => &["--key privkey.pem"],
+        "--certificate" => &["--certificate fullchain.pem"],
+        _ if argument.contains("ROUTE") => &examples,
+        _ => &[],
+    };
+    let help = help.iter().map(|example| format!("write {example}"));
+    Refused { what: format!("{} is missing", plain(argument)), help: help.collect() }
+}
+
+/// `ROUTE or --config FILE` of `<ROUTE|--config <FILE>>`.
+fn plain(argument: &str) -> String {
+    argument.replace(['<', '>', '[', ']'], "").replace("...", "").replace('|', " or ")
+}
+
+/// An argument that is not ours.
+fn unknown(name: &str, arguments: &[String], error: &Error) -> (Refused, Option<String>) {
+    let is_it = |it: &&String| it.as_str() == name || it.starts_with(&format!("{name}="));
+    let written = arguments.iter().find(is_it).cloned();
+    let value =
+        written.as_ref().and_then(|it| it.split_once('=')).map(|(_, value)| value.to_owned());
+    let next = || {
+        let at = arguments.iter().position(|it| it == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let value = value.or_else(next);
+    let suggested = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(meant)) if nearest(name, [meant.as_str()]).is_some() => {
+            Some(format!("did you mean {meant}?"))
+        }
+        _ => None,
+    };
+    let help = instead_of(name, value.as_deref()).or(suggested);
+    let help = help.unwrap_or_else(|| "narrows run --help lists what there is".to_owned());
+    (Refused { what: format!("unknown argument {}", quoted(name)), help: vec![help] }, written)
+}
+
+/// `--listen` of `--listen <ADDR>`, `ROUTE` of `[ROUTE]...`.
+fn name_of(argument: &str) -> &str {
+    let name = argument.split(' ').next().unwrap_or(argument);
+    name.trim_matches(['[', ']', '<', '>', '.'])
+}
+
+/// The argument that is this value, or ends with it.
+fn with_value(arguments: &[String], value: &str) -> Option<String> {
+    let end = format!("={value}");
+    let is_it = |it: &&String| it.as_str() == value || it.starts_with("--") && it.ends_with(&end);
+    arguments.iter().skip(1).find(is_it).cloned()
+}
+
+/// The command as it was typed, without secrets, and the place of one of its arguments.
+fn command_line(arguments: &[String], at: usize) -> (String, Range<usize>) {
+    let mut line = "narrows".to_owned();
+    let mut place = 0..0;
+    for (index, argument) in arguments.iter().enumerate().skip(1) {
+        let is_secret = ["token", "key", "secret", "password", "auth"].iter().any(|it| {
+            arguments[index - 1].starts_with('-')
+                && arguments[index - 1].to_ascii_lowercase().ends_with(it)
+        });
+        let text = if is_secret && !argument.contains(['.', '/']) {
+            "…".to_owned()
+        } else {
+            shown(argument)
+        };
+        let text =
+            if text.is_empty() || text.contains([' ', '\n']) { format!("'{text}'") } else { text };
+        line.push(' ');
+        if index == at {
+            place = line.len()..line.len() + text.len();
+        }
+        line += &text;
+    }
+    (line, place)
 }
 
 #[cfg(test)]
@@ -55,7 +243,8 @@ mod tests {
                 &["run", "--workers", key, "/=http://h/"],
                 &["run", "--log-level", key, "/=http://h/"],
                 &["run", &format!("--keys={key}"), "/=http://h/"],
-                &["check", key],
+                &["run", "--port", key],
+                &["check", key, key],
                 &[key],
             ] {
                 let text = refused(arguments);
@@ -72,11 +261,15 @@ mod tests {
             assert!(!text.contains("pa55word") && !text.contains("user:"), "{text}");
             let text = refused(&["run", "--connect", url, "/=http://h/"]);
             assert!(!text.contains("pa55word") && !text.contains("user:"), "{text}");
+            let text = refused(&["run", "--api-key", "sk-pa55word", "/=http://h/"]);
+            assert!(!text.contains("pa55word"), "{text}");
         }
     }
 
     fn refused(arguments: &[&str]) -> String {
-        let all = ["narrows"].iter().chain(arguments);
-        scrubbed(Cli::try_parse_from(all).unwrap_err()).to_string()
+        let all: Vec<String> =
+            ["narrows"].iter().chain(arguments).map(|&it| it.to_owned()).collect();
+        let error = Cli::try_parse_from(&all).unwrap_err();
+        explained(error, &all, Colours::Off)
     }
 }

@@ -27,11 +27,11 @@ const SECRET_BEGINNINGS: &[&str] = &["sk-", "sk_", "Bearer ", "gsk_", "ghp_", "A
 
 /// A line as it is shown, and the place within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Excerpt {
+pub(crate) struct Excerpt {
     /// The line.
-    pub(super) line: String,
+    pub(crate) line: String,
     /// Columns of the place, counted from 0; at least one.
-    pub(super) columns: Range<usize>,
+    pub(crate) columns: Range<usize>,
 }
 
 impl Excerpt {
@@ -45,9 +45,13 @@ impl Excerpt {
         Self::in_line(line, within(place.start)..within(place.end), holds_pem(source))
     }
 
-    /// A line of arguments.
-    pub(super) fn in_line(line: &str, place: Range<usize>, holds_pem: bool) -> Self {
+    fn in_line(line: &str, place: Range<usize>, holds_pem: bool) -> Self {
         let (line, place) = masked(line, place, holds_pem);
+        Self::of_shown(&line, place)
+    }
+
+    /// A line without secrets.
+    pub(crate) fn of_shown(line: &str, place: Range<usize>) -> Self {
         let before = cells(&line[..place.start], 0);
         let inside = cells(&line[place.clone()], width(&before));
         let first = before.len();
@@ -58,6 +62,13 @@ impl Excerpt {
         cells_of_line.extend(after);
         laid_out(&cells_of_line, first..last)
     }
+}
+
+/// An argument as it is shown.
+pub(crate) fn shown(argument: &str) -> String {
+    let secret = is_secret(argument) || MARKS_OF_PEM.iter().any(|mark| argument.contains(mark));
+    let text = if secret { None } else { without_secrets(argument) };
+    text.unwrap_or_else(|| CUT.to_string())
 }
 
 /// Whether a message may repeat `line`, which is one of the file's, as it is.

@@ -3,6 +3,7 @@
 //! Chinese and Japanese input methods write full-width punctuation, word processors typographic
 //! quotes and dashes, and web pages no-break and zero-width spaces.
 
+use super::problem::quoted;
 use super::value::{Invalid, Value};
 
 /// A character in place of an ASCII one.
@@ -119,16 +120,16 @@ pub fn corrected(text: &str) -> String {
     text.chars().filter_map(meant).collect()
 }
 
-/// Parses a value. If it is wrong and holds a lookalike, that is what is wrong with it.
-///
-/// # Errors
-///
-/// The text is not a `T`.
-pub fn parse<T: Value>(text: &str) -> Result<T, Invalid> {
-    T::from_str(text).map_err(|invalid| {
-        let Some(lookalike) = Lookalike::find(text) else { return invalid };
-        let corrected = corrected(text);
-        let meant = Some(corrected).filter(|text| T::from_str(text).is_ok());
-        Invalid { what: lookalike.what(), meant }
-    })
+/// What is wrong with a value, and what helps. If it holds a lookalike, that is what is wrong.
+pub fn explained<T: Value>(text: &str, invalid: Invalid) -> (String, Vec<String>) {
+    let Some(lookalike) = Lookalike::find(text) else {
+        return (invalid.what.clone(), invalid.help(T::ALLOWED));
+    };
+    let corrected = corrected(text);
+    let meant = match T::from_str(&corrected) {
+        Ok(_) => Some(corrected),
+        Err(Invalid { meant, .. }) => meant,
+    };
+    let help = meant.map(|meant| format!("did you mean {}?", quoted(&meant)));
+    (lookalike.what(), help.into_iter().collect())
 }

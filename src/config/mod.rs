@@ -15,7 +15,7 @@
 
 pub mod admin_address;
 pub mod check;
-mod excerpt;
+pub(crate) mod excerpt;
 mod file;
 pub mod files;
 mod foreign_format;
@@ -25,6 +25,7 @@ pub mod keys;
 pub mod listen_address;
 pub mod lookalike;
 mod near;
+mod near_url;
 pub mod network;
 pub mod problem;
 pub mod reach;

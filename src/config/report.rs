@@ -32,6 +32,15 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    fn colour(self) -> &'static str {
+        match self {
+            Self::Error => RED,
+            Self::Warning => YELLOW,
+        }
+    }
+}
+
 /// Whether a report has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colours {
@@ -95,14 +104,14 @@ pub fn report(problems: &Problems, colours: Colours) -> String {
 
 /// One problem: what is wrong, where, and what helps.
 pub fn explained(problem: &Problem, severity: Severity, colours: Colours) -> String {
-    let (word, colour) = match severity {
-        Severity::Error => ("error", RED),
-        Severity::Warning => ("warning", YELLOW),
+    let word = match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
     };
     let name = problem.location.name();
     let colon = if name.is_empty() { "" } else { ": " };
     let what = colours.paint(BOLD, &format!(": {name}{colon}{}", problem.what));
-    let mut text = format!("{}{what}\n", colours.paint(colour, word));
+    let mut text = format!("{}{what}\n", colours.paint(severity.colour(), word));
     let mut indent = String::new();
     if let Location::File { source, place, .. } = &problem.location {
         let line = source.line_number(place.start);
@@ -112,32 +121,46 @@ pub fn explained(problem: &Problem, severity: Severity, colours: Colours) -> Str
         let _ = writeln!(text, "{indent}{arrow} {}:{line}:{column}", source.name());
         if !place.is_empty() {
             let excerpt = Excerpt::of(source, place);
-            text += &quotation(&excerpt, &line.to_string(), colour, colours);
+            text += &quotation(&excerpt, &line.to_string(), severity, colours);
         }
     }
-    text += &advice(&problem.help, &indent, colours);
-    text
+    text + &advice(
+        &problem.help,
+        &indent,
+        matches!(problem.location, Location::File { .. }),
+        colours,
+    )
+}
+
+/// The first line of an error.
+pub(crate) fn title(what: &str, colours: Colours) -> String {
+    format!("{}{}\n", colours.paint(RED, "error"), colours.paint(BOLD, &format!(": {what}")))
 }
 
 /// The line and the carets under it.
-pub(super) fn quotation(excerpt: &Excerpt, number: &str, colour: &str, colours: Colours) -> String {
+pub(crate) fn quotation(
+    excerpt: &Excerpt,
+    number: &str,
+    severity: Severity,
+    colours: Colours,
+) -> String {
     let indent = " ".repeat(number.len());
     let bar = colours.paint(BLUE, "|");
     let number = colours.paint(BLUE, number);
     let before = " ".repeat(excerpt.columns.start);
-    let carets = colours.paint(colour, &"^".repeat(excerpt.columns.len()));
+    let carets = colours.paint(severity.colour(), &"^".repeat(excerpt.columns.len()));
     let blank = if excerpt.line.is_empty() { "" } else { " " };
     let Excerpt { line, .. } = excerpt;
     format!("{indent} {bar}\n{number} {bar}{blank}{line}\n{indent} {bar} {before}{carets}\n")
 }
 
-/// What helps, one line each.
-pub(crate) fn advice(help: &[String], indent: &str, colours: Colours) -> String {
+/// What helps, one line each; `follows` a line with carets, or the name of a file.
+pub(crate) fn advice(help: &[String], indent: &str, follows: bool, colours: Colours) -> String {
     let mut text = String::new();
-    for (index, help) in help.iter().enumerate() {
-        if index == 0 && !indent.is_empty() {
-            let _ = writeln!(text, "{indent} {}", colours.paint(BLUE, "|"));
-        }
+    if follows && !help.is_empty() {
+        let _ = writeln!(text, "{indent} {}", colours.paint(BLUE, "|"));
+    }
+    for help in help {
         let mark = colours.paint(BLUE, "=");
         let word = colours.paint(CYAN, "help");
         let _ = writeln!(text, "{indent} {mark} {word}: {help}");

@@ -156,18 +156,12 @@ impl Reader {
             Ok(parsed) => return Some(parsed),
             Err(invalid) => invalid,
         };
-        match Lookalike::find(text) {
-            Some(lookalike) => {
-                let help = in_quotes::<T>(&lookalike::corrected(text));
-                let location =
-                    self.location(self.within(value, lookalike.character), location.name());
-                self.problems.add_with_help(&location, lookalike.what(), help);
-            }
-            None => {
-                let help = invalid.help(T::ALLOWED);
-                self.problems.add_with_help(location, invalid.what, help);
-            }
-        }
+        let location = match Lookalike::find(text) {
+            Some(it) => &self.location(self.within(value, it.character), location.name()),
+            None => location,
+        };
+        let (what, help) = lookalike::explained::<T>(text, invalid);
+        self.problems.add_with_help(location, what, help);
         None
     }
 
@@ -411,7 +405,7 @@ connections = 0
              with \"/\" is allowed; did you mean \"/gpt/\"?",
             "f:6: route.upstream: the path \"/v1\" does not end in \"/\"; http:// or https://, a \
              host, an optional port and a path that ends in \"/\" are allowed; did you mean \
-             \"/v1/\"?",
+             \"https://api.openai.com/v1/\"?",
             "f:8: timeouts.connect: this is a number, and a string is needed; write \"5s\"",
             "f:9: timeouts.linger: \"0s\" is no time at all; a whole number of ms, s, m or h is \
              allowed, from \"1ms\" to \"24h\"",

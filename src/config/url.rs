@@ -5,6 +5,7 @@
 //!
 //! Not here: request-targets and Host fields of clients (`h1`), looking names up (`upstream`).
 
+use super::near_url;
 use super::problem::quoted;
 use super::value::{Invalid, Value, check_path};
 use std::fmt;
@@ -53,11 +54,17 @@ impl FromStr for UpstreamUrl {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text).map_err(|Invalid { what, .. }| {
+            let meant = near_url::meant(text).filter(|it| Self::parse(it).is_ok());
+            Invalid { what, meant }
+        })
+    }
+}
+
+impl UpstreamUrl {
+    fn parse(text: &str) -> Result<Self, Invalid> {
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(Invalid {
-                what: format!("{} has no scheme", quoted(text)),
-                meant: Some(format!("https://{text}")).filter(|url| Self::from_str(url).is_ok()),
-            });
+            return Err(Invalid::new(format!("{} has no scheme", quoted(text))));
         };
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => Scheme::Http,
@@ -70,6 +77,10 @@ impl FromStr for UpstreamUrl {
             // A password may contain a byte that ends the authority, and a path may contain "@".
             .map_err(|invalid| if path.contains('@') { user_information() } else { invalid })?;
         let path = if path.is_empty() { "/" } else { path };
+        if near_url::endpoint(path).is_some() && !path.ends_with('/') {
+            let what = format!("{} is one endpoint of an API", quoted(path));
+            return Err(Invalid::new(format!("{what}; write the part that all of them share")));
+        }
         check_path(path)?;
         let port_said = port.filter(|port| *port != scheme.default_port());
         // No server knows our zones (RFC 6874, section 4).
@@ -149,10 +160,14 @@ impl FromStr for Host {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.parse() {
-            Ok(address) => Ok(Self::Ip(address)),
-            Err(_) => parse_name(text),
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Ip(address));
         }
+        parse_name(text).map_err(|Invalid { what, .. }| {
+            let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+            let bare = bare.split(['/', ':']).next().unwrap_or(bare);
+            Invalid { what, meant: parse_name(bare).is_ok().then(|| bare.to_owned()) }
+        })
     }
 }
 
@@ -245,6 +260,10 @@ fn split_authority(text: &str, zones: Zones) -> Result<(&str, Host, Option<u16>)
     }
     if text.contains('@') {
         return Err(user_information());
+    }
+    if let Some((_, rest)) = text.split_once("://") {
+        let meant = rest.split('/').next().filter(|rest| !rest.is_empty()).map(str::to_owned);
+        return Err(Invalid { what: format!("{} is a URL", quoted(text)), meant });
     }
     let host_end = match text.find(']') {
         Some(bracket) if text.starts_with('[') => bracket + 1,
@@ -375,7 +394,7 @@ mod tests {
         refuse::<UpstreamUrl>("https://bücher.example/", "xn--");
         refuse::<UpstreamUrl>("https://h ost/", "not a host");
         refuse::<UpstreamUrl>("https://h/a b/", "percent-encode");
-        refuse::<UpstreamUrl>("https://h/v1", "did you mean \"/v1/\"?");
+        refuse::<UpstreamUrl>("https://h/v1", "did you mean \"https://h/v1/\"?");
         refuse::<UpstreamUrl>("", "scheme");
     }
 

@@ -71,7 +71,12 @@ impl FromStr for RoutePath {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        check_path(text)?;
+        check_path(text).map_err(|Invalid { what, meant }| {
+            // As nginx and Caddy write a prefix.
+            let bare = text.trim_start_matches(['^', '~', '=', ' ']).trim_end_matches(['*', '$']);
+            let is_other = bare != text && check_path(bare).is_ok();
+            Invalid { what, meant: if is_other { Some(bare.to_owned()) } else { meant } }
+        })?;
         Ok(Self(text.into()))
     }
 }
@@ -126,6 +131,10 @@ impl FromStr for Mode {
         match text {
             "http" => Ok(Self::Http),
             "tcp" => Ok(Self::Tcp),
+            "https" | "tls" | "ssl" => Err(Invalid {
+                what: format!("{} is not a mode; `certificate` and `key` begin TLS", quoted(text)),
+                meant: Some("http".to_owned()),
+            }),
             _ => Err(Invalid {
                 what: format!("{} is not a mode", quoted(text)),
                 meant: nearest(text, ["http", "tcp"]).map(str::to_owned),
@@ -185,7 +194,11 @@ impl FromStr for Family {
             "auto" => Ok(Self::Auto),
             "4" => Ok(Self::V4),
             "6" => Ok(Self::V6),
-            _ => Err(Invalid::new(format!("{} is not a family of addresses", quoted(text)))),
+            _ => {
+                let digit = text.chars().next_back().filter(|it| ['4', '6'].contains(it));
+                let what = format!("{} is not a family of addresses", quoted(text));
+                Err(Invalid { what, meant: digit.map(String::from) })
+            }
         }
     }
 }
