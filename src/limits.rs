@@ -187,6 +187,9 @@ pub const REPORTS_ASKED_MAX: usize = 8;
 /// Pause between two lines about what a stop waits for.
 pub const STOP_LOGGED_EVERY: Duration = Duration::from_secs(10);
 
+/// A reload that reads for longer is reported: a file system may hang.
+pub const RELOAD_SLOW: Duration = Duration::from_secs(10);
+
 /// How long workers may take to cut what is left after a second signal.
 pub const STOP_AT_ONCE_MAX: Duration = Duration::from_secs(1);
 

@@ -18,11 +18,13 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
         let upstreams = it.routes.iter().map(|it| &it.upstream);
         upstreams.map(|it| (Identity::from(it), Arc::clone(it))).collect()
     };
+    let admin = |it: &Snapshot| it.config.admin.as_ref().map(|it| it.address.clone());
     let parts = [
         count("listeners", &listeners(old), &listeners(new), is_same_listener),
         count("routes", &routes(old), &routes(new), is_same_route),
         count("forwards", &forwards(old), &forwards(new), |old, new| old == new),
         count("upstreams", &upstreams(old), &upstreams(new), |old, new| old == new),
+        (admin(old) != admin(new)).then(|| "admin".to_owned()),
         (old.timeouts != new.timeouts).then(|| "timeouts".to_owned()),
         (old.limits != new.limits).then(|| "limits".to_owned()),
     ];

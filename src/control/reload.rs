@@ -8,12 +8,13 @@ use crate::config::Config;
 use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 use crate::control::error::RunError;
+use crate::limits::RELOAD_SLOW;
 use crate::telemetry::targets::SERVER;
 use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Reads again what the first configuration was read from. `None`: it cannot be read twice.
 pub(super) type Source = dyn Fn() -> Option<Result<Config, Problems>> + Send + Sync;
@@ -23,6 +24,8 @@ pub(super) struct Loader {
     source: Arc<Source>,
     running: Option<JoinHandle<Result<Snapshot, Problems>>>,
     begun: Instant,
+    /// The log says that what runs takes long.
+    is_slow: bool,
     /// The files may have changed since what runs has begun.
     is_outdated: bool,
 }
@@ -48,7 +51,8 @@ pub(super) enum NotReloaded {
 impl Loader {
     /// Loads nothing yet.
     pub(super) fn new(source: Arc<Source>) -> Self {
-        Self { source, running: None, begun: Instant::now(), is_outdated: false }
+        let begun = Instant::now();
+        Self { source, running: None, begun, is_slow: false, is_outdated: false }
     }
 
     /// Begins to load what is to be served after `current`, now or when the load that runs is over.
@@ -58,14 +62,28 @@ impl Loader {
             return;
         }
         let (source, current) = (Arc::clone(&self.source), Arc::clone(current));
-        self.begun = Instant::now();
+        (self.begun, self.is_slow) = (Instant::now(), false);
         self.running = Some(spawn_blocking(move || load(&*source, &current)));
     }
 
-    /// Waits for the end of the load that runs. Cancel-safe.
+    /// Waits for the end of the load that runs, and says if that takes long. Cancel-safe.
     pub(super) async fn loaded(&mut self) -> Loaded {
         let Some(running) = &mut self.running else { return pending().await };
-        let loaded = running.await;
+        let slow_at = self.begun + RELOAD_SLOW;
+        let loaded = match self.is_slow {
+            true => running.await,
+            false => match timeout_at(slow_at, &mut *running).await {
+                Ok(loaded) => loaded,
+                Err(_elapsed) => {
+                    self.is_slow = true;
+                    tracing::warn!(
+                        target: SERVER,
+                        "reading the configuration takes long; the old one is served meanwhile"
+                    );
+                    running.await
+                }
+            },
+        };
         self.running = None;
         let snapshot = match loaded {
             Ok(loaded) => loaded.map_err(NotReloaded::Problems),
@@ -119,10 +137,13 @@ fn load(source: &Source, current: &Snapshot) -> Result<Snapshot, Problems> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{LogFormat, logged};
     use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Mutex, mpsc};
-    use tokio::time::timeout;
+    use tokio::runtime::Builder;
+    use tokio::time::{advance, timeout};
+    use tracing::Level;
 
     const GUARD: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -171,6 +192,34 @@ mod tests {
         assert!(matches!(loaded().await.unwrap_err(), NotReloaded::Panic));
         let again = loaded().await.unwrap();
         assert!(Arc::ptr_eq(&again.config, &current.config), "of stdin only the files are read");
+    }
+
+    #[test]
+    fn a_load_that_takes_long_is_reported_once_and_goes_on() {
+        let (go, waits) = mpsc::channel();
+        let waits = Mutex::new(waits);
+        let mut loader = Loader::new(Arc::new(move || {
+            waits.lock().unwrap().recv().unwrap();
+            Some(config("/"))
+        }));
+        let current = Arc::new(Snapshot::load(config("/").unwrap()).unwrap());
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+            runtime.unwrap().block_on(async {
+                loader.begin(&current);
+                for _ in 0..3 {
+                    // Cancelled each time, as by another event of the main loop.
+                    tokio::select! {
+                        biased;
+                        _ = loader.loaded() => unreachable!(),
+                        () = advance(RELOAD_SLOW) => {}
+                    }
+                }
+                go.send(()).unwrap();
+                loader.loaded().await.snapshot.unwrap();
+            });
+        });
+        assert_eq!(log.matches("reading the configuration takes long").count(), 1, "{log}");
     }
 
     fn config(path: &str) -> Result<Config, Problems> {

@@ -11,8 +11,10 @@ use narrows_kit::client::{
 use narrows_kit::origin::Origin;
 use narrows_kit::peer::{End, Peer};
 use narrows_kit::relay::Relay;
+use narrows_kit::within;
 use rustix::process::Signal;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use tokio::net::TcpStream;
 use tokio_rustls::rustls::ALL_VERSIONS;
 
 const LISTENER: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n";
@@ -230,4 +232,23 @@ async fn a_listener_gets_tls_at_the_same_address() {
         client.send(GET).await;
         answer(client, &mut upstream).await;
     }
+}
+
+#[tokio::test]
+async fn the_admin_listener_comes_and_goes_by_a_reload() {
+    let origin = Origin::plain().await;
+    let relay = Relay::start(&to(&origin)).await;
+    let line = relay.reload(&format!("admin = \"127.0.0.1:0\"\n{}", to(&origin))).await;
+    assert!(line.contains("changes=\"admin\""), "{line}");
+    let line = relay.wait_for_log("the admin listener answers addresses=").await;
+    let (_, address) = line.split_once("addresses=\"").unwrap();
+    let address: SocketAddr = address.trim_end_matches('"').parse().unwrap();
+    let mut client = connect_plain(address).await;
+    client.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 200 "));
+    relay.reload(&to(&origin)).await;
+    // Its socket is closed soon, though not at once.
+    let closed = async { while TcpStream::connect(address).await.is_ok() {} };
+    within("the admin listener to be closed", closed).await;
+    expect_ok(&mut relay.connect().await, &origin).await;
 }

@@ -96,6 +96,47 @@ fn no_connection_is_kept_warm_for_an_upstream_that_closes_unused_ones_within_sec
 }
 
 #[test]
+fn an_upstream_that_is_put_off_opens_nothing_until_then_but_for_requests() {
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        upstream.put_off(HOUR / 60);
+        sleep(HOUR / 60 - DIAL_TIME).await;
+        assert_eq!(fake.dials(), 0);
+        sleep(DIAL_TIME * 3).await;
+        assert_eq!((fake.dials(), upstream.0.pool.len()), (1, 1));
+    });
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(1);
+        upstream.put_off(HOUR);
+        checkout(&upstream).await.unwrap().unwrap();
+        assert_eq!(fake.dials(), 1);
+    });
+}
+
+#[test]
+fn an_upstream_that_is_retired_keeps_no_connection_and_serves_the_requests_that_have_begun() {
+    run(async {
+        let fake = Fake::default();
+        let upstream = fake.upstream(2);
+        sleep(DIAL_TIME * 5).await;
+        assert_eq!(upstream.0.pool.len(), 2);
+        let in_use = upstream.take_idle().unwrap();
+        let waiting = checkout(&upstream);
+        upstream.retire();
+        waiting.await.unwrap().unwrap();
+        sleep(HOUR).await;
+        assert_eq!(upstream.0.pool.len(), 0);
+        upstream.give_back(UpstreamConnection { used: true, ..in_use });
+        assert_eq!(upstream.0.pool.len(), 0);
+        let dials = fake.dials();
+        checkout(&upstream).await.unwrap().unwrap();
+        assert_eq!(fake.dials(), dials + 1, "no connection but the one that was asked for");
+    });
+}
+
+#[test]
 fn the_first_client_brings_all_warm_connections_back() {
     run(async {
         let fake = Fake::default();
