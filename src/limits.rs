@@ -224,6 +224,12 @@ pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// left without a word. One more takes the place of the slowest.
 pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 
+/// How many times as long as the workers' last report took, nothing asks for the next: reports take
+/// at most a tenth of the workers' time, however many scrapers there are.
+pub const REPORT_TIME_SHARE: u32 = 9;
+/// Longest such pause, after a worker that was busy with something long.
+pub const REPORT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
 /// Descriptors in addition to those of client connections and their upstreams: listeners, the admin
 /// listener's connections, the runtimes' own, a few pooled connections, a lookup.
 pub const DESCRIPTORS_RESERVED: u64 = 64;

@@ -1,7 +1,7 @@
 //! Where the admin listener is: [`AdminConfig`] and [`AdminAddress`].
 
 use super::listen_address::ListenAddress;
-use super::problem::{Location, quoted};
+use super::problem::{Location, Problems, quoted};
 use super::value::{Invalid, Value};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,6 +21,22 @@ pub struct AdminConfig {
     pub location: Location,
 }
 
+impl AdminConfig {
+    /// Remarks on an address that other networks may reach.
+    pub(super) fn check(&self, remarks: &mut Problems) {
+        if self.address.is_public() {
+            let what = format!(
+                "{} may be open to other networks, and the admin listener asks for no password: it \
+                 shows routes, upstreams and certificates",
+                self.address
+            );
+            let help =
+                "listen on 127.0.0.1, in a private network, or at unix:/run/narrows/admin.sock";
+            remarks.add_with_help(&self.location, what, [help.to_owned()]);
+        }
+    }
+}
+
 /// The address of the admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
@@ -32,7 +48,7 @@ pub enum AdminAddress {
 
 impl AdminAddress {
     /// Whether machines of other networks may reach it, so that what it shows should be protected.
-    pub fn is_public(&self) -> bool {
+    fn is_public(&self) -> bool {
         match self {
             Self::Tcp(address) => !address.sockets().all(|it| is_private(it.ip())),
             Self::Unix(_) => false,

@@ -44,7 +44,6 @@ pub(super) struct Reloads {
 
 /// The result of a reload.
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "for the admin listener")]
 pub(super) struct LastReload {
     /// When it was over.
     pub(super) at: SystemTime,
@@ -89,6 +88,11 @@ impl State {
     pub(super) fn replace(&self, snapshot: Arc<Snapshot>, listening: Vec<Listening>) {
         self.listening.replace(listening);
         self.snapshot.send_replace(snapshot);
+    }
+
+    /// The results of all reloads.
+    pub(super) fn reloads(&self) -> Reloads {
+        self.reloads.get()
     }
 
     /// Notes the result of a reload: how many problems there were.

@@ -1,6 +1,6 @@
 //! The admin listener of the real binary.
 
-use crate::support::stage::{CHUNKED, GET, Stage};
+use crate::support::stage::{CHUNKED, GET, OK_LAST, Stage};
 use narrows_kit::client::connect_plain;
 use narrows_kit::folder::Folder;
 use narrows_kit::http::field_value;
@@ -8,6 +8,7 @@ use narrows_kit::origin::Origin;
 use narrows_kit::peer::{End, Peer};
 use narrows_kit::programs::narrows;
 use narrows_kit::relay::Relay;
+use narrows_kit::within;
 use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
@@ -125,6 +126,88 @@ async fn the_status_says_what_runs() {
     let (head, _) = probe.read_message().await;
     assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n"), "{head}");
     probe.expect_end(End::Clean).await;
+}
+
+#[tokio::test]
+async fn a_scrape_shows_what_has_ended_in_the_format_that_is_asked_for() {
+    let origin = Origin::plain().await;
+    let relay = Relay::plain_to(&origin).argument(ADMIN).workers(2).await;
+    let mut probe = connect_plain(admin_address(&relay).await).await;
+    let stage = Stage { origin, relay, client_tls: false };
+    let series = "{route=\"/gpt/\",client=\"\",status=\"2xx\",end=\"completed\"}";
+    for count in 1..=3 {
+        let (mut client, mut upstream) = stage.begin(GET).await;
+        upstream.send(OK_LAST).await;
+        client.read_message().await;
+        client.close().await;
+        // The worker writes its line after it has counted.
+        stage.relay.wait_for_log_lines("narrows::access", count).await;
+        let (head, text) = scrape(&mut probe, "").await;
+        let media_type = field_value(&head, "content-type");
+        assert_eq!(media_type, Some("text/plain; version=0.0.4; charset=utf-8"));
+        let line = format!("\nnarrows_exchanges_total{series} {count}\n");
+        assert!(text.contains(&line), "no {line} in {text}");
+    }
+    let (head, text) = scrape(&mut probe, "Accept: application/openmetrics-text\r\n").await;
+    let media_type = field_value(&head, "content-type");
+    assert_eq!(media_type, Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert!(text.ends_with("\n# EOF\n"), "{text}");
+
+    for (host, want) in [("127.0.0.1", 200), ("rebound.example", 421)] {
+        probe.send(format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        let (head, _) = probe.read_message().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {want} ")), "{host}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_adds_moves_and_removes_it_or_changes_nothing() {
+    let folder = Folder::new("admin");
+    let origin = Origin::plain().await;
+    let with = |admin: &str| {
+        format!(
+            "{admin}\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+             [[route]]\npath = \"/gpt/\"\nupstream = \"http://{}/\"\n",
+            origin.address()
+        )
+    };
+    let relay = Relay::start(&with("")).await;
+    let tcp = "admin = \"127.0.0.1:0\"";
+    relay.reload(&with(tcp)).await;
+    let mut kept = connect_plain(admin_address(&relay).await).await;
+    assert_eq!(get(&mut kept, "/readyz").await.0, 200);
+    // It stays: the port that the kernel chose is the same, and so is the connection.
+    relay.reload(&with(tcp)).await;
+    assert_eq!(get(&mut kept, "/readyz").await.0, 200);
+
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let wrong = format!("admin = \"{}\"", taken.local_addr().unwrap());
+    relay.configure(&with(&wrong));
+    relay.signal(Signal::HUP);
+    relay.wait_for_log("not reloaded; nothing has changed").await;
+    let (_, status) = get(&mut kept, "/status").await;
+    for part in ["\"ok\": 2,", "\"failed\": 1,", "\"problems\": 1"] {
+        assert!(status.contains(part), "no {part} in {status}");
+    }
+
+    let path = folder.path.join("admin.sock");
+    relay.reload(&with(&format!("admin = \"unix:{}\"", path.display()))).await;
+    kept.expect_end(End::Clean).await;
+    UnixStream::connect(&path).await.unwrap();
+    relay.reload(&with("")).await;
+    let closed = async {
+        while path.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the admin listener is gone", closed).await;
+}
+
+/// The head and the text of the metrics, asked for with these fields.
+async fn scrape(probe: &mut Peer, fields: &str) -> (String, String) {
+    probe.send(format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await;
+    let (head, body) = probe.read_message().await;
+    (head, String::from_utf8(body).unwrap())
 }
 
 /// Where the admin listener is, by the log.

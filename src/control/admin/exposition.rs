@@ -2,43 +2,24 @@
 
 use crate::h1::section::FieldSection;
 use crate::h1::token::{list_elements, trim_ows};
-
-/// A format of metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::control) enum Format {
-    /// Prometheus text 0.0.4.
-    #[default]
-    Text,
-    /// `OpenMetrics` 1.0.
-    OpenMetrics,
-}
+use crate::telemetry::metrics::Format;
 
 /// A weight of 1 in thousandths, of which a weight has up to three digits (RFC 9110, section
 /// 12.4.2).
 const WEIGHT_MAX: u16 = 1000;
 
-impl Format {
-    /// The value of Content-Type.
-    pub(in crate::control) fn media_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+/// The format that Accept prefers: the one with the greatest weight, and the first of equals. One
+/// that is neither, or none at all, gets text, because a scraper can read nothing worse.
+pub(super) fn negotiate(fields: &FieldSection<'_>) -> Format {
+    let named = |line: &&_| fields.name(line).eq_ignore_ascii_case(b"accept");
+    let accepted = fields.lines().iter().filter(named).map(|line| fields.value(line));
+    let mut best = (Format::Text, 0);
+    for (format, weight) in accepted.flat_map(list_elements).filter_map(media_range) {
+        if weight > best.1 {
+            best = (format, weight);
         }
     }
-
-    /// The format that Accept prefers: the one with the greatest weight, and the first of equals.
-    /// One that is neither, or none at all, gets text, because a scraper can read nothing worse.
-    pub(super) fn negotiate(fields: &FieldSection<'_>) -> Self {
-        let named = |line: &&_| fields.name(line).eq_ignore_ascii_case(b"accept");
-        let accepted = fields.lines().iter().filter(named).map(|line| fields.value(line));
-        let mut best = (Self::default(), 0);
-        for (format, weight) in accepted.flat_map(list_elements).filter_map(media_range) {
-            if weight > best.1 {
-                best = (format, weight);
-            }
-        }
-        best.0
-    }
+    best.0
 }
 
 /// The format that a media range means, and its weight.
@@ -93,7 +74,7 @@ mod tests {
         let lines: String = accept.iter().map(|it| format!("ACCEPT: {it}\r\n")).collect();
         let head = format!("GET / HTTP/1.1\r\n{lines}\r\n");
         let head = RequestHead::parse(head.as_bytes(), &LIMITS).unwrap();
-        assert_eq!(Format::negotiate(&head.fields), want, "{accept:?}");
+        assert_eq!(negotiate(&head.fields), want, "{accept:?}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod listener;
 mod page;
 mod relay;
 mod request;
+mod shared;
 mod status;
 
 use crate::control::admin::connection::Context;

@@ -1,9 +1,9 @@
 //! What the admin listener serves: [`Page`], what one looks like ([`Content`]), and who has them
 //! ([`Pages`]).
 
-use crate::control::admin::exposition::Format;
 use crate::gateway::answer::Answer;
 use crate::h1::limits::HeadLimits;
+use crate::telemetry::metrics::Format;
 use crate::timeouts::Timeouts;
 use std::sync::Arc;
 

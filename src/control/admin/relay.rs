@@ -1,43 +1,60 @@
 //! The pages of a running relay.
 
-use crate::control::admin::exposition::Format;
+use crate::config::snapshot::Snapshot;
 use crate::control::admin::page::{Content, Page, Pages, Rules};
+use crate::control::admin::shared::Shared;
 use crate::control::admin::status::Status;
+use crate::control::reports::Reports;
 use crate::control::state::{Phase, State};
 use crate::control::workers::Workers;
 use crate::gateway::answer::Answer;
-use crate::telemetry::metrics::{self, ProcessStats, Scrape};
+use crate::telemetry::metrics::{Format, ProcessStats, Reloads, Scrape};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+/// The version of the program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that it was built from, if that is known.
+const COMMIT: &str = match option_env!("NARROWS_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};
 
 /// The pages of a running relay.
 pub(in crate::control) struct RelayPages {
     state: Rc<State>,
     workers: Workers,
+    reports: Shared<Reports>,
     started: SystemTime,
 }
 
 impl RelayPages {
     /// Those of a relay that has just started.
     pub(in crate::control) fn new(state: Rc<State>, workers: Workers) -> Self {
-        Self { state, workers, started: SystemTime::now() }
+        Self { state, workers, reports: Shared::default(), started: SystemTime::now() }
     }
 
     async fn metrics(&self, format: Format) -> Content {
+        let reports = self.reports.get(|| self.workers.reports()).await;
+        let reloads = self.state.reloads();
         let scrape = Scrape {
-            version: env!("CARGO_PKG_VERSION"),
-            commit: option_env!("NARROWS_COMMIT").unwrap_or_default(),
-            totals: self.workers.reports().await.totals,
+            version: VERSION,
+            commit: COMMIT,
+            totals: reports.totals.clone(),
+            certificates: certificates(&self.state.snapshot()),
+            reloads: Reloads { ok: reloads.succeeded, failed: reloads.failed },
             process: ProcessStats::read(self.started),
-            ..Scrape::default()
         };
-        let media_type = format.media_type();
-        let format = match format {
-            Format::Text => metrics::Format::Text,
-            Format::OpenMetrics => metrics::Format::OpenMetrics,
-        };
-        Content { media_type, body: scrape.expose(format) }
+        Content { media_type: format.content_type(), body: scrape.expose(format) }
+    }
+
+    async fn status(&self) -> Content {
+        let reports = self.reports.get(|| self.workers.reports()).await;
+        let (build, now) = ((VERSION, COMMIT), SystemTime::now());
+        let status = Status::of(&self.state, &reports, build, self.started, now);
+        Content { media_type: "application/json", body: status.to_json() }
     }
 }
 
@@ -58,12 +75,21 @@ impl Pages for RelayPages {
                 }
             },
             Page::Metrics(format) => Ok(self.metrics(format).await),
-            Page::Status => {
-                let status = Status::of(&self.state, self.started, SystemTime::now());
-                Ok(Content { media_type: "application/json", body: status.to_json() })
-            }
+            Page::Status => Ok(self.status().await),
         }
     }
+}
+
+/// Until when each name has a certificate: of two for one name, the earlier end.
+fn certificates(snapshot: &Snapshot) -> BTreeMap<String, i64> {
+    let mut ends = BTreeMap::new();
+    for certificate in &snapshot.certificates {
+        for name in &certificate.names {
+            let end = ends.entry(name.clone()).or_insert(certificate.not_after);
+            *end = certificate.not_after.min(*end);
+        }
+    }
+    ends
 }
 
 fn text(body: &str) -> Content {

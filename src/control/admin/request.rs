@@ -5,7 +5,7 @@
 //! page of a browser may read nothing.
 
 use crate::config::admin_address::AdminAddress;
-use crate::control::admin::exposition::Format;
+use crate::control::admin::exposition::negotiate;
 use crate::control::admin::page::Page;
 use crate::error::{Cause, ExchangeError, RequestError};
 use crate::gateway::answer::{Answer, ResponseOptions, answer_to};
@@ -104,7 +104,7 @@ fn page(head: &RequestHead<'_>, valid: &ValidRequest<'_>, names: Names) -> Resul
     let page = match valid.path {
         b"/livez" => Page::Live,
         b"/readyz" => Page::Ready,
-        b"/metrics" => Page::Metrics(Format::negotiate(&head.fields)),
+        b"/metrics" => Page::Metrics(negotiate(&head.fields)),
         b"/status" => Page::Status,
         b"*" => return Err(NOT_ALLOWED),
         _ => return Err(NOT_FOUND),
@@ -145,6 +145,7 @@ const MISDIRECTED: Answer = Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Format;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
 

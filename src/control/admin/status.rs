@@ -4,15 +4,21 @@
 //! be added; none is renamed or removed. Times are RFC 3339, durations are seconds.
 
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
+use crate::config::tls_files::OwnCertificate;
 use crate::config::value::Mode;
 use crate::control::listeners::Listening;
-use crate::control::state::{Phase, State};
+use crate::control::reports::Reports;
+use crate::control::state::{Phase, Reloads, State};
 use crate::gateway::server_name::ForwardTarget;
+use crate::telemetry::metrics::{Totals, UpstreamReport};
 use humantime::format_rfc3339_seconds;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::process;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const SECONDS_OF_A_DAY: i64 = 24 * 60 * 60;
 
 /// The whole page.
 #[derive(Debug, Serialize)]
@@ -24,10 +30,28 @@ pub(super) struct Status {
     started: String,
     uptime_seconds: u64,
     workers: usize,
+    silent_workers: usize,
+    reloads: ReloadStatus,
     listeners: Vec<ListenerStatus>,
+    certificates: Vec<CertificateStatus>,
     routes: Vec<RouteStatus>,
     forwards: Vec<RouteStatus>,
     upstreams: Vec<UpstreamStatus>,
+    /// There are no named clients yet.
+    clients: [(); 0],
+}
+
+#[derive(Debug, Serialize)]
+struct ReloadStatus {
+    ok: u64,
+    failed: u64,
+    last: Option<LastReloadStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct LastReloadStatus {
+    at: String,
+    problems: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,6 +59,16 @@ struct ListenerStatus {
     address: String,
     mode: &'static str,
     tls: bool,
+    connections: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct CertificateStatus {
+    names: Vec<String>,
+    configured: String,
+    not_after: String,
+    days_left: i64,
+    problems: Vec<String>,
 }
 
 /// A route or a forward.
@@ -42,36 +76,65 @@ struct ListenerStatus {
 struct RouteStatus {
     name: String,
     /// `None`: the http listeners.
-    upstream: Option<String>,
+    upstream: Option<Box<str>>,
+    running: usize,
+    oldest_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
 struct UpstreamStatus {
-    name: String,
+    name: Box<str>,
+    connections: ConnectionStatus,
+    last_error: Option<ErrorStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConnectionStatus {
+    idle: usize,
+    busy: usize,
+    opening: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorStatus {
+    cause: &'static str,
+    at: String,
 }
 
 impl Status {
-    /// Of a process that was started at `started`.
-    pub(super) fn of(state: &State, started: SystemTime, now: SystemTime) -> Self {
-        let snapshot = state.snapshot();
+    /// Of a process of this version and commit that was started at `started`.
+    pub(super) fn of(
+        state: &State,
+        reports: &Reports,
+        (version, commit): (&'static str, &'static str),
+        started: SystemTime,
+        now: SystemTime,
+    ) -> Self {
+        let (snapshot, totals) = (state.snapshot(), &reports.totals);
+        let listeners = state.listening();
+        let certificates = snapshot.certificates.iter();
         Self {
-            version: env!("CARGO_PKG_VERSION"),
-            commit: option_env!("NARROWS_COMMIT").unwrap_or_default(),
+            version,
+            commit,
             pid: process::id(),
             phase: phase(state.phase()),
-            started: format_rfc3339_seconds(started).to_string(),
+            started: time(started),
             uptime_seconds: now.duration_since(started).unwrap_or_default().as_secs(),
             workers: snapshot.workers,
-            listeners: state.listening().iter().map(listener).collect(),
-            routes: routes(&snapshot),
-            forwards: forwards(&snapshot),
-            upstreams: upstreams(&snapshot),
+            silent_workers: reports.silent,
+            reloads: reloads(state.reloads()),
+            listeners: listeners.iter().map(|it| listener(it, totals)).collect(),
+            certificates: certificates.map(|it| certificate(it, now)).collect(),
+            routes: routes(&snapshot, totals),
+            forwards: forwards(&snapshot, totals),
+            upstreams: upstreams(&snapshot, totals, now),
+            clients: [],
         }
     }
 
     /// The page's text.
     pub(super) fn to_json(&self) -> String {
-        // Only a map with keys that are no strings could fail.
+        // Only a map whose keys are not strings could fail.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
@@ -87,43 +150,236 @@ fn phase(phase: Phase) -> &'static str {
     }
 }
 
-fn listener(listening: &Listening) -> ListenerStatus {
-    let mode = match listening.listener.mode {
+fn reloads(reloads: Reloads) -> ReloadStatus {
+    let last = reloads.last.map(|it| LastReloadStatus { at: time(it.at), problems: it.problems });
+    ReloadStatus { ok: reloads.succeeded, failed: reloads.failed, last }
+}
+
+fn listener(listening: &Listening, totals: &Totals) -> ListenerStatus {
+    let (listener, address) = (&listening.listener, listening.address());
+    let mode = match listener.mode {
         Mode::Http => "http",
         Mode::Tcp => "tcp",
     };
-    let tls = listening.listener.tls.is_some();
-    ListenerStatus { address: listening.address().to_string(), mode, tls }
+    let connections = totals.connections.get(&address).copied().unwrap_or_default();
+    let (address, tls) = (address.to_string(), listener.tls.is_some());
+    ListenerStatus { address, mode, tls, connections }
 }
 
-fn routes(snapshot: &Snapshot) -> Vec<RouteStatus> {
+fn certificate(certificate: &OwnCertificate, now: SystemTime) -> CertificateStatus {
+    let OwnCertificate { location, names, not_after, validity } = certificate;
+    let now_seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let left = not_after.saturating_sub(i64::try_from(now_seconds).unwrap_or(i64::MAX));
+    let end = UNIX_EPOCH + Duration::from_secs(u64::try_from(*not_after).unwrap_or_default());
+    CertificateStatus {
+        names: names.clone(),
+        configured: location.to_string(),
+        not_after: time(end),
+        days_left: left.div_euclid(SECONDS_OF_A_DAY),
+        problems: validity.complaints(now).into_iter().map(|it| it.what).collect(),
+    }
+}
+
+fn routes(snapshot: &Snapshot, totals: &Totals) -> Vec<RouteStatus> {
     let routes = snapshot.routes.iter();
-    let routes = routes.map(|it| RouteStatus {
-        name: it.name.to_string(),
-        upstream: Some(it.upstream.label.to_string()),
-    });
-    routes.collect()
+    routes.map(|it| route(&it.name, Some(&it.upstream), totals)).collect()
 }
 
-fn forwards(snapshot: &Snapshot) -> Vec<RouteStatus> {
+fn forwards(snapshot: &Snapshot, totals: &Totals) -> Vec<RouteStatus> {
     let forwards = snapshot.forwards.iter();
-    let forwards = forwards.map(|it| {
-        let upstream = match &it.target {
-            ForwardTarget::Http => None,
-            ForwardTarget::Upstream(upstream) => Some(upstream.label.to_string()),
-        };
-        RouteStatus { name: it.name.to_string(), upstream }
-    });
-    forwards.collect()
+    forwards.map(|it| route(&it.name, upstream_of(&it.target), totals)).collect()
 }
 
-fn upstreams(snapshot: &Snapshot) -> Vec<UpstreamStatus> {
+fn route(name: &str, upstream: Option<&Arc<UpstreamConfig>>, totals: &Totals) -> RouteStatus {
+    let running = totals.running.get(name);
+    RouteStatus {
+        name: name.to_string(),
+        upstream: upstream.map(|it| it.label.clone()),
+        running: running.map_or(0, |it| it.count),
+        oldest_seconds: running.filter(|it| it.count > 0).map(|it| seconds(it.oldest)),
+    }
+}
+
+fn upstreams(snapshot: &Snapshot, totals: &Totals, now: SystemTime) -> Vec<UpstreamStatus> {
     let of_routes = snapshot.routes.iter().map(|it| &it.upstream);
-    let of_forwards = snapshot.forwards.iter().filter_map(|it| match &it.target {
+    let of_forwards = snapshot.forwards.iter().filter_map(|it| upstream_of(&it.target));
+    let names: BTreeSet<_> = of_routes.chain(of_forwards).map(|it| &it.label).collect();
+    let upstreams = names.into_iter().map(|name| {
+        let unused = UpstreamReport::default();
+        let report = totals.upstreams.get(&**name).unwrap_or(&unused);
+        let UpstreamReport { idle, busy, opening, last_failure, .. } = *report;
+        let last_error = last_failure.map(|(cause, ago)| {
+            let at = now.checked_sub(ago).unwrap_or(UNIX_EPOCH);
+            ErrorStatus { cause, at: time(at) }
+        });
+        let connections = ConnectionStatus { idle, busy, opening };
+        UpstreamStatus { name: name.clone(), connections, last_error }
+    });
+    upstreams.collect()
+}
+
+fn upstream_of(target: &ForwardTarget<Arc<UpstreamConfig>>) -> Option<&Arc<UpstreamConfig>> {
+    match target {
         ForwardTarget::Http => None,
         ForwardTarget::Upstream(upstream) => Some(upstream),
-    });
-    let label = |it: &std::sync::Arc<UpstreamConfig>| it.label.to_string();
-    let names: BTreeSet<_> = of_routes.chain(of_forwards).map(label).collect();
-    names.into_iter().map(|name| UpstreamStatus { name }).collect()
+    }
+}
+
+fn time(at: SystemTime) -> String {
+    // Beyond the year 9999 there is no RFC 3339.
+    let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    format_rfc3339_seconds(at.clamp(UNIX_EPOCH, last)).to_string()
+}
+
+/// With milliseconds.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::telemetry::metrics::Running;
+    use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
+
+    const CONFIGURATION: &str = r#"
+        workers = 2
+        [[listener]]
+        address = "127.0.0.1:1"
+        certificate = "c.pem"
+        key = "k.pem"
+        [[listener]]
+        address = "127.0.0.1:2"
+        mode = "tcp"
+        [[route]]
+        path = "/gpt/"
+        upstream = "https://api.openai.com/"
+        [[forward]]
+        server_name = "a.example"
+        upstream = "http"
+        [[forward]]
+        server_name = "*"
+        upstream = "tcp://10.0.0.5:22"
+    "#;
+
+    /// Each field of the manual, with its type.
+    const WANT: &str = r#"{
+  "version": "1.2.3",
+  "commit": "0123abc",
+  "pid": PID,
+  "phase": "starting",
+  "started": "2026-11-26T21:00:00Z",
+  "uptime_seconds": 90,
+  "workers": 2,
+  "silent_workers": 1,
+  "reloads": {
+    "ok": 0,
+    "failed": 0,
+    "last": null
+  },
+  "listeners": [],
+  "certificates": [
+    {
+      "names": [NAMES],
+      "configured": "f:5: listener.certificate",
+      "not_after": "END",
+      "days_left": DAYS,
+      "problems": []
+    }
+  ],
+  "routes": [
+    {
+      "name": "/gpt/",
+      "upstream": "api.openai.com:443",
+      "running": 3,
+      "oldest_seconds": 12.345
+    }
+  ],
+  "forwards": [
+    {
+      "name": "a.example",
+      "upstream": null,
+      "running": 0,
+      "oldest_seconds": null
+    },
+    {
+      "name": "*",
+      "upstream": "tcp://10.0.0.5:22",
+      "running": 0,
+      "oldest_seconds": null
+    }
+  ],
+  "upstreams": [
+    {
+      "name": "api.openai.com:443",
+      "connections": {
+        "idle": 1,
+        "busy": 2,
+        "opening": 3
+      },
+      "last_error": {
+        "cause": "upstream_unreachable",
+        "at": "2026-11-26T21:01:00Z"
+      }
+    },
+    {
+      "name": "tcp://10.0.0.5:22",
+      "connections": {
+        "idle": 0,
+        "busy": 0,
+        "opening": 0
+      },
+      "last_error": null
+    }
+  ],
+  "clients": []
+}
+"#;
+
+    #[test]
+    fn the_status_has_the_fields_of_the_manual() {
+        let folder = Folder::new();
+        folder.write("c.pem", CERTIFICATE);
+        folder.write("k.pem", KEY);
+        let config = Config::parse("f", &folder.path(""), CONFIGURATION).unwrap();
+        let snapshot = Arc::new(Snapshot::load(config).unwrap());
+        let own = &snapshot.certificates[0];
+        let names: Vec<_> = own.names.iter().map(|it| format!("\n        \"{it}\"")).collect();
+        let names = format!("{}\n      ", names.join(","));
+        let end = UNIX_EPOCH + Duration::from_secs(own.not_after.try_into().unwrap());
+        let days = end.duration_since(started()).unwrap().as_secs() / 86400;
+        let want = WANT
+            .replace("PID", &process::id().to_string())
+            .replace("NAMES", &names)
+            .replace("END", &format_rfc3339_seconds(end).to_string())
+            .replace("DAYS", &days.to_string());
+
+        let state = State::new(Arc::clone(&snapshot), Vec::new());
+        let reports = Reports { totals: totals(), silent: 1 };
+        let now = started() + Duration::from_secs(90);
+        let status = Status::of(&state, &reports, ("1.2.3", "0123abc"), started(), now);
+        assert_eq!(status.to_json(), want);
+
+        let manual = include_str!("../../../docs/operations.md");
+        let fields = want.lines().filter_map(|line| line.trim().split_once("\": "));
+        for field in fields.map(|(name, _)| name.trim_start_matches('"')) {
+            assert!(manual.contains(&format!("`{field}`")), "{field}");
+        }
+    }
+
+    fn started() -> SystemTime {
+        humantime::parse_rfc3339("2026-11-26T21:00:00Z").unwrap()
+    }
+
+    fn totals() -> Totals {
+        let mut totals = Totals::default();
+        let running = Running { count: 3, oldest: Duration::from_micros(12_345_499) };
+        totals.running.insert("/gpt/".into(), running);
+        let last_failure = Some(("upstream_unreachable", Duration::from_secs(30)));
+        let upstream =
+            UpstreamReport { idle: 1, busy: 2, opening: 3, last_failure, ..Default::default() };
+        totals.upstreams.insert("api.openai.com:443".into(), upstream);
+        totals
+    }
 }

@@ -1,12 +1,12 @@
 use super::*;
 use crate::config::admin_address::AdminAddress;
 use crate::control::admin::connection::{Connection, Stream};
-use crate::control::admin::exposition::Format;
 use crate::control::admin::page::{Content, Page, Rules};
 use crate::control::admin::request::Names;
 use crate::gateway::answer::Answer;
 use crate::h1::limits::HeadLimits;
 use crate::limits::ADMIN_CONNECTIONS_MAX;
+use crate::telemetry::metrics::Format;
 use crate::timeouts::Timeouts;
 use crate::tls::testing::pem::Folder;
 use std::cell::Cell;
@@ -40,7 +40,7 @@ impl Pages for TestPages {
                 "late".to_owned()
             }
         };
-        Ok(Content { media_type: Format::Text.media_type(), body })
+        Ok(Content { media_type: Format::Text.content_type(), body })
     }
 }
 
