@@ -246,23 +246,15 @@ pub const CERTIFICATES_LOGGED_EVERY: Duration = Duration::from_secs(24 * 60 * 60
 /// Pause between two log lines about a limit that stays reached.
 pub const LIMIT_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
-/// Log lines at once about refusals to one client address (for IPv6, one /64): enough for a person
-/// who experiments.
-pub const REFUSAL_LINES_AT_ONCE: u32 = 20;
-/// After those, one line in this time, which shows that it goes on. Without this limit, each
-/// refused request of 16 bytes would write 200 bytes of log.
-pub const REFUSAL_LINE_EVERY: Duration = Duration::from_secs(1);
-/// Log lines at once about refusals to all addresses together, for each worker.
-pub const REFUSAL_LINES_OF_WORKER_AT_ONCE: u32 = 100;
-/// After those, one line in this time: 200 MB of log a day and worker, under an attack all day
-/// long.
-pub const REFUSAL_LINE_OF_WORKER_EVERY: Duration = Duration::from_millis(100);
-/// Most addresses that a worker remembers for this. An address is added only by a line that is
-/// written, and forgotten once it may have [`REFUSAL_LINES_AT_ONCE`] again, so there are never
-/// more.
-pub const REFUSED_ADDRESSES_MAX: usize = 512;
-/// Pause between two lines that say how many were left out.
-pub const LEFT_OUT_LOGGED_EVERY: Duration = Duration::from_secs(10);
+/// Most log lines a minute about refusals to one client address (for IPv6, one /64), for each
+/// worker: enough for a person who experiments. Without this limit, each refused request of 16
+/// bytes would write 200 bytes of log.
+pub const REFUSAL_LINES_OF_ADDRESS_MAX: usize = 10;
+/// Most log lines a minute about refusals to all addresses together, for each worker, and most
+/// addresses that it remembers for this: 17 MB of log a day under an attack all day long.
+pub const REFUSAL_LINES_MAX: usize = 60;
+/// The minute. It begins with the first refusal after the last one has passed.
+pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// Most connections over `limits.connections` that are being answered with a 503 at one time. The
 /// others are closed without an answer.
@@ -273,10 +265,3 @@ const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES)
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);
-// A worker cannot write more lines than this while it remembers an address.
-const _: () = assert!(
-    REFUSAL_LINES_OF_WORKER_AT_ONCE as u128
-        + REFUSAL_LINE_EVERY.as_millis() * REFUSAL_LINES_AT_ONCE as u128
-            / REFUSAL_LINE_OF_WORKER_EVERY.as_millis()
-        < REFUSED_ADDRESSES_MAX as u128
-);

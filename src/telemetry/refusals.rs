@@ -1,27 +1,24 @@
-//! Rate limits for log lines about refusals, so that no client can fill the disk with them.
+//! Limits of log lines about refusals, so that no client can fill the disk with them.
 //!
 //! A refused request of 16 bytes makes a line of 200, and a client may send a million of them a
-//! second. So lines about mistakes of clients have a rate limit, for each address and in total.
-//! Those left out are counted, and one line now and then gives their number. No other line is ever
-//! left out: neither faults of an upstream or of ours, nor exchanges that went well.
+//! second; scanners of the whole Internet send some to everyone. So of the lines about mistakes of
+//! clients only the first of each minute are written, of each address and in total. Those left out
+//! are counted, and one line a minute gives their number. No other line is ever left out: neither
+//! faults of an upstream or of ours, nor exchanges that went well.
 //!
 //! Each worker has its own limits, so there is no lock. They remember no more addresses than lines
-//! can have been written lately.
+//! were written in the minute.
 
 use super::dropped::count_dropped;
 use super::log::hears;
 use super::targets::LOG;
-use crate::limits::{
-    LEFT_OUT_LOGGED_EVERY, REFUSAL_LINE_EVERY, REFUSAL_LINE_OF_WORKER_EVERY, REFUSAL_LINES_AT_ONCE,
-    REFUSAL_LINES_OF_WORKER_AT_ONCE, REFUSED_ADDRESSES_MAX,
-};
+use crate::limits::{REFUSAL_LINES_MAX, REFUSAL_LINES_OF_ADDRESS_MAX, REFUSALS_LOGGED_EVERY};
 use crate::net::admission::Block;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::Level;
@@ -44,9 +41,9 @@ pub fn may_tell(level: Level, client: IpAddr, what: Refused) -> bool {
     if !hears(level) {
         return false;
     }
-    let admits = |limits: &RefCell<RateLimits>| limits.borrow_mut().admit(client, Instant::now());
+    let admits = |written: &RefCell<Written>| written.borrow_mut().admit(client, Instant::now());
     // The thread may be ending, and has few lines left.
-    let may_tell = LIMITS.try_with(admits).unwrap_or(true);
+    let may_tell = WRITTEN.try_with(admits).unwrap_or(true);
     if !may_tell {
         LEFT_OUT.count(what);
     }
@@ -67,69 +64,36 @@ pub fn tell_last_left_out_lines() {
 }
 
 thread_local! {
-    static LIMITS: RefCell<RateLimits> = RefCell::default();
+    static WRITTEN: RefCell<Written> = RefCell::default();
 }
 
 static LEFT_OUT: LeftOut = LeftOut::new();
 
-/// The limits of one worker.
+/// The lines that a worker has written in this minute.
 #[derive(Debug, Default)]
-struct RateLimits {
-    all: Bucket,
-    addresses: HashMap<Block, Bucket>,
+struct Written {
+    since: Option<Instant>,
+    lines: usize,
+    of_address: HashMap<Block, usize>,
 }
 
-const OF_ALL: Rate =
-    Rate { at_once: REFUSAL_LINES_OF_WORKER_AT_ONCE, every: REFUSAL_LINE_OF_WORKER_EVERY };
-const OF_ADDRESS: Rate = Rate { at_once: REFUSAL_LINES_AT_ONCE, every: REFUSAL_LINE_EVERY };
-
-impl RateLimits {
+impl Written {
     /// Whether a line about `address` may be written; if so, it is counted. A line that may not be
     /// written is not counted, so that a flood from one address leaves lines to the others.
     fn admit(&mut self, address: IpAddr, now: Instant) -> bool {
-        let block = Block::of(address);
-        let mut bucket = self.addresses.get(&block).copied().unwrap_or_default();
-        if !bucket.has_room(OF_ADDRESS, now) || !self.all.has_room(OF_ALL, now) {
+        if self.since.is_none_or(|since| now.duration_since(since) >= REFUSALS_LOGGED_EVERY) {
+            *self = Self { since: Some(now), ..Self::default() };
+        }
+        if self.lines >= REFUSAL_LINES_MAX {
             return false;
         }
-        bucket.take(OF_ADDRESS, now);
-        self.all.take(OF_ALL, now);
-        if self.addresses.len() >= REFUSED_ADDRESSES_MAX {
-            self.addresses.retain(|_, bucket| !bucket.is_full(now));
+        let of_address = self.of_address.entry(Block::of(address)).or_default();
+        if *of_address >= REFUSAL_LINES_OF_ADDRESS_MAX {
+            return false;
         }
-        self.addresses.insert(block, bucket);
+        *of_address += 1;
+        self.lines += 1;
         true
-    }
-}
-
-/// So many at once, and one more each time that `every` has passed.
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    at_once: u32,
-    every: Duration,
-}
-
-/// How much of a rate is used up, as the time when it is full again.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    full_at: Option<Instant>,
-}
-
-impl Bucket {
-    fn has_room(self, rate: Rate, now: Instant) -> bool {
-        self.missing(now) + rate.every <= rate.every * rate.at_once
-    }
-
-    fn is_full(self, now: Instant) -> bool {
-        self.missing(now).is_zero()
-    }
-
-    fn take(&mut self, rate: Rate, now: Instant) {
-        self.full_at = Some(now + self.missing(now) + rate.every);
-    }
-
-    fn missing(self, now: Instant) -> Duration {
-        self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 }
 
@@ -168,7 +132,7 @@ impl LeftOut {
     /// Waits until a line was left out, and then until it is time to say so.
     async fn wait(&self) {
         self.news.notified().await;
-        sleep(LEFT_OUT_LOGGED_EVERY).await;
+        sleep(REFUSALS_LOGGED_EVERY).await;
     }
 
     fn tell(&self) {
@@ -193,58 +157,49 @@ mod tests {
     use super::*;
     use crate::telemetry::line::LogFormat;
     use crate::telemetry::log::capture::logged;
+    use std::time::Duration;
     use tokio::runtime::Builder;
     use tokio::time::advance;
 
-    const AT_ONCE: usize = REFUSAL_LINES_AT_ONCE as usize;
-    const OF_WORKER: usize = REFUSAL_LINES_OF_WORKER_AT_ONCE as usize;
-
     /// How many of `count` lines about this address are written now.
-    fn written(limits: &mut RateLimits, address: &str, count: usize) -> usize {
+    fn lines(written: &mut Written, address: &str, count: usize) -> usize {
         let address = address.parse().unwrap();
-        (0..count).filter(|_| limits.admit(address, Instant::now())).count()
+        (0..count).filter(|_| written.admit(address, Instant::now())).count()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_has_some_lines_at_once_and_then_one_a_second() {
-        let mut limits = RateLimits::default();
-        assert_eq!(written(&mut limits, "192.0.2.1", 1000), AT_ONCE);
-        assert_eq!(written(&mut limits, "::ffff:192.0.2.1", 1000), 0, "the same one");
-        for _ in 0..5 {
-            advance(REFUSAL_LINE_EVERY - Duration::from_millis(1)).await;
-            assert_eq!(written(&mut limits, "192.0.2.1", 1000), 0);
+    async fn an_address_has_its_first_lines_of_each_minute() {
+        let mut written = Written::default();
+        for _ in 0..3 {
+            let first = lines(&mut written, "192.0.2.1", 1000);
+            assert_eq!(first, REFUSAL_LINES_OF_ADDRESS_MAX);
+            assert_eq!(lines(&mut written, "::ffff:192.0.2.1", 1000), 0, "the same one");
+            advance(REFUSALS_LOGGED_EVERY - Duration::from_millis(1)).await;
+            assert_eq!(lines(&mut written, "192.0.2.1", 1000), 0);
             advance(Duration::from_millis(1)).await;
-            assert_eq!(written(&mut limits, "192.0.2.1", 1000), 1);
         }
-        advance(REFUSAL_LINE_EVERY * 10 * REFUSAL_LINES_AT_ONCE).await;
-        assert_eq!(written(&mut limits, "192.0.2.1", 1000), AT_ONCE, "and no more after a pause");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_from_one_address_or_one_block_of_ipv6_leaves_the_others_their_lines() {
-        let mut limits = RateLimits::default();
-        assert_eq!(written(&mut limits, "192.0.2.1", 1000), AT_ONCE);
-        assert_eq!(written(&mut limits, "192.0.2.2", 3), 3);
-        let mut block = 0;
-        for host in 0..1000 {
-            block += written(&mut limits, &format!("2001:db8::{host:x}"), 1);
-        }
-        assert_eq!(block, AT_ONCE);
-        assert_eq!(written(&mut limits, "2001:db8:0:1::1", 3), 3);
+        let mut written = Written::default();
+        assert_eq!(lines(&mut written, "192.0.2.1", 1000), REFUSAL_LINES_OF_ADDRESS_MAX);
+        assert_eq!(lines(&mut written, "192.0.2.2", 3), 3);
+        let hosts = (0..1000).map(|host| format!("2001:db8::{host:x}"));
+        let of_block: usize = hosts.map(|host| lines(&mut written, &host, 1)).sum();
+        assert_eq!(of_block, REFUSAL_LINES_OF_ADDRESS_MAX);
+        assert_eq!(lines(&mut written, "2001:db8:0:1::1", 3), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn all_addresses_together_have_a_limit_in_lines_and_in_memory() {
-        let mut limits = RateLimits::default();
-        let flood = |limits: &mut RateLimits| {
+        let mut written = Written::default();
+        for _ in 0..3 {
             let from = |number: u32| IpAddr::from((0x0a00_0000 + number).to_be_bytes());
-            (0..1000).filter(|number| limits.admit(from(*number), Instant::now())).count()
-        };
-        assert_eq!(flood(&mut limits), OF_WORKER);
-        for _ in 0..500 {
-            advance(REFUSAL_LINE_OF_WORKER_EVERY).await;
-            assert_eq!(flood(&mut limits), 1);
-            assert!(limits.addresses.len() <= REFUSED_ADDRESSES_MAX, "{}", limits.addresses.len());
+            let admitted = (0..1000).filter(|it| written.admit(from(*it), Instant::now())).count();
+            assert_eq!(admitted, REFUSAL_LINES_MAX);
+            assert_eq!(written.of_address.len(), REFUSAL_LINES_MAX);
+            advance(REFUSALS_LOGGED_EVERY).await;
         }
     }
 
@@ -260,7 +215,7 @@ mod tests {
                 left_out.count(Refused::Handshake);
                 let begun = Instant::now();
                 left_out.wait().await;
-                assert_eq!(begun.elapsed(), LEFT_OUT_LOGGED_EVERY);
+                assert_eq!(begun.elapsed(), REFUSALS_LOGGED_EVERY);
                 left_out.tell();
                 left_out.tell();
                 left_out.count(Refused::Connection);
@@ -281,7 +236,7 @@ mod tests {
     fn a_line_that_nobody_would_see_takes_nobodys_place() {
         let client = IpAddr::from([192, 0, 2, 1]);
         logged(LogFormat::Text, Level::INFO, || {
-            for _ in 0..2 * AT_ONCE {
+            for _ in 0..2 * REFUSAL_LINES_MAX {
                 assert!(!may_tell(Level::DEBUG, client, Refused::Handshake));
             }
             assert!(may_tell(Level::INFO, client, Refused::Request));

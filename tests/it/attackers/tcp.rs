@@ -4,7 +4,7 @@ use crate::support::passage::{Pair, forward, hello, listener};
 use crate::support::siege::{
     BUFFER_KIB, Besieged, CONNECTION_KIB, CROWD, READ_KIB, Siege, TLS_KIB, all_of,
 };
-use narrows::limits::{PIPES_KEPT_MAX, REFUSAL_LINES_AT_ONCE};
+use narrows::limits::{PIPES_KEPT_MAX, REFUSAL_LINES_OF_ADDRESS_MAX};
 use narrows_kit::client::{connect_plain, connect_plain_from, connect_tls_as};
 use narrows_kit::origin::Origin;
 use narrows_kit::pattern::pattern;
@@ -21,7 +21,7 @@ const ATTACKED: &str = "api.openai.test";
 /// Of a tunnel: the connections on both sides.
 const TUNNEL_KIB: usize = 2 * CONNECTION_KIB;
 /// Of refusals at one time, so many have a line.
-const LINES: usize = REFUSAL_LINES_AT_ONCE as usize;
+const LINES: usize = REFUSAL_LINES_OF_ADDRESS_MAX;
 /// What TLS has encrypted and its receiver has not taken: as much as rustls holds by default.
 const RECORDS_KIB: usize = 64;
 
