@@ -11,6 +11,7 @@ use self::usage_error::Refused;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
 use crate::config::check::check;
 use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
+use crate::config::keys::log::{LogForm, LogLevel};
 use crate::config::keys::route::{RouteConfig, RouteOptions};
 use crate::config::keys::top::WORKERS_RANGE;
 use crate::config::listen_address::ListenAddress;
@@ -20,7 +21,7 @@ use crate::config::reach::ReachOptions;
 use crate::config::url::{Endpoint, UpstreamUrl};
 use crate::config::value::{Mode, NamedFile, RoutePath, Value};
 use crate::config::{Config, Limits};
-use crate::telemetry::LogFormat;
+use crate::telemetry::LogSettings;
 use crate::timeouts::Timeouts;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -28,7 +29,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
-use tracing::Level;
 
 /// Where to listen if no address is given: loopback only.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -95,12 +95,12 @@ pub struct RunArguments {
     /// Trust the roots in this PEM file instead of the built-in ones.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// How log lines look.
-    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = log_formats())]
-    pub log_format: LogFormat,
-    /// Which log lines are written.
-    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_levels())]
-    pub log_level: Level,
+    /// How log lines look [default: auto, as fits a terminal, journald or a file].
+    #[arg(long, value_name = "FORMAT", value_parser = one_of::<LogForm>(&LogForm::NAMES))]
+    pub log_format: Option<LogForm>,
+    /// Which log lines are written [default: info].
+    #[arg(long, value_name = "LEVEL", value_parser = one_of::<LogLevel>(&LogLevel::NAMES))]
+    pub log_level: Option<LogLevel>,
 }
 
 /// Arguments of `narrows check`.
@@ -176,6 +176,8 @@ impl RunArguments {
         let location = Location::Argument("--admin");
         let admin = self.admin.clone().map(|address| AdminConfig { address, location });
         config.admin = admin.or(config.admin);
+        config.log.level = self.log_level.map_or(config.log.level, |LogLevel(level)| level);
+        config.log.format = self.log_format.map_or(config.log.format, |LogForm(format)| format);
         Ok(config)
     }
 
@@ -213,6 +215,7 @@ impl RunArguments {
             forwards: Vec::new(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            log: LogSettings::default(),
         };
         let mut problems = Problems::default();
         check(&config, &mut problems);
@@ -241,22 +244,21 @@ fn parse_workers(text: &str) -> Result<NonZeroUsize, Refused> {
     })
 }
 
-fn log_formats() -> impl TypedValueParser<Value = LogFormat> {
-    PossibleValuesParser::new(["text", "json"]).map(|name| match name.as_str() {
-        "json" => LogFormat::Json,
-        _ => LogFormat::Text,
-    })
-}
-
-fn log_levels() -> impl TypedValueParser<Value = Level> {
-    PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"])
-        .try_map(|name| Level::from_str(&name))
+/// Parses a value that is one of `names`, which the help and the message list.
+fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: Value + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse().map_err(|it: T::Err| it.what))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::LogFormat;
+    use crate::tls::testing::pem::Folder;
     use clap::CommandFactory;
+    use tracing::Level;
 
     const OPENAI: &str = "/gpt/=https://api.openai.com/";
 
@@ -371,8 +373,28 @@ mod tests {
         let arguments = ["--config", "f", "--workers", "2", "--log-format", "json"];
         let arguments = parse(&[&arguments[..], &["--log-level", "debug"]].concat()).unwrap();
         assert_eq!(arguments.workers, NonZeroUsize::new(2));
-        assert_eq!(arguments.log_format, LogFormat::Json);
-        assert_eq!(arguments.log_level, Level::DEBUG);
+        assert_eq!(arguments.log_format, Some(LogForm(Some(LogFormat::Json))));
+        assert_eq!(arguments.log_level, Some(LogLevel(Level::DEBUG)));
+    }
+
+    #[test]
+    fn arguments_about_the_log_win_over_the_file() {
+        let folder = Folder::new();
+        let toml = "log = { level = \"warn\", format = \"json\" }\n\
+                    [[listener]]\naddress = \":1\"\n\
+                    [[route]]\npath = \"/\"\nupstream = \"http://h/\"\n";
+        let file = folder.write("narrows.toml", toml);
+        let log = |more: &[&str]| {
+            let file = ["--config", file.to_str().unwrap()];
+            config(&[&file[..], more].concat()).unwrap().log
+        };
+        let json = Some(LogFormat::Json);
+        assert_eq!(log(&[]), LogSettings { level: Level::WARN, format: json });
+        let debug = ["--log-level", "debug"];
+        assert_eq!(log(&debug), LogSettings { level: Level::DEBUG, format: json });
+        let auto = ["--log-format", "auto"];
+        assert_eq!(log(&auto), LogSettings { level: Level::WARN, format: None });
+        assert_eq!(config(&[OPENAI]).unwrap().log, LogSettings::default());
     }
 
     #[test]

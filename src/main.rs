@@ -27,7 +27,7 @@ fn run(arguments: RunArguments) -> ExitCode {
         Ok(snapshot) => snapshot,
         Err(problems) => return refuse(&problems),
     };
-    telemetry::init_log(arguments.log_format, arguments.log_level);
+    telemetry::init_log(snapshot.config.log);
     match Server::run(snapshot, move || Some(arguments.config())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

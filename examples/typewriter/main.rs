@@ -10,7 +10,7 @@ mod client;
 mod origin;
 
 use client::Answer;
-use narrows::telemetry::{LogFormat, init_log};
+use narrows::telemetry::{LogSettings, init_log};
 use narrows::{Config, Server, Snapshot};
 use narrows_kit::certificates::{certificate_file, listener_keys};
 use narrows_kit::connection::Connection;
@@ -21,7 +21,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
-use tracing::Level;
 
 /// What goes wrong here ends the example.
 type Fault = Box<dyn Error + Send + Sync>;
@@ -34,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> Result<(), Fault> {
     // The one clock of origin and client, so that their readings can be subtracted.
     let clock = Instant::now();
-    init_log(LogFormat::Text, Level::INFO);
+    init_log(LogSettings::default());
     let origin = origin::start(clock)?;
     let relay = serve(origin)?;
 

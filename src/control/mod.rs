@@ -249,6 +249,7 @@ impl Control {
                 "another number of workers needs a restart"
             );
         }
+        crate::telemetry::change_log(snapshot.config.log);
         tell_remarks(&snapshot.remarks);
         log_difference(&state.listening(), &listening);
         listening.iter().for_each(|it| it.follow(&snapshot.timeouts));

@@ -1,8 +1,9 @@
-//! One event as one line of the log: text for people, JSON for programs.
+//! One event as one line of the log: text, JSON for programs, or what fits a terminal or journald.
 //!
 //! Besides TLS and the kernel, its line is the largest cost of a small exchange. So it is written
 //! straight into the buffer that it leaves from, and text and JSON differ only in punctuation.
 
+use super::terminal::{self, Paint};
 use crate::net::date::{Second, since_epoch};
 use std::cell::Cell;
 use std::fmt::{self, Write};
@@ -20,10 +21,27 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line, fields at its top level.
     Json,
+    /// Text for journald: it begins with a priority, in place of the time, which journald has.
+    Journal,
+    /// For people at a terminal: short, without the target, strings quoted only where they must be.
+    Terminal {
+        /// Whether it shows colours.
+        has_colour: bool,
+    },
 }
 
 /// As wide as the widest level.
 const LEVEL_BLANKS: &str = "     ";
+
+/// The priority of a level (sd-daemon(3)).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "3",
+        Level::WARN => "4",
+        Level::INFO => "6",
+        Level::DEBUG | Level::TRACE => "7",
+    }
+}
 
 /// What every line begins with.
 pub(super) struct LineHead {
@@ -52,10 +70,16 @@ impl LogFormat {
                 append_time(head.at, line);
                 line.extend(["\",\"level\":\"", level, "\""]);
             }
+            Self::Journal => {
+                line.extend(["<", priority(head.level), ">", level, " ", head.target, ":"]);
+            }
+            Self::Terminal { has_colour } => {
+                terminal::append_head(head.at, head.level, head.target, has_colour, line);
+            }
         }
         fields(&mut Fields { format: self, line });
         match self {
-            Self::Text => line.push('\n'),
+            Self::Text | Self::Journal | Self::Terminal { .. } => line.push('\n'),
             Self::Json => line.extend([",\"target\":\"", head.target, "\"}\n"]),
         }
     }
@@ -105,11 +129,29 @@ impl Fields<'_> {
         value.write(name, self);
     }
 
+    /// The line and whether it shows colours, if it is for a terminal. For lines with a form of
+    /// their own there.
+    pub(super) fn of_terminal(&mut self) -> Option<(&mut String, bool)> {
+        match self.format {
+            LogFormat::Terminal { has_colour } => Some((self.line, has_colour)),
+            LogFormat::Text | LogFormat::Json | LogFormat::Journal => None,
+        }
+    }
+
     fn name(&mut self, name: &str) {
         match self.format {
-            LogFormat::Text if name == MESSAGE => self.line.push(' '),
-            LogFormat::Text => self.line.extend([" ", name, "="]),
             LogFormat::Json => self.line.extend([",\"", name, "\":"]),
+            LogFormat::Text | LogFormat::Journal | LogFormat::Terminal { .. }
+                if name == MESSAGE =>
+            {
+                self.line.push(' ');
+            }
+            LogFormat::Text | LogFormat::Journal => self.line.extend([" ", name, "="]),
+            LogFormat::Terminal { has_colour } => {
+                self.line.push(' ');
+                Paint::Dim.append(name, has_colour, self.line);
+                self.line.push('=');
+            }
         }
     }
 
@@ -117,8 +159,8 @@ impl Fields<'_> {
     /// quote it.
     fn quote(&self) -> &'static str {
         match self.format {
-            LogFormat::Text => "",
             LogFormat::Json => "\"",
+            LogFormat::Text | LogFormat::Journal | LogFormat::Terminal { .. } => "",
         }
     }
 
@@ -129,6 +171,10 @@ impl Fields<'_> {
 
     fn text(&mut self, name: &str, value: &str) {
         self.name(name);
+        if matches!(self.format, LogFormat::Terminal { .. }) && is_one_word(value) {
+            self.line.push_str(value);
+            return;
+        }
         self.line.push('"');
         escape(value, self.line);
         self.line.push('"');
@@ -138,6 +184,12 @@ impl Fields<'_> {
         self.name(name);
         self.line.push_str(if value { "true" } else { "false" });
     }
+}
+
+/// What a person reads as one value without quotes.
+fn is_one_word(value: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    !value.is_empty() && value.bytes().all(is_plain)
 }
 
 /// Name of the field that is shown without it.

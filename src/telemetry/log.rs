@@ -1,34 +1,57 @@
-//! The log: one line an event, on stderr, as text or JSON.
-//!
-//! Losing log lines is better than losing connections. When stderr cannot be written, because the
-//! disk is full or its reader is gone or slow, lines are dropped and the program goes on. A worker
-//! gathers the lines of exchanges that went well until it has nothing else to do.
+//! The log: one line an event, on stderr. Its level and its form may change while it is written.
 
-use crate::telemetry::dropped::count_dropped;
 use crate::telemetry::line::{Fields, LineHead, LogFormat};
+use crate::telemetry::stderr::{Stderr, fitting_format};
 use crate::telemetry::targets::{ACCESS, PANIC, READY};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::fs;
-use std::io::{self, Write};
+use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::SystemTime;
+use tracing::callsite::rebuild_interest_cache;
 use tracing::dispatcher::get_default;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, set_global_default};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Sends events of `level` and above to stderr, and panics too, each as one `error` event.
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Lines of this level and above are written.
+    pub level: Level,
+    /// How they look; `None`: as fits stderr.
+    pub format: Option<LogFormat>,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: Level::INFO, format: None }
+    }
+}
+
+/// Sends events to stderr by these settings, and panics too, each as one `error` event.
 ///
 /// Call it once, before the first event; a second call changes nothing.
-pub fn init_log(format: LogFormat, level: Level) {
+pub fn init_log(settings: LogSettings) {
     let stderr = Stderr::new();
-    let log = Log::new(format, level, move |line, may_wait| gather(line, stderr, may_wait));
+    let format = settings.format.unwrap_or_else(fitting_format);
+    let log = Log::new(format, settings.level, move |line, may_wait| stderr.gather(line, may_wait));
     if set_global_default(log).is_ok() {
         panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// Logs by these settings from now on.
+pub fn change_log(settings: LogSettings) {
+    let format = settings.format.unwrap_or_else(fitting_format);
+    get_default(|subscriber| {
+        if let Some(log) = subscriber.downcast_ref::<Log>() {
+            log.change(format, settings.level);
+        }
+    });
+    // Each event remembers whether it is wanted.
+    rebuild_interest_cache();
 }
 
 /// Writes each event as one line. Spans are ignored.
@@ -36,9 +59,30 @@ pub fn init_log(format: LogFormat, level: Level) {
 /// tracing-subscriber does this and much more, but takes three times as long: 2 us of the 13 us of
 /// a small exchange.
 pub struct Log {
-    format: LogFormat,
-    level: Level,
+    /// A [`LogFormat`], by its place in [`FORMATS`].
+    format: AtomicU8,
+    /// The [`verbosity`] of its level.
+    verbosity: AtomicU8,
     write: Box<Sink>,
+}
+
+const FORMATS: [LogFormat; 5] = [
+    LogFormat::Text,
+    LogFormat::Json,
+    LogFormat::Journal,
+    LogFormat::Terminal { has_colour: false },
+    LogFormat::Terminal { has_colour: true },
+];
+
+/// More for a level that is less serious.
+fn verbosity(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
 }
 
 /// Takes a line, and whether it may be late.
@@ -51,11 +95,32 @@ impl Log {
         level: Level,
         write: impl Fn(&str, bool) + Send + Sync + 'static,
     ) -> Self {
-        Self { format, level, write: Box::new(write) }
+        let log = Self {
+            format: AtomicU8::default(),
+            verbosity: AtomicU8::default(),
+            write: Box::new(write),
+        };
+        log.change(format, level);
+        log
+    }
+
+    fn change(&self, format: LogFormat, level: Level) {
+        let number = FORMATS.iter().position(|it| *it == format).unwrap_or_default();
+        self.format.store(number as u8, Ordering::Relaxed);
+        self.verbosity.store(verbosity(level), Ordering::Relaxed);
+    }
+
+    fn format(&self) -> LogFormat {
+        let number = usize::from(self.format.load(Ordering::Relaxed));
+        FORMATS.get(number).copied().unwrap_or_default()
+    }
+
+    fn hears(&self, level: Level) -> bool {
+        verbosity(level) <= self.verbosity.load(Ordering::Relaxed)
     }
 
     fn wants(&self, about: &Metadata<'_>) -> bool {
-        about.is_event() && (*about.level() <= self.level || about.target() == READY)
+        about.is_event() && (self.hears(*about.level()) || about.target() == READY)
     }
 
     fn write_line(&self, level: Level, target: &'static str, fields: impl FnOnce(&mut Fields<'_>)) {
@@ -63,7 +128,7 @@ impl Log {
         // Taken out, because a value may log something itself while it is printed.
         let mut line = LINE.try_with(Cell::take).unwrap_or_default();
         line.clear();
-        self.format.append(&head, fields, &mut line);
+        self.format().append(&head, fields, &mut line);
         (self.write)(&line, target == ACCESS && level == Level::INFO);
         let _thread_ends = LINE.try_with(|memory| memory.set(line));
     }
@@ -77,7 +142,7 @@ impl Log {
 pub(super) fn log_line(level: Level, target: &'static str, fields: impl FnOnce(&mut Fields<'_>)) {
     let mut fields = Some(fields);
     get_default(|subscriber| {
-        let log = subscriber.downcast_ref::<Log>().filter(|log| level <= log.level);
+        let log = subscriber.downcast_ref::<Log>().filter(|log| log.hears(level));
         if let (Some(log), Some(fields)) = (log, fields.take()) {
             log.write_line(level, target, fields);
         }
@@ -86,7 +151,7 @@ pub(super) fn log_line(level: Level, target: &'static str, fields: impl FnOnce(&
 
 /// Whether lines of the access log of this level are written.
 pub(super) fn hears(level: Level) -> bool {
-    get_default(|subscriber| subscriber.downcast_ref::<Log>().is_some_and(|log| level <= log.level))
+    get_default(|subscriber| subscriber.downcast_ref::<Log>().is_some_and(|log| log.hears(level)))
 }
 
 thread_local! {
@@ -100,7 +165,10 @@ impl Subscriber for Log {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::from_level(self.level.max(Level::INFO)))
+        const LEVELS: [Level; 2] = [Level::TRACE, Level::DEBUG];
+        // The ready line is written at every level.
+        let level = LEVELS.into_iter().find(|level| self.hears(*level)).unwrap_or(Level::INFO);
+        Some(LevelFilter::from_level(level))
     }
 
     fn enabled(&self, about: &Metadata<'_>) -> bool {
@@ -120,94 +188,6 @@ impl Subscriber for Log {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
-}
-
-/// Stderr, while it takes lines without making us wait for their reader.
-#[derive(Clone, Copy)]
-struct Stderr {
-    /// It is a file, which never makes us wait.
-    is_file: bool,
-}
-
-impl Stderr {
-    fn new() -> Self {
-        let about = fs::metadata("/proc/self/fd/2");
-        Self { is_file: about.is_ok_and(|about| about.is_file()) }
-    }
-}
-
-impl Stderr {
-    /// Writes whole lines, or loses them: the reader is slow or gone, the disk is full.
-    fn write(self, lines: &str) {
-        // Locked before poll(2), so that no other thread takes the room that it finds. A pipe with
-        // any room takes [`BATCH_BYTES_MAX`] at once (pipe(7)).
-        let mut stderr = io::stderr().lock();
-        let has_room = self.is_file || {
-            let mut look = [PollFd::new(&stderr, PollFlags::OUT)];
-            poll(&mut look, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-        };
-        // An interrupted write is the one failure worth another try; `write_all` does that.
-        if !has_room || stderr.write_all(lines.as_bytes()).is_err() {
-            count_dropped(lines.bytes().filter(|byte| *byte == b'\n').count() as u64);
-        }
-    }
-}
-
-/// Most bytes of lines that are written at once.
-const BATCH_BYTES_MAX: usize = 4096;
-
-/// Lines of one thread that are not written yet.
-struct Batch {
-    lines: String,
-    to: Option<Stderr>,
-}
-
-thread_local! {
-    static BATCH: RefCell<Batch> = const { RefCell::new(Batch { lines: String::new(), to: None }) };
-}
-
-impl Batch {
-    fn add(&mut self, line: &str, to: Stderr) {
-        self.to = Some(to);
-        if self.lines.len() + line.len() > BATCH_BYTES_MAX {
-            self.write();
-        }
-        self.lines.push_str(line);
-    }
-
-    fn write(&mut self) {
-        if let Some(to) = self.to.filter(|_| !self.lines.is_empty()) {
-            to.write(&self.lines);
-            self.lines.clear();
-        }
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        self.write();
-    }
-}
-
-/// Writes the lines that this thread has gathered. A worker calls it before it sleeps, so that
-/// lines are late by no more than the work at hand.
-pub fn write_gathered_lines() {
-    // The thread may be ending: then they have been written.
-    let _ = BATCH.try_with(|batch| batch.borrow_mut().write());
-}
-
-/// Writes `line` at once, behind those that were gathered, or gathers it with them.
-fn gather(line: &str, to: Stderr, may_wait: bool) {
-    let gathered = BATCH.try_with(|batch| {
-        let mut batch = batch.borrow_mut();
-        batch.add(line, to);
-        if !may_wait {
-            batch.write();
-        }
-    });
-    if gathered.is_err() {
-        to.write(line);
-    }
 }
 
 /// Logs a panic in one line: it ends one connection's task, and the operator should report it.
@@ -298,8 +278,42 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_level_and_format_holds_for_lines_that_were_written_before() {
+        let write = || tracing::debug!(target: "narrows::test", n = 1, "noise");
+        let text = logged(LogFormat::Text, Level::INFO, || {
+            write();
+            assert!(!hears(Level::DEBUG));
+            change_log(LogSettings { level: Level::DEBUG, format: Some(LogFormat::Json) });
+            write();
+            log_line(Level::DEBUG, ACCESS, |line| line.message("m"));
+            change_log(LogSettings { level: Level::WARN, format: Some(LogFormat::Journal) });
+            write();
+            tracing::info!(target: "narrows::test", "not heard");
+            tracing::warn!(target: "narrows::test", n = 2, "heard");
+        });
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[0].contains("\"level\":\"DEBUG\",\"message\":\"noise\",\"n\":1"), "{text}");
+        assert!(lines[1].contains("\"message\":\"m\",\"target\":\"narrows::access\""), "{text}");
+        assert_eq!(lines[2], "<4>WARN narrows::test: heard n=2");
+    }
+
+    #[test]
+    fn each_level_has_its_priority_for_journald() {
+        let text = logged(LogFormat::Journal, Level::TRACE, || {
+            tracing::error!("a");
+            tracing::warn!("b");
+            tracing::info!("c");
+            tracing::debug!("d");
+            tracing::trace!("e");
+        });
+        let priorities: Vec<_> = text.lines().map(|line| &line[..3]).collect();
+        assert_eq!(priorities, ["<3>", "<4>", "<6>", "<7>", "<7>"]);
+    }
+
+    #[test]
     fn a_line_end_in_a_value_does_not_begin_a_line() {
-        for format in [LogFormat::Text, LogFormat::Json] {
+        for format in FORMATS {
             let text = logged(format, Level::INFO, || tracing::info!(value = "a\r\nb", "odd"));
             assert_eq!(text.lines().count(), 1, "{text:?}");
         }

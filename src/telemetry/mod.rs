@@ -23,15 +23,19 @@ pub mod record;
 pub mod recorder;
 pub mod refusals;
 mod request_ids;
+mod row;
+mod stderr;
 pub mod targets;
+mod terminal;
 mod waits;
 
 pub use dropped::dropped_lines;
 pub use failure_log::{dial_failed, dial_succeeded, handshake_failed, unreachable_upstream};
 pub use line::LogFormat;
-pub use log::{Log, init_log, write_gathered_lines};
+pub use log::{Log, LogSettings, change_log, init_log};
 #[cfg(test)]
 pub(crate) use log::{capture::logged, log_panic};
 pub use record::{Detail, DialTimes, Outcome};
 pub use recorder::{ConnectionRecorder, ExchangeRecorder};
+pub use stderr::write_gathered_lines;
 pub use waits::Awaited;

@@ -4,8 +4,9 @@ use super::log::log_line;
 use super::metrics::{RouteMetrics, WorkerMetrics};
 use super::record::{Record, Subject};
 use super::refusals::{Refused, may_tell};
+use super::stderr::columns;
 use super::targets::ACCESS;
-use super::{connection_line, exchange_line};
+use super::{connection_line, exchange_line, row};
 use crate::error::Fault;
 use tracing::Level;
 
@@ -34,9 +35,14 @@ pub(super) fn ended(record: &Record) {
     if refused(record).is_some_and(|refused| !may_tell(level, record.client.ip(), refused)) {
         return;
     }
-    log_line(level, ACCESS, |line| match &record.subject {
-        Subject::Exchange(facts) => exchange_line::write(record, facts, line),
-        Subject::Connection(facts) => connection_line::write(record, facts, line),
+    log_line(level, ACCESS, |line| {
+        if let Some((line, has_colour)) = line.of_terminal() {
+            return row::append_row(record, has_colour, columns(), line);
+        }
+        match &record.subject {
+            Subject::Exchange(facts) => exchange_line::write(record, facts, line),
+            Subject::Connection(facts) => connection_line::write(record, facts, line),
+        }
     });
 }
 

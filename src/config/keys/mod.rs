@@ -8,6 +8,7 @@
 pub mod forward;
 pub mod limits;
 pub mod listener;
+pub mod log;
 pub mod route;
 mod timeouts;
 pub mod top;

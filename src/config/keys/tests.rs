@@ -1,6 +1,6 @@
 //! Compares the declarations with the manual and with the defaults of the types.
 
-use super::{forward, limits, listener, route, timeouts, top};
+use super::{forward, limits, listener, log, route, timeouts, top};
 use crate::config::key::Default::{Literal, Number, OfField, Required, Words};
 use crate::config::key::{Key, Needs, Read};
 use crate::config::testing::read;
@@ -41,6 +41,7 @@ fn tables() -> Vec<Table> {
         table("### `to_upstream`", "", timeouts::TO_UPSTREAM),
         table("### `to_client`", "", timeouts::TO_CLIENT),
         table("## `[limits]`", "", limits::KEYS),
+        table("## `log`", "", log::KEYS),
     ]
 }
 
@@ -113,8 +114,14 @@ fn an_explicit_default_changes_nothing() {
     // Room for a key in each table, so that the lines of the others stay.
     let text = |table: &str, line: &str| {
         let place = |heading: &str| if heading == table { line } else { "" };
-        let dotted = ["timeouts", "timeouts.to_upstream", "timeouts.to_client", "limits"];
-        let headings = ["## `[timeouts]`", "### `to_upstream`", "### `to_client`", "## `[limits]`"];
+        let dotted = ["timeouts", "timeouts.to_upstream", "timeouts.to_client", "limits", "log"];
+        let headings = [
+            "## `[timeouts]`",
+            "### `to_upstream`",
+            "### `to_client`",
+            "## `[limits]`",
+            "## `log`",
+        ];
         let dotted = headings.iter().zip(dotted).find(|(heading, _)| **heading == table);
         let dotted = dotted.map(|(_, name)| format!("{name}.{line}")).unwrap_or_default();
         let dotted = if line.is_empty() { "" } else { &dotted };

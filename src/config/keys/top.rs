@@ -3,6 +3,7 @@
 use super::forward::{self, ForwardConfig};
 use super::limits::{self, Limits};
 use super::listener::{self, ListenerConfig};
+use super::log;
 use super::route::{self, RouteConfig};
 use super::timeouts;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
@@ -13,6 +14,7 @@ use crate::config::key::{Key, read_entry, read_table, row};
 use crate::config::problem::Location;
 use crate::config::table::{Reader, Table};
 use crate::config::value::Mode;
+use crate::telemetry::LogSettings;
 use crate::timeouts::Timeouts;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -37,6 +39,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Limits of number and size.
     pub limits: Limits,
+    /// What is logged, and how.
+    pub log: LogSettings,
 }
 
 /// The document as it is read. An item is `None` if a required key is missing or wrong.
@@ -49,6 +53,7 @@ pub(super) struct Draft {
     forwards: Vec<Option<ForwardConfig>>,
     timeouts: Timeouts,
     limits: Limits,
+    log: LogSettings,
 }
 
 pub(super) const KEYS: &[Key<Draft>] = &[
@@ -106,6 +111,15 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         Words("its keys' defaults"),
         row("Limits of number and size.", "a table `[limits]`"),
     ),
+    Key::new(
+        "log",
+        With(|it, entry| read_entry(entry, log::KEYS, &mut it.log)),
+        Words("its keys' defaults"),
+        row(
+            "What is logged, and how. A reload changes it.",
+            "a table: `{ level = \"info\", format = \"auto\" }`",
+        ),
+    ),
 ];
 
 /// Reads the whole document, and leaves out what is wrong.
@@ -116,7 +130,7 @@ pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> Config {
     });
     let mut draft = Draft::default();
     read_table(reader, top, KEYS, &mut draft);
-    let Draft { workers, admin, listeners, routes, forwards, timeouts, limits } = draft;
+    let Draft { workers, admin, listeners, routes, forwards, timeouts, limits, log } = draft;
     if let Some(listeners) = listeners.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         note_missing(reader, &listeners, missing);
     }
@@ -128,6 +142,7 @@ pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> Config {
         forwards: forwards.into_iter().flatten().collect(),
         timeouts,
         limits,
+        log,
     }
 }
 
