@@ -37,7 +37,7 @@ const ROUTE_HELP: &str = "/path/=https://host[:port]/path/: requests below the f
 
 /// A small, fast, TLS-aware passage to an HTTPS API.
 #[derive(Debug, Parser)]
-#[command(name = "narrows", version)]
+#[command(name = "narrows", version = env!("NARROWS_VERSION"))]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
