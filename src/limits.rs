@@ -249,10 +249,10 @@ pub const LIMIT_LOGGED_EVERY: Duration = Duration::from_secs(60);
 /// Most log lines a minute about refusals to one client address (for IPv6, one /64), for each
 /// worker: enough for a person who experiments. Without this limit, each refused request of 16
 /// bytes would write 200 bytes of log.
-pub const REFUSAL_LINES_OF_ADDRESS_MAX: usize = 10;
+pub const REFUSAL_LINES_OF_ADDRESS_MAX: usize = 20;
 /// Most log lines a minute about refusals to all addresses together, for each worker, and most
-/// addresses that it remembers for this: 17 MB of log a day under an attack all day long.
-pub const REFUSAL_LINES_MAX: usize = 60;
+/// addresses that it remembers for this: 30 MB of log a day under an attack all day long.
+pub const REFUSAL_LINES_MAX: usize = 100;
 /// The minute. It begins with the first refusal after the last one has passed.
 pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
