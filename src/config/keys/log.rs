@@ -126,6 +126,9 @@ mod tests {
         refuse(&with("level = \"1\""), "\"error\", \"warn\", \"info\", \"debug\" and \"trace\"");
         refuse(&with("format = \"jsn\""), "did you mean \"json\"?");
         refuse(&with("format = \"terminal\""), "\"auto\", \"text\" and \"json\" are allowed");
-        refuse(&format!("log = \"debug\"\n{MINIMAL}"), "log: this is a string, and a table is needed");
+        refuse(
+            &format!("log = \"debug\"\n{MINIMAL}"),
+            "log: this is a string, and a table is needed",
+        );
     }
 }
