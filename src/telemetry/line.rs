@@ -119,7 +119,7 @@ pub(super) trait LineValue {
 impl Fields<'_> {
     /// What the line is about.
     pub(super) fn message(&mut self, message: &str) {
-        self.name(MESSAGE);
+        self.begin_message();
         let quote = self.quote();
         self.line.extend([quote, message, quote]);
     }
@@ -141,16 +141,21 @@ impl Fields<'_> {
     fn name(&mut self, name: &str) {
         match self.format {
             LogFormat::Json => self.line.extend([",\"", name, "\":"]),
-            LogFormat::Text | LogFormat::Journal | LogFormat::Terminal { .. }
-                if name == MESSAGE =>
-            {
-                self.line.push(' ');
-            }
             LogFormat::Text | LogFormat::Journal => self.line.extend([" ", name, "="]),
             LogFormat::Terminal { has_colour } => {
                 self.line.push(' ');
                 Paint::Dim.append(name, has_colour, self.line);
                 self.line.push('=');
+            }
+        }
+    }
+
+    /// Its name is shown to programs alone.
+    fn begin_message(&mut self) {
+        match self.format {
+            LogFormat::Json => self.name(MESSAGE),
+            LogFormat::Text | LogFormat::Journal | LogFormat::Terminal { .. } => {
+                self.line.push(' ');
             }
         }
     }
@@ -192,7 +197,7 @@ fn is_one_word(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(is_plain)
 }
 
-/// Name of the field that is shown without it.
+/// Name of the field that says what the line is about.
 const MESSAGE: &str = "message";
 
 impl<V: LineValue> LineValue for Option<V> {
@@ -277,7 +282,10 @@ impl Visit for Fields<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let quote = self.quote();
-        self.name(field.name());
+        match field.name() {
+            MESSAGE => self.begin_message(),
+            name => self.name(name),
+        }
         self.line.push_str(quote);
         write(&mut Escaping(self.line), format_args!("{value:?}"));
         self.line.push_str(quote);

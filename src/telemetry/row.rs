@@ -22,6 +22,7 @@ pub(super) fn append_row(record: &Record, has_colour: bool, columns: usize, line
         line.push(' ');
         cell.append(has_colour, line);
     }
+    line.truncate(line.trim_end_matches(' ').len());
 }
 
 /// One column of a row.
@@ -36,7 +37,7 @@ struct Cell {
 }
 
 /// The highest [`Cell::rank`].
-const RANK_MAX: u8 = 4;
+const RANK_MAX: u8 = 5;
 
 impl Cell {
     fn left(text: impl Into<String>, width: usize, rank: u8) -> Self {
@@ -89,8 +90,29 @@ fn cells(record: &Record, columns: usize) -> Vec<Cell> {
         Cell::named("total", Some(duration(record.total)), 6, 0),
         bytes("up", record.to_upstream),
         bytes("down", record.to_client),
-        Cell::left(end, 0, 0).paint(end_paint),
+        Cell::left(end, 9, 0).paint(end_paint),
+        Cell::left(parts(record), 0, 5).paint(Paint::Dim),
     ]
+}
+
+/// Where the time went, and the id, for wide terminals.
+fn parts(record: &Record) -> String {
+    let Subject::Exchange(facts) = &record.subject else { return String::new() };
+    let dial = record.dial.as_ref();
+    let times = [
+        ("lookup", dial.and_then(|it| it.lookup)),
+        ("tcp", dial.map(|it| it.tcp)),
+        ("tls", dial.and_then(|it| it.tls)),
+        ("head", facts.head),
+        ("gap", facts.longest_gap),
+        ("client", facts.client),
+    ];
+    let times = times.into_iter().filter_map(|(name, time)| Some((name, time?)));
+    let mut parts: Vec<_> =
+        times.map(|(name, time)| format!("{name} {}", duration(time))).collect();
+    let id = facts.id.map(|id| String::from_utf8_lossy(&id.digits()).into_owned());
+    parts.extend(id.map(|id| format!("id {id}")));
+    parts.join(" ")
 }
 
 fn status(facts: &ExchangeFacts) -> (String, Paint) {
@@ -181,10 +203,11 @@ fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::request_id::RequestId;
     use crate::telemetry::line::LogFormat;
     use crate::telemetry::log::capture::logged;
     use crate::telemetry::observer::ended;
-    use crate::telemetry::record::{ConnectionFacts, MethodName};
+    use crate::telemetry::record::{ConnectionFacts, DialTimes, MethodName};
     use crate::telemetry::targets::SERVER;
     use tracing::Level;
 
@@ -205,6 +228,32 @@ mod tests {
             200,
             "200   POST    /gpt/                            192.0.2.7       first  812ms total  \
              12.4s up 1.2kB down  48kB completed",
+        );
+    }
+
+    #[test]
+    fn a_terminal_with_room_for_it_shows_where_the_time_went_and_the_id() {
+        let milliseconds = |count| Some(Duration::from_millis(count));
+        let Record { subject: Subject::Exchange(facts), .. } = completed() else { unreachable!() };
+        let subject = Subject::Exchange(ExchangeFacts {
+            head: milliseconds(800),
+            longest_gap: milliseconds(2_000),
+            client: milliseconds(30),
+            id: Some(RequestId::new(0x1234)),
+            ..facts
+        });
+        let dial = DialTimes {
+            lookup: milliseconds(1),
+            tcp: Duration::from_millis(20),
+            tls: milliseconds(25),
+        };
+        let record = Record { subject, dial: Some(dial), ..completed() };
+        check(
+            &record,
+            220,
+            "200   POST    /gpt/                            192.0.2.7       first  812ms total  \
+             12.4s up 1.2kB down  48kB completed lookup 1.0ms tcp 20ms tls 25ms head 800ms gap \
+             2.00s client 30ms id 0000000000001234",
         );
     }
 

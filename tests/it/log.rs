@@ -2,8 +2,10 @@
 
 use crate::support::stage::{CHUNKED, GET, OK, OK_LAST, Stage};
 use narrows_kit::client::{connect_plain, connect_plain_from};
+use narrows_kit::folder::Folder;
 use narrows_kit::origin::Origin;
 use narrows_kit::relay::Relay;
+use rustix::process::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -228,4 +230,46 @@ async fn a_log_that_is_not_read_blocks_no_exchange() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// journald takes the priority from the beginning of a line, and has the time itself.
+#[tokio::test]
+async fn a_log_that_goes_to_the_journal_has_priorities_and_no_time() {
+    let folder = Folder::new("journal");
+    let toml = "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+                [[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n";
+    let configuration = folder.write("narrows.toml", toml);
+    let first_line = |journal: &'static str| {
+        let mut shell = Command::new("sh");
+        let script = format!(
+            "ulimit -n 1024; export JOURNAL_STREAM={journal}; exec \"$0\" run --config \"$1\""
+        );
+        shell.args(["-c", &script]).arg(env!("CARGO_BIN_EXE_narrows")).arg(&configuration);
+        let mut child = shell.stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        line
+    };
+    let line = first_line("$(stat -L -c %d:%i /proc/self/fd/2)");
+    assert!(line.starts_with("<6>INFO narrows::server: the limit of open files"), "{line}");
+    let elsewhere = first_line("8:1");
+    assert!(elsewhere.contains("Z  INFO narrows::server: the limit of open files"), "{elsewhere}");
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_level_and_the_form_of_the_log() {
+    let toml = "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+                [[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n";
+    let relay = Relay::start(toml).await;
+    let line = relay.wait_for_log("ready").await;
+    assert!(line.contains("Z  INFO narrows::ready: ready "), "{line}");
+    let log = "[log]\nlevel = \"trace\"\nformat = \"json\"\n";
+    relay.configure(&format!("{toml}{log}"));
+    relay.signal(Signal::HUP);
+    relay.wait_for_log("\"message\":\"reloaded\"").await;
+    let _client = relay.connect().await;
+    let line = relay.wait_for_log("connected").await;
+    assert!(line.contains("\"level\":\"TRACE\",\"message\":\"connected\""), "{line}");
 }
