@@ -5,39 +5,54 @@
 //! (`config::value`), and so the same messages. The exit code for refused arguments is 2.
 
 mod foreign_arguments;
+mod guess;
+mod parse;
+mod route_argument;
+mod stdin;
 mod usage_error;
 
-use self::usage_error::Refused;
+pub use route_argument::{CheckArgument, RouteArgument};
+
+use self::parse::{one_of, parse_value, parse_workers};
+use self::stdin::Stdin;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
 use crate::config::check::check;
 use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
 use crate::config::keys::log::{LogForm, LogLevel};
 use crate::config::keys::route::{RouteConfig, RouteOptions};
-use crate::config::keys::top::WORKERS_RANGE;
 use crate::config::listen_address::ListenAddress;
-use crate::config::lookalike::{self, Lookalike};
-use crate::config::problem::{Location, Problems, quoted};
+use crate::config::problem::{Location, Problems};
 use crate::config::reach::ReachOptions;
-use crate::config::url::{Endpoint, UpstreamUrl};
-use crate::config::value::{Mode, NamedFile, RoutePath, Value};
+use crate::config::url::Endpoint;
+use crate::config::value::{Mode, NamedFile};
 use crate::config::{Config, Limits};
 use crate::telemetry::LogSettings;
 use crate::timeouts::Timeouts;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
+use std::env;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Where to listen if no address is given: loopback only.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// The help text, without Markdown.
 const ROUTE_HELP: &str = "/path/=https://host[:port]/path/: requests below the first go to the URL";
+const CHECK_HELP: &str = "Routes, as for `run`; or a configuration file, - for stdin";
+
+const EXAMPLES: &str = "\
+Examples:
+  narrows run /gpt/=https://api.openai.com/   # then: curl http://127.0.0.1:8080/gpt/v1/models
+  narrows check narrows.toml
+  narrows run --config narrows.toml
+
+`narrows help run` lists the arguments.";
 
 /// A small, fast, TLS-aware passage to an HTTPS API.
 #[derive(Debug, Parser)]
 #[command(name = "narrows", version = env!("NARROWS_VERSION"))]
+#[command(arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -48,7 +63,14 @@ impl Cli {
     /// The arguments of this process. Ends the process with a message if they are refused, or if
     /// they ask for help or the version.
     pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| usage_error::exit(error))
+        let arguments: Vec<OsString> = env::args_os().collect();
+        Self::try_parse_from(&arguments).unwrap_or_else(|error| {
+            let typed = arguments.get(1..).unwrap_or_default();
+            match guess::missing_command(typed, &mut Self::command()) {
+                Some(meant) => meant.exit(),
+                None => usage_error::exit(error),
+            }
+        })
     }
 }
 
@@ -58,21 +80,44 @@ pub enum Action {
     /// Serve until SIGTERM or SIGINT.
     Run(Box<RunArguments>),
     /// Say whether a configuration is valid, the files it names included.
-    Check(CheckArguments),
+    Check(Box<CheckArguments>),
 }
 
 /// Arguments of `narrows run`.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("what").args(["routes", "config"]).required(true).multiple(true))]
 pub struct RunArguments {
-    /// Configuration file; or say it all here, beginning with a ROUTE.
-    #[arg(long, value_name = "FILE")]
-    #[arg(conflicts_with_all = ["routes", "listen", "certificate", "key", "connect", "ca"])]
-    pub config: Option<PathBuf>,
     /// `/path/=https://host[:port]/path/`: requests below the first path go to the URL.
     #[arg(value_name = "ROUTE", help = ROUTE_HELP)]
     #[arg(value_parser = RouteArgument::parse)]
     pub routes: Vec<RouteArgument>,
+    /// All others.
+    #[command(flatten)]
+    pub options: RunOptions,
+    #[arg(skip)]
+    stdin: Stdin,
+}
+
+/// Arguments of `narrows check`: those of `run`, or a file.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("what").args(["routes", "config"]).required(true).multiple(true))]
+pub struct CheckArguments {
+    /// Routes, as for `run`, or a configuration file.
+    #[arg(value_name = "ROUTE|FILE", help = CHECK_HELP)]
+    #[arg(value_parser = CheckArgument::parse)]
+    routes: Vec<CheckArgument>,
+    /// All others.
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// The arguments that begin with `--`.
+#[derive(Args, Debug)]
+pub struct RunOptions {
+    /// Configuration file, or - for stdin; or say it all here, beginning with a ROUTE.
+    #[arg(long, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["routes", "listen", "certificate", "key", "connect", "ca"])]
+    pub config: Option<PathBuf>,
     /// Listen here: IP:port, :port (every address), localhost:port; may repeat [default:
     /// 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = parse_value::<ListenAddress>)]
@@ -103,93 +148,88 @@ pub struct RunArguments {
     pub log_level: Option<LogLevel>,
 }
 
-/// Arguments of `narrows check`.
-#[derive(Args, Debug)]
-pub struct CheckArguments {
-    /// Configuration file.
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-}
-
-/// A ROUTE argument.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteArgument {
-    path: RoutePath,
-    upstream: UpstreamUrl,
-}
-
-impl RouteArgument {
-    /// Parses `/path/=URL`.
-    fn parse(text: &str) -> Result<Self, Refused> {
-        if let Some(lookalike) = Lookalike::find(text) {
-            let corrected = lookalike::corrected(text).replace('"', "");
-            let meant = Some(corrected).filter(|it| Self::parse(it).is_ok());
-            let meant = meant.map(|it| format!("did you mean {}?", quoted(&it)));
-            return Err(Refused { what: lookalike.what(), help: meant.into_iter().collect() });
+impl CheckArguments {
+    /// The same as arguments of `run`.
+    ///
+    /// # Errors
+    ///
+    /// A file is named beside something that excludes it.
+    pub fn run(self) -> Result<RunArguments, Problems> {
+        let Self { routes: arguments, mut options } = self;
+        let (mut routes, mut files) = (Vec::new(), Vec::new());
+        for argument in arguments {
+            match argument {
+                CheckArgument::Route(route) => routes.push(route),
+                CheckArgument::File(file) => files.push(file),
+            }
         }
-        // A path may contain "=", but ends in "/". The second split is for one that does not.
-        let split = text.find("/=").map(|slash| (&text[..=slash], &text[slash + 2..]));
-        let Some((path, upstream)) = split.or_else(|| text.split_once('=')) else {
-            return Err(without_equals(text));
-        };
-        Ok(Self { path: parse_value(path)?, upstream: parse_value(upstream)? })
+        let mut problems = Problems::default();
+        if !files.is_empty() {
+            let excluded = [
+                ("a second FILE", files.len() > 1),
+                ("ROUTE", !routes.is_empty()),
+                ("--listen", !options.listen.is_empty()),
+                ("--certificate", options.certificate.is_some()),
+                ("--connect", options.connect.is_some()),
+                ("--ca", options.ca.is_some()),
+            ];
+            for (argument, _) in excluded.into_iter().filter(|(_, is_there)| *is_there) {
+                let what = format!("a configuration file excludes {argument}");
+                problems.add(&Location::Argument("FILE"), what);
+            }
+        }
+        options.config = options.config.or(files.pop());
+        problems.or(RunArguments { routes, options, stdin: Stdin::default() })
     }
 }
 
-fn without_equals(text: &str) -> Refused {
-    let url_at = text.find("https:").or_else(|| text.find("http:"));
-    let meant = match url_at {
-        Some(0) => Some(format!("/gpt/={text}")),
-        Some(at) => {
-            let path = text[..at].trim_matches([':', ' ', '>', '-', '/', ',']);
-            Some(format!("/{path}/={}", &text[at..]))
-        }
-        None => None,
-    };
-    let what = match url_at {
-        Some(0) => "the path is missing",
-        Some(_) | None => "there is no \"=\" between the path and the URL",
-    };
-    let meant = meant.map(|text| closed(&text)).filter(|it| RouteArgument::parse(it).is_ok());
-    let meant = meant.map(|it| format!("did you mean {}?", quoted(&it)));
-    let allowed = "write /path/=https://host/".to_owned();
-    Refused { what: what.to_owned(), help: vec![meant.unwrap_or(allowed)] }
-}
-
-/// A URL with only a host needs no slash; one with a path does.
-fn closed(text: &str) -> String {
-    if RouteArgument::parse(text).is_ok() { text.to_owned() } else { format!("{text}/") }
-}
-
 impl RunArguments {
-    /// The configuration that the arguments name or describe.
+    /// The configuration that the arguments name or describe. What came from stdin is read once,
+    /// and is the same each time.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with the file, or with the arguments in combination.
     pub fn config(&self) -> Result<Config, Problems> {
-        let mut config = match &self.config {
+        let RunOptions { config: file, admin, workers, log_level, log_format, .. } = &self.options;
+        let mut config = match file {
+            Some(file) if file.as_os_str() == "-" => self.stdin.config()?,
             Some(file) => Config::read(file)?,
             None => self.config_of_arguments()?,
         };
-        config.workers = self.workers.or(config.workers);
+        config.workers = workers.or(config.workers);
         let location = Location::Argument("--admin");
-        let admin = self.admin.clone().map(|address| AdminConfig { address, location });
+        let admin = admin.clone().map(|address| AdminConfig { address, location });
         config.admin = admin.or(config.admin);
-        config.log.level = self.log_level.map_or(config.log.level, |LogLevel(level)| level);
-        config.log.format = self.log_format.map_or(config.log.format, |LogForm(format)| format);
+        config.log.level = log_level.map_or(config.log.level, |LogLevel(level)| level);
+        config.log.format = log_format.map_or(config.log.format, |LogForm(format)| format);
         Ok(config)
     }
 
+    /// The configuration that was read from stdin, if it was.
+    pub fn stdin_text(&self) -> Option<&str> {
+        self.stdin.text()
+    }
+
+    /// What `check` calls the configuration.
+    pub fn name(&self) -> String {
+        match &self.options.config {
+            Some(file) if file.as_os_str() == "-" => Stdin::NAME.to_owned(),
+            Some(file) => file.display().to_string(),
+            None => "arguments".to_owned(),
+        }
+    }
+
     fn config_of_arguments(&self) -> Result<Config, Problems> {
+        let options = &self.options;
         let named = |path: &Option<PathBuf>, argument| {
             let location = Location::Argument(argument);
             path.clone().map(|path| NamedFile { path, location })
         };
-        let credentials = named(&self.certificate, "--certificate")
-            .zip(named(&self.key, "--key"))
+        let credentials = named(&options.certificate, "--certificate")
+            .zip(named(&options.key, "--key"))
             .map(|(certificate, key)| CredentialFiles { certificate, key });
-        let addresses = match self.listen.as_slice() {
+        let addresses = match options.listen.as_slice() {
             [] => &[ListenAddress::Ip(LISTEN_DEFAULT)],
             some => some,
         };
@@ -201,7 +241,7 @@ impl RunArguments {
             location: Location::Argument("--listen"),
         });
         let routes = self.routes.iter().map(|route| {
-            let (connect, ca) = (self.connect.clone(), named(&self.ca, "--ca"));
+            let (connect, ca) = (options.connect.clone(), named(&options.ca, "--ca"));
             let reach = ReachOptions { connect, ca, ..ReachOptions::default() };
             let options = RouteOptions { reach, ..RouteOptions::default() };
             let location = Location::Argument("ROUTE");
@@ -219,7 +259,7 @@ impl RunArguments {
         };
         let mut problems = Problems::default();
         check(&config, &mut problems);
-        if let Some(ca) = named(&self.ca, "--ca")
+        if let Some(ca) = named(&options.ca, "--ca")
             .filter(|_| !config.routes.iter().any(|route| route.reach.is_tls))
         {
             problems.add(&ca.location, "every upstream is http://; only https:// has use for it");
@@ -228,36 +268,11 @@ impl RunArguments {
     }
 }
 
-/// Parses any [`Value`], with the same message as for the file.
-fn parse_value<T: Value>(text: &str) -> Result<T, Refused> {
-    T::from_str(text).map_err(|invalid| {
-        let (what, help) = lookalike::explained::<T>(text, invalid);
-        Refused { what, help }
-    })
-}
-
-fn parse_workers(text: &str) -> Result<NonZeroUsize, Refused> {
-    let workers = NonZeroUsize::from_str(text).ok();
-    workers.filter(|workers| WORKERS_RANGE.contains(&workers.get())).ok_or_else(|| {
-        let allowed = format!("{} to {} is allowed", WORKERS_RANGE.start(), WORKERS_RANGE.end());
-        Refused { what: format!("{} is out of range", quoted(text)), help: vec![allowed] }
-    })
-}
-
-/// Parses a value that is one of `names`, which the help and the message list.
-fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
-where
-    T: Value + Clone + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(names).try_map(|name| name.parse().map_err(|it: T::Err| it.what))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::telemetry::LogFormat;
     use crate::tls::testing::pem::Folder;
-    use clap::CommandFactory;
     use tracing::Level;
 
     const OPENAI: &str = "/gpt/=https://api.openai.com/";
@@ -311,19 +326,6 @@ mod tests {
     }
 
     #[test]
-    fn a_route_is_split_after_its_path() {
-        let split = |text| {
-            let route = RouteArgument::parse(text).map_err(|refused| refused.to_string());
-            route.map(|it| it.path.as_str().to_owned())
-        };
-        assert_eq!(split("/a=b/=http://h/").as_deref(), Ok("/a=b/"));
-        assert_eq!(split("/=http://h/").as_deref(), Ok("/"));
-        assert!(split("/gpt=http://h/").unwrap_err().contains("did you mean \"/gpt/\"?"));
-        assert!(split("/gpt/=http://h/v1").unwrap_err().contains("did you mean \"http://h/v1/\"?"));
-        assert!(split("/gpt/").unwrap_err().contains("no \"=\""));
-    }
-
-    #[test]
     fn arguments_that_contradict_each_other_are_refused() {
         let with_config = |more: &[&str]| refuse(&[&["--config", "f"], more].concat());
         with_config(&[OPENAI]);
@@ -372,9 +374,9 @@ mod tests {
     fn logging_and_workers_go_with_a_file() {
         let arguments = ["--config", "f", "--workers", "2", "--log-format", "json"];
         let arguments = parse(&[&arguments[..], &["--log-level", "debug"]].concat()).unwrap();
-        assert_eq!(arguments.workers, NonZeroUsize::new(2));
-        assert_eq!(arguments.log_format, Some(LogForm(Some(LogFormat::Json))));
-        assert_eq!(arguments.log_level, Some(LogLevel(Level::DEBUG)));
+        assert_eq!(arguments.options.workers, NonZeroUsize::new(2));
+        assert_eq!(arguments.options.log_format, Some(LogForm(Some(LogFormat::Json))));
+        assert_eq!(arguments.options.log_level, Some(LogLevel(Level::DEBUG)));
     }
 
     #[test]
@@ -409,6 +411,35 @@ mod tests {
     }
 
     #[test]
+    fn check_takes_a_file_or_the_arguments_of_run() {
+        let file = |arguments: &[&str]| parse_check(arguments).unwrap().options.config.unwrap();
+        assert_eq!(file(&["narrows.toml"]).to_str(), Some("narrows.toml"));
+        assert_eq!(file(&["--config", "narrows.toml"]).to_str(), Some("narrows.toml"));
+        assert_eq!(file(&["-"]).to_str(), Some("-"));
+        assert_eq!(file(&["narrows.toml", "--workers", "2"]).to_str(), Some("narrows.toml"));
+        let arguments = parse_check(&[OPENAI, "--listen", ":443"]).unwrap();
+        assert_eq!(arguments.config().unwrap().listeners[0].name(), ":443");
+        assert_eq!(arguments.name(), "arguments");
+        assert_eq!(parse_check(&["-"]).unwrap().name(), "stdin");
+    }
+
+    #[test]
+    fn a_file_for_check_excludes_what_it_says_itself() {
+        let refused = |arguments: &[&str]| parse_check(arguments).unwrap_err().to_string();
+        let listen = ["narrows.toml", "--listen", ":443"];
+        assert_eq!(refused(&listen), "FILE: a configuration file excludes --listen");
+        assert_eq!(refused(&["a.toml", OPENAI]), "FILE: a configuration file excludes ROUTE");
+        let two = refused(&["a.toml", "b.toml", "--ca", "c.pem"]);
+        let want = "FILE: a configuration file excludes a second FILE\n\
+                    FILE: a configuration file excludes --ca";
+        assert_eq!(two, want);
+        for arguments in [&["check"][..], &["check", "a.toml", "--config", "b.toml"]] {
+            let arguments = [&["narrows"], arguments].concat();
+            assert_eq!(Cli::try_parse_from(arguments).unwrap_err().exit_code(), 2);
+        }
+    }
+
+    #[test]
     fn the_manual_names_every_argument() {
         let manual = include_str!("../docs/configuration.md");
         Cli::command().debug_assert();
@@ -434,6 +465,14 @@ mod tests {
         match Cli::try_parse_from([&["narrows", "run"], arguments].concat())?.command {
             Action::Run(arguments) => Ok(*arguments),
             Action::Check(_) => unreachable!("the arguments began with run"),
+        }
+    }
+
+    fn parse_check(arguments: &[&str]) -> Result<RunArguments, Problems> {
+        let arguments = [&["narrows", "check"], arguments].concat();
+        match Cli::try_parse_from(arguments).unwrap().command {
+            Action::Check(arguments) => arguments.run(),
+            Action::Run(_) => unreachable!("the arguments began with check"),
         }
     }
 }

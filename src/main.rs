@@ -1,9 +1,11 @@
 //! The binary: arguments, configuration, run, exit code.
 
 use narrows::cli::{Action, CheckArguments, Cli, RunArguments};
+use narrows::config::clear_text;
+use narrows::config::outline::outline;
 use narrows::config::problem::Problem;
 use narrows::config::report::{Colours, Severity, explained, report};
-use narrows::{Config, Problems, Server, Snapshot, telemetry};
+use narrows::{Problems, Server, Snapshot, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,7 +19,7 @@ const REFUSED: u8 = 2;
 fn main() -> ExitCode {
     match Cli::read().command {
         Action::Run(arguments) => run(*arguments),
-        Action::Check(arguments) => check(&arguments),
+        Action::Check(arguments) => check(*arguments),
     }
 }
 
@@ -28,7 +30,9 @@ fn run(arguments: RunArguments) -> ExitCode {
         Err(problems) => return refuse(&problems),
     };
     telemetry::init_log(snapshot.config.log);
-    match Server::run(snapshot, move || Some(arguments.config())) {
+    // What was read from stdin cannot be read again.
+    let source = move || arguments.stdin_text().is_none().then(|| arguments.config());
+    match Server::run(snapshot, source) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("narrows: {error}"));
@@ -37,32 +41,32 @@ fn run(arguments: RunArguments) -> ExitCode {
     }
 }
 
-fn check(arguments: &CheckArguments) -> ExitCode {
-    let loaded = Config::read(&arguments.config).and_then(Snapshot::load);
-    match loaded {
-        Ok(snapshot) => {
-            for remark in snapshot.remarks.iter() {
-                explain(remark, Severity::Warning);
-            }
-            let mut has_expired = false;
-            for certificate in &snapshot.certificates {
-                for complaint in certificate.validity.complaints(SystemTime::now()) {
-                    let severity =
-                        if complaint.is_error { Severity::Error } else { Severity::Warning };
-                    let (location, what) = (certificate.location.clone(), complaint.what);
-                    explain(&Problem { location, what, help: Vec::new() }, severity);
-                    has_expired |= complaint.is_error;
-                }
-            }
-            if has_expired {
-                return ExitCode::from(REFUSED);
-            }
-            let file = arguments.config.display();
-            say(io::stdout(), format_args!("{file}: ok: {}", snapshot.summary()));
-            ExitCode::SUCCESS
-        }
-        Err(problems) => refuse(&problems),
+fn check(arguments: CheckArguments) -> ExitCode {
+    let loaded = arguments.run().and_then(|run| Ok((run.name(), run.config()?)));
+    let loaded = loaded.and_then(|(name, config)| Ok((name, Snapshot::load(config)?)));
+    let (name, snapshot) = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => return refuse(&problems),
+    };
+    let warnings = clear_text::warnings(&snapshot.config);
+    for warning in snapshot.remarks.iter().chain(warnings.iter()) {
+        explain(warning, Severity::Warning);
     }
+    let mut has_expired = false;
+    for certificate in &snapshot.certificates {
+        for complaint in certificate.validity.complaints(SystemTime::now()) {
+            let severity = if complaint.is_error { Severity::Error } else { Severity::Warning };
+            let (location, what) = (certificate.location.clone(), complaint.what);
+            explain(&Problem { location, what, help: Vec::new() }, severity);
+            has_expired |= complaint.is_error;
+        }
+    }
+    if has_expired {
+        return ExitCode::from(REFUSED);
+    }
+    say(io::stdout(), format_args!("{name}: ok: {}", snapshot.summary()));
+    say(io::stdout(), format_args!("{}", outline(&snapshot, SystemTime::now()).trim_end()));
+    ExitCode::SUCCESS
 }
 
 fn refuse(problems: &Problems) -> ExitCode {

@@ -5,6 +5,7 @@
 mod mistakes;
 
 use narrows_kit::folder::Folder;
+use std::fs::File;
 use std::process::Command;
 
 const CERTIFICATE: &str = include_str!("../certs/authority.pem");
@@ -29,13 +30,50 @@ upstream = "https://api.openai.com/"
 
 #[test]
 fn check_prints_ok_on_stdout_and_exits_0() {
-    let want =
-        "narrows.toml: ok: listening on https://127.0.0.1:0, http://127.0.0.1:8080; 1 route\n";
+    let want = "\
+narrows.toml: ok: listening on https://127.0.0.1:0, http://127.0.0.1:8080; 1 route
+listeners
+  https://127.0.0.1:0    certificate for localhost, ";
     let folder = folder(VALID, KEY);
-    assert_eq!(
-        narrows(&folder, &["check", "--config", "narrows.toml"]),
-        (0, want.into(), "".into())
-    );
+    for arguments in [&["check", "--config", "narrows.toml"][..], &["check", "narrows.toml"]] {
+        let (code, stdout, stderr) = narrows(&folder, arguments);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(stdout.starts_with(want), "{stdout}");
+        let rest = " days left
+  http://127.0.0.1:8080
+routes
+  /gpt/  ->  https://api.openai.com/
+";
+        assert!(stdout.ends_with(rest), "{stdout}");
+    }
+}
+
+#[test]
+fn check_takes_the_arguments_of_run_and_stdin() {
+    let folder = folder(VALID, KEY);
+    let (code, stdout, stderr) =
+        narrows(&folder, &["check", "--listen", ":8080", "/gpt/=http://api.example.com/"]);
+    assert_eq!(code, 0, "{stderr}");
+    let first = "arguments: ok: listening on http://:8080; 1 route\n";
+    assert!(stdout.starts_with(first), "{stdout}");
+    let warnings: Vec<_> = stderr.lines().filter(|it| it.starts_with("warning: ")).collect();
+    assert_eq!(warnings.len(), 2, "{stderr}");
+    assert!(stderr.contains("in clear text"), "{stderr}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_narrows"));
+    command.args(["check", "-"]).current_dir(&folder);
+    command.stdin(File::open(folder.path.join("narrows.toml")).unwrap());
+    let output = command.output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.starts_with("stdin: ok: listening on https://127.0.0.1:0, "), "{stdout}");
+}
+
+#[test]
+fn a_route_without_a_command_is_answered_with_the_command_that_was_meant() {
+    let (code, stdout, stderr) =
+        narrows(&Folder::new("config"), &["/gpt/=https://api.openai.com/"]);
+    assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+    let want = "did you mean `narrows run /gpt/=https://api.openai.com/`?";
+    assert!(stderr.contains(want), "{stderr}");
 }
 
 #[test]

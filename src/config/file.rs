@@ -26,15 +26,19 @@ impl Config {
         // A key may have been pasted in place of a file name.
         let name = path.display().to_string();
         let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
-        let text = read_text(path).map_err(|(line, what)| {
-            let source = Source::new(&name, &"\n".repeat(line - 1));
-            let place = line - 1..line - 1;
-            let location = Location::File { source: source.into(), place, key: "".into() };
-            let mut problems = Problems::default();
-            problems.add(&location, what);
-            problems
-        })?;
+        let file =
+            File::open(path).map_err(|error| unreadable(&name, (1, cannot_be_read(error))))?;
+        let text = Self::read_text(&name, file)?;
         Self::parse(&name, path.parent().unwrap_or(Path::new("")), &text)
+    }
+
+    /// The text of a configuration file called `name`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, is too long, or is not text.
+    pub fn read_text(name: &str, from: impl Read) -> Result<String, Problems> {
+        read_text(from).map_err(|problem| unreadable(name, problem))
     }
 
     /// Checks the text of a configuration file called `name`, whose relative paths start from
@@ -53,12 +57,25 @@ impl Config {
     }
 }
 
-/// The text of the file, or the line and the reason why it is not valid.
-fn read_text(path: &Path) -> Result<String, (usize, String)> {
-    let unreadable = |error: io::Error| (1, format!("the file cannot be read: {error}"));
+/// What is wrong with a file as a whole, in this line.
+fn unreadable(name: &str, (line, what): (usize, String)) -> Problems {
+    let source = Source::new(name, &"\n".repeat(line - 1));
+    let place = line - 1..line - 1;
+    let location = Location::File { source: source.into(), place, key: "".into() };
+    let mut problems = Problems::default();
+    problems.add(&location, what);
+    problems
+}
+
+fn cannot_be_read(error: io::Error) -> String {
+    format!("the file cannot be read: {error}")
+}
+
+/// The text, or the line and the reason why it is not valid.
+fn read_text(from: impl Read) -> Result<String, (usize, String)> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let mut limited = from.take(FILE_BYTES_MAX + 1);
+    limited.read_to_end(&mut bytes).map_err(|error| (1, cannot_be_read(error)))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err((1, format!("the file is longer than {FILE_BYTES_MAX} bytes")));
     }

@@ -15,6 +15,7 @@
 
 pub mod admin_address;
 pub mod check;
+pub mod clear_text;
 pub(crate) mod excerpt;
 mod file;
 pub mod files;
@@ -27,6 +28,7 @@ pub mod lookalike;
 mod near;
 mod near_url;
 pub mod network;
+pub mod outline;
 pub mod problem;
 pub mod reach;
 pub mod report;

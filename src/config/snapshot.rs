@@ -10,7 +10,7 @@ use super::check::{http_behind, shares_address};
 use super::files::Files;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::limits::Limits;
-use super::keys::listener::ListenerConfig;
+use super::keys::listener::{ListenerConfig, scheme};
 use super::keys::route::RouteConfig;
 use super::keys::top::{Config, WORKERS_RANGE};
 use super::network::Network;
@@ -181,7 +181,7 @@ impl Snapshot {
 
     /// One line: the listeners, and the numbers of routes and forwards.
     pub fn summary(&self) -> String {
-        let listeners: Vec<_> = self.listeners.iter().map(|it| it.url(it.address)).collect();
+        let listeners: Vec<_> = self.config.listeners.iter().map(ListenerConfig::urls).collect();
         let mut numbers = vec![count(self.routes.len(), "route")];
         let forwards = self.forwards.len();
         if forwards > 0 {
@@ -219,13 +219,7 @@ impl Listener {
 
     /// `address` as a URL, its scheme saying what clients speak.
     pub fn url(&self, address: SocketAddr) -> String {
-        let scheme = match (self.mode, &self.tls) {
-            (Mode::Http, None) => "http",
-            (Mode::Http, Some(_)) => "https",
-            (Mode::Tcp, None) => "tcp",
-            (Mode::Tcp, Some(_)) => "tls",
-        };
-        format!("{scheme}://{address}")
+        format!("{}://{address}", scheme(self.mode, self.tls.is_some()))
     }
 }
 

@@ -95,6 +95,7 @@ impl Server {
     pub fn start(snapshot: Snapshot) -> Result<Self, RunError> {
         check_descriptors(snapshot.limits.connections);
         tell_remarks(&snapshot.remarks);
+        reminder::tell_clear_text(&snapshot.config, None);
         let snapshot = Arc::new(snapshot);
         let listening = open_listeners(&snapshot, snapshot.workers, &[])?;
         let addresses = listening.iter().map(Listening::address).collect();
@@ -251,6 +252,7 @@ impl Control {
         }
         crate::telemetry::change_log(snapshot.config.log);
         tell_remarks(&snapshot.remarks);
+        reminder::tell_clear_text(&snapshot.config, Some(&state.snapshot().config));
         log_difference(&state.listening(), &listening);
         listening.iter().for_each(|it| it.follow(&snapshot.timeouts));
         state.replace(Arc::clone(&snapshot), listening);

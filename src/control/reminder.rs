@@ -1,11 +1,13 @@
 //! Warnings about certificates: oddities in their files at start, and approaching or past ends of
 //! validity at start and once a day.
 
+use crate::config::clear_text;
+use crate::config::keys::top::Config;
 use crate::config::problem::{Location, Problems};
 use crate::config::snapshot::Snapshot;
 use crate::config::tls_files::OwnCertificate;
 use crate::limits::CERTIFICATES_LOGGED_EVERY;
-use crate::telemetry::targets::CERTIFICATE;
+use crate::telemetry::targets::{CERTIFICATE, CONFIG};
 use crate::tls::validity::Complaint;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,6 +18,17 @@ use tokio::time::timeout;
 pub(super) fn tell_remarks(remarks: &Problems) {
     for remark in remarks.iter() {
         tracing::warn!(target: CERTIFICATE, at = %remark.location, "{}", remark.what);
+    }
+}
+
+/// Warns about what crosses a network in clear text, unless `before` did so, too.
+pub(super) fn tell_clear_text(config: &Config, before: Option<&Config>) {
+    let known = before.map(clear_text::warnings).unwrap_or_default();
+    for warning in clear_text::warnings(config).iter() {
+        if !known.iter().any(|it| it.what == warning.what) {
+            let help = warning.help.join("; ");
+            tracing::warn!(target: CONFIG, at = %warning.location, help, "{}", warning.what);
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 pub const ACCESS: &str = "narrows::access";
 /// Certificates: oddities in their files, and their ends of validity.
 pub const CERTIFICATE: &str = "narrows::certificate";
+/// What the configuration means, and probably should not.
+pub const CONFIG: &str = "narrows::config";
 /// Connections of clients: that they came, and handshakes that failed.
 pub const CLIENT: &str = "narrows::client";
 /// Limits of connections that are reached, and open files that run out.

@@ -32,9 +32,26 @@ impl ListenerConfig {
         written.join(", ")
     }
 
+    /// The addresses as URLs, their scheme saying what clients speak.
+    pub fn urls(&self) -> String {
+        let scheme = scheme(self.mode, self.credentials.is_some());
+        let urls: Vec<_> = self.addresses.iter().map(|it| format!("{scheme}://{it}")).collect();
+        urls.join(", ")
+    }
+
     /// All its socket addresses.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> {
         self.addresses.iter().flat_map(|address| address.sockets())
+    }
+}
+
+/// The scheme of a listener's URL: what clients speak there.
+pub fn scheme(mode: Mode, is_tls: bool) -> &'static str {
+    match (mode, is_tls) {
+        (Mode::Http, false) => "http",
+        (Mode::Http, true) => "https",
+        (Mode::Tcp, false) => "tcp",
+        (Mode::Tcp, true) => "tls",
     }
 }
 

@@ -1,0 +1,178 @@
+//! What a configuration means, for `narrows check`: where it listens, where requests go, whose
+//! certificates are shown and for how long.
+
+use super::keys::limits::Limits;
+use super::keys::listener::ListenerConfig;
+use super::keys::route::RouteConfig;
+use super::keys::top::Config;
+use super::problem::Location;
+use super::reach::Reach;
+use super::snapshot::Snapshot;
+use super::tls_files::OwnCertificate;
+use super::url::Scheme;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Most names of a certificate that are shown.
+const NAMES_MAX: usize = 4;
+
+/// Some lines, by listener, route and forward, with what differs from the default limits.
+pub fn outline(snapshot: &Snapshot, now: SystemTime) -> String {
+    let config = &snapshot.config;
+    let listeners = config.listeners.iter().map(|it| (it.urls(), certificate(snapshot, it, now)));
+    let routes = config.routes.iter().map(|it| (it.path.as_str().to_owned(), upstream(it)));
+    let forwards = config.forwards.iter().map(|it| {
+        let detour = it.reach.as_ref().map(detour).unwrap_or_default();
+        (it.server_name.text.to_string(), format!("{}{detour}", it.upstream))
+    });
+    [
+        section("listeners", "  ", listeners.collect()),
+        section("routes", "  ->  ", routes.collect()),
+        section("forwards", "  ->  ", forwards.collect()),
+        section("settings", "  =  ", settings(config)),
+    ]
+    .concat()
+}
+
+/// A heading, and a row of two columns for each of `rows`.
+fn section(heading: &str, between: &str, rows: Vec<(String, String)>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    let row = |(left, right): &(String, String)| match right.as_str() {
+        "" => format!("  {left}\n"),
+        right => format!("  {left:<width$}{between}{right}\n"),
+    };
+    let rows: String = rows.iter().map(row).collect();
+    format!("{heading}\n{rows}")
+}
+
+fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) -> String {
+    let Some(files) = &listener.credentials else { return String::new() };
+    // Files that several listeners name are loaded for the first of them.
+    let same = snapshot.config.listeners.iter().filter_map(|it| it.credentials.as_ref());
+    let places = same.filter(|it| *it == files).map(|it| &it.certificate.location);
+    let loaded = |place: &Location| snapshot.certificates.iter().find(|it| it.location == *place);
+    let own = places.into_iter().find_map(loaded);
+    own.map(|own| format!("certificate for {}, {}", names(own), days_left(own, now)))
+        .unwrap_or_default()
+}
+
+fn names(own: &OwnCertificate) -> String {
+    let shown = own.names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match own.names.len() {
+        0 => "no name".to_owned(),
+        more if more > NAMES_MAX => format!("{shown} and {} more", more - NAMES_MAX),
+        _ => shown,
+    }
+}
+
+fn days_left(own: &OwnCertificate, now: SystemTime) -> String {
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64);
+    match own.not_after - now {
+        ..0 => "expired".to_owned(),
+        left => match left / (24 * 60 * 60) {
+            1 => "1 day left".to_owned(),
+            days => format!("{days} days left"),
+        },
+    }
+}
+
+fn upstream(route: &RouteConfig) -> String {
+    let url = &route.upstream;
+    let scheme = match url.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    format!("{scheme}://{}{}{}", url.authority, url.path, detour(&route.reach))
+}
+
+/// How it is reached, where that is not as its URL says.
+fn detour(reach: &Reach) -> String {
+    let connect = Some(&reach.connect).filter(|it| **it != reach.endpoint);
+    let connect = connect.map(|it| format!("connect {it}"));
+    let ca = reach.ca.as_ref().map(|it| format!("ca {}", it.path.display()));
+    let parts: Vec<_> = connect.into_iter().chain(ca).collect();
+    if parts.is_empty() { String::new() } else { format!("  ({})", parts.join(", ")) }
+}
+
+/// The number of workers, if it is set, and the limits that differ from the defaults.
+fn settings(config: &Config) -> Vec<(String, String)> {
+    let (limits, default) = (&config.limits, Limits::default());
+    let workers = config.workers.map(|it| ("workers".to_owned(), it.to_string()));
+    let of = [
+        ("connections", limits.connections, default.connections),
+        (
+            "connections_per_address",
+            limits.per_address.connections,
+            default.per_address.connections,
+        ),
+        ("head_bytes", limits.head.bytes, default.head.bytes),
+        ("header_fields", limits.head.fields, default.head.fields),
+    ];
+    let changed = of.into_iter().filter(|(_, value, default)| value != default);
+    let limits = changed.map(|(name, value, _)| (format!("limits.{name}"), value.to_string()));
+    workers.into_iter().chain(limits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
+    use std::time::Duration;
+
+    #[test]
+    fn everything_that_was_understood_is_listed() {
+        let folder = Folder::new();
+        folder.write("c.pem", CERTIFICATE);
+        folder.write("k.pem", KEY);
+        let file = folder.write(
+            "narrows.toml",
+            r#"
+            workers = 2
+            limits.connections = 500
+            [[listener]]
+            address = [":443", "127.0.0.1:8443"]
+            certificate = "c.pem"
+            key = "k.pem"
+            [[listener]]
+            address = "localhost:8080"
+            [[listener]]
+            address = ":5432"
+            mode = "tcp"
+            [[route]]
+            path = "/gpt/"
+            upstream = "https://api.openai.com/"
+            [[route]]
+            path = "/local/v1/"
+            upstream = "http://models.internal/v1/"
+            connect = "127.0.0.1:9443"
+            [[forward]]
+            server_name = "*"
+            upstream = "tls://db.example.com:5432"
+            "#,
+        );
+        let snapshot = Snapshot::load(Config::read(&file).unwrap()).unwrap();
+        let own = &snapshot.certificates[0];
+        let end = UNIX_EPOCH + Duration::from_secs(own.not_after.unsigned_abs());
+        let day = Duration::from_secs(24 * 60 * 60);
+        let names = names(own);
+        let want = format!(
+            "listeners\n  \
+             https://:443, https://127.0.0.1:8443  certificate for {names}, 61 days left\n  \
+             http://localhost:8080\n  \
+             tcp://:5432\n\
+             routes\n  \
+             /gpt/       ->  https://api.openai.com/\n  \
+             /local/v1/  ->  http://models.internal/v1/  (connect 127.0.0.1:9443)\n\
+             forwards\n  \
+             *  ->  tls://db.example.com:5432\n\
+             settings\n  \
+             workers             =  2\n  \
+             limits.connections  =  500\n"
+        );
+        assert_eq!(outline(&snapshot, end - 61 * day), want);
+        assert!(outline(&snapshot, end - day).contains(", 1 day left\n"));
+        assert!(outline(&snapshot, end + day).contains(", expired\n"));
+    }
+}
