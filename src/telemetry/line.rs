@@ -276,6 +276,10 @@ impl Visit for Fields<'_> {
         self.number(field.name(), value);
     }
 
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.number(field.name(), value);
+    }
+
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.flag(field.name(), value);
     }
