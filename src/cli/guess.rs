@@ -1,5 +1,5 @@
-//! What was probably meant by arguments without a command, where none of them is in the place of the
-//! command: `narrows --listen :443 /gpt/=https://host/`, or `narrows narrows.toml`.
+//! What was probably meant by arguments without a command, where none of them is in the place of
+//! the command: `narrows --listen :443 /gpt/=https://host/`, or `narrows narrows.toml`.
 //!
 //! Not here: a word that is not a command (`usage_error`).
 
