@@ -22,8 +22,6 @@ const MARKS_OF_PEM: &[&str] = &["-----BEGIN", "-----END", "PRIVATE KEY", "BEGIN 
 /// Names of keys whose values are secrets, in any notation.
 const SECRET_NAMES: &[&str] =
     &["token", "secret", "password", "passwd", "api_key", "apikey", "api-key", "authorization"];
-/// Beginnings of the keys of well-known APIs.
-const SECRET_BEGINNINGS: &[&str] = &["sk-", "sk_", "Bearer ", "gsk_", "ghp_", "AIza"];
 
 /// A line as it is shown, and the place within it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,11 +111,12 @@ fn is_plain_key(text: &str) -> bool {
         && text.chars().all(|it| it.is_ascii_lowercase() || " \t_-.=\"".contains(it))
 }
 
+/// Whether `line` gives a value to a key whose values are secrets.
 fn names_secret(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
-    let key = lower.split_once(['=', ':']).map_or("", |(key, _)| key);
-    SECRET_NAMES.iter().any(|name| key.contains(name))
-        || SECRET_BEGINNINGS.iter().any(|begin| line.contains(begin))
+    let key = lower.split_once(['=', ':']).map_or("", |(key, _)| key.trim());
+    let is_key = key.chars().all(|it| it.is_ascii_alphanumeric() || "_-.\"".contains(it));
+    is_key && SECRET_NAMES.iter().any(|name| key.contains(name))
 }
 
 /// One character as it is shown, and its columns.
@@ -221,7 +220,9 @@ mod tests {
         check("a = \"http://h/?key=1\"", "\"http://h/?key=1\"", "a = \"http://h/?…", 4..16);
         check("token = \"abcdef\"", "\"abcdef\"", "token = …", 8..9);
         check("Api_Key: abcdef", "abcdef", "…", 0..1);
-        check("key = \"sk-proj-1\"", "\"sk-proj-1\"", "key = …", 6..7);
+        let key = "key = \"sk-proj-0123456789abcdef\"";
+        check(key, "\"sk-proj-0123456789abcdef\"", "key = …", 6..7);
+        check("path = \"/task-tokens/\"", "path", "path = \"/task-tokens/\"", 0..4);
         let line = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2";
         check(line, line, "…", 0..1);
         check(&format!("{line}=="), line, "…", 0..1);

@@ -3,13 +3,32 @@
 use std::fmt;
 use std::path::Path;
 
+/// Beginnings of the keys of well-known APIs.
+const API_KEY_BEGINNINGS: &[&str] = &["sk-", "sk_", "gsk_", "ghp_", "AIza", "Bearer "];
+
 /// Whether a text in a place where a key does not belong holds one, or a part of one: the hyphens
-/// of PEM, or a long run of base64, also after the name of a folder.
+/// of PEM, a long run of base64, also after the name of a folder, or the key of an API.
 pub fn may_be_secret(text: &str) -> bool {
     let is_blank = |it: char| it.is_whitespace() || it == '\\';
     let is_base64 = |it: char| it.is_ascii_alphanumeric() || "+/=".contains(it);
     let joined: String = text.chars().filter(|it| !is_blank(*it)).collect();
-    text.contains("-----") || joined.split(|it| !is_base64(it)).any(is_much_base64)
+    text.contains("-----")
+        || joined.split(|it| !is_base64(it)).any(is_much_base64)
+        || API_KEY_BEGINNINGS.iter().any(|begin| holds_api_key(text, begin))
+}
+
+/// Whether `text` holds a word that begins like this, and is as long and mixed as a key.
+fn holds_api_key(text: &str, begin: &str) -> bool {
+    /// The shortest keys have 32 characters after their beginning.
+    const REST_CHARS_MIN: usize = 20;
+    text.match_indices(begin).any(|(at, _)| {
+        let is_in_key = |it: &char| it.is_ascii_alphanumeric() || "-_".contains(*it);
+        let before = text[..at].chars().next_back();
+        let rest: String = text[at + begin.len()..].chars().take_while(is_in_key).collect();
+        before.is_none_or(|it| !it.is_ascii_alphanumeric())
+            && rest.len() >= REST_CHARS_MIN
+            && rest.contains(|it: char| it.is_ascii_digit())
+    })
 }
 
 /// The name of a file in quotes. A text that may be a secret is not shown: people write a key where
@@ -54,6 +73,14 @@ mod tests {
         for secret in [KEY, line, &format!("/etc/{line}"), &KEY.replace('\n', "\\n")] {
             assert!(may_be_secret(secret), "{secret}");
             assert!(!shown(secret).contains(&line[..16]));
+        }
+        for key in ["sk-proj-0123456789abcdefghij", "a = \"sk-ant-0123456789abcdefghij\""] {
+            assert!(may_be_secret(key), "{key}");
+        }
+        for word in
+            ["/task-0123456789abcdefghij/", "sk-relay-01.example.com", "/sk-and-words-only-in-it/"]
+        {
+            assert!(!may_be_secret(word), "{word}");
         }
     }
 }
