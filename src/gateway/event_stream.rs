@@ -78,8 +78,18 @@ impl EventCounter {
             part = match self.place {
                 Place::Mark(0) | Place::Start | Place::AfterCr if part.starts_with(DATA_FIELD) => {
                     self.has_data = true;
-                    self.place = Place::Rest;
-                    &part[DATA_FIELD.len()..]
+                    let Some(end) = memchr2(b'\n', b'\r', part) else {
+                        self.place = Place::Rest;
+                        return;
+                    };
+                    // Most events are one line, and most reads bring one event.
+                    if part[end..] == *b"\n\n" {
+                        self.dispatch();
+                        self.place = Place::Start;
+                        return;
+                    }
+                    self.place = after_line(part[end]);
+                    &part[end + 1..]
                 }
                 Place::Rest => {
                     let Some(end) = memchr2(b'\n', b'\r', part) else { return };
@@ -94,6 +104,12 @@ impl EventCounter {
         }
     }
 
+    /// An empty line has come.
+    fn dispatch(&mut self) {
+        self.events += u64::from(self.has_data);
+        self.has_data = false;
+    }
+
     /// Where the byte after `byte` is.
     fn step(&mut self, byte: u8) -> Place {
         let is_line_end = matches!(byte, b'\n' | b'\r');
@@ -105,8 +121,7 @@ impl EventCounter {
             Place::AfterCr if byte == b'\n' => Place::Start,
             Place::Mark(0) | Place::Start | Place::AfterCr => match byte {
                 b'\n' | b'\r' => {
-                    self.events += u64::from(self.has_data);
-                    self.has_data = false;
+                    self.dispatch();
                     after_line(byte)
                 }
                 b'd' => Place::Name(1),

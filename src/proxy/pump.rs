@@ -60,10 +60,21 @@ impl Pump<'_> {
             return Poll::Ready(Err(STOPPED));
         }
         let awaited = self.request.exchange.awaits_continue();
-        if let Err(error) = self.poll_upload(cx) {
-            return Poll::Ready(self.departed(cx, error));
+        let content = self.download.content_bytes();
+        let failed = self.poll_upload(cx).err();
+        if let Some(error) = failed.filter(|error| !self.may_have_all_content(error)) {
+            return Poll::Ready(Err(error));
         }
-        if let Poll::Ready(pumped) = self.poll_download(cx)? {
+        let pumped = self.poll_download(cx);
+        if let Some(error) = failed {
+            // What was left of the response has to be its end alone, and here already.
+            let is_complete = self.download.content_bytes() == content;
+            return Poll::Ready(match pumped {
+                Poll::Ready(Ok(pumped)) if is_complete => Ok(pumped),
+                Poll::Ready(Ok(_) | Err(_)) | Poll::Pending => Err(error),
+            });
+        }
+        if let Poll::Ready(pumped) = pumped? {
             return Poll::Ready(Ok(pumped));
         }
         let InFlight { exchange, upload, .. } = &mut *self.request;
@@ -97,22 +108,11 @@ impl Pump<'_> {
         pumped
     }
 
-    /// What is left of an exchange whose way up has failed with `error`. A client that leaves with
-    /// all the content has a complete response, if the rest of it, which has no content, is here.
-    fn departed(
-        &mut self,
-        cx: &mut task::Context<'_>,
-        error: ExchangeError,
-    ) -> Result<Pumped, ExchangeError> {
-        let is_in_body = self.request.exchange.response_state() == ResponseState::Body;
-        let content = self.download.content_bytes();
-        if error != GONE || !is_in_body || !self.client.io.write_buffer.is_empty() {
-            return Err(error);
-        }
-        match self.poll_download(cx) {
-            Poll::Ready(Ok(pumped)) if self.download.content_bytes() == content => Ok(pumped),
-            Poll::Ready(Ok(_) | Err(_)) | Poll::Pending => Err(error),
-        }
+    /// Whether the way up failed because the client has left, with all the content that has come.
+    fn may_have_all_content(&self, error: &ExchangeError) -> bool {
+        *error == GONE
+            && self.request.exchange.response_state() == ResponseState::Body
+            && self.client.io.write_buffer.is_empty()
     }
 
     /// Ready with the limit of time that has run out first.

@@ -1,7 +1,7 @@
 //! The line of an exchange in the access log: an event of target `narrows::access`, message
 //! `exchange`. Its fields are fixed names; a value that is not known is left out.
 
-use super::line::Fields;
+use super::line::{Fields, Word};
 use super::record::{ExchangeFacts, Outcome, Record};
 use crate::error::Fault;
 use crate::gateway::request_id::RequestId;
@@ -23,10 +23,10 @@ pub(super) fn write(record: &Record, facts: &ExchangeFacts, line: &mut Fields<'_
     line.field("route", record.name.as_deref());
     line.field("client", record.client);
     let id = facts.id.map(RequestId::digits);
-    line.field("id", id.as_ref().and_then(|digits| str::from_utf8(digits).ok()));
-    line.field("method", facts.method.as_str());
+    line.field("id", id.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Word));
+    line.field("method", Word(facts.method.as_str()));
     line.field("status", facts.status);
-    line.field("upstream_status", facts.upstream_status());
+    line.field("upstream_status", facts.upstream_status().map(Word));
     record.write_connect(line);
     line.field("reused", facts.reused);
     line.field("request_ms", facts.request);

@@ -232,6 +232,16 @@ impl LineValue for bool {
     }
 }
 
+/// A word that needs no escape, because it is one of ours.
+pub(super) struct Word<'w>(pub(super) &'w str);
+
+impl LineValue for Word<'_> {
+    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+        fields.name(name);
+        fields.line.extend(["\"", self.0, "\""]);
+    }
+}
+
 /// Milliseconds, with three decimals.
 impl LineValue for Duration {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {

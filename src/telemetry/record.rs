@@ -4,7 +4,7 @@
 //! is the name that a client of a tcp listener asks for, because that decided its route; it is
 //! always a valid host name.
 
-use super::line::Fields;
+use super::line::{Fields, Word};
 use crate::error::{DialFailure, DialStep, ExchangeError, Fault};
 use crate::gateway::answer::name_of;
 use crate::gateway::request_id::RequestId;
@@ -245,7 +245,7 @@ impl Outcome {
 
     /// The fields `end`, `fault` and `cause`.
     pub(super) fn write(self, line: &mut Fields<'_>) {
-        line.field("end", self.end().name());
+        line.field("end", Word(self.end().name()));
         line.field("fault", self.fault().map(Fault::name));
         line.field("cause", self.cause());
     }
