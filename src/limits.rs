@@ -193,6 +193,10 @@ pub const RELOAD_SLOW: Duration = Duration::from_secs(10);
 /// How long workers may take to cut what is left after a second signal.
 pub const STOP_AT_ONCE_MAX: Duration = Duration::from_secs(1);
 
+/// How long a new process that takes over may need until it serves. A start takes some 10 ms; a
+/// machine under load may need a thousand times that.
+pub const HAND_OVER_MAX: Duration = Duration::from_secs(60);
+
 /// How long a client that has connected just before a stop has to send its request.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,7 @@ use narrows::config::clear_text;
 use narrows::config::outline::outline;
 use narrows::config::problem::Problem;
 use narrows::config::report::{Colours, Severity, explained, report};
-use narrows::{Problems, Server, Snapshot, telemetry};
+use narrows::{Launch, Problems, Server, Snapshot, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -24,15 +24,23 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: RunArguments) -> ExitCode {
+    let launch = match Launch::of_this_process() {
+        Ok(launch) => launch,
+        Err(error) => {
+            say(io::stderr(), format_args!("narrows: cannot take over: {error}"));
+            return ExitCode::from(FAILED);
+        }
+    };
     let loaded = arguments.config().and_then(Snapshot::load);
     let snapshot = match loaded {
         Ok(snapshot) => snapshot,
         Err(problems) => return refuse(&problems),
     };
     telemetry::init_log(snapshot.config.log);
+    let launch = launch.with_stdin(arguments.stdin_text());
     // What was read from stdin cannot be read again.
     let source = move || arguments.stdin_text().is_none().then(|| arguments.config());
-    match Server::run(snapshot, source) {
+    match Server::run(snapshot, source, launch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("narrows: {error}"));

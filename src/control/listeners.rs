@@ -4,13 +4,15 @@
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::control::error::RunError;
 use crate::limits::TCP_USER_TIMEOUT;
+use crate::net::activation::Inherited;
 use crate::net::listen::{listen, listen_beside};
 use crate::telemetry::targets::SERVER;
 use crate::timeouts::Timeouts;
-use crate::worker::{Socket, SocketId};
+use crate::worker::{Socket, SocketId, deal};
 use socket2::SockRef;
 use std::collections::HashSet;
 use std::io;
+use std::iter;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +32,8 @@ struct Sockets {
     id: SocketId,
     /// With the port that the kernel chose.
     address: SocketAddr,
-    /// One for each worker.
-    of_workers: Vec<TcpListener>,
+    /// One for each worker; as many as there were, if they were inherited.
+    opened: Vec<TcpListener>,
 }
 
 impl Listening {
@@ -45,9 +47,14 @@ impl Listening {
         self.listener.url(self.address())
     }
 
+    /// The main thread's handles of the sockets.
+    pub(super) fn sockets(&self) -> &[TcpListener] {
+        &self.sockets.opened
+    }
+
     /// Lets the sockets, and connections that are accepted from now on, have these limits of time.
     pub(super) fn follow(&self, timeouts: &Timeouts) {
-        for socket in &self.sockets.of_workers {
+        for socket in &self.sockets.opened {
             let set = SockRef::from(socket).set_tcp_user_timeout(Some(user_timeout(timeouts)));
             if let Err(error) = set {
                 tracing::warn!(target: SERVER, %error, "cannot change the options of a listener");
@@ -57,7 +64,7 @@ impl Listening {
 }
 
 /// Opens the sockets of `snapshot` for so many workers. Of those that are open `before`, the ones
-/// whose address stays go on, whatever is served there.
+/// whose address stays go on, whatever is served there. Inherited ones are taken as they are.
 ///
 /// # Errors
 /// An address cannot be listened on.
@@ -65,6 +72,7 @@ pub(super) fn open_listeners(
     snapshot: &Snapshot,
     workers: usize,
     before: &[Listening],
+    inherited: &mut Inherited,
 ) -> Result<Vec<Listening>, RunError> {
     let mut free: Vec<_> = before.iter().collect();
     let mut all: Vec<Listening> = Vec::new();
@@ -84,7 +92,11 @@ pub(super) fn open_listeners(
                 };
                 // One port for both families, if the kernel's choice for the first is free.
                 let or_any = |error| if wanted.port() == 0 { open(0) } else { Err(error) };
-                let opened = open(port).or_else(or_any);
+                let taken = take(listener, &snapshot.timeouts, inherited);
+                let opened = taken.and_then(|taken| match taken {
+                    Some(taken) => Ok(taken),
+                    None => open(port).or_else(or_any),
+                });
                 Arc::new(opened.map_err(|error| RunError::Listen(wanted, error))?)
             }
         };
@@ -104,16 +116,35 @@ pub(super) fn sockets_for_workers(
     before: &[Listening],
 ) -> io::Result<Vec<Vec<Socket>>> {
     let known: HashSet<_> = before.iter().map(|it| it.sockets.id).collect();
-    let of_worker = |number: usize| {
-        let socket = |Listening { listener, sockets }: &Listening| {
-            let is_known = known.contains(&sockets.id);
-            let opened =
-                if is_known { None } else { Some(sockets.of_workers[number].try_clone()?) };
-            Ok(Socket { id: sockets.id, listener: Arc::clone(listener), opened })
+    let mut of_workers: Vec<Vec<Socket>> = iter::repeat_with(Vec::new).take(workers).collect();
+    for Listening { listener, sockets } in listening {
+        let handles = match known.contains(&sockets.id) {
+            true => Ok(Vec::new()),
+            false => sockets.opened.iter().map(TcpListener::try_clone).collect(),
         };
-        listening.iter().map(socket).collect()
+        let dealt = deal(handles?, workers);
+        for (of_worker, opened) in of_workers.iter_mut().zip(dealt) {
+            let (id, address) = (sockets.id, sockets.address);
+            of_worker.push(Socket { id, address, listener: Arc::clone(listener), opened });
+        }
+    }
+    Ok(of_workers)
+}
+
+/// The sockets that a new process uses, by the numbers of those that it does not use. The numbers
+/// begin with `first`.
+pub(super) fn sockets_in_use(
+    listening: &[Listening],
+    first: usize,
+    unused: &[usize],
+) -> HashSet<SocketId> {
+    let mut numbers = first..;
+    let is_used = |it: &&Listening| {
+        let mut own = numbers.by_ref().take(it.sockets().len());
+        // A new process uses all sockets of an address, or none.
+        own.by_ref().filter(|number| unused.contains(number)).count() == 0
     };
-    (0..workers).map(of_worker).collect()
+    listening.iter().filter(is_used).map(|it| it.sockets.id).collect()
 }
 
 /// Logs which sockets of two sets are new, and which are gone.
@@ -133,6 +164,22 @@ pub(super) fn log_difference(before: &[Listening], after: &[Listening]) {
     }
 }
 
+/// The inherited sockets of a listener, if there are any.
+fn take(
+    listener: &Listener,
+    timeouts: &Timeouts,
+    inherited: &mut Inherited,
+) -> io::Result<Option<Sockets>> {
+    let wanted = listener.address;
+    let Some(opened) = inherited.take(wanted, user_timeout(timeouts))? else { return Ok(None) };
+    if opened.is_empty() && !listener.is_second_family {
+        let what = "the socket for both families that was passed belongs to another listener";
+        return Err(io::Error::other(what));
+    }
+    let address = opened.first().and_then(|it| it.local_addr().ok()).unwrap_or(wanted);
+    Ok(Some(Sockets { id: SocketId::unique(), address, opened }))
+}
+
 fn open(
     address: SocketAddr,
     workers: usize,
@@ -142,9 +189,9 @@ fn open(
     // A change from one address to all of them, or back, is an overlap until the old one drains.
     let overlaps_ours = others.iter().any(|it| overlap(it.address(), address));
     let listen = if overlaps_ours { listen_beside } else { listen };
-    let of_workers = listen(address, workers, user_timeout(timeouts))?;
-    let address = of_workers.first().and_then(|it| it.local_addr().ok()).unwrap_or(address);
-    Ok(Sockets { id: SocketId::unique(), address, of_workers })
+    let opened = listen(address, workers, user_timeout(timeouts))?;
+    let address = opened.first().and_then(|it| it.local_addr().ok()).unwrap_or(address);
+    Ok(Sockets { id: SocketId::unique(), address, opened })
 }
 
 /// Whether one of two addresses is part of the other.
@@ -175,7 +222,7 @@ mod tests {
                     [[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n";
         let config = Config::parse("narrows.toml", Path::new("."), toml).unwrap();
         let snapshot = Snapshot::load(config).unwrap();
-        let opened = open_listeners(&snapshot, 2, &[]).unwrap();
+        let opened = open_listeners(&snapshot, 2, &[], &mut Inherited::default()).unwrap();
         let addresses: Vec<_> = opened.iter().map(Listening::address).collect();
         let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
         let families = |four: [u8; 4], six: Ipv6Addr| {
@@ -196,8 +243,10 @@ mod tests {
 
     #[test]
     fn the_kernel_waits_for_a_client_no_less_than_its_own_limit_says() {
-        let listening = open_listeners(&snapshot(&["127.0.0.1:0"], "10s"), 1, &[]).unwrap();
-        let listener = listening[0].sockets.of_workers[0].try_clone().unwrap();
+        let listening =
+            open_listeners(&snapshot(&["127.0.0.1:0"], "10s"), 1, &[], &mut Inherited::default())
+                .unwrap();
+        let listener = listening[0].sockets.opened[0].try_clone().unwrap();
         // A reload changes the limits of a listener that stays.
         for (write, limit) in [("1s", TCP_USER_TIMEOUT), ("61s", Duration::from_secs(61))] {
             listening[0].follow(&snapshot(&["127.0.0.1:0"], write).timeouts);
@@ -215,12 +264,13 @@ mod tests {
     #[test]
     fn an_address_that_stays_keeps_its_sockets_and_a_worker_gets_only_new_ones() {
         let two = ["127.0.0.1:0", "127.0.0.1:0"];
-        let before = open_listeners(&snapshot(&two, "1s"), 2, &[]).unwrap();
+        let before =
+            open_listeners(&snapshot(&two, "1s"), 2, &[], &mut Inherited::default()).unwrap();
         let ids = |listening: &[Listening]| -> Vec<_> {
             listening.iter().map(|it| it.sockets.id).collect()
         };
         let told = sockets_for_workers(&before, 2, &[]).unwrap();
-        assert!(told.iter().flatten().all(|it| it.opened.is_some()));
+        assert!(told.iter().flatten().all(|it| !it.opened.is_empty()));
         let (one, other) = (before[0].address(), before[1].address());
         for (addresses, want) in [
             (vec!["127.0.0.1:0".to_owned()], vec![Some(0)]),
@@ -230,12 +280,14 @@ mod tests {
             (vec!["127.0.0.2:0".to_owned(), one.to_string()], vec![None, Some(0)]),
         ] {
             let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
-            let after = open_listeners(&snapshot(&addresses, "1s"), 2, &before).unwrap();
+            let after =
+                open_listeners(&snapshot(&addresses, "1s"), 2, &before, &mut Inherited::default())
+                    .unwrap();
             for (id, want) in ids(&after).iter().zip(&want) {
                 assert_eq!(ids(&before).iter().position(|it| it == id), *want, "{addresses:?}");
             }
             for told in sockets_for_workers(&after, 2, &before).unwrap() {
-                let opened: Vec<_> = told.iter().map(|it| it.opened.is_some()).collect();
+                let opened: Vec<_> = told.iter().map(|it| !it.opened.is_empty()).collect();
                 let want: Vec<_> = want.iter().map(Option::is_none).collect();
                 assert_eq!(opened, want, "{addresses:?}");
             }
@@ -244,14 +296,20 @@ mod tests {
 
     #[test]
     fn an_address_that_another_program_has_is_an_error_and_one_that_widens_ours_is_not() {
-        let before = open_listeners(&snapshot(&["127.0.0.1:0"], "1s"), 2, &[]).unwrap();
+        let before =
+            open_listeners(&snapshot(&["127.0.0.1:0"], "1s"), 2, &[], &mut Inherited::default())
+                .unwrap();
         let wide = format!("0.0.0.0:{}", before[0].address().port());
-        let after = open_listeners(&snapshot(&[&wide], "1s"), 2, &before).unwrap();
+        let after =
+            open_listeners(&snapshot(&[&wide], "1s"), 2, &before, &mut Inherited::default())
+                .unwrap();
         assert_eq!(after[0].address().to_string(), wide);
         drop(after);
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = taken.local_addr().unwrap().to_string();
-        let error = open_listeners(&snapshot(&[&taken], "1s"), 2, &before).unwrap_err();
+        let error =
+            open_listeners(&snapshot(&[&taken], "1s"), 2, &before, &mut Inherited::default())
+                .unwrap_err();
         assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: ")), "{error}");
     }
 

@@ -13,7 +13,11 @@ mod admin;
 mod changes;
 mod descriptors;
 mod error;
+mod handover;
+mod launch;
 mod listeners;
+mod notify;
+mod program;
 mod reload;
 mod reminder;
 mod reports;
@@ -26,6 +30,7 @@ mod workers;
 
 pub use descriptors::raise_descriptor_limit;
 pub use error::RunError;
+pub use launch::Launch;
 
 use crate::config::Config;
 use crate::config::admin_address::AdminConfig;
@@ -34,15 +39,22 @@ use crate::config::snapshot::Snapshot;
 use crate::control::admin::{Admin, AdminListener, RelayPages};
 use crate::control::changes::changes;
 use crate::control::descriptors::check_descriptors;
-use crate::control::listeners::{Listening, log_difference, open_listeners, sockets_for_workers};
+use crate::control::handover::{End, hand_over, until_handed_over};
+use crate::control::launch::Relief;
+use crate::control::listeners::{
+    Listening, log_difference, open_listeners, sockets_for_workers, sockets_in_use,
+};
+use crate::control::notify::Notifier;
+use crate::control::program::Program;
 use crate::control::reload::{Loaded, Loader, NotReloaded};
 use crate::control::reminder::{remind, tell_remarks};
-use crate::control::request::Request;
+use crate::control::request::{Asked, Request};
 use crate::control::signals::Signals;
 use crate::control::state::{Phase, State};
 use crate::control::stop::stop;
 use crate::control::watch::{Change, tell_changed, watch_files};
 use crate::control::workers::{Event, Events, Workers};
+use crate::net::activation::Inherited;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
 use crate::telemetry::targets::{READY, SERVER, SIGNALS};
 use crate::worker::{Command, Stop};
@@ -51,7 +63,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel, unbounded_channel};
 use tokio::task::spawn_local;
 
 /// A running server. One that is dropped stops at once, without waiting for its workers.
@@ -69,18 +81,20 @@ impl Server {
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then lets running exchanges end; a second signal
     /// ends at once. Handles these signals, SIGHUP, SIGUSR1 and SIGUSR2 from the beginning of the
     /// call. At SIGHUP, `source` reads again what `snapshot` was loaded from, unless it returns
-    /// `None`, because that cannot be read twice.
+    /// `None`, because that cannot be read twice. `launch`
+    /// is how this process was started.
     ///
     /// # Errors
     /// Something that the server needs at the start cannot be had, or a worker ended by itself.
     pub fn run(
         snapshot: Snapshot,
         source: impl Fn() -> Option<Result<Config, Problems>> + Send + Sync + 'static,
+        launch: Launch,
     ) -> Result<(), RunError> {
         let mut builder = Builder::new_current_thread();
         builder.enable_all();
         let runtime = builder.build_local(LocalOptions::default()).map_err(RunError::Start)?;
-        let ended = runtime.block_on(run(snapshot, Loader::new(Arc::new(source))));
+        let ended = runtime.block_on(run(snapshot, Loader::new(Arc::new(source)), launch));
         // A task, or a thread that reads files, may still wait for something.
         runtime.shutdown_background();
         tell_last_left_out_lines();
@@ -93,11 +107,15 @@ impl Server {
     /// # Errors
     /// An address cannot be listened on, or a thread cannot be had.
     pub fn start(snapshot: Snapshot) -> Result<Self, RunError> {
+        Self::start_from(snapshot, &mut Inherited::default())
+    }
+
+    fn start_from(snapshot: Snapshot, inherited: &mut Inherited) -> Result<Self, RunError> {
         check_descriptors(snapshot.limits.connections);
         tell_remarks(&snapshot.remarks);
         reminder::tell_clear_text(&snapshot.config, None);
         let snapshot = Arc::new(snapshot);
-        let listening = open_listeners(&snapshot, snapshot.workers, &[])?;
+        let listening = open_listeners(&snapshot, snapshot.workers, &[], inherited)?;
         let addresses = listening.iter().map(Listening::address).collect();
         let sockets = sockets_for_workers(&listening, snapshot.workers, &[]);
         let (workers, events) = Workers::start(&snapshot, sockets.map_err(RunError::Start)?)?;
@@ -120,27 +138,51 @@ impl Server {
     }
 }
 
-async fn run(snapshot: Snapshot, loader: Loader) -> Result<(), RunError> {
+async fn run(snapshot: Snapshot, loader: Loader, launch: Launch) -> Result<(), RunError> {
     // First of all: without its handler, a signal kills the process.
     let signals = Signals::new().map_err(RunError::Start)?;
     let (asking, requests) = unbounded_channel();
-    let listener = open_admin(&snapshot.config)?;
-    let Server { workers, events, state, .. } = Server::start(snapshot)?;
+    let Launch { program, mut inherited, predecessor } = launch;
+    let listener = open_admin(&snapshot.config, &mut inherited)?;
+    let started = Server::start_from(snapshot, &mut inherited)?;
+    let Server { workers, events, state, .. } = started;
     let state = Rc::new(state);
     let mut admin = Admin::new(RelayPages::new(Rc::clone(&state), workers.clone()));
-    admin.serve(listener);
+    let mut relief = Relief::new(predecessor, inherited);
+    match listener {
+        // An old process that has the socket, too, answers until this one is ready.
+        Some(listener) if listener.is_inherited => relief.admin = Some(listener),
+        opened => admin.serve(opened),
+    }
     let (finding, changes) = channel(1);
     spawn_local(watch_files(state.snapshots(), finding));
     spawn_local(signals.forward(asking));
     spawn_local(tell_left_out_lines());
     spawn_local(remind(state.snapshots(), SystemTime::now));
-    Control { state, workers, events, requests, changes, loader, admin }.run().await
+    let notifier = Rc::new(Notifier::from_environment());
+    let (relief, requests) = (Some(relief), Asked::new(requests));
+    let control = Control {
+        state,
+        workers,
+        events,
+        requests,
+        changes,
+        loader,
+        admin,
+        program,
+        notifier,
+        relief,
+    };
+    control.run().await
 }
 
 /// The admin listener, if there is to be one.
-fn open_admin(config: &Config) -> Result<Option<AdminListener>, RunError> {
+fn open_admin(
+    config: &Config,
+    inherited: &mut Inherited,
+) -> Result<Option<AdminListener>, RunError> {
     let Some(AdminConfig { address, .. }) = &config.admin else { return Ok(None) };
-    let opened = AdminListener::open(address);
+    let opened = AdminListener::open(address, inherited);
     opened.map(Some).map_err(|error| RunError::Admin(address.clone(), error))
 }
 
@@ -149,23 +191,42 @@ struct Control {
     state: Rc<State>,
     workers: Workers,
     events: Events,
-    requests: UnboundedReceiver<Request>,
+    requests: Asked,
     changes: Receiver<Change>,
     loader: Loader,
     /// It answers until the end.
     admin: Admin<RelayPages>,
+    program: Program,
+    notifier: Rc<Notifier>,
+    /// Until this process serves.
+    relief: Option<Relief>,
 }
 
 impl Control {
     async fn run(mut self) -> Result<(), RunError> {
-        let signal = self.serve().await?;
-        let Self { state, workers, events, requests, .. } = &mut self;
-        stop(signal, state, workers, events, requests).await;
+        let end = self.serve().await?;
+        let Self { state, workers, events, requests, admin, notifier, .. } = &mut self;
+        match end {
+            End::Signal(signal) => {
+                notifier.stopping();
+                stop(Some(signal), state, workers, events, requests).await;
+            }
+            // The new process speaks for the service, and the manager does not listen to this one.
+            End::HandedOver(new) => {
+                new.log(notifier.has_manager());
+                let first = admin.handles().map_or(0, |it| it.len());
+                let used = Arc::new(sockets_in_use(&state.listening(), first, &new.unused));
+                workers.tell(|| Command::HandOver(Arc::clone(&used)));
+                let answered = admin.leave();
+                stop(None, state, workers, events, requests).await;
+                answered.await;
+            }
+        }
         Ok(())
     }
 
-    /// Serves until it is asked to stop, and returns the name of the signal.
-    async fn serve(&mut self) -> Result<&'static str, RunError> {
+    /// Serves until it is asked to stop, or has handed over.
+    async fn serve(&mut self) -> Result<End, RunError> {
         loop {
             tokio::select! {
                 event = self.events.next() => match event {
@@ -173,9 +234,11 @@ impl Control {
                     Some(Event::Ended) | None => return Err(RunError::WorkerEnded),
                 },
                 Some(request) = self.requests.recv() => match request {
-                    Request::Stop(signal) => return Ok(signal),
+                    Request::Stop(signal) => return Ok(End::Signal(signal)),
                     Request::Reload => self.loader.begin(&self.state.snapshot()),
-                    Request::HandOver => self.hand_over(),
+                    Request::HandOver => if let Some(end) = self.hand_over().await? {
+                        return Ok(end);
+                    },
                 },
                 Some(change) = self.changes.recv() => self.take(change),
                 loaded = self.loader.loaded() => {
@@ -187,11 +250,16 @@ impl Control {
     }
 
     /// Says that all workers accept, once they do.
-    fn note_ready(&self) {
+    fn note_ready(&mut self) {
         if self.events.all_are_ready() && self.state.phase() == Phase::Starting {
             self.state.enter(Phase::Ready);
             let urls: Vec<_> = self.state.listening().iter().map(Listening::url).collect();
             tracing::info!(target: READY, addresses = urls.join(" "), "ready");
+            let Some(mut relief) = self.relief.take() else { return };
+            if let Some(listener) = relief.admin.take() {
+                self.admin.serve(Some(listener));
+            }
+            spawn_local(relief.announce(Rc::clone(&self.notifier)));
         }
     }
 
@@ -229,14 +297,19 @@ impl Control {
         let admin_moves = address(&state.snapshot()) != address(&snapshot);
         let opened = {
             let before = state.listening();
-            open_listeners(&snapshot, count, &before).and_then(|listening| {
-                let sockets = sockets_for_workers(&listening, count, &before);
-                Ok((listening, sockets.map_err(RunError::Start)?))
-            })
+            open_listeners(&snapshot, count, &before, &mut Inherited::default()).and_then(
+                |listening| {
+                    let sockets = sockets_for_workers(&listening, count, &before);
+                    Ok((listening, sockets.map_err(RunError::Start)?))
+                },
+            )
         };
         let (listening, sockets) = opened.map_err(NotReloaded::Refused)?;
         if admin_moves {
-            admin.serve(open_admin(&snapshot.config).map_err(NotReloaded::Refused)?);
+            admin.serve(
+                open_admin(&snapshot.config, &mut Inherited::default())
+                    .map_err(NotReloaded::Refused)?,
+            );
         }
         if snapshot.limits.connections != state.snapshot().limits.connections {
             check_descriptors(snapshot.limits.connections);
@@ -273,8 +346,19 @@ impl Control {
         }
     }
 
-    /// Starts the program file anew, and leaves the listeners to it.
-    fn hand_over(&mut self) {
-        tracing::warn!(target: SIGNALS, "SIGUSR2 is ignored: it has no meaning here");
+    /// Starts the program file anew, and leaves the listeners to it. `None`: that failed, and this
+    /// process serves on.
+    async fn hand_over(&mut self) -> Result<Option<End>, RunError> {
+        let Self { state, events, requests, admin, program, notifier, .. } = self;
+        if state.phase() == Phase::Starting {
+            tracing::warn!(target: SIGNALS, "SIGUSR2 is ignored: not all workers accept yet");
+            return Ok(None);
+        }
+        let sockets = admin.handles().and_then(|mut sockets| {
+            sockets.extend(state.sockets()?);
+            Ok(sockets)
+        });
+        let attempt = hand_over(program, sockets, notifier);
+        until_handed_over(attempt, events, requests).await
     }
 }

@@ -6,6 +6,8 @@
 use crate::config::snapshot::Snapshot;
 use crate::control::listeners::Listening;
 use std::cell::{Cell, Ref, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::watch;
@@ -106,6 +108,16 @@ impl State {
         reloads.last = Some(LastReload { at: SystemTime::now(), problems });
         self.reloads.set(reloads);
         reloads
+    }
+
+    /// Further handles of all listening sockets.
+    ///
+    /// # Errors
+    /// There is no descriptor for one.
+    pub(super) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        let listening = self.listening.borrow();
+        let sockets = listening.iter().flat_map(Listening::sockets);
+        sockets.map(|socket| socket.try_clone().map(OwnedFd::from)).collect()
     }
 
     /// Closes the main thread's handles of the listening sockets. A socket that a worker closes

@@ -1,6 +1,6 @@
 //! The stop of the process: what it waits for, and what it says meanwhile.
 
-use crate::control::request::Request;
+use crate::control::request::{Asked, Request};
 use crate::control::state::{Phase, State};
 use crate::control::workers::{Events, Workers};
 use crate::limits::{STOP_AT_ONCE_MAX, STOP_LOGGED_EVERY};
@@ -11,23 +11,32 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io::{IsTerminal, stderr, stdin};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
 /// Stops, because of `signal`: is unready for `timeouts.stop_delay`, then accepts nothing more, and
 /// returns when running exchanges have ended. A second signal ends at once.
+///
+/// Without a signal, because a new process serves, there is no delay.
 pub(super) async fn stop(
-    signal: &str,
+    signal: Option<&str>,
     state: &State,
     workers: &Workers,
     events: &mut Events,
-    requests: &mut UnboundedReceiver<Request>,
+    requests: &mut Asked,
 ) {
+    let second = async {
+        if signal.is_none() {
+            // Sent to the whole service, it is meant for the new process above all.
+            let signal = next_stop(requests).await;
+            tracing::info!(target: SERVER, signal, "stopping already; another one ends it at once");
+        }
+        next_stop(requests).await
+    };
     tokio::select! {
         () = stop_in_order(signal, state, workers, events) => {
             tracing::info!(target: SERVER, "stopped");
         }
-        signal = next_stop(requests) => {
+        signal = second => {
             tracing::warn!(target: SERVER, signal, "stopping at once");
             workers.tell(|| Command::Stop(Stop::AtOnce));
             // What is cut has its line of the log. A worker in the middle of something long has
@@ -37,11 +46,17 @@ pub(super) async fn stop(
     }
 }
 
-async fn stop_in_order(signal: &str, state: &State, workers: &Workers, events: &mut Events) {
+async fn stop_in_order(
+    signal: Option<&str>,
+    state: &State,
+    workers: &Workers,
+    events: &mut Events,
+) {
     let timeouts = &state.snapshot().timeouts;
-    if timeouts.stop_delay > Duration::ZERO {
+    let delay = if signal.is_some() { timeouts.stop_delay } else { Duration::ZERO };
+    if delay > Duration::ZERO {
         state.enter(Phase::StopDelay);
-        let delay_ms = timeouts.stop_delay.as_millis();
+        let delay_ms = delay.as_millis();
         tracing::info!(
             target: SERVER,
             signal,
@@ -49,7 +64,7 @@ async fn stop_in_order(signal: &str, state: &State, workers: &Workers, events: &
             "unready; connections are accepted until timeouts.stop_delay is over"
         );
         tell_of_ctrl_c(signal);
-        sleep(timeouts.stop_delay).await;
+        sleep(delay).await;
     }
     state.enter(Phase::Draining);
     state.close_sockets();
@@ -65,7 +80,7 @@ async fn stop_in_order(signal: &str, state: &State, workers: &Workers, events: &
         stop_ms,
         "stopping; running exchanges may end"
     );
-    if timeouts.stop_delay.is_zero() {
+    if delay.is_zero() {
         tell_of_ctrl_c(signal);
     }
     tokio::select! {
@@ -89,14 +104,14 @@ fn numbers(Running { count, oldest }: Running) -> (usize, Option<u128>) {
 }
 
 /// For a person at a terminal, who has pressed it once.
-fn tell_of_ctrl_c(signal: &str) {
-    if signal == "SIGINT" && stdin().is_terminal() && stderr().is_terminal() {
+fn tell_of_ctrl_c(signal: Option<&str>) {
+    if signal == Some("SIGINT") && stdin().is_terminal() && stderr().is_terminal() {
         tracing::info!(target: SERVER, "Ctrl-C again ends it at once");
     }
 }
 
 /// The name of the next signal that asks to stop. Nothing else is done any more.
-async fn next_stop(requests: &mut UnboundedReceiver<Request>) -> &'static str {
+async fn next_stop(requests: &mut Asked) -> &'static str {
     loop {
         let ignored = match requests.recv().await {
             Some(Request::Stop(signal)) => return signal,

@@ -3,12 +3,12 @@
 
 use crate::limits::{LISTEN_BACKLOG, TCP_KEEPALIVE, TCP_KEEPALIVE_PROBES};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::time::Duration;
 #[cfg(test)]
-use {socket2::SockRef, std::os::fd::AsFd};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// Opens `count` listeners on `address`. For port 0 the kernel chooses one port for all of them.
 ///
@@ -85,10 +85,18 @@ fn socket(address: SocketAddr, user_timeout: Duration) -> io::Result<Socket> {
     }
     // Connections of a previous process in TIME_WAIT must not block the address.
     socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&keepalive())?;
-    socket.set_tcp_user_timeout(Some(user_timeout))?;
+    tune(SockRef::from(&socket), user_timeout)?;
     Ok(socket)
+}
+
+/// Sets the options that connections inherit from their listener.
+///
+/// # Errors
+/// The kernel refuses one.
+pub(super) fn tune(listener: SockRef<'_>, user_timeout: Duration) -> io::Result<()> {
+    listener.set_tcp_nodelay(true)?;
+    listener.set_tcp_keepalive(&keepalive())?;
+    listener.set_tcp_user_timeout(Some(user_timeout))
 }
 
 /// The keepalive probes of every socket. They keep NAT entries alive while a model thinks, and

@@ -2,8 +2,9 @@
 //!
 //! Nothing here knows about exchanges, or about the second connection of one.
 //!
-//! - [`listen`] opens listeners, [`unix`] one at a path, and [`admission`] counts the clients that
-//!   connect.
+//! - [`listen`] opens listeners, [`unix`] one at a path; [`activation`] has those that this process
+//!   was started with, and [`passing`] takes descriptors from one process to another. [`admission`]
+//!   counts the clients that connect.
 //! - [`tcp`] is the socket, [`transport`] a stream whatever carries it, and [`tls_stream`] one over
 //!   TLS. [`read_limit`] bounds what a client sends without content, and [`send_queue`] asks the
 //!   kernel what a peer has acknowledged.
@@ -12,6 +13,7 @@
 //!   (`replay`). [`splice`] moves bytes between two sockets past both.
 //! - [`date`] is the time of day, for Date fields.
 
+pub mod activation;
 pub mod admission;
 pub mod buffer;
 pub mod date;
@@ -19,6 +21,7 @@ mod fault;
 pub mod listen;
 #[cfg(any(test, fuzzing, feature = "memory"))]
 pub mod memory;
+pub mod passing;
 pub mod read_buffer;
 pub mod read_limit;
 mod replay;

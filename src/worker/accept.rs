@@ -3,32 +3,45 @@
 use crate::limits::{ACCEPT_BACKOFF, LISTEN_BACKLOG};
 use crate::telemetry::targets::WORKER;
 use crate::worker::admit::Admitter;
+use crate::worker::incoming::{Passed, Turns};
 use crate::worker::listening::Listening;
 use crate::worker::warnings::is_news;
 use rustix::io::Errno;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::sleep;
 
 /// Accepts connections from `socket` until a drain begins, and then what is in the queue: to close
-/// the socket would reset those.
-pub(super) async fn accept(admitter: Rc<Admitter>, socket: TcpListener, at: Rc<Listening>) {
+/// the socket would reset those. If another process accepts from it, they are left to that one.
+/// With `turns`, the connections are for all workers.
+pub(super) async fn accept(
+    admitter: Rc<Admitter>,
+    socket: TcpListener,
+    turns: Option<Turns>,
+    at: Rc<Listening>,
+) {
     let _accepting = at.accepting.enter();
     let mut drained = pin!(at.context.drain.begun());
+    let mut acceptor = Acceptor { admitter: &admitter, turns, at: &at };
     loop {
         let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending => drained.as_mut().poll(cx).map(|()| None),
         });
         match accepted.await {
-            Some(Ok((tcp, peer))) => admitter.admit(tcp.into(), peer, &at),
+            Some(Ok((tcp, peer))) => acceptor.take(tcp, peer),
             Some(Err(error)) => failed(&admitter, &error).await,
             None => break,
         }
+    }
+    if at.is_handed_over() {
+        return;
     }
     // The runtime only knows what its last round brought; connections may have come since. No more
     // of them than the queue holds: a flood of others would go on for ever.
@@ -39,11 +52,49 @@ pub(super) async fn accept(admitter: Rc<Admitter>, socket: TcpListener, at: Rc<L
                 if let Ok(()) = tcp.set_nonblocking(true)
                     && let Ok(tcp) = TcpStream::from_std(tcp)
                 {
-                    admitter.admit(tcp.into(), peer, &at);
+                    acceptor.take(tcp, peer);
                 }
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(_none_left) => return,
+        }
+    }
+}
+
+/// Takes the connections that another worker accepts for this one, until that one drains.
+pub(super) async fn take_turns(
+    admitter: Rc<Admitter>,
+    mut passed: Receiver<Passed>,
+    at: Rc<Listening>,
+) {
+    let _accepting = at.accepting.enter();
+    let mut acceptor = Acceptor { admitter: &admitter, turns: None, at: &at };
+    while let Some((tcp, peer)) = passed.recv().await {
+        if let Ok(tcp) = TcpStream::from_std(tcp) {
+            acceptor.take(tcp, peer);
+        }
+    }
+}
+
+struct Acceptor<'a> {
+    admitter: &'a Rc<Admitter>,
+    turns: Option<Turns>,
+    at: &'a Rc<Listening>,
+}
+
+impl Acceptor<'_> {
+    fn take(&mut self, tcp: TcpStream, peer: SocketAddr) {
+        match &mut self.turns {
+            Some(turns) => {
+                if let Ok(tcp) = tcp.into_std() {
+                    turns.pass((tcp, peer));
+                }
+            }
+            None => {
+                // A socket for both families shows IPv4 in the form of IPv6.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                self.admitter.admit(tcp.into(), peer, self.at);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::snapshot::Listener;
 use crate::proxy::Context;
 use crate::worker::live::Live;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub(super) struct Listening {
     pub(super) accepting: Live,
     /// Its connections.
     pub(super) live: Live,
+    /// Whether another process accepts from it as well.
+    is_handed_over: Cell<bool>,
 }
 
 impl Listening {
@@ -31,7 +33,8 @@ impl Listening {
     pub(super) fn new(listener: Arc<Listener>, address: SocketAddr, context: Context) -> Self {
         let (accepting, live) = Default::default();
         let (listener, context) = (RefCell::new(listener), Rc::new(context));
-        Self { listener, address, context, accepting, live }
+        let is_handed_over = Cell::new(false);
+        Self { listener, address, context, accepting, live, is_handed_over }
     }
 
     /// Whether it accepts nothing more, and has no connection.
@@ -43,6 +46,16 @@ impl Listening {
     pub(super) async fn ended(&self) {
         self.accepting.none().await;
         self.live.none().await;
+    }
+
+    /// Another process accepts from the socket, too.
+    pub(super) fn hand_over(&self) {
+        self.is_handed_over.set(true);
+    }
+
+    /// Whether [`Listening::hand_over`] was called.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.is_handed_over.get()
     }
 
     /// The listener that the next connection belongs to.

@@ -29,15 +29,19 @@
 //! accepted from, and sockets that are missing drain. [`Command::Stop`] ends the worker: accepted
 //! connections get their last response, idle ones end, exchanges that still run after
 //! `timeouts.stop` are cut, and what was received of them is delivered within [`DRAIN_CUT_MAX`].
+//! [`Command::HandOver`] before it says which sockets another process accepts from.
 //! [`Command::Report`] asks for the counters; a worker answers it while it stops, too.
 
 mod accept;
 mod admit;
+mod incoming;
 mod listening;
 mod live;
 mod serve;
 mod upstreams;
 mod warnings;
+
+pub use incoming::{Incoming, Passed, Turns, deal};
 
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::limits::DRAIN_CUT_MAX;
@@ -47,13 +51,13 @@ use crate::telemetry::metrics::{Totals, WorkerMetrics};
 use crate::telemetry::targets::WORKER;
 use crate::telemetry::write_gathered_lines;
 use crate::upstream::registry::Registry;
-use crate::worker::accept::accept;
+use crate::worker::accept::{accept, take_turns};
 use crate::worker::admit::Admitter;
 use crate::worker::listening::Listening;
 use crate::worker::upstreams::Upstreams;
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,6 +87,8 @@ pub struct Setup {
 pub enum Command {
     /// Serve this from now on.
     Serve(Serve),
+    /// Leave the accept queues of these sockets to another process when the stop comes.
+    HandOver(Arc<HashSet<SocketId>>),
     /// Report what was counted so far.
     Report(ReportRequest),
     /// Stop.
@@ -115,10 +121,12 @@ pub struct Serve {
 pub struct Socket {
     /// Which one it is, among those of all addresses.
     pub id: SocketId,
+    /// Where it is bound.
+    pub address: SocketAddr,
     /// The listener that its connections belong to from now on.
     pub listener: Arc<Listener>,
-    /// The socket itself, if the worker does not have it yet.
-    pub opened: Option<StdListener>,
+    /// Where its connections come from, if the worker does not have that yet.
+    pub opened: Vec<Incoming>,
 }
 
 /// A number for an address that is listened on, from its opening to its end. No other has it, even
@@ -201,15 +209,27 @@ impl Worker {
     /// Accepts connections from a socket that the worker does not have yet. A socket that it has
     /// goes on with its new listener.
     fn listen(&mut self, socket: Socket) -> io::Result<()> {
-        let Socket { id, listener, opened } = socket;
+        let Socket { id, address, listener, opened } = socket;
         if let Some(known) = self.listening.get(&id) {
             known.replace_listener(listener);
-        } else if let Some(opened) = opened {
-            let opened = TcpListener::from_std(opened)?;
-            let (address, context) = (opened.local_addr()?, self.context.of_another_socket());
-            let listening = Rc::new(Listening::new(listener, address, context));
-            self.listening.insert(id, Rc::clone(&listening));
-            spawn_local(accept(Rc::clone(&self.admitter), opened, listening));
+            return Ok(());
+        }
+        let context = self.context.of_another_socket();
+        let listening = Rc::new(Listening::new(listener, address, context));
+        self.listening.insert(id, Rc::clone(&listening));
+        for incoming in opened {
+            let (admitter, at) = (Rc::clone(&self.admitter), Rc::clone(&listening));
+            match incoming {
+                Incoming::Own(socket) => {
+                    spawn_local(accept(admitter, TcpListener::from_std(socket)?, None, at));
+                }
+                Incoming::Shared(socket, turns) => {
+                    spawn_local(accept(admitter, TcpListener::from_std(socket)?, Some(turns), at));
+                }
+                Incoming::Passed(passed) => {
+                    spawn_local(take_turns(admitter, passed, at));
+                }
+            }
         }
         Ok(())
     }
@@ -219,6 +239,7 @@ impl Worker {
         loop {
             match commands.recv().await {
                 Some(Command::Serve(serve)) => self.change(serve),
+                Some(Command::HandOver(sockets)) => self.hand_over(&sockets),
                 Some(Command::Report(request)) => self.report(&request),
                 Some(Command::Stop(stop)) => return stop,
                 None => return Stop::AtOnce,
@@ -255,6 +276,14 @@ impl Worker {
         }
     }
 
+    fn hand_over(&self, sockets: &HashSet<SocketId>) {
+        for (id, listening) in &self.listening {
+            if sockets.contains(id) {
+                listening.hand_over();
+            }
+        }
+    }
+
     /// Lets running exchanges end, and cuts those that take too long. What was received of those is
     /// still delivered.
     async fn drain(&self, commands: &mut UnboundedReceiver<Command>) {
@@ -282,7 +311,7 @@ impl Worker {
                 Command::Stop(Stop::AtOnce) => return,
                 Command::Report(request) => self.report(&request),
                 // Exchanges that still begin use the site that is there.
-                Command::Stop(Stop::WhenDone) | Command::Serve(_) => {}
+                Command::Stop(Stop::WhenDone) | Command::Serve(_) | Command::HandOver(_) => {}
             }
         }
     }

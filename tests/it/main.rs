@@ -12,6 +12,7 @@
 )]
 #![expect(unreachable_pub, reason = "`support` marks with `pub` what tests are meant to use")]
 
+mod activation;
 mod admin;
 mod admission;
 mod attackers;
@@ -25,6 +26,7 @@ mod faults;
 mod fields;
 mod forward;
 mod framing;
+mod handover;
 mod handshakes;
 mod host;
 mod kit;

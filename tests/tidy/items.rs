@@ -16,6 +16,8 @@ const FOREIGN_WORDS: &[&str] = &[
     "IPV6_V6ONLY",
     "LocalRuntime",
     "MSG_PEEK",
+    "SCM_MAX_FD",
+    "SCM_RIGHTS",
     "ServerNameList",
     "SubjectPublicKeyInfo",
     "TCP_INFO",

@@ -1,8 +1,10 @@
 //! The program under test, as a process of its own.
 
+mod former;
 mod log;
 mod setup;
 
+pub use former::Former;
 pub use setup::Setup;
 
 use crate::certificates::{certificate_file, listener_keys};
@@ -12,8 +14,9 @@ use crate::peer::Peer;
 use crate::{client, within};
 use log::Log;
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus};
@@ -31,7 +34,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 pub struct Relay {
     /// Taken by [`ended`](Self::ended) or by `drop`, whichever comes first.
     child: Option<Child>,
+    /// The process that serves.
     pid: Pid,
+    /// The same, if it is not our child: after a hand-over.
+    successor: Option<Former>,
     log: Arc<Log>,
     /// Ends with the process's stderr.
     log_reader: Option<JoinHandle<()>>,
@@ -116,11 +122,52 @@ impl Relay {
         targets.filter(|it| it.to_string_lossy().starts_with("pipe:")).count() / 2
     }
 
+    /// For each of its threads that poll: how many descriptors it polls now. The order stays.
+    pub fn polled(&self) -> Vec<usize> {
+        let folder = |name| format!("/proc/{}/{name}", self.pid());
+        let entries = fs::read_dir(folder("fd")).expect("the relay runs").map(Result::unwrap);
+        let is_poller = |it: &DirEntry| {
+            fs::read_link(it.path()).is_ok_and(|it| it.as_os_str() == "anon_inode:[eventpoll]")
+        };
+        let mut pollers: Vec<(u32, BTreeSet<String>)> = Vec::new();
+        for entry in entries.filter(is_poller) {
+            let name = entry.file_name().into_string().unwrap();
+            let info = fs::read_to_string(format!("{}/{name}", folder("fdinfo"))).unwrap();
+            let polled = info.lines().filter(|it| it.starts_with("tfd:")).map(str::to_owned);
+            pollers.push((name.parse().unwrap(), polled.collect()));
+        }
+        // Several descriptors may be of one poller: they have the same content.
+        pollers.sort();
+        let mut seen = BTreeSet::new();
+        pollers.retain(|(_, polled)| seen.insert(polled.clone()));
+        pollers.iter().map(|(_, polled)| polled.len()).collect()
+    }
+
     /// Its memory now (resident set), in KiB.
     pub fn resident_kib(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Its configuration, as it was written or replaced last.
+    pub fn configuration(&self) -> String {
+        fs::read_to_string(self.folder.path.join("narrows.toml")).unwrap()
+    }
+
+    /// Makes it hand over to a new process, and follows that one. Gives the old one.
+    pub async fn hand_over(&mut self) -> Former {
+        const SERVES: &str = "a new process serves";
+        let count = self.log_lines().iter().filter(|it| it.contains(SERVES)).count();
+        self.signal(Signal::USR2);
+        self.wait_for_log_lines(SERVES, count + 1).await;
+        let lines = self.log_lines();
+        let line = lines.iter().rfind(|it| it.contains(SERVES)).unwrap();
+        let pid = line.split("pid=").nth(1).unwrap().parse().unwrap();
+        let former = self.successor.take().unwrap_or_else(|| Former::new(self.pid));
+        self.pid = Pid::from_raw(pid).unwrap();
+        self.successor = Some(Former::new(self.pid));
+        former
     }
 
     /// Sends it a signal.
@@ -168,11 +215,15 @@ impl Relay {
         self.ended().await
     }
 
-    /// Waits until it has ended, for any reason: status, and all it has logged.
+    /// Waits until it has ended, for any reason: the status of the process that was started first,
+    /// and all that was logged.
     pub async fn ended(&mut self) -> (ExitStatus, Vec<String>) {
         let mut child = self.child.take().expect("no one has waited before");
         let waiting = tokio::task::spawn_blocking(move || child.wait());
         let status = within("the relay to end", waiting).await.unwrap().unwrap();
+        if let Some(successor) = self.successor.take() {
+            successor.ended().await;
+        }
         self.log_reader.take().map(JoinHandle::join);
         (status, self.log_lines())
     }
@@ -184,7 +235,11 @@ impl Drop for Relay {
         if thread::panicking() {
             eprintln!("the relay logged {:#?}", self.log_lines());
         }
-        let _gone = kill_process(self.pid, Signal::TERM);
+        let first = Pid::from_child(&child);
+        let _gone = kill_process(first, Signal::TERM);
+        if let Some(successor) = self.successor.take() {
+            successor.kill();
+        }
         let (ended, wait_for_end) = mpsc::channel();
         let waiting = thread::spawn(move || {
             let _status = child.wait();
@@ -193,7 +248,7 @@ impl Drop for Relay {
         // A test that is done does not wait for the relay's drain. Until its end is announced, the
         // process is not reaped, so the number is still its own.
         if wait_for_end.recv_timeout(STOP_PATIENCE).is_err() {
-            let _gone = kill_process(self.pid, Signal::KILL);
+            let _gone = kill_process(first, Signal::KILL);
         }
         let _ended = waiting.join();
     }

@@ -6,6 +6,8 @@ use crate::folder::Folder;
 use crate::programs::narrows;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicUsize;
@@ -17,11 +19,14 @@ pub struct Setup {
     arguments: Vec<&'static str>,
     environment: Vec<(&'static str, String)>,
     open_files: Option<u32>,
+    program: PathBuf,
+    sockets: Vec<OwnedFd>,
 }
 
 impl Setup {
     pub(super) fn new(toml: String) -> Self {
-        Self { toml, arguments: Vec::new(), environment: Vec::new(), open_files: None }
+        let (arguments, environment, sockets) = Default::default();
+        Self { toml, arguments, open_files: None, program: narrows(), environment, sockets }
     }
 
     /// With several workers; one is the default of tests.
@@ -48,6 +53,18 @@ impl Setup {
         self
     }
 
+    /// From this file, a copy of narrows that a test may replace.
+    pub fn program(mut self, file: PathBuf) -> Self {
+        self.program = file;
+        self
+    }
+
+    /// With these sockets, as systemd passes them (`LISTEN_FDS`). Two at most.
+    pub fn sockets(mut self, sockets: impl IntoIterator<Item = impl Into<OwnedFd>>) -> Self {
+        self.sockets = sockets.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Appends to the configuration. The text begins inside the last table, the route's, so
     /// `tls_name = "…"` extends the route and `[timeouts]` begins a table of its own.
     pub fn with(mut self, toml: &str) -> Self {
@@ -56,15 +73,28 @@ impl Setup {
         self
     }
 
-    /// The command, by way of a shell where a limit has to be set before it starts.
-    fn command(&self) -> Command {
-        let Some(count) = self.open_files else { return Command::new(narrows()) };
+    /// The command, by way of a shell for what has to be set before it starts.
+    fn command(&mut self) -> Command {
+        let mut before = String::new();
+        if let Some(count) = self.open_files {
+            before.push_str(&format!("ulimit -n {count} && "));
+        }
+        let mut sockets = std::mem::take(&mut self.sockets).into_iter();
+        if sockets.len() > 0 {
+            // A process can be given three descriptors, and the shell gives them other numbers.
+            let count = sockets.len();
+            before.push_str("exec 3<&0 4<&1 0</dev/null 1>&2 && export LISTEN_PID=$$ && ");
+            before.push_str(&format!("export LISTEN_FDS={count} && "));
+        }
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]).arg(narrows());
+        shell.args(["-c", &format!("{before}exec \"$0\" \"$@\"")]).arg(&self.program);
+        let mut stream = || sockets.next().map_or_else(Stdio::null, Stdio::from);
+        shell.stdin(stream()).stdout(stream());
+        shell.envs(self.environment.iter().map(|(name, value)| (name, value)));
         shell
     }
 
-    async fn spawn(self) -> Relay {
+    async fn spawn(mut self) -> Relay {
         raise_descriptor_limit();
         let folder = Folder::new("relay");
         let configuration = folder.write("narrows.toml", completed(&self.toml));
@@ -73,9 +103,6 @@ impl Setup {
             .args(["run", "--config"])
             .arg(&configuration)
             .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -86,6 +113,7 @@ impl Setup {
         let mut relay = Relay {
             child: Some(child),
             pid,
+            successor: None,
             log,
             log_reader: Some(log_reader),
             addresses: Vec::new(),

@@ -6,12 +6,14 @@ use crate::control::admin::connection::{Connection, Context, Stream};
 use crate::control::admin::page::Pages;
 use crate::control::admin::request::Names;
 use crate::limits::{ACCEPT_BACKOFF, ADMIN_CONNECTIONS_MAX, TCP_USER_TIMEOUT};
+use crate::net::activation::Inherited;
 use crate::net::listen::{has_ip, listen};
 use crate::net::unix::{SocketFile, listen_unix};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::Poll;
 use tokio::net::{TcpListener, UnixListener};
@@ -23,8 +25,10 @@ use tokio::time::{Instant, sleep};
 pub(in crate::control) struct AdminListener {
     address: AdminAddress,
     // Before its socket: see `SocketFile`.
-    _file: Option<SocketFile>,
+    file: RefCell<Option<SocketFile>>,
     sockets: Sockets,
+    /// Whether another process has it as well, and may still answer there.
+    pub(in crate::control) is_inherited: bool,
 }
 
 #[derive(Debug)]
@@ -34,19 +38,46 @@ enum Sockets {
 }
 
 impl AdminListener {
-    /// Listens at `address`. Must be called in a runtime.
+    /// Takes the inherited sockets of `address`, or opens them. Must be called in a runtime.
     ///
     /// # Errors
     /// Those of a socket: above all, another process listens there.
-    pub(in crate::control) fn open(address: &AdminAddress) -> io::Result<Self> {
+    pub(in crate::control) fn open(
+        address: &AdminAddress,
+        inherited: &mut Inherited,
+    ) -> io::Result<Self> {
+        let before = inherited.count();
         let (sockets, file) = match address {
-            AdminAddress::Tcp(address) => (Sockets::Tcp(open_tcp(*address)?), None),
+            AdminAddress::Tcp(address) => (Sockets::Tcp(open_tcp(*address, inherited)?), None),
             AdminAddress::Unix(path) => {
-                let (opened, file) = listen_unix(path)?;
-                (Sockets::Unix(UnixListener::from_std(opened)?), Some(file))
+                let (socket, file) = match inherited.take_unix(path)? {
+                    Some((socket, file)) => (socket, file),
+                    None => listen_unix(path).map(|(socket, file)| (socket, Some(file)))?,
+                };
+                (Sockets::Unix(UnixListener::from_std(socket)?), file)
             }
         };
-        Ok(Self { address: address.clone(), _file: file, sockets })
+        let (file, is_inherited) = (RefCell::new(file), inherited.count() < before);
+        Ok(Self { address: address.clone(), file, sockets, is_inherited })
+    }
+
+    /// Further handles of the sockets.
+    ///
+    /// # Errors
+    /// There is no descriptor for one.
+    pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        let handle = |socket: BorrowedFd<'_>| socket.try_clone_to_owned();
+        match &self.sockets {
+            Sockets::Tcp(sockets) => sockets.iter().map(|it| handle(it.as_fd())).collect(),
+            Sockets::Unix(socket) => Ok(vec![handle(socket.as_fd())?]),
+        }
+    }
+
+    /// Leaves the file of the socket, if it has one, to another process.
+    pub(super) fn leave_file(&self) {
+        if let Some(file) = &mut *self.file.borrow_mut() {
+            file.leave();
+        }
     }
 
     /// The names that its pages are served by.
@@ -80,13 +111,17 @@ impl AdminListener {
 }
 
 /// A socket of each family. With port 0 the second has the port of the first.
-fn open_tcp(address: ListenAddress) -> io::Result<Vec<TcpListener>> {
+fn open_tcp(address: ListenAddress, inherited: &mut Inherited) -> io::Result<Vec<TcpListener>> {
     let mut opened: Vec<TcpListener> = Vec::new();
     for mut address in address.sockets_here(has_ip) {
         if let Some(first) = opened.first() {
             address.set_port(first.local_addr()?.port());
         }
-        for socket in listen(address, 1, TCP_USER_TIMEOUT)? {
+        let sockets = match inherited.take(address, TCP_USER_TIMEOUT)? {
+            Some(sockets) => sockets,
+            None => listen(address, 1, TCP_USER_TIMEOUT)?,
+        };
+        for socket in sockets {
             opened.push(TcpListener::from_std(socket)?);
         }
     }
@@ -95,7 +130,7 @@ fn open_tcp(address: ListenAddress) -> io::Result<Vec<TcpListener>> {
 
 /// Accepts connections for as long as it is polled. Those that are open by then go on.
 pub(super) async fn accept<P: Pages + 'static>(
-    listener: AdminListener,
+    listener: Rc<AdminListener>,
     context: Rc<Context<P>>,
 ) -> Infallible {
     let mut connections = Connections::default();

@@ -19,10 +19,14 @@ mod status;
 use crate::control::admin::connection::Context;
 use crate::control::admin::listener::accept;
 use crate::control::admin::page::Pages;
+use crate::limits::{DELIVERY_LOOK_MAX, STOP_AT_ONCE_MAX};
 use crate::proxy::context::Drain;
 use crate::telemetry::targets::SERVER;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{Instant, sleep};
 
 pub(super) use listener::AdminListener;
 pub(super) use relay::RelayPages;
@@ -34,6 +38,7 @@ pub(super) struct Admin<P> {
 }
 
 struct Serving<P> {
+    listener: Rc<AdminListener>,
     context: Rc<Context<P>>,
     accepting: AbortHandle,
 }
@@ -47,7 +52,7 @@ impl<P: Pages + 'static> Admin<P> {
     /// Serves this listener from now on, or none. Connections of the one before end after their
     /// answer.
     pub(super) fn serve(&mut self, listener: Option<AdminListener>) {
-        if let Some(Serving { context, accepting }) = self.serving.take() {
+        if let Some(Serving { context, accepting, .. }) = self.serving.take() {
             accepting.abort();
             context.drain.begin();
         }
@@ -56,8 +61,36 @@ impl<P: Pages + 'static> Admin<P> {
         tracing::info!(target: SERVER, addresses, "the admin listener answers");
         let (pages, names) = (Rc::clone(&self.pages), listener.names());
         let context = Rc::new(Context { pages, names, drain: Drain::default() });
-        let accepting = spawn_local(accept(listener, Rc::clone(&context))).abort_handle();
-        self.serving = Some(Serving { context, accepting });
+        let listener = Rc::new(listener);
+        let accepting = spawn_local(accept(Rc::clone(&listener), Rc::clone(&context)));
+        let accepting = accepting.abort_handle();
+        self.serving = Some(Serving { listener, context, accepting });
+    }
+
+    /// Further handles of the sockets, for a new process.
+    ///
+    /// # Errors
+    /// There is no descriptor for one.
+    pub(super) fn handles(&self) -> io::Result<Vec<OwnedFd>> {
+        self.serving.as_ref().map_or(Ok(Vec::new()), |serving| serving.listener.handles())
+    }
+
+    /// Leaves the listener to a new process. The future ends when what was asked here is answered,
+    /// or after [`STOP_AT_ONCE_MAX`].
+    pub(super) fn leave(&mut self) -> impl Future<Output = ()> + use<P> {
+        let context = self.serving.as_ref().map(|serving| {
+            serving.listener.leave_file();
+            Rc::downgrade(&serving.context)
+        });
+        self.serve(None);
+        // Each connection has the context.
+        let is_asked = move || context.as_ref().is_some_and(|it| it.strong_count() > 0);
+        async move {
+            let begun = Instant::now();
+            while is_asked() && begun.elapsed() < STOP_AT_ONCE_MAX {
+                sleep(DELIVERY_LOOK_MAX).await;
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::control::admin::request::Names;
 use crate::gateway::answer::Answer;
 use crate::h1::limits::HeadLimits;
 use crate::limits::ADMIN_CONNECTIONS_MAX;
+use crate::net::activation::Inherited;
 use crate::telemetry::metrics::Format;
 use crate::timeouts::Timeouts;
 use crate::tls::testing::pem::Folder;
@@ -247,7 +248,9 @@ fn a_listener_moves_and_goes() {
         ask(&mut before).await;
 
         // While the new socket is open, the old one is served.
-        let unix = AdminListener::open(&AdminAddress::Unix(path.clone())).unwrap();
+        let unix =
+            AdminListener::open(&AdminAddress::Unix(path.clone()), &mut Inherited::default())
+                .unwrap();
         ask(&mut before).await;
         admin.serve(Some(unix));
         assert_eq!(before.read(&mut [0; 1]).await.unwrap(), 0);
@@ -262,7 +265,8 @@ fn a_listener_moves_and_goes() {
 
 /// A listener on a port of the kernel's choice.
 fn tcp_listener() -> (AdminListener, SocketAddr) {
-    let listener = AdminListener::open(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener =
+        AdminListener::open(&"127.0.0.1:0".parse().unwrap(), &mut Inherited::default()).unwrap();
     let address = listener.addresses()[0].parse().unwrap();
     (listener, address)
 }

@@ -73,7 +73,8 @@ async fn scene() {
     let front = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1, GUARD).unwrap().remove(0);
     let address = front.local_addr().unwrap();
     let id = SocketId::unique();
-    worker.listen(Socket { id, listener: plain_http(), opened: Some(front) }).unwrap();
+    let opened = vec![Incoming::Own(front)];
+    worker.listen(Socket { id, address, listener: plain_http(), opened }).unwrap();
 
     let mut held = ask(address).await;
     let (mut upstream, _) = origin.accept().await.unwrap();
@@ -149,7 +150,7 @@ async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
     let at = listening(&worker, plain_http());
     at.context.drain.begin();
     let front = TcpListener::from_std(front).unwrap();
-    accept(Rc::clone(&worker.admitter), front, Rc::clone(&at)).await;
+    accept(Rc::clone(&worker.admitter), front, None, Rc::clone(&at)).await;
     assert_eq!(worker.admitter.admission.connections(), 3);
     for client in &mut clients {
         let mut answer = Vec::new();

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::config::snapshot::Snapshot;
 use crate::net::admission::Admission;
 use crate::upstream::registry::Registry;
+use crate::worker::Incoming;
 use crate::worker::upstreams::Upstreams;
 use crate::worker::{Command, Serve, Socket, SocketId, Stop, Worker};
 use std::net::SocketAddr;
@@ -174,7 +175,12 @@ async fn a_socket_that_is_added_is_served_and_one_that_is_missing_drains() {
     added.set_nonblocking(true).unwrap();
     let snapshot = Arc::new(snapshot(&http(&origin)));
     let listener = Arc::clone(&snapshot.listeners[0]);
-    let sockets = vec![Socket { id: SocketId::unique(), listener, opened: Some(added) }];
+    let sockets = vec![Socket {
+        id: SocketId::unique(),
+        address,
+        listener,
+        opened: vec![Incoming::Own(added)],
+    }];
     relay.commands.send(Command::Serve(Serve { snapshot, sockets })).unwrap();
 
     let mut new = ask(address).await;
@@ -243,8 +249,8 @@ impl Relay {
         let socket = listen().await;
         let address = socket.local_addr().unwrap();
         let (id, listener) = (SocketId::unique(), Arc::clone(&snapshot.listeners[0]));
-        let opened = Some(socket.into_std().unwrap());
-        worker.listen(Socket { id, listener, opened }).unwrap();
+        let opened = vec![Incoming::Own(socket.into_std().unwrap())];
+        worker.listen(Socket { id, address, listener, opened }).unwrap();
         let (commands, mut receiver) = unbounded_channel();
         let serving = spawn_local(async move { worker.serve(&mut receiver).await });
         Self { address, id, commands, serving }
@@ -254,7 +260,8 @@ impl Relay {
     fn tell(&self, toml: &str) {
         let snapshot = Arc::new(snapshot(toml));
         let listener = Arc::clone(&snapshot.listeners[0]);
-        let sockets = vec![Socket { id: self.id, listener, opened: None }];
+        let sockets =
+            vec![Socket { id: self.id, address: self.address, listener, opened: Vec::new() }];
         self.commands.send(Command::Serve(Serve { snapshot, sockets })).unwrap();
     }
 }

@@ -1,0 +1,141 @@
+//! Sockets from systemd (`LISTEN_FDS`), and what systemd is told (`NOTIFY_SOCKET`).
+
+use crate::support::stage::{CHUNKED, GET, Stage, expect_ok};
+use narrows_kit::client::connect_plain;
+use narrows_kit::folder::Folder;
+use narrows_kit::origin::Origin;
+use narrows_kit::peer::End;
+use narrows_kit::relay::Relay;
+use narrows_kit::within;
+use rustix::process::Signal;
+use std::net::{SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram as StdUnixDatagram};
+use std::process;
+use tokio::net::{TcpStream, UnixDatagram};
+
+fn socket() -> (TcpListener, SocketAddr) {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+fn configuration(address: SocketAddr, origin: &Origin) -> String {
+    let upstream = origin.address();
+    format!(
+        "[[listener]]\naddress = \"{address}\"\n[[route]]\npath = \"/gpt/\"\n\
+         upstream = \"http://{upstream}/\"\n"
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_connects_before_the_start_is_served_by_the_socket_of_systemd() {
+    let origin = Origin::plain().await;
+    let (socket, address) = socket();
+    let mut early = connect_plain(address).await;
+    let relay = Relay::start(&configuration(address, &origin)).sockets([socket]).await;
+    assert_eq!(relay.addresses(), [address]);
+    expect_ok(&mut early, &origin).await;
+    expect_ok(&mut relay.connect().await, &origin).await;
+}
+
+/// Each worker polls its own connections, so the kernel shows who has how many.
+#[tokio::test]
+async fn one_socket_gives_each_of_four_workers_the_same_share_of_the_clients() {
+    let origin = Origin::plain().await;
+    let (socket, address) = socket();
+    let relay = Relay::start(&configuration(address, &origin)).workers(4).sockets([socket]).await;
+    let before = relay.polled();
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let mut client = relay.connect().await;
+        client.send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.read_message().await;
+        clients.push(client);
+    }
+    let more: Vec<_> = relay.polled().iter().zip(&before).map(|(now, then)| now - then).collect();
+    let of_workers: Vec<_> = more.iter().filter(|it| **it > 0).collect();
+    assert_eq!(of_workers, [&10; 4], "{more:?}");
+    let stopping = relay.stop();
+    let closing = async {
+        for mut client in clients {
+            client.expect_end(End::Clean).await;
+        }
+    };
+    let ((status, log), ()) = tokio::join!(stopping, closing);
+    assert_eq!(status.code(), Some(0), "{log:#?}");
+}
+
+#[tokio::test]
+async fn a_socket_without_a_listener_is_closed_with_a_warning() {
+    let origin = Origin::plain().await;
+    let ((first, address), (second, other)) = (socket(), socket());
+    let relay = Relay::start(&configuration(address, &origin)).sockets([first, second]).await;
+    let line = relay.wait_for_log("an inherited socket is closed").await;
+    assert!(line.contains(" WARN ") && line.ends_with(&format!("address={other}")), "{line}");
+    expect_ok(&mut relay.connect().await, &origin).await;
+    assert!(TcpStream::connect(other).await.is_err(), "no one would accept there");
+}
+
+#[tokio::test]
+async fn a_socket_of_systemd_is_handed_over() {
+    let origin = Origin::plain().await;
+    let (socket, address) = socket();
+    let relay = Relay::start(&configuration(address, &origin)).sockets([socket]).await;
+    let mut stage = Stage { origin, relay, client_tls: false };
+    let (mut client, mut upstream) = stage.answered(GET, CHUNKED).await;
+    let former = stage.relay.hand_over().await;
+    expect_ok(&mut stage.relay.connect().await, &stage.origin).await;
+    upstream.send("0\r\n\r\n").await;
+    assert_eq!(client.read_chunk().await, b"");
+    client.close().await;
+    former.ended().await;
+}
+
+/// A service manager that only listens.
+struct Manager {
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    /// One with a file, and one with an abstract address; with the names of their sockets.
+    fn both(folder: &Folder) -> [(Self, String); 2] {
+        let file = folder.path.join("notify").to_str().unwrap().to_owned();
+        let name = format!("narrows-it-{}-{}", process::id(), folder.path.display());
+        let address = UnixAddress::from_abstract_name(&name).unwrap();
+        let abstract_socket = StdUnixDatagram::bind_addr(&address).unwrap();
+        abstract_socket.set_nonblocking(true).unwrap();
+        let abstract_socket = UnixDatagram::from_std(abstract_socket).unwrap();
+        [
+            (Self { socket: UnixDatagram::bind(&file).unwrap() }, file),
+            (Self { socket: abstract_socket }, format!("@{name}")),
+        ]
+    }
+
+    /// The next datagram.
+    async fn told(&self) -> String {
+        let mut message = vec![0; 4096];
+        let len = within("a datagram", self.socket.recv(&mut message)).await.unwrap();
+        message.truncate(len);
+        String::from_utf8(message).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_service_manager_is_told_of_the_start_a_new_main_process_and_the_stop() {
+    let folder = Folder::new("notify");
+    for (manager, name) in Manager::both(&folder) {
+        let origin = Origin::plain().await;
+        let mut relay = Relay::plain_to(&origin).environment("NOTIFY_SOCKET", &name).await;
+        assert_eq!(manager.told().await, "READY=1");
+        let former = relay.hand_over().await;
+        assert_eq!(manager.told().await, format!("MAINPID={}\nWATCHDOG=1", relay.pid()));
+        assert_eq!(manager.told().await, "READY=1");
+        former.ended().await;
+        // The old process has said nothing of its own stop.
+        relay.signal(Signal::TERM);
+        assert_eq!(manager.told().await, "STOPPING=1");
+        let (status, log) = relay.ended().await;
+        assert_eq!(status.code(), Some(0), "{log:#?}");
+    }
+}
