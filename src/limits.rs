@@ -193,6 +193,13 @@ pub const RELOAD_SLOW: Duration = Duration::from_secs(10);
 /// How long workers may take to cut what is left after a second signal.
 pub const STOP_AT_ONCE_MAX: Duration = Duration::from_secs(1);
 
+/// Pause between two reports to the service manager of how many exchanges run, and of the watchdog
+/// if its period is longer than three of these.
+pub const SERVICE_STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How much longer the service manager is asked to wait, each time, while running exchanges end.
+/// The process itself limits how long that is.
+pub const SERVICE_STOP_EXTENSION: Duration = Duration::from_secs(30);
+
 /// How long a new process that takes over may need until it serves. A start takes some 10 ms; a
 /// machine under load may need a thousand times that.
 pub const HAND_OVER_MAX: Duration = Duration::from_secs(60);
@@ -264,6 +271,7 @@ pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(60);
 /// others are closed without an answer.
 pub const REFUSALS_MAX: usize = 64;
 
+const _: () = assert!(SERVICE_STATUS_EVERY.as_secs() * 2 < SERVICE_STOP_EXTENSION.as_secs());
 const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES);
 // Prefaces are peeked at in a slice of the scratch buffer.
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);

@@ -10,7 +10,6 @@ use crate::telemetry::targets::SERVER;
 use std::env;
 use std::io;
 use std::mem;
-use std::rc::Rc;
 
 /// How this process was started.
 #[derive(Debug, Default)]
@@ -74,7 +73,7 @@ impl Relief {
 
     /// Says that this process serves: to its predecessor, and then to the service manager, which
     /// does not listen to this process before the predecessor has named it.
-    pub(super) async fn announce(self, notifier: Rc<Notifier>) {
+    pub(super) async fn announce(self, notifier: &Notifier) {
         if let Some(predecessor) = self.predecessor {
             predecessor.relieve(&self.unused).await;
         }

@@ -22,6 +22,7 @@ mod reload;
 mod reminder;
 mod reports;
 mod request;
+mod service;
 mod signals;
 mod state;
 mod stop;
@@ -49,6 +50,7 @@ use crate::control::program::Program;
 use crate::control::reload::{Loaded, Loader, NotReloaded};
 use crate::control::reminder::{remind, tell_remarks};
 use crate::control::request::{Asked, Request};
+use crate::control::service::inform;
 use crate::control::signals::Signals;
 use crate::control::state::{Phase, State};
 use crate::control::stop::stop;
@@ -235,7 +237,10 @@ impl Control {
                 },
                 Some(request) = self.requests.recv() => match request {
                     Request::Stop(signal) => return Ok(End::Signal(signal)),
-                    Request::Reload => self.loader.begin(&self.state.snapshot()),
+                    Request::Reload => {
+                        self.notifier.reloading();
+                        self.loader.begin(&self.state.snapshot());
+                    }
                     Request::HandOver => if let Some(end) = self.hand_over().await? {
                         return Ok(end);
                     },
@@ -244,6 +249,9 @@ impl Control {
                 loaded = self.loader.loaded() => {
                     self.reload(loaded);
                     self.loader.begin_again(&self.state.snapshot());
+                    if self.loader.is_idle() {
+                        self.notifier.ready();
+                    }
                 }
             }
         }
@@ -259,7 +267,12 @@ impl Control {
             if let Some(listener) = relief.admin.take() {
                 self.admin.serve(Some(listener));
             }
-            spawn_local(relief.announce(Rc::clone(&self.notifier)));
+            let (notifier, state) = (Rc::clone(&self.notifier), Rc::clone(&self.state));
+            let workers = self.workers.clone();
+            spawn_local(async move {
+                relief.announce(&notifier).await;
+                inform(notifier, state, workers).await
+            });
         }
     }
 

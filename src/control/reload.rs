@@ -92,6 +92,11 @@ impl Loader {
         Loaded { snapshot, begun: self.begun }
     }
 
+    /// Whether nothing is being loaded.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_none()
+    }
+
     /// Begins again, if that was asked for while the last load ran.
     pub(super) fn begin_again(&mut self, current: &Arc<Snapshot>) {
         if std::mem::take(&mut self.is_outdated) {
