@@ -3,7 +3,8 @@
 //! Besides TLS and the kernel, its line is the largest cost of a small exchange. So it is written
 //! straight into the buffer that it leaves from, and text and JSON differ only in punctuation.
 
-use super::terminal::{self, Paint};
+use super::targets::ACCESS;
+use super::terminal;
 use crate::net::date::{Second, since_epoch};
 use std::cell::Cell;
 use std::fmt::{self, Write};
@@ -77,9 +78,22 @@ impl LogFormat {
                 terminal::append_head(head.at, head.level, head.target, has_colour, line);
             }
         }
-        fields(&mut Fields { format: self, line });
+        let begun = line.len();
+        let (syntax, terminal) = match self {
+            Self::Text | Self::Journal => (Syntax::Text, None),
+            Self::Json => (Syntax::Json, None),
+            Self::Terminal { has_colour } => (Syntax::Text, Some(has_colour)),
+        };
+        fields(&mut Fields { syntax, terminal, line });
         match self {
-            Self::Text | Self::Journal | Self::Terminal { .. } => line.push('\n'),
+            Self::Text | Self::Journal => line.push('\n'),
+            Self::Terminal { has_colour } => {
+                // A row of the access log is as it should be.
+                if head.target != ACCESS {
+                    terminal::simplify(line, begun, has_colour);
+                }
+                line.push('\n');
+            }
             Self::Json => line.extend([",\"target\":\"", head.target, "\"}\n"]),
         }
     }
@@ -107,8 +121,18 @@ fn append_time(at: SystemTime, line: &mut String) {
 
 /// Writes the fields of one line in their order. The message comes first.
 pub(super) struct Fields<'l> {
-    format: LogFormat,
+    syntax: Syntax,
+    /// Whether the terminal that it is for shows colours. Names and values do not ask for it, which
+    /// would take each exchange three hundred instructions.
+    terminal: Option<bool>,
     line: &'l mut String,
+}
+
+/// What stands around names and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Syntax {
+    Text,
+    Json,
 }
 
 /// What a field may hold. `None` is no field.
@@ -119,7 +143,7 @@ pub(super) trait LineValue {
 impl Fields<'_> {
     /// What the line is about.
     pub(super) fn message(&mut self, message: &str) {
-        self.begin_message();
+        self.name(MESSAGE);
         let quote = self.quote();
         self.line.extend([quote, message, quote]);
     }
@@ -132,40 +156,23 @@ impl Fields<'_> {
     /// The line and whether it shows colours, if it is for a terminal. For lines with a form of
     /// their own there.
     pub(super) fn of_terminal(&mut self) -> Option<(&mut String, bool)> {
-        match self.format {
-            LogFormat::Terminal { has_colour } => Some((self.line, has_colour)),
-            LogFormat::Text | LogFormat::Json | LogFormat::Journal => None,
-        }
+        self.terminal.map(|has_colour| (&mut *self.line, has_colour))
     }
 
     fn name(&mut self, name: &str) {
-        match self.format {
-            LogFormat::Json => self.line.extend([",\"", name, "\":"]),
-            LogFormat::Text | LogFormat::Journal => self.line.extend([" ", name, "="]),
-            LogFormat::Terminal { has_colour } => {
-                self.line.push(' ');
-                Paint::Dim.append(name, has_colour, self.line);
-                self.line.push('=');
-            }
-        }
-    }
-
-    /// Its name is shown to programs alone.
-    fn begin_message(&mut self) {
-        match self.format {
-            LogFormat::Json => self.name(MESSAGE),
-            LogFormat::Text | LogFormat::Journal | LogFormat::Terminal { .. } => {
-                self.line.push(' ');
-            }
+        match self.syntax {
+            Syntax::Text if name == MESSAGE => self.line.push(' '),
+            Syntax::Text => self.line.extend([" ", name, "="]),
+            Syntax::Json => self.line.extend([",\"", name, "\":"]),
         }
     }
 
     /// Stands around a value that is not a string: the message, addresses, errors. Text does not
     /// quote it.
     fn quote(&self) -> &'static str {
-        match self.format {
-            LogFormat::Json => "\"",
-            LogFormat::Text | LogFormat::Journal | LogFormat::Terminal { .. } => "",
+        match self.syntax {
+            Syntax::Text => "",
+            Syntax::Json => "\"",
         }
     }
 
@@ -176,10 +183,6 @@ impl Fields<'_> {
 
     fn text(&mut self, name: &str, value: &str) {
         self.name(name);
-        if matches!(self.format, LogFormat::Terminal { .. }) && is_one_word(value) {
-            self.line.push_str(value);
-            return;
-        }
         self.line.push('"');
         escape(value, self.line);
         self.line.push('"');
@@ -191,13 +194,7 @@ impl Fields<'_> {
     }
 }
 
-/// What a person reads as one value without quotes.
-fn is_one_word(value: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    !value.is_empty() && value.bytes().all(is_plain)
-}
-
-/// Name of the field that says what the line is about.
+/// Name of the field that is shown without it.
 const MESSAGE: &str = "message";
 
 impl<V: LineValue> LineValue for Option<V> {
@@ -296,10 +293,7 @@ impl Visit for Fields<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let quote = self.quote();
-        match field.name() {
-            MESSAGE => self.begin_message(),
-            name => self.name(name),
-        }
+        self.name(field.name());
         self.line.push_str(quote);
         write(&mut Escaping(self.line), format_args!("{value:?}"));
         self.line.push_str(quote);
@@ -352,7 +346,7 @@ mod tests {
 
     fn text(write: impl FnOnce(&mut Fields<'_>)) -> String {
         let mut line = String::new();
-        write(&mut Fields { format: LogFormat::Text, line: &mut line });
+        write(&mut Fields { syntax: Syntax::Text, terminal: None, line: &mut line });
         line
     }
 
