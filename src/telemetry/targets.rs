@@ -20,7 +20,7 @@ pub const PANIC: &str = "narrows::panic";
 /// That all listeners accept. Written at every log level: otherwise the port that the kernel chose
 /// would be unknown.
 pub const READY: &str = "narrows::ready";
-/// The process: its start, its stop, its descriptors, a worker that failed.
+/// The process: its start, its reloads, its stop, its descriptors, a worker that failed.
 pub const SERVER: &str = "narrows::server";
 /// Signals that are ignored.
 pub const SIGNALS: &str = "narrows::ops::signals";

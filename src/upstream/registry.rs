@@ -67,6 +67,14 @@ impl From<&Arc<UpstreamConfig>> for Identity {
     }
 }
 
+impl Identity {
+    /// Whether nothing at all has changed about it. A snapshot shares what is unchanged with the
+    /// one before.
+    pub fn is_unchanged(&self, upstream: &Arc<UpstreamConfig>) -> bool {
+        Arc::ptr_eq(&self.0, upstream)
+    }
+}
+
 impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
         let [one, other] = [self, other].map(|it| &it.0);

@@ -4,6 +4,7 @@ use crate::config::snapshot::{Snapshot, UpstreamConfig};
 use crate::limits::UPSTREAMS_BEGIN_APART;
 use crate::proxy::Site;
 use crate::telemetry::metrics::WorkerMetrics;
+use crate::timeouts::Timeouts;
 use crate::upstream::Upstream;
 use crate::upstream::dial::NetworkDialer;
 use crate::upstream::registry::{Identity, Registry};
@@ -18,11 +19,13 @@ pub(super) struct Upstreams {
     registry: Arc<Registry>,
     metrics: Rc<WorkerMetrics>,
     current: HashMap<Identity, Upstream>,
+    /// The limits of time of their dials.
+    timeouts: Option<Arc<Timeouts>>,
 }
 
 impl Upstreams {
     pub(super) fn new(registry: Arc<Registry>, metrics: Rc<WorkerMetrics>) -> Self {
-        Self { registry, metrics, current: HashMap::new() }
+        Self { registry, metrics, current: HashMap::new(), timeouts: None }
     }
 
     /// The site of `snapshot`. An upstream that stays keeps its connections and what is known of
@@ -30,9 +33,11 @@ impl Upstreams {
     /// and ends when the last exchange with it has ended.
     #[expect(clippy::mutable_key_type, reason = "what identifies an upstream never changes")]
     pub(super) fn site(&mut self, snapshot: &Snapshot) -> Site {
-        let Self { registry, metrics, current } = self;
+        let Self { registry, metrics, current, timeouts: timeouts_before } = self;
         let mut before = mem::take(current);
         let timeouts = &snapshot.timeouts;
+        let timeouts_before = timeouts_before.replace(Arc::clone(timeouts));
+        let same_timeouts = timeouts_before.is_some_and(|it| Arc::ptr_eq(&it, timeouts));
         let dialer = |config: &UpstreamConfig| {
             let metrics = metrics.upstream(&config.label);
             NetworkDialer::new(config, Arc::clone(timeouts), &registry.resolver, metrics)
@@ -43,14 +48,17 @@ impl Upstreams {
             if let Some(known) = current.get(&identity) {
                 return known.clone();
             }
-            let (dialer, age_max) = (Box::new(dialer(config)), config.connection_age);
-            let upstream = match before.remove(&identity) {
-                Some(stays) => {
-                    stays.change(dialer, config.warm, age_max);
+            let age_max = config.connection_age;
+            let upstream = match before.remove_entry(&identity) {
+                // Most reloads change nothing about most upstreams.
+                Some((known, stays)) if same_timeouts && known.is_unchanged(config) => stays,
+                Some((_, stays)) => {
+                    stays.change(Box::new(dialer(config)), config.warm, age_max);
                     stays
                 }
                 None => {
-                    let upstream = Upstream::sharing(dialer, registry.health(&identity), age_max);
+                    let (dialer, health) = (Box::new(dialer(config)), registry.health(&identity));
+                    let upstream = Upstream::sharing(dialer, health, age_max);
                     upstream.put_off(UPSTREAMS_BEGIN_APART * new);
                     new += 1;
                     upstream
