@@ -68,11 +68,13 @@ impl WorkerMetrics {
     /// What was counted so far. The caller knows the client connections.
     pub fn report(&self) -> Totals {
         self.running.count();
+        let unrouted_running = self.unrouted.take_running().map(|it| (Arc::default(), it));
+        let running = self.routes.reports(RouteMetrics::take_running).into_iter();
         let unrouted = self.unrouted.report().map(|report| (Arc::default(), report));
         let routes = self.routes.reports(RouteMetrics::report).into_iter();
         let upstreams = self.upstreams.reports(|upstream| Some(upstream.report()));
         Totals {
-            running: self.running.by_route(),
+            running: running.chain(unrouted_running).collect(),
             routes: routes.chain(unrouted).collect(),
             upstreams: upstreams.into_iter().collect(),
             refused: self.refused.borrow().clone(),
