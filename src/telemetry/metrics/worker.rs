@@ -72,7 +72,7 @@ impl WorkerMetrics {
         let running = self.routes.reports(RouteMetrics::take_running).into_iter();
         let unrouted = self.unrouted.report().map(|report| (Arc::default(), report));
         let routes = self.routes.reports(RouteMetrics::report).into_iter();
-        let upstreams = self.upstreams.reports(|upstream| Some(upstream.report()));
+        let upstreams = self.upstreams.reports(UpstreamMetrics::report_if_used);
         Totals {
             running: running.chain(unrouted_running).collect(),
             routes: routes.chain(unrouted).collect(),
