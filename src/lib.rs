@@ -49,7 +49,8 @@
 //! 3. `preface`: what may come before HTTP.
 //! 4. `error`: whose fault it is, and why.
 //! 5. `gateway`: what a gateway decides about a request and its response.
-//! 6. `clock`, `net`, `tls`, `telemetry`: deadlines, sockets and buffers, handshakes, the log.
+//! 6. `clock`, `task`, `net`, `tls`, `telemetry`: deadlines, tasks, sockets and buffers,
+//!    handshakes, the log.
 //! 7. `config` and `cli`: what the operator wrote, checked, with files loaded.
 //! 8. `upstream`: names, connections, the pool.
 //! 9. `proxy`: one client connection, one exchange, both directions of its bytes.
@@ -85,6 +86,8 @@ pub mod net;
 pub mod preface;
 #[cfg_attr(doc, doc(hidden))]
 pub mod proxy;
+#[cfg_attr(doc, doc(hidden))]
+pub mod task;
 #[cfg_attr(doc, doc(hidden))]
 pub mod telemetry;
 #[cfg_attr(doc, doc(hidden))]

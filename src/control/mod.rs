@@ -57,6 +57,7 @@ use crate::control::stop::stop;
 use crate::control::watch::{Change, tell_changed, watch_files};
 use crate::control::workers::{Event, Events, Workers};
 use crate::net::activation::Inherited;
+use crate::task::spawn;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
 use crate::telemetry::targets::{READY, SERVER, SIGNALS};
 use crate::worker::{Command, Stop};
@@ -66,7 +67,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{Receiver, channel, unbounded_channel};
-use tokio::task::spawn_local;
 
 /// A running server. One that is dropped stops at once, without waiting for its workers.
 ///
@@ -157,10 +157,10 @@ async fn run(snapshot: Snapshot, loader: Loader, launch: Launch) -> Result<(), R
         opened => admin.serve(opened),
     }
     let (finding, changes) = channel(1);
-    spawn_local(watch_files(state.snapshots(), finding));
-    spawn_local(signals.forward(asking));
-    spawn_local(tell_left_out_lines());
-    spawn_local(remind(state.snapshots(), SystemTime::now));
+    spawn(watch_files(state.snapshots(), finding));
+    spawn(signals.forward(asking));
+    spawn(tell_left_out_lines());
+    spawn(remind(state.snapshots(), SystemTime::now));
     let notifier = Rc::new(Notifier::from_environment());
     let (relief, requests) = (Some(relief), Asked::new(requests));
     let control = Control {
@@ -269,7 +269,7 @@ impl Control {
             }
             let (notifier, state) = (Rc::clone(&self.notifier), Rc::clone(&self.state));
             let workers = self.workers.clone();
-            spawn_local(async move {
+            spawn(async move {
                 relief.announce(&notifier).await;
                 inform(notifier, state, workers).await
             });

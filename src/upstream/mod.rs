@@ -35,6 +35,7 @@ pub use checkout::Checkout;
 pub use dial::{Dial, Dialing, NewConnection, ProxyHeader};
 
 use crate::limits::SPECULATIVE_DIALS_MAX;
+use crate::task::spawn;
 use crate::telemetry::metrics::UpstreamMetrics;
 use crate::upstream::connection::UpstreamConnection;
 use crate::upstream::dispatcher::Dispatcher;
@@ -42,7 +43,6 @@ use crate::upstream::health::Health;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 /// One upstream of one worker.
@@ -60,7 +60,7 @@ impl Upstream {
     /// `age_max`. Must be called inside a local runtime, too.
     pub fn sharing(dialer: Box<dyn Dial>, health: Arc<Health>, age_max: Option<Duration>) -> Self {
         let dispatcher = Rc::new(Dispatcher::new(dialer, health, age_max));
-        spawn_local(maintenance::run(Rc::downgrade(&dispatcher)));
+        spawn(maintenance::run(Rc::downgrade(&dispatcher)));
         Self(dispatcher)
     }
 

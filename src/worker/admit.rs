@@ -13,6 +13,7 @@ use crate::net::transport::Transport;
 use crate::proxy::preface::{must_send_proxy_header, read_proxy_header};
 use crate::proxy::tcp::Accepted;
 use crate::proxy::{Context, Session};
+use crate::task::spawn;
 use crate::telemetry::targets::{CLIENT, WORKER};
 use crate::timeouts::Timer;
 use crate::worker::listening::Listening;
@@ -137,7 +138,7 @@ impl Admitter {
             return;
         }
         let (refusal, context) = (RefusalGuard::begin(self), Rc::clone(context));
-        spawn_local(async move {
+        spawn(async move {
             Session::new(context, transport, client).turn_away().await;
             drop(refusal);
         });

@@ -47,6 +47,7 @@ use crate::config::snapshot::{Listener, Snapshot};
 use crate::limits::DRAIN_CUT_MAX;
 use crate::net::admission::Admission;
 use crate::proxy::Context;
+use crate::task::spawn;
 use crate::telemetry::metrics::{Totals, WorkerMetrics};
 use crate::telemetry::targets::WORKER;
 use crate::telemetry::write_gathered_lines;
@@ -65,7 +66,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 /// What a worker starts with.
@@ -221,13 +221,13 @@ impl Worker {
             let (admitter, at) = (Rc::clone(&self.admitter), Rc::clone(&listening));
             match incoming {
                 Incoming::Own(socket) => {
-                    spawn_local(accept(admitter, TcpListener::from_std(socket)?, None, at));
+                    spawn(accept(admitter, TcpListener::from_std(socket)?, None, at));
                 }
                 Incoming::Shared(socket, turns) => {
-                    spawn_local(accept(admitter, TcpListener::from_std(socket)?, Some(turns), at));
+                    spawn(accept(admitter, TcpListener::from_std(socket)?, Some(turns), at));
                 }
                 Incoming::Passed(passed) => {
-                    spawn_local(take_turns(admitter, passed, at));
+                    spawn(take_turns(admitter, passed, at));
                 }
             }
         }
@@ -271,7 +271,7 @@ impl Worker {
         }
         self.draining.retain(|it| !it.has_ended());
         for listening in removed {
-            spawn_local(Rc::clone(&listening).drain(snapshot.timeouts.stop));
+            spawn(Rc::clone(&listening).drain(snapshot.timeouts.stop));
             self.draining.push(listening);
         }
     }

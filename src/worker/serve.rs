@@ -11,6 +11,7 @@ use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
 use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
+use crate::task::spawn;
 use crate::telemetry::handshake_failed;
 use crate::tls::alpn::Alpn;
 use crate::tls::fault;
@@ -91,7 +92,7 @@ fn refuse_plain_http(
     guard: Guard,
 ) {
     let mut session = Session::new(context, transport, who);
-    spawn_local(async move {
+    spawn(async move {
         session.refuse_plain_http(request).await;
         drop(guard);
     });

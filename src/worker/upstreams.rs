@@ -3,6 +3,7 @@
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
 use crate::limits::UPSTREAMS_BEGIN_APART;
 use crate::proxy::Site;
+use crate::task::spawn;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::timeouts::Timeouts;
 use crate::upstream::Upstream;
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::task::{spawn_local, yield_now};
+use tokio::task::yield_now;
 
 /// The upstreams of the current site.
 pub(super) struct Upstreams {
@@ -69,7 +70,7 @@ impl Upstreams {
         };
         let site = Site::new(snapshot, metrics, upstream, |forward| Rc::new(dialer(forward)));
         if !before.is_empty() {
-            spawn_local(retire(before.into_values().collect()));
+            spawn(retire(before.into_values().collect()));
         }
         site
     }

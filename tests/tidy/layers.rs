@@ -18,6 +18,7 @@ const LAYERS: &[&str] = &[
     "gateway",
     // Waiting: who does it, and when.
     "clock",
+    "task",
     "net",
     "tls",
     "telemetry",

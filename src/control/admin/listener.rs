@@ -9,6 +9,7 @@ use crate::limits::{ACCEPT_BACKOFF, ADMIN_CONNECTIONS_MAX, TCP_USER_TIMEOUT};
 use crate::net::activation::Inherited;
 use crate::net::listen::{has_ip, listen};
 use crate::net::unix::{SocketFile, listen_unix};
+use crate::task::spawn;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -17,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::Poll;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 /// The sockets of an address: one, or one of each family.
@@ -168,7 +169,7 @@ impl Connections {
         let progress = Rc::new(Cell::new(Instant::now()));
         let connection = Connection::new(stream, Rc::clone(&progress));
         let context = Rc::clone(context);
-        let task = spawn_local(async move { connection.run(&context).await });
-        self.0.push(Open { progress, task: task.abort_handle() });
+        let task = spawn(async move { connection.run(&context).await });
+        self.0.push(Open { progress, task });
     }
 }

@@ -21,11 +21,12 @@ use crate::control::admin::listener::accept;
 use crate::control::admin::page::Pages;
 use crate::limits::{DELIVERY_LOOK_MAX, STOP_AT_ONCE_MAX};
 use crate::proxy::context::Drain;
+use crate::task::spawn;
 use crate::telemetry::targets::SERVER;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 pub(super) use listener::AdminListener;
@@ -62,8 +63,7 @@ impl<P: Pages + 'static> Admin<P> {
         let (pages, names) = (Rc::clone(&self.pages), listener.names());
         let context = Rc::new(Context { pages, names, drain: Drain::default() });
         let listener = Rc::new(listener);
-        let accepting = spawn_local(accept(Rc::clone(&listener), Rc::clone(&context)));
-        let accepting = accepting.abort_handle();
+        let accepting = spawn(accept(Rc::clone(&listener), Rc::clone(&context)));
         self.serving = Some(Serving { listener, context, accepting });
     }
 

@@ -60,7 +60,7 @@ impl Client {
         let served = Rc::clone(&context);
         let progress = Rc::new(Cell::new(Instant::now()));
         let near: Box<dyn Stream> = Box::new(near);
-        spawn_local(async move { Connection::new(near, progress).run(&served).await });
+        spawn(async move { Connection::new(near, progress).run(&served).await });
         Self { far, context }
     }
 

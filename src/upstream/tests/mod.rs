@@ -22,7 +22,7 @@ use std::future::{pending, poll_fn};
 use std::io::IoSlice;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::sleep;
 use tracing::Level;
 
