@@ -4,7 +4,7 @@ use super::usage_error::Refused;
 use crate::config::keys::top::WORKERS_RANGE;
 use crate::config::lookalike;
 use crate::config::problem::quoted;
-use crate::config::value::Value;
+use crate::config::value::{Value, rules_of};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::num::NonZeroUsize;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// Parses any [`Value`], with the same message as for the file.
 pub(super) fn parse_value<T: Value>(text: &str) -> Result<T, Refused> {
     T::from_str(text).map_err(|invalid| {
-        let (what, help) = lookalike::explained::<T>(text, invalid);
+        let (what, help) = lookalike::explained(text, invalid, rules_of::<T>());
         Refused { what, help }
     })
 }

@@ -4,7 +4,7 @@
 //! quotes and dashes, and web pages no-break and zero-width spaces.
 
 use super::problem::quoted;
-use super::value::{Invalid, Value};
+use super::value::{Invalid, Rules};
 
 /// A character in place of an ASCII one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,15 +121,25 @@ pub fn corrected(text: &str) -> String {
 }
 
 /// What is wrong with a value, and what helps. If it holds a lookalike, that is what is wrong.
-pub fn explained<T: Value>(text: &str, invalid: Invalid) -> (String, Vec<String>) {
+pub fn explained(text: &str, invalid: Invalid, rules: Rules) -> (String, Vec<String>) {
+    let (allowed, check) = rules;
     let Some(lookalike) = Lookalike::find(text) else {
-        return (invalid.what.clone(), invalid.help(T::ALLOWED));
+        return (invalid.what.clone(), invalid.help(allowed));
     };
     let corrected = corrected(text);
-    let meant = match T::from_str(&corrected) {
-        Ok(_) => Some(corrected),
+    let meant = match check(&corrected) {
+        Ok(()) => Some(corrected),
         Err(Invalid { meant, .. }) => meant,
     };
     let help = meant.map(|meant| format!("did you mean {}?", quoted(&meant)));
     (lookalike.what(), help.into_iter().collect())
+}
+
+/// What to write if quotes are all that `raw` lacks, or almost all.
+pub(super) fn in_quotes(raw: &str, (_, check): Rules) -> Option<String> {
+    let meant = match check(raw) {
+        Ok(()) => Some(raw.to_owned()),
+        Err(Invalid { meant, .. }) => meant,
+    };
+    meant.map(|meant| format!("write {}", quoted(&meant)))
 }

@@ -95,19 +95,20 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes one more.
+    #[cold]
     pub fn add(&mut self, location: &Location, what: impl Into<String>) {
-        self.add_with_help(location, what, []);
+        self.push(location, what.into(), Vec::new());
     }
 
     /// Notes one more, and what to do.
+    #[cold]
     pub fn add_with_help(
         &mut self,
         location: &Location,
         what: impl Into<String>,
         help: impl IntoIterator<Item = String>,
     ) {
-        let help = help.into_iter().collect();
-        self.0.push(Problem { location: location.clone(), what: what.into(), help });
+        self.push(location, what.into(), help.into_iter().collect());
     }
 
     /// `value` if there are no problems, otherwise the problems, sorted by line.
@@ -128,6 +129,11 @@ impl Problems {
     /// The problems found so far.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Problem> {
         self.0.iter()
+    }
+
+    #[cold]
+    fn push(&mut self, location: &Location, what: String, help: Vec<String>) {
+        self.0.push(Problem { location: location.clone(), what, help });
     }
 }
 

@@ -48,10 +48,11 @@ pub(super) fn faults(source: &Source, errors: &[Error]) -> Vec<Fault> {
         let place = error.span().unwrap_or_default();
         let line = source.line_number(place.start);
         if !faults.iter().any(|it| source.line_number(it.place.start) == line) {
-            faults.push(fault(source, error.message(), place));
+            let fault = fault(source, error.message(), place);
+            let at = faults.partition_point(|it| it.place.start <= fault.place.start);
+            faults.insert(at, fault);
         }
     }
-    faults.sort_by_key(|it| it.place.start);
     // What comes after a second header was meant for another table.
     let header = faults.iter().position(|it| source.line(it.place.start).1.starts_with('['));
     faults.truncate(header.map_or(FAULTS_MAX, |at| (at + 1).min(FAULTS_MAX)));

@@ -10,7 +10,7 @@ use super::excerpt::may_be_shown;
 use super::lookalike::Lookalike;
 use super::problem::{Location, Problems, nearest, quoted};
 use super::source::Source;
-use super::value::{Invalid, NamedFile, Value};
+use super::value::{Invalid, NamedFile, Rules, Value, rules_of};
 use super::{foreign_keys, lookalike, near, syntax};
 use std::borrow::Cow;
 use std::ops::{Range, RangeInclusive};
@@ -143,28 +143,49 @@ impl Reader {
 
     /// Parses a string.
     fn parse<T: Value>(&mut self, value: &Spanned<DeValue<'_>>, location: &Location) -> Option<T> {
-        let DeValue::String(text) = value.get_ref() else {
-            let help = match value.get_ref() {
-                DeValue::Array(_) | DeValue::Table(_) => None,
-                _ => in_quotes::<T>(self.raw(value)),
-            };
-            let help = help.unwrap_or_else(|| T::ALLOWED.to_owned());
-            self.wrong_type(location, value.get_ref(), "a string", help);
-            return None;
+        let invalid = match value.get_ref() {
+            DeValue::String(text) => match T::from_str(text) {
+                Ok(parsed) => return Some(parsed),
+                Err(invalid) => Some(invalid),
+            },
+            _ => None,
         };
-        let invalid = match T::from_str(text) {
-            Ok(parsed) => return Some(parsed),
-            Err(invalid) => invalid,
-        };
-        let location = match Lookalike::find(text) {
-            Some(it) => &self.location(self.within(value, it.character), location.name()),
-            None => location,
-        };
-        let (what, help) = lookalike::explained::<T>(text, invalid);
-        self.problems.add_with_help(location, what, help);
+        self.refuse(value, location, invalid, rules_of::<T>());
         None
     }
 
+    /// Notes that a value is not a string, or an `invalid` one. Of the type, only the rules are
+    /// passed, because this would be compiled anew for each.
+    #[cold]
+    fn refuse(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        location: &Location,
+        invalid: Option<Invalid>,
+        rules: Rules,
+    ) {
+        let (allowed, _) = rules;
+        match (value.get_ref(), invalid) {
+            (DeValue::String(text), Some(invalid)) => {
+                let location = match Lookalike::find(text) {
+                    Some(it) => &self.location(self.within(value, it.character), location.name()),
+                    None => location,
+                };
+                let (what, help) = lookalike::explained(text, invalid, rules);
+                self.problems.add_with_help(location, what, help);
+            }
+            (other, _) => {
+                let help = match other {
+                    DeValue::Array(_) | DeValue::Table(_) => None,
+                    _ => lookalike::in_quotes(self.raw(value), rules),
+                };
+                let help = help.unwrap_or_else(|| allowed.to_owned());
+                self.wrong_type(location, other, "a string", help);
+            }
+        }
+    }
+
+    #[cold]
     fn wrong_type(&mut self, location: &Location, value: &DeValue<'_>, needed: &str, help: String) {
         let what = format!("this is {}, and {needed} is needed", kind(value));
         self.problems.add_with_help(location, what, [help]);
@@ -366,15 +387,6 @@ fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
-}
-
-/// What to write if quotes are all that `raw` lacks, or almost all.
-fn in_quotes<T: Value>(raw: &str) -> Option<String> {
-    let meant = match T::from_str(raw) {
-        Ok(_) => Some(raw.to_owned()),
-        Err(Invalid { meant, .. }) => meant,
-    };
-    meant.map(|meant| format!("write {}", quoted(&meant)))
 }
 
 #[cfg(test)]

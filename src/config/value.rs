@@ -25,6 +25,14 @@ pub trait Value: FromStr<Err = Invalid> {
     const ALLOWED: &'static str;
 }
 
+/// The rules of one type of value: what is allowed, and whether a text is.
+pub type Rules = (&'static str, fn(&str) -> Result<(), Invalid>);
+
+/// The rules of `T`.
+pub fn rules_of<T: Value>() -> Rules {
+    (T::ALLOWED, |text| T::from_str(text).map(drop))
+}
+
 /// Why a text is not the value it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
@@ -36,6 +44,7 @@ pub struct Invalid {
 
 impl Invalid {
     /// No guess at what was meant.
+    #[cold]
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), meant: None }
     }

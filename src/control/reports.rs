@@ -4,7 +4,6 @@ use crate::limits::{REPORT_MAX, REPORTS_ASKED_MAX};
 use crate::telemetry::metrics::Totals;
 use crate::worker::{Command, ReportRequest};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -15,7 +14,7 @@ use tokio::time::timeout;
 pub(super) struct Reports {
     /// The sums. Of a worker that has not answered they have its last report, so that no counter
     /// goes back.
-    pub(super) totals: Totals,
+    pub(super) totals: Arc<Totals>,
     /// How many workers have not answered.
     pub(super) silent: usize,
 }
@@ -49,24 +48,24 @@ impl Reporting {
             }
         }
         drop(reports);
-        let mut silent: BTreeSet<_> = (0..workers.len()).collect();
+        let mut silent = vec![true; workers.len()];
         let answered = async {
             while let Some((worker, totals)) = answers.recv().await {
                 if let Some(reporter) = self.0.borrow_mut().get_mut(worker) {
                     reporter.last = totals;
-                    silent.remove(&worker);
+                    silent[worker] = false;
                 }
             }
         };
         let _late = timeout(REPORT_MAX, answered).await;
-        for (worker, reporter) in self.0.borrow_mut().iter_mut().enumerate() {
+        for (reporter, silent) in self.0.borrow_mut().iter_mut().zip(&silent) {
             // One that no longer has the request and has not answered has ended.
-            if silent.contains(&worker) && Arc::strong_count(&reporter.asked) == 1 {
+            if *silent && Arc::strong_count(&reporter.asked) == 1 {
                 reporter.last.nothing_runs();
             }
         }
         let totals = Totals::of(self.0.borrow().iter().map(|reporter| &reporter.last));
-        Reports { totals, silent: silent.len() }
+        Reports { totals: Arc::new(totals), silent: silent.into_iter().filter(|it| *it).count() }
     }
 }
 

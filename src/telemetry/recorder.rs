@@ -108,13 +108,18 @@ impl<F: Facts> Entry for Slot<F> {
         &self.position
     }
 
-    fn count(&self, now: Instant) {
+    fn current(&self) -> Option<(Instant, Option<Arc<str>>)> {
         let known = self.known.borrow();
-        let Some(started) = known.started else { return };
-        let route = self.metrics.of(known.route.as_deref());
-        route.count_running(now.duration_since(started));
-        known.count_bytes(route);
-        known.upstream.iter().for_each(|upstream| upstream.count_busy());
+        let name = known.route.as_ref().map(|route| Arc::clone(route.name()));
+        known.started.map(|started| (started, name))
+    }
+
+    fn count(&self) {
+        let known = self.known.borrow();
+        if known.started.is_some() {
+            known.count_bytes(&self.metrics);
+            known.upstream.iter().for_each(|upstream| upstream.count_busy());
+        }
     }
 }
 
@@ -131,13 +136,11 @@ impl<F> Known<F> {
 
     /// Counts the bytes since the last time. The number of those that arrived may turn out smaller
     /// at the end, but a counter must not go back.
-    fn count_bytes(&self, route: &RouteMetrics) {
+    fn count_bytes(&self, metrics: &WorkerMetrics) {
         let (up, down) = self.counted.get();
         let counted = (up.max(self.to_upstream), down.max(self.to_client));
         self.counted.set(counted);
-        if counted != (up, down) {
-            route.moved(counted.0 - up, counted.1 - down);
-        }
+        metrics.of(self.route.as_deref()).moved(counted.0 - up, counted.1 - down);
     }
 }
 
@@ -179,9 +182,9 @@ impl<F: Facts> Recorder<F> {
     /// It has ended.
     pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
         let (now, mut known) = (Instant::now(), self.known());
-        let route = known.route.take();
-        known.count_bytes(self.0.metrics.of(route.as_deref()));
+        known.count_bytes(&self.0.metrics);
         known.upstream = None;
+        let route = known.route.take();
         let record = Record {
             client: self.client(),
             name: route.as_ref().map(|route| Arc::clone(route.name())),

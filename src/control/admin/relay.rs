@@ -36,13 +36,17 @@ impl RelayPages {
         Self { state, workers, reports: Shared::default(), started: SystemTime::now() }
     }
 
+    async fn reports(&self) -> Rc<Reports> {
+        self.reports.get(|| self.workers.reports()).await
+    }
+
     async fn metrics(&self, format: Format) -> Content {
-        let reports = self.reports.get(|| self.workers.reports()).await;
+        let reports = self.reports().await;
         let reloads = self.state.reloads();
         let scrape = Scrape {
             version: VERSION,
             commit: COMMIT,
-            totals: reports.totals.clone(),
+            totals: Arc::clone(&reports.totals),
             certificates: certificates(&self.state.snapshot()),
             reloads: Reloads { ok: reloads.succeeded, failed: reloads.failed },
             process: ProcessStats::read(self.started),
@@ -51,7 +55,7 @@ impl RelayPages {
     }
 
     async fn status(&self) -> Content {
-        let reports = self.reports.get(|| self.workers.reports()).await;
+        let reports = self.reports().await;
         let (build, now) = ((VERSION, COMMIT), SystemTime::now());
         let status = Status::of(&self.state, &reports, build, self.started, now);
         Content { media_type: "application/json", body: status.to_json() }

@@ -203,7 +203,8 @@ fn route(name: &str, upstream: Option<&Arc<UpstreamConfig>>, totals: &Totals) ->
 fn upstreams(snapshot: &Snapshot, totals: &Totals, now: SystemTime) -> Vec<UpstreamStatus> {
     let of_routes = snapshot.routes.iter().map(|it| &it.upstream);
     let of_forwards = snapshot.forwards.iter().filter_map(|it| upstream_of(&it.target));
-    let names: BTreeSet<_> = of_routes.chain(of_forwards).map(|it| &it.label).collect();
+    let mut names = BTreeSet::new();
+    names.extend(of_routes.chain(of_forwards).map(|it| &it.label));
     let upstreams = names.into_iter().map(|name| {
         let unused = UpstreamReport::default();
         let report = totals.upstreams.get(&**name).unwrap_or(&unused);
@@ -356,7 +357,7 @@ mod tests {
             .replace("DAYS", &days.to_string());
 
         let state = State::new(Arc::clone(&snapshot), Vec::new());
-        let reports = Reports { totals: totals(), silent: 1 };
+        let reports = Reports { totals: totals().into(), silent: 1 };
         let now = started() + Duration::from_secs(90);
         let status = Status::of(&state, &reports, ("1.2.3", "0123abc"), started(), now);
         assert_eq!(status.to_json(), want);

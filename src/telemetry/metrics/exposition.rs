@@ -12,14 +12,16 @@ use crate::telemetry::dropped::dropped_lines;
 use crate::telemetry::panics::panics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet,
-    prometheus_text, text,
+    DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet, prometheus_text, text,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+/// The names and values of labels.
+type Labels<'l> = [(&'l str, &'l str)];
 
 /// The labels of a metric without any.
 const UNLABELLED: [(&str, &str); 0] = [];
@@ -34,14 +36,14 @@ pub enum Format {
 }
 
 /// Everything that one scrape shows.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Scrape {
     /// The version of the program.
     pub version: &'static str,
     /// The commit that it was built from.
     pub commit: &'static str,
     /// What the workers have counted.
-    pub totals: Totals,
+    pub totals: Arc<Totals>,
     /// The names in certificates, and when these end, in seconds since 1970.
     pub certificates: BTreeMap<String, i64>,
     /// Reloads since the start.
@@ -82,6 +84,13 @@ impl Scrape {
         // A string takes everything.
         debug_assert!(written.is_ok());
         out
+    }
+}
+
+/// A [`Collector`] has to have it, and nobody reads it.
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrape").finish_non_exhaustive()
     }
 }
 
@@ -132,7 +141,8 @@ impl Scrape {
     fn write_connections(&self, out: &mut Writer<'_>) -> fmt::Result {
         let connections = &self.totals.connections;
         let addresses = connections.iter().map(|(it, count)| (it.to_string(), *count));
-        let connections = addresses.map(|(address, count)| ([("listener", address)], count));
+        let addresses: Vec<_> = addresses.collect();
+        let connections = addresses.iter().map(|(it, count)| ([("listener", &**it)], *count));
         out.gauges("narrows_connections", "Client connections.", connections)?;
         let refused = self.totals.refused.iter();
         let refused = refused.map(|(reason, count)| ([("reason", *reason)], *count));
@@ -141,7 +151,7 @@ impl Scrape {
     }
 
     fn write_exchanges(&self, out: &mut Writer<'_>) -> fmt::Result {
-        let Totals { running, routes, .. } = &self.totals;
+        let Totals { running, routes, .. } = &*self.totals;
         // A route that was used shows that nothing runs.
         let idle = routes.keys().filter(|name| !name.is_empty() && !running.contains_key(*name));
         let busy = running.iter().map(|(name, running)| (name, running.count));
@@ -264,7 +274,7 @@ impl Writer<'_> {
         family.encode_counter::<NoLabelSet, f64, f64>(&value, None)
     }
 
-    fn counters<L: EncodeLabelSet>(
+    fn counters<'l, L: AsRef<Labels<'l>>>(
         &mut self,
         name: &str,
         help: &str,
@@ -272,13 +282,12 @@ impl Writer<'_> {
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Counter)?;
         for (labels, value) in series {
-            let mut one = family.encode_family(&labels)?;
-            one.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+            counter(&mut family, labels.as_ref(), value)?;
         }
         Ok(())
     }
 
-    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+    fn gauges<'l, L: AsRef<Labels<'l>>, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,
@@ -286,12 +295,12 @@ impl Writer<'_> {
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Gauge)?;
         for (labels, value) in series {
-            family.encode_family(&labels)?.encode_gauge(&value)?;
+            gauge(&mut family, labels.as_ref(), &value)?;
         }
         Ok(())
     }
 
-    fn histograms<'d, L: EncodeLabelSet>(
+    fn histograms<'l, 'd, L: AsRef<Labels<'l>>>(
         &mut self,
         name: &str,
         help: &str,
@@ -299,8 +308,7 @@ impl Writer<'_> {
     ) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Histogram)?;
         for (labels, it) in series {
-            let mut one = family.encode_family(&labels)?;
-            one.encode_histogram::<NoLabelSet>(it.seconds(), it.count(), &it.buckets(), None)?;
+            histogram(&mut family, labels.as_ref(), it)?;
         }
         Ok(())
     }
@@ -313,6 +321,30 @@ impl Writer<'_> {
     ) -> Result<MetricEncoder<'s>, fmt::Error> {
         self.0.encode_descriptor(name, help, None, kind)
     }
+}
+
+// The loops above are compiled anew for each iterator, but these only once.
+
+fn counter(family: &mut MetricEncoder<'_>, labels: &Labels<'_>, value: u64) -> fmt::Result {
+    let mut one = family.encode_family(&labels)?;
+    one.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+}
+
+fn gauge<V: EncodeGaugeValue>(
+    family: &mut MetricEncoder<'_>,
+    labels: &Labels<'_>,
+    value: &V,
+) -> fmt::Result {
+    family.encode_family(&labels)?.encode_gauge(value)
+}
+
+fn histogram(
+    family: &mut MetricEncoder<'_>,
+    labels: &Labels<'_>,
+    it: &Distribution,
+) -> fmt::Result {
+    let mut one = family.encode_family(&labels)?;
+    one.encode_histogram::<NoLabelSet>(it.seconds(), it.count(), &it.buckets(), None)
 }
 
 #[cfg(test)]

@@ -22,7 +22,6 @@ pub use histogram::Distribution;
 pub use process::ProcessStats;
 pub use route::{RouteMetrics, RouteReport};
 pub(super) use running::Entry;
-pub use running::Running;
-pub use totals::Totals;
+pub use totals::{Running, Totals};
 pub use upstream::{OpeningMetrics, UpstreamMetrics, UpstreamReport};
 pub use worker::WorkerMetrics;

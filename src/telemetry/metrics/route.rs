@@ -2,7 +2,6 @@
 //! [`RouteMetrics`], and the [`RouteReport`] of it.
 
 use super::histogram::{Distribution, Histogram};
-use super::running::Running;
 use crate::telemetry::record::{End, Record, StatusClass};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -13,8 +12,6 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
     name: Arc<str>,
-    /// What runs, while a report counts it.
-    running: Cell<Running>,
     cells: OnceCell<Box<Cells>>,
 }
 
@@ -60,7 +57,7 @@ pub struct RouteReport {
 impl RouteMetrics {
     /// For the route or forward with this name.
     pub fn new(name: &Arc<str>) -> Self {
-        Self { name: Arc::clone(name), ..Self::default() }
+        Self { name: Arc::clone(name), cells: OnceCell::new() }
     }
 
     /// The name of the route.
@@ -105,18 +102,6 @@ impl RouteMetrics {
         increase(&cells.to_client, to_client);
     }
 
-    /// Counts an exchange that runs, and is so old. For a report, which counts them anew.
-    pub(in crate::telemetry) fn count_running(&self, age: Duration) {
-        let mut running = self.running.get();
-        running.count(age);
-        self.running.set(running);
-    }
-
-    /// What was counted as running, if anything.
-    pub(super) fn take_running(&self) -> Option<Running> {
-        Some(self.running.take()).filter(|running| running.count > 0)
-    }
-
     /// What was counted so far; `None` if the route was not used.
     pub(super) fn report(&self) -> Option<RouteReport> {
         let cells = self.cells.get()?;
@@ -126,8 +111,8 @@ impl RouteMetrics {
             let count = cells.ended[end as usize][class.number()].get();
             (count > 0).then_some(((end, class), count))
         });
-        Some(RouteReport {
-            ended: ended.collect(),
+        let mut report = RouteReport {
+            ended: BTreeMap::new(),
             faults: cells.faults.borrow().clone(),
             repeats: cells.repeats.get(),
             to_upstream: cells.to_upstream.get(),
@@ -136,7 +121,9 @@ impl RouteMetrics {
             first_byte: cells.first_byte.report(),
             longest_gap: cells.longest_gap.report(),
             exchange: cells.exchange.report(),
-        })
+        };
+        report.ended.extend(ended);
+        Some(report)
     }
 
     fn cells(&self) -> &Cells {

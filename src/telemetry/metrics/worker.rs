@@ -68,18 +68,15 @@ impl WorkerMetrics {
     /// What was counted so far. The caller knows the client connections.
     pub fn report(&self) -> Totals {
         self.running.count();
-        let unrouted_running = self.unrouted.take_running().map(|it| (Arc::default(), it));
-        let running = self.routes.reports(RouteMetrics::take_running).into_iter();
         let unrouted = self.unrouted.report().map(|report| (Arc::default(), report));
         let routes = self.routes.reports(RouteMetrics::report).into_iter();
-        let upstreams = self.upstreams.reports(UpstreamMetrics::report_if_used);
-        Totals {
-            running: running.chain(unrouted_running).collect(),
-            routes: routes.chain(unrouted).collect(),
-            upstreams: upstreams.into_iter().collect(),
-            refused: self.refused.borrow().clone(),
-            ..Totals::default()
-        }
+        let upstreams = self.upstreams.reports(|upstream| Some(upstream.report()));
+        let (running, refused) = (self.running.by_route(), self.refused.borrow().clone());
+        let mut totals = Totals { running, refused, ..Totals::default() };
+        // To collect them would sort them first, by code of its own for each type.
+        totals.routes.extend(routes.chain(unrouted));
+        totals.upstreams.extend(upstreams);
+        totals
     }
 }
 

@@ -40,10 +40,10 @@ fn the_buckets_of_a_histogram_are_cumulative() {
 
 #[test]
 fn a_name_that_holds_quotes_or_line_ends_cannot_leave_its_label() {
-    let mut scrape = scrape();
-    scrape.totals.running.insert("/\"}\n\\".into(), Running::default());
     for format in [Format::Text, Format::OpenMetrics] {
-        let text = scrape.clone().expose(format);
+        let running = [("/\"}\n\\".into(), Running::default())].into();
+        let totals = Arc::new(Totals { running, ..Totals::default() });
+        let text = Scrape { totals, ..scrape() }.expose(format);
         let line = "\nnarrows_exchanges_running{route=\"/\\\"}\\n\\\\\"} 0\n";
         assert!(text.contains(line), "{text}");
     }
@@ -81,13 +81,13 @@ fn scrape() -> Scrape {
         ..UpstreamReport::default()
     };
     let running = Running { count: 2, oldest: Duration::from_secs(9) };
-    let totals = Totals {
+    let totals = Arc::new(Totals {
         running: [("".into(), running)].into(),
         connections: [("127.0.0.1:8443".parse().unwrap(), 3)].into(),
         routes: [("/gpt/".into(), route)].into(),
         upstreams: [("api.test:443".into(), upstream)].into(),
         refused: [("bad_host", 7)].into(),
-    };
+    });
     Scrape {
         version: "1.2.3",
         commit: "0123456",
