@@ -33,7 +33,7 @@ use std::env;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where to listen if no address is given: loopback only.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -191,10 +191,19 @@ impl RunArguments {
     ///
     /// Everything that is wrong with the file, or with the arguments in combination.
     pub fn config(&self) -> Result<Config, Problems> {
+        self.config_by(Config::read)
+    }
+
+    /// The same for a reload. `None`: it came from stdin.
+    pub fn config_again(&self) -> Option<Result<Config, Problems>> {
+        self.stdin_text().is_none().then(|| self.config_by(Config::read_again))
+    }
+
+    fn config_by(&self, read: fn(&Path) -> Result<Config, Problems>) -> Result<Config, Problems> {
         let RunOptions { config: file, admin, workers, log_level, log_format, .. } = &self.options;
         let mut config = match file {
             Some(file) if file.as_os_str() == "-" => self.stdin.config()?,
-            Some(file) => Config::read(file)?,
+            Some(file) => read(file)?,
             None => self.config_of_arguments()?,
         };
         config.workers = workers.or(config.workers);

@@ -38,9 +38,7 @@ fn run(arguments: RunArguments) -> ExitCode {
     };
     telemetry::init_log(snapshot.config.log);
     let launch = launch.with_stdin(arguments.stdin_text());
-    // What was read from stdin cannot be read again.
-    let source = move || arguments.stdin_text().is_none().then(|| arguments.config());
-    match Server::run(snapshot, source, launch) {
+    match Server::run(snapshot, move || arguments.config_again(), launch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("narrows: {error}"));

@@ -8,6 +8,7 @@ use super::keys::top::{self, Config};
 use super::problem::{Location, Problems};
 use super::source::Source;
 use super::table::Reader;
+use crate::tls::credential_file::open_regular;
 use crate::tls::secret::may_be_secret;
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,11 +24,23 @@ impl Config {
     ///
     /// Everything that is wrong with the file, or that it cannot be read.
     pub fn read(path: &Path) -> Result<Self, Problems> {
+        Self::read_by(|path| File::open(path), path)
+    }
+
+    /// The same for a reload, which a pipe in place of the file must not hold up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Config::read`], or it is not a regular file.
+    pub fn read_again(path: &Path) -> Result<Self, Problems> {
+        Self::read_by(open_regular, path)
+    }
+
+    fn read_by(open: fn(&Path) -> io::Result<File>, path: &Path) -> Result<Self, Problems> {
         // A key may have been pasted in place of a file name.
         let name = path.display().to_string();
         let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
-        let file =
-            File::open(path).map_err(|error| unreadable(&name, (1, cannot_be_read(error))))?;
+        let file = open(path).map_err(|error| unreadable(&name, (1, cannot_be_read(error))))?;
         let text = Self::read_text(&name, file)?;
         Self::parse(&name, path.parent().unwrap_or(Path::new("")), &text)
     }
@@ -235,6 +248,8 @@ upstream = "tcp://10.0.0.5:443"            # bytes as they are; "tls://host:port
         assert!(read("/nonexistent.toml").starts_with("/nonexistent.toml:1: the file cannot be"));
         assert!(read("/").starts_with("/:1: the file cannot be read: "));
         assert_eq!(read("/dev/zero"), "/dev/zero:1: the file is longer than 1048576 bytes");
+        let again = Config::read_again(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(again, "/dev/zero:1: the file cannot be read: it is not a regular file");
         let folder = Folder::new();
         let message = read(folder.write("latin", b"\n\n# caf\xe9").to_str().unwrap());
         let want = "latin:3: the file is not UTF-8; its byte 7 is wrong; save it as UTF-8";

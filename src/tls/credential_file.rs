@@ -26,18 +26,26 @@ pub struct Chain {
     pub has_key: bool,
 }
 
-/// Reads a whole file. It has to be a regular one: a pipe has nothing to read when it is looked at
-/// again, and to open one may take for ever.
+/// Opens a file that is read again later. It has to be a regular one: a pipe has nothing to read
+/// the second time, and to open one may take for ever.
+///
+/// # Errors
+/// The file cannot be opened, or is not a regular one.
+pub fn open_regular(file: &Path) -> io::Result<File> {
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    File::open(file)
+}
+
+/// Reads a whole file, as [`open_regular`] opens it.
 ///
 /// # Errors
 /// The file is unreadable, not a regular one, or longer than [`PEM_BYTES_MAX`].
 pub fn read_file(file: &Path) -> Result<Vec<u8>, CredentialError> {
     let unreadable = |error| CredentialError::Unreadable(file.into(), error);
-    if !fs::metadata(file).map_err(unreadable)?.is_file() {
-        return Err(unreadable(io::Error::other("it is not a regular file")));
-    }
     let mut bytes = Vec::new();
-    let reader = File::open(file).map_err(unreadable)?;
+    let reader = open_regular(file).map_err(unreadable)?;
     reader.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > PEM_BYTES_MAX {
         return Err(CredentialError::TooLong(file.into()));

@@ -13,7 +13,9 @@ use narrows_kit::peer::{End, Peer};
 use narrows_kit::relay::Relay;
 use narrows_kit::within;
 use rustix::process::Signal;
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ALL_VERSIONS;
 
@@ -104,6 +106,22 @@ async fn a_file_with_mistakes_changes_nothing_and_all_of_them_are_logged() {
     let line = relay.reload(&to(&new)).await;
     assert!(line.contains("number=1"), "{line}");
     exchange(&mut client, &new).await;
+}
+
+#[tokio::test]
+async fn a_pipe_in_place_of_the_file_is_refused_and_holds_up_no_later_reload() {
+    let (old, new) = (Origin::plain().await, Origin::plain().await);
+    let relay = Relay::start(&to(&old)).await;
+    let file = relay.configuration_file();
+    fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    relay.signal(Signal::HUP);
+    relay.wait_for_log("narrows.toml:1: the file cannot be read: it is not a regular file").await;
+    relay.wait_for_log("not reloaded; nothing has changed").await;
+    expect_ok(&mut relay.connect().await, &old).await;
+    fs::remove_file(&file).unwrap();
+    relay.reload(&to(&new)).await;
+    expect_ok(&mut relay.connect().await, &new).await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use std::fmt::Write;
 use std::fs::{self, DirEntry};
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -150,9 +151,14 @@ impl Relay {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// The file of its configuration.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.folder.path.join("narrows.toml")
+    }
+
     /// Its configuration, as it was written or replaced last.
     pub fn configuration(&self) -> String {
-        fs::read_to_string(self.folder.path.join("narrows.toml")).unwrap()
+        fs::read_to_string(self.configuration_file()).unwrap()
     }
 
     /// Makes it hand over to a new process, and follows that one. Gives the old one.
