@@ -61,7 +61,7 @@ stop = "10m"
         let locations = (0..self.routes)
             .map(|it| format!("location /{it}/ {{ proxy_pass https://u{it}/; }}\n"));
         format!(
-            r#"worker_processes 2; daemon off; pid {folder}/nginx.pid;
+            r#"worker_processes 2; pid {folder}/nginx.pid;
 events {{ worker_connections 4000; }}
 http {{
   access_log off; tcp_nodelay on; client_max_body_size 0;

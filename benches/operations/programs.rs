@@ -67,8 +67,10 @@ pub(crate) struct Running {
     origin: SocketAddr,
     admin: SocketAddr,
     routes: u32,
-    /// The first process; its number is that of the group of all of them.
+    /// The process that was started. nginx leaves it for another.
     child: Child,
+    /// The group of all processes.
+    group: Pid,
     /// The process that takes signals.
     main: Pid,
 }
@@ -142,9 +144,22 @@ impl Program {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn()?;
         let main = Pid::from_child(&child);
-        let running =
-            Running { address, folder, program: self, origin, admin, routes, child, main };
+        let mut running = Running {
+            address,
+            folder,
+            program: self,
+            origin,
+            admin,
+            routes,
+            child,
+            group: main,
+            main,
+        };
         running.wait_until_it_listens()?;
+        // It must be a daemon: otherwise it would not replace its program.
+        if let Some(main) = running.number_of_nginx() {
+            (running.main, running.group) = (main, main);
+        }
         Ok(running)
     }
 }
@@ -251,9 +266,7 @@ impl Running {
     async fn wait_for_new_nginx(&self) -> Result<Pid, Fault> {
         let begun = Instant::now();
         loop {
-            let text = fs::read_to_string(self.folder.join("nginx.pid")).unwrap_or_default();
-            let number = text.trim().parse().ok().and_then(Pid::from_raw);
-            if let Some(new) = number.filter(|it| *it != self.main) {
+            if let Some(new) = self.number_of_nginx().filter(|it| *it != self.main) {
                 // Its workers take a moment longer.
                 TcpStream::connect(self.address).await?;
                 sleep(POLL * 10).await;
@@ -266,9 +279,15 @@ impl Running {
         }
     }
 
+    /// The process of nginx that takes signals.
+    fn number_of_nginx(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.folder.join("nginx.pid")).ok()?;
+        Pid::from_raw(text.trim().parse().ok()?)
+    }
+
     /// All processes of the group.
     fn processes(&self) -> Vec<Pid> {
-        let group = self.child.id().to_string();
+        let group = self.group.as_raw_nonzero().to_string();
         let all = fs::read_dir("/proc").into_iter().flatten().flatten();
         let numbers = all.filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
         let is_ours = |number: &i32| {
