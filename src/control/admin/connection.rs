@@ -12,7 +12,7 @@ use crate::gateway::answer::{Answer, ResponseOptions};
 use crate::gateway::own_response::{OwnHead, put_own_head, put_own_response};
 use crate::gateway::request::has_begun;
 use crate::h1::head_reader::{HeadReader, HeadSpan};
-use crate::limits::{BUFFER_BYTES, LINGER_MAX, PIPELINED_BYTES_MAX};
+use crate::limits::{BUFFER_BYTES, DRAIN_GRACE, LINGER_MAX, PIPELINED_BYTES_MAX};
 use crate::net::date::with_date;
 use crate::proxy::context::Drain;
 use crate::timeouts::Timer;
@@ -24,8 +24,9 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// A stream of bytes, over TCP or a unix socket.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -45,6 +46,7 @@ pub(super) struct Connection {
     stream: Box<dyn Stream>,
     bytes: BytesMut,
     alarm: Alarm,
+    has_asked: bool,
     /// When the client last did what was expected of it: it connected, asked, or was answered.
     progress: Rc<Cell<Instant>>,
 }
@@ -55,7 +57,8 @@ struct Gone;
 impl Connection {
     /// A connection whose `progress` is stamped.
     pub(super) fn new(stream: Box<dyn Stream>, progress: Rc<Cell<Instant>>) -> Self {
-        Self { stream, bytes: BytesMut::new(), alarm: Alarm::default(), progress }
+        let (bytes, alarm) = Default::default();
+        Self { stream, bytes, alarm, has_asked: false, progress }
     }
 
     /// Answers requests until the connection ends.
@@ -88,6 +91,7 @@ impl Connection {
             Err(error) => refuse(&self.bytes, &error).ok_or(Gone)?,
         };
         self.bytes.advance(body_bytes);
+        self.has_asked = true;
         self.progress.set(Instant::now());
         let answer = match asks {
             Ok(page) => context.pages.page(page).await,
@@ -99,11 +103,16 @@ impl Connection {
         Ok(options)
     }
 
-    /// Waits for the first byte of a request. An idle connection ends when its listener does.
+    /// Waits for the first byte of a request. An idle connection ends when its listener does; one
+    /// that was just opened has [`DRAIN_GRACE`] for its request.
     async fn begin(&mut self, drain: &Drain, rules: &Rules) -> Result<(), Gone> {
         let deadline = Deadline::start(Timer::KeepAlive, &rules.timeouts);
+        let grace = if self.has_asked { Duration::ZERO } else { DRAIN_GRACE };
+        let mut drained = pin!(async {
+            drain.begun().await;
+            sleep(grace).await;
+        });
         while !has_begun(&self.bytes) {
-            let mut drained = pin!(drain.begun());
             let mut read = pin!(self.read(deadline, rules));
             let read = poll_fn(|cx| match read.as_mut().poll(cx) {
                 Poll::Pending => drained.as_mut().poll(cx).map(|()| Ok(0)),

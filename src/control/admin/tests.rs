@@ -5,7 +5,7 @@ use crate::control::admin::page::{Content, Page, Rules};
 use crate::control::admin::request::Names;
 use crate::gateway::answer::Answer;
 use crate::h1::limits::HeadLimits;
-use crate::limits::ADMIN_CONNECTIONS_MAX;
+use crate::limits::{ADMIN_CONNECTIONS_MAX, DRAIN_GRACE};
 use crate::net::activation::Inherited;
 use crate::telemetry::metrics::Format;
 use crate::timeouts::Timeouts;
@@ -202,6 +202,18 @@ fn connections_end_after_their_answer_when_the_listener_is_removed() {
         idle.far.read_exact(&mut [0; 64]).await.unwrap();
         idle.context.drain.begin();
         assert!(!idle.rest().await.contains("close"));
+
+        let mut new = Client::connect();
+        sleep(Duration::from_millis(1)).await;
+        new.context.drain.begin();
+        sleep(DRAIN_GRACE / 2).await;
+        new.send(LIVE).await;
+        assert!(new.rest().await.contains("200 OK"));
+
+        let (mut silent, begun) = (Client::connect(), Instant::now());
+        silent.context.drain.begin();
+        assert_eq!(silent.rest().await, "");
+        assert!(begun.elapsed() <= DRAIN_GRACE * 2);
 
         let mut asking = Client::connect();
         asking.send("GET /livez HTTP/1.1\r\n").await;
