@@ -31,6 +31,8 @@ impl Registry {
         // Nothing in here panics between two states.
         let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(health) = healths.get(upstream).and_then(Weak::upgrade) {
+            // An exchange may still use what an earlier configuration had.
+            health.keep_warm(upstream.0.warm);
             return health;
         }
         if healths.len() == healths.capacity() {
@@ -134,17 +136,29 @@ mod tests {
     }
 
     #[test]
+    fn an_upstream_that_returns_while_an_exchange_uses_it_keeps_as_many_warm_as_it_says_now() {
+        let registry = Registry::new(1);
+        let of_an_exchange = registry.health(&upstream("http://a.example/", 2));
+        let returned = registry.health(&upstream("http://a.example/", 5));
+        assert!(Arc::ptr_eq(&of_an_exchange, &returned));
+        assert_eq!(returned.warm(), 5);
+    }
+
+    #[test]
     fn upstreams_that_no_worker_has_are_forgotten() {
         let registry = Registry::new(1);
         for number in 0..1000 {
-            let text = format!(
-                "[[listener]]\naddress = \"127.0.0.1:1\"\n\
-                 [[route]]\npath = \"/\"\nupstream = \"http://{number}.example/\"\n"
-            );
-            let config = Config::parse("narrows.toml", Path::new("."), &text).unwrap();
-            let upstream = &Snapshot::load(config).unwrap().routes[0].upstream;
-            drop(registry.health(&upstream.into()));
+            drop(registry.health(&upstream(&format!("http://{number}.example/"), 1)));
         }
         assert!(registry.healths.lock().unwrap().len() < 10);
+    }
+
+    fn upstream(url: &str, warm: usize) -> Identity {
+        let text = format!(
+            "[[listener]]\naddress = \"127.0.0.1:1\"\n\
+             [[route]]\npath = \"/\"\nupstream = \"{url}\"\nwarm = {warm}\n"
+        );
+        let config = Config::parse("narrows.toml", Path::new("."), &text).unwrap();
+        Identity::from(&Snapshot::load(config).unwrap().routes[0].upstream)
     }
 }
