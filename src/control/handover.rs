@@ -88,7 +88,10 @@ pub(super) async fn until_handed_over(
                     target: SIGNALS,
                     "SIGUSR2 is ignored: a hand-over is under way"
                 ),
-                Request::Reload => requests.put_off(request),
+                Request::Reload => {
+                    tracing::info!(target: SIGNALS, "SIGHUP waits: a hand-over is under way");
+                    requests.put_off(request);
+                }
             },
         }
     }
@@ -134,6 +137,12 @@ async fn attempt(
 }
 
 impl HandedOver {
+    /// Asks the new process to reload: it may have read the configuration before this one was
+    /// asked to.
+    pub(super) fn reload(&self) {
+        signal(self.pid, Signal::HUP);
+    }
+
     /// Says what happens now.
     pub(super) fn log(&self, has_manager: bool) {
         let pid = self.pid;
@@ -233,11 +242,17 @@ impl Successor {
 
 impl Drop for Successor {
     fn drop(&mut self) {
-        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        if let Some(pid) = pid.filter(|_| !self.is_trusted) {
+        if let Some(pid) = self.child.id().filter(|_| !self.is_trusted) {
             // Not killed: it may accept already, and then has clients of its own.
-            let _gone = kill_process(pid, Signal::TERM);
+            signal(pid, Signal::TERM);
         }
+    }
+}
+
+/// Sends a signal to a new process, which may be gone.
+fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+        let _gone = kill_process(pid, signal);
     }
 }
 

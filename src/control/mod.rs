@@ -58,6 +58,7 @@ use crate::control::watch::{Change, tell_changed, watch_files};
 use crate::control::workers::{Event, Events, Workers};
 use crate::net::activation::Inherited;
 use crate::task::spawn;
+use crate::telemetry::change_log;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
 use crate::telemetry::targets::{READY, SERVER, SIGNALS};
 use crate::worker::{Command, Stop};
@@ -216,6 +217,9 @@ impl Control {
             // The new process speaks for the service, and the manager does not listen to this one.
             End::HandedOver(new) => {
                 new.log(notifier.has_manager());
+                if requests.is_put_off(Request::Reload) {
+                    new.reload();
+                }
                 let first = admin.handles().map_or(0, |it| it.len());
                 let used = Arc::new(sockets_in_use(&state.listening(), first, &new.unused));
                 workers.tell(|| Command::HandOver(Arc::clone(&used)));
@@ -336,7 +340,7 @@ impl Control {
                 "another number of workers needs a restart"
             );
         }
-        crate::telemetry::change_log(snapshot.config.log);
+        change_log(snapshot.config.log);
         tell_remarks(&snapshot.remarks);
         reminder::tell_clear_text(&snapshot.config, Some(&state.snapshot().config));
         log_difference(&state.listening(), &listening);

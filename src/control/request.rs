@@ -45,8 +45,13 @@ impl Asked {
 
     /// Lets a request wait. Of equal ones, one is enough.
     pub(super) fn put_off(&mut self, request: Request) {
-        if !self.later.contains(&request) {
+        if !self.is_put_off(request) {
             self.later.push(request);
         }
+    }
+
+    /// Whether a request like this one has to wait.
+    pub(super) fn is_put_off(&self, request: Request) -> bool {
+        self.later.contains(&request)
     }
 }

@@ -14,6 +14,7 @@ use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -250,6 +251,29 @@ async fn a_stop_during_a_hand_over_stops_both_and_another_signal_does_nothing() 
     let (status, log) = relay.ended().await;
     assert_eq!(status.code(), Some(0), "{log:#?}");
     assert!(log.iter().any(|it| it.ends_with("stopped")), "{log:#?}");
+}
+
+/// The new process has read the configuration by then, in the worst case.
+#[tokio::test]
+async fn a_reload_that_is_asked_for_during_a_hand_over_is_made_by_the_new_process() {
+    let folder = Folder::new("reloaded");
+    let program = copy(&folder);
+    let origin = Origin::plain().await;
+    let mut relay = Relay::plain_to(&origin).program(program.clone()).await;
+    let gate = folder.path.join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let (path, narrows) = (gate.display(), narrows());
+    let waits = "#!/bin/sh\necho begun >&2\nread line <";
+    let waits = format!("{waits} {path}\nexec {} \"$@\"\n", narrows.display());
+    replace(&program, waits.as_bytes(), 0o755);
+    relay.signal(Signal::USR2);
+    relay.wait_for_log("begun").await;
+    relay.signal(Signal::HUP);
+    relay.wait_for_log("SIGHUP waits: a hand-over is under way").await;
+    fs::write(&gate, "go\n").unwrap();
+    relay.handed_over().await.ended().await;
+    relay.wait_for_log(" reloaded number=1 ").await;
+    expect_answer(&mut connect_plain(relay.address()).await).await;
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ pub struct Relay {
     pid: Pid,
     /// The same, if it is not our child: after a hand-over.
     successor: Option<Former>,
+    hand_overs: usize,
     log: Arc<Log>,
     /// Ends with the process's stderr.
     log_reader: Option<JoinHandle<()>>,
@@ -163,10 +164,15 @@ impl Relay {
 
     /// Makes it hand over to a new process, and follows that one. Gives the old one.
     pub async fn hand_over(&mut self) -> Former {
-        const SERVES: &str = "a new process serves";
-        let count = self.log_lines().iter().filter(|it| it.contains(SERVES)).count();
         self.signal(Signal::USR2);
-        self.wait_for_log_lines(SERVES, count + 1).await;
+        self.handed_over().await
+    }
+
+    /// Waits for the end of a hand-over that has begun.
+    pub async fn handed_over(&mut self) -> Former {
+        const SERVES: &str = "a new process serves";
+        self.hand_overs += 1;
+        self.wait_for_log_lines(SERVES, self.hand_overs).await;
         let lines = self.log_lines();
         let line = lines.iter().rfind(|it| it.contains(SERVES)).unwrap();
         let pid = line.split("pid=").nth(1).unwrap().parse().unwrap();

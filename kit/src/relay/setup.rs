@@ -114,6 +114,7 @@ impl Setup {
             child: Some(child),
             pid,
             successor: None,
+            hand_overs: 0,
             log,
             log_reader: Some(log_reader),
             addresses: Vec::new(),
