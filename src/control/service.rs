@@ -26,7 +26,7 @@ pub(super) async fn inform(
     loop {
         let reports = workers.reports().await;
         let phase = state.phase();
-        let stops = phase == Phase::StopDelay || phase == Phase::Draining;
+        let stops = !matches!(phase, Phase::Starting | Phase::Ready);
         // Workers without exchanges end at a stop, and are silent then.
         if stops || reports.silent == 0 {
             notifier.watchdog();
@@ -51,7 +51,7 @@ fn status(phase: Phase, running: &Running) -> String {
     let phase = match phase {
         Phase::Starting => "starting",
         Phase::Ready => "ready",
-        Phase::StopDelay | Phase::Draining => "stopping",
+        Phase::StopDelay | Phase::Draining | Phase::HandedOver => "stopping",
     };
     match running.count {
         1 => format!("{phase}; 1 exchange runs"),

@@ -23,6 +23,8 @@ pub(super) enum Phase {
     StopDelay,
     /// It accepts nothing more; running exchanges may end.
     Draining,
+    /// The same, and a new process accepts in its place.
+    HandedOver,
 }
 
 /// What the process serves, and how far it is in its life.

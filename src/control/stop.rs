@@ -66,7 +66,7 @@ async fn stop_in_order(
         tell_of_ctrl_c(signal);
         sleep(delay).await;
     }
-    state.enter(Phase::Draining);
+    state.enter(if signal.is_some() { Phase::Draining } else { Phase::HandedOver });
     state.close_sockets();
     workers.tell(|| Command::Stop(Stop::WhenDone));
     let left = async || workers.reports().await.totals.all_running();

@@ -72,7 +72,8 @@ impl Pages for RelayPages {
         match page {
             Page::Live => Ok(text("ok\n")),
             Page::Ready => match self.state.phase() {
-                Phase::Ready => Ok(text("ready\n")),
+                // Who asked here just before the hand-over asked whether the address is served.
+                Phase::Ready | Phase::HandedOver => Ok(text("ready\n")),
                 Phase::Starting => Err(unready("starting", "Not all listeners accept yet.")),
                 Phase::StopDelay | Phase::Draining => {
                     Err(unready("stopping", "The relay is stopping."))

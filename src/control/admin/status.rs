@@ -146,7 +146,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Starting => "starting",
         Phase::Ready => "ready",
         Phase::StopDelay => "stop_delay",
-        Phase::Draining => "draining",
+        Phase::Draining | Phase::HandedOver => "draining",
     }
 }
 
