@@ -24,14 +24,21 @@ use tokio::task::JoinHandle;
 /// A copy of the program, which the test may replace.
 fn copy(folder: &Folder) -> PathBuf {
     let file = folder.path.join("narrows");
-    fs::copy(narrows(), &file).unwrap();
+    copy_file(&narrows(), &file);
     file
+}
+
+/// By another process: a program is busy while anything may write to it, such as a process that a
+/// test beside this one starts meanwhile.
+fn copy_file(from: &Path, to: &Path) {
+    assert!(Command::new("cp").args([from, to]).status().unwrap().success());
 }
 
 /// Replaces the program as an upgrade does: the running process keeps its file.
 fn replace(file: &Path, content: &[u8], mode: u32) {
-    let new = file.with_extension("new");
-    fs::write(&new, content).unwrap();
+    let (text, new) = (file.with_extension("text"), file.with_extension("new"));
+    fs::write(&text, content).unwrap();
+    copy_file(&text, &new);
     fs::set_permissions(&new, Permissions::from_mode(mode)).unwrap();
     fs::rename(new, file).unwrap();
 }
