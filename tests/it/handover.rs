@@ -197,7 +197,8 @@ async fn a_second_hand_over_does_not_wait_for_the_streams_of_the_first() {
         streams.push(stage.answered(GET, CHUNKED).await);
         formers.push(stage.relay.hand_over().await);
     }
-    assert!(formers.iter().all(|former| !former.has_ended()), "each has a stream");
+    // The others may not: a process that hands over accepts until the log has said so.
+    assert!(!formers[0].has_ended(), "it has the first stream");
     for (mut client, mut upstream) in streams {
         upstream.send("5\r\nevent\r\n0\r\n\r\n").await;
         assert_eq!(client.read_chunk().await, b"event");
