@@ -32,8 +32,8 @@ const ALWAYS_VERIFIED: Instead =
 const NO_DAEMON: Instead =
     Words("it runs in the foreground; systemd or `&` puts it in the background");
 const TO_STDERR: Instead = Words("the log goes to stderr; `2>> narrows.log` writes it to a file");
-const LEVEL: Instead = Words("say it on the command line: --log-level debug");
-const FORMAT: Instead = Words("say it on the command line: --log-format json");
+const LEVEL: Instead = Words("write at the top of the file: log = { level = \"debug\" }");
+const FORMAT: Instead = Words("write at the top of the file: log = { format = \"json\" }");
 const ACME: Instead = Words("a certificate of certbot or acme.sh can be named in `certificate`");
 
 /// Keys, lower case, with `_` for `-`; `table.key` has precedence in that table.
