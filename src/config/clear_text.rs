@@ -1,15 +1,17 @@
 //! Warnings about keys that cross a network in clear text: to an upstream that is reached by
-//! `http://`, or from clients of a listener without TLS.
+//! `http://`, or from clients of a listener without TLS. And about upstreams whose scheme does not
+//! fit their port.
 //!
-//! Only addresses that may be on the Internet count: not loopback, private and link-local ones, nor
-//! those of carriers (RFC 6598), nor names without a dot or under a domain for local use.
+//! Only addresses that may be on the Internet count for clear text: not loopback, private and
+//! link-local ones, nor those of carriers (RFC 6598), nor names without a dot or under a domain for
+//! local use.
 
 use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::Config;
 use super::listen_address::ListenAddress;
 use super::problem::Problems;
-use super::url::{Endpoint, Host};
+use super::url::{Endpoint, Host, Scheme};
 use super::value::Mode;
 use std::net::IpAddr;
 
@@ -27,12 +29,33 @@ pub fn warnings(config: &Config) -> Problems {
 
 fn check_route(route: &RouteConfig, warnings: &mut Problems) {
     let dialed = &route.reach.connect;
+    // `connect` may lead to a tunnel, at any port.
+    if *dialed == route.upstream.endpoint && warn_of_port(route, warnings) {
+        return;
+    }
     if route.reach.is_tls || !is_public(&dialed.host) {
         return;
     }
     let what = format!("requests to {dialed} and the keys in them cross the network in clear text");
     let help = format!("write https://{} if the upstream has it", with_https_port(dialed, route));
     warnings.add_with_help(&route.location, what, [help]);
+}
+
+/// Warns if the port is that of the other scheme, where no request is likely to succeed.
+fn warn_of_port(route: &RouteConfig, warnings: &mut Problems) -> bool {
+    let Endpoint { host, port } = &route.upstream.endpoint;
+    let (what, help) = match (route.upstream.scheme, *port) {
+        (Scheme::Http, 443) => {
+            ("http:// to port 443, where servers expect TLS", format!("write https://{host}"))
+        }
+        (Scheme::Https, 80) => (
+            "https:// to port 80, where servers expect plain HTTP",
+            format!("leave the port out: https://{host}"),
+        ),
+        (Scheme::Http | Scheme::Https, _) => return false,
+    };
+    warnings.add_with_help(&route.location, what, [help]);
+    true
 }
 
 /// The port of http:// is not that of https://.
@@ -174,6 +197,21 @@ mod tests {
         }
         assert!(of(":443", "certificate = \"c\"\nkey = \"k\"", "https://h/", "").is_empty());
         assert!(of(":80", "proxy_protocol = [\"10.0.0.0/8\"]", "https://h/", "").is_empty());
+    }
+
+    #[test]
+    fn a_port_of_the_other_scheme_is_warned_about_unless_connect_leads_elsewhere() {
+        for (upstream, want) in [
+            ("http://api.example.com:443/", "where servers expect TLS; write https://api"),
+            ("http://10.0.0.5:443/", "where servers expect TLS; write https://10.0.0.5"),
+            ("https://api.example.com:80/", "plain HTTP; leave the port out: https://api"),
+        ] {
+            let told = of("127.0.0.1:1", "", upstream, "");
+            assert_eq!(told.len(), 1, "{upstream}: {told:?}");
+            assert!(told[0].contains(want), "{told:?}");
+            let tunnel = "connect = \"127.0.0.1:9443\"";
+            assert!(of("127.0.0.1:1", "", upstream, tunnel).is_empty(), "{upstream}");
+        }
     }
 
     /// The warnings about a listener and a route, with more keys for each.
