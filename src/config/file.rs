@@ -40,7 +40,7 @@ impl Config {
         // A key may have been pasted in place of a file name.
         let name = path.display().to_string();
         let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
-        let file = open(path).map_err(|error| unreadable(&name, (1, cannot_be_read(error))))?;
+        let file = open(path).map_err(|error| unreadable(&name, Unreadable::of(&error)))?;
         let text = Self::read_text(&name, file)?;
         Self::parse(&name, path.parent().unwrap_or(Path::new("")), &text)
     }
@@ -70,38 +70,63 @@ impl Config {
     }
 }
 
-/// What is wrong with a file as a whole, in this line.
-fn unreadable(name: &str, (line, what): (usize, String)) -> Problems {
+/// What is wrong with a file as a whole, in this line, and what helps.
+struct Unreadable {
+    line: usize,
+    what: String,
+    help: Option<&'static str>,
+}
+
+impl Unreadable {
+    fn of(error: &io::Error) -> Self {
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => {
+                Some("name a file that exists; a relative name starts from the working folder")
+            }
+            io::ErrorKind::PermissionDenied => {
+                Some("let the user that runs narrows read the file and open its folder")
+            }
+            io::ErrorKind::IsADirectory => Some("name a file in it, such as narrows.toml"),
+            _ => None,
+        };
+        Self { help, ..Self::at(1, format!("the file cannot be read: {error}")) }
+    }
+
+    fn at(line: usize, what: impl Into<String>) -> Self {
+        Self { line, what: what.into(), help: None }
+    }
+}
+
+fn unreadable(name: &str, Unreadable { line, what, help }: Unreadable) -> Problems {
     let source = Source::new(name, &"\n".repeat(line - 1));
     let place = line - 1..line - 1;
     let location = Location::File { source: source.into(), place, key: "".into() };
     let mut problems = Problems::default();
-    problems.add(&location, what);
+    problems.add_with_help(&location, what, help.map(str::to_owned));
     problems
 }
 
-fn cannot_be_read(error: io::Error) -> String {
-    format!("the file cannot be read: {error}")
-}
-
 /// The text, or the line and the reason why it is not valid.
-fn read_text(from: impl Read) -> Result<String, (usize, String)> {
+fn read_text(from: impl Read) -> Result<String, Unreadable> {
     let mut bytes = Vec::new();
     let mut limited = from.take(FILE_BYTES_MAX + 1);
-    limited.read_to_end(&mut bytes).map_err(|error| (1, cannot_be_read(error)))?;
+    limited.read_to_end(&mut bytes).map_err(|error| Unreadable::of(&error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err((1, format!("the file is longer than {FILE_BYTES_MAX} bytes")));
+        return Err(Unreadable::at(1, format!("the file is longer than {FILE_BYTES_MAX} bytes")));
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err((1, "the file is UTF-16; save it as UTF-8".to_owned()));
+        return Err(Unreadable::at(1, "the file is UTF-16; save it as UTF-8"));
     }
     if bytes.contains(&0) {
-        return Err((1, "the file is binary, not text".to_owned()));
+        return Err(Unreadable::at(1, "the file is binary, not text"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
-        (line, format!("the file is not UTF-8; its byte {at} is wrong; save it as UTF-8"))
+        Unreadable::at(
+            line,
+            format!("the file is not UTF-8; its byte {at} is wrong; save it as UTF-8"),
+        )
     })
 }
 
