@@ -28,9 +28,7 @@ use crate::config::value::{Mode, NamedFile};
 use crate::config::{Config, Limits};
 use crate::telemetry::LogSettings;
 use crate::timeouts::Timeouts;
-use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
-use std::env;
-use std::ffi::OsString;
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -63,14 +61,7 @@ impl Cli {
     /// The arguments of this process. Ends the process with a message if they are refused, or if
     /// they ask for help or the version.
     pub fn read() -> Self {
-        let arguments: Vec<OsString> = env::args_os().collect();
-        Self::try_parse_from(&arguments).unwrap_or_else(|error| {
-            let typed = arguments.get(1..).unwrap_or_default();
-            match guess::missing_command(typed, &mut Self::command()) {
-                Some(meant) => meant.exit(),
-                None => usage_error::exit(error),
-            }
-        })
+        Self::try_parse().unwrap_or_else(|error| usage_error::exit(error))
     }
 }
 
@@ -282,6 +273,7 @@ mod tests {
     use super::*;
     use crate::telemetry::LogFormat;
     use crate::tls::testing::pem::Folder;
+    use clap::CommandFactory;
     use tracing::Level;
 
     const OPENAI: &str = "/gpt/=https://api.openai.com/";

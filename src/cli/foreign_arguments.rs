@@ -1,4 +1,4 @@
-//! Arguments of other programs, and what to write here instead.
+//! Arguments and commands of other programs, and what to write here instead.
 //!
 //! Names that are close to one of ours are not here: clap finds the nearest one.
 
@@ -54,6 +54,23 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("api-key token auth", "leave it out; the client sends its own key, which is passed on"),
 ];
 
+/// Words of other programs in place of a command, and what to do instead.
+const COMMANDS: &[(&str, &str)] = &[
+    ("start serve server up proxy relay", "did you mean narrows run?"),
+    ("test validate verify lint configtest doctor", "did you mean narrows check?"),
+    ("version", "write narrows --version"),
+    ("reload", "send a signal: `systemctl reload narrows`, or `kill -HUP PID`"),
+    ("stop quit", "send a signal: `systemctl stop narrows`, or `kill PID`"),
+    ("restart upgrade", "send a signal: `kill -USR2 PID` starts the program file anew"),
+    ("status", "start with --admin 127.0.0.1:9145; then `curl http://127.0.0.1:9145/status`"),
+];
+
+/// What to write instead of the command `name`.
+pub(super) fn instead_of_command(name: &str) -> Option<&'static str> {
+    let is_here = |names: &str| names.split(' ').any(|it| it == name);
+    COMMANDS.iter().find(|(names, _)| is_here(names)).map(|(_, instead)| *instead)
+}
+
 /// What to write instead of the argument `name`, such as `--port`, which came with `value`.
 pub(super) fn instead_of(name: &str, value: Option<&str>) -> Option<String> {
     let name = name.trim_start_matches('-').to_ascii_lowercase().replace('_', "-");
@@ -80,6 +97,18 @@ mod tests {
             for argument in command.get_arguments().filter_map(|it| it.get_long()) {
                 assert!(!names.contains(&argument), "--{argument}");
             }
+        }
+    }
+
+    #[test]
+    fn a_foreign_command_has_one_answer_and_none_of_ours_is_foreign() {
+        let mut names: Vec<_> = COMMANDS.iter().flat_map(|(names, _)| names.split(' ')).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        for command in Cli::command().get_subcommands() {
+            assert!(!names.contains(&command.get_name()), "{}", command.get_name());
         }
     }
 

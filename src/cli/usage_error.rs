@@ -2,7 +2,8 @@
 //! what to write instead. No message shows a possible secret: a password in a URL, or a key in
 //! place of a file name.
 
-use super::foreign_arguments::instead_of;
+use super::foreign_arguments::{instead_of, instead_of_command};
+use super::guess::missing_command;
 use crate::config::excerpt::{Excerpt, shown};
 use crate::config::problem::{nearest, quoted};
 use crate::config::report::{Colours, Severity, advice, quotation, title};
@@ -76,7 +77,13 @@ fn scrubbed(mut error: Error) -> Error {
 /// What was refused, and the argument that it was. `None`: clap's own message says it.
 fn refusal(error: &Error, arguments: &[String]) -> Option<(Refused, Option<String>)> {
     let argument = context(error, ContextKind::InvalidArg);
+    let typed = arguments.get(1..).unwrap_or_default();
     match error.kind() {
+        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand
+            if let Some(command) = missing_command(typed) =>
+        {
+            Some((no_command(command, arguments), typed.first().cloned()))
+        }
         ErrorKind::UnknownArgument => Some(unknown(&argument?, arguments, error)),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let value = context(error, ContextKind::InvalidValue)?;
@@ -85,7 +92,7 @@ fn refusal(error: &Error, arguments: &[String]) -> Option<(Refused, Option<Strin
         }
         ErrorKind::InvalidSubcommand => {
             let command = context(error, ContextKind::InvalidSubcommand)?;
-            Some((no_command(error, &command, arguments), Some(command)))
+            Some((unknown_command(error, &command), Some(command)))
         }
         ErrorKind::MissingRequiredArgument => Some((missing(&argument?), None)),
         ErrorKind::ArgumentConflict => {
@@ -126,21 +133,21 @@ fn bad_value(error: &Error, name: &str, value: &str) -> Refused {
     Refused { what, help: help.into_iter().collect() }
 }
 
+/// Arguments without the command that was meant.
+fn no_command(command: &[&str], arguments: &[String]) -> Refused {
+    let mut meant = arguments.to_vec();
+    meant.splice(1..1, command.iter().map(|&word| word.to_owned()));
+    let help = format!("did you mean `{}`?", command_line(&meant, 0).0);
+    Refused { what: "a command is missing".to_owned(), help: vec![help] }
+}
+
 /// A word that is not a command.
-fn no_command(error: &Error, command: &str, arguments: &[String]) -> Refused {
-    if command.starts_with('/') || command.contains("://") {
-        let mut meant = arguments.to_vec();
-        meant.insert(1, "run".to_owned());
-        let what = "there is no command before the ROUTE".to_owned();
-        return Refused {
-            what,
-            help: vec![format!("did you mean `{}`?", command_line(&meant, 0).0)],
-        };
-    }
-    let help = match context(error, ContextKind::SuggestedSubcommand) {
-        Some(meant) => format!("did you mean narrows {meant}?"),
-        None => "run and check are commands; narrows --help explains them".to_owned(),
-    };
+fn unknown_command(error: &Error, command: &str) -> Refused {
+    let instead = instead_of_command(command).map(str::to_owned);
+    let suggested = context(error, ContextKind::SuggestedSubcommand);
+    let help = instead.or(suggested.map(|meant| format!("did you mean narrows {meant}?")));
+    let help =
+        help.unwrap_or_else(|| "run and check are commands; narrows --help explains them".into());
     Refused { what: format!("{} is not a command", quoted(command)), help: vec![help] }
 }
 
