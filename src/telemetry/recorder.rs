@@ -108,18 +108,13 @@ impl<F: Facts> Entry for Slot<F> {
         &self.position
     }
 
-    fn current(&self) -> Option<(Instant, Option<Arc<str>>)> {
+    fn count(&self, now: Instant) {
         let known = self.known.borrow();
-        let name = known.route.as_ref().map(|route| Arc::clone(route.name()));
-        known.started.map(|started| (started, name))
-    }
-
-    fn count(&self) {
-        let known = self.known.borrow();
-        if known.started.is_some() {
-            known.count_bytes(&self.metrics);
-            known.upstream.iter().for_each(|upstream| upstream.count_busy());
-        }
+        let Some(started) = known.started else { return };
+        let route = self.metrics.of(known.route.as_deref());
+        route.count_running(now.duration_since(started));
+        known.count_bytes(route);
+        known.upstream.iter().for_each(|upstream| upstream.count_busy());
     }
 }
 
@@ -136,11 +131,13 @@ impl<F> Known<F> {
 
     /// Counts the bytes since the last time. The number of those that arrived may turn out smaller
     /// at the end, but a counter must not go back.
-    fn count_bytes(&self, metrics: &WorkerMetrics) {
+    fn count_bytes(&self, route: &RouteMetrics) {
         let (up, down) = self.counted.get();
         let counted = (up.max(self.to_upstream), down.max(self.to_client));
         self.counted.set(counted);
-        metrics.of(self.route.as_deref()).moved(counted.0 - up, counted.1 - down);
+        if counted != (up, down) {
+            route.moved(counted.0 - up, counted.1 - down);
+        }
     }
 }
 
@@ -182,9 +179,9 @@ impl<F: Facts> Recorder<F> {
     /// It has ended.
     pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
         let (now, mut known) = (Instant::now(), self.known());
-        known.count_bytes(&self.0.metrics);
-        known.upstream = None;
         let route = known.route.take();
+        known.count_bytes(self.0.metrics.of(route.as_deref()));
+        known.upstream = None;
         let record = Record {
             client: self.client(),
             name: route.as_ref().map(|route| Arc::clone(route.name())),

@@ -1,6 +1,6 @@
 //! The metrics of the real binary, as a scraper gets them.
 
-use crate::support::stage::{CHUNKED, GET, OK, Stage};
+use crate::support::stage::{CHUNKED, GET, OK, OK_LAST, Stage};
 use narrows_kit::client::connect_plain;
 use narrows_kit::origin::Origin;
 use narrows_kit::peer::{End, Peer};
@@ -114,6 +114,37 @@ async fn a_stop_leaves_the_counters_to_be_seen_to_the_end() {
     seen.expect(&connections, 1.0);
     upstream.send("0\r\n\r\n").await;
     assert_eq!(client.read_chunk().await, b"");
+}
+
+#[tokio::test]
+async fn a_reload_sets_no_counter_back_and_a_removed_route_is_counted_until_the_next() {
+    let origin = Origin::plain().await;
+    let configured = |paths: &[&str]| {
+        let route = |path: &&str| {
+            format!("[[route]]\npath = \"{path}\"\nupstream = \"http://{}/\"\n", origin.address())
+        };
+        let routes: String = paths.iter().map(route).collect();
+        format!("[[listener]]\naddress = \"127.0.0.1:0\"\n{routes}")
+    };
+    let relay = Relay::start(&configured(&["/gpt/", "/old/"])).argument(ADMIN).await;
+    let mut scraper = Scraper::of(&relay).await;
+    let mut client = relay.connect().await;
+    for path in ["/gpt/", "/old/"] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let mut upstream = origin.accept().await;
+        upstream.read_head().await;
+        upstream.send(OK_LAST).await;
+        client.read_message().await;
+    }
+    let bytes = |path| format!("narrows_bytes_total{{route=\"{path}\",direction=\"to_client\"}}");
+    relay.reload(&configured(&["/gpt/"])).await;
+    let seen = scraper.scrape().await;
+    seen.expect(&bytes("/gpt/"), 2.0);
+    seen.expect(&bytes("/old/"), 2.0);
+    relay.reload(&configured(&["/gpt/", "/new/"])).await;
+    let seen = scraper.scrape().await;
+    seen.expect(&bytes("/gpt/"), 2.0);
+    assert_eq!(seen.0.get(&bytes("/old/")), None, "the number of series is bounded");
 }
 
 #[tokio::test]

@@ -52,7 +52,8 @@ def stat(panel, results, x, y, w, h):
     parts = []
     for at, (name, value) in enumerate(values):
         middle = x + share * (at + 0.5)
-        parts.append(text(middle, y + h * 0.6, number(value, defaults["unit"]), "number",
+        shown = round(value) if defaults.get("decimals") == 0 else value
+        parts.append(text(middle, y + h * 0.6, number(shown, defaults["unit"]), "number",
                           colour_of(value, defaults)))
         if len(values) > 1:
             parts.append(text(middle, y + h * 0.6 + 18, name, "small middle"))

@@ -22,6 +22,7 @@ pub use histogram::Distribution;
 pub use process::ProcessStats;
 pub use route::{RouteMetrics, RouteReport};
 pub(super) use running::Entry;
-pub use totals::{Running, Totals};
+pub use running::Running;
+pub use totals::Totals;
 pub use upstream::{OpeningMetrics, UpstreamMetrics, UpstreamReport};
 pub use worker::WorkerMetrics;

@@ -2,6 +2,7 @@
 //! [`RouteMetrics`], and the [`RouteReport`] of it.
 
 use super::histogram::{Distribution, Histogram};
+use super::running::Running;
 use crate::telemetry::record::{End, Record, StatusClass};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
     name: Arc<str>,
+    /// What runs, while a report counts it.
+    running: Cell<Running>,
     cells: OnceCell<Box<Cells>>,
 }
 
@@ -57,7 +60,7 @@ pub struct RouteReport {
 impl RouteMetrics {
     /// For the route or forward with this name.
     pub fn new(name: &Arc<str>) -> Self {
-        Self { name: Arc::clone(name), cells: OnceCell::new() }
+        Self { name: Arc::clone(name), ..Self::default() }
     }
 
     /// The name of the route.
@@ -100,6 +103,18 @@ impl RouteMetrics {
         let cells = self.cells();
         increase(&cells.to_upstream, to_upstream);
         increase(&cells.to_client, to_client);
+    }
+
+    /// Counts an exchange that runs, and is so old. For a report, which counts them anew.
+    pub(in crate::telemetry) fn count_running(&self, age: Duration) {
+        let mut running = self.running.get();
+        running.count(age);
+        self.running.set(running);
+    }
+
+    /// What was counted as running, if anything.
+    pub(super) fn take_running(&self) -> Option<Running> {
+        Some(self.running.take()).filter(|running| running.count > 0)
     }
 
     /// What was counted so far; `None` if the route was not used.

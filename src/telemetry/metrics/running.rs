@@ -3,12 +3,32 @@
 //! Each client connection has one entry, from its beginning to its end, so that an exchange which
 //! begins or ends changes no list. An entry without an exchange is idle.
 
-use super::totals::Running;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// What runs on one route: exchanges, or connections in tcp mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Running {
+    /// How many.
+    pub count: usize,
+    /// The age of the oldest.
+    pub oldest: Duration,
+}
+
+impl Running {
+    /// Adds one that began so long ago.
+    pub(super) fn count(&mut self, age: Duration) {
+        self.add(&Self { count: 1, oldest: age });
+    }
+
+    /// Adds those of another worker or route.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.oldest = self.oldest.max(other.oldest);
+    }
+}
 
 /// The entries of one worker's client connections.
 #[derive(Default)]
@@ -19,28 +39,17 @@ pub(in crate::telemetry) trait Entry {
     /// Where it is in the list.
     fn position(&self) -> &Cell<usize>;
 
-    /// Since when an exchange runs, and the name of its route; `None` when the connection is idle.
-    fn current(&self) -> Option<(Instant, Option<Arc<str>>)>;
-
-    /// Counts what is not counted before the end: the bytes so far, and the connection in use.
-    fn count(&self);
+    /// Counts the exchange that runs `now`, if one does: for its route with the bytes so far, and
+    /// for its upstream with the connection in use.
+    fn count(&self, now: Instant);
 }
 
 impl RunningList {
-    /// How many run on each route.
-    pub(super) fn by_route(&self) -> BTreeMap<Arc<str>, Running> {
-        let now = Instant::now();
-        let mut routes: BTreeMap<Arc<str>, Running> = BTreeMap::new();
-        for (since, name) in self.0.borrow().iter().filter_map(|entry| entry.current()) {
-            let name = name.unwrap_or_default();
-            routes.entry(name).or_default().count(now.duration_since(since));
-        }
-        routes
-    }
-
-    /// Counts what is not counted before the end, of all that runs.
+    /// Counts all that runs, for a report. Once for each entry, because most of the time goes into
+    /// bringing them into the cache.
     pub(super) fn count(&self) {
-        self.0.borrow().iter().for_each(|entry| entry.count());
+        let now = Instant::now();
+        self.0.borrow().iter().for_each(|entry| entry.count(now));
     }
 
     /// Adds an entry, until [`RunningList::leave`].

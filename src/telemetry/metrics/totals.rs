@@ -2,11 +2,11 @@
 //! thread.
 
 use super::route::{RouteReport, add_counts};
+use super::running::Running;
 use super::upstream::UpstreamReport;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What was counted, by names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,15 +22,6 @@ pub struct Totals {
     /// Connections and requests that were refused before an upstream saw any of them, by the word
     /// for the reason.
     pub refused: BTreeMap<&'static str, u64>,
-}
-
-/// What runs on one route: exchanges, or connections in tcp mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Running {
-    /// How many.
-    pub count: usize,
-    /// The age of the oldest.
-    pub oldest: Duration,
 }
 
 impl Totals {
@@ -73,17 +64,5 @@ impl Totals {
             self.upstreams.entry(Arc::clone(name)).or_default().add(report);
         }
         add_counts(&mut self.refused, &other.refused);
-    }
-}
-
-impl Running {
-    /// Adds one that began so long ago.
-    pub(in crate::telemetry) fn count(&mut self, age: Duration) {
-        self.add(&Self { count: 1, oldest: age });
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.count += other.count;
-        self.oldest = self.oldest.max(other.oldest);
     }
 }

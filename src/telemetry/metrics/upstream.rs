@@ -88,8 +88,12 @@ impl UpstreamMetrics {
         self.busy.set(self.busy.get() + 1);
     }
 
-    /// What was counted so far.
-    pub(super) fn report(&self) -> UpstreamReport {
+    /// What was counted so far; `None` if the upstream was not used.
+    pub(super) fn report_if_used(&self) -> Option<UpstreamReport> {
+        Some(self.report()).filter(|report| *report != UpstreamReport::default())
+    }
+
+    fn report(&self) -> UpstreamReport {
         let pools = self.pools.borrow();
         let idle = pools.iter().filter_map(Weak::upgrade).map(|idle| idle.load(Ordering::Relaxed));
         let mut report = UpstreamReport {
@@ -182,6 +186,14 @@ mod tests {
         assert_eq!(report.opened, BTreeMap::from([("ok", 1), (cause, 1), ("abandoned", 1)]));
         assert_eq!((report.opening, report.connect.seconds()), (0, 0.02));
         assert_eq!(report.last_failure, Some((cause, Duration::from_secs(5))));
+    }
+
+    #[test]
+    fn an_upstream_that_was_not_used_has_no_series() {
+        let upstream = Rc::new(UpstreamMetrics::default());
+        assert_eq!(upstream.report_if_used(), None);
+        drop(upstream.opening());
+        assert!(upstream.report_if_used().is_some());
     }
 
     #[test]

@@ -68,12 +68,15 @@ impl WorkerMetrics {
     /// What was counted so far. The caller knows the client connections.
     pub fn report(&self) -> Totals {
         self.running.count();
+        let unrouted_running = self.unrouted.take_running().map(|it| (Arc::default(), it));
+        let running = self.routes.reports(RouteMetrics::take_running).into_iter();
         let unrouted = self.unrouted.report().map(|report| (Arc::default(), report));
         let routes = self.routes.reports(RouteMetrics::report).into_iter();
-        let upstreams = self.upstreams.reports(|upstream| Some(upstream.report()));
-        let (running, refused) = (self.running.by_route(), self.refused.borrow().clone());
-        let mut totals = Totals { running, refused, ..Totals::default() };
+        let upstreams = self.upstreams.reports(UpstreamMetrics::report_if_used);
+        let refused = self.refused.borrow().clone();
+        let mut totals = Totals { refused, ..Totals::default() };
         // To collect them would sort them first, by code of its own for each type.
+        totals.running.extend(running.chain(unrouted_running));
         totals.routes.extend(routes.chain(unrouted));
         totals.upstreams.extend(upstreams);
         totals
