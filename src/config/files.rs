@@ -7,16 +7,13 @@
 use crate::tls::credential_error::CredentialError;
 use crate::tls::credential_file::read_file;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Paths of files, and a digest of what each held when it was first read.
-#[derive(Clone, Debug, Default)]
-pub struct Files {
-    /// Random, so that no one can prepare two contents with one digest.
-    digest: RandomState,
-    read: BTreeMap<PathBuf, u64>,
-}
+/// Paths of files, and what each held when it was first read.
+#[derive(Clone, Default)]
+pub struct Files(BTreeMap<PathBuf, Arc<[u8]>>);
 
 impl Files {
     /// Reads a file and parses it. One that was read before counts with what it held then: if it
@@ -27,23 +24,49 @@ impl Files {
         parse: impl FnOnce(&Path, &[u8]) -> Result<T, CredentialError>,
     ) -> Result<T, CredentialError> {
         let content = read_file(file)?;
-        let digest = self.digest.hash_one(&content);
-        self.read.entry(file.into()).or_insert(digest);
-        parse(file, &content)
+        let parsed = parse(file, &content);
+        self.0.entry(file.into()).or_insert_with(|| content.into());
+        parsed
+    }
+
+    /// What a file held.
+    pub(super) fn content(&self, file: &Path) -> Option<&[u8]> {
+        self.0.get(file).map(|content| &**content)
+    }
+
+    /// Lets `file` count with what it held in `before`.
+    pub(super) fn keep(&mut self, file: &Path, before: &Self) {
+        let content = before.0.get(file).cloned();
+        self.0.extend(content.map(|content| (file.into(), content)));
     }
 
     /// Whether no file was read.
     pub fn is_empty(&self) -> bool {
-        self.read.is_empty()
+        self.0.is_empty()
+    }
+
+    /// The files that held something else in `before`.
+    pub fn changed_since(&self, before: &Self) -> Vec<&Path> {
+        let is_changed = |(file, content): &(&PathBuf, &Arc<[u8]>)| {
+            before.content(file).is_some_and(|it| *it != ***content)
+        };
+        self.0.iter().filter(is_changed).map(|(file, _)| &**file).collect()
     }
 
     /// The files that hold something else now, or cannot be read. This reads all of them, which may
     /// take for ever.
     pub fn changed(&self) -> Vec<&Path> {
-        let is_changed = |(file, digest): &(&PathBuf, &u64)| {
-            read_file(file).map_or(true, |content| self.digest.hash_one(&content) != **digest)
+        let is_changed = |(file, content): &(&PathBuf, &Arc<[u8]>)| {
+            read_file(file).map_or(true, |now| *now != ***content)
         };
-        self.read.iter().filter(is_changed).map(|(file, _)| &**file).collect()
+        self.0.iter().filter(is_changed).map(|(file, _)| &**file).collect()
+    }
+}
+
+/// Without the contents, which may be secret.
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -111,6 +111,16 @@ impl Problems {
         self.push(location, what.into(), help.into_iter().collect());
     }
 
+    /// Adds `others` behind these.
+    pub(super) fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// `value` if there are no problems, otherwise the problems, sorted by line.
     ///
     /// # Errors

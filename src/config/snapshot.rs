@@ -129,7 +129,7 @@ impl Snapshot {
     ///
     /// Everything that is wrong with the files, each at the place that names it.
     pub fn load(config: impl Into<Arc<Config>>) -> Result<Self, Problems> {
-        Self::load_anew(config.into(), None)
+        Self::load_anew(config.into(), Loader::new(None)).map(|(loaded, _)| loaded)
     }
 
     /// The same, after `previous`. What is unchanged by content is the same `Arc` in both, also
@@ -140,11 +140,25 @@ impl Snapshot {
     ///
     /// As for [`Snapshot::load`].
     pub fn load_after(config: impl Into<Arc<Config>>, previous: &Self) -> Result<Self, Problems> {
-        Self::load_anew(config.into(), Some(previous))
+        Self::load_anew(config.into(), Loader::new(Some(previous))).map(|(loaded, _)| loaded)
     }
 
-    fn load_anew(config: Arc<Config>, previous: Option<&Self>) -> Result<Self, Problems> {
-        let mut loader = Loader::new(previous);
+    /// The same configuration with what its files hold now. Those that cannot be used count with
+    /// what they held before, so that none is in the way of another; the problems say why.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Snapshot::load`], if what they held before is of no use either.
+    pub fn renewed(&self) -> Result<(Self, Problems), Problems> {
+        let mut loader = Loader::new(Some(self));
+        loader.files = loader.files.keeping(&self.files);
+        Self::load_anew(Arc::clone(&self.config), loader)
+    }
+
+    fn load_anew(
+        config: Arc<Config>,
+        mut loader: Loader<'_>,
+    ) -> Result<(Self, Problems), Problems> {
         let listeners = loader.listeners(&config);
         let timeouts = loader.timeouts(&config.timeouts);
         let upstreams = loader.upstreams(&config.routes);
@@ -161,10 +175,17 @@ impl Snapshot {
             name: (&*forward.server_name.text).into(),
         });
         let forwards = forwards.collect();
-        let TlsFiles { problems, mut remarks, certificates, configs: tls, read: files, .. } =
-            loader.files;
+        let TlsFiles {
+            problems,
+            trouble,
+            mut remarks,
+            certificates,
+            configs: tls,
+            read: files,
+            ..
+        } = loader.files;
         config.admin.iter().for_each(|admin| admin.check(&mut remarks));
-        problems.or(Self {
+        let loaded = Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
             routes,
@@ -176,7 +197,8 @@ impl Snapshot {
             config,
             files,
             tls,
-        })
+        };
+        problems.or((loaded, trouble.sorted()))
     }
 
     /// One line: the listeners, and the numbers of routes and forwards.

@@ -14,6 +14,7 @@ use crate::tls::credential_file::{Chain, PrivateKey, Roots};
 use crate::tls::identity::Identity;
 use crate::tls::validity::Validity;
 use std::collections::HashMap;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,6 +42,10 @@ pub(super) struct TlsFiles<'b> {
     clients: HashMap<(Option<PathBuf>, Alpn), Option<ClientTls>>,
     /// Those of the snapshot before, if there was one.
     before: Option<&'b TlsConfigs>,
+    /// What files held that serve on with it if they cannot be used now.
+    kept: Option<&'b Files>,
+    /// What is wrong with those.
+    pub(super) trouble: Problems,
     /// What the files have become.
     pub(super) configs: TlsConfigs,
     /// Those that were read.
@@ -62,6 +67,11 @@ impl<'b> TlsFiles<'b> {
         Self { before, ..Self::default() }
     }
 
+    /// The same, but a file that cannot be used counts with what it held in `kept`.
+    pub(super) fn keeping(self, kept: &'b Files) -> Self {
+        Self { kept: Some(kept), ..self }
+    }
+
     /// The TLS configuration for the clients at `place`; `None` if a problem was noted.
     pub(super) fn server(
         &mut self,
@@ -80,7 +90,10 @@ impl<'b> TlsFiles<'b> {
         if let Some(known) = self.own.get(&names) {
             return known.clone();
         }
-        let own = self.read_own(files).map(Rc::new);
+        let mut problems = mem::take(&mut self.problems);
+        let own = self.read_own(files).or_else(|| self.kept_own(files)).map(Rc::new);
+        problems.append(mem::take(&mut self.problems));
+        self.problems = problems;
         if let Some(own) = &own {
             self.certificates.push(OwnCertificate {
                 location: files.certificate.location.clone(),
@@ -143,6 +156,18 @@ impl<'b> TlsFiles<'b> {
         }
     }
 
+    /// What a pair was before, if that serves on. The problems are no longer in the way.
+    fn kept_own(&mut self, files: &CredentialFiles) -> Option<Identity> {
+        let kept = self.kept?;
+        let (certificate, key) = (&files.certificate.path, &files.key.path);
+        let chain = Chain::parse(certificate, kept.content(certificate)?).ok()?;
+        let private = PrivateKey::parse(key, kept.content(key)?).ok()?;
+        let own = Identity::new(chain, private).ok()?;
+        [certificate, key].into_iter().for_each(|file| self.read.keep(file, kept));
+        self.trouble.append(mem::take(&mut self.problems));
+        Some(own)
+    }
+
     /// The TLS configuration for upstreams with these roots; `None` if a problem was noted.
     pub(super) fn client(&mut self, ca: Option<&NamedFile>, alpn: Alpn) -> Option<ClientTls> {
         let name = (ca.map(|ca| ca.path.clone()), alpn);
@@ -178,11 +203,22 @@ impl<'b> TlsFiles<'b> {
                 Some(Rc::new(chain))
             }
             Err(error) => {
-                self.problems.add(&ca.location, error.to_string());
-                None
+                let before = self.kept_roots(ca);
+                let kept = before.is_some();
+                let problems = if kept { &mut self.trouble } else { &mut self.problems };
+                problems.add(&ca.location, error.to_string());
+                before
             }
         };
         self.roots.entry(Path::to_path_buf(&ca.path)).or_insert(roots).clone()
+    }
+
+    /// What roots were before, if that serves on.
+    fn kept_roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
+        let kept = self.kept?;
+        let chain = Chain::parse(&ca.path, kept.content(&ca.path)?).ok()?;
+        self.read.keep(&ca.path, kept);
+        Some(Rc::new(chain))
     }
 }
 

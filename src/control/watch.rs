@@ -47,17 +47,14 @@ pub(super) async fn watch_files(
                     tracing::info!(target: CERTIFICATE, "the files are again what they were");
                 }
             }
-            Ok(Found::Change(change)) => {
-                trouble = None;
+            Ok(Found::Change(change, problems)) => {
+                trouble = told(problems, trouble.as_ref());
                 if changes.send(*change).await.is_err() {
                     return;
                 }
             }
             Ok(Found::Trouble(problems)) => {
-                if trouble.as_ref() != Some(&problems) {
-                    tell_trouble(&problems);
-                }
-                trouble = Some(problems);
+                trouble = told(problems, trouble.as_ref());
             }
             // Its panic has been logged. The next look may do better.
             Err(_panic) => {}
@@ -79,7 +76,8 @@ pub(super) fn tell_changed(files: &[PathBuf]) {
 /// What a look finds.
 enum Found {
     Unchanged,
-    Change(Box<Change>),
+    /// With what is wrong with other files.
+    Change(Box<Change>, Problems),
     Trouble(Problems),
 }
 
@@ -98,14 +96,29 @@ async fn look(snapshot: Arc<Snapshot>) -> Result<Found, JoinError> {
 }
 
 fn find(before: Arc<Snapshot>) -> Found {
-    let files: Vec<_> = before.files.changed().into_iter().map(Path::to_path_buf).collect();
-    if files.is_empty() {
+    if before.files.changed().is_empty() {
         return Found::Unchanged;
     }
-    match Snapshot::load_after(Arc::clone(&before.config), &before) {
-        Ok(after) => Found::Change(Box::new(Change { before, after, files })),
-        Err(problems) => Found::Trouble(problems),
+    let (after, trouble) = match before.renewed() {
+        Ok(renewed) => renewed,
+        Err(problems) => return Found::Trouble(problems),
+    };
+    let files = after.files.changed_since(&before.files).into_iter();
+    let files: Vec<_> = files.map(Path::to_path_buf).collect();
+    match (files.is_empty(), trouble.is_empty()) {
+        (false, _) => Found::Change(Box::new(Change { before, after, files }), trouble),
+        (true, false) => Found::Trouble(trouble),
+        // As it was again, in the meantime.
+        (true, true) => Found::Unchanged,
     }
+}
+
+/// Logs `problems`, unless they were the same at the last look. `None`: there are none.
+fn told(problems: Problems, before: Option<&Problems>) -> Option<Problems> {
+    if before != Some(&problems) {
+        tell_trouble(&problems);
+    }
+    (!problems.is_empty()).then_some(problems)
 }
 
 fn tell_trouble(problems: &Problems) {
@@ -223,6 +236,26 @@ mod tests {
         assert!(log.contains(" WARN narrows::certificate: a file has changed and cannot"), "{log}");
         assert!(log.contains("does not belong to the certificate"), "{log}");
         assert!(log.contains("narrows.toml:5: listener.key"), "{log}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_not_in_the_way_of_others() {
+        let log = Scene::with(async |scene| {
+            scene.folder.write("ca.pem", "no PEM");
+            scene.nothing_for(2).await;
+            scene.folder.write("certificate.pem", [LEAF, INTERMEDIATE].concat());
+            scene.folder.write("key.pem", LEAF_KEY);
+            assert_eq!(scene.change().await, ["certificate.pem", "key.pem"]);
+            scene.nothing_for(2).await;
+            fs::remove_file(scene.folder.path("key.pem")).unwrap();
+            scene.folder.write("ca.pem", CERTIFICATE);
+            assert_eq!(scene.change().await, ["ca.pem"]);
+            scene.nothing_for(2).await;
+        });
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        assert!(lines[0].contains("ca.pem"), "{log}");
+        assert!(lines[1].contains("key.pem"), "{log}");
     }
 
     #[test]
