@@ -16,9 +16,8 @@
 
 use super::excerpt::Excerpt;
 use super::problem::{Location, Problem, Problems};
+use crate::telemetry::stderr_has_colour;
 use std::fmt::Write;
-use std::io::IsTerminal;
-use std::{env, io};
 
 /// Most problems that are shown. What comes after so many is hardly read.
 const SHOWN_MAX: usize = 100;
@@ -51,15 +50,9 @@ pub enum Colours {
 }
 
 impl Colours {
-    /// What fits stderr: colours on a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    /// What fits stderr: colours on a terminal, as the log's lines have them.
     pub fn of_stderr() -> Self {
-        let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
-        if io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb {
-            Self::On
-        } else {
-            Self::Off
-        }
+        if stderr_has_colour() { Self::On } else { Self::Off }
     }
 
     fn paint(self, code: &str, text: &str) -> String {

@@ -37,5 +37,5 @@ pub use log::{Log, LogSettings, change_log, init_log};
 pub(crate) use log::{capture::logged, log_panic};
 pub use record::{Detail, DialTimes, Outcome};
 pub use recorder::{ConnectionRecorder, ExchangeRecorder};
-pub use stderr::write_gathered_lines;
+pub use stderr::{stderr_has_colour, write_gathered_lines};
 pub use waits::Awaited;
