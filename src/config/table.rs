@@ -272,8 +272,14 @@ impl<'r, 't> Entry<'r, 't> {
         let number = usize::from_str_radix(integer.as_str(), integer.radix()).ok();
         let fits = number.filter(|number| range.contains(number));
         if fits.is_none() {
-            let digits: String = reader.raw(&value).chars().take(40).collect();
-            let what = format!("{digits} is out of range");
+            // The parser lets pass what stands behind the digits of a negative number.
+            let raw = reader.raw(&value);
+            let is_number = raw.chars().all(|it| it.is_ascii_hexdigit() || "+-_xo".contains(it));
+            let what = if is_number {
+                format!("{} is out of range", raw.chars().take(40).collect::<String>())
+            } else {
+                "this is not a whole number".to_owned()
+            };
             reader.problems.add_with_help(&location, what, [allowed]);
         }
         fits
@@ -445,6 +451,10 @@ connections = 0
         );
         refuse(&with("workers = 2.0"), "workers: this is a number, and a whole number is needed");
         refuse(&with("workers = -1"), "workers: -1 is out of range; 1 to 256 is allowed");
+        refuse(
+            &with("workers = -1_f@\u{2}"),
+            "workers: this is not a whole number; 1 to 256 is allowed",
+        );
         refuse(
             &with("workers = 99999999999999999999"),
             "workers: 99999999999999999999 is out of range",
