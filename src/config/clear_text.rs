@@ -44,16 +44,17 @@ fn check_route(route: &RouteConfig, warnings: &mut Problems) {
 /// Warns if the port is that of the other scheme, where no request is likely to succeed.
 fn warn_of_port(route: &RouteConfig, warnings: &mut Problems) -> bool {
     let Endpoint { host, port } = &route.upstream.endpoint;
-    let (what, help) = match (route.upstream.scheme, *port) {
+    let (how, help) = match (route.upstream.scheme, *port) {
         (Scheme::Http, 443) => {
-            ("http:// to port 443, where servers expect TLS", format!("write https://{host}"))
+            ("http://, but port 443 is for TLS", format!("write https://{host}"))
         }
         (Scheme::Https, 80) => (
-            "https:// to port 80, where servers expect plain HTTP",
+            "https://, but port 80 is for plain HTTP",
             format!("leave the port out: https://{host}"),
         ),
         (Scheme::Http | Scheme::Https, _) => return false,
     };
+    let what = format!("{host}:{port} is reached by {how}");
     warnings.add_with_help(&route.location, what, [help]);
     true
 }
@@ -202,9 +203,15 @@ mod tests {
     #[test]
     fn a_port_of_the_other_scheme_is_warned_about_unless_connect_leads_elsewhere() {
         for (upstream, want) in [
-            ("http://api.example.com:443/", "where servers expect TLS; write https://api"),
-            ("http://10.0.0.5:443/", "where servers expect TLS; write https://10.0.0.5"),
-            ("https://api.example.com:80/", "plain HTTP; leave the port out: https://api"),
+            (
+                "http://api.example.com:443/",
+                "api.example.com:443 is reached by http://, but port 443 is for TLS; write https://api",
+            ),
+            ("http://10.0.0.5:443/", "10.0.0.5:443 is reached by http://"),
+            (
+                "https://api.example.com:80/",
+                "port 80 is for plain HTTP; leave the port out: https://api",
+            ),
         ] {
             let told = of("127.0.0.1:1", "", upstream, "");
             assert_eq!(told.len(), 1, "{upstream}: {told:?}");
@@ -212,6 +219,18 @@ mod tests {
             let tunnel = "connect = \"127.0.0.1:9443\"";
             assert!(of("127.0.0.1:1", "", upstream, tunnel).is_empty(), "{upstream}");
         }
+    }
+
+    #[test]
+    fn a_second_upstream_at_the_same_wrong_port_is_another_warning() {
+        let route = |path: &str, host: &str| {
+            format!("[[route]]\npath = \"{path}\"\nupstream = \"http://{host}:443/\"\n")
+        };
+        let listener = "[[listener]]\naddress = \"127.0.0.1:1\"\n";
+        let text = format!("{listener}{}{}", route("/a/", "a.lan"), route("/b/", "b.lan"));
+        let told = warnings(&read(&text).unwrap());
+        let [first, second] = told.iter().collect::<Vec<_>>()[..] else { panic!("{told}") };
+        assert_ne!(first.what, second.what);
     }
 
     /// The warnings about a listener and a route, with more keys for each.
