@@ -22,8 +22,8 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    /// Remarks on an address that other networks may reach.
-    pub(super) fn check(&self, remarks: &mut Problems) {
+    /// Warns about an address that other networks may reach.
+    pub(super) fn check(&self, warnings: &mut Problems) {
         if self.address.is_public() {
             let what = format!(
                 "{} may be open to other networks, and the admin listener asks for no password: it \
@@ -32,7 +32,7 @@ impl AdminConfig {
             );
             let help =
                 "listen on 127.0.0.1, in a private network, or at unix:/run/narrows/admin.sock";
-            remarks.add_with_help(&self.location, what, [help.to_owned()]);
+            warnings.add_with_help(&self.location, what, [help.to_owned()]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Warnings about keys that cross a network in clear text: to an upstream that is reached by
 //! `http://`, or from clients of a listener without TLS. And about upstreams whose scheme does not
-//! fit their port.
+//! fit their port, and an admin listener that other networks may reach.
 //!
 //! Only addresses that may be on the Internet count for clear text: not loopback, private and
 //! link-local ones, nor those of carriers (RFC 6598), nor names without a dot or under a domain for
@@ -15,9 +15,11 @@ use super::url::{Endpoint, Host, Scheme};
 use super::value::Mode;
 use std::net::IpAddr;
 
-/// Notes each route and each listener whose traffic may be read on the way.
+/// Notes each route and each listener whose traffic may be read on the way, and an open admin
+/// listener.
 pub fn warnings(config: &Config) -> Problems {
     let mut warnings = Problems::default();
+    config.admin.iter().for_each(|admin| admin.check(&mut warnings));
     for route in &config.routes {
         check_route(route, &mut warnings);
     }
@@ -231,6 +233,19 @@ mod tests {
         let told = warnings(&read(&text).unwrap());
         let [first, second] = told.iter().collect::<Vec<_>>()[..] else { panic!("{told}") };
         assert_ne!(first.what, second.what);
+    }
+
+    #[test]
+    fn an_admin_listener_that_other_networks_may_reach_is_warned_about() {
+        let listener = "[[listener]]\naddress = \"127.0.0.1:1\"\n";
+        let route = "[[route]]\npath = \"/\"\nupstream = \"https://h/\"\n";
+        let with = |address: &str| {
+            let text = format!("admin = \"{address}\"\n{listener}{route}");
+            warnings(&read(&text).unwrap()).to_string()
+        };
+        let open = with("0.0.0.0:9145");
+        assert!(open.contains(":1: admin: 0.0.0.0:9145 may be open to other networks"), "{open}");
+        assert_eq!(with("127.0.0.1:9145"), "");
     }
 
     /// The warnings about a listener and a route, with more keys for each.

@@ -176,15 +176,8 @@ impl Snapshot {
         });
         let forwards = forwards.collect();
         let TlsFiles {
-            problems,
-            trouble,
-            mut remarks,
-            certificates,
-            configs: tls,
-            read: files,
-            ..
+            problems, trouble, remarks, certificates, configs: tls, read: files, ..
         } = loader.files;
-        config.admin.iter().for_each(|admin| admin.check(&mut remarks));
         let loaded = Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
@@ -391,19 +384,6 @@ mod tests {
     use crate::tls::testing::chain::{INTERMEDIATE, LEAF, LEAF_KEY};
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY, KEY_OF_ANOTHER};
     use std::collections::HashSet;
-
-    #[test]
-    fn an_admin_listener_that_is_open_to_all_is_remarked_upon() {
-        let remarks = |address: &str| {
-            let listener = "[[listener]]\naddress = \"127.0.0.1:1\"";
-            let route = "[[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"";
-            let admin = format!("admin = \"{address}\"\n{listener}\n{route}");
-            load(&admin).unwrap().remarks.to_string()
-        };
-        let open = remarks("0.0.0.0:9145");
-        assert!(open.contains(":1: admin: 0.0.0.0:9145 may be open to other networks"), "{open}");
-        assert_eq!(remarks("127.0.0.1:9145"), "");
-    }
 
     #[test]
     fn routes_to_one_upstream_share_it_and_upstreams_share_their_roots() {
