@@ -115,7 +115,7 @@ impl Server {
 
     fn start_from(snapshot: Snapshot, inherited: &mut Inherited) -> Result<Self, RunError> {
         check_descriptors(snapshot.limits.connections);
-        tell_remarks(&snapshot.remarks);
+        tell_remarks(&snapshot.remarks, None);
         reminder::tell_clear_text(&snapshot.config, None);
         let snapshot = Arc::new(snapshot);
         let listening = open_listeners(&snapshot, snapshot.workers, &[], inherited)?;
@@ -341,7 +341,7 @@ impl Control {
             );
         }
         change_log(snapshot.config.log);
-        tell_remarks(&snapshot.remarks);
+        tell_remarks(&snapshot.remarks, Some(&state.snapshot().remarks));
         reminder::tell_clear_text(&snapshot.config, Some(&state.snapshot().config));
         log_difference(&state.listening(), &listening);
         listening.iter().for_each(|it| it.follow(&snapshot.timeouts));

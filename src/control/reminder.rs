@@ -1,5 +1,6 @@
-//! Warnings about certificates: oddities in their files at start, and approaching or past ends of
-//! validity at start and once a day.
+//! Warnings about certificates: oddities in their files, and approaching or past ends of validity.
+//! They are logged at start; after a reload or a renewal only those that are new; ends of validity
+//! once a day as well.
 
 use crate::config::clear_text;
 use crate::config::keys::top::Config;
@@ -12,44 +13,71 @@ use crate::tls::validity::Complaint;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-/// Warns about oddities that do no harm.
-pub(super) fn tell_remarks(remarks: &Problems) {
-    for remark in remarks.iter() {
+/// Warns about oddities that do no harm, unless `before` has them, too.
+pub(super) fn tell_remarks(remarks: &Problems, before: Option<&Problems>) {
+    let mut logged = Logged::of(before);
+    for remark in remarks.iter().filter(|it| !logged.take(&it.what)) {
         tracing::warn!(target: CERTIFICATE, at = %remark.location, "{}", remark.what);
     }
 }
 
 /// Warns about what crosses a network in clear text, unless `before` did so, too.
 pub(super) fn tell_clear_text(config: &Config, before: Option<&Config>) {
-    let known = before.map(clear_text::warnings).unwrap_or_default();
-    for warning in clear_text::warnings(config).iter() {
-        if !known.iter().any(|it| it.what == warning.what) {
-            let help = warning.help.join("; ");
-            tracing::warn!(target: CONFIG, at = %warning.location, help, "{}", warning.what);
-        }
+    let mut logged = Logged::of(before.map(clear_text::warnings).as_ref());
+    for warning in clear_text::warnings(config).iter().filter(|it| !logged.take(&it.what)) {
+        let help = warning.help.join("; ");
+        tracing::warn!(target: CONFIG, at = %warning.location, help, "{}", warning.what);
     }
 }
 
-/// Warns about certificates that end soon or have expired: now, when there is a new snapshot, and
-/// once a day. An expired one does not keep the server from starting: other listeners may have
-/// valid ones, and a restart must not make things worse.
+/// Warns about certificates that end soon or have expired: about all of them now and once a day,
+/// and about new ones when there is a new snapshot. An expired one does not keep the server from
+/// starting: other listeners may have valid ones, and a restart must not make things worse.
 pub(super) async fn remind(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     now: impl Fn() -> SystemTime,
 ) {
+    let mut logged = Logged::default();
+    let mut all_again = Instant::now() + CERTIFICATES_LOGGED_EVERY;
     loop {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        let mut complained = Logged::default();
         for OwnCertificate { location, validity, .. } in &snapshot.certificates {
             for complaint in validity.complaints(now()) {
-                log(location, &complaint);
+                if !logged.take(&complaint.what) {
+                    log(location, &complaint);
+                }
+                complained.0.push(complaint.what);
             }
         }
-        // A new snapshot may have other certificates.
-        if let Ok(Err(_over)) = timeout(CERTIFICATES_LOGGED_EVERY, snapshots.changed()).await {
-            return;
+        logged = complained;
+        match timeout_at(all_again, snapshots.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_over)) => return,
+            Err(_elapsed) => {
+                logged.0.clear();
+                all_again += CERTIFICATES_LOGGED_EVERY;
+            }
         }
+    }
+}
+
+/// The texts of warnings that have been logged, each as often as it was. Their places do not count:
+/// a line that is added above moves them.
+#[derive(Default)]
+struct Logged(Vec<String>);
+
+impl Logged {
+    fn of(problems: Option<&Problems>) -> Self {
+        Self(problems.into_iter().flat_map(Problems::iter).map(|it| it.what.clone()).collect())
+    }
+
+    /// Whether `what` has been logged. It then counts once less.
+    fn take(&mut self, what: &str) -> bool {
+        let at = self.0.iter().position(|it| it == what);
+        at.map(|at| self.0.swap_remove(at)).is_some()
     }
 }
 
@@ -66,18 +94,19 @@ fn log(at: &Location, complaint: &Complaint) {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::config::problem::Location;
     use crate::telemetry::{LogFormat, logged};
     use crate::tls::testing::chain::{EXPIRED, EXPIRED_KEY};
     use crate::tls::testing::pem::Folder;
     use std::time::{Duration, UNIX_EPOCH};
     use tokio::runtime::Builder;
-    use tokio::time::Instant;
+    use tokio::time::{sleep, timeout};
     use tracing::Level;
 
-    #[test]
-    fn a_certificate_that_ends_is_told_of_at_start_and_once_a_day() {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let folder = Folder::new();
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// One with a certificate that ends on 2021-01-01 and lacks its intermediate.
+    fn snapshot(folder: &Folder) -> Arc<Snapshot> {
         folder.write("certificate.pem", EXPIRED);
         folder.write("key.pem", EXPIRED_KEY);
         let text = r#"
@@ -90,7 +119,12 @@ mod tests {
             upstream = "http://127.0.0.1:1/"
         "#;
         let config = Config::read(&folder.write("narrows.toml", text)).unwrap();
-        let snapshot = Arc::new(Snapshot::load(config).unwrap());
+        Arc::new(Snapshot::load(config).unwrap())
+    }
+
+    #[test]
+    fn a_certificate_that_ends_is_told_of_at_start_and_once_a_day() {
+        let snapshot = snapshot(&Folder::new());
         let log = logged(LogFormat::Text, Level::INFO, || {
             let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
             runtime.unwrap().block_on(async {
@@ -115,5 +149,49 @@ mod tests {
         assert!(lines[2].contains("expired on 2021-01-01 reason=\"expired\" at="), "{log}");
         assert_eq!(lines.len(), 3, "{log}");
         assert_eq!(log.lines().count(), 6, "and each time that the intermediate is missing");
+    }
+
+    #[test]
+    fn a_reload_repeats_no_warning_and_does_not_put_off_those_of_the_day() {
+        let folder = Folder::new();
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+            runtime.unwrap().block_on(async {
+                let (sender, snapshots) = watch::channel(snapshot(&folder));
+                let reload = async {
+                    loop {
+                        sleep(DAY / 24).await;
+                        sender.send_replace(snapshot(&folder));
+                    }
+                };
+                let after = UNIX_EPOCH + Duration::from_secs(1_609_459_200) + DAY * 9;
+                tokio::select! {
+                    () = remind(snapshots, || after) => unreachable!(),
+                    () = reload => unreachable!(),
+                    () = sleep(DAY + DAY / 2) => {}
+                }
+            });
+        });
+        assert_eq!(log.matches("the certificate expired").count(), 2, "{log}");
+        assert_eq!(log.lines().count(), 4, "{log}");
+    }
+
+    #[test]
+    fn a_remark_is_logged_again_only_about_another_file() {
+        let remarks = |count: usize| {
+            let mut remarks = Problems::default();
+            for _ in 0..count {
+                remarks.add(&Location::Argument("CERTIFICATE"), "it holds a block too many");
+            }
+            remarks
+        };
+        let lines = |now: usize, before: Option<usize>| {
+            let before = before.map(remarks);
+            let told = || tell_remarks(&remarks(now), before.as_ref());
+            logged(LogFormat::Text, Level::INFO, told).lines().count()
+        };
+        assert_eq!(lines(2, None), 2);
+        assert_eq!(lines(2, Some(2)), 0);
+        assert_eq!(lines(2, Some(1)), 1, "a second file is like the first");
     }
 }
