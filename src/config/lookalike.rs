@@ -87,6 +87,12 @@ impl Lookalike {
         text.chars().find_map(Self::of)
     }
 
+    /// The same in TOML outside of a string, where a colon is a mistake itself: "=" is meant.
+    pub(super) fn outside_strings(self) -> Self {
+        let meant = self.meant.map(|meant| if meant == ':' { '=' } else { meant });
+        Self { meant, ..self }
+    }
+
     /// What it is, and what to do: `'：' (U+FF1A) is a full-width colon; write ':'`.
     pub fn what(self) -> String {
         let (character, code, name) = (self.character, u32::from(self.character), self.name());

@@ -79,7 +79,9 @@ fn lookalike_outside_strings(line: &str) -> Option<(usize, Lookalike)> {
         match quote {
             None if character == '#' => return None,
             None if character == '"' || character == '\'' => quote = Some(character),
-            None if lookalike.is_some() => return lookalike,
+            None if lookalike.is_some() => {
+                return lookalike.map(|(at, it)| (at, it.outside_strings()));
+            }
             None => {}
             Some(open) if character == open => (quote, in_string) = (None, None),
             Some(_) => in_string = in_string.or(lookalike),
