@@ -126,7 +126,7 @@ const KEYS: &[(&str, Instead)] = &[
     ("websocket websockets upgrade", Words("delete it; WebSocket needs no setting")),
     ("log_level loglevel verbose debug level log", LEVEL),
     ("log_format logformat json", FORMAT),
-    ("access_log error_log log_file logfile log_path", TO_STDERR),
+    ("access_log error_log log_file logfile log_path log.file log.path log.output", TO_STDERR),
     ("daemon daemonize user group pid pid_file pidfile", NO_DAEMON),
     (
         "server_name domain hostname vhost virtual_host server_names",
