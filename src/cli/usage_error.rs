@@ -155,9 +155,11 @@ fn unknown_command(error: &Error, command: &str) -> Refused {
 fn missing(argument: &str) -> Refused {
     let examples =
         ["narrows run /gpt/=https://api.openai.com/", "narrows run --config narrows.toml"];
+    let to_check = ["narrows check narrows.toml", "narrows check /gpt/=https://api.openai.com/"];
     let help: &[&str] = match name_of(argument) {
         "--key" => &["--key privkey.pem"],
         "--certificate" => &["--certificate fullchain.pem"],
+        _ if argument.contains("|FILE") => &to_check,
         _ if argument.contains("ROUTE") => &examples,
         _ => &[],
     };
