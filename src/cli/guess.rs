@@ -1,7 +1,12 @@
 //! What was probably meant by arguments without a command: `narrows /gpt/=https://host/`,
-//! `narrows --listen :443 /gpt/=https://host/`, or `narrows narrows.toml`.
+//! `narrows --listen :443 /gpt/=https://host/`, or `narrows narrows.toml`. And by an option that a
+//! colon joins to its value.
 //!
 //! Not here: a word that is not a command (`usage_error`).
+
+use super::Cli;
+use crate::config::lookalike::corrected;
+use clap::CommandFactory;
 
 /// The command that is missing before `arguments`, if the first of them is a route or a URL, or an
 /// option with a route among the rest, or if the only one is a file.
@@ -15,6 +20,17 @@ pub(super) fn missing_command(arguments: &[String]) -> Option<&'static [&'static
         || first.contains("://")
         || first.starts_with("--") && rest.iter().any(is_route);
     is_run.then_some(&["run"])
+}
+
+/// `--listen 8080` for `--listen:8080`, also with a full-width colon or equals sign, or with a dash
+/// for the hyphens. `None`: that is not an option.
+pub(super) fn joined_option(argument: &str) -> Option<String> {
+    let argument = corrected(argument);
+    let (name, value) = argument.trim_start_matches('-').split_once([':', '='])?;
+    let command = Cli::command();
+    let run = command.find_subcommand("run")?;
+    let is_known = run.get_arguments().any(|it| it.get_long() == Some(name));
+    is_known.then(|| format!("--{name} {value}"))
 }
 
 #[cfg(test)]
@@ -38,6 +54,21 @@ mod tests {
         let bad_route = ["--listen", ":443", "/gpt/=ftp://host/"];
         for arguments in [&["chek"][..], &["rum", ROUTE], &["--listen", ":443"], &[], &bad_route] {
             assert_eq!(guess(arguments), None, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_joined_to_its_value_is_recognized() {
+        for (argument, want) in [
+            ("--listen:8080", Some("--listen 8080")),
+            ("--listen：127.0.0.1：8080", Some("--listen 127.0.0.1:8080")),
+            ("--listen＝8080", Some("--listen 8080")),
+            ("—listen=8080", Some("--listen 8080")),
+            ("--lisen:8080", None),
+            ("--listen", None),
+            ("/gpt/", None),
+        ] {
+            assert_eq!(joined_option(argument).as_deref(), want, "{argument}");
         }
     }
 

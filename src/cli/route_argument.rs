@@ -20,7 +20,10 @@ impl RouteArgument {
     pub(super) fn parse(text: &str) -> Result<Self, Refused> {
         if let Some(lookalike) = Lookalike::find(text) {
             let corrected = lookalike::corrected(text).replace('"', "");
-            let meant = Some(corrected).filter(|it| Self::parse(it).is_ok());
+            let meant = match corrected.strip_prefix('-') {
+                Some(option) => Some(format!("--{}", option.trim_start_matches('-'))),
+                None => Some(corrected).filter(|it| Self::parse(it).is_ok()),
+            };
             let meant = meant.map(|it| format!("did you mean {}?", quoted(&it)));
             return Err(Refused { what: lookalike.what(), help: meant.into_iter().collect() });
         }

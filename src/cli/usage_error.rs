@@ -3,7 +3,7 @@
 //! place of a file name.
 
 use super::foreign_arguments::{instead_of, instead_of_command};
-use super::guess::missing_command;
+use super::guess::{joined_option, missing_command};
 use crate::config::excerpt::{Excerpt, shown};
 use crate::config::problem::{nearest, quoted};
 use crate::config::report::{Colours, Severity, advice, quotation, title};
@@ -189,7 +189,8 @@ fn unknown(name: &str, arguments: &[String], error: &Error) -> (Refused, Option<
         }
         _ => None,
     };
-    let help = instead_of(name, value.as_deref()).or(suggested);
+    let joined = joined_option(name).map(|meant| format!("did you mean {}?", shown(&meant)));
+    let help = joined.or_else(|| instead_of(name, value.as_deref())).or(suggested);
     let help = help.unwrap_or_else(|| "narrows run --help lists what there is".to_owned());
     (Refused { what: format!("unknown argument {}", quoted(name)), help: vec![help] }, written)
 }
