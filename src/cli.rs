@@ -28,7 +28,7 @@ use crate::config::value::{Mode, NamedFile};
 use crate::config::{Config, Limits};
 use crate::telemetry::LogSettings;
 use crate::timeouts::Timeouts;
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl Cli {
     /// The arguments of this process. Ends the process with a message if they are refused, or if
     /// they ask for help or the version.
     pub fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| usage_error::exit(error))
+        Self::try_parse().unwrap_or_else(|error| usage_error::exit(error, &Self::command()))
     }
 }
 

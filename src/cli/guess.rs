@@ -4,9 +4,8 @@
 //!
 //! Not here: a word that is not a command (`usage_error`).
 
-use super::Cli;
 use crate::config::lookalike::corrected;
-use clap::CommandFactory;
+use clap::Command;
 
 /// The command that is missing before `arguments`, if the first of them is a route or a URL, or an
 /// option with a route among the rest, or if the only one is a file.
@@ -23,12 +22,11 @@ pub(super) fn missing_command(arguments: &[String]) -> Option<&'static [&'static
 }
 
 /// `--listen 8080` for `--listen:8080`, also with a full-width colon or equals sign, or with a dash
-/// for the hyphens. `None`: that is not an option.
-pub(super) fn joined_option(argument: &str) -> Option<String> {
+/// for the hyphens. `None`: that is not an option of `cli`.
+pub(super) fn joined_option(argument: &str, cli: &Command) -> Option<String> {
     let argument = corrected(argument);
     let (name, value) = argument.trim_start_matches('-').split_once([':', '='])?;
-    let command = Cli::command();
-    let run = command.find_subcommand("run")?;
+    let run = cli.find_subcommand("run")?;
     let is_known = run.get_arguments().any(|it| it.get_long() == Some(name));
     is_known.then(|| format!("--{name} {value}"))
 }
@@ -36,6 +34,7 @@ pub(super) fn joined_option(argument: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     const ROUTE: &str = "/gpt/=https://api.openai.com/";
 
@@ -68,7 +67,8 @@ mod tests {
             ("--listen", None),
             ("/gpt/", None),
         ] {
-            assert_eq!(joined_option(argument).as_deref(), want, "{argument}");
+            let cli = crate::cli::Cli::command();
+            assert_eq!(joined_option(argument, &cli).as_deref(), want, "{argument}");
         }
     }
 

@@ -7,6 +7,7 @@ use super::guess::{joined_option, missing_command};
 use crate::config::excerpt::{Excerpt, shown};
 use crate::config::problem::{nearest, quoted};
 use crate::config::report::{Colours, Severity, advice, quotation, title};
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use std::io::{self, Write};
 use std::ops::Range;
@@ -30,20 +31,22 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Ends the process with help or a version on stdout, or with a message on stderr and code 2.
-pub(super) fn exit(error: Error) -> ! {
+/// Ends the process with help or a version on stdout, or with a message on stderr and code 2. `cli`
+/// is what there is to type.
+pub(super) fn exit(error: Error, cli: &Command) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
     let arguments: Vec<String> = env::args_os().map(|it| it.to_string_lossy().into()).collect();
     let code = error.exit_code();
-    let _unread = write!(io::stderr(), "{}", explained(error, &arguments, Colours::of_stderr()));
+    let _unread =
+        write!(io::stderr(), "{}", explained(error, &arguments, cli, Colours::of_stderr()));
     process::exit(code);
 }
 
 /// The whole message.
-fn explained(error: Error, arguments: &[String], colours: Colours) -> String {
-    let Some((Refused { what, help }, culprit)) = refusal(&error, arguments) else {
+fn explained(error: Error, arguments: &[String], cli: &Command, colours: Colours) -> String {
+    let Some((Refused { what, help }, culprit)) = refusal(&error, arguments, cli) else {
         return scrubbed(error).to_string();
     };
     let mut text = title(&what, colours);
@@ -75,7 +78,11 @@ fn scrubbed(mut error: Error) -> Error {
 }
 
 /// What was refused, and the argument that it was. `None`: clap's own message says it.
-fn refusal(error: &Error, arguments: &[String]) -> Option<(Refused, Option<String>)> {
+fn refusal(
+    error: &Error,
+    arguments: &[String],
+    cli: &Command,
+) -> Option<(Refused, Option<String>)> {
     let argument = context(error, ContextKind::InvalidArg);
     let typed = arguments.get(1..).unwrap_or_default();
     match error.kind() {
@@ -84,7 +91,13 @@ fn refusal(error: &Error, arguments: &[String]) -> Option<(Refused, Option<Strin
         {
             Some((no_command(command, arguments), typed.first().cloned()))
         }
-        ErrorKind::UnknownArgument => Some(unknown(&argument?, arguments, error)),
+        ErrorKind::UnknownArgument => {
+            let argument = argument?;
+            let (refused, culprit) = unknown(&argument, arguments, error);
+            let joined = joined_option(&argument, cli);
+            let help = joined.map(|meant| vec![format!("did you mean {}?", shown(&meant))]);
+            Some((Refused { help: help.unwrap_or(refused.help), ..refused }, culprit))
+        }
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let value = context(error, ContextKind::InvalidValue)?;
             let culprit = with_value(arguments, &value);
@@ -189,8 +202,7 @@ fn unknown(name: &str, arguments: &[String], error: &Error) -> (Refused, Option<
         }
         _ => None,
     };
-    let joined = joined_option(name).map(|meant| format!("did you mean {}?", shown(&meant)));
-    let help = joined.or_else(|| instead_of(name, value.as_deref())).or(suggested);
+    let help = instead_of(name, value.as_deref()).or(suggested);
     let help = help.unwrap_or_else(|| "narrows run --help lists what there is".to_owned());
     (Refused { what: format!("unknown argument {}", quoted(name)), help: vec![help] }, written)
 }
@@ -238,7 +250,7 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
     use crate::tls::testing::pem::KEY;
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn messages_contain_neither_a_password_nor_a_key() {
@@ -280,6 +292,6 @@ mod tests {
         let all: Vec<String> =
             ["narrows"].iter().chain(arguments).map(|&it| it.to_owned()).collect();
         let error = Cli::try_parse_from(&all).unwrap_err();
-        explained(error, &all, Colours::Off)
+        explained(error, &all, &Cli::command(), Colours::Off)
     }
 }

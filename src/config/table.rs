@@ -330,11 +330,8 @@ impl<'r, 't> Entry<'r, 't> {
             },
             // Its keys may be wrong, too.
             DeValue::Table(_) => {
-                reader.problems.add_with_help(
-                    &location,
-                    "this table has single brackets",
-                    [help.clone()],
-                );
+                let what = "this table has single brackets";
+                reader.problems.add_with_help(&location, what, [help.clone()]);
                 DeArray::from_iter([value])
             }
             other => {
