@@ -204,7 +204,8 @@ pub const SERVICE_STOP_EXTENSION: Duration = Duration::from_secs(30);
 /// machine under load may need a thousand times that.
 pub const HAND_OVER_MAX: Duration = Duration::from_secs(60);
 
-/// How long a client that has connected just before a stop has to send its request.
+/// How long a connection may wait for its last request once a stop has begun, or once its last
+/// response has ended. The end of the process waits for it, so it is short.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Pause after an accept that failed for lack of descriptors or memory. The connection stays in the

@@ -29,6 +29,8 @@ pub(super) async fn stop(
             // Sent to the whole service, it is meant for the new process above all.
             let signal = next_stop(requests).await;
             tracing::info!(target: SERVER, signal, "stopping already; another one ends it at once");
+            // Somebody may wait for the end from now on.
+            workers.tell(|| Command::Stop(Stop::WhenDone));
         }
         next_stop(requests).await
     };
@@ -68,7 +70,8 @@ async fn stop_in_order(
     }
     state.enter(if signal.is_some() { Phase::Draining } else { Phase::HandedOver });
     state.close_sockets();
-    workers.tell(|| Command::Stop(Stop::WhenDone));
+    let how = if signal.is_some() { Stop::WhenDone } else { Stop::HandedOver };
+    workers.tell(|| Command::Stop(how));
     let left = async || workers.reports().await.totals.all_running();
     let (exchanges, oldest_ms) = numbers(left().await);
     let stop_ms = timeouts.stop.as_millis();

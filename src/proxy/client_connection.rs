@@ -25,7 +25,6 @@ use crate::timeouts::Timer;
 use crate::tls::fault;
 use crate::upstream::Preconnect;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -94,18 +93,16 @@ impl ClientConnection {
     }
 
     /// Waits for a whole request head. `None` is a clean end: silence or a close between requests.
-    /// `has_asked`: the client has sent a request before.
     ///
     /// # Errors
     /// The head does not come to its end, or is malformed.
     pub(super) async fn next_head(
         &mut self,
         context: &Context,
-        has_asked: bool,
     ) -> Result<Option<HeadSpan>, ExchangeError> {
         // Behind a stray CRLF a client may idle: no request has begun with it, so none may be late.
         while !has_begun(self.io.read_buffer.bytes()) {
-            if !self.first_byte_arrives(context, has_asked).await {
+            if !self.first_byte_arrives(context).await {
                 return Ok(None);
             }
         }
@@ -113,25 +110,28 @@ impl ClientConnection {
         self.whole_head(context).await.map(Some)
     }
 
-    async fn first_byte_arrives(&mut self, context: &Context, has_asked: bool) -> bool {
-        let deadline = Deadline::start(Timer::KeepAlive, &context.site().timeouts);
-        let mut drained = pin!(context.drain.begun());
-        let io = &mut self.io;
-        let step = poll_fn(|cx| match io.read_buffer.poll_fill(cx, &mut io.transport) {
-            Poll::Pending => drained.as_mut().poll(cx).map(|()| Ok(None)),
-            Poll::Ready(fill) => Poll::Ready(fill.map(Some)),
+    /// Waits for a byte of a request: for `keep_alive`, or for as long as a drain allows.
+    async fn first_byte_arrives(&mut self, context: &Context) -> bool {
+        let since = Instant::now();
+        let keep_alive = since + context.site().timeouts.keep_alive;
+        let Self { io, alarm, .. } = self;
+        let arrived = poll_fn(|cx| match io.read_buffer.poll_fill(cx, &mut io.transport) {
+            Poll::Ready(fill) => Poll::Ready(Some(matches!(fill, Ok(Fill::Bytes)))),
+            Poll::Pending => {
+                let last = context.drain.last_request_by(since);
+                alarm.poll(cx, last.map_or(keep_alive, |it| it.min(keep_alive))).map(|()| None)
+            }
         });
-        match self.alarm.bound(deadline, step).await {
-            Ok(Some(Fill::Bytes)) => true,
-            Ok(Some(Fill::End)) | Err(_) => false,
-            Ok(None) => self.has_last_request(has_asked).await,
+        match arrived.await {
+            Some(arrived) => arrived,
+            None => self.has_come_meanwhile().await,
         }
     }
 
-    /// We are asked to stop. A request that is here already, or that a client which has just
-    /// connected is about to send, is still served; an idle connection ends.
-    async fn has_last_request(&mut self, has_asked: bool) -> bool {
-        if has_asked && self.io.transport.peek() != Peek::Bytes {
+    /// The connection has been idle for too long. A request that is here already is still served:
+    /// the runtime only knows what its last round brought.
+    async fn has_come_meanwhile(&mut self) -> bool {
+        if self.io.transport.peek() != Peek::Bytes {
             return false;
         }
         let deadline = Deadline { at: Instant::now() + DRAIN_GRACE, timer: Timer::KeepAlive };

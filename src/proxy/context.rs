@@ -1,7 +1,7 @@
 //! What all connections of a listening socket share: the worker's current [`Site`], and whether
 //! they are to end.
 
-use crate::limits::CLIENT_AUTHORITY_BYTES_MAX;
+use crate::limits::{CLIENT_AUTHORITY_BYTES_MAX, DRAIN_GRACE};
 use crate::net::transport::Transport;
 use crate::proxy::site::Site;
 use crate::telemetry::metrics::WorkerMetrics;
@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Who a client is, and where it meant to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,17 +112,18 @@ impl Context {
     }
 }
 
-/// A stop in two steps: idle connections close while running exchanges may end; then what still
-/// runs is cut.
+/// A stop in two steps: each connection ends after its next response, or when none has been asked
+/// for in time; then what still runs is cut.
 #[derive(Debug, Default)]
 pub struct Drain {
-    draining: Cell<bool>,
+    /// Until when idle connections may wait for their last request, if it has begun.
+    idle_until: Cell<Option<Instant>>,
     begun: Notify,
     over: Cell<bool>,
     watchers: RefCell<Watchers>,
 }
 
-/// The tasks that [`Drain::cut`] has to wake.
+/// The tasks that [`Drain::begin`] and [`Drain::cut`] have to wake.
 #[derive(Debug, Default)]
 struct Watchers {
     wakers: Vec<Option<Waker>>,
@@ -128,20 +131,31 @@ struct Watchers {
     free: Vec<NonZeroU32>,
 }
 
-/// The number of a task that [`Drain::cut`] wakes. Small, because each connection has one.
+/// The number of a task that a [`Drain`] wakes. Small, because each connection has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Watch(Option<NonZeroU32>);
 
 impl Drain {
-    /// Asks all connections to end after their exchange.
-    pub fn begin(&self) {
-        self.draining.set(true);
+    /// Asks all connections to end after their next response. Idle ones have `idle` for that
+    /// request; a second call can only shorten this.
+    pub fn begin(&self, idle: Duration) {
+        let until = Instant::now() + idle;
+        let until = self.idle_until.get().map_or(until, |it| it.min(until));
+        self.idle_until.set(Some(until));
         self.begun.notify_waiters();
+        self.wake();
     }
 
     /// Whether [`Drain::begin`] was called.
     pub fn has_begun(&self) -> bool {
-        self.draining.get()
+        self.idle_until.get().is_some()
+    }
+
+    /// Until when a connection that has been idle since `since` may wait for its last request, if
+    /// the drain has begun. Each has [`DRAIN_GRACE`] behind its last response.
+    pub(super) fn last_request_by(&self, since: Instant) -> Option<Instant> {
+        let idle_until = self.idle_until.get()?;
+        Some(if self.is_over() { since } else { idle_until.max(since + DRAIN_GRACE) })
     }
 
     /// Waits for [`Drain::begin`].
@@ -156,6 +170,10 @@ impl Drain {
     /// Cuts what still runs: what has come for either side still arrives, and nothing more is read.
     pub fn cut(&self) {
         self.over.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         self.watchers.borrow().wakers.iter().flatten().for_each(Waker::wake_by_ref);
     }
 
@@ -164,7 +182,7 @@ impl Drain {
         self.over.get()
     }
 
-    /// Makes [`Drain::cut`] wake the calling task, until [`Drain::forget`].
+    /// Makes [`Drain::begin`] and [`Drain::cut`] wake the calling task, until [`Drain::forget`].
     pub(super) fn watched(&self) -> impl Future<Output = Watch> {
         poll_fn(|cx| Poll::Ready(self.watch(cx.waker())))
     }

@@ -14,9 +14,7 @@ use std::rc::Rc;
 pub struct Session {
     context: Rc<Context>,
     client: ClientConnection,
-    /// The client has sent a request before.
-    has_asked: bool,
-    /// A stop that cuts what runs wakes the session.
+    /// A stop wakes the session.
     watch: Watch,
 }
 
@@ -24,7 +22,7 @@ impl Session {
     /// A session for `transport`, at whose other end `who` is.
     pub fn new(context: Rc<Context>, transport: Transport, who: impl Into<Client>) -> Self {
         let client = ClientConnection::new(transport, who.into(), &context.metrics);
-        Self { context, client, has_asked: false, watch: Watch::default() }
+        Self { context, client, watch: Watch::default() }
     }
 
     /// The session holds `preconnect` until its first request has a connection.
@@ -41,11 +39,8 @@ impl Session {
             loop {
                 // In a block of its own, or what it holds would have a place beside the exchange.
                 let next = {
-                    let served = match self.client.next_head(&self.context, self.has_asked).await {
-                        Ok(Some(head)) => {
-                            self.has_asked = true;
-                            exchange(&mut self.client, &self.context, head).await
-                        }
+                    let served = match self.client.next_head(&self.context).await {
+                        Ok(Some(head)) => exchange(&mut self.client, &self.context, head).await,
                         Ok(None) => Ok(Next::End),
                         Err(error) => Err(self.client.malformed(error)),
                     };

@@ -68,10 +68,10 @@ impl Listening {
         self.listener.replace(listener);
     }
 
-    /// Accepts what is queued and nothing more, lets running exchanges end, and cuts those that
-    /// take longer than `stop`.
+    /// Accepts what is queued and nothing more, and lets each connection end after its next
+    /// response. Cuts what takes longer than `stop`.
     pub(super) async fn drain(self: Rc<Self>, stop: Duration) {
-        self.context.drain.begin();
+        self.context.drain.begin(stop);
         if timeout(stop, self.ended()).await.is_err() {
             self.context.drain.cut();
         }

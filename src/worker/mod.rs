@@ -27,7 +27,8 @@
 //! have. `upstreams` turns the snapshot into the [`Site`](crate::proxy::Site) that the next
 //! exchange and the next connection use; those that run keep what they began with. New sockets are
 //! accepted from, and sockets that are missing drain. [`Command::Stop`] ends the worker: accepted
-//! connections get their last response, idle ones end, exchanges that still run after
+//! connections get their last response, idle ones have [`DRAIN_GRACE`] for their last request,
+//! exchanges that still run after
 //! `timeouts.stop` are cut, and what was received of them is delivered within [`DRAIN_CUT_MAX`].
 //! [`Command::HandOver`] before it says which sockets another process accepts from.
 //! [`Command::Report`] asks for the counters; a worker answers it while it stops, too.
@@ -44,7 +45,7 @@ mod warnings;
 pub use incoming::{Incoming, Passed, Turns, deal};
 
 use crate::config::snapshot::{Listener, Snapshot};
-use crate::limits::DRAIN_CUT_MAX;
+use crate::limits::{DRAIN_CUT_MAX, DRAIN_GRACE};
 use crate::net::admission::Admission;
 use crate::proxy::Context;
 use crate::task::spawn;
@@ -63,6 +64,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -145,8 +147,12 @@ impl SocketId {
 /// How to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// When all exchanges have ended, or have had `timeouts.stop` and are cut.
+    /// When all exchanges have ended, or have had `timeouts.stop` and are cut. Idle connections
+    /// have [`DRAIN_GRACE`] for their last request.
     WhenDone,
+    /// The same, but another process serves, and nobody waits for the end of this one: idle
+    /// connections have `timeouts.stop` as well.
+    HandedOver,
     /// At once: what still runs is cut.
     AtOnce,
 }
@@ -175,8 +181,10 @@ async fn work(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
         worker.listen(socket)?;
     }
     ready();
-    if worker.serve(&mut commands).await == Stop::WhenDone {
-        worker.drain(&mut commands).await;
+    match worker.serve(&mut commands).await {
+        Stop::WhenDone => worker.drain(DRAIN_GRACE, &mut commands).await,
+        Stop::HandedOver => worker.drain(Duration::MAX, &mut commands).await,
+        Stop::AtOnce => {}
     }
     Ok(())
 }
@@ -284,18 +292,18 @@ impl Worker {
         }
     }
 
-    /// Lets running exchanges end, and cuts those that take too long. What was received of those is
-    /// still delivered.
-    async fn drain(&self, commands: &mut UnboundedReceiver<Command>) {
+    /// Lets each connection end after its next response, for which idle ones have `idle`, and cuts
+    /// what takes too long. What was received of that is still delivered.
+    async fn drain(&self, idle: Duration, commands: &mut UnboundedReceiver<Command>) {
+        let stop = self.context.site().timeouts.stop;
         let all = || self.listening.values().chain(&self.draining);
-        all().for_each(|it| it.context.drain.begin());
+        all().for_each(|it| it.context.drain.begin(idle.min(stop)));
         let mut none = pin!(async {
             for listening in all() {
                 listening.ended().await;
             }
         });
         let mut at_once = pin!(self.told_to_stop_at_once(commands));
-        let stop = self.context.site().timeouts.stop;
         for time in [stop, DRAIN_CUT_MAX] {
             tokio::select! {
                 () = none.as_mut() => return,
@@ -309,9 +317,13 @@ impl Worker {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Stop(Stop::AtOnce) => return,
+                Command::Stop(Stop::WhenDone) => {
+                    let all = self.listening.values().chain(&self.draining);
+                    all.for_each(|it| it.context.drain.begin(DRAIN_GRACE));
+                }
                 Command::Report(request) => self.report(&request),
                 // Exchanges that still begin use the site that is there.
-                Command::Stop(Stop::WhenDone) | Command::Serve(_) | Command::HandOver(_) => {}
+                Command::Stop(Stop::HandedOver) | Command::Serve(_) | Command::HandOver(_) => {}
             }
         }
     }

@@ -1,11 +1,12 @@
 //! A new process takes the place of the old one (SIGUSR2), and no client notices.
 
+use crate::kept::expect_last_answer;
 use crate::support::stage::{CHUNKED, GET, OK, Stage, expect_ok};
 use narrows_kit::client::connect_plain;
 use narrows_kit::folder::Folder;
 use narrows_kit::http::field_value;
 use narrows_kit::origin::Origin;
-use narrows_kit::peer::{End, Peer};
+use narrows_kit::peer::Peer;
 use narrows_kit::programs::narrows;
 use narrows_kit::relay::Relay;
 use narrows_kit::within;
@@ -93,7 +94,7 @@ async fn streams_uploads_and_new_clients_do_not_notice_a_new_program() {
     assert!(!former.has_ended(), "a stream still runs");
     events.send("0\r\n\r\n").await;
     assert_eq!(stream.read_chunk().await, b"");
-    stream.expect_end(End::Clean).await;
+    expect_last_answer(&mut stream).await;
     for peer in [stream, uploading] {
         peer.close().await;
     }

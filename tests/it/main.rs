@@ -29,6 +29,7 @@ mod framing;
 mod handover;
 mod handshakes;
 mod host;
+mod kept;
 mod kit;
 mod log;
 mod metrics;

@@ -24,7 +24,6 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
@@ -46,7 +45,6 @@ pub(super) struct Connection {
     stream: Box<dyn Stream>,
     bytes: BytesMut,
     alarm: Alarm,
-    has_asked: bool,
     /// When the client last did what was expected of it: it connected, asked, or was answered.
     progress: Rc<Cell<Instant>>,
 }
@@ -58,7 +56,7 @@ impl Connection {
     /// A connection whose `progress` is stamped.
     pub(super) fn new(stream: Box<dyn Stream>, progress: Rc<Cell<Instant>>) -> Self {
         let (bytes, alarm) = Default::default();
-        Self { stream, bytes, alarm, has_asked: false, progress }
+        Self { stream, bytes, alarm, progress }
     }
 
     /// Answers requests until the connection ends.
@@ -91,7 +89,6 @@ impl Connection {
             Err(error) => refuse(&self.bytes, &error).ok_or(Gone)?,
         };
         self.bytes.advance(body_bytes);
-        self.has_asked = true;
         self.progress.set(Instant::now());
         let answer = match asks {
             Ok(page) => context.pages.page(page).await,
@@ -103,14 +100,13 @@ impl Connection {
         Ok(options)
     }
 
-    /// Waits for the first byte of a request. An idle connection ends when its listener does; one
-    /// that was just opened has [`DRAIN_GRACE`] for its request.
+    /// Waits for the first byte of a request. When its listener ends, a connection has
+    /// [`DRAIN_GRACE`] for its last request.
     async fn begin(&mut self, drain: &Drain, rules: &Rules) -> Result<(), Gone> {
         let deadline = Deadline::start(Timer::KeepAlive, &rules.timeouts);
-        let grace = if self.has_asked { Duration::ZERO } else { DRAIN_GRACE };
         let mut drained = pin!(async {
             drain.begun().await;
-            sleep(grace).await;
+            sleep(DRAIN_GRACE).await;
         });
         while !has_begun(&self.bytes) {
             let mut read = pin!(self.read(deadline, rules));

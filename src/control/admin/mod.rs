@@ -19,7 +19,7 @@ mod status;
 use crate::control::admin::connection::Context;
 use crate::control::admin::listener::accept;
 use crate::control::admin::page::Pages;
-use crate::limits::{DELIVERY_LOOK_MAX, STOP_AT_ONCE_MAX};
+use crate::limits::{DELIVERY_LOOK_MAX, DRAIN_GRACE, STOP_AT_ONCE_MAX};
 use crate::proxy::context::Drain;
 use crate::task::spawn;
 use crate::telemetry::targets::SERVER;
@@ -55,7 +55,7 @@ impl<P: Pages + 'static> Admin<P> {
     pub(super) fn serve(&mut self, listener: Option<AdminListener>) {
         if let Some(Serving { context, accepting, .. }) = self.serving.take() {
             accepting.abort();
-            context.drain.begin();
+            context.drain.begin(DRAIN_GRACE);
         }
         let Some(listener) = listener else { return };
         let addresses = listener.addresses().join(" ");

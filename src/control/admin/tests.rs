@@ -200,25 +200,27 @@ fn connections_end_after_their_answer_when_the_listener_is_removed() {
         let mut idle = Client::connect();
         idle.send(LIVE).await;
         idle.far.read_exact(&mut [0; 64]).await.unwrap();
-        idle.context.drain.begin();
-        assert!(!idle.rest().await.contains("close"));
+        idle.context.drain.begin(DRAIN_GRACE);
+        sleep(DRAIN_GRACE / 2).await;
+        idle.send(LIVE).await;
+        assert!(idle.rest().await.contains("\r\nConnection: close\r\n"));
 
         let mut new = Client::connect();
         sleep(Duration::from_millis(1)).await;
-        new.context.drain.begin();
+        new.context.drain.begin(DRAIN_GRACE);
         sleep(DRAIN_GRACE / 2).await;
         new.send(LIVE).await;
         assert!(new.rest().await.contains("200 OK"));
 
         let (mut silent, begun) = (Client::connect(), Instant::now());
-        silent.context.drain.begin();
+        silent.context.drain.begin(DRAIN_GRACE);
         assert_eq!(silent.rest().await, "");
         assert!(begun.elapsed() <= DRAIN_GRACE * 2);
 
         let mut asking = Client::connect();
         asking.send("GET /livez HTTP/1.1\r\n").await;
         sleep(Duration::from_secs(1)).await;
-        asking.context.drain.begin();
+        asking.context.drain.begin(DRAIN_GRACE);
         asking.send("Host: a\r\n\r\n").await;
         let text = asking.rest().await;
         assert!(text.contains("200 OK") && text.contains("Connection: close"), "{text}");

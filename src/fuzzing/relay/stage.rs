@@ -4,7 +4,7 @@ use super::script::{Act, Actor};
 use crate::error::{Cause, ExchangeError, SocketError};
 use crate::fuzzing::model::{HEADS, routes};
 use crate::gateway::server_name::ForwardTable;
-use crate::limits::BUFFER_KEPT_BYTES_MAX;
+use crate::limits::{BUFFER_KEPT_BYTES_MAX, DRAIN_GRACE};
 use crate::net::buffer::{Buffer, free_buffers};
 use crate::net::memory::{End, MemoryStream};
 use crate::net::transport::Transport;
@@ -224,7 +224,7 @@ impl Stage {
             Act::Connect => self.connect(),
             Act::FailDials => toggle(&self.network.fails),
             Act::Narrow => self.network.is_narrow.set(true),
-            Act::Drain => self.context.drain.begin(),
+            Act::Drain => self.context.drain.begin(DRAIN_GRACE),
             Act::Settle => self.wait(Duration::from_millis(1)).await,
             Act::Sleep(seconds) => self.wait(Duration::from_secs(*seconds)).await,
         }

@@ -7,6 +7,7 @@ use super::bench::{GET, SOCKET, SWITCH, log_of, run, seconds, settle, words};
 use super::wire::Wire;
 use crate::h1::body::BodyReader;
 use crate::h1::framing::BodyLength;
+use crate::limits::DRAIN_GRACE;
 use crate::net::memory::End;
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -75,7 +76,7 @@ fn a_reader_that_starts_late_and_takes_little_at_a_time_gets_all_that_came() {
                     client.end(End::Clean);
                 }
                 Cut::Stop => {
-                    bench.context.drain.begin();
+                    bench.context.drain.begin(DRAIN_GRACE);
                     sleep(seconds(1)).await;
                     bench.context.drain.cut();
                 }

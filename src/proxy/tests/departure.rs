@@ -1,9 +1,10 @@
 //! A client that leaves, in every phase, and a relay that is asked to stop.
 
 use super::bench::{Bench, CHUNKED_POST, DialOutcome, EMPTY, GET, STREAM, run, seconds, settle};
+use super::wire::Wire;
 use crate::limits::DRAIN_GRACE;
 use crate::net::memory::End;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 const ENDS: [End; 3] = [End::Clean, End::Cut, End::Reset];
 
@@ -94,27 +95,89 @@ fn a_client_that_closes_between_requests_is_not_an_exchange() {
 
 async fn drain(bench: &Bench) {
     settle().await;
-    bench.context.drain.begin();
+    bench.context.drain.begin(DRAIN_GRACE);
 }
 
 #[test]
-fn a_drain_ends_idle_connections_at_once_and_those_that_never_asked_a_moment_later() {
+fn a_drain_ends_connections_on_which_nothing_is_asked_a_moment_later() {
     let log = run(async |bench| {
         let mut fresh = bench.client();
-        let mut kept = bench.client();
-        kept.send(GET).await;
-        bench.upstream().await.send(EMPTY).await;
-        kept.read().await;
+        let mut kept = kept(bench).await;
         drain(bench).await;
         let begun = Instant::now();
-        for (client, ended) in [(&mut kept, seconds(0)), (&mut fresh, DRAIN_GRACE)] {
+        for client in [&mut kept, &mut fresh] {
             assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
             client.end(End::Clean);
-            assert_eq!(begun.elapsed(), ended);
+            assert_eq!(begun.elapsed(), DRAIN_GRACE);
         }
         bench.over().await;
     });
     assert_eq!(log, ["200 completed"]);
+}
+
+#[test]
+fn a_drain_that_nobody_waits_for_leaves_a_connection_open_until_its_next_request() {
+    run(async |bench| {
+        let mut asking = kept(bench).await;
+        let mut silent = bench.client();
+        let begun = Instant::now();
+        bench.context.drain.begin(seconds(12));
+        sleep(seconds(11)).await;
+        expect_last_answer(&mut asking).await;
+        // The end is in sight: what was promised for longer does not count any more.
+        drain(bench).await;
+        assert_eq!(silent.read_to_end().await, (String::new(), End::Clean));
+        assert_eq!(begun.elapsed(), seconds(12));
+    });
+}
+
+#[test]
+fn the_end_of_a_drain_ends_a_connection_that_is_idle() {
+    run(async |bench| {
+        let mut client = kept(bench).await;
+        bench.context.drain.begin(seconds(12));
+        settle().await;
+        bench.context.drain.cut();
+        let begun = Instant::now();
+        assert_eq!(client.read_to_end().await, (String::new(), End::Clean));
+        assert_eq!(begun.elapsed(), seconds(0));
+    });
+}
+
+/// Its head was sent before the drain, and said nothing of an end.
+#[test]
+fn a_client_whose_stream_ends_long_after_the_beginning_of_a_drain_may_ask_once_more() {
+    run(async |bench| {
+        let mut client = bench.client();
+        client.send(GET).await;
+        let mut upstream = bench.upstream().await;
+        upstream.send(STREAM).await;
+        client.read().await;
+        drain(bench).await;
+        sleep(seconds(20)).await;
+        upstream.send("0\r\n\r\n").await;
+        assert_eq!(client.read().await, "0\r\n\r\n");
+        sleep(DRAIN_GRACE / 2).await;
+        expect_last_answer(&mut client).await;
+    });
+}
+
+/// A client that has been answered, and keeps its connection.
+async fn kept(bench: &Bench) -> Wire {
+    let mut client = bench.client();
+    client.send(GET).await;
+    bench.upstream().await.send(EMPTY).await;
+    client.read().await;
+    client
+}
+
+/// An answer of our own: no upstream has to be there.
+async fn expect_last_answer(client: &mut Wire) {
+    client.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let (answer, end) = client.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    assert_eq!(end, End::Clean);
 }
 
 #[test]

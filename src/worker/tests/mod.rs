@@ -148,7 +148,7 @@ async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
         clients.push(client);
     }
     let at = listening(&worker, plain_http());
-    at.context.drain.begin();
+    at.context.drain.begin(DRAIN_GRACE);
     let front = TcpListener::from_std(front).unwrap();
     accept(Rc::clone(&worker.admitter), front, None, Rc::clone(&at)).await;
     assert_eq!(worker.admitter.admission.connections(), 3);
@@ -166,15 +166,15 @@ async fn a_stop_cuts_what_runs_after_30_s_and_waits_as_long_for_that_to_arrive()
     let mut worker = idle_worker();
     let (sender, mut commands) = unbounded_channel();
     let begun = Instant::now();
-    worker.drain(&mut commands).await;
+    worker.drain(DRAIN_GRACE, &mut commands).await;
     assert_eq!(begun.elapsed(), Duration::ZERO, "nothing runs");
     let at = listening(&worker, plain_http());
     worker.listening.insert(SocketId::unique(), Rc::clone(&at));
     let _running = at.live.enter();
-    worker.drain(&mut commands).await;
+    worker.drain(DRAIN_GRACE, &mut commands).await;
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
     sender.send(Command::Stop(Stop::AtOnce)).unwrap();
-    worker.drain(&mut commands).await;
+    worker.drain(DRAIN_GRACE, &mut commands).await;
     assert_eq!(begun.elapsed(), Duration::from_secs(60), "asked again, it does not wait");
 }
 

@@ -3,6 +3,7 @@
 use super::{GET, GUARD, ask, expect, idle_worker, listening, plain_http};
 use crate::config::Config;
 use crate::config::snapshot::Snapshot;
+use crate::limits::DRAIN_GRACE;
 use crate::net::admission::Admission;
 use crate::upstream::registry::Registry;
 use crate::worker::Incoming;
@@ -186,7 +187,10 @@ async fn a_socket_that_is_added_is_served_and_one_that_is_missing_drains() {
     let mut new = ask(address).await;
     answer(&mut accept(&origin).await, &mut new).await;
     let mut rest = Vec::new();
+    // Its next request is the last.
+    idle.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     timeout(GUARD, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert!(rest.starts_with(b"HTTP/1.1 404 "));
     assert!(TcpStream::connect(relay.address).await.is_err());
     queued.set_nonblocking(true).unwrap();
     let mut queued = TcpStream::from_std(queued).unwrap();
@@ -194,8 +198,7 @@ async fn a_socket_that_is_added_is_served_and_one_that_is_missing_drains() {
     answer(&mut accept(&origin).await, &mut queued).await;
     timeout(GUARD, queued.read_to_end(&mut rest)).await.unwrap().unwrap();
     upstream.write_all(b"after").await.unwrap();
-    timeout(GUARD, running.read_to_end(&mut rest)).await.unwrap().unwrap();
-    assert!(rest.ends_with(b"after"));
+    expect(&mut running, "after").await;
     // The other socket goes on.
     new.write_all(GET).await.unwrap();
 }
@@ -215,14 +218,16 @@ async fn what_runs_on_a_socket_that_is_gone_is_cut_after_the_time_of_a_stop() {
     assert!(at.context.drain.is_over());
     // A stop waits for it, too.
     let (_sender, mut commands) = unbounded_channel();
-    assert!(timeout(Duration::from_secs(1), worker.drain(&mut commands)).await.is_err());
+    assert!(
+        timeout(Duration::from_secs(1), worker.drain(DRAIN_GRACE, &mut commands)).await.is_err()
+    );
     drop(running);
-    worker.drain(&mut commands).await;
+    worker.drain(DRAIN_GRACE, &mut commands).await;
 }
 
 #[tokio::test(flavor = "local")]
 async fn a_worker_serves_until_it_is_told_to_stop_or_nobody_can_tell_it_any_more() {
-    for stop in [Stop::WhenDone, Stop::AtOnce] {
+    for stop in [Stop::WhenDone, Stop::HandedOver, Stop::AtOnce] {
         let relay = Relay::start(&http(&listen().await)).await;
         relay.commands.send(Command::Stop(stop)).unwrap();
         assert_eq!(relay.serving.await.unwrap(), stop);

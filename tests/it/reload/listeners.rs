@@ -1,6 +1,7 @@
 //! Listeners that are added, removed and changed.
 
 use super::{LISTENER, route, to};
+use crate::kept::expect_last_answer;
 use crate::support::passage::{Pair, forward};
 use crate::support::stage::{CHUNKED_LAST, GET, expect_ok};
 use narrows_kit::client::connect_plain;
@@ -50,7 +51,6 @@ async fn a_listener_is_added_and_removed_and_the_others_notice_nothing() {
 
         let line = relay.reload(&one).await;
         assert!(line.contains("changes=\"listeners: 1 removed\""), "{line}");
-        idle.expect_end(End::Clean).await;
         // Each worker closes its own socket.
         let closed = async {
             while TcpStream::connect(added).await.is_ok() {
@@ -58,10 +58,11 @@ async fn a_listener_is_added_and_removed_and_the_others_notice_nothing() {
             }
         };
         within("the listener to be closed", closed).await;
+        expect_last_answer(&mut idle).await;
         upstream.send("5\r\nevent\r\n0\r\n\r\n").await;
         assert_eq!(running.read_chunk().await, b"event");
         assert_eq!(running.read_chunk().await, b"");
-        running.expect_end(End::Clean).await;
+        expect_last_answer(&mut running).await;
         expect_ok(&mut kept, &origin).await;
         drop((idle, running, upstream));
         relay.wait_for_descriptors(descriptors).await;
