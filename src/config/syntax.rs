@@ -319,8 +319,8 @@ fn element(line: &str, message: &str, within: &Range<usize>) -> Option<Finding> 
         return None;
     }
     let ends = |it: char| it.is_whitespace() || "[],\"'".contains(it);
-    let from = line[..within.start].rfind(ends).map_or(0, |at| at + 1);
-    let to = line[within.start..].find(ends).map_or(line.len(), |at| within.start + at);
+    let from = line.get(..within.start)?.rfind(ends).map_or(0, |at| at + 1);
+    let to = line.get(within.start..)?.find(ends).map_or(line.len(), |at| within.start + at);
     let item = line.get(from..to).filter(|item| !item.is_empty())?;
     Some(Finding {
         place: from..to,
