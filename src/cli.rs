@@ -17,7 +17,9 @@ use self::parse::{one_of, parse_value, parse_workers};
 use self::stdin::Stdin;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
 use crate::config::check::check;
-use crate::config::keys::listener::{CredentialFiles, ListenerConfig};
+use crate::config::credentials::CredentialFiles;
+use crate::config::keys::acme::AcmeConfig;
+use crate::config::keys::listener::ListenerConfig;
 use crate::config::keys::log::{LogForm, LogLevel};
 use crate::config::keys::route::{RouteConfig, RouteOptions};
 use crate::config::listen_address::ListenAddress;
@@ -235,10 +237,15 @@ impl RunArguments {
         };
         let listeners = addresses.iter().map(|address| ListenerConfig {
             addresses: vec![*address],
-            credentials: credentials.clone(),
+            certificates: credentials.clone().into_iter().collect(),
+            domains: Vec::new(),
+            client_ca: None,
+            redirect: false,
             mode: Mode::Http,
             proxy_protocol: Vec::new(),
+            is_optional: false,
             location: Location::Argument("--listen"),
+            domains_location: Location::Argument("--domain"),
         });
         let routes = self.routes.iter().map(|route| {
             let (connect, ca) = (options.connect.clone(), named(&options.ca, "--ca"));
@@ -253,6 +260,7 @@ impl RunArguments {
             listeners: listeners.collect(),
             routes: routes.collect(),
             forwards: Vec::new(),
+            acme: AcmeConfig::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             log: LogSettings::default(),
@@ -283,7 +291,7 @@ mod tests {
         let config = config(&[OPENAI]).unwrap();
         let addresses: Vec<_> = config.listeners.iter().map(ListenerConfig::name).collect();
         assert_eq!(addresses, ["127.0.0.1:8080"]);
-        assert_eq!(config.listeners[0].credentials, None);
+        assert_eq!(config.listeners[0].certificates, []);
         assert_eq!(config.routes[0].path.as_str(), "/gpt/");
         assert_eq!(config.routes[0].host.as_str(), "api.openai.com");
         assert_eq!(config.routes[0].reach.connect.to_string(), "api.openai.com:443");
@@ -315,7 +323,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.listeners.len(), 2);
         for listener in &config.listeners {
-            let files = listener.credentials.as_ref().unwrap();
+            let files = &listener.certificates[0];
             assert_eq!(files.certificate.path.to_str(), Some("c.pem"));
             assert_eq!(files.key.path.to_str(), Some("k.pem"));
         }

@@ -2,6 +2,7 @@
 //! forward can match, and every tcp listener has the http listener that its forwards need.
 
 use super::admin_address::{AdminAddress, AdminConfig};
+use super::check_domains::{check_domains, check_redirects};
 use super::keys::forward::ForwardUpstream;
 use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
@@ -16,6 +17,8 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
     check_duplicates(config, problems);
     check_admin(config, problems);
     check_forwards(config, problems);
+    check_domains(config, problems);
+    check_redirects(config, problems);
 }
 
 /// Whether a tcp listener hands its connections at `address` to this http listener, which then has
@@ -49,7 +52,7 @@ pub(super) fn http_behind(
             ));
         }
     };
-    if tcp.credentials.is_some() && http.credentials.is_some() {
+    if tcp.is_tls() && http.is_tls() {
         return Err(format!(
             "the tcp listener at {} ends TLS itself, and the http listener at {} would wait for \
              TLS inside of it; only one of them may have a certificate",

@@ -71,8 +71,8 @@ fn with_https_port(dialed: &Endpoint, route: &RouteConfig) -> String {
 
 fn check_listener(listener: &ListenerConfig, warnings: &mut Problems) {
     // A proxy that announces its clients is in front, and it may end TLS.
-    let is_exempt = listener.credentials.is_some() || !listener.proxy_protocol.is_empty();
-    if listener.mode == Mode::Tcp || is_exempt {
+    let has_proxy = !listener.proxy_protocol.is_empty();
+    if listener.mode == Mode::Tcp || listener.is_tls() || listener.redirect || has_proxy {
         return;
     }
     let Some(address) = listener.addresses.iter().find(|it| is_open(**it)) else { return };

@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(config.limits, Limits::default());
         let per_address = AddressLimit { connections: 256, counts_loopback: false };
         assert_eq!(config.limits.per_address, per_address);
-        assert_eq!(config.listeners[0].credentials, None);
+        assert_eq!(config.listeners[0].certificates, []);
         assert_eq!(config.routes[0].host.as_str(), "api.openai.com");
         assert_eq!(config.routes[0].reach.tls_name.to_string(), "api.openai.com");
         assert_eq!(config.routes[0].reach.connect.to_string(), "api.openai.com:443");
@@ -191,7 +191,7 @@ mod tests {
         let head = HeadLimits { bytes: 1024, fields: 1 };
         let per_address = AddressLimit { connections: 5, counts_loopback: true };
         assert_eq!(config.limits, Limits { connections: 7, per_address, head });
-        let files = config.listeners[0].credentials.as_ref().unwrap();
+        let files = &config.listeners[0].certificates[0];
         assert_eq!(files.certificate.path, Path::new("folder/c.pem"));
         assert_eq!(files.key.path, Path::new("/k.pem"));
         let route = &config.routes[0];

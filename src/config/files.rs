@@ -11,9 +11,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Paths of files, and what each held when it was first read.
+/// Paths of files, and what each held when it was first read; `None`: it did not exist, and may
+/// come to.
 #[derive(Clone, Default)]
-pub struct Files(BTreeMap<PathBuf, Arc<[u8]>>);
+pub struct Files(BTreeMap<PathBuf, Option<Arc<[u8]>>>);
 
 impl Files {
     /// Reads a file and parses it. One that was read before counts with what it held then: if it
@@ -25,13 +26,18 @@ impl Files {
     ) -> Result<T, CredentialError> {
         let content = read_file(file)?;
         let parsed = parse(file, &content);
-        self.0.entry(file.into()).or_insert_with(|| content.into());
+        self.0.entry(file.into()).or_insert_with(|| Some(content.into()));
         parsed
+    }
+
+    /// Counts `file` as one that does not exist, unless it has been read.
+    pub(super) fn is_awaited(&mut self, file: &Path) {
+        self.0.entry(file.into()).or_insert(None);
     }
 
     /// What a file held.
     pub(super) fn content(&self, file: &Path) -> Option<&[u8]> {
-        self.0.get(file).map(|content| &**content)
+        self.0.get(file)?.as_deref()
     }
 
     /// Lets `file` count with what it held in `before`.
@@ -47,8 +53,8 @@ impl Files {
 
     /// The files that held something else in `before`.
     pub fn changed_since(&self, before: &Self) -> Vec<&Path> {
-        let is_changed = |(file, content): &(&PathBuf, &Arc<[u8]>)| {
-            before.content(file).is_some_and(|it| *it != ***content)
+        let is_changed = |(file, content): &(&PathBuf, &Option<Arc<[u8]>>)| {
+            before.0.get(*file).is_some_and(|it| it != *content)
         };
         self.0.iter().filter(is_changed).map(|(file, _)| &**file).collect()
     }
@@ -56,8 +62,9 @@ impl Files {
     /// The files that hold something else now, or cannot be read. This reads all of them, which may
     /// take for ever.
     pub fn changed(&self) -> Vec<&Path> {
-        let is_changed = |(file, content): &(&PathBuf, &Arc<[u8]>)| {
-            read_file(file).map_or(true, |now| *now != ***content)
+        let is_changed = |(file, content): &(&PathBuf, &Option<Arc<[u8]>>)| {
+            let now = read_file(file).ok();
+            now.as_deref() != content.as_deref()
         };
         self.0.iter().filter(is_changed).map(|(file, _)| &**file).collect()
     }
@@ -113,6 +120,20 @@ mod tests {
         assert_eq!(files.changed(), [&*plain]);
         fs::create_dir(&plain).unwrap();
         assert_eq!(files.changed(), [&*plain]);
+    }
+
+    #[test]
+    fn an_awaited_file_has_changed_when_it_exists() {
+        let folder = Folder::new();
+        let (mut before, file) = (Files::default(), folder.path("awaited.pem"));
+        before.is_awaited(&file);
+        assert_eq!((before.changed(), before.content(&file)), (NONE.to_vec(), None));
+        folder.write("awaited.pem", "one");
+        assert_eq!(before.changed(), [&*file]);
+        let mut after = Files::default();
+        read(&mut after, &file);
+        after.is_awaited(&file);
+        assert_eq!((after.changed(), after.changed_since(&before)), (NONE.to_vec(), vec![&*file]));
     }
 
     #[test]

@@ -13,22 +13,28 @@
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
+pub mod acme_values;
 pub mod admin_address;
 pub mod check;
+mod check_domains;
 pub mod clear_text;
+pub mod credentials;
 pub(crate) mod excerpt;
 mod file;
 pub mod files;
 mod foreign_format;
 mod foreign_keys;
+pub mod identifier;
 mod key;
 pub mod keys;
 pub mod listen_address;
 pub mod lookalike;
+pub mod managed;
 mod near;
 mod near_url;
 pub mod network;
 pub mod outline;
+pub mod own_certificate;
 pub mod problem;
 pub mod reach;
 pub mod report;
@@ -38,6 +44,8 @@ mod syntax;
 mod table;
 mod tls_configs;
 pub mod tls_files;
+mod toml_value;
+pub mod upstream;
 pub mod url;
 pub mod value;
 

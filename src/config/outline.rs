@@ -1,14 +1,16 @@
 //! What a configuration means, for `narrows check`: where it listens, where requests go, whose
 //! certificates are shown and for how long.
 
+use super::identifier::Identifier;
 use super::keys::limits::Limits;
 use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::Config;
+use super::managed::ManagedCertificate;
+use super::own_certificate::OwnCertificate;
 use super::problem::Location;
 use super::reach::Reach;
 use super::snapshot::Snapshot;
-use super::tls_files::OwnCertificate;
 use super::url::Scheme;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -47,20 +49,29 @@ fn section(heading: &str, between: &str, rows: Vec<(String, String)>) -> String 
     format!("{heading}\n{rows}")
 }
 
+/// What the listener shows, or awaits: one entry for each certificate.
 fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) -> String {
-    let Some(files) = &listener.credentials else { return String::new() };
-    // Files that several listeners name are loaded for the first of them.
-    let same = snapshot.config.listeners.iter().filter_map(|it| it.credentials.as_ref());
-    let places = same.filter(|it| *it == files).map(|it| &it.certificate.location);
-    let loaded = |place: &Location| snapshot.certificates.iter().find(|it| it.location == *place);
-    let own = places.into_iter().find_map(loaded);
-    own.map(|own| format!("certificate for {}, {}", names(own), days_left(own, now)))
-        .unwrap_or_default()
+    let named = listener.certificates.iter().filter_map(|files| {
+        // Files that several listeners name are loaded for the first of them.
+        let same = snapshot.config.listeners.iter().flat_map(|it| &it.certificates);
+        let mut places = same.filter(|it| *it == files).map(|it| &it.certificate.location);
+        let loaded =
+            |place: &Location| snapshot.certificates.iter().find(|it| it.location == *place);
+        let own = places.find_map(loaded)?;
+        Some(format!("certificate for {}, {}", names(&own.names), days_left(own, now)))
+    });
+    let of_listener = |it: &&ManagedCertificate| it.location == listener.domains_location;
+    let managed = snapshot.managed.iter().filter(of_listener).map(|it| {
+        let state = it.stored.as_ref().map_or_else(|| "awaited".into(), |own| days_left(own, now));
+        let domains: Vec<_> = it.names.iter().map(Identifier::to_string).collect();
+        format!("certificate by ACME for {}, {state}", names(&domains))
+    });
+    named.chain(managed.filter(|_| !listener.domains.is_empty())).collect::<Vec<_>>().join("; ")
 }
 
-fn names(own: &OwnCertificate) -> String {
-    let shown = own.names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match own.names.len() {
+fn names(all: &[String]) -> String {
+    let shown = all.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match all.len() {
         0 => "no name".to_owned(),
         more if more > NAMES_MAX => format!("{shown} and {} more", more - NAMES_MAX),
         _ => shown,
@@ -156,7 +167,7 @@ mod tests {
         let own = &snapshot.certificates[0];
         let end = UNIX_EPOCH + Duration::from_secs(own.not_after.unsigned_abs());
         let day = Duration::from_secs(24 * 60 * 60);
-        let names = names(own);
+        let names = names(&own.names);
         let want = format!(
             "listeners\n  \
              https://:443, https://127.0.0.1:8443  certificate for {names}, 61 days left\n  \

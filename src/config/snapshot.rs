@@ -13,27 +13,29 @@ use super::keys::limits::Limits;
 use super::keys::listener::{ListenerConfig, scheme};
 use super::keys::route::RouteConfig;
 use super::keys::top::{Config, WORKERS_RANGE};
+use super::managed::ManagedCertificate;
 use super::network::Network;
-use super::problem::Problems;
+use super::own_certificate::OwnCertificate;
+use super::problem::{Location, Problems};
 use super::reach::Reach;
 use super::tls_configs::{Place, TlsConfigs};
-use super::tls_files::{OwnCertificate, TlsFiles};
+use super::tls_files::TlsFiles;
+pub use super::upstream::{UpstreamConfig, UpstreamTls};
 use super::value::Mode;
 use crate::gateway::route::Route;
 use crate::gateway::server_name::{Forward, ForwardTarget};
-use crate::net::listen::has_ip;
 use crate::timeouts::Timeouts;
 use crate::tls::alpn::Alpn;
-use crate::tls::credential_file::Roots;
+use crate::tls::identity::Identity;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::ptr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+use tokio_rustls::rustls::ServerConfig;
 
 /// All that workers need to know.
 #[derive(Clone, Debug)]
@@ -54,6 +56,10 @@ pub struct Snapshot {
     pub remarks: Problems,
     /// The certificates that clients are shown.
     pub certificates: Vec<OwnCertificate>,
+    /// Those that are ordered by ACME, stored or not. They are not among the others.
+    pub managed: Vec<ManagedCertificate>,
+    /// The directory that they are stored in, if there are any.
+    pub state: Option<PathBuf>,
     /// What it was loaded from.
     pub config: Arc<Config>,
     /// The files that were read for it, except that of the configuration.
@@ -85,42 +91,6 @@ pub struct Listener {
     /// Whether it has a socket. If not, a tcp listener with the same address leads to it.
     pub has_socket: bool,
 }
-
-/// One upstream. Its connections are interchangeable, also with those to an equal upstream of
-/// another snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamConfig {
-    /// How it is reached.
-    pub reach: Reach,
-    /// For TLS: roots, sessions, and the name to verify.
-    pub tls: Option<UpstreamTls>,
-    /// Connections kept ready, all workers together; 0: none is opened before a request needs it.
-    pub warm: usize,
-    /// Greatest age of a kept connection.
-    pub connection_age: Option<Duration>,
-    /// Its name in log lines.
-    pub label: Box<str>,
-}
-
-/// What TLS to an upstream needs.
-#[derive(Clone, Debug)]
-pub struct UpstreamTls {
-    /// Roots, ALPN, sessions to resume.
-    pub config: Arc<ClientConfig>,
-    /// Name to verify, and to send as SNI unless it is an address.
-    pub server_name: ServerName<'static>,
-    /// The certificates of `ca`, if it is set.
-    pub roots: Option<Roots>,
-}
-
-/// A `ClientConfig` cannot be compared, but it depends only on the roots.
-impl PartialEq for UpstreamTls {
-    fn eq(&self, other: &Self) -> bool {
-        self.server_name == other.server_name && self.roots == other.roots
-    }
-}
-
-impl Eq for UpstreamTls {}
 
 impl Snapshot {
     /// Loads every file that `config` names.
@@ -159,6 +129,7 @@ impl Snapshot {
         config: Arc<Config>,
         mut loader: Loader<'_>,
     ) -> Result<(Self, Problems), Problems> {
+        loader.find_state(&config);
         let listeners = loader.listeners(&config);
         let timeouts = loader.timeouts(&config.timeouts);
         let upstreams = loader.upstreams(&config.routes);
@@ -176,7 +147,14 @@ impl Snapshot {
         });
         let forwards = forwards.collect();
         let TlsFiles {
-            problems, trouble, remarks, certificates, configs: tls, read: files, ..
+            problems,
+            trouble,
+            remarks,
+            certificates,
+            managed,
+            configs: tls,
+            read: files,
+            ..
         } = loader.files;
         let loaded = Self {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
@@ -187,6 +165,8 @@ impl Snapshot {
             limits: config.limits.clone(),
             remarks: remarks.sorted(),
             certificates,
+            managed,
+            state: loader.state,
             config,
             files,
             tls,
@@ -246,12 +226,26 @@ fn count(number: usize, word: &str) -> String {
 /// Loads files, each once, and takes from the snapshot before what is unchanged.
 struct Loader<'p> {
     files: TlsFiles<'p>,
+    /// The state directory, if a listener needs it.
+    state: Option<PathBuf>,
     previous: Option<&'p Snapshot>,
 }
 
 impl<'p> Loader<'p> {
     fn new(previous: Option<&'p Snapshot>) -> Self {
-        Self { files: TlsFiles::new(previous.map(|it| &it.tls)), previous }
+        Self { files: TlsFiles::new(previous.map(|it| &it.tls)), state: None, previous }
+    }
+
+    /// Finds the state directory, if a listener needs it.
+    fn find_state(&mut self, config: &Config) {
+        let Some(needs) = config.listeners.iter().find(|it| !it.domains.is_empty()) else { return };
+        self.state = config.acme.state_directory();
+        if self.state.is_none() {
+            let what = "there is no directory to keep certificates in: the environment has neither \
+                        STATE_DIRECTORY nor HOME";
+            let help = "write below [acme]: state = \"/var/lib/narrows\"".to_owned();
+            self.files.problems.add_with_help(&needs.domains_location, what, [help]);
+        }
     }
 
     fn timeouts(&self, timeouts: &Timeouts) -> Arc<Timeouts> {
@@ -264,7 +258,7 @@ impl<'p> Loader<'p> {
         let mut loaded = Vec::new();
         for configured in &config.listeners {
             let listener = self.listener(config, configured);
-            for (address, is_second_family) in sockets_here(configured) {
+            for (address, is_second_family) in configured.sockets_here() {
                 let has_socket = !shares_address(config, configured, address);
                 let listener =
                     Listener { address, is_second_family, has_socket, ..listener.clone() };
@@ -285,30 +279,48 @@ impl<'p> Loader<'p> {
 
     /// A listener at its first address. The others have the same sessions of TLS.
     fn listener(&mut self, config: &Config, listener: &ListenerConfig) -> Listener {
-        let ListenerConfig { mode, ref credentials, .. } = *listener;
+        let mode = listener.mode;
+        let directory = &config.acme.directory;
+        let own = self.files.identities(listener, self.state.as_deref(), directory);
         let address = listener.sockets().next();
         let address = address.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let leads_to_http = config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http);
         let ends_tls_of_http = mode == Mode::Tcp && leads_to_http;
+        let alpn = match mode {
+            Mode::Http => Alpn::Http,
+            Mode::Tcp => Alpn::Anything,
+        };
+        self.refuse_what_is_not_built(listener, &own);
         Listener {
             address,
             name: listener.name().into(),
             is_second_family: false,
-            tls: credentials.as_ref().and_then(|it| {
-                let alpn = match mode {
-                    Mode::Http => Alpn::Http,
-                    Mode::Tcp => Alpn::Anything,
-                };
-                self.files.server(it, Place::new(address, mode, alpn))
+            tls: listener.is_tls().then_some(alpn).and_then(|alpn| {
+                self.files.server(listener, &own, Place::new(address, mode, alpn))
             }),
-            tls_of_http: credentials
-                .as_ref()
-                .filter(|_| ends_tls_of_http)
-                .and_then(|it| self.files.server(it, Place::new(address, mode, Alpn::Http))),
+            tls_of_http: (listener.is_tls() && ends_tls_of_http).then_some(Alpn::Http).and_then(
+                |alpn| self.files.server(listener, &own, Place::new(address, mode, alpn)),
+            ),
             mode,
             proxy_protocol: listener.proxy_protocol.clone(),
             http: None,
             has_socket: true,
+        }
+    }
+
+    /// Refuses what TLS cannot do yet.
+    fn refuse_what_is_not_built(&mut self, listener: &ListenerConfig, own: &[Rc<Identity>]) {
+        let mut refuse = |location: &Location, what: &str| {
+            self.files.problems.add(location, format!("{what} is not built yet"));
+        };
+        if own.is_empty() && !listener.domains.is_empty() {
+            refuse(&listener.domains_location, "a listener that awaits its certificate");
+        }
+        if listener.certificates.len() + listener.domains.len().min(1) > 1 {
+            refuse(&listener.location, "a listener with several certificates");
+        }
+        if let Some(client_ca) = &listener.client_ca {
+            refuse(&client_ca.roots.location, "a listener that asks for certificates of clients");
         }
     }
 
@@ -348,16 +360,13 @@ impl<'p> Loader<'p> {
 
     /// `None` if a problem was noted.
     fn upstream_tls(&mut self, reach: &Reach, alpn: Alpn) -> Option<UpstreamTls> {
+        if let Some(client) = &reach.client {
+            let what = "a certificate for an upstream is not built yet";
+            self.files.problems.add(&client.certificate.location, what);
+        }
         let (config, roots) = self.files.client(reach.ca.as_ref(), alpn)?;
         Some(UpstreamTls { config, server_name: reach.tls_name.server_name(), roots })
     }
-}
-
-/// The socket addresses of a listener that this machine has, each with whether the one before it is
-/// of the same written address.
-fn sockets_here(listener: &ListenerConfig) -> impl Iterator<Item = (SocketAddr, bool)> {
-    let sockets = listener.addresses.iter().map(|address| address.sockets_here(has_ip));
-    sockets.flat_map(|it| it.into_iter().enumerate().map(|(index, address)| (address, index > 0)))
 }
 
 /// The listener of `http` that the tcp listener `tcp` leads to: the one at its address, or else the
@@ -384,6 +393,7 @@ mod tests {
     use crate::tls::testing::chain::{INTERMEDIATE, LEAF, LEAF_KEY};
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY, KEY_OF_ANOTHER};
     use std::collections::HashSet;
+    use tokio_rustls::rustls::pki_types::ServerName;
 
     #[test]
     fn routes_to_one_upstream_share_it_and_upstreams_share_their_roots() {

@@ -10,6 +10,7 @@ use super::excerpt::may_be_shown;
 use super::lookalike::Lookalike;
 use super::problem::{Location, Problems, nearest, quoted};
 use super::source::Source;
+use super::toml_value::{is_table, kind};
 use super::value::{Invalid, NamedFile, Rules, Value, rules_of};
 use super::{foreign_keys, lookalike, near, syntax};
 use std::borrow::Cow;
@@ -285,6 +286,17 @@ impl<'r, 't> Entry<'r, 't> {
         fits
     }
 
+    /// `true` or `false`.
+    pub(super) fn boolean(self) -> Option<bool> {
+        let Self { location, reader, value, .. } = self;
+        let DeValue::Boolean(boolean) = value.get_ref() else {
+            let help = "write true or false, without quotes".to_owned();
+            reader.wrong_type(&location, value.get_ref(), "true or false", help);
+            return None;
+        };
+        Some(*boolean)
+    }
+
     /// The name of a file, relative to the folder of the configuration file.
     pub(super) fn file(self) -> Option<NamedFile> {
         let Self { location, reader, value, .. } = self;
@@ -369,26 +381,6 @@ fn header(table: &str) -> String {
     match table {
         "listener" | "route" | "forward" => format!("[[{table}]]"),
         _ => format!("[{table}]"),
-    }
-}
-
-fn is_table(value: &DeValue<'_>) -> bool {
-    match value {
-        DeValue::Table(_) => true,
-        DeValue::Array(items) => items.iter().next().is_some_and(|it| it.get_ref().is_table()),
-        _ => false,
-    }
-}
-
-/// What a value is, in the words of who does not know TOML.
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or a time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
     }
 }
 

@@ -3,8 +3,12 @@
 //! Problems with a file are noted at the place that names it. So are remarks, about files that are
 //! unusual but work.
 
+use super::acme_values::DirectoryUrl;
+use super::credentials::CredentialFiles;
 use super::files::Files;
-use super::keys::listener::CredentialFiles;
+use super::keys::listener::ListenerConfig;
+use super::managed::{self, ManagedCertificate};
+use super::own_certificate::OwnCertificate;
 use super::problem::{Location, Problems};
 use super::tls_configs::{Place, TlsConfigs};
 use super::value::NamedFile;
@@ -12,27 +16,12 @@ use crate::tls::alpn::Alpn;
 use crate::tls::credential_error::{CredentialError, Instead};
 use crate::tls::credential_file::{Chain, PrivateKey, Roots};
 use crate::tls::identity::Identity;
-use crate::tls::validity::Validity;
 use std::collections::HashMap;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
-
-/// A certificate that clients are shown.
-#[derive(Clone, Debug)]
-pub struct OwnCertificate {
-    /// Where it is named.
-    pub location: Location,
-    /// Whom it is for: DNS names and addresses, or else its common name. Printable ASCII, at most
-    /// 100 of at most 253 bytes; none if it has none of that kind.
-    pub names: Vec<String>,
-    /// Its last second, since 1970.
-    pub not_after: i64,
-    /// When it is valid, with its chain.
-    pub validity: Arc<Validity>,
-}
 
 /// The files loaded so far. One that failed is remembered as `None`, and reported once.
 #[derive(Default)]
@@ -56,6 +45,8 @@ pub(super) struct TlsFiles<'b> {
     pub(super) remarks: Problems,
     /// In the order in which they are named.
     pub(super) certificates: Vec<OwnCertificate>,
+    /// Those that are ordered, in the order in which they are named.
+    pub(super) managed: Vec<ManagedCertificate>,
 }
 
 /// A configuration for upstreams, with the roots if they are not the built-in ones.
@@ -72,17 +63,41 @@ impl<'b> TlsFiles<'b> {
         Self { kept: Some(kept), ..self }
     }
 
-    /// The TLS configuration for the clients at `place`; `None` if a problem was noted.
+    /// What clients of `listener` are shown, as far as it is there: the files that it names, then
+    /// what has been ordered and is in `state`.
+    pub(super) fn identities(
+        &mut self,
+        listener: &ListenerConfig,
+        state: Option<&Path>,
+        directory: &DirectoryUrl,
+    ) -> Vec<Rc<Identity>> {
+        let named = listener.certificates.iter().filter_map(|files| self.own(files));
+        let mut identities: Vec<_> = named.collect();
+        for names in managed::sets(&listener.domains) {
+            let Some(state) = state else { break };
+            let location = listener.domains_location.clone();
+            let path = managed::file_of(state, directory, &names);
+            let own = self.stored(&NamedFile { path: path.clone(), location: location.clone() });
+            let stored = own.as_deref().map(|own| OwnCertificate::of(own, &location));
+            self.managed.push(ManagedCertificate { names, file: path, location, stored });
+            identities.extend(own);
+        }
+        identities
+    }
+
+    /// The TLS configuration for the clients of `listener` at `place`; `None` if a problem was
+    /// noted.
     pub(super) fn server(
         &mut self,
-        files: &CredentialFiles,
+        listener: &ListenerConfig,
+        identities: &[Rc<Identity>],
         place: Place,
     ) -> Option<Arc<ServerConfig>> {
-        let own = self.own(files)?;
-        let noted = |error: &CredentialError| {
-            self.problems.add(&files.certificate.location, error.to_string());
-        };
-        self.configs.server(place, &own, self.before).inspect_err(noted).ok()
+        let first = listener.certificates.first();
+        let location = first.map_or(&listener.domains_location, |it| &it.certificate.location);
+        let noted = |error: &CredentialError| self.problems.add(location, error.to_string());
+        let own = identities.first()?;
+        self.configs.server(place, own, self.before).inspect_err(noted).ok()
     }
 
     fn own(&mut self, files: &CredentialFiles) -> Option<Rc<Identity>> {
@@ -95,12 +110,7 @@ impl<'b> TlsFiles<'b> {
         problems.append(mem::take(&mut self.problems));
         self.problems = problems;
         if let Some(own) = &own {
-            self.certificates.push(OwnCertificate {
-                location: files.certificate.location.clone(),
-                names: own.names.clone(),
-                not_after: own.validity.not_after(),
-                validity: Arc::clone(&own.validity),
-            });
+            self.certificates.push(OwnCertificate::of(own, &files.certificate.location));
         }
         self.own.entry(names).or_insert(own).clone()
     }
@@ -154,6 +164,24 @@ impl<'b> TlsFiles<'b> {
                 None
             }
         }
+    }
+
+    /// What a file in the state directory holds. That it cannot be used is no problem, because
+    /// another one is ordered.
+    fn stored(&mut self, file: &NamedFile) -> Option<Rc<Identity>> {
+        let problems = mem::take(&mut self.problems);
+        let files = CredentialFiles { certificate: file.clone(), key: file.clone() };
+        let own = self.read_own(&files).or_else(|| self.kept_own(&files)).map(Rc::new);
+        let found = mem::replace(&mut self.problems, problems);
+        if own.is_none() {
+            self.read.is_awaited(&file.path);
+            let is_absent = matches!(file.path.try_exists(), Ok(false));
+            for problem in found.iter().filter(|_| !is_absent) {
+                let what = "the stored certificate cannot be used, and another one is ordered";
+                self.remarks.add(&file.location, format!("{what}: {}", problem.what));
+            }
+        }
+        own
     }
 
     /// What a pair was before, if that serves on. The problems are no longer in the way.

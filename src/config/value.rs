@@ -212,6 +212,41 @@ impl FromStr for Family {
     }
 }
 
+/// Which key exchanges the handshake with an upstream offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KeyExchange {
+    /// X25519MLKEM768 first, then the others.
+    #[default]
+    Hybrid,
+    /// Elliptic curves alone, so that the `ClientHello` fits in one packet.
+    Classic,
+}
+
+impl Value for KeyExchange {
+    const ALLOWED: &'static str = "\"hybrid\" and \"classic\" are allowed";
+}
+
+impl FromStr for KeyExchange {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "hybrid" => Ok(Self::Hybrid),
+            "classic" => Ok(Self::Classic),
+            _ => {
+                let lower = text.to_ascii_lowercase();
+                let meant = match lower.as_str() {
+                    "x25519mlkem768" | "mlkem" | "pq" | "post-quantum" => Some("hybrid"),
+                    "x25519" | "ecdh" | "ecdhe" => Some("classic"),
+                    other => nearest(other, ["hybrid", "classic"]),
+                };
+                let what = format!("{} is not a kind of key exchange", quoted(text));
+                Err(Invalid { what, meant: meant.map(str::to_owned) })
+            }
+        }
+    }
+}
+
 /// A period of time, such as a key of `[timeouts]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period(pub Duration);

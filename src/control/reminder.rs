@@ -4,9 +4,9 @@
 
 use crate::config::clear_text;
 use crate::config::keys::top::Config;
+use crate::config::own_certificate::OwnCertificate;
 use crate::config::problem::{Location, Problems};
 use crate::config::snapshot::Snapshot;
-use crate::config::tls_files::OwnCertificate;
 use crate::limits::CERTIFICATES_LOGGED_EVERY;
 use crate::telemetry::targets::{CERTIFICATE, CONFIG};
 use crate::tls::validity::Complaint;

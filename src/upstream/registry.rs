@@ -95,8 +95,9 @@ impl Hash for Identity {
 
 /// All of `reach` but the name of the file of roots.
 fn way(reach: &Reach) -> impl Eq + Hash {
-    let Reach { is_tls, endpoint, tls_name, connect, ca: _, family, proxy_protocol } = reach;
-    (is_tls, endpoint, tls_name, connect, family, proxy_protocol)
+    let Reach { is_tls, endpoint, tls_name, connect, ca: _, client, .. } = reach;
+    let Reach { key_exchange, family, proxy_protocol, .. } = reach;
+    (is_tls, endpoint, tls_name, connect, client, key_exchange, family, proxy_protocol)
 }
 
 #[cfg(test)]

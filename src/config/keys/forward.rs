@@ -60,6 +60,9 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     reach::tls_name().meaning(AS_ON_A_ROUTE),
     reach::connect().meaning(AS_ON_A_ROUTE),
     reach::ca().meaning(AS_ON_A_ROUTE),
+    reach::client_certificate().meaning(AS_ON_A_ROUTE),
+    reach::client_key().meaning(AS_ON_A_ROUTE),
+    reach::key_exchange().meaning(AS_ON_A_ROUTE),
     reach::family().meaning(AS_ON_A_ROUTE),
     Key::new(
         "connection_age",
@@ -102,6 +105,7 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ForwardConfi
     };
     present.without_effect(is).for_each(|key| reader.problems.add(key, what));
     let is_tls = matches!(upstream, ForwardUpstream::Tls(_));
+    draft.reach.check(&mut reader.problems);
     let reach = upstream.endpoint().map(|it| Reach::new(is_tls, it.clone(), draft.reach));
     let location = |key| present.location(key).cloned();
     let (location, upstream_location) = (location("server_name")?, location("upstream")?);

@@ -1,13 +1,17 @@
 //! `[[listener]]`: [`ListenerConfig`] and its keys.
 
+use super::credentials;
+use crate::config::credentials::{CredentialDraft, CredentialFiles};
+use crate::config::identifier::Identifier;
 use crate::config::key::Default::{Literal, Required, Words};
 use crate::config::key::Read::With;
-use crate::config::key::{Key, read_table, row};
+use crate::config::key::{Key, Present, read_table, row};
 use crate::config::listen_address::ListenAddress;
 use crate::config::network::Network;
 use crate::config::problem::Location;
 use crate::config::table::{Reader, Table};
 use crate::config::value::{Mode, NamedFile};
+use crate::net::listen::has_ip;
 use std::net::SocketAddr;
 
 /// A `[[listener]]`.
@@ -15,14 +19,24 @@ use std::net::SocketAddr;
 pub struct ListenerConfig {
     /// Where it listens; at least one.
     pub addresses: Vec<ListenAddress>,
-    /// If set, TLS ends here.
-    pub credentials: Option<CredentialFiles>,
+    /// Certificates to show, chosen by the name that the client asks for; the first is the default.
+    pub certificates: Vec<CredentialFiles>,
+    /// Names that certificates are ordered for.
+    pub domains: Vec<Identifier>,
+    /// Clients need a certificate of one of these roots.
+    pub client_ca: Option<ClientCa>,
+    /// Whether requests are only led to https.
+    pub redirect: bool,
     /// Which protocol clients speak.
     pub mode: Mode,
     /// Peers that must send a PROXY header.
     pub proxy_protocol: Vec<Network>,
+    /// Whether it is left out, with a warning, where its address cannot be bound.
+    pub is_optional: bool,
     /// Location of the addresses.
     pub location: Location,
+    /// Location of `domains`, or of the addresses.
+    pub domains_location: Location,
 }
 
 impl ListenerConfig {
@@ -34,14 +48,26 @@ impl ListenerConfig {
 
     /// The addresses as URLs, their scheme saying what clients speak.
     pub fn urls(&self) -> String {
-        let scheme = scheme(self.mode, self.credentials.is_some());
+        let scheme = scheme(self.mode, self.is_tls());
         let urls: Vec<_> = self.addresses.iter().map(|it| format!("{scheme}://{it}")).collect();
         urls.join(", ")
+    }
+
+    /// Whether TLS ends here.
+    pub fn is_tls(&self) -> bool {
+        !self.certificates.is_empty() || !self.domains.is_empty()
     }
 
     /// All its socket addresses.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> {
         self.addresses.iter().flat_map(|address| address.sockets())
+    }
+
+    /// Those that this machine has, each with whether the one before it is of the same address as
+    /// written.
+    pub(in crate::config) fn sockets_here(&self) -> impl Iterator<Item = (SocketAddr, bool)> {
+        let sockets = self.addresses.iter().map(|address| address.sockets_here(has_ip));
+        sockets.flat_map(|it| it.into_iter().enumerate().map(|(index, it)| (it, index > 0)))
     }
 }
 
@@ -55,21 +81,25 @@ pub fn scheme(mode: Mode, is_tls: bool) -> &'static str {
     }
 }
 
-/// The two files of a TLS listener.
+/// Whose certificates clients need.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialFiles {
-    /// PEM: the certificate, then its intermediates.
-    pub certificate: NamedFile,
-    /// PEM: the private key of the first certificate.
-    pub key: NamedFile,
+pub struct ClientCa {
+    /// PEM: the roots.
+    pub roots: NamedFile,
+    /// PEM: lists of revoked certificates.
+    pub crl: Option<NamedFile>,
 }
 
 /// The table as it is read.
 #[derive(Default)]
 pub(super) struct Draft {
     addresses: Vec<ListenAddress>,
-    certificate: Option<NamedFile>,
-    key: Option<NamedFile>,
+    pair: CredentialDraft,
+    certificates: Vec<Option<CredentialFiles>>,
+    domains: Vec<Identifier>,
+    client_ca: Option<NamedFile>,
+    client_crl: Option<NamedFile>,
+    redirect: bool,
     mode: Mode,
     proxy_protocol: Vec<Network>,
 }
@@ -91,7 +121,7 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
     Key::new(
         "certificate",
-        With(|it, entry| it.certificate = entry.file()),
+        With(|it, entry| it.pair.certificate = entry.file()),
         Words("none: no TLS"),
         row(
             "[PEM file](#pem-files): the certificate and its intermediates. With it and `key`, \
@@ -102,12 +132,64 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
     Key::new(
         "key",
-        With(|it, entry| it.key = entry.file()),
+        With(|it, entry| it.pair.key = entry.file()),
         Words("none: no TLS"),
         row(
             "[PEM file](#pem-files): the certificate's private key, without a passphrase. RSA, \
              ECDSA or Ed25519. May be the same file.",
             "a file, like `certificate`",
+        ),
+    ),
+    Key::new(
+        "certificates",
+        With(|it, entry| it.certificates = entry.tables(credentials::read)),
+        Words("none"),
+        row(
+            "Several certificates, in place of `certificate` and `key`: the client gets the one \
+             that has the name it asks for (SNI), else the first. A name may have an RSA and an \
+             ECDSA certificate; the client gets the one it can verify.",
+            "a list of [tables](#certificates)",
+        ),
+    ),
+    Key::new(
+        "domains",
+        With(|it, entry| it.domains = entry.one_or_more()),
+        Words("none"),
+        row(
+            "Names whose certificates are [ordered by ACME](#acme), and renewed. The authority \
+             connects to each name at port 443 or 80, which have to lead here. Other names may \
+             have files in `certificates`.",
+            "DNS names and IP addresses, at most 100: `[\"api.example.com\", \"203.0.113.7\"]`",
+        ),
+    ),
+    Key::new(
+        "client_ca",
+        With(|it, entry| it.client_ca = entry.file()),
+        Words("none is required"),
+        row(
+            "[PEM file](#pem-files) of root certificates. Clients then need a certificate that one \
+             of them has issued (mutual TLS).",
+            "a file of up to 1 MiB, relative to this file's folder",
+        ),
+    ),
+    Key::new(
+        "client_crl",
+        With(|it, entry| it.client_crl = entry.file()),
+        Words("none"),
+        row(
+            "PEM file of revocation lists (`X509 CRL`), one or more. Clients whose certificates \
+             are in them are refused.",
+            "a file, like `client_ca`",
+        ),
+    ),
+    Key::new(
+        "redirect",
+        With(|it, entry| it.redirect = entry.boolean().unwrap_or_default()),
+        Literal("false"),
+        row(
+            "Lead every request to the same URL with `https://` (308), if its Host is one that an \
+             https listener has a certificate for, and answer the challenges of ACME. For port 80.",
+            "`true`, `false`",
         ),
     ),
     Key::new(
@@ -137,23 +219,70 @@ pub(super) const KEYS: &[Key<Draft>] = &[
 pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConfig> {
     let mut draft = Draft::default();
     let present = read_table(reader, table, KEYS, &mut draft);
-    let Draft { addresses, certificate, key, mode, proxy_protocol } = draft;
-    let credentials = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(CredentialFiles { certificate, key }),
-        (Some(certificate), None) => {
-            let what = "a certificate needs its `key`; both or neither";
-            reader.problems.add(&certificate.location, what);
-            None
-        }
-        (None, Some(key)) => {
-            let what = "a key needs its `certificate`; both or neither";
-            reader.problems.add(&key.location, what);
-            None
-        }
-        (None, None) => None,
-    };
+    let certificates = certificates(reader, &draft, &present);
+    note_useless(reader, &draft, &present);
     let location = present.location("address")?.clone();
-    Some(ListenerConfig { addresses, credentials, mode, proxy_protocol, location })
+    let domains_location = present.location("domains").unwrap_or(&location).clone();
+    let Draft { addresses, domains, client_ca, client_crl, redirect, mode, .. } = draft;
+    Some(ListenerConfig {
+        addresses,
+        certificates,
+        domains,
+        client_ca: client_ca.map(|roots| ClientCa { roots, crl: client_crl }),
+        redirect,
+        mode,
+        proxy_protocol: draft.proxy_protocol,
+        is_optional: false,
+        location,
+        domains_location,
+    })
+}
+
+/// The pair of `certificate` and `key`, or the list.
+fn certificates(reader: &mut Reader, draft: &Draft, present: &Present) -> Vec<CredentialFiles> {
+    let CredentialDraft { certificate, key } = &draft.pair;
+    let missing = match (certificate, key) {
+        (Some(alone), None) => Some((alone, "a certificate needs its `key`; both or neither")),
+        (None, Some(alone)) => Some((alone, "a key needs its `certificate`; both or neither")),
+        (Some(_), Some(_)) | (None, None) => None,
+    };
+    if let Some((alone, what)) = missing {
+        reader.problems.add(&alone.location, what);
+    }
+    let pair = draft.pair.clone().pair();
+    let list: Vec<_> = draft.certificates.iter().flatten().cloned().collect();
+    let Some(pair) = pair else { return list };
+    let as_list = "certificates = [{ certificate = \"…\", key = \"…\" }]";
+    if present.location("certificates").is_some() {
+        let what = "`certificates` holds all certificates of a listener, and this one is outside";
+        let help = "move `certificate` and `key` into the list".to_owned();
+        reader.problems.add_with_help(&pair.certificate.location, what, [help]);
+    } else if present.location("domains").is_some() {
+        let what = "this listener has `domains` as well, whose certificates are ordered";
+        let help = format!("delete `certificate` and `key`; or, to show both, write {as_list}");
+        reader.problems.add_with_help(&pair.certificate.location, what, [help]);
+    }
+    [vec![pair], list].concat()
+}
+
+/// Notes keys that have no effect without another one.
+fn note_useless(reader: &mut Reader, draft: &Draft, present: &Present) {
+    let has = |key| present.location(key).is_some();
+    let is_tls = ["certificate", "certificates", "domains"].into_iter().any(has);
+    let mut note = |key, is_useless: bool, what: &str, help: &str| {
+        if let Some(location) = present.location(key).filter(|_| is_useless) {
+            reader.problems.add_with_help(location, what, [help.to_owned()]);
+        }
+    };
+    let no_tls = "a client shows its certificate only in TLS, and this listener has none";
+    note("client_ca", !is_tls, no_tls, "give it a certificate, by `certificate` or `domains`");
+    let no_ca = "a list of revoked certificates needs the roots that issued them";
+    note("client_crl", !has("client_ca"), no_ca, "add client_ca = \"roots.pem\"");
+    let leads = "a listener that leads to https speaks plain HTTP";
+    let other = "delete `redirect` here, and write it at a listener with port 80";
+    note("redirect", draft.redirect && is_tls, leads, other);
+    let is_tcp = draft.redirect && draft.mode == Mode::Tcp;
+    note("redirect", is_tcp, "only an http listener can lead to https", "delete it");
 }
 
 #[cfg(test)]
@@ -190,5 +319,41 @@ mod tests {
         let listener = |text: &str| format!("[[listener]]\naddress = \"127.0.0.1:1\"\n{text}");
         refuse(&listener("certificate = \"c\""), "f:3: listener.certificate: a certificate needs");
         refuse(&listener("key = \"k\""), "f:3: listener.key: a key needs its `certificate`");
+    }
+
+    #[test]
+    fn a_listener_has_a_pair_or_a_list_of_certificates_and_names_to_order_for() {
+        let with = |keys: &str| MINIMAL.replacen("8080\"\n", &format!("8080\"\n{keys}\n"), 1);
+        let list = "certificates = [{ certificate = \"a\", key = \"b\" }, { certificate = \"c\", \
+                    key = \"d\" }]";
+        let listener = read(&with(&format!("{list}\ndomains = \"A.example\""))).unwrap();
+        let listener = &listener.listeners[0];
+        assert_eq!((listener.certificates.len(), listener.domains.len()), (2, 1));
+        assert_eq!(listener.urls(), "https://127.0.0.1:8080");
+        refuse(&with(&format!("{list}\ncertificate = \"c\"\nkey = \"k\"")), "into the list");
+        refuse(
+            &with("domains = [\"a.example\"]\ncertificate = \"c\"\nkey = \"k\""),
+            "to show both",
+        );
+        refuse(
+            &with("certificates = [{ key = \"k\" }]"),
+            "certificates.certificate: this key is m",
+        );
+        refuse(&with("certificates = \"a.pem\""), "and a list of tables is needed");
+        refuse(&with("domains = []"), "the list is empty");
+        refuse(&with("domains = [\"*.example\"]"), "is a wildcard");
+    }
+
+    #[test]
+    fn keys_without_effect_are_refused() {
+        let with = |keys: &str| MINIMAL.replacen("8080\"\n", &format!("8080\"\n{keys}\n"), 1);
+        refuse(&with("client_ca = \"c\""), "a client shows its certificate only in TLS");
+        refuse(&with("client_crl = \"c\""), "needs the roots that issued them");
+        refuse(&with("domains = \"a.b\"\nredirect = true"), "speaks plain HTTP");
+        refuse(&with("mode = \"tcp\"\nredirect = true"), "only an http listener can lead");
+        refuse(&with("redirect = \"yes\""), "this is a string, and true or false is needed");
+        let listener =
+            read(&with("domains = \"a.b\"\nclient_ca = \"c\"\nclient_crl = \"d\"")).unwrap();
+        assert!(listener.listeners[0].client_ca.as_ref().is_some_and(|it| it.crl.is_some()));
     }
 }

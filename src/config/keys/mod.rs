@@ -5,6 +5,8 @@
 //! and use the field where it has its effect. `UPDATE_MANUAL=1 cargo test --lib the_manual` then
 //! writes its row into docs/configuration.md.
 
+pub mod acme;
+pub mod credentials;
 pub mod forward;
 pub mod limits;
 pub mod listener;
@@ -30,6 +32,7 @@ pub(super) fn tables_with(key: &str) -> Vec<&'static str> {
         ("forward", has(forward::KEYS, key)),
         ("timeouts", has(timeouts::KEYS, key)),
         ("limits", has(limits::KEYS, key)),
+        ("acme", has(acme::KEYS, key)),
     ];
     tables.into_iter().filter_map(|(name, has_key)| has_key.then_some(name)).collect()
 }

@@ -100,6 +100,9 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     reach::tls_name(),
     reach::connect(),
     reach::ca(),
+    reach::client_certificate(),
+    reach::client_key(),
+    reach::key_exchange(),
     reach::family(),
     Key::number(
         "warm",
@@ -189,6 +192,7 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<RouteConfig>
     let mut draft = Draft::default();
     let present = read_table(reader, table, KEYS, &mut draft);
     let Draft { path, upstream, options } = draft;
+    options.reach.check(&mut reader.problems);
     if let (Some(1..), Some(_)) = (options.warm, options.reach.proxy_protocol)
         && let Some(location) = present.location("warm")
     {

@@ -1,6 +1,6 @@
 //! Compares the declarations with the manual and with the defaults of the types.
 
-use super::{forward, limits, listener, log, route, timeouts, top};
+use super::{acme, credentials, forward, limits, listener, log, route, timeouts, top};
 use crate::config::key::Default::{Literal, Number, OfField, Required, Words};
 use crate::config::key::{Key, Needs, Read};
 use crate::config::testing::read;
@@ -35,8 +35,11 @@ fn tables() -> Vec<Table> {
     vec![
         table("## Top level", "", top::KEYS),
         table("## `[[listener]]`", "", listener::KEYS),
+        table("### `certificates`", "", credentials::KEYS),
         table("## `[[route]]`", " Only for `https://`.", route::KEYS),
         table("## `[[forward]]`", " Only for `tls://`.", forward::KEYS),
+        table("## `[acme]`", "", acme::KEYS),
+        table("### `external_account`", "", acme::ACCOUNT_KEYS),
         table("## `[timeouts]`", "", timeouts::KEYS),
         table("### `to_upstream`", "", timeouts::TO_UPSTREAM),
         table("### `to_client`", "", timeouts::TO_CLIENT),
@@ -114,8 +117,10 @@ fn an_explicit_default_changes_nothing() {
     // Room for a key in each table, so that the lines of the others stay.
     let text = |table: &str, line: &str| {
         let place = |heading: &str| if heading == table { line } else { "" };
-        let dotted = ["timeouts", "timeouts.to_upstream", "timeouts.to_client", "limits", "log"];
+        let dotted =
+            ["acme", "timeouts", "timeouts.to_upstream", "timeouts.to_client", "limits", "log"];
         let headings = [
+            "## `[acme]`",
             "## `[timeouts]`",
             "### `to_upstream`",
             "### `to_client`",
@@ -139,7 +144,7 @@ fn an_explicit_default_changes_nothing() {
             {}
             [[forward]]
             server_name = "*"
-            upstream = "tcp://127.0.0.1:22"
+            upstream = "tls://127.0.0.1:22"
             {}
             "#,
             place("## Top level"),

@@ -1,5 +1,6 @@
 //! The top level of the file: [`Config`] and its keys.
 
+use super::acme::{self, AcmeConfig};
 use super::forward::{self, ForwardConfig};
 use super::limits::{self, Limits};
 use super::listener::{self, ListenerConfig};
@@ -35,6 +36,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// Where other connections go; at least one if there is a tcp listener.
     pub forwards: Vec<ForwardConfig>,
+    /// Where certificates are ordered.
+    pub acme: AcmeConfig,
     /// Limits of time.
     pub timeouts: Timeouts,
     /// Limits of number and size.
@@ -51,6 +54,7 @@ pub(super) struct Draft {
     listeners: Vec<Option<ListenerConfig>>,
     routes: Vec<Option<RouteConfig>>,
     forwards: Vec<Option<ForwardConfig>>,
+    acme: AcmeConfig,
     timeouts: Timeouts,
     limits: Limits,
     log: LogSettings,
@@ -100,6 +104,12 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         row("Where connections to tcp listeners go: one or more `[[forward]]`.", "tables"),
     ),
     Key::new(
+        "acme",
+        With(|it, entry| read_entry(entry, acme::KEYS, &mut it.acme)),
+        Words("its keys' defaults"),
+        row("Where the certificates for `domains` are ordered and kept.", "a table `[acme]`"),
+    ),
+    Key::new(
         "timeouts",
         With(|it, entry| read_entry(entry, timeouts::KEYS, &mut it.timeouts)),
         Words("its keys' defaults"),
@@ -130,7 +140,7 @@ pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> Config {
     });
     let mut draft = Draft::default();
     read_table(reader, top, KEYS, &mut draft);
-    let Draft { workers, admin, listeners, routes, forwards, timeouts, limits, log } = draft;
+    let Draft { workers, admin, listeners, routes, forwards, acme, timeouts, limits, log } = draft;
     if let Some(listeners) = listeners.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         note_missing(reader, &listeners, missing);
     }
@@ -140,6 +150,7 @@ pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> Config {
         listeners: listeners.into_iter().flatten().collect(),
         routes: routes.into_iter().flatten().collect(),
         forwards: forwards.into_iter().flatten().collect(),
+        acme,
         timeouts,
         limits,
         log,

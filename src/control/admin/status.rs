@@ -3,8 +3,8 @@
 //! The names of the fields are an interface: docs/operations.md explains each of them. New ones may
 //! be added; none is renamed or removed. Times are RFC 3339, durations are seconds.
 
+use crate::config::own_certificate::OwnCertificate;
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
-use crate::config::tls_files::OwnCertificate;
 use crate::config::value::Mode;
 use crate::control::listeners::Listening;
 use crate::control::reports::Reports;

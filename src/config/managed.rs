@@ -1,0 +1,93 @@
+//! Certificates that are ordered by ACME: [`ManagedCertificate`].
+//!
+//! The state directory has one PEM file for each, with chain and key, so that a rename replaces
+//! both at once. A listener with names and addresses has two, because authorities issue
+//! certificates for addresses by other rules.
+//!
+//! Not here: who orders them.
+
+use super::acme_values::DirectoryUrl;
+use super::identifier::Identifier;
+use super::own_certificate::OwnCertificate;
+use super::problem::Location;
+use std::path::{Path, PathBuf};
+
+/// Most bytes of a name in the name of a file, which may have 255 with what follows it.
+const NAME_BYTES_MAX: usize = 200;
+
+/// A certificate for some of a listener's `domains`.
+#[derive(Clone, Debug)]
+pub struct ManagedCertificate {
+    /// Whom it is for: DNS names, or addresses, in the order of the configuration.
+    pub names: Vec<Identifier>,
+    /// The file for it in the state directory.
+    pub file: PathBuf,
+    /// Where the names are.
+    pub location: Location,
+    /// What the file holds; `None`: there is none yet, or it cannot be used.
+    pub stored: Option<OwnCertificate>,
+}
+
+/// The sets of names that have a certificate each.
+pub fn sets(domains: &[Identifier]) -> impl Iterator<Item = Vec<Identifier>> {
+    let is_name = |it: &Identifier| matches!(it, Identifier::Dns(_));
+    let (names, addresses): (Vec<_>, _) = domains.iter().cloned().partition(is_name);
+    [names, addresses].into_iter().filter(|it| !it.is_empty())
+}
+
+/// The file of the certificate for `names` from `directory`. Their order makes no difference.
+pub fn file_of(state: &Path, directory: &DirectoryUrl, names: &[Identifier]) -> PathBuf {
+    let mut names: Vec<_> = names.iter().map(Identifier::to_string).collect();
+    names.sort();
+    let first: String = names.first().map(|it| in_path(it)).unwrap_or_default();
+    let first: String = first.chars().take(NAME_BYTES_MAX).collect();
+    let file = format!("{first}-{:08x}.pem", digest(names.join(" ").as_bytes()));
+    state.join("certificates").join(in_path(&directory.authority.to_ascii_lowercase())).join(file)
+}
+
+/// ASCII letters, digits, dots and hyphens, not beginning with a dot.
+fn in_path(text: &str) -> String {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || it == '-' || it == '.';
+    text.chars().map(|it| if is_plain(it) { it } else { '-' }).collect()
+}
+
+/// FNV-1a: the same in every version of this program, and no one gains by a collision.
+fn digest(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::str::FromStr;
+
+    fn identifiers(names: &[&str]) -> Vec<Identifier> {
+        names.iter().map(|name| Identifier::from_str(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn names_and_addresses_have_certificates_of_their_own() {
+        let domains = identifiers(&["b.example", "203.0.113.7", "a.example", "2001:db8::1"]);
+        let sets: Vec<_> = sets(&domains).collect();
+        assert_eq!(sets[0], identifiers(&["b.example", "a.example"]));
+        assert_eq!(sets[1], identifiers(&["203.0.113.7", "2001:db8::1"]));
+        assert_eq!(super::sets(&domains[..1]).count(), 1);
+    }
+
+    #[test]
+    fn a_set_of_names_has_one_file_whatever_its_order() {
+        let directory = DirectoryUrl::from_str("https://[::1]:14000/dir").unwrap();
+        let file = |names: &[&str]| {
+            let file = file_of(Path::new("/s"), &directory, &identifiers(names));
+            file.to_str().unwrap().to_owned()
+        };
+        let one = file(&["a.example", "b.example"]);
+        assert_eq!(one, "/s/certificates/---1--14000/a.example-bbb1ff5e.pem");
+        assert_eq!(one, file(&["B.example", "a.example"]));
+        assert_ne!(one, file(&["a.example"]));
+        assert!(file(&["2001:db8::1"]).contains("/2001-db8--1-"));
+        let long = format!("{}example.com", "a.".repeat(120));
+        let path = file(&[&long]);
+        assert!(path.rsplit('/').next().is_some_and(|name| name.len() < 230), "{path}");
+    }
+}

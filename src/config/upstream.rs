@@ -1,0 +1,44 @@
+//! An upstream with its files loaded: [`UpstreamConfig`].
+
+use super::reach::Reach;
+use crate::tls::credential_file::Roots;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+/// One upstream. Its connections are interchangeable, also with those to an equal upstream of
+/// another snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// How it is reached.
+    pub reach: Reach,
+    /// For TLS: roots, sessions, and the name to verify.
+    pub tls: Option<UpstreamTls>,
+    /// Connections kept ready, all workers together; 0: none is opened before a request needs it.
+    pub warm: usize,
+    /// Greatest age of a kept connection.
+    pub connection_age: Option<Duration>,
+    /// Its name in log lines.
+    pub label: Box<str>,
+}
+
+/// What TLS to an upstream needs.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// Roots, ALPN, sessions to resume.
+    pub config: Arc<ClientConfig>,
+    /// Name to verify, and to send as SNI unless it is an address.
+    pub server_name: ServerName<'static>,
+    /// The certificates of `ca`, if it is set.
+    pub roots: Option<Roots>,
+}
+
+/// A `ClientConfig` cannot be compared, but it depends only on the roots.
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.server_name == other.server_name && self.roots == other.roots
+    }
+}
+
+impl Eq for UpstreamTls {}
