@@ -2,6 +2,7 @@
 //!
 //! The kit is written apart from the library, because it checks the library: nothing here uses it.
 //!
+//! - [`acme`] is a certificate authority, to test a client of ACME with.
 //! - [`http`] is the one reader of HTTP/1.1: bytes in, heads and bodies out, no I/O.
 //! - [`connection`] drives it over TCP or TLS ([`wire`]); every failure is a value. Benchmarks, the
 //!   soak and the examples use it.
@@ -19,6 +20,7 @@
     reason = "a test fails by panicking, and so does the kit that it is written with"
 )]
 
+pub mod acme;
 pub mod certificates;
 pub mod client;
 pub mod conformance;
