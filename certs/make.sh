@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes every key and certificate in this directory anew. Needs openssl 3. See README.md.
 #
-# The keys of the two CAs are made, used and thrown away: no one, we included, can sign
-# anything further with them. To change one certificate, make them all.
+# The keys of the CAs are made, used and thrown away: no one, we included, can sign anything
+# further with them. To change one certificate, make all that its CA signs: ./make.sh makes
+# everything, ./make.sh names and ./make.sh clients make what these functions say.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -14,7 +15,9 @@ readonly names='DNS:localhost, DNS:api.openai.test, IP:127.0.0.1, IP:::1'
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-main() {
+everything() {
+  names
+  clients
   make_ca ca 'narrows test CA'
   make_ca foreign-ca 'narrows test CA that no test trusts'
 
@@ -30,6 +33,31 @@ main() {
   make_version_1
   openssl pkcs8 -topk8 -in authority.key -passout pass:secret -out encrypted.key
   openssl genpkey -algorithm ED448 -out ed448.key
+}
+
+# Servers that share a port: names-ca.pem, an RSA certificate beside that of server.pem, and one for
+# the names of a domain.
+names() {
+  make_ca names-ca 'narrows test CA for names'
+  new_key() { openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$1"; }
+  make_leaf rsa names-ca "$end" "$names"
+  new_key() { new_ec_key "$1"; }
+  make_leaf wildcard names-ca "$end" 'DNS:*.relay.test, DNS:relay.test'
+  usage=clientAuth make_leaf client-foreign names-ca "$end" 'email:eve@relay.test'
+}
+
+# Clients that have to show a certificate: clients-ca.pem, three of its certificates, and the list of
+# those that it has revoked.
+clients() {
+  make_ca clients-ca 'narrows test CA for clients'
+  usage=clientAuth make_leaf client clients-ca "$end" 'email:alice@relay.test'
+  usage=clientAuth make_leaf client-expired clients-ca 20210101000000Z 'email:alice@relay.test'
+  usage=clientAuth make_leaf client-revoked clients-ca "$end" 'email:mallory@relay.test'
+  # Of the last certificate, the database knows that it was issued.
+  openssl ca -config "$work/ca.conf" -cert clients-ca.pem -keyfile "$work/clients-ca.key" \
+    -revoke client-revoked.pem 2> /dev/null
+  openssl ca -config "$work/ca.conf" -cert clients-ca.pem -keyfile "$work/clients-ca.key" \
+    -gencrl -crl_lastupdate "$start" -crl_nextupdate "$end" -out clients-crl.pem 2> /dev/null
 }
 
 # make_ca NAME COMMON_NAME [PATH_LENGTH]: NAME.pem here, its key in the work directory only.
@@ -81,7 +109,7 @@ make_leaf() {
   cat > "$work/$1.ext" <<EXT
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
-extendedKeyUsage = serverAuth
+extendedKeyUsage = ${usage:-serverAuth}
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 subjectAltName = $4
@@ -96,6 +124,7 @@ sign() {
   local name=$1 key=$2 common_name=$3 not_after=$4
   shift 4
   : > "$work/index"
+  echo 01 > "$work/crlnumber"
   cat > "$work/ca.conf" <<CONF
 [ca]
 default_ca = test
@@ -105,6 +134,7 @@ new_certs_dir = $work
 rand_serial = yes
 default_md = sha256
 policy = any
+crlnumber = $work/crlnumber
 [any]
 commonName = supplied
 CONF
@@ -115,7 +145,11 @@ CONF
 }
 
 new_key() {
+  new_ec_key "$1"
+}
+
+new_ec_key() {
   openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"
 }
 
-main
+"${1:-everything}"
