@@ -23,10 +23,16 @@ pub enum TlsFault {
     CertificateUnsupported,
     /// The certificate cannot be parsed.
     CertificateMalformed,
+    /// The certificate was revoked.
+    CertificateRevoked,
+    /// No list of revoked certificates is from the issuer of the certificate.
+    CertificateRevocationUnknown,
     /// The certificate is unusable in another way.
     CertificateInvalid,
     /// The peer has to send a certificate, and sent none.
     NoCertificate,
+    /// The peer asks for a name for which we have no certificate yet.
+    CertificateAwaited,
     /// The peer speaks neither TLS 1.2 nor 1.3.
     NoCommonVersion,
     /// No cipher suite that both sides have.
@@ -66,8 +72,11 @@ impl TlsFault {
             Self::CertificateSignature => "bad_signature",
             Self::CertificateUnsupported => "unsupported_certificate",
             Self::CertificateMalformed => "malformed_certificate",
+            Self::CertificateRevoked => "revoked",
+            Self::CertificateRevocationUnknown => "revocation_unknown",
             Self::CertificateInvalid => "invalid_certificate",
             Self::NoCertificate => "no_certificate",
+            Self::CertificateAwaited => "certificate_awaited",
             Self::NoCommonVersion => "no_common_version",
             Self::NoCommonSuite => "no_common_suite",
             Self::NoCommonGroup => "no_common_group",

@@ -32,6 +32,10 @@ pub enum CredentialError {
     NoCertificate(PathBuf, Instead),
     /// A certificate that cannot be used: the line in which it begins, and why.
     BadCertificate(PathBuf, usize, CertificateFault),
+    /// No list of revoked certificates.
+    NoRevocationList(PathBuf),
+    /// A list of revoked certificates that cannot be used, and the line in which it begins.
+    BadRevocationList(PathBuf, usize),
     /// No private key.
     NoKey(PathBuf, Instead),
     /// More than one private key, and no way to know which one is meant.
@@ -86,6 +90,15 @@ pub enum CertificateFault {
     Refused(TlsFault),
 }
 
+const NO_LIST: &str = "holds no list of revoked certificates; a PEM section X509 CRL is needed \
+                       (openssl crl -inform der -in FILE -out NEWFILE makes it of DER)";
+
+const BAD_LIST: &str = "holds a list of revoked certificates that cannot be used; a complete one \
+                        of version 2 is needed";
+
+const ENCRYPTED_KEY: &str = "holds a key protected by a passphrase; one without is allowed \
+                             (openssl pkey -in FILE -out NEWFILE)";
+
 const FOREIGN_KEY_ADVICE: &str = "which TLS has no use for; RSA, ECDSA and Ed25519 keys in a PEM \
                                   section PRIVATE KEY are allowed (ssh-keygen -p -m PKCS8 -f COPY \
                                   turns a copy of OpenSSH's into one)";
@@ -112,6 +125,10 @@ impl fmt::Display for CredentialError {
                 let name = FileName(file);
                 write!(f, "{name} holds a certificate that cannot be used, in line {line}: {fault}")
             }
+            Self::NoRevocationList(file) => write!(f, "{} {NO_LIST}", FileName(file)),
+            Self::BadRevocationList(file, line) => {
+                write!(f, "{} {BAD_LIST}, in line {line}", FileName(file))
+            }
             Self::NoKey(file, instead) => write!(
                 f,
                 "{} holds no private key{instead}; a PEM section PRIVATE KEY is needed",
@@ -120,12 +137,7 @@ impl fmt::Display for CredentialError {
             Self::SeveralKeys(file) => {
                 write!(f, "{} holds several private keys; one is allowed", FileName(file))
             }
-            Self::EncryptedKey(file) => write!(
-                f,
-                "{} holds a key protected by a passphrase; one without is allowed \
-                 (openssl pkey -in FILE -out NEWFILE)",
-                FileName(file)
-            ),
+            Self::EncryptedKey(file) => write!(f, "{} {ENCRYPTED_KEY}", FileName(file)),
             Self::ForeignKey(file, form) => {
                 write!(f, "{} holds {form}, {FOREIGN_KEY_ADVICE}", FileName(file))
             }

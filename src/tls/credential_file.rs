@@ -1,4 +1,5 @@
-//! What a PEM file holds: certificates ([`Chain`]) and a private key ([`PrivateKey`]).
+//! What a PEM file holds: certificates ([`Chain`]), a private key ([`PrivateKey`]) and lists of
+//! revoked certificates ([`RevocationLists`]).
 //!
 //! Nothing in a file is ignored silently: what has no use there becomes a remark, for `narrows
 //! check` and for the log at the start.
@@ -12,7 +13,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
+};
+use webpki::BorrowedCertRevocationList;
 
 /// Certificates from a file, in its order.
 #[derive(Clone, Debug)]
@@ -70,7 +74,7 @@ impl Chain {
     /// # Errors
     /// The file is not PEM, or holds no certificate, or a damaged one.
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, CredentialError> {
-        let contents = Contents::parse(file, bytes)?;
+        let contents = Contents::parse(file, bytes)?.with_lists_as_others();
         let has_key = contents.holds_key();
         let mut remarks = contents.remarks_about_others(false);
         let mut certificates: Vec<(usize, CertificateDer<'static>)> = Vec::new();
@@ -126,7 +130,7 @@ impl PrivateKey {
     /// # Errors
     /// The file is not PEM, or does not hold exactly one key without a passphrase.
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, CredentialError> {
-        let contents = Contents::parse(file, bytes)?;
+        let contents = Contents::parse(file, bytes)?.with_lists_as_others();
         let is_sec1 = |key: &PrivateKeyDer<'_>| matches!(key, PrivateKeyDer::Sec1(_));
         let remarks = contents.remarks_about_others(contents.keys.iter().any(is_sec1));
         let file: PathBuf = file.into();
@@ -146,6 +150,42 @@ impl PrivateKey {
     }
 }
 
+/// Lists of revoked certificates from a file (RFC 5280, section 5).
+#[derive(Clone, Debug)]
+pub struct RevocationLists {
+    /// At least one.
+    pub(super) lists: Vec<CertificateRevocationListDer<'static>>,
+    /// What else the file holds.
+    pub remarks: Vec<String>,
+}
+
+impl RevocationLists {
+    /// Reads all lists of a file that has been read.
+    ///
+    /// # Errors
+    /// The file is not PEM, or holds no list, or one that cannot be used.
+    pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, CredentialError> {
+        let contents = Contents::parse(file, bytes)?;
+        let mut remarks = contents.remarks_about_others(false);
+        if contents.holds_key() || !contents.certificates.is_empty() {
+            remarks.push("only the sections X509 CRL are used here".to_owned());
+        }
+        let damaged =
+            contents.lists.iter().find(|(_, it)| BorrowedCertRevocationList::from_der(it).is_err());
+        match damaged {
+            Some((line, _)) => Err(CredentialError::BadRevocationList(file.into(), *line)),
+            None if contents.lists.is_empty() => {
+                Err(CredentialError::NoRevocationList(file.into()))
+            }
+            None => {
+                Ok(Self { lists: contents.lists.into_iter().map(|(_, it)| it).collect(), remarks })
+            }
+        }
+    }
+}
+
+const CRL: &str = "X509 CRL";
+
 /// All blocks of a file, by their kind.
 #[derive(Debug, Default)]
 struct Contents {
@@ -153,6 +193,7 @@ struct Contents {
     keys: Vec<PrivateKeyDer<'static>>,
     is_encrypted: bool,
     foreign_key: Option<&'static str>,
+    lists: Vec<(usize, CertificateRevocationListDer<'static>)>,
     others: Vec<(usize, Option<&'static str>)>,
 }
 
@@ -171,6 +212,7 @@ impl Contents {
         for block in blocks(bytes).map_err(not_pem)? {
             match block.content {
                 Content::Certificate(it) => contents.certificates.push((block.line, it)),
+                Content::RevocationList(it) => contents.lists.push((block.line, it)),
                 Content::Key(key) => contents.keys.push(key),
                 Content::EncryptedKey => contents.is_encrypted = true,
                 Content::ForeignKey(form) => contents.foreign_key = Some(form),
@@ -178,6 +220,14 @@ impl Contents {
             }
         }
         Ok(contents)
+    }
+
+    /// Where lists of revoked certificates have no use.
+    fn with_lists_as_others(mut self) -> Self {
+        let lists = self.lists.drain(..).map(|(line, _)| (line, Some(CRL)));
+        self.others.extend(lists);
+        self.others.sort_unstable();
+        self
     }
 
     fn holds_key(&self) -> bool {
@@ -205,7 +255,7 @@ fn instead_of(others: &[(usize, Option<&'static str>)]) -> Instead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::chain::TRUSTED_CERTIFICATE;
+    use crate::tls::testing::chain::{CRL_FILE, TRUSTED_CERTIFICATE};
     use crate::tls::testing::pem::{CERTIFICATE, ENCRYPTED_KEY, Folder, KEY};
 
     #[test]
@@ -258,6 +308,27 @@ mod tests {
             assert_eq!(said.is_none(), want.is_empty(), "{said:?}");
             assert!(said.is_none_or(|it| it.contains(want) && it.lines().count() == 1), "{want}");
         }
+    }
+
+    #[test]
+    fn lists_of_revoked_certificates_are_read_and_have_no_use_elsewhere() {
+        let parse = |text: &str| RevocationLists::parse(Path::new("crl.pem"), text.as_bytes());
+        let two = [CRL_FILE, CERTIFICATE, CRL_FILE].concat();
+        let lists = parse(&two).unwrap();
+        assert_eq!((lists.lists.len(), lists.remarks.len()), (2, 1));
+        let error = |text: &str| parse(text).unwrap_err().to_string();
+        assert!(error(CERTIFICATE).contains("crl.pem\" holds no list of revoked certificates"));
+        let cut = CERTIFICATE.replace("CERTIFICATE", "X509 CRL");
+        assert!(
+            error(&cut)
+                .contains("cannot be used; a complete one of version 2 is needed, in line 1"),
+            "{}",
+            error(&cut)
+        );
+        let chain = Chain::parse(Path::new("ca.pem"), two.as_bytes()).unwrap();
+        let lines = CRL_FILE.lines().count() + CERTIFICATE.lines().count();
+        let remark = |line| format!("the section X509 CRL in line {line} has no use here");
+        assert_eq!(chain.remarks, [remark(1), remark(lines + 1)]);
     }
 
     #[test]

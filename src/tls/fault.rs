@@ -2,6 +2,7 @@
 
 use crate::clock::Halt;
 use crate::error::{Cause, ExchangeError, Fault, TlsFault};
+use crate::tls::last_hello::CertificateAwaited;
 use rustix::io::Errno;
 use std::io;
 use tokio_rustls::rustls::{self, CertificateError, InvalidMessage, PeerIncompatible};
@@ -64,6 +65,7 @@ pub fn of_rustls(error: &rustls::Error) -> TlsFault {
         | Error::PeerMisbehaved(_)
         | Error::PeerSentOversizedRecord
         | Error::DecryptError => TlsFault::Misbehaved,
+        Error::Other(error) if error.0.is::<CertificateAwaited>() => TlsFault::CertificateAwaited,
         _ => TlsFault::Other,
     }
 }
@@ -105,6 +107,8 @@ fn of_certificate(error: &CertificateError) -> TlsFault {
         | It::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
         | It::UnhandledCriticalExtension => TlsFault::CertificateUnsupported,
         It::BadEncoding => TlsFault::CertificateMalformed,
+        It::Revoked => TlsFault::CertificateRevoked,
+        It::UnknownRevocationStatus => TlsFault::CertificateRevocationUnknown,
         It::Other(error) => of_webpki(error),
         _ => TlsFault::CertificateInvalid,
     }

@@ -13,7 +13,9 @@ use rustls_pemfile::Item;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
+};
 
 /// One block of a file.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct PemBlock {
 pub enum Content {
     /// A certificate. That of a `TRUSTED CERTIFICATE` is still followed by what OpenSSL appends.
     Certificate(CertificateDer<'static>),
+    /// A list of revoked certificates.
+    RevocationList(CertificateRevocationListDer<'static>),
     /// A private key in the clear.
     Key(PrivateKeyDer<'static>),
     /// A private key protected by a passphrase, in the old style or the new.
@@ -215,7 +219,7 @@ fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, Lin
     let Some(&(name, kind)) = kind else { return Ok(Content::Other(None)) };
     let decode_as = match kind {
         Kind::Certificate => "CERTIFICATE",
-        Kind::Key => name,
+        Kind::Key | Kind::RevocationList => name,
         Kind::EncryptedKey => return Ok(Content::EncryptedKey),
         Kind::ForeignKey(form) => return Ok(Content::ForeignKey(form)),
         Kind::Other => return Ok(Content::Other(Some(name))),
@@ -236,6 +240,7 @@ fn content(text: &[u8], label: &[u8], body: Range<usize>) -> Result<Content, Lin
     // `Item` belongs to another crate and may grow. Its errors may quote the text.
     match item.ok().flatten().map(|(item, _)| item) {
         Some(Item::X509Certificate(certificate)) => Ok(Content::Certificate(certificate)),
+        Some(Item::Crl(list)) => Ok(Content::RevocationList(list)),
         Some(Item::Pkcs1Key(key)) => Ok(Content::Key(key.into())),
         Some(Item::Pkcs8Key(key)) => Ok(Content::Key(key.into())),
         Some(Item::Sec1Key(key)) => Ok(Content::Key(key.into())),
@@ -314,6 +319,7 @@ fn line_ends(text: &[u8], part: Range<usize>) -> usize {
 #[derive(Clone, Copy)]
 enum Kind {
     Certificate,
+    RevocationList,
     Key,
     EncryptedKey,
     ForeignKey(&'static str),
@@ -326,6 +332,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("X509 CERTIFICATE", Kind::Certificate),
     ("X.509 CERTIFICATE", Kind::Certificate),
     ("TRUSTED CERTIFICATE", Kind::Certificate),
+    ("X509 CRL", Kind::RevocationList),
     ("PRIVATE KEY", Kind::Key),
     ("RSA PRIVATE KEY", Kind::Key),
     ("EC PRIVATE KEY", Kind::Key),
@@ -341,7 +348,6 @@ const KINDS: &[(&str, Kind)] = &[
     ("DH PARAMETERS", Kind::Other),
     ("X9.42 DH PARAMETERS", Kind::Other),
     ("DSA PARAMETERS", Kind::Other),
-    ("X509 CRL", Kind::Other),
     ("CERTIFICATE REQUEST", Kind::Other),
     ("NEW CERTIFICATE REQUEST", Kind::Other),
     ("ATTRIBUTE CERTIFICATE", Kind::Other),
@@ -364,6 +370,7 @@ mod tests {
     fn found(text: impl AsRef<[u8]>) -> Result<String, (usize, PemFault)> {
         let letter = |block: &PemBlock| match &block.content {
             Content::Certificate(_) => 'C',
+            Content::RevocationList(_) => 'L',
             Content::Key(_) => 'K',
             Content::EncryptedKey => 'E',
             Content::ForeignKey(_) => 'F',
@@ -414,7 +421,8 @@ mod tests {
         check(CERTIFICATE.replace("CERTIFICATE", "X509 CERTIFICATE"), "C");
         check(ENCRYPTED_KEY, "E");
         check(KEY.replace("PRIVATE", "OPENSSH PRIVATE"), "F");
-        check(CERTIFICATE.replace("CERTIFICATE", "X509 CRL"), "O");
+        check(CERTIFICATE.replace("CERTIFICATE", "X509 CRL"), "L");
+        check(CERTIFICATE.replace("CERTIFICATE", "DH PARAMETERS"), "O");
         check(CERTIFICATE.replace("CERTIFICATE", "SECRET RECIPE"), "?");
         check("", "");
         check("front-end certificate\n- end certificate, BACK-END KEY, append\n", "");

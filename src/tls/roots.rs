@@ -30,11 +30,11 @@ pub(super) fn built_in() -> RootCertStore {
     webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }
 
-/// Accepts the certificates that a root in `ca` has issued, and the self-signed ones in `ca`.
+/// The roots in `ca`, and no others.
 ///
 /// # Errors
 /// TLS cannot use a certificate in `ca`.
-pub(super) fn verifier(ca: &Chain) -> Result<Arc<dyn ServerCertVerifier>, CredentialError> {
+pub(super) fn named(ca: &Chain) -> Result<RootCertStore, CredentialError> {
     let mut roots = RootCertStore::empty();
     for (line, certificate) in &ca.certificates {
         roots.add(certificate.clone()).map_err(|error| {
@@ -42,7 +42,16 @@ pub(super) fn verifier(ca: &Chain) -> Result<Arc<dyn ServerCertVerifier>, Creden
             CredentialError::BadCertificate(ca.file.clone(), *line, fault)
         })?;
     }
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone());
+    Ok(roots)
+}
+
+/// Accepts the certificates that a root in `ca` has issued, and the self-signed ones in `ca`.
+///
+/// # Errors
+/// TLS cannot use a certificate in `ca`.
+pub(super) fn verifier(ca: &Chain) -> Result<Arc<dyn ServerCertVerifier>, CredentialError> {
+    let roots = Arc::new(named(ca)?);
+    let webpki = WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone());
     // Only a store without roots is refused, and a chain has at least one.
     let webpki = webpki.build().map_err(|_| CredentialError::Tls(TlsFault::Other))?;
     let is_self_issued =

@@ -10,6 +10,8 @@ use std::{iter, str};
 const NAMES_MAX: usize = 100;
 /// Longest name that is read. No host name is longer.
 const NAME_BYTES_MAX: usize = 253;
+/// Longest name of a holder. A common name has at most 64 characters (RFC 5280, appendix A.1).
+const HOLDER_BYTES_MAX: usize = 128;
 
 /// What is known of a certificate. Names are compared byte by byte, as DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +68,28 @@ impl<'c> Certificate<'c> {
     }
 
     /// Whom it is for: the DNS names and addresses among its alternative names, or else the common
-    /// name of its holder. Only what is printable ASCII and not too long, and not too many of them.
-    pub fn names(&self) -> Vec<String> {
+    /// name of its holder. Only what is printable ASCII and not too long.
+    pub fn every_name(&self) -> Vec<String> {
         let names = alternative_names(self.extensions).unwrap_or_default();
-        let names: Vec<_> = elements(names).filter_map(general_name).take(NAMES_MAX).collect();
+        let names: Vec<_> = elements(names).filter_map(general_name).collect();
         if names.is_empty() { common_name(self.subject).into_iter().collect() } else { names }
+    }
+
+    /// The same, but not too many of them.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.every_name();
+        names.truncate(NAMES_MAX);
+        names
+    }
+
+    /// Who holds it, in one name: its common name, or else the first of its alternative names that
+    /// is a DNS name, an address, a mail address or a URI. Printable ASCII, and not too long for a
+    /// log line.
+    pub fn holder(&self) -> Option<String> {
+        let names = alternative_names(self.extensions).unwrap_or_default();
+        let first =
+            || elements(names).find_map(|name| any_name(name).or_else(|| general_name(name)));
+        common_name(self.subject).or_else(first).filter(|it| it.len() <= HOLDER_BYTES_MAX)
     }
 
     /// Whether it names itself as its issuer, like a root or a self-signed server certificate.
@@ -139,6 +158,10 @@ const EXTENSIONS: u8 = 0xa3;
 const DNS_NAME: u8 = 0x82;
 /// `iPAddress`.
 const IP_ADDRESS: u8 = 0x87;
+/// `rfc822Name`, a mail address.
+const MAIL_ADDRESS: u8 = 0x81;
+/// `uniformResourceIdentifier`.
+const URI: u8 = 0x86;
 
 /// 2.5.29.17
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
@@ -198,6 +221,11 @@ fn alternative_names(extensions: &[u8]) -> Option<&[u8]> {
     });
     let (names, _) = element(value?, OCTET_STRING)?;
     element(names.content, SEQUENCE).map(|(names, _)| names.content)
+}
+
+/// A name that is not a host's.
+fn any_name((tag, content): (u8, &[u8])) -> Option<String> {
+    matches!(tag, MAIL_ADDRESS | URI).then(|| printable(content)).flatten()
 }
 
 fn general_name((tag, content): (u8, &[u8])) -> Option<String> {
@@ -311,6 +339,26 @@ mod tests {
         assert_eq!(with(b"*.a.tests"), ["*.a.tests", "127.0.0.1"]);
         assert_eq!(with(b"local\nost"), ["127.0.0.1"]);
         assert_eq!(with(b"loc\xc3\xa4host"[..9].as_ref()), ["127.0.0.1"]);
+    }
+
+    #[test]
+    fn a_holder_is_a_common_name_or_else_the_first_name_of_another_kind() {
+        let holder = |der: &[u8]| Certificate::parse(der).unwrap().holder();
+        let der = der(include_str!("../../certs/client.pem"));
+        assert_eq!(holder(&der).as_deref(), Some("narrows test client"));
+        let with_common_name = |name: &[u8; 19]| {
+            let mut der = der.clone();
+            // The first is that of the issuer, and longer.
+            let at =
+                der.windows(22).position(|it| it == b"\x0c\x13narrows test client\x30").unwrap();
+            der[at + 2..at + 21].copy_from_slice(name);
+            holder(&der)
+        };
+        assert_eq!(with_common_name(b"narrows test\nclient").as_deref(), Some("alice@relay.test"));
+        assert_eq!(
+            with_common_name(b"\"=narrows\\ x client").as_deref(),
+            Some("\"=narrows\\ x client")
+        );
     }
 
     #[test]

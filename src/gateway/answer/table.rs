@@ -230,12 +230,15 @@ pub(super) fn tls_failure(fault: TlsFault) -> Answer {
         | TlsFault::CertificateSignature
         | TlsFault::CertificateUnsupported
         | TlsFault::CertificateMalformed
+        | TlsFault::CertificateRevoked
+        | TlsFault::CertificateRevocationUnknown
         | TlsFault::CertificateInvalid
         | TlsFault::NoCertificate => bad_gateway(
             "upstream_certificate_invalid",
             "The certificate of the upstream is not usable.",
         ),
-        TlsFault::NoCommonVersion
+        TlsFault::CertificateAwaited
+        | TlsFault::NoCommonVersion
         | TlsFault::NoCommonSuite
         | TlsFault::NoCommonGroup
         | TlsFault::NoCommonSignature

@@ -15,6 +15,7 @@ L0c9yHX0T+y6FW/modgQkGh1BMzjX/BahHSEtxChk9ECIQCO2PWxtAAUfHxbDdMv
 EalzrlkA5s/LjPJbgBl1hEELiDASMAoGCCsGAQUFBwMBDARtaW5l
 -----END TRUSTED CERTIFICATE-----
 ";
+pub(crate) const CRL_FILE: &str = include_str!("../../../certs/clients-crl.pem");
 pub(crate) const ROOT: &str = include_str!("../../../certs/chain-root.pem");
 pub(crate) const INTERMEDIATE: &str = include_str!("../../../certs/chain-intermediate.pem");
 pub(crate) const LEAF: &str = include_str!("../../../certs/chain-leaf.pem");
