@@ -28,7 +28,8 @@ pub const INTERIM_RESPONSES_MAX: u8 = 32;
 pub const CLIENT_HELLO_BYTES_MAX: usize = (16 + 2) * 1024;
 
 /// Most bytes that a client may send during its TLS handshake, all of which rustls may have to
-/// buffer: two hellos, because a server may ask for a second one, and a few hundred bytes more.
+/// buffer: two hellos, because a server may ask for a second one, and a few hundred bytes more. A
+/// hello is seldom larger than 2 KiB, so that a client's own certificates have room, too.
 pub const CLIENT_HANDSHAKE_BYTES_MAX: u32 = 2 * CLIENT_HELLO_BYTES_MAX as u32 + 4 * 1024;
 /// Most bytes of TLS without content that a client may send after its handshake: an incomplete
 /// record of 16 KiB, and more than enough for key updates.
@@ -63,6 +64,11 @@ pub const PIPE_SHORTAGE: Duration = Duration::from_secs(1);
 /// A TLS client speaks at once, so only loss can delay it: it retransmits after 1 s, and after 3 s
 /// if that is lost as well (RFC 6298, section 2). sslh waits for 2 to 5 s.
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
+
+/// How long what a client still sends is read and discarded after its handshake has failed, so that
+/// the alert arrives: closing with unread bytes causes a reset, which can overtake it. With TLS 1.3
+/// a client whose certificate is refused has sent its first request already.
+pub const ALERT_LINGER: Duration = Duration::from_secs(1);
 
 /// Initial capacity of a pooled buffer. Most heads fit, with the first bytes of their body.
 pub const BUFFER_BYTES: usize = 8 * 1024;

@@ -296,10 +296,10 @@ impl<'p> Loader<'p> {
             name: listener.name().into(),
             is_second_family: false,
             tls: listener.is_tls().then_some(alpn).and_then(|alpn| {
-                self.files.server(listener, &own, Place::new(address, mode, alpn))
+                self.files.server(listener, &own, Place::new(address, mode, alpn, None))
             }),
             tls_of_http: (listener.is_tls() && ends_tls_of_http).then_some(Alpn::Http).and_then(
-                |alpn| self.files.server(listener, &own, Place::new(address, mode, alpn)),
+                |alpn| self.files.server(listener, &own, Place::new(address, mode, alpn, None)),
             ),
             mode,
             proxy_protocol: listener.proxy_protocol.clone(),
@@ -364,8 +364,8 @@ impl<'p> Loader<'p> {
             let what = "a certificate for an upstream is not built yet";
             self.files.problems.add(&client.certificate.location, what);
         }
-        let (config, roots) = self.files.client(reach.ca.as_ref(), alpn)?;
-        Some(UpstreamTls { config, server_name: reach.tls_name.server_name(), roots })
+        let (config, trust) = self.files.client(reach.ca.as_ref(), alpn)?;
+        Some(UpstreamTls { config, server_name: reach.tls_name.server_name(), trust })
     }
 }
 

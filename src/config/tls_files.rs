@@ -10,12 +10,15 @@ use super::keys::listener::ListenerConfig;
 use super::managed::{self, ManagedCertificate};
 use super::own_certificate::OwnCertificate;
 use super::problem::{Location, Problems};
-use super::tls_configs::{Place, TlsConfigs};
+use super::tls_configs::{Place, TlsConfigs, Trust};
 use super::value::NamedFile;
 use crate::tls::alpn::Alpn;
+use crate::tls::certificates::Certificates;
+use crate::tls::client::ClientSide;
 use crate::tls::credential_error::{CredentialError, Instead};
-use crate::tls::credential_file::{Chain, PrivateKey, Roots};
+use crate::tls::credential_file::{Chain, PrivateKey};
 use crate::tls::identity::Identity;
+use crate::tls::key_exchange::KeyExchange;
 use std::collections::HashMap;
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -49,8 +52,8 @@ pub(super) struct TlsFiles<'b> {
     pub(super) managed: Vec<ManagedCertificate>,
 }
 
-/// A configuration for upstreams, with the roots if they are not the built-in ones.
-pub(super) type ClientTls = (Arc<ClientConfig>, Option<Roots>);
+/// A configuration for upstreams, and what it depends on.
+pub(super) type ClientTls = (Arc<ClientConfig>, Trust);
 
 impl<'b> TlsFiles<'b> {
     /// Nothing is loaded yet. What is unchanged is taken from `before`.
@@ -96,8 +99,8 @@ impl<'b> TlsFiles<'b> {
         let first = listener.certificates.first();
         let location = first.map_or(&listener.domains_location, |it| &it.certificate.location);
         let noted = |error: &CredentialError| self.problems.add(location, error.to_string());
-        let own = identities.first()?;
-        self.configs.server(place, own, self.before).inspect_err(noted).ok()
+        let certificates = Certificates::new(identities, &[]);
+        self.configs.server(place, certificates, self.before).inspect_err(noted).ok()
     }
 
     fn own(&mut self, files: &CredentialFiles) -> Option<Rc<Identity>> {
@@ -209,7 +212,9 @@ impl<'b> TlsFiles<'b> {
         let noted = |error: &CredentialError| {
             self.problems.add(ca.map_or(&ARGUMENT, |ca| &ca.location), error.to_string());
         };
-        let config = self.configs.client(roots.as_deref(), alpn, self.before);
+        let key_exchange = KeyExchange::default();
+        let side = ClientSide { ca: roots.as_deref(), identity: None, key_exchange, alpn };
+        let config = self.configs.client(side, self.before);
         let config = config.inspect_err(noted).ok();
         self.clients.entry(name).or_insert(config).clone()
     }

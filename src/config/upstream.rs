@@ -1,7 +1,7 @@
 //! An upstream with its files loaded: [`UpstreamConfig`].
 
 use super::reach::Reach;
-use crate::tls::credential_file::Roots;
+use super::tls_configs::Trust;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::ClientConfig;
@@ -30,14 +30,14 @@ pub struct UpstreamTls {
     pub config: Arc<ClientConfig>,
     /// Name to verify, and to send as SNI unless it is an address.
     pub server_name: ServerName<'static>,
-    /// The certificates of `ca`, if it is set.
-    pub roots: Option<Roots>,
+    /// Whom we trust, what we show, and what we offer.
+    pub trust: Trust,
 }
 
-/// A `ClientConfig` cannot be compared, but it depends only on the roots.
+/// A `ClientConfig` cannot be compared, but `trust` is all that it depends on.
 impl PartialEq for UpstreamTls {
     fn eq(&self, other: &Self) -> bool {
-        self.server_name == other.server_name && self.roots == other.roots
+        self.server_name == other.server_name && self.trust == other.trust
     }
 }
 

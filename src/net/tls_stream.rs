@@ -236,8 +236,11 @@ impl Side for client::TlsStream<MeteredTcp> {
 mod tests {
     use super::*;
     use crate::tls::alpn::Alpn;
+    use crate::tls::certificates::Certificates;
+    use crate::tls::client::ClientSide;
     use crate::tls::credential_file::{Chain, PrivateKey};
     use crate::tls::identity::Identity;
+    use crate::tls::key_exchange::KeyExchange;
     use crate::tls::server::Greeted;
     use crate::tls::{client, server};
     use std::future::poll_fn;
@@ -261,16 +264,24 @@ mod tests {
         let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
         let chain = Chain::read(&certs.join("server.pem")).unwrap();
         let key = PrivateKey::read(&certs.join("server.key")).unwrap();
-        let server = server::config(&Identity::new(chain, key).unwrap(), Alpn::Http, None).unwrap();
+        let identity = Identity::new(chain, key).unwrap();
+        let certificates = Certificates::new(&[identity.into()], &[]).into();
+        let server = server::config(certificates, None, Alpn::Http, None).unwrap();
         let roots = Chain::read(&certs.join("ca.pem")).unwrap();
-        let client = client::config(Some(&roots), Alpn::Http).unwrap();
+        let client = client::config(ClientSide {
+            ca: Some(&roots),
+            identity: None,
+            key_exchange: KeyExchange::default(),
+            alpn: Alpn::Http,
+        })
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let far = MeteredTcp::new(listener.accept().await.unwrap().0);
         let name = ServerName::try_from("localhost").unwrap();
         let (near, far) = tokio::join!(
             TlsConnector::from(client).connect(name, MeteredTcp::new(near)),
-            server::accept(&server, far, Alpn::Http)
+            server::accept(&server, far, Alpn::Http, None)
         );
         let Ok(Greeted::Tls(far)) = far else { panic!("no TLS") };
         let mut near = TlsStream { failed: None, side: near.unwrap() };

@@ -169,7 +169,8 @@ impl Passthrough {
         };
         if let Some(config) = listener.tls_for(target) {
             speaks_tls = false;
-            let secured = self.secure(client, config, target, deadline).await;
+            let local = who.destination.or_else(|| client.local_address());
+            let secured = self.secure(client, config, target, deadline, local).await;
             client = match secured.map_err(|error| Refusal::new(error, None, speaks_tls))? {
                 Greeted::Tls(client) => client,
                 Greeted::PlainHttp(client, request) => {
@@ -246,6 +247,7 @@ impl Passthrough {
         config: &Arc<ServerConfig>,
         target: &Target,
         deadline: Deadline,
+        local: Option<SocketAddr>,
     ) -> Result<Greeted, ExchangeError> {
         let tcp = match client.into_plain() {
             Ok(tcp) => tcp,
@@ -255,7 +257,8 @@ impl Passthrough {
             ForwardTarget::Http => Alpn::Http,
             ForwardTarget::Upstream(_) => Alpn::Anything,
         };
-        let accepted = self.alarm.bound(deadline, server::accept(config, *tcp, alpn)).await;
+        let handshake = server::accept(config, *tcp, alpn, local.map(|it| it.ip()));
+        let accepted = self.alarm.bound(deadline, handshake).await;
         let greeted = accepted.map_err(|halt| no_handshake(&halt))?;
         if let Greeted::Tls(client) = &greeted {
             let name = client.asked_name();

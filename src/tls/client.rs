@@ -9,7 +9,9 @@ use crate::net::transport::Transport;
 use crate::tls::alpn::Alpn;
 use crate::tls::credential_error::CredentialError;
 use crate::tls::credential_file::Chain;
-use crate::tls::provider::PROVIDER;
+use crate::tls::identity::Identity;
+use crate::tls::key_exchange::KeyExchange;
+use crate::tls::provider::provider;
 use crate::tls::{fault, roots};
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -17,24 +19,44 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 /// Servers whose sessions one configuration remembers: the upstreams of one relay.
 const SESSIONS_MAX: usize = 32;
+
+/// How we present ourselves to upstreams, and which of them we trust.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientSide<'f> {
+    /// Roots to trust in place of the built-in ones.
+    pub ca: Option<&'f Chain>,
+    /// What we show to an upstream that asks for a certificate.
+    pub identity: Option<&'f Identity>,
+    /// Which groups are offered.
+    pub key_exchange: KeyExchange,
+    /// What is spoken inside of TLS.
+    pub alpn: Alpn,
+}
 
 /// The configuration for upstreams: TLS 1.2 and 1.3, verified against the built-in roots, or only
 /// against those in `ca`. It remembers sessions.
 ///
 /// # Errors
 /// TLS cannot use a certificate in `ca`.
-pub fn config(ca: Option<&Chain>, alpn: Alpn) -> Result<Arc<ClientConfig>, CredentialError> {
-    let config = ClientConfig::builder_with_provider(PROVIDER.clone())
+pub fn config(side: ClientSide<'_>) -> Result<Arc<ClientConfig>, CredentialError> {
+    let config = ClientConfig::builder_with_provider(provider(side.key_exchange))
         .with_safe_default_protocol_versions()?;
-    let mut config = match ca {
+    let config = match side.ca {
         None => config.with_root_certificates(roots::built_in()),
         Some(ca) => config.dangerous().with_custom_certificate_verifier(roots::verifier(ca)?),
-    }
-    .with_no_client_auth();
-    config.alpn_protocols = alpn.offered();
+    };
+    let mut config = match side.identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let certified = CertifiedKey::clone(&identity.certified);
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+        }
+    };
+    config.alpn_protocols = side.alpn.offered();
     config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
     Ok(Arc::new(config))
 }
@@ -63,9 +85,11 @@ mod tests {
     #[test]
     fn upstreams_are_verified_against_the_built_in_roots_or_those_of_a_file() {
         let folder = Folder::new();
-        assert_eq!(config(None, Alpn::Http).unwrap().alpn_protocols, [b"http/1.1"]);
+        let key_exchange = KeyExchange::default();
+        let side = ClientSide { ca: None, identity: None, key_exchange, alpn: Alpn::Http };
+        assert_eq!(config(side).unwrap().alpn_protocols, [b"http/1.1"]);
         let ca = Chain::read(&folder.write("ca.pem", CERTIFICATE)).unwrap();
-        assert!(config(Some(&ca), Alpn::Http).is_ok());
+        assert!(config(ClientSide { ca: Some(&ca), ..side }).is_ok());
         let empty = folder.write("empty.pem", "");
         let error = Chain::read(&empty).unwrap_err().to_string();
         assert!(error.contains("empty.pem\" holds no certificate"), "{error}");

@@ -1,25 +1,23 @@
-//! What we show to clients: [`Identity`], a certificate with its key and the certificates of its
+//! What we show to a peer: [`Identity`], a certificate with its key and the certificates of its
 //! issuers, in the order in which TLS sends them.
 
 use crate::tls::credential_error::{CertificateFault, CredentialError};
 use crate::tls::credential_file::{Chain, PrivateKey};
+use crate::tls::fault;
 use crate::tls::provider::PROVIDER;
 use crate::tls::validity::Validity;
 use crate::tls::x509::Certificate;
-use std::path::PathBuf;
 use std::sync::Arc;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{Error, InconsistentKeys};
 
 /// A certificate of ours with its key, and with the certificates of its issuers.
 #[derive(Debug)]
 pub struct Identity {
-    pub(super) file: PathBuf,
-    /// The line of the file in which the certificate begins.
-    pub(super) line: usize,
-    /// The certificate, then that of its issuer, and so on.
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
-    /// Whom it is for.
+    /// The chain, and what signs with the key.
+    pub(super) certified: Arc<CertifiedKey>,
+    /// Whom it is for; of many names the first.
     pub names: Vec<String>,
     /// From when to when it is valid.
     pub validity: Arc<Validity>,
@@ -30,7 +28,7 @@ pub struct Identity {
 impl Identity {
     /// The certificate, then that of its issuer, and so on.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
+        &self.certified.cert
     }
 
     /// Finds the certificate that `key` belongs to, and orders the others after it.
@@ -60,8 +58,16 @@ impl Identity {
         let certificates = order(chain.certificates, own, &mut remarks);
         let names = parse(&certificates[0]).map(|it| it.names()).unwrap_or_default();
         let validity = Arc::new(Validity::of(&certificates));
-        let (file, key) = (chain.file, key.key);
-        Ok(Self { file, line, chain: certificates, key, names, validity, remarks })
+        let certified = CertifiedKey::new(certificates, signer);
+        match certified.keys_match() {
+            // That of a key which does not say its public half: it was the only choice above.
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(error) => {
+                let fault = CertificateFault::Refused(fault::of_rustls(&error));
+                return Err(CredentialError::BadCertificate(chain.file, line, fault));
+            }
+        }
+        Ok(Self { certified: Arc::new(certified), names, validity, remarks })
     }
 }
 
@@ -136,7 +142,7 @@ mod tests {
     fn a_chain_is_sent_in_the_order_of_tls_whatever_the_order_of_the_file() {
         let sent = |text: &str| {
             let identity = identity(text, LEAF_KEY).unwrap();
-            (identity.chain, identity.remarks.len())
+            (identity.chain().to_vec(), identity.remarks.len())
         };
         let (want, none) = sent(&[LEAF, INTERMEDIATE, ROOT].concat());
         assert_eq!((want.len(), none), (3, 0));

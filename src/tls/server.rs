@@ -1,17 +1,22 @@
 //! TLS with clients: the [`config`] of a listener, and the handshake, [`accept`].
 
-use crate::limits::{CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
+use crate::limits::{ALERT_LINGER, CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
+use crate::net::buffer::with_scratch;
 use crate::net::read_limit::PlainHttp;
 use crate::net::tcp::MeteredTcp;
-use crate::net::transport::Transport;
+use crate::net::transport::{Stream, Transport};
 use crate::tls::alpn::Alpn;
-use crate::tls::credential_error::{CertificateFault, CredentialError};
-use crate::tls::fault;
-use crate::tls::identity::Identity;
-use crate::tls::offered_suites::{NoteOffered, explain};
+use crate::tls::certificates::{Certificates, connected_to};
+use crate::tls::client_rules::ClientRules;
+use crate::tls::credential_error::CredentialError;
+use crate::tls::last_hello::{NoteHello, explain};
 use crate::tls::provider::PROVIDER;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
@@ -20,31 +25,31 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
 /// connection, and each ticket costs us an encryption and a record.
 const TICKETS_PER_HANDSHAKE: usize = 1;
 
-/// The configuration of a listener that shows `identity`: TLS 1.2 and 1.3, session tickets, no
-/// client certificates. Clients resume the sessions that they began with `before`, which should be
-/// of the same listener: a session must not lead from the rules of one to those of another.
+/// The configuration of a listener that shows `certificates`: TLS 1.2 and 1.3, session tickets,
+/// client certificates if there are `rules` for them. Clients resume the sessions that they began
+/// with `before`, which should be of the same listener with the same rules: a session must not lead
+/// from the rules of one to those of another.
 ///
 /// # Errors
-/// TLS cannot use the certificate.
+/// The system gives no random bytes.
 pub fn config(
-    identity: &Identity,
+    certificates: Arc<Certificates>,
+    rules: Option<&ClientRules>,
     alpn: Alpn,
     before: Option<&ServerConfig>,
 ) -> Result<Arc<ServerConfig>, CredentialError> {
-    let mut config = ServerConfig::builder_with_provider(PROVIDER.clone())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(identity.chain.clone(), identity.key.clone_key())
-        .map_err(|error| {
-            let fault = CertificateFault::Refused(fault::of_rustls(&error));
-            CredentialError::BadCertificate(identity.file.clone(), identity.line, fault)
-        })?;
+    let config = ServerConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()?;
+    let config = match rules {
+        None => config.with_no_client_auth(),
+        Some(rules) => config.with_client_cert_verifier(Arc::clone(&rules.verifier)),
+    };
+    let mut config = config.with_cert_resolver(Arc::new(NoteHello(certificates)));
     config.alpn_protocols = alpn.accepted();
     // Many clients list AES-256 first, out of habit, and would undo the order of `PROVIDER`. The
     // price: one that lists ChaCha20 first, because it lacks AES instructions, gets AES-128, too.
     // rustls cannot prefer ChaCha20 for such clients alone.
     config.ignore_client_order = true;
-    config.cert_resolver = Arc::new(NoteOffered(Arc::clone(&config.cert_resolver)));
     // Without a ticketer, no other worker could resume a session of TLS 1.3.
     config.ticketer = match before {
         Some(before) => Arc::clone(&before.ticketer),
@@ -67,8 +72,9 @@ pub enum Greeted {
     PlainHttp(Transport, PlainHttp),
 }
 
-/// Shakes hands as a server. The caller limits the time. A client that speaks HTTP without TLS,
-/// where HTTP inside TLS is expected, is not an error, because it can get an answer.
+/// Shakes hands as a server with a client that has connected to the address `local`. The caller
+/// limits the time. A client that speaks HTTP without TLS, where HTTP inside TLS is expected, is
+/// not an error, because it can get an answer.
 ///
 /// # Errors
 /// The client does not speak TLS, or has nothing in common with us, and an alert has been sent to
@@ -78,6 +84,7 @@ pub async fn accept(
     config: &Arc<ServerConfig>,
     mut tcp: MeteredTcp,
     alpn: Alpn,
+    local: Option<IpAddr>,
 ) -> io::Result<Greeted> {
     let acceptor = TlsAcceptor::from(Arc::clone(config));
     // rustls would buffer 64 KiB of a message, which the client need not end.
@@ -85,7 +92,12 @@ pub async fn accept(
     if alpn == Alpn::Http {
         tcp.refuse_plain_http();
     }
-    match acceptor.accept(tcp).into_fallible().await {
+    let mut handshake = pin!(acceptor.accept(tcp).into_fallible());
+    let shaken = poll_fn(|cx| {
+        connected_to(local);
+        handshake.as_mut().poll(cx)
+    });
+    match shaken.await {
         Ok(mut tls) => {
             tls.get_mut().0.limit_reads(TLS_BYTES_WITHOUT_CONTENT_MAX);
             Ok(Greeted::Tls(tls.into()))
@@ -95,15 +107,29 @@ pub async fn accept(
         }
         Err((error, mut tcp)) => match tcp.take_plain_http() {
             Some(request) => Ok(Greeted::PlainHttp(Box::new(tcp), request)),
-            None => Err(explain(error)),
+            None => {
+                // Before the wait: another hello may come on this thread.
+                let error = explain(error);
+                if tcp.written() > 0 {
+                    let _late = timeout(ALERT_LINGER, let_alert_arrive(tcp)).await;
+                }
+                Err(error)
+            }
         },
     }
+}
+
+/// Ends the connection so that the alert that was sent is not overtaken by a reset.
+async fn let_alert_arrive(mut tcp: MeteredTcp) -> io::Result<()> {
+    poll_fn(|cx| Stream::poll_shutdown(&mut tcp, cx)).await?;
+    poll_fn(|cx| with_scratch(|scratch| tcp.poll_discard(cx, scratch))).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tls::credential_file::{Chain, PrivateKey};
+    use crate::tls::identity::Identity;
     use crate::tls::testing::pem::{
         CERTIFICATE, ENCRYPTED_KEY, Folder, KEY, KEY_OF_ANOTHER, KEY_OF_UNKNOWN_KIND,
     };
@@ -186,7 +212,8 @@ mod tests {
         let folder = Folder::new();
         let chain = Chain::read(&folder.write("certificate.pem", certificate))?;
         let identity = Identity::new(chain, PrivateKey::read(&folder.write("key.pem", key))?)?;
-        config(&identity, Alpn::Http, None)
+        let certificates = Certificates::new(&[identity.into()], &[]);
+        config(certificates.into(), None, Alpn::Http, None)
     }
 
     #[track_caller]

@@ -111,9 +111,10 @@ async fn secure(
         Ok(tcp) => *tcp,
         Err(transport) => return Some(Greeted::Tls(transport)),
     };
+    let local = who.destination.or_else(|| tcp.socket().local_addr().ok());
     let begun = Instant::now();
     // Boxed: it is the largest future of a connection, and over when the others begin.
-    let handshake = Box::pin(server::accept(config, tcp, Alpn::Http));
+    let handshake = Box::pin(server::accept(config, tcp, Alpn::Http, local.map(|it| it.ip())));
     let error = match timeout_at(deadline.at, handshake).await {
         Ok(Ok(greeted)) => return Some(greeted),
         Ok(Err(error)) => {

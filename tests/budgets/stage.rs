@@ -111,7 +111,7 @@ async fn serve(context: Rc<Context>, front: TcpListener, tls: Option<Arc<ServerC
     let transport = match tls {
         None => Transport::from(tcp),
         Some(config) => {
-            let greeted = server::accept(&config, MeteredTcp::new(tcp), Alpn::Http).await;
+            let greeted = server::accept(&config, MeteredTcp::new(tcp), Alpn::Http, None).await;
             let Ok(Greeted::Tls(transport)) = greeted else { return };
             transport
         }
