@@ -211,6 +211,7 @@ fn user_timeout(timeouts: &Timeouts) -> Duration {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::net::listen::port_of_no_one;
     use crate::net::listen::{assert_tuned, has_ip};
     use std::io::ErrorKind;
     use std::net::{IpAddr, Ipv6Addr, TcpStream};
@@ -296,20 +297,24 @@ mod tests {
 
     #[test]
     fn an_address_that_another_program_has_is_an_error_and_one_that_widens_ours_is_not() {
-        let before =
-            open_listeners(&snapshot(&["127.0.0.1:0"], "1s"), 2, &[], &mut Inherited::default())
-                .unwrap();
-        let wide = format!("0.0.0.0:{}", before[0].address().port());
-        let after =
-            open_listeners(&snapshot(&[&wide], "1s"), 2, &before, &mut Inherited::default())
-                .unwrap();
-        assert_eq!(after[0].address().to_string(), wide);
+        let open = |address: &str, before: &[Listening]| {
+            let snapshot = snapshot(&[address], "1s");
+            open_listeners(&snapshot, 2, before, &mut Inherited::default())
+        };
+        // Another program may take a port before we do; not eight in a row.
+        let (before, after) = iter::repeat_with(port_of_no_one)
+            .take(8)
+            .find_map(|port| {
+                let before = open(&format!("127.0.0.1:{port}"), &[]).ok()?;
+                let after = open(&format!("0.0.0.0:{port}"), &before).ok()?;
+                Some((before, after))
+            })
+            .unwrap();
+        assert!(after[0].address().ip().is_unspecified());
         drop(after);
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = taken.local_addr().unwrap().to_string();
-        let error =
-            open_listeners(&snapshot(&[&taken], "1s"), 2, &before, &mut Inherited::default())
-                .unwrap_err();
+        let error = open(&taken, &before).unwrap_err();
         assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: ")), "{error}");
     }
 
