@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
+use tokio::task::spawn_blocking;
 
 /// The version of the program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -42,6 +43,10 @@ impl RelayPages {
 
     async fn metrics(&self, format: Format) -> Content {
         let reports = self.reports().await;
+        let mut process = ProcessStats::read(self.started);
+        if process.open_fds.is_none() {
+            process.open_fds = spawn_blocking(ProcessStats::listed_fds).await.ok().flatten();
+        }
         let reloads = self.state.reloads();
         let scrape = Scrape {
             version: VERSION,
@@ -49,7 +54,7 @@ impl RelayPages {
             totals: Arc::clone(&reports.totals),
             certificates: certificates(&self.state.snapshot()),
             reloads: Reloads { ok: reloads.succeeded, failed: reloads.failed },
-            process: ProcessStats::read(self.started),
+            process,
         };
         Content { media_type: format.content_type(), body: scrape.expose(format) }
     }
