@@ -158,7 +158,7 @@ async fn run(snapshot: Snapshot, loader: Loader, launch: Launch) -> Result<(), R
         opened => admin.serve(opened),
     }
     let (finding, changes) = channel(1);
-    spawn(watch_files(state.snapshots(), finding));
+    spawn(watch_files(Rc::clone(&state), finding));
     spawn(signals.forward(asking));
     spawn(tell_left_out_lines());
     spawn(remind(state.snapshots(), SystemTime::now));

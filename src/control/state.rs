@@ -1,8 +1,9 @@
 //! What the process serves, and how far it is in its life: [`State`].
 //!
 //! There is one, on the main thread. The main loop changes it; the tasks beside the loop read it,
-//! and wait for its changes.
+//! and wait for its changes. Only what is wrong with files is noted by the task that watches them.
 
+use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 use crate::control::listeners::Listening;
 use std::cell::{Cell, Ref, RefCell};
@@ -33,6 +34,7 @@ pub(super) struct State {
     phase: watch::Sender<Phase>,
     listening: RefCell<Vec<Listening>>,
     reloads: Cell<Reloads>,
+    unusable_files: RefCell<Problems>,
 }
 
 /// The results of all reloads.
@@ -59,7 +61,9 @@ impl State {
     /// A process that starts to serve `snapshot` from the sockets of `listening`.
     pub(super) fn new(snapshot: Arc<Snapshot>, listening: Vec<Listening>) -> Self {
         let (snapshot, phase) = (watch::Sender::new(snapshot), watch::Sender::new(Phase::Starting));
-        Self { snapshot, phase, listening: RefCell::new(listening), reloads: Cell::default() }
+        let listening = RefCell::new(listening);
+        let (reloads, unusable_files) = (Cell::default(), RefCell::default());
+        Self { snapshot, phase, listening, reloads, unusable_files }
     }
 
     /// What is served now, and a way to wait for the next.
@@ -110,6 +114,16 @@ impl State {
         reloads.last = Some(LastReload { at: SystemTime::now(), problems });
         self.reloads.set(reloads);
         reloads
+    }
+
+    /// What is wrong with files that have changed. What they held before is in use.
+    pub(super) fn unusable_files(&self) -> Ref<'_, Problems> {
+        self.unusable_files.borrow()
+    }
+
+    /// Notes what is wrong with files now, and returns what was before.
+    pub(super) fn note_unusable_files(&self, problems: Problems) -> Problems {
+        self.unusable_files.replace(problems)
     }
 
     /// Further handles of all listening sockets.

@@ -1,20 +1,22 @@
 //! Certificates, keys and roots that change while we serve: [`watch_files`] loads them again.
 //!
 //! A tool for renewal writes the certificate and its key one after the other, so what is found may
-//! not fit together yet, or be gone. Then what was loaded before serves on, and the files are tried
-//! again at the next look. Files are read on a thread of their own, because a file system may hang:
-//! neither the main loop nor a worker ever waits for it.
+//! not fit together yet, or be gone. Then what was loaded before stays in use, and the files are
+//! tried again at the next look. Until that succeeds, the `State` has what is wrong with them.
+//! Files are read on a thread of their own, because a file system may hang: neither the main loop
+//! nor a worker ever waits for it.
 //!
 //! Not here: the configuration file, which only a reload reads again.
 
-use crate::config::problem::Problems;
+use crate::config::problem::{Location, Problems};
 use crate::config::snapshot::Snapshot;
+use crate::control::state::State;
 use crate::limits::{FILES_LOOKED_AT_EVERY, FILES_SLOW};
 use crate::telemetry::targets::CERTIFICATE;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::watch;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
@@ -29,33 +31,23 @@ pub(super) struct Change {
     pub(super) files: Vec<PathBuf>,
 }
 
-/// Looks at the files of what `snapshots` has, for as long as anyone receives the changes.
-pub(super) async fn watch_files(
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-    changes: Sender<Change>,
-) {
-    let mut trouble = None;
+/// Looks at the files of what is served, for as long as anyone receives the changes.
+pub(super) async fn watch_files(state: Rc<State>, changes: Sender<Change>) {
     loop {
         sleep(FILES_LOOKED_AT_EVERY).await;
-        let snapshot = Arc::clone(&snapshots.borrow());
-        if snapshot.files.is_empty() {
-            continue;
-        }
-        match look(snapshot).await {
+        match look(&state).await {
             Ok(Found::Unchanged) => {
-                if trouble.take().is_some() {
+                if !state.note_unusable_files(Problems::default()).is_empty() {
                     tracing::info!(target: CERTIFICATE, "the files are again what they were");
                 }
             }
             Ok(Found::Change(change, problems)) => {
-                trouble = told(problems, trouble.as_ref());
+                note(&state, problems);
                 if changes.send(*change).await.is_err() {
                     return;
                 }
             }
-            Ok(Found::Trouble(problems)) => {
-                trouble = told(problems, trouble.as_ref());
-            }
+            Ok(Found::Trouble(problems)) => note(&state, problems),
             // Its panic has been logged. The next look may do better.
             Err(_panic) => {}
         }
@@ -82,16 +74,20 @@ enum Found {
 }
 
 /// Looks on another thread.
-async fn look(snapshot: Arc<Snapshot>) -> Result<Found, JoinError> {
+async fn look(state: &State) -> Result<Found, JoinError> {
+    let snapshot = state.snapshot();
+    if snapshot.files.is_empty() {
+        return Ok(Found::Unchanged);
+    }
     let mut looking = spawn_blocking(move || find(snapshot));
     if let Ok(found) = timeout(FILES_SLOW, &mut looking).await {
         return found;
     }
-    tracing::warn!(
-        target: CERTIFICATE,
-        "the files of certificates, keys or roots cannot be read in time; what was read before \
-         serves on"
-    );
+    const SLOW: &str = "the files of certificates, keys or roots cannot be read in time";
+    tracing::warn!(target: CERTIFICATE, "{SLOW}; what was read before stays in use");
+    let mut problems = state.unusable_files().clone();
+    problems.add(&Location::Argument("files"), SLOW);
+    state.note_unusable_files(problems);
     looking.await
 }
 
@@ -113,12 +109,12 @@ fn find(before: Arc<Snapshot>) -> Found {
     }
 }
 
-/// Logs `problems`, unless they were the same at the last look. `None`: there are none.
-fn told(problems: Problems, before: Option<&Problems>) -> Option<Problems> {
-    if before != Some(&problems) {
+/// Notes `problems`, and logs them, unless they were the same at the last look.
+fn note(state: &State, problems: Problems) {
+    let before = state.note_unusable_files(problems.clone());
+    if before != problems {
         tell_trouble(&problems);
     }
-    (!problems.is_empty()).then_some(problems)
 }
 
 fn tell_trouble(problems: &Problems) {
@@ -126,8 +122,8 @@ fn tell_trouble(problems: &Problems) {
         tracing::warn!(
             target: CERTIFICATE,
             at = %problem.location,
-            "a file has changed and cannot be used: {}; what it held before serves on, and it is \
-             tried again every {} s",
+            "a file has changed and cannot be used: {}; what it held before stays in use, and it \
+             is tried again every {} s",
             problem.what,
             FILES_LOOKED_AT_EVERY.as_secs()
         );
@@ -162,7 +158,7 @@ mod tests {
     /// Files that are watched.
     struct Scene {
         folder: Folder,
-        snapshots: watch::Sender<Arc<Snapshot>>,
+        state: Rc<State>,
         changes: Receiver<Change>,
     }
 
@@ -180,11 +176,11 @@ mod tests {
                     }
                     let config = Config::read(&folder.write("narrows.toml", TEXT)).unwrap();
                     let first = Arc::new(Snapshot::load(config).unwrap());
-                    let (snapshots, receiver) = watch::channel(first);
+                    let state = Rc::new(State::new(first, Vec::new()));
                     let (sender, changes) = channel(1);
-                    let mut scene = Self { folder, snapshots, changes };
+                    let mut scene = Self { folder, state: Rc::clone(&state), changes };
                     tokio::select! {
-                        () = watch_files(receiver, sender) => panic!("no one watches any more"),
+                        () = watch_files(state, sender) => panic!("no one watches any more"),
                         () = watching(&mut scene) => {}
                     }
                 });
@@ -194,10 +190,15 @@ mod tests {
         /// The next change, which takes effect.
         async fn change(&mut self) -> Vec<String> {
             let Change { before, after, files } = self.changes.recv().await.unwrap();
-            assert!(Arc::ptr_eq(&before, &self.snapshots.borrow()));
-            self.snapshots.send_replace(Arc::new(after));
+            assert!(Arc::ptr_eq(&before, &self.state.snapshot()));
+            self.state.replace(Arc::new(after), Vec::new());
             let name = |it: &PathBuf| it.file_name().unwrap().to_string_lossy().into_owned();
             files.iter().map(name).collect()
+        }
+
+        /// The problems that the status shows.
+        fn problems(&self) -> String {
+            self.state.unusable_files().to_string()
         }
 
         /// So many looks find nothing that can be used. Ends between two looks.
@@ -229,8 +230,11 @@ mod tests {
         let log = Scene::with(async |scene| {
             scene.folder.write("certificate.pem", [LEAF, INTERMEDIATE].concat());
             scene.nothing_for(5).await;
+            let problems = scene.problems();
+            assert!(problems.contains("narrows.toml:5: listener.key: "), "{problems}");
             scene.folder.write("key.pem", LEAF_KEY);
             assert_eq!(scene.change().await, ["certificate.pem", "key.pem"]);
+            assert_eq!(scene.problems(), "");
         });
         assert_eq!(log.lines().count(), 1, "{log}");
         assert!(log.contains(" WARN narrows::certificate: a file has changed and cannot"), "{log}");
@@ -247,10 +251,12 @@ mod tests {
             scene.folder.write("key.pem", LEAF_KEY);
             assert_eq!(scene.change().await, ["certificate.pem", "key.pem"]);
             scene.nothing_for(2).await;
+            assert!(scene.problems().contains("ca.pem"), "{}", scene.problems());
             fs::remove_file(scene.folder.path("key.pem")).unwrap();
             scene.folder.write("ca.pem", CERTIFICATE);
             assert_eq!(scene.change().await, ["ca.pem"]);
             scene.nothing_for(2).await;
+            assert!(!scene.problems().contains("ca.pem"), "{}", scene.problems());
         });
         let lines: Vec<_> = log.lines().collect();
         assert_eq!(lines.len(), 2, "{log}");
@@ -274,5 +280,21 @@ mod tests {
         assert!(lines[0].contains("cannot be read: No such file"), "{log}");
         assert!(lines[1].contains("is not a regular file"), "{log}");
         assert!(lines[2].contains(" INFO narrows::certificate: the files are again"), "{log}");
+    }
+
+    #[test]
+    fn a_problem_with_a_file_ends_when_no_file_is_named_any_more() {
+        let log = Scene::with(async |scene| {
+            fs::remove_file(scene.folder.path("key.pem")).unwrap();
+            scene.nothing_for(2).await;
+            assert_ne!(scene.problems(), "");
+            let text = "[[listener]]\naddress = \"127.0.0.1:1\"\n\
+                        [[route]]\npath = \"/\"\nupstream = \"https://127.0.0.1:1/\"\n";
+            let config = Config::read(&scene.folder.write("narrows.toml", text)).unwrap();
+            scene.state.replace(Arc::new(Snapshot::load(config).unwrap()), Vec::new());
+            scene.nothing_for(2).await;
+            assert_eq!(scene.problems(), "");
+        });
+        assert_eq!(log.lines().count(), 2, "{log}");
     }
 }

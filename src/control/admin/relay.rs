@@ -53,6 +53,7 @@ impl RelayPages {
             commit: COMMIT,
             totals: Arc::clone(&reports.totals),
             certificates: certificates(&self.state.snapshot()),
+            unusable_files: self.state.unusable_files().iter().len(),
             reloads: Reloads { ok: reloads.succeeded, failed: reloads.failed },
             process,
         };

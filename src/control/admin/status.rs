@@ -32,6 +32,7 @@ pub(super) struct Status {
     workers: usize,
     silent_workers: usize,
     reloads: ReloadStatus,
+    problems: Vec<String>,
     listeners: Vec<ListenerStatus>,
     certificates: Vec<CertificateStatus>,
     routes: Vec<RouteStatus>,
@@ -123,6 +124,7 @@ impl Status {
             workers: snapshot.workers,
             silent_workers: reports.silent,
             reloads: reloads(state.reloads()),
+            problems: state.unusable_files().iter().map(|it| it.to_string()).collect(),
             listeners: listeners.iter().map(|it| listener(it, totals)).collect(),
             certificates: certificates.map(|it| certificate(it, now)).collect(),
             routes: routes(&snapshot, totals),
@@ -241,6 +243,7 @@ fn seconds(duration: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::config::problem::Problems;
     use crate::telemetry::metrics::Running;
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
 
@@ -279,6 +282,9 @@ mod tests {
     "failed": 0,
     "last": null
   },
+  "problems": [
+    "f:6: listener.key: the key does not belong to the certificate"
+  ],
   "listeners": [],
   "certificates": [
     {
@@ -357,6 +363,10 @@ mod tests {
             .replace("DAYS", &days.to_string());
 
         let state = State::new(Arc::clone(&snapshot), Vec::new());
+        let mut problems = Problems::default();
+        let key = &snapshot.config.listeners[0].certificates[0].key;
+        problems.add(&key.location, "the key does not belong to the certificate");
+        state.note_unusable_files(problems);
         let reports = Reports { totals: totals().into(), silent: 1 };
         let now = started() + Duration::from_secs(90);
         let status = Status::of(&state, &reports, ("1.2.3", "0123abc"), started(), now);

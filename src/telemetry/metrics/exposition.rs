@@ -48,6 +48,8 @@ pub struct Scrape {
     pub certificates: BTreeMap<String, i64>,
     /// Reloads since the start.
     pub reloads: Reloads,
+    /// Files that have changed and cannot be used.
+    pub unusable_files: usize,
     /// What the kernel knows.
     pub process: ProcessStats,
 }
@@ -112,6 +114,8 @@ impl Scrape {
         let reloads = [("ok", self.reloads.ok), ("failed", self.reloads.failed)];
         let reloads = reloads.map(|(result, count)| ([("result", result)], count));
         out.counters("narrows_reloads", "Reloads of the configuration.", reloads)?;
+        let help = "Files that have changed and cannot be used.";
+        out.gauges("narrows_files_unusable", help, [(UNLABELLED, self.unusable_files)])?;
         let dropped = "Lines of the log that were not written.";
         out.counter("narrows_log_lines_dropped", dropped, dropped_lines())?;
         let panicked = "Panics. Each is a bug, and ended one connection.";

@@ -94,6 +94,7 @@ fn scrape() -> Scrape {
         totals,
         certificates: [("example.com".into(), 1_800_000_000)].into(),
         reloads: Reloads { ok: 2, failed: 1 },
+        unusable_files: 3,
         process: ProcessStats::default(),
     }
 }
@@ -112,6 +113,9 @@ narrows_build_info{version="1.2.3",commit="0123456"} 1
 # TYPE narrows_reloads_total counter
 narrows_reloads_total{result="ok"} 2
 narrows_reloads_total{result="failed"} 1
+# HELP narrows_files_unusable Files that have changed and cannot be used.
+# TYPE narrows_files_unusable gauge
+narrows_files_unusable 3
 # HELP narrows_certificate_not_after_seconds When a certificate ends, in seconds since 1970.
 # TYPE narrows_certificate_not_after_seconds gauge
 narrows_certificate_not_after_seconds{name="example.com"} 1800000000
