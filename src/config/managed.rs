@@ -12,8 +12,8 @@ use super::own_certificate::OwnCertificate;
 use super::problem::Location;
 use std::path::{Path, PathBuf};
 
-/// Most bytes of a name in the name of a file, which may have 255 with what follows it.
-const NAME_BYTES_MAX: usize = 200;
+/// Most characters of a name in the name of a file, which may have 255 with what follows it.
+const PART_CHARS_MAX: usize = 200;
 
 /// A certificate for some of a listener's `domains`.
 #[derive(Clone, Debug)]
@@ -26,6 +26,10 @@ pub struct ManagedCertificate {
     pub location: Location,
     /// What the file holds; `None`: there is none yet, or it cannot be used.
     pub stored: Option<OwnCertificate>,
+    /// If there is none: certificates of other sets that have some of the names.
+    pub stand_ins: Vec<OwnCertificate>,
+    /// The names that no certificate is there for: clients that ask for them are refused.
+    pub awaited: Vec<Identifier>,
 }
 
 /// The sets of names that have a certificate each.
@@ -39,21 +43,26 @@ pub fn sets(domains: &[Identifier]) -> impl Iterator<Item = Vec<Identifier>> {
 pub fn file_of(state: &Path, directory: &DirectoryUrl, names: &[Identifier]) -> PathBuf {
     let mut names: Vec<_> = names.iter().map(Identifier::to_string).collect();
     names.sort();
-    let first: String = names.first().map(|it| in_path(it)).unwrap_or_default();
-    let first: String = first.chars().take(NAME_BYTES_MAX).collect();
-    let file = format!("{first}-{:08x}.pem", digest(names.join(" ").as_bytes()));
-    state.join("certificates").join(in_path(&directory.authority.to_ascii_lowercase())).join(file)
+    let first = names.first().map(|it| in_path(it)).unwrap_or_default();
+    folder_of(state, directory).join(format!("{first}-{:08x}.pem", digest(&names.join(" "))))
 }
 
-/// ASCII letters, digits, dots and hyphens, not beginning with a dot.
-fn in_path(text: &str) -> String {
+/// The folder of the certificates from `directory`.
+pub fn folder_of(state: &Path, directory: &DirectoryUrl) -> PathBuf {
+    state.join("certificates").join(in_path(&directory.authority))
+}
+
+/// `text` as a part of a path: in lower case, with a hyphen for what is not plain, not too long.
+pub fn in_path(text: &str) -> String {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || it == '-' || it == '.';
-    text.chars().map(|it| if is_plain(it) { it } else { '-' }).collect()
+    let plain = text.chars().map(|it| if is_plain(it) { it.to_ascii_lowercase() } else { '-' });
+    plain.take(PART_CHARS_MAX).collect()
 }
 
 /// FNV-1a: the same in every version of this program, and no one gains by a collision.
-fn digest(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+pub fn digest(text: &str) -> u32 {
+    let step = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    text.bytes().fold(0x811c_9dc5, step)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub mod reach;
 pub mod report;
 pub mod snapshot;
 pub mod source;
+mod stand_ins;
 mod syntax;
 mod table;
 mod tls_configs;

@@ -6,10 +6,12 @@
 use super::acme_values::DirectoryUrl;
 use super::credentials::CredentialFiles;
 use super::files::Files;
+use super::identifier::Identifier;
 use super::keys::listener::ListenerConfig;
 use super::managed::{self, ManagedCertificate};
 use super::own_certificate::OwnCertificate;
 use super::problem::{Location, Problems};
+use super::stand_ins::{covers, stand_ins};
 use super::tls_configs::{Place, TlsConfigs, Trust};
 use super::value::NamedFile;
 use crate::tls::alpn::Alpn;
@@ -81,9 +83,19 @@ impl<'b> TlsFiles<'b> {
             let location = listener.domains_location.clone();
             let path = managed::file_of(state, directory, &names);
             let own = self.stored(&NamedFile { path: path.clone(), location: location.clone() });
-            let stored = own.as_deref().map(|own| OwnCertificate::of(own, &location));
-            self.managed.push(ManagedCertificate { names, file: path, location, stored });
-            identities.extend(own);
+            let others = match &own {
+                Some(_) => Vec::new(),
+                None => stand_ins(state, directory, &names),
+            };
+            let known = |own: &Rc<Identity>| OwnCertificate::of(own, &location);
+            let stored = own.as_ref().map(known);
+            let stand_ins = others.iter().map(known).collect();
+            identities.extend(own.into_iter().chain(others));
+            let is_awaited = |name: &&Identifier| !identities.iter().any(|own| covers(own, name));
+            let awaited = names.iter().filter(is_awaited).cloned().collect();
+            let file = path;
+            let managed = ManagedCertificate { names, file, location, stored, stand_ins, awaited };
+            self.managed.push(managed);
         }
         identities
     }
@@ -257,3 +269,87 @@ impl<'b> TlsFiles<'b> {
 
 /// The location of problems with built-in roots.
 const ARGUMENT: Location = Location::Argument("TLS");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{MINIMAL, read};
+    use crate::tls::testing::chain::{EXPIRED, EXPIRED_KEY};
+    use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
+    use std::fs;
+
+    /// What is found for a listener with these names, and its number of identities.
+    fn found<'b>(
+        folder: &Folder,
+        domains: &str,
+        before: Option<&'b Files>,
+    ) -> (TlsFiles<'b>, usize) {
+        let keys = format!("8080\"\ndomains = [{domains}]\n");
+        let config = read(&MINIMAL.replacen("8080\"\n", &keys, 1)).unwrap();
+        let mut files = TlsFiles { kept: before, ..TlsFiles::new(None) };
+        let (listener, directory) = (&config.listeners[0], &config.acme.directory);
+        let number = files.identities(listener, Some(&folder.path("")), directory).len();
+        assert!(files.problems.is_empty(), "{}", files.problems);
+        (files, number)
+    }
+
+    fn awaited(files: &TlsFiles<'_>) -> Vec<String> {
+        files.managed.iter().flat_map(|it| &it.awaited).map(Identifier::to_string).collect()
+    }
+
+    fn write(file: &Path, content: &str) {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_stored_is_awaited_and_its_file_noticed() {
+        let folder = Folder::new();
+        let (before, number) = found(&folder, "\"localhost\"", None);
+        assert_eq!((number, awaited(&before)), (0, vec!["localhost".to_owned()]));
+        assert!(before.managed[0].stored.is_none() && before.read.changed().is_empty());
+        let file = before.managed[0].file.clone();
+        write(&file, &format!("{CERTIFICATE}{KEY}"));
+        assert_eq!(before.read.changed(), [&*file]);
+        let (after, number) = found(&folder, "\"localhost\"", None);
+        assert_eq!((number, awaited(&after)), (1, vec![]));
+        assert_eq!(after.managed[0].stored.as_ref().unwrap().names, ["localhost", "127.0.0.1"]);
+        assert!(after.remarks.is_empty(), "{}", after.remarks);
+        // What it held serves on when it is damaged, or gone.
+        for content in ["damaged", ""] {
+            write(&file, content);
+            let (kept, number) = found(&folder, "\"localhost\"", Some(&after.read));
+            assert_eq!((number, kept.managed[0].stored.is_some()), (1, true));
+        }
+    }
+
+    #[test]
+    fn a_stored_file_that_cannot_be_used_is_a_remark_and_its_certificate_awaited() {
+        let folder = Folder::new();
+        let file = found(&folder, "\"localhost\"", None).0.managed[0].file.clone();
+        for (content, why) in [(CERTIFICATE, "no private key"), ("x", "another one is ordered")] {
+            write(&file, content);
+            let (files, number) = found(&folder, "\"localhost\"", None);
+            assert_eq!((number, awaited(&files).len()), (0, 1));
+            assert!(files.remarks.to_string().contains(why), "{}", files.remarks);
+            assert!(files.read.changed().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_certificate_of_another_set_stands_in_for_the_names_that_it_has() {
+        let folder = Folder::new();
+        let other = found(&folder, "\"localhost\"", None).0.managed[0].file.clone();
+        write(&other, &format!("{CERTIFICATE}{KEY}"));
+        // Neither of these can.
+        write(&other.with_file_name("expired.pem"), &format!("{EXPIRED}{EXPIRED_KEY}"));
+        write(&other.with_file_name("damaged.pem"), "damaged");
+        let domains = "\"localhost\", \"new.example\", \"127.0.0.1\"";
+        let (files, number) = found(&folder, domains, None);
+        assert_eq!((number, awaited(&files)), (2, vec!["new.example".to_owned()]));
+        assert!(files.managed.iter().all(|it| it.stored.is_none() && it.stand_ins.len() == 1));
+        assert!(files.remarks.is_empty(), "{}", files.remarks);
+        let (files, number) = found(&folder, "\"new.example\"", None);
+        assert_eq!((number, files.managed[0].stand_ins.len()), (0, 0));
+    }
+}
