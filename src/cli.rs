@@ -4,39 +4,39 @@
 //! it names or from the other arguments. Values have the same types as in the file
 //! (`config::value`), and so the same messages. The exit code for refused arguments is 2.
 
+mod acme_options;
 mod foreign_arguments;
 mod guess;
+mod listeners;
 mod parse;
 mod route_argument;
 mod stdin;
 mod usage_error;
 
+pub use acme_options::AcmeOptions;
 pub use route_argument::{CheckArgument, RouteArgument};
 
+use self::listeners::listeners;
 use self::parse::{one_of, parse_value, parse_workers};
 use self::stdin::Stdin;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
 use crate::config::check::check;
 use crate::config::credentials::CredentialFiles;
 use crate::config::keys::acme::AcmeConfig;
-use crate::config::keys::listener::ListenerConfig;
 use crate::config::keys::log::{LogForm, LogLevel};
 use crate::config::keys::route::{RouteConfig, RouteOptions};
 use crate::config::listen_address::ListenAddress;
 use crate::config::problem::{Location, Problems};
 use crate::config::reach::ReachOptions;
 use crate::config::url::Endpoint;
-use crate::config::value::{Mode, NamedFile};
+use crate::config::value::NamedFile;
 use crate::config::{Config, Limits};
 use crate::telemetry::LogSettings;
 use crate::timeouts::Timeouts;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-/// Where to listen if no address is given: loopback only.
-const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// The help text, without Markdown.
 const ROUTE_HELP: &str = "/path/=https://host[:port]/path/: requests below the first go to the URL";
 const CHECK_HELP: &str = "Routes, as for `run`; or a configuration file, - for stdin";
@@ -48,6 +48,10 @@ Examples:
   narrows run --config narrows.toml
 
 `narrows help run` lists the arguments.";
+
+/// The arguments that a configuration file excludes.
+const EXCLUDED_BY_FILE: [&str; 7] =
+    ["routes", "listen", "certificate", "key", "domain", "connect", "ca"];
 
 /// A small, fast, TLS-aware passage to an HTTPS API.
 #[derive(Debug, Parser)]
@@ -109,7 +113,7 @@ pub struct CheckArguments {
 pub struct RunOptions {
     /// Configuration file, or - for stdin; or say it all here, beginning with a ROUTE.
     #[arg(long, value_name = "FILE")]
-    #[arg(conflicts_with_all = ["routes", "listen", "certificate", "key", "connect", "ca"])]
+    #[arg(conflicts_with_all = EXCLUDED_BY_FILE)]
     pub config: Option<PathBuf>,
     /// Listen here: IP:port, :port (every address), localhost:port; may repeat [default:
     /// 127.0.0.1:8080].
@@ -121,6 +125,9 @@ pub struct RunOptions {
     /// Private key of the certificate, PEM.
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub key: Option<PathBuf>,
+    /// About certificates by ACME.
+    #[command(flatten)]
+    pub acme: AcmeOptions,
     /// Answer /livez, /readyz, /metrics, /status at this IP:port or unix:PATH [default: nowhere].
     #[arg(long, value_name = "ADDR", value_parser = parse_value::<AdminAddress>)]
     pub admin: Option<AdminAddress>,
@@ -163,6 +170,7 @@ impl CheckArguments {
                 ("ROUTE", !routes.is_empty()),
                 ("--listen", !options.listen.is_empty()),
                 ("--certificate", options.certificate.is_some()),
+                ("--domain", !options.acme.domain.is_empty()),
                 ("--connect", options.connect.is_some()),
                 ("--ca", options.ca.is_some()),
             ];
@@ -199,6 +207,7 @@ impl RunArguments {
             Some(file) => read(file)?,
             None => self.config_of_arguments()?,
         };
+        self.options.acme.apply(&mut config.acme);
         config.workers = workers.or(config.workers);
         let location = Location::Argument("--admin");
         let admin = admin.clone().map(|address| AdminConfig { address, location });
@@ -228,25 +237,9 @@ impl RunArguments {
             let location = Location::Argument(argument);
             path.clone().map(|path| NamedFile { path, location })
         };
-        let credentials = named(&options.certificate, "--certificate")
+        let certificate = named(&options.certificate, "--certificate")
             .zip(named(&options.key, "--key"))
             .map(|(certificate, key)| CredentialFiles { certificate, key });
-        let addresses = match options.listen.as_slice() {
-            [] => &[ListenAddress::Ip(LISTEN_DEFAULT)],
-            some => some,
-        };
-        let listeners = addresses.iter().map(|address| ListenerConfig {
-            addresses: vec![*address],
-            certificates: credentials.clone().into_iter().collect(),
-            domains: Vec::new(),
-            client_ca: None,
-            redirect: false,
-            mode: Mode::Http,
-            proxy_protocol: Vec::new(),
-            is_optional: false,
-            location: Location::Argument("--listen"),
-            domains_location: Location::Argument("--domain"),
-        });
         let routes = self.routes.iter().map(|route| {
             let (connect, ca) = (options.connect.clone(), named(&options.ca, "--ca"));
             let reach = ReachOptions { connect, ca, ..ReachOptions::default() };
@@ -257,7 +250,7 @@ impl RunArguments {
         let config = Config {
             workers: None,
             admin: None,
-            listeners: listeners.collect(),
+            listeners: listeners(&options.listen, &options.acme.domain, certificate),
             routes: routes.collect(),
             forwards: Vec::new(),
             acme: AcmeConfig::default(),
@@ -267,6 +260,7 @@ impl RunArguments {
         };
         let mut problems = Problems::default();
         check(&config, &mut problems);
+        options.acme.check(&mut problems);
         if let Some(ca) = named(&options.ca, "--ca")
             .filter(|_| !config.routes.iter().any(|route| route.reach.is_tls))
         {
@@ -279,6 +273,7 @@ impl RunArguments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::listener::ListenerConfig;
     use crate::telemetry::LogFormat;
     use crate::tls::testing::pem::Folder;
     use clap::CommandFactory;
@@ -332,6 +327,46 @@ mod tests {
             assert_eq!(route.reach.ca.as_ref().unwrap().path.to_str(), Some("ca.pem"));
         }
         assert_eq!(config.workers, NonZeroUsize::new(3));
+    }
+
+    #[test]
+    fn a_domain_means_https_and_a_redirect_to_it() {
+        let listeners = |more: &[&str]| config(&[&[OPENAI][..], more].concat()).unwrap().listeners;
+        let two = listeners(&["--domain", "API.example.com", "--domain", "203.0.113.7"]);
+        let urls: Vec<_> = two.iter().map(ListenerConfig::urls).collect();
+        assert_eq!(urls, ["https://:443", "http://:80"]);
+        assert_eq!((two[0].domains.len(), two[0].is_optional), (2, false));
+        assert!(two[1].redirect && two[1].is_optional);
+        let one = ["--domain", "a.example", "--listen", "127.0.0.1:8443", "--listen", "[::1]:8443"];
+        let one = listeners(&one);
+        assert_eq!(one.iter().map(ListenerConfig::urls).collect::<Vec<_>>().len(), 1);
+        assert_eq!(one[0].urls(), "https://127.0.0.1:8443, https://[::1]:8443");
+    }
+
+    #[test]
+    fn the_arguments_about_acme_go_with_a_domain_or_a_file() {
+        let more = ["--state", "s", "--acme-directory", "https://ca/dir", "--acme-ca", "ca.pem"];
+        let with = |first: &[&str]| config(&[first, &more].concat());
+        let acme = with(&[OPENAI, "--domain", "a.example"]).unwrap().acme;
+        assert_eq!(acme.state_directory().as_deref(), Some(Path::new("s")));
+        assert_eq!(acme.directory.to_string(), "https://ca/dir");
+        assert_eq!(acme.ca.unwrap().path, Path::new("ca.pem"));
+        let problems = with(&[OPENAI]).unwrap_err();
+        assert_eq!(problems.iter().len(), 3, "{problems}");
+        let want = "--state: no certificate is ordered without --domain; add --domain NAME";
+        assert!(problems.to_string().starts_with(want), "{problems}");
+        let folder = Folder::new();
+        let toml = "[[listener]]\naddress = \":1\"\ndomains = \"a.b\"\n\
+                    [[route]]\npath = \"/\"\nupstream = \"http://h/\"\n\
+                    [acme]\nstate = \"/t\"\nprofile = \"p\"\n";
+        let file = folder.write("narrows.toml", toml);
+        let acme = with(&["--config", file.to_str().unwrap()]).unwrap().acme;
+        assert_eq!(acme.state_directory().as_deref(), Some(Path::new("s")));
+        assert!(acme.profile.is_some());
+        refuse(&["--config", "f", "--domain", "a.example"]);
+        refuse(&[OPENAI, "--domain", "a.example", "--certificate", "c", "--key", "k"]);
+        refuse(&[OPENAI, "--domain", "*.example"]);
+        refuse(&[OPENAI, "--domain", "a.example", "--acme-directory", "http://ca/dir"]);
     }
 
     #[test]

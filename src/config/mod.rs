@@ -13,6 +13,7 @@
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
+mod acme_files;
 pub mod acme_values;
 pub mod admin_address;
 pub mod check;

@@ -6,6 +6,7 @@
 //! connections; upstreams with the same roots share one `ClientConfig`, and so its sessions. A
 //! snapshot that is loaded after another has everything in common with it that is unchanged.
 
+use super::acme_files::state_directory;
 use super::check::{http_behind, shares_address};
 use super::files::Files;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
@@ -88,6 +89,10 @@ pub struct Listener {
     pub proxy_protocol: Vec<Network>,
     /// For a tcp listener: the http listener that `ForwardTarget::Http` leads to.
     pub http: Option<Arc<Listener>>,
+    /// Whether requests are only led to https.
+    pub redirect: bool,
+    /// Whether it is left out, with a warning, where its address cannot be bound.
+    pub is_optional: bool,
     /// Whether it has a socket. If not, a tcp listener with the same address leads to it.
     pub has_socket: bool,
 }
@@ -129,7 +134,7 @@ impl Snapshot {
         config: Arc<Config>,
         mut loader: Loader<'_>,
     ) -> Result<(Self, Problems), Problems> {
-        loader.find_state(&config);
+        loader.state = state_directory(&config, &mut loader.files);
         let listeners = loader.listeners(&config);
         let timeouts = loader.timeouts(&config.timeouts);
         let upstreams = loader.upstreams(&config.routes);
@@ -236,18 +241,6 @@ impl<'p> Loader<'p> {
         Self { files: TlsFiles::new(previous.map(|it| &it.tls)), state: None, previous }
     }
 
-    /// Finds the state directory, if a listener needs it.
-    fn find_state(&mut self, config: &Config) {
-        let Some(needs) = config.listeners.iter().find(|it| !it.domains.is_empty()) else { return };
-        self.state = config.acme.state_directory();
-        if self.state.is_none() {
-            let what = "there is no directory to keep certificates in: the environment has neither \
-                        STATE_DIRECTORY nor HOME";
-            let help = "write below [acme]: state = \"/var/lib/narrows\"".to_owned();
-            self.files.problems.add_with_help(&needs.domains_location, what, [help]);
-        }
-    }
-
     fn timeouts(&self, timeouts: &Timeouts) -> Arc<Timeouts> {
         let unchanged = self.previous.map(|it| &it.timeouts).filter(|it| ***it == *timeouts);
         unchanged.map_or_else(|| Arc::new(timeouts.clone()), Arc::clone)
@@ -304,6 +297,8 @@ impl<'p> Loader<'p> {
             mode,
             proxy_protocol: listener.proxy_protocol.clone(),
             http: None,
+            redirect: listener.redirect,
+            is_optional: listener.is_optional,
             has_socket: true,
         }
     }

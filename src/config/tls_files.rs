@@ -232,7 +232,7 @@ impl<'b> TlsFiles<'b> {
     }
 
     /// `None` if a problem was noted.
-    fn roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
+    pub(super) fn roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
         if let Some(known) = self.roots.get(&ca.path) {
             return known.clone();
         }

@@ -65,9 +65,10 @@ impl Listening {
 
 /// Opens the sockets of `snapshot` for so many workers. Of those that are open `before`, the ones
 /// whose address stays go on, whatever is served there. Inherited ones are taken as they are.
+/// Optional ones that cannot be opened are left out, with a warning.
 ///
 /// # Errors
-/// An address cannot be listened on.
+/// Another address cannot be listened on.
 pub(super) fn open_listeners(
     snapshot: &Snapshot,
     workers: usize,
@@ -84,20 +85,28 @@ pub(super) fn open_listeners(
         let sockets = match stays {
             Some(stays) => Arc::clone(&free.remove(stays).sockets),
             None => {
+                // One port for both families, if the kernel's choice for the first is free.
                 let first_family = all.last().filter(|_| listener.is_second_family);
-                let port = first_family.map_or(wanted.port(), |first| first.address().port());
+                let chosen = first_family.filter(|_| wanted.port() == 0);
+                let port = chosen.map_or(wanted.port(), |first| first.address().port());
                 let open = |port| {
                     let address = SocketAddr::new(wanted.ip(), port);
                     open(address, workers, &snapshot.timeouts, before)
                 };
-                // One port for both families, if the kernel's choice for the first is free.
                 let or_any = |error| if wanted.port() == 0 { open(0) } else { Err(error) };
                 let taken = take(listener, &snapshot.timeouts, inherited);
                 let opened = taken.and_then(|taken| match taken {
                     Some(taken) => Ok(taken),
                     None => open(port).or_else(or_any),
                 });
-                Arc::new(opened.map_err(|error| RunError::Listen(wanted, error))?)
+                match opened {
+                    Ok(opened) => Arc::new(opened),
+                    Err(error) if listener.is_optional => {
+                        warn_of_missing(listener, &error);
+                        continue;
+                    }
+                    Err(error) => return Err(RunError::Listen(wanted, error)),
+                }
             }
         };
         all.push(Listening { listener: Arc::clone(listener), sockets });
@@ -162,6 +171,16 @@ pub(super) fn log_difference(before: &[Listening], after: &[Listening]) {
             "no longer listening; running exchanges may end"
         );
     }
+}
+
+fn warn_of_missing(listener: &Listener, error: &io::Error) {
+    tracing::warn!(
+        target: SERVER,
+        address = %listener.address,
+        %error,
+        "cannot listen here; requests by http:// are not led to https://, and no challenge is \
+         answered by HTTP-01"
+    );
 }
 
 /// The inherited sockets of a listener, if there are any.
@@ -316,6 +335,19 @@ mod tests {
         let taken = taken.local_addr().unwrap().to_string();
         let error = open(&taken, &before).unwrap_err();
         assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: ")), "{error}");
+    }
+
+    #[test]
+    fn an_optional_address_that_another_program_has_is_left_out() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap().to_string();
+        let mut snapshot = snapshot(&[&taken, "127.0.0.1:0"], "1s");
+        let open = |snapshot: &Snapshot| {
+            open_listeners(snapshot, 2, &[], &mut Inherited::default()).map(|all| all.len())
+        };
+        assert!(open(&snapshot).is_err());
+        Arc::make_mut(&mut snapshot.listeners[0]).is_optional = true;
+        assert_eq!(open(&snapshot).unwrap(), 1);
     }
 
     fn snapshot(addresses: &[&str], write: &str) -> Snapshot {

@@ -40,6 +40,22 @@ pub struct ListenerConfig {
 }
 
 impl ListenerConfig {
+    /// A plain http listener.
+    pub fn new(addresses: Vec<ListenAddress>, location: Location) -> Self {
+        Self {
+            addresses,
+            certificates: Vec::new(),
+            domains: Vec::new(),
+            client_ca: None,
+            redirect: false,
+            mode: Mode::Http,
+            proxy_protocol: Vec::new(),
+            is_optional: false,
+            domains_location: location.clone(),
+            location,
+        }
+    }
+
     /// The addresses as written: what it is called in messages.
     pub fn name(&self) -> String {
         let written: Vec<_> = self.addresses.iter().map(ListenAddress::to_string).collect();
@@ -225,16 +241,14 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConf
     let domains_location = present.location("domains").unwrap_or(&location).clone();
     let Draft { addresses, domains, client_ca, client_crl, redirect, mode, .. } = draft;
     Some(ListenerConfig {
-        addresses,
         certificates,
         domains,
         client_ca: client_ca.map(|roots| ClientCa { roots, crl: client_crl }),
         redirect,
         mode,
         proxy_protocol: draft.proxy_protocol,
-        is_optional: false,
-        location,
         domains_location,
+        ..ListenerConfig::new(addresses, location)
     })
 }
 

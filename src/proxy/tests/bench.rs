@@ -200,6 +200,8 @@ impl Bench {
             proxy_protocol: Vec::new(),
             http: None,
             tls_of_http: None,
+            redirect: false,
+            is_optional: false,
             has_socket: true,
         });
         let site = Site {

@@ -278,6 +278,8 @@ fn plain_http() -> Arc<Listener> {
         mode: Mode::Http,
         proxy_protocol: Vec::new(),
         http: None,
+        redirect: false,
+        is_optional: false,
         has_socket: true,
     })
 }

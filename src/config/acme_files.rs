@@ -1,0 +1,75 @@
+//! Finds the state directory, and checks the files that `[acme]` names. They are read anew for use.
+
+use super::keys::acme::{AcmeConfig, ExternalAccount};
+use super::keys::top::Config;
+use super::tls_files::TlsFiles;
+use crate::tls::credential_file::read_file;
+use std::path::PathBuf;
+
+/// The state directory, if a listener needs it. Notes what is wrong with the files for orders.
+pub(super) fn state_directory(config: &Config, files: &mut TlsFiles<'_>) -> Option<PathBuf> {
+    let needs = config.listeners.iter().find(|it| !it.domains.is_empty())?;
+    check_files(&config.acme, files);
+    let state = config.acme.state_directory();
+    if state.is_none() {
+        let what = "there is no directory to keep certificates in: the environment has neither \
+                    STATE_DIRECTORY nor HOME";
+        let help = "write below [acme]: state = \"/var/lib/narrows\"".to_owned();
+        files.problems.add_with_help(&needs.domains_location, what, [help]);
+    }
+    state
+}
+
+fn check_files(acme: &AcmeConfig, files: &mut TlsFiles<'_>) {
+    if let Some(ca) = &acme.ca {
+        files.roots(ca);
+    }
+    if let Some(ExternalAccount { key_file, .. }) = &acme.external_account {
+        let problem = match read_file(&key_file.path) {
+            Err(error) => Some(error.to_string()),
+            Ok(key) if is_base64url(&key) => None,
+            Ok(_) => Some("this file does not hold a key in base64url, alone".to_owned()),
+        };
+        if let Some(what) = problem {
+            let help = "save the MAC key as the authority shows it, and nothing else".to_owned();
+            files.problems.add_with_help(&key_file.location, what, [help]);
+        }
+    }
+}
+
+/// Padding is allowed, because some authorities show it.
+fn is_base64url(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    let end = text.iter().rposition(|it| *it != b'=').map_or(0, |last| last + 1);
+    let is_allowed = |it: &u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_');
+    end > 0 && text.len() - end <= 2 && text[..end].iter().all(is_allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{MINIMAL, read};
+    use crate::tls::testing::pem::{CERTIFICATE, Folder};
+
+    #[test]
+    fn what_is_wrong_with_a_file_of_acme_is_said_at_its_key() {
+        let folder = Folder::new();
+        let check = |ca: &str, key: &str| {
+            let (ca, key) = (folder.write("ca.pem", ca), folder.write("eab.key", key));
+            let text = format!(
+                "{MINIMAL}\n[acme]\nca = {ca:?}\n\
+                 external_account = {{ key_id = \"a\", key_file = {key:?} }}\n"
+            );
+            let mut files = TlsFiles::new(None);
+            check_files(&read(&text).unwrap().acme, &mut files);
+            files.problems.to_string()
+        };
+        assert_eq!(check(CERTIFICATE, "aZ0-_=\n"), "");
+        for key in ["", "a b", "a+/", "=", "a===", CERTIFICATE] {
+            let problem = check(CERTIFICATE, key);
+            assert!(problem.starts_with("f:11: acme.external_account.key_file: this"), "{problem}");
+        }
+        let problem = check("", "a");
+        assert!(problem.starts_with("f:10: acme.ca: "), "{problem}");
+    }
+}
