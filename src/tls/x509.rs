@@ -1,5 +1,6 @@
 //! The fields of an X.509 certificate (RFC 5280, section 4.1): [`Certificate::parse`] reads issuer,
-//! subject, public key and validity, and of the extensions the names. No verification.
+//! subject, public key and validity, and of the extensions the names and the issuer's key. No
+//! verification.
 //!
 //! Pure: no I/O and no clock. Only DER is read: definite lengths, each in its place.
 
@@ -18,6 +19,8 @@ const HOLDER_BYTES_MAX: usize = 128;
 pub struct Certificate<'c> {
     /// 1, 2 or 3.
     pub version: u8,
+    /// The content of the INTEGER.
+    pub serial_number: &'c [u8],
     /// The name of the issuer.
     pub issuer: &'c [u8],
     /// Its first second, since 1970.
@@ -47,7 +50,7 @@ impl<'c> Certificate<'c> {
             }
             None => (1, signed.content),
         };
-        let (_serial_number, rest) = element(rest, INTEGER)?;
+        let (serial_number, rest) = element(rest, INTEGER)?;
         let (_signature, rest) = element(rest, SEQUENCE)?;
         let (issuer, rest) = element(rest, SEQUENCE)?;
         let (validity, rest) = element(rest, SEQUENCE)?;
@@ -57,6 +60,7 @@ impl<'c> Certificate<'c> {
         let (not_after, _) = time(rest)?;
         Some(Self {
             version,
+            serial_number: serial_number.content,
             issuer: issuer.whole,
             not_before,
             not_after,
@@ -90,6 +94,13 @@ impl<'c> Certificate<'c> {
         let first =
             || elements(names).find_map(|name| any_name(name).or_else(|| general_name(name)));
         common_name(self.subject).or_else(first).filter(|it| it.len() <= HOLDER_BYTES_MAX)
+    }
+
+    /// Which key of the issuer signed it (section 4.2.1.1), if it says so.
+    pub fn authority_key_identifier(&self) -> Option<&'c [u8]> {
+        let value = extension(self.extensions, AUTHORITY_KEY_IDENTIFIER)?;
+        let (sequence, _) = element(value, SEQUENCE)?;
+        element(sequence.content, KEY_IDENTIFIER).map(|(id, _)| id.content)
     }
 
     /// Whether it names itself as its issuer, like a root or a self-signed server certificate.
@@ -163,6 +174,11 @@ const MAIL_ADDRESS: u8 = 0x81;
 /// `uniformResourceIdentifier`.
 const URI: u8 = 0x86;
 
+/// `keyIdentifier`, `[0]`, implicit (section 4.2.1.1).
+const KEY_IDENTIFIER: u8 = 0x80;
+
+/// 2.5.29.35
+const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
 /// 2.5.29.17
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 /// 2.5.4.3
@@ -214,13 +230,18 @@ fn extensions(after_key: &[u8]) -> Option<&[u8]> {
 
 /// The general names of the extension that has them.
 fn alternative_names(extensions: &[u8]) -> Option<&[u8]> {
+    let (names, _) = element(extension(extensions, SUBJECT_ALTERNATIVE_NAME)?, SEQUENCE)?;
+    Some(names.content)
+}
+
+/// What the extension with this identifier holds.
+fn extension<'c>(extensions: &'c [u8], identifier: &[u8]) -> Option<&'c [u8]> {
     let value = elements(extensions).find_map(|(_, extension)| {
         let (id, rest) = element(extension, OBJECT_IDENTIFIER)?;
         let value = element(rest, BOOLEAN).map_or(rest, |(_critical, rest)| rest);
-        (id.content == SUBJECT_ALTERNATIVE_NAME).then_some(value)
-    });
-    let (names, _) = element(value?, OCTET_STRING)?;
-    element(names.content, SEQUENCE).map(|(names, _)| names.content)
+        (id.content == identifier).then_some(value)
+    })?;
+    element(value, OCTET_STRING).map(|(octets, _)| octets.content)
 }
 
 /// A name that is not a host's.
