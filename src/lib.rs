@@ -51,16 +51,20 @@
 //! 5. `gateway`: what a gateway decides about a request and its response.
 //! 6. `clock`, `task`, `net`, `tls`, `telemetry`: deadlines, tasks, sockets and buffers,
 //!    handshakes, the log.
-//! 7. `config` and `cli`: what the operator wrote, checked, with files loaded.
-//! 8. `upstream`: names, connections, the pool.
-//! 9. `proxy`: one client connection, one exchange, both directions of its bytes.
-//! 10. `worker` and `control`: one thread, and all of them.
+//! 7. `acme`: certificates from a CA, the protocol without I/O.
+//! 8. `config` and `cli`: what the operator wrote, checked, with files loaded.
+//! 9. `upstream`: names, connections, the pool.
+//! 10. `proxy`: one client connection, one exchange, both directions of its bytes.
+//! 11. `worker` and `control`: one thread, and all of them.
 //!
 //! Tests and fuzz targets also have `fuzzing`: what has to hold for any bytes.
 
 // For the sans-IO modules, which do without `std`: see `purity/`.
 extern crate alloc;
 
+#[cfg(feature = "acme")]
+#[cfg_attr(doc, doc(hidden))]
+pub mod acme;
 #[cfg_attr(doc, doc(hidden))]
 pub mod cli;
 #[cfg_attr(doc, doc(hidden))]

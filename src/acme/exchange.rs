@@ -1,0 +1,111 @@
+//! One request and its answer, however often it takes: [`Exchange`] gets nonces, signs, and sends
+//! again what the CA could not take at that moment.
+
+use super::account::Account;
+use super::failure::{Cause, Failure};
+use super::message::{Method, Request, Response};
+use super::problem::Problem;
+
+/// Most answers in a row that reject a nonce. A CA that rejects every second one is passed with one
+/// in a thousand requests unanswered.
+const BAD_NONCES_MAX: u32 = 10;
+/// How often an answer that the CA is in trouble leads to another try within an order.
+const TROUBLES_MAX: u32 = 3;
+/// The first pause before that; each next one is twice as long.
+const TROUBLE_SECONDS: i64 = 2;
+/// Longest pause that an order is held for. A CA that wants a longer one ends it.
+const PAUSE_SECONDS_MAX: i64 = 60;
+
+/// What to ask the CA.
+pub(super) struct Call {
+    pub(super) url: String,
+    /// Empty for a POST-as-GET.
+    pub(super) payload: String,
+    /// Signed by the key, because there is no account yet.
+    pub(super) by_key: bool,
+    pub(super) accept: &'static str,
+}
+
+/// What became of a request.
+pub(super) enum Outcome {
+    /// The CA did it.
+    Answered,
+    /// Send it again, not before this time.
+    Again(i64),
+    Failed(Failure),
+}
+
+/// How often the request was sent already.
+#[derive(Default)]
+pub(super) struct Exchange {
+    asked_for_nonce: bool,
+    bad_nonces: u32,
+    troubles: u32,
+}
+
+impl Exchange {
+    /// What to send next.
+    pub(super) fn request(
+        &mut self,
+        account: &mut Account,
+        call: &Call,
+    ) -> Result<Request, Failure> {
+        let request = account.sign(&call.url, &call.payload, call.by_key, call.accept)?;
+        self.asked_for_nonce = request.method == Method::Head;
+        Ok(request)
+    }
+
+    /// Reads the answer, as far as all answers are alike.
+    pub(super) fn outcome(
+        &mut self,
+        account: &mut Account,
+        what: &str,
+        response: &Response,
+        now: i64,
+    ) -> Outcome {
+        let problem = Problem::parse(&response.body);
+        let is_bad_nonce = problem.is_some_and(|it| it.kind() == "badNonce");
+        if !response.is_success() && is_bad_nonce {
+            account.forget_nonces();
+        }
+        account.keep_nonce(response);
+        if self.asked_for_nonce && response.is_success() {
+            return match &response.nonce {
+                Some(_) if self.bad_nonces < BAD_NONCES_MAX => {
+                    self.bad_nonces += 1;
+                    Outcome::Again(now)
+                }
+                Some(_) | None => Outcome::Failed(Failure::senseless("it gives no nonce")),
+            };
+        }
+        if response.is_success() {
+            return Outcome::Answered;
+        }
+        let what = if self.asked_for_nonce { "to give a nonce" } else { what };
+        if is_bad_nonce && self.bad_nonces < BAD_NONCES_MAX {
+            self.bad_nonces += 1;
+            return Outcome::Again(now);
+        }
+        let failure = Failure::of_response(what, response, now);
+        match self.pause(&failure, now) {
+            Some(until) => Outcome::Again(until),
+            None => Outcome::Failed(failure),
+        }
+    }
+
+    /// Until when to wait before another try, if one is worth it within this order.
+    fn pause(&mut self, failure: &Failure, now: i64) -> Option<i64> {
+        let own = TROUBLE_SECONDS << self.troubles;
+        let until = match failure.cause {
+            Cause::Server if !failure.kind.starts_with("badNonce") => {
+                failure.retry_at.unwrap_or(0).max(now + own)
+            }
+            // Without a time it may be hours.
+            Cause::RateLimited => failure.retry_at?.max(now + own),
+            Cause::Server | Cause::Unreachable | Cause::Validation | Cause::Refused => return None,
+        };
+        let is_worth_it = self.troubles < TROUBLES_MAX && until <= now + PAUSE_SECONDS_MAX;
+        self.troubles += 1;
+        is_worth_it.then_some(until)
+    }
+}
