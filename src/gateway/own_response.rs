@@ -26,14 +26,14 @@ pub struct OwnHead<'a> {
 
 /// Appends an own response, its body in the shape of error that the OpenAI SDKs read. `date` is an
 /// IMF-fixdate (RFC 9110, section 6.6.1), `id` that of the exchange. Nothing that a peer sent can
-/// appear in it.
+/// appear in it. Returns how many bytes of content it has.
 pub fn put_own_response(
     out: &mut BytesMut,
     answer: &Answer,
     options: ResponseOptions,
     date: &str,
     id: Option<RequestId>,
-) {
+) -> usize {
     let parts: [&str; 5] = if answer.code.is_empty() {
         [""; 5]
     } else {
@@ -48,9 +48,11 @@ pub fn put_own_response(
     let media_type = if length > 0 { "application/json" } else { "" };
     let head = OwnHead { status, reason, media_type, length, id, fields };
     put_own_head(out, &head, options, date);
-    if !options.head_only {
-        parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
+    if options.head_only {
+        return 0;
     }
+    parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
+    length
 }
 
 /// Appends the head of an own response.

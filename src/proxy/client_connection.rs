@@ -204,6 +204,7 @@ impl ClientConnection {
                 next
             }
             (Reply::Allowed | Reply::Error(_), Err(halt)) => {
+                self.recorder.not_sent(self.io.write_buffer.held_bytes());
                 let error = match halt {
                     Halt::Io(_) => GONE,
                     Halt::Expired(timer) => ExchangeError::expired(timer),
@@ -217,7 +218,8 @@ impl ClientConnection {
     /// Queues an answer of our own.
     pub(super) fn queue_answer(&mut self, answer: &Answer, options: ResponseOptions) {
         let (out, id) = (self.io.write_buffer.queue(), self.recorder.request_id());
-        with_date(|date| put_own_response(out, answer, options, date, id));
+        let content = with_date(|date| put_own_response(out, answer, options, date, id));
+        self.recorder.own_content(content);
     }
 
     /// Sends what is queued.

@@ -170,6 +170,11 @@ impl<F: Facts> Recorder<F> {
         (known.to_upstream, known.to_client) = (to_upstream, to_client);
     }
 
+    /// So many bytes of content of an answer of ours go to the client.
+    pub fn own_content(&mut self, bytes: usize) {
+        self.known().to_client += bytes as u64;
+    }
+
     /// So many bytes behind the last ones that were counted for the client went nowhere.
     pub fn not_sent(&mut self, bytes: usize) {
         let mut known = self.known();

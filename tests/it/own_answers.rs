@@ -27,6 +27,20 @@ async fn an_error_of_our_own_is_json_in_the_shape_that_the_sdks_read() {
 }
 
 #[tokio::test]
+async fn the_log_counts_the_content_of_an_error_of_our_own() {
+    let rig = Rig::new().await;
+    for method in ["GET", "HEAD"] {
+        let request = format!("{method} /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut client = rig.client(request).await;
+        let head = client.read_head().await;
+        let length = field_value(&head, "content-length").unwrap();
+        let sent = if method == "HEAD" { "0" } else { length };
+        let line = rig.relay.wait_for_log(own_id(&head)).await;
+        assert!(line.contains(&format!(" to_client={sent} ")), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_can_read_an_error_of_our_own_and_other_clients_get_no_such_field() {
     let rig = Rig::with("[limits]\nhead_bytes = 1024").await;
     let long = format!("GET /gpt/x HTTP/1.1\r\nORIGIN: null\r\nX: {}", "a".repeat(2000));

@@ -183,7 +183,9 @@ fn response(answer: &Result<Content, Answer>, options: ResponseOptions, date: &s
                 out.put_slice(body.as_bytes());
             }
         }
-        Err(answer) => put_own_response(&mut out, answer, options, date, None),
+        Err(answer) => {
+            put_own_response(&mut out, answer, options, date, None);
+        }
     }
     out
 }
