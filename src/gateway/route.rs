@@ -18,7 +18,6 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 /// What happens to requests below one path. `U` is the upstream: what is configured of it, or a
 /// worker's connections to it.
@@ -73,34 +72,59 @@ impl<U> Route<U> {
     }
 }
 
-/// All routes, in the order in which they are tried.
+/// All routes, sorted by their paths.
 ///
-/// A plain row, not a tree: relays have a handful of routes, and comparing a prefix costs a few
-/// nanoseconds.
+/// Every path between a prefix of it and itself begins with that prefix. So the route that is found
+/// by bisection, the last one that does not sort after a request's path, is below every route that
+/// matches, and the first match on the way outwards is the longest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable<U> {
-    /// Longest path first, so that the first match is the longest.
-    routes: Vec<Rc<Route<U>>>,
+    entries: Vec<Entry<U>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry<U> {
+    route: Rc<Route<U>>,
+    /// The position of the route with the longest path that this one's begins with.
+    outer: Option<usize>,
 }
 
 impl<U> RouteTable<U> {
     /// Takes the routes in any order. No two may have the same path; the configuration refuses
-    /// that, and here the first would win.
+    /// that.
     pub fn new(routes: impl IntoIterator<Item = Route<U>>) -> Self {
         let mut routes: Vec<_> = routes.into_iter().map(Rc::new).collect();
-        routes.sort_by_key(|route| Reverse(route.path.len()));
-        Self { routes }
+        routes.sort_by(|one, other| one.path.cmp(&other.path));
+        let mut table = Self { entries: Vec::with_capacity(routes.len()) };
+        for route in routes {
+            let outer = table.outwards(table.entries.len().checked_sub(1), &route.path);
+            table.entries.push(Entry { route, outer });
+        }
+        table
     }
 
     /// The route with the longest path that `path` begins with. `path` is the path component of
     /// a request-target, without the query, its dot segments resolved.
     pub fn find(&self, path: &[u8]) -> Option<&Rc<Route<U>>> {
-        self.routes.iter().find(|route| path.starts_with(&route.path))
+        let after = self.entries.partition_point(|entry| *entry.route.path <= *path);
+        let found = self.outwards(after.checked_sub(1), path)?;
+        self.entries.get(found).map(|entry| &entry.route)
     }
 
-    /// All routes, longest path first.
+    /// All routes, by their paths.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Rc<Route<U>>> {
-        self.routes.iter()
+        self.entries.iter().map(|entry| &entry.route)
+    }
+
+    /// The first route from `position` outwards whose path is a prefix of `path`.
+    fn outwards(&self, mut position: Option<usize>, path: &[u8]) -> Option<usize> {
+        loop {
+            let entry = self.entries.get(position?)?;
+            if path.starts_with(&entry.route.path) {
+                return position;
+            }
+            position = entry.outer;
+        }
     }
 }
 
@@ -129,6 +153,37 @@ mod tests {
         check(&["/a/b/", "/a/", "/"], "/a/b/c", Some("/a/b/"));
         check(&["/a/b/", "/a/", "/"], "/a/b", Some("/a/"));
         check(&["/a/b/", "/a/", "/"], "/ab", Some("/"));
+    }
+
+    #[test]
+    fn what_sorts_between_a_path_and_its_route_does_not_hide_the_route() {
+        let prefixes = ["/", "/a/", "/a/a/", "/a/b/", "/a/b/a/", "/a/b/z/", "/a/bb/", "/b/"];
+        check(&prefixes, "/a/b/y/", Some("/a/b/"));
+        check(&prefixes, "/a/b/zz", Some("/a/b/"));
+        check(&prefixes, "/a/ba/", Some("/a/"));
+        check(&prefixes, "/a/z", Some("/a/"));
+        check(&prefixes, "/aa", Some("/"));
+        check(&prefixes, "/a/b/a/x/y", Some("/a/b/a/"));
+        check(&prefixes[1..], "/aa", None);
+    }
+
+    #[test]
+    fn the_longest_of_all_matches_is_found_among_many() {
+        let digits = |count: u32| {
+            (0..4_u32.pow(count)).map(move |number| {
+                let digit = |at| ["0", "1", "10", "/"][(number >> (2 * at)) as usize % 4];
+                (0..count).map(digit).collect::<String>()
+            })
+        };
+        let paths: Vec<_> = (0..=5).flat_map(digits).map(|it| format!("/{it}")).collect();
+        let is_route = |(at, path): &(usize, &String)| at % 3 != 0 && path.ends_with('/');
+        let prefixes: Vec<_> = paths.iter().enumerate().filter(is_route).collect();
+        let table = RouteTable::new(prefixes.iter().map(|(_, path)| route(path)));
+        for path in &paths {
+            let matching = prefixes.iter().filter(|(_, prefix)| path.starts_with(*prefix));
+            let want = matching.max_by_key(|(_, prefix)| prefix.len()).map(|(_, it)| it.as_str());
+            assert_eq!(table.find(path.as_bytes()).map(|it| &*it.name), want, "{path}");
+        }
     }
 
     #[test]
