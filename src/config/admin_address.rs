@@ -47,6 +47,14 @@ pub enum AdminAddress {
 }
 
 impl AdminAddress {
+    /// The port, if it has one.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) => address.sockets().next().map(|it| it.port()),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Whether machines of other networks may reach it, so that what it shows should be protected.
     fn is_public(&self) -> bool {
         match self {

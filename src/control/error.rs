@@ -21,9 +21,13 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) => write!(out, "cannot listen on {address}: {error}"),
+            Self::Listen(address, error) => {
+                let advice = advice(address.port(), error);
+                write!(out, "cannot listen on {address}: {error}{advice}")
+            }
             Self::Admin(address, error) => {
-                write!(out, "cannot listen on {address} for the admin listener: {error}")
+                let advice = address.port().map(|port| advice(port, error)).unwrap_or_default();
+                write!(out, "cannot listen on {address} for the admin listener: {error}{advice}")
             }
             Self::Start(error) => write!(out, "cannot start: {error}"),
             Self::WorkerEnded => write!(out, "a worker ended unexpectedly"),
@@ -32,3 +36,49 @@ impl fmt::Display for RunError {
 }
 
 impl std::error::Error for RunError {}
+
+/// What to do about a port that cannot be listened on, as the end of a line.
+fn advice(port: u16, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; another process listens there: `ss -ltnp sport = :{port}` shows which")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("; this machine does not have the address: \":{port}\" means all that it has")
+        }
+        io::ErrorKind::PermissionDenied if port < 1024 => "; a port below 1024 needs root or \
+             CAP_NET_BIND_SERVICE, as in packaging/narrows.service"
+            .to_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn an_address_that_cannot_be_listened_on_comes_with_advice() {
+        for (kind, address, want) in [
+            (ErrorKind::AddrInUse, "127.0.0.1:8080", "`ss -ltnp sport = :8080` shows which"),
+            (ErrorKind::AddrNotAvailable, "203.0.113.5:443", "\":443\" means all that it has"),
+            (ErrorKind::PermissionDenied, "0.0.0.0:443", "packaging/narrows.service"),
+            (ErrorKind::PermissionDenied, "0.0.0.0:8443", ": permission denied"),
+        ] {
+            let message = RunError::Listen(address.parse().unwrap(), kind.into()).to_string();
+            assert!(message.starts_with(&format!("cannot listen on {address}: ")), "{message}");
+            assert!(message.ends_with(want), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_listened_on_is_not_advised_about_as_a_port() {
+        let address = "unix:/run/admin.sock".parse().unwrap();
+        let message = RunError::Admin(address, ErrorKind::AddrInUse.into()).to_string();
+        assert!(message.ends_with(" for the admin listener: address in use"), "{message}");
+        let address = "127.0.0.1:9145".parse().unwrap();
+        let message = RunError::Admin(address, ErrorKind::AddrInUse.into()).to_string();
+        assert!(message.ends_with("`ss -ltnp sport = :9145` shows which"), "{message}");
+    }
+}
