@@ -21,7 +21,7 @@ pub(super) fn period(text: &str) -> Option<String> {
     }
     let length = Duration::from_millis(milliseconds as u64);
     let is_allowed = milliseconds.fract() == 0.0 && !length.is_zero() && length <= PERIOD_MAX;
-    is_allowed.then(|| written(length.as_millis()))
+    is_allowed.then(|| written(length))
 }
 
 /// The number in a string: `4`, or `64k`, as sizes are written elsewhere.
@@ -50,8 +50,12 @@ fn of_unit(name: &str) -> Option<f64> {
     }
 }
 
-/// In the largest unit that gives a whole number.
-fn written(milliseconds: u128) -> String {
+/// A period in the largest unit that gives a whole number.
+pub(super) fn written(period: Duration) -> String {
+    let milliseconds = period.as_millis();
+    if milliseconds == 0 {
+        return "0s".to_owned();
+    }
     for (unit, name) in [(60 * 60 * 1000, "h"), (60 * 1000, "m"), (1000, "s")] {
         if milliseconds.is_multiple_of(unit) {
             return format!("{}{name}", milliseconds / unit);

@@ -5,6 +5,7 @@ use super::identifier::Identifier;
 use super::keys::limits::Limits;
 use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
+use super::keys::timeouts;
 use super::keys::top::Config;
 use super::managed::ManagedCertificate;
 use super::own_certificate::OwnCertificate;
@@ -123,7 +124,7 @@ fn settings(config: &Config) -> Vec<(String, String)> {
     ];
     let changed = of.into_iter().filter(|(_, value, default)| value != default);
     let limits = changed.map(|(name, value, _)| (format!("limits.{name}"), value.to_string()));
-    workers.into_iter().chain(limits).collect()
+    workers.into_iter().chain(limits).chain(timeouts::changed(&config.timeouts)).collect()
 }
 
 #[cfg(test)]
@@ -142,6 +143,7 @@ mod tests {
             r#"
             workers = 2
             limits.connections = 500
+            timeouts = { response_head = "90s", stop_delay = "5s", to_client = { write = "500ms" } }
             [[listener]]
             address = [":443", "127.0.0.1:8443"]
             certificate = "c.pem"
@@ -179,8 +181,11 @@ mod tests {
              forwards\n  \
              *  ->  tls://db.example.com:5432\n\
              settings\n  \
-             workers             =  2\n  \
-             limits.connections  =  500\n"
+             workers                   =  2\n  \
+             limits.connections        =  500\n  \
+             timeouts.response_head    =  90s\n  \
+             timeouts.stop_delay       =  5s\n  \
+             timeouts.to_client.write  =  500ms\n"
         );
         assert_eq!(outline(&snapshot, end - 61 * day), want);
         assert!(outline(&snapshot, end - day).contains(", 1 day left\n"));

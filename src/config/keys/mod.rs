@@ -12,7 +12,7 @@ pub mod limits;
 pub mod listener;
 pub mod log;
 pub mod route;
-mod timeouts;
+pub(super) mod timeouts;
 pub mod top;
 
 #[cfg(test)]

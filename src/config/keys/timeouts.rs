@@ -2,7 +2,8 @@
 
 use crate::config::key::Default::OfField;
 use crate::config::key::Read::{Delay, Period, Table};
-use crate::config::key::{Key, row};
+use crate::config::key::{Key, Read, row};
+use crate::config::near::written;
 use crate::timeouts::Timeouts;
 use std::time::Duration;
 
@@ -93,6 +94,36 @@ pub(super) const TO_CLIENT: &[Key<Timeouts>] = &[
     gap("read", |it| &mut it.to_client_read, "Gap between bytes of the upstream's response body."),
     gap("write", |it| &mut it.to_client_write, "Gap in the client's acceptance of the response."),
 ];
+
+/// The limits that differ from their defaults: the name of each, and its value as in the file.
+pub(in crate::config) fn changed(timeouts: &Timeouts) -> Vec<(String, String)> {
+    let mut changed = Vec::new();
+    let both = &mut [timeouts.clone(), Timeouts::default()];
+    add_changed("timeouts", KEYS, both, &mut changed);
+    changed
+}
+
+/// Adds the keys of `table` whose fields are not the same in both.
+fn add_changed(
+    table: &str,
+    keys: &[Key<Timeouts>],
+    both: &mut [Timeouts; 2],
+    changed: &mut Vec<(String, String)>,
+) {
+    for key in keys {
+        let name = format!("{table}.{}", key.name);
+        match &key.read {
+            Period(field) | Delay(field) => {
+                let [value, default] = both.each_mut().map(|it| *field(it));
+                if value != default {
+                    changed.push((name, written(value)));
+                }
+            }
+            Table(keys) => add_changed(&name, keys, both, changed),
+            Read::Number(..) | Read::With(_) => {}
+        }
+    }
+}
 
 /// A limit that progress does not extend.
 const fn total(
