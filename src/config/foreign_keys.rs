@@ -75,6 +75,14 @@ const KEYS: &[(&str, Instead)] = &[
     ),
     ("listener.host listener.hostname", ADDRESS),
     (
+        "route.listener route.listeners route.address",
+        Words("delete it; every http listener serves all routes"),
+    ),
+    (
+        "forward.listener forward.listeners forward.address",
+        Words("delete it; every tcp listener serves all forwards"),
+    ),
+    (
         "host_header proxy_set_header header_up headers set_header",
         Key("[[route]]", "host = \"api.openai.com\""),
     ),
