@@ -27,7 +27,8 @@ fn run(arguments: RunArguments) -> ExitCode {
     let launch = match Launch::of_this_process() {
         Ok(launch) => launch,
         Err(error) => {
-            say(io::stderr(), format_args!("narrows: cannot take over: {error}"));
+            let advice = "unset NARROWS_HANDED_OVER, which only a process that hands over sets";
+            say(io::stderr(), format_args!("narrows: cannot take over: {error}; {advice}"));
             return ExitCode::from(FAILED);
         }
     };

@@ -163,8 +163,8 @@ impl HandedOver {
             tracing::info!(
                 target: SERVER,
                 pid,
-                "a new process serves, and a supervisor would see only this one end; running \
-                 exchanges may end here"
+                "a new process serves; running exchanges may end here. What started this process, \
+                 a shell or a supervisor, is not told of the new one"
             );
         }
     }

@@ -62,7 +62,7 @@ async fn signals_without_a_meaning_here_are_logged_and_cut_nothing() {
     for (signal, name) in [(Signal::USR1, "SIGUSR1")] {
         stage.relay.signal(signal);
         let line = stage.relay.wait_for_log(&format!("{name} is ignored")).await;
-        assert!(line.contains(" WARN narrows::ops::signals: "), "{line}");
+        assert!(line.contains(" WARN narrows::signals: "), "{line}");
     }
     stage.relay.signal(Signal::QUIT);
     let line = stage.relay.wait_for_log("stopping; running exchanges may end").await;
@@ -149,6 +149,18 @@ async fn an_address_in_use_is_one_line_and_exit_code_1() {
     let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains(" INFO ")).collect();
     assert_eq!(lines.len(), 1, "{stderr}");
     assert!(lines[0].starts_with(&format!("narrows: cannot listen on {address}: ")), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_variable_that_is_left_from_a_hand_over_is_named() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_narrows"));
+    command.args(["run", "/=http://127.0.0.1:9/"]).stdin(Stdio::null());
+    command.env("NARROWS_HANDED_OVER", "1");
+    let output = end_of(command).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("narrows: cannot take over: "), "{stderr}");
+    assert!(stderr.contains("; unset NARROWS_HANDED_OVER, "), "{stderr}");
 }
 
 /// Each may take two, and 64 are for the process itself.
@@ -285,6 +297,10 @@ async fn expect_place(stage: &Stage) {
 async fn narrows(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_narrows"));
     command.args(arguments);
+    end_of(command).await
+}
+
+async fn end_of(mut command: Command) -> Output {
     let running = tokio::task::spawn_blocking(move || command.output());
     within("the end of the process", running).await.unwrap().unwrap()
 }
