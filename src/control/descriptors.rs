@@ -39,7 +39,7 @@ pub(super) fn check_descriptors(connections: usize) {
             target: SERVER,
             connections = room,
             "the limit of open files has room for fewer connections than limits.connections = \
-             {connections}: raise it (LimitNOFILE of systemd) if there will ever be more"
+             {connections}; raise it (LimitNOFILE of systemd) if more are to be expected"
         );
     }
 }

@@ -12,7 +12,7 @@ pub const CONFIG: &str = "narrows::config";
 /// Connections of clients: that they came, and handshakes that failed.
 pub const CLIENT: &str = "narrows::client";
 /// Limits of connections that are reached, and open files that run out.
-pub const LIMITS: &str = "narrows::worker::told";
+pub const LIMITS: &str = "narrows::limits";
 /// The log itself.
 pub const LOG: &str = "narrows::log";
 /// Panics.
@@ -23,7 +23,7 @@ pub const READY: &str = "narrows::ready";
 /// The process: its start, its reloads, its stop, its descriptors, a worker that failed.
 pub const SERVER: &str = "narrows::server";
 /// Signals that are ignored.
-pub const SIGNALS: &str = "narrows::ops::signals";
+pub const SIGNALS: &str = "narrows::signals";
 /// Connections to upstreams.
 pub const UPSTREAM: &str = "narrows::upstream";
 /// Connections that cannot be accepted, and PROXY headers that are missing or malformed.

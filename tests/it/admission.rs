@@ -29,7 +29,7 @@ async fn an_address_with_too_many_connections_gets_503_and_another_is_served() {
         expect_turned_away(&mut third).await;
         let line = relay.wait_for_log("limits.connections_per_address is reached").await;
         assert!(
-            line.contains(" WARN narrows::worker::told: ") && line.ends_with("client=127.0.0.5"),
+            line.contains(" WARN narrows::limits: ") && line.ends_with("client=127.0.0.5"),
             "{line}"
         );
 
