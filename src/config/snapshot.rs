@@ -9,6 +9,7 @@
 use super::acme_files::state_directory;
 use super::check::{http_behind, shares_address};
 use super::files::Files;
+use super::identifier::Identifier;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::limits::Limits;
 use super::keys::listener::{ListenerConfig, scheme};
@@ -17,7 +18,7 @@ use super::keys::top::{Config, WORKERS_RANGE};
 use super::managed::ManagedCertificate;
 use super::network::Network;
 use super::own_certificate::OwnCertificate;
-use super::problem::{Location, Problems};
+use super::problem::Problems;
 use super::reach::Reach;
 use super::tls_configs::{Place, TlsConfigs};
 use super::tls_files::TlsFiles;
@@ -27,13 +28,11 @@ use crate::gateway::route::Route;
 use crate::gateway::server_name::{Forward, ForwardTarget};
 use crate::timeouts::Timeouts;
 use crate::tls::alpn::Alpn;
-use crate::tls::identity::Identity;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::ptr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use tokio_rustls::rustls::ServerConfig;
@@ -274,7 +273,11 @@ impl<'p> Loader<'p> {
     fn listener(&mut self, config: &Config, listener: &ListenerConfig) -> Listener {
         let mode = listener.mode;
         let directory = &config.acme.directory;
+        let ordered = self.files.managed.len();
         let own = self.files.identities(listener, self.state.as_deref(), directory);
+        let awaited = self.files.managed[ordered..].iter().flat_map(|it| &it.awaited);
+        let awaited: Vec<_> = awaited.map(Identifier::to_string).collect();
+        let rules = listener.client_ca.as_ref().and_then(|it| self.files.client_rules(it));
         let address = listener.sockets().next();
         let address = address.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let leads_to_http = config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http);
@@ -283,39 +286,23 @@ impl<'p> Loader<'p> {
             Mode::Http => Alpn::Http,
             Mode::Tcp => Alpn::Anything,
         };
-        self.refuse_what_is_not_built(listener, &own);
+        let mut tls = |alpn| {
+            let place = Place::new(address, mode, alpn, rules.clone());
+            let server = || self.files.server(listener, &own, &awaited, place);
+            listener.is_tls().then(server).flatten()
+        };
         Listener {
             address,
             name: listener.name().into(),
             is_second_family: false,
-            tls: listener.is_tls().then_some(alpn).and_then(|alpn| {
-                self.files.server(listener, &own, Place::new(address, mode, alpn, None))
-            }),
-            tls_of_http: (listener.is_tls() && ends_tls_of_http).then_some(Alpn::Http).and_then(
-                |alpn| self.files.server(listener, &own, Place::new(address, mode, alpn, None)),
-            ),
+            tls: tls(alpn),
+            tls_of_http: ends_tls_of_http.then(|| tls(Alpn::Http)).flatten(),
             mode,
             proxy_protocol: listener.proxy_protocol.clone(),
             http: None,
             redirect: listener.redirect,
             is_optional: listener.is_optional,
             has_socket: true,
-        }
-    }
-
-    /// Refuses what TLS cannot do yet.
-    fn refuse_what_is_not_built(&mut self, listener: &ListenerConfig, own: &[Rc<Identity>]) {
-        let mut refuse = |location: &Location, what: &str| {
-            self.files.problems.add(location, format!("{what} is not built yet"));
-        };
-        if own.is_empty() && !listener.domains.is_empty() {
-            refuse(&listener.domains_location, "a listener that awaits its certificate");
-        }
-        if listener.certificates.len() + listener.domains.len().min(1) > 1 {
-            refuse(&listener.location, "a listener with several certificates");
-        }
-        if let Some(client_ca) = &listener.client_ca {
-            refuse(&client_ca.roots.location, "a listener that asks for certificates of clients");
         }
     }
 
@@ -355,11 +342,7 @@ impl<'p> Loader<'p> {
 
     /// `None` if a problem was noted.
     fn upstream_tls(&mut self, reach: &Reach, alpn: Alpn) -> Option<UpstreamTls> {
-        if let Some(client) = &reach.client {
-            let what = "a certificate for an upstream is not built yet";
-            self.files.problems.add(&client.certificate.location, what);
-        }
-        let (config, trust) = self.files.client(reach.ca.as_ref(), alpn)?;
+        let (config, trust) = self.files.client(reach, alpn)?;
         Some(UpstreamTls { config, server_name: reach.tls_name.server_name(), trust })
     }
 }

@@ -7,18 +7,20 @@ use super::acme_values::DirectoryUrl;
 use super::credentials::CredentialFiles;
 use super::files::Files;
 use super::identifier::Identifier;
-use super::keys::listener::ListenerConfig;
+use super::keys::listener::{ClientCa, ListenerConfig};
 use super::managed::{self, ManagedCertificate};
 use super::own_certificate::OwnCertificate;
 use super::problem::{Location, Problems};
+use super::reach::Reach;
 use super::stand_ins::{covers, stand_ins};
 use super::tls_configs::{Place, TlsConfigs, Trust};
 use super::value::NamedFile;
 use crate::tls::alpn::Alpn;
 use crate::tls::certificates::Certificates;
 use crate::tls::client::ClientSide;
+use crate::tls::client_rules::ClientRules;
 use crate::tls::credential_error::{CredentialError, Instead};
-use crate::tls::credential_file::{Chain, PrivateKey};
+use crate::tls::credential_file::{Chain, PrivateKey, RevocationLists};
 use crate::tls::identity::Identity;
 use crate::tls::key_exchange::KeyExchange;
 use std::collections::HashMap;
@@ -33,7 +35,7 @@ use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 pub(super) struct TlsFiles<'b> {
     own: HashMap<(PathBuf, PathBuf), Option<Rc<Identity>>>,
     roots: HashMap<PathBuf, Option<Rc<Chain>>>,
-    clients: HashMap<(Option<PathBuf>, Alpn), Option<ClientTls>>,
+    clients: HashMap<ClientName, Option<ClientTls>>,
     /// Those of the snapshot before, if there was one.
     before: Option<&'b TlsConfigs>,
     /// What files held that serve on with it if they cannot be used now.
@@ -56,6 +58,12 @@ pub(super) struct TlsFiles<'b> {
 
 /// A configuration for upstreams, and what it depends on.
 pub(super) type ClientTls = (Arc<ClientConfig>, Trust);
+
+/// The same by the names of its files: `ca`, and what we show.
+type ClientName = (Option<PathBuf>, Option<(PathBuf, PathBuf)>, KeyExchange, Alpn);
+
+/// What `parse` makes of a file.
+type Parse<T> = fn(&Path, &[u8]) -> Result<T, CredentialError>;
 
 impl<'b> TlsFiles<'b> {
     /// Nothing is loaded yet. What is unchanged is taken from `before`.
@@ -106,13 +114,32 @@ impl<'b> TlsFiles<'b> {
         &mut self,
         listener: &ListenerConfig,
         identities: &[Rc<Identity>],
+        awaited: &[String],
         place: Place,
     ) -> Option<Arc<ServerConfig>> {
         let first = listener.certificates.first();
         let location = first.map_or(&listener.domains_location, |it| &it.certificate.location);
         let noted = |error: &CredentialError| self.problems.add(location, error.to_string());
-        let certificates = Certificates::new(identities, &[]);
+        let certificates = Certificates::new(identities, awaited);
         self.configs.server(place, certificates, self.before).inspect_err(noted).ok()
+    }
+
+    /// Whom a listener lets in; `None` if a problem was noted.
+    pub(super) fn client_rules(&mut self, client_ca: &ClientCa) -> Option<ClientRules> {
+        let roots = self.roots(&client_ca.roots)?;
+        let lists = match &client_ca.crl {
+            None => None,
+            Some(crl) => {
+                let lists = self.or_kept(crl, RevocationLists::parse)?;
+                lists.remarks.iter().for_each(|it| self.remarks.add(&crl.location, it.clone()));
+                Some(lists)
+            }
+        };
+        let rules = ClientRules::new(&roots, lists.as_ref());
+        let noted = |error: &CredentialError| {
+            self.problems.add(&client_ca.roots.location, error.to_string());
+        };
+        rules.inspect_err(noted).ok()
     }
 
     fn own(&mut self, files: &CredentialFiles) -> Option<Rc<Identity>> {
@@ -211,9 +238,11 @@ impl<'b> TlsFiles<'b> {
         Some(own)
     }
 
-    /// The TLS configuration for upstreams with these roots; `None` if a problem was noted.
-    pub(super) fn client(&mut self, ca: Option<&NamedFile>, alpn: Alpn) -> Option<ClientTls> {
-        let name = (ca.map(|ca| ca.path.clone()), alpn);
+    /// The TLS configuration for an upstream; `None` if a problem was noted.
+    pub(super) fn client(&mut self, reach: &Reach, alpn: Alpn) -> Option<ClientTls> {
+        let Reach { ca, client, key_exchange, .. } = reach;
+        let files = client.as_ref().map(|it| (it.certificate.path.clone(), it.key.path.clone()));
+        let name = (ca.as_ref().map(|ca| ca.path.clone()), files, *key_exchange, alpn);
         if let Some(known) = self.clients.get(&name) {
             return known.clone();
         }
@@ -221,11 +250,16 @@ impl<'b> TlsFiles<'b> {
             None => None,
             Some(ca) => Some(self.roots(ca)?),
         };
-        let noted = |error: &CredentialError| {
-            self.problems.add(ca.map_or(&ARGUMENT, |ca| &ca.location), error.to_string());
+        let identity = match client {
+            None => None,
+            Some(files) => Some(self.own(files)?),
         };
-        let key_exchange = KeyExchange::default();
-        let side = ClientSide { ca: roots.as_deref(), identity: None, key_exchange, alpn };
+        let noted = |error: &CredentialError| {
+            let location = ca.as_ref().map_or(&ARGUMENT, |ca| &ca.location);
+            self.problems.add(location, error.to_string());
+        };
+        let (ca, identity) = (roots.as_deref(), identity.as_deref());
+        let side = ClientSide { ca, identity, key_exchange: *key_exchange, alpn };
         let config = self.configs.client(side, self.before);
         let config = config.inspect_err(noted).ok();
         self.clients.entry(name).or_insert(config).clone()
@@ -236,34 +270,33 @@ impl<'b> TlsFiles<'b> {
         if let Some(known) = self.roots.get(&ca.path) {
             return known.clone();
         }
-        let roots = match self.read.parse(&ca.path, Chain::parse) {
-            Ok(chain) => {
-                if chain.has_key {
-                    let what = "this file holds a private key, which is not used; roots have none";
-                    self.remarks.add(&ca.location, what);
-                }
-                for remark in &chain.remarks {
-                    self.remarks.add(&ca.location, remark.clone());
-                }
-                Some(Rc::new(chain))
+        let roots = self.or_kept(ca, Chain::parse).map(Rc::new);
+        if let Some(chain) = &roots {
+            if chain.has_key {
+                let what = "this file holds a private key, which is not used; roots have none";
+                self.remarks.add(&ca.location, what);
             }
-            Err(error) => {
-                let before = self.kept_roots(ca);
-                let kept = before.is_some();
-                let problems = if kept { &mut self.trouble } else { &mut self.problems };
-                problems.add(&ca.location, error.to_string());
-                before
+            for remark in &chain.remarks {
+                self.remarks.add(&ca.location, remark.clone());
             }
-        };
-        self.roots.entry(Path::to_path_buf(&ca.path)).or_insert(roots).clone()
+        }
+        self.roots.entry(ca.path.clone()).or_insert(roots).clone()
     }
 
-    /// What roots were before, if that serves on.
-    fn kept_roots(&mut self, ca: &NamedFile) -> Option<Rc<Chain>> {
-        let kept = self.kept?;
-        let chain = Chain::parse(&ca.path, kept.content(&ca.path)?).ok()?;
-        self.read.keep(&ca.path, kept);
-        Some(Rc::new(chain))
+    /// What a file holds, or held before if that serves on; `None` if a problem was noted.
+    fn or_kept<T>(&mut self, file: &NamedFile, parse: Parse<T>) -> Option<T> {
+        let error = match self.read.parse(&file.path, parse) {
+            Ok(parsed) => return Some(parsed),
+            Err(error) => error,
+        };
+        let kept = self.kept.and_then(|kept| {
+            let parsed = parse(&file.path, kept.content(&file.path)?).ok()?;
+            self.read.keep(&file.path, kept);
+            Some(parsed)
+        });
+        let problems = if kept.is_some() { &mut self.trouble } else { &mut self.problems };
+        problems.add(&file.location, error.to_string());
+        kept
     }
 }
 

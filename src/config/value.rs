@@ -212,15 +212,7 @@ impl FromStr for Family {
     }
 }
 
-/// Which key exchanges the handshake with an upstream offers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum KeyExchange {
-    /// X25519MLKEM768 first, then the others.
-    #[default]
-    Hybrid,
-    /// Elliptic curves alone, so that the `ClientHello` fits in one packet.
-    Classic,
-}
+pub use crate::tls::key_exchange::KeyExchange;
 
 impl Value for KeyExchange {
     const ALLOWED: &'static str = "\"hybrid\" and \"classic\" are allowed";
