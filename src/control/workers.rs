@@ -7,6 +7,7 @@ use crate::control::reports::{Reporting, Reports};
 use crate::net::admission::Admission;
 use crate::telemetry::targets::SERVER;
 use crate::telemetry::write_gathered_lines;
+use crate::tls::challenges::Challenges;
 use crate::upstream::registry::Registry;
 use crate::worker::{self, Command, Serve, Setup, Socket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,7 @@ pub(super) struct Workers {
     commands: Arc<[UnboundedSender<Command>]>,
     admission: Arc<Admission>,
     registry: Arc<Registry>,
+    challenges: Arc<Challenges>,
     reporting: Reporting,
 }
 
@@ -50,6 +52,7 @@ impl Workers {
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
         let (count, mut senders) = (sockets.len(), Vec::new());
         let registry = Arc::new(Registry::new(count));
+        let challenges = Arc::<Challenges>::default();
         let room = connections_with_room();
         // At most two events a worker, and a command is rare: no bound is needed.
         let (reporter, events) = unbounded_channel();
@@ -58,14 +61,22 @@ impl Workers {
             senders.push(sender);
             let serve = Serve { snapshot: Arc::clone(snapshot), sockets };
             let (admission, registry) = (Arc::clone(&admission), Arc::clone(&registry));
-            let setup = Setup { serve, admission, room, registry, commands };
+            let challenges = Arc::clone(&challenges);
+            let setup = Setup { serve, admission, room, registry, challenges, commands };
             let reporter = reporter.clone();
             let named = thread::Builder::new().name(format!("narrows-{number}"));
             named.spawn(move || run_worker(setup, &reporter)).map_err(RunError::Start)?;
         }
         let events = Events { events, waiting: count };
         let reporting = Reporting::new(count);
-        Ok((Self { commands: senders.into(), admission, registry, reporting }, events))
+        let commands = senders.into();
+        Ok((Self { commands, admission, registry, challenges, reporting }, events))
+    }
+
+    /// What all workers answer to authorities.
+    #[expect(dead_code, reason = "what orders certificates will set challenges")]
+    pub(super) fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// How many workers there are.

@@ -68,6 +68,9 @@ pub struct ClientHello {
     /// None without the extension, and also where the extension has an IP address. Section 3 does
     /// not permit that; some clients send it all the same, and mean a server without a name.
     pub server_name: Option<Box<str>>,
+    /// The client is an authority that verifies a name: the protocol that it offers is that of a
+    /// challenge, `acme-tls/1`, and no other (RFC 8737, section 3).
+    pub is_challenge: bool,
 }
 
 /// Why the first bytes of a TLS connection are refused. Sections are RFC 8446's, unless said.
@@ -239,6 +242,10 @@ const SESSION_ID_BYTES_MAX: usize = 32;
 /// The type of extension of RFC 6066, section 3.
 const SERVER_NAME: u16 = 0;
 const HOST_NAME: u8 = 0;
+/// The type of extension of RFC 7301, section 3.1.
+const PROTOCOLS: u16 = 16;
+/// The content of that extension: a list of one protocol, each with its length.
+const CHALLENGE_ALONE: &[u8] = b"\x00\x0b\x0aacme-tls/1";
 
 /// Whether these bytes, or none, begin a handshake record.
 fn begins_like_tls(input: &[u8]) -> bool {
@@ -290,15 +297,17 @@ fn parse(message: &[u8]) -> Result<ClientHello, HelloError> {
 }
 
 fn parse_extensions(mut extensions: HelloFields<'_>) -> Result<ClientHello, HelloError> {
-    let mut server_name = None;
+    let (mut server_name, mut is_challenge) = (None, false);
     while !extensions.is_empty() {
         let kind = extensions.u16()?;
-        let data = HelloFields(extensions.vector16()?);
+        let data = extensions.vector16()?;
+        is_challenge |= kind == PROTOCOLS && data == CHALLENGE_ALONE;
+        let data = HelloFields(data);
         if kind == SERVER_NAME && server_name.replace(parse_server_name(data)?).is_some() {
             return Err(HelloError::RepeatedExtension);
         }
     }
-    Ok(ClientHello { server_name: server_name.flatten() })
+    Ok(ClientHello { server_name: server_name.flatten(), is_challenge })
 }
 
 /// `ServerNameList` (RFC 6066, section 3); `None` for an IP address.

@@ -5,12 +5,14 @@ use crate::limits::{CLIENT_AUTHORITY_BYTES_MAX, DRAIN_GRACE};
 use crate::net::transport::Transport;
 use crate::proxy::site::Site;
 use crate::telemetry::metrics::WorkerMetrics;
+use crate::tls::challenges::Challenges;
 use crate::upstream::ProxyHeader;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -85,19 +87,26 @@ pub struct Context {
     pub drain: Drain,
     /// What this worker counts.
     pub metrics: Rc<WorkerMetrics>,
+    /// What to answer to authorities.
+    pub challenges: Arc<Challenges>,
 }
 
 impl Context {
     /// A worker that serves `site`, and counts in `metrics`.
     pub fn new(site: Site, metrics: Rc<WorkerMetrics>) -> Self {
         let site = Rc::new(RefCell::new(Rc::new(site)));
-        Self { site, drain: Drain::default(), metrics }
+        Self { site, drain: Drain::default(), metrics, challenges: Arc::default() }
+    }
+
+    /// A worker that answers these challenges.
+    pub fn answering(self, challenges: Arc<Challenges>) -> Self {
+        Self { challenges, ..self }
     }
 
     /// Another listening socket of this worker, which can be drained alone.
     pub fn of_another_socket(&self) -> Self {
         let (site, metrics) = (Rc::clone(&self.site), Rc::clone(&self.metrics));
-        Self { site, drain: Drain::default(), metrics }
+        Self { site, drain: Drain::default(), metrics, challenges: Arc::clone(&self.challenges) }
     }
 
     /// The current site. A caller that waits keeps only the part that it needs.

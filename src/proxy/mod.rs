@@ -9,7 +9,8 @@
 //! - `departure` notices that a client leaves while it waits for its response.
 //! - `connection` is one side: a transport with its two buffers.
 //!
-//! [`tcp`] is a connection in tcp mode. In both modes [`preface`] inspects the first bytes, and
+//! [`tcp`] is a connection in tcp mode. In both modes [`preface`] inspects the first bytes,
+//! [`challenge`] answers authorities that verify our names, and
 //! `tunnel` moves opaque bytes: all those of a tcp connection, and those after an upgrade.
 //! `dead_peer` finds peers of a tunnel that no longer acknowledge anything, and `delivery` holds a
 //! connection that is cut until its last bytes have arrived.
@@ -19,6 +20,7 @@
 
 mod attempt;
 mod body_relay;
+pub mod challenge;
 mod client_connection;
 mod connection;
 pub mod context;

@@ -21,9 +21,11 @@ use crate::gateway::answer::name_of;
 use crate::gateway::server_name::{ForwardTable, ForwardTarget};
 use crate::limits::{DEPARTURE_LOOK, SILENCE_MAX};
 use crate::net::buffer::with_scratch;
+use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
 use crate::preface::alert::Alert;
 use crate::preface::host_name::host_name;
+use crate::proxy::challenge::unless_challenged;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::{Client, Context, Watch};
 use crate::proxy::departure::GONE;
@@ -161,6 +163,13 @@ impl Passthrough {
 
     async fn open(&mut self, accepted: Accepted, site: &Site) -> Result<Opened, Refusal> {
         let Accepted { transport: mut client, who, listener, deadline } = accepted;
+        if !self.context.challenges.is_empty() && may_be_challenged(&listener, &site.forwards) {
+            let unchallenged = unless_challenged(&self.context, client, who.address, deadline);
+            match Box::pin(unchallenged).await {
+                Some(unchallenged) => client = unchallenged,
+                None => return Ok(self.is_answered()),
+            }
+        }
         let mut speaks_tls = false;
         let chosen = self.choose(&mut client, &site.forwards, deadline, &mut speaks_tls).await;
         let target = match chosen {
@@ -169,16 +178,11 @@ impl Passthrough {
         };
         if let Some(config) = listener.tls_for(target) {
             speaks_tls = false;
-            let local = who.destination.or_else(|| client.local_address());
-            let secured = self.secure(client, config, target, deadline, local).await;
+            let secured = self.secure(client, who, config, target, deadline).await;
             client = match secured.map_err(|error| Refusal::new(error, None, speaks_tls))? {
                 Greeted::Tls(client) => client,
                 Greeted::PlainHttp(client, request) => {
-                    self.recorder.hand_over();
-                    let context = Rc::clone(&self.context);
-                    let mut session = Box::new(Session::new(context, client, who));
-                    Box::pin(session.refuse_plain_http(request)).await;
-                    return Ok(Opened::Answered);
+                    return Ok(self.refuse_plain_http(client, who, request).await);
                 }
             };
         }
@@ -208,6 +212,25 @@ impl Passthrough {
                 Err(Refusal::new(error, Some(client), speaks_tls))
             }
         }
+    }
+
+    /// Answers a client that speaks HTTP where TLS is expected.
+    async fn refuse_plain_http(
+        &mut self,
+        client: Transport,
+        who: Client,
+        request: PlainHttp,
+    ) -> Opened {
+        let answered = self.is_answered();
+        let mut session = Box::new(Session::new(Rc::clone(&self.context), client, who));
+        Box::pin(session.refuse_plain_http(request)).await;
+        answered
+    }
+
+    /// The connection has no record of its own.
+    fn is_answered(&mut self) -> Opened {
+        self.recorder.hand_over();
+        Opened::Answered
     }
 
     /// Finds the forward.
@@ -244,11 +267,12 @@ impl Passthrough {
     async fn secure(
         &mut self,
         client: Transport,
+        who: Client,
         config: &Arc<ServerConfig>,
         target: &Target,
         deadline: Deadline,
-        local: Option<SocketAddr>,
     ) -> Result<Greeted, ExchangeError> {
+        let local = who.destination.or_else(|| client.local_address());
         let tcp = match client.into_plain() {
             Ok(tcp) => tcp,
             Err(client) => return Ok(Greeted::Tls(client)),
@@ -339,6 +363,11 @@ impl Passthrough {
         // However it ends, the connection is over.
         let _ = self.alarm.bound(deadline, ending).await;
     }
+}
+
+/// Whether clients speak TLS here, and so speak first. Elsewhere they may wait for the server.
+fn may_be_challenged(listener: &Listener, forwards: &Forwards) -> bool {
+    listener.tls.is_some() || forwards.depends_on_name()
 }
 
 /// The alert for a client whose connection goes no further.

@@ -10,6 +10,7 @@
 //! - [`identity`] is what we show to a peer, and [`validity`] what time does to it.
 //! - [`certificates`] are those of a listener, chosen by name; [`client_rules`] are what clients
 //!   have to show. [`server`] makes a configuration of both, and shakes hands with clients.
+//! - [`challenges`] are what an authority gets as an answer that verifies our names.
 //! - `roots` are what upstreams are verified against. [`client`] makes a configuration of them, and
 //!   shakes hands with upstreams.
 //! - [`fault`] turns errors of rustls into ours.
@@ -19,6 +20,7 @@
 
 pub mod alpn;
 pub mod certificates;
+pub mod challenges;
 pub mod client;
 pub mod client_rules;
 pub mod credential_error;

@@ -52,6 +52,7 @@ use crate::task::spawn;
 use crate::telemetry::metrics::{Totals, WorkerMetrics};
 use crate::telemetry::targets::WORKER;
 use crate::telemetry::write_gathered_lines;
+use crate::tls::challenges::Challenges;
 use crate::upstream::registry::Registry;
 use crate::worker::accept::{accept, take_turns};
 use crate::worker::admit::Admitter;
@@ -80,6 +81,8 @@ pub struct Setup {
     pub room: usize,
     /// What all workers know of the upstreams.
     pub registry: Arc<Registry>,
+    /// What to answer to authorities.
+    pub challenges: Arc<Challenges>,
     /// Commands of the main thread.
     pub commands: UnboundedReceiver<Command>,
 }
@@ -174,9 +177,9 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
 }
 
 async fn work(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
-    let Setup { serve: Serve { snapshot, sockets }, admission, room, registry, mut commands } =
-        setup;
-    let mut worker = Worker::new(&snapshot, admission, room, registry);
+    let Setup { serve, admission, room, registry, challenges, mut commands } = setup;
+    let Serve { snapshot, sockets } = serve;
+    let mut worker = Worker::new(&snapshot, admission, room, registry, challenges);
     for socket in sockets {
         worker.listen(socket)?;
     }
@@ -205,10 +208,11 @@ impl Worker {
         admission: Arc<Admission>,
         room: usize,
         registry: Arc<Registry>,
+        challenges: Arc<Challenges>,
     ) -> Self {
         let metrics = Rc::<WorkerMetrics>::default();
         let mut upstreams = Upstreams::new(registry, Rc::clone(&metrics));
-        let context = Context::new(upstreams.site(snapshot), metrics);
+        let context = Context::new(upstreams.site(snapshot), metrics).answering(challenges);
         let admitter = Rc::new(Admitter::new(admission, room));
         let (listening, draining) = Default::default();
         Self { context, upstreams, admitter, listening, draining }

@@ -9,6 +9,7 @@ use crate::gateway::answer::name_of;
 use crate::net::admission::Permit;
 use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
+use crate::proxy::challenge::unless_challenged;
 use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::task::spawn;
@@ -107,6 +108,10 @@ async fn secure(
     deadline: Deadline,
 ) -> Option<Greeted> {
     let Some(config) = &listener.tls else { return Some(Greeted::Tls(transport)) };
+    let transport = match context.challenges.is_empty() {
+        true => transport,
+        false => Box::pin(unless_challenged(context, transport, who.address, deadline)).await?,
+    };
     let tcp = match transport.into_plain() {
         Ok(tcp) => *tcp,
         Err(transport) => return Some(Greeted::Tls(transport)),

@@ -1,6 +1,7 @@
 //! A worker with peers that the test plays: what a panic ends, and what it does not; how long a
 //! connection has to say who it is and whom it wants.
 
+mod challenge;
 mod site;
 
 use super::*;
@@ -245,7 +246,7 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let snapshot = Snapshot::load(config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
     let registry = Arc::new(Registry::new(1));
-    let worker = Worker::new(&snapshot, admission, usize::MAX, registry);
+    let worker = Worker::new(&snapshot, admission, usize::MAX, registry, Arc::default());
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
     let peer = SocketAddr::from(([192, 0, 2, 1], 1));

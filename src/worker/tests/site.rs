@@ -250,7 +250,7 @@ impl Relay {
         let snapshot = snapshot(toml);
         let admission = Arc::new(Admission::new(9, snapshot.limits.per_address));
         let registry = Arc::new(Registry::new(1));
-        let mut worker = Worker::new(&snapshot, admission, usize::MAX, registry);
+        let mut worker = Worker::new(&snapshot, admission, usize::MAX, registry, Arc::default());
         let socket = listen().await;
         let address = socket.local_addr().unwrap();
         let (id, listener) = (SocketId::unique(), Arc::clone(&snapshot.listeners[0]));

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 #[test]
 fn the_hellos_of_a_real_client_give_their_name_whatever_protocols_it_offers() {
     check_client(client(&[&TLS13]), "under_score.example", Some("under_score.example"), &[]);
-    check_client(client(&[&TLS12, &TLS13]), "dot.example.", Some("dot.example"), &["h2"]);
+    check_client(client(&[&TLS12, &TLS13]), "dot.b.", Some("dot.b"), &["acme-tls/1", "h2"]);
     let old = client(&[&TLS12]);
     check_client(old.clone(), "api.Example.com", Some("api.example.com"), &["h2", "http/1.1"]);
     check_client(old.clone(), "192.0.2.1", None, &[]);
@@ -25,6 +25,7 @@ fn the_hellos_of_a_real_client_give_their_name_whatever_protocols_it_offers() {
     let mut nameless = old;
     nameless.enable_sni = false;
     check_client(nameless, "a.example", None, &["acme-tls/1"]);
+    check_client(client(&[&TLS13]), "a.b", Some("a.b"), &["acme-tls/1"]);
 }
 
 #[test]
@@ -348,7 +349,8 @@ fn check_client(mut config: ClientConfig, host: &str, want: Option<&str>, protoc
     let mut client = ClientConnection::new(Arc::new(config), host).unwrap();
     let mut sent = Vec::new();
     client.write_tls(&mut sent).unwrap();
-    let want = ClientHello { server_name: want.map(Into::into) };
+    let is_challenge = protocols == ["acme-tls/1"];
+    let want = ClientHello { server_name: want.map(Into::into), is_challenge };
     assert!(name_that_rustls_accepts(&sent).is_some());
     check(&sent, Ok(FoundHello::Hello(want.clone())));
     check_hello(&gather(&sent, sent.len() - RECORD_HEADER_BYTES), Ok(want));
@@ -394,5 +396,5 @@ fn found(hello: Result<ClientHello, HelloError>) -> Result<FoundHello, HelloErro
 }
 
 fn name(name: &str) -> Result<ClientHello, HelloError> {
-    Ok(ClientHello { server_name: Some(name.into()) })
+    Ok(ClientHello { server_name: Some(name.into()), is_challenge: false })
 }
