@@ -15,7 +15,9 @@ pub(super) struct Reports {
     /// The sums. Of a worker that has not answered they have its last report, so that no counter
     /// goes back.
     pub(super) totals: Arc<Totals>,
-    /// How many workers have not answered.
+    /// How many workers there are.
+    pub(super) workers: usize,
+    /// How many of them have not answered.
     pub(super) silent: usize,
 }
 
@@ -65,7 +67,8 @@ impl Reporting {
             }
         }
         let totals = Totals::of(self.0.borrow().iter().map(|reporter| &reporter.last));
-        Reports { totals: Arc::new(totals), silent: silent.into_iter().filter(|it| *it).count() }
+        let (workers, silent) = (silent.len(), silent.into_iter().filter(|it| *it).count());
+        Reports { totals: Arc::new(totals), workers, silent }
     }
 }
 
@@ -85,7 +88,7 @@ mod tests {
             answer(&mut workers[0], 3).await;
             answer(&mut workers[1], 4).await;
         });
-        assert_eq!((refused(&reports), reports.silent), (7, 0));
+        assert_eq!((refused(&reports), reports.workers, reports.silent), (7, 2, 0));
 
         let begun = Instant::now();
         let (reports, ()) = tokio::join!(reporting.ask(&senders), answer(&mut workers[0], 5));

@@ -121,7 +121,7 @@ impl Status {
             phase: phase(state.phase()),
             started: time(started),
             uptime_seconds: now.duration_since(started).unwrap_or_default().as_secs(),
-            workers: snapshot.workers,
+            workers: reports.workers,
             silent_workers: reports.silent,
             reloads: reloads(state.reloads()),
             problems: state.unusable_files().iter().map(|it| it.to_string()).collect(),
@@ -248,7 +248,7 @@ mod tests {
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
 
     const CONFIGURATION: &str = r#"
-        workers = 2
+        workers = 3
         [[listener]]
         address = "127.0.0.1:1"
         certificate = "c.pem"
@@ -367,7 +367,8 @@ mod tests {
         let key = &snapshot.config.listeners[0].certificates[0].key;
         problems.add(&key.location, "the key does not belong to the certificate");
         state.note_unusable_files(problems);
-        let reports = Reports { totals: totals().into(), silent: 1 };
+        // A reload has asked for another number of workers, which needs a restart.
+        let reports = Reports { totals: totals().into(), workers: 2, silent: 1 };
         let now = started() + Duration::from_secs(90);
         let status = Status::of(&state, &reports, ("1.2.3", "0123abc"), started(), now);
         assert_eq!(status.to_json(), want);
