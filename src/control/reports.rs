@@ -3,7 +3,7 @@
 use crate::limits::{REPORT_MAX, REPORTS_ASKED_MAX};
 use crate::telemetry::metrics::Totals;
 use crate::worker::{Command, ReportRequest};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -23,11 +23,17 @@ pub(super) struct Reports {
 
 /// What is remembered of each worker from one report to the next.
 #[derive(Clone, Debug)]
-pub(super) struct Reporting(Rc<RefCell<Vec<Reporter>>>);
+pub(super) struct Reporting {
+    reporters: Rc<RefCell<Vec<Reporter>>>,
+    /// How often all were asked.
+    rounds: Rc<Cell<u64>>,
+}
 
 #[derive(Debug, Default)]
 struct Reporter {
     last: Totals,
+    /// The round that `last` answers.
+    round: u64,
     /// Each request that the worker has not answered yet has a copy.
     asked: Arc<()>,
 }
@@ -35,13 +41,17 @@ struct Reporter {
 impl Reporting {
     /// Of so many workers.
     pub(super) fn new(workers: usize) -> Self {
-        Self(Rc::new(RefCell::new((0..workers).map(|_| Reporter::default()).collect())))
+        let reporters = (0..workers).map(|_| Reporter::default()).collect();
+        Self { reporters: Rc::new(RefCell::new(reporters)), rounds: Rc::default() }
     }
 
     /// Asks all workers, and waits for [`REPORT_MAX`] at most.
     pub(super) async fn ask(&self, workers: &[UnboundedSender<Command>]) -> Reports {
         let (reports, mut answers) = unbounded_channel();
-        for (worker, (commands, reporter)) in workers.iter().zip(&*self.0.borrow()).enumerate() {
+        let round = self.rounds.get() + 1;
+        self.rounds.set(round);
+        let asked = self.reporters.borrow();
+        for (worker, (commands, reporter)) in workers.iter().zip(&*asked).enumerate() {
             // One that hangs is not asked for ever more.
             if Arc::strong_count(&reporter.asked) <= REPORTS_ASKED_MAX {
                 let (reports, asked) = (reports.clone(), Arc::clone(&reporter.asked));
@@ -49,26 +59,36 @@ impl Reporting {
                     commands.send(Command::Report(ReportRequest { worker, reports, asked }));
             }
         }
-        drop(reports);
+        drop((reports, asked));
         let mut silent = vec![true; workers.len()];
         let answered = async {
             while let Some((worker, totals)) = answers.recv().await {
-                if let Some(reporter) = self.0.borrow_mut().get_mut(worker) {
-                    reporter.last = totals;
+                if let Some(reporter) = self.reporters.borrow_mut().get_mut(worker) {
+                    reporter.take(round, totals);
                     silent[worker] = false;
                 }
             }
         };
         let _late = timeout(REPORT_MAX, answered).await;
-        for (reporter, silent) in self.0.borrow_mut().iter_mut().zip(&silent) {
+        let reporters = &mut *self.reporters.borrow_mut();
+        for (reporter, silent) in reporters.iter_mut().zip(&silent) {
             // One that no longer has the request and has not answered has ended.
             if *silent && Arc::strong_count(&reporter.asked) == 1 {
                 reporter.last.nothing_runs();
             }
         }
-        let totals = Totals::of(self.0.borrow().iter().map(|reporter| &reporter.last));
+        let totals = Totals::of(reporters.iter().map(|reporter| &reporter.last));
         let (workers, silent) = (silent.len(), silent.into_iter().filter(|it| *it).count());
         Reports { totals: Arc::new(totals), workers, silent }
+    }
+}
+
+impl Reporter {
+    /// Takes the answer of a round. That of a later one may have been taken already.
+    fn take(&mut self, round: u64, totals: Totals) {
+        if round > self.round {
+            (self.round, self.last) = (round, totals);
+        }
     }
 }
 
@@ -76,6 +96,8 @@ impl Reporting {
 mod tests {
     use super::*;
     use crate::telemetry::metrics::Running;
+    use std::future::poll_fn;
+    use std::task::Poll;
     use tokio::sync::mpsc::UnboundedReceiver;
     use tokio::task::yield_now;
     use tokio::time::Instant;
@@ -124,6 +146,22 @@ mod tests {
         while workers[0].try_recv().is_ok() {}
         let (reports, ()) = tokio::join!(reporting.ask(&senders), answer(&mut workers[0], 5));
         assert_eq!((refused(&reports), reports.silent), (5, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_an_earlier_question_does_not_replace_a_later_one() {
+        let (mut workers, senders) = workers();
+        let reporting = Reporting::new(2);
+        // Both wait for the second worker, and the first to be asked is the last to look.
+        let mut first = Box::pin(reporting.ask(&senders));
+        let asked = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending()));
+        assert!(asked.await);
+        let (second, ()) = tokio::join!(reporting.ask(&senders), async {
+            answer(&mut workers[0], 3).await;
+            answer(&mut workers[0], 4).await;
+        });
+        assert_eq!(refused(&second), 4);
+        assert_eq!(refused(&first.await), 4);
     }
 
     fn workers() -> (Vec<UnboundedReceiver<Command>>, Vec<UnboundedSender<Command>>) {
