@@ -3,10 +3,10 @@
 use crate::limits::{REPORT_MAX, REPORTS_ASKED_MAX};
 use crate::telemetry::metrics::Totals;
 use crate::worker::{Command, ReportRequest};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 /// What the workers have counted.
@@ -21,12 +21,17 @@ pub(super) struct Reports {
     pub(super) silent: usize,
 }
 
-/// What is remembered of each worker from one report to the next.
+/// What is remembered from one report to the next.
 #[derive(Clone, Debug)]
-pub(super) struct Reporting {
-    reporters: Rc<RefCell<Vec<Reporter>>>,
+pub(super) struct Reporting(Rc<RefCell<Remembered>>);
+
+#[derive(Debug)]
+struct Remembered {
+    workers: Vec<Reporter>,
     /// How often all were asked.
-    rounds: Rc<Cell<u64>>,
+    rounds: u64,
+    /// What workers have counted by names that they have forgotten, and another one has not.
+    forgotten: Totals,
 }
 
 #[derive(Debug, Default)]
@@ -41,17 +46,37 @@ struct Reporter {
 impl Reporting {
     /// Of so many workers.
     pub(super) fn new(workers: usize) -> Self {
-        let reporters = (0..workers).map(|_| Reporter::default()).collect();
-        Self { reporters: Rc::new(RefCell::new(reporters)), rounds: Rc::default() }
+        let workers = (0..workers).map(|_| Reporter::default()).collect();
+        let (rounds, forgotten) = Default::default();
+        Self(Rc::new(RefCell::new(Remembered { workers, rounds, forgotten })))
     }
 
     /// Asks all workers, and waits for [`REPORT_MAX`] at most.
     pub(super) async fn ask(&self, workers: &[UnboundedSender<Command>]) -> Reports {
-        let (reports, mut answers) = unbounded_channel();
-        let round = self.rounds.get() + 1;
-        self.rounds.set(round);
-        let asked = self.reporters.borrow();
-        for (worker, (commands, reporter)) in workers.iter().zip(&*asked).enumerate() {
+        let (round, mut answers) = self.0.borrow_mut().begin(workers);
+        let mut silent = vec![true; workers.len()];
+        let answered = async {
+            while let Some((worker, totals)) = answers.recv().await {
+                self.0.borrow_mut().take(worker, round, totals);
+                silent[worker] = false;
+            }
+        };
+        let _late = timeout(REPORT_MAX, answered).await;
+        let totals = self.0.borrow_mut().sum(&silent);
+        let (workers, silent) = (silent.len(), silent.into_iter().filter(|it| *it).count());
+        Reports { totals: Arc::new(totals), workers, silent }
+    }
+}
+
+impl Remembered {
+    /// Asks all workers, in a round of its own. The receiver gets their numbers and answers.
+    fn begin(
+        &mut self,
+        workers: &[UnboundedSender<Command>],
+    ) -> (u64, UnboundedReceiver<(usize, Totals)>) {
+        let (reports, answers) = unbounded_channel();
+        self.rounds += 1;
+        for (worker, (commands, reporter)) in workers.iter().zip(&self.workers).enumerate() {
             // One that hangs is not asked for ever more.
             if Arc::strong_count(&reporter.asked) <= REPORTS_ASKED_MAX {
                 let (reports, asked) = (reports.clone(), Arc::clone(&reporter.asked));
@@ -59,46 +84,41 @@ impl Reporting {
                     commands.send(Command::Report(ReportRequest { worker, reports, asked }));
             }
         }
-        drop((reports, asked));
-        let mut silent = vec![true; workers.len()];
-        let answered = async {
-            while let Some((worker, totals)) = answers.recv().await {
-                if let Some(reporter) = self.reporters.borrow_mut().get_mut(worker) {
-                    reporter.take(round, totals);
-                    silent[worker] = false;
-                }
-            }
-        };
-        let _late = timeout(REPORT_MAX, answered).await;
-        let reporters = &mut *self.reporters.borrow_mut();
-        for (reporter, silent) in reporters.iter_mut().zip(&silent) {
+        (self.rounds, answers)
+    }
+
+    /// Takes the answer of a worker. That of a later round may have been taken already.
+    fn take(&mut self, worker: usize, round: u64, totals: Totals) {
+        let Some(reporter) = self.workers.get_mut(worker) else { return };
+        if round > reporter.round {
+            self.forgotten.add_forgotten(&reporter.last, &totals);
+            (reporter.round, reporter.last) = (round, totals);
+        }
+    }
+
+    /// What all workers have counted.
+    ///
+    /// A worker forgets a name that a reload has removed once it uses it no more. As long as
+    /// another one uses it, the sum does not go back.
+    fn sum(&mut self, silent: &[bool]) -> Totals {
+        for (reporter, silent) in self.workers.iter_mut().zip(silent) {
             // One that no longer has the request and has not answered has ended.
             if *silent && Arc::strong_count(&reporter.asked) == 1 {
                 reporter.last.nothing_runs();
             }
         }
-        let totals = Totals::of(reporters.iter().map(|reporter| &reporter.last));
-        let (workers, silent) = (silent.len(), silent.into_iter().filter(|it| *it).count());
-        Reports { totals: Arc::new(totals), workers, silent }
-    }
-}
-
-impl Reporter {
-    /// Takes the answer of a round. That of a later one may have been taken already.
-    fn take(&mut self, round: u64, totals: Totals) {
-        if round > self.round {
-            (self.round, self.last) = (round, totals);
-        }
+        let last = self.workers.iter().map(|it| &it.last);
+        self.forgotten.keep_names_of(last.clone());
+        Totals::of(last.chain([&self.forgotten]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::metrics::Running;
+    use crate::telemetry::metrics::{RouteReport, Running};
     use std::future::poll_fn;
     use std::task::Poll;
-    use tokio::sync::mpsc::UnboundedReceiver;
     use tokio::task::yield_now;
     use tokio::time::Instant;
 
@@ -164,18 +184,47 @@ mod tests {
         assert_eq!(refused(&first.await), 4);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_sum_does_not_go_back_when_one_of_two_workers_forgets_a_name() {
+        let (mut workers, senders) = workers();
+        let reporting = Reporting::new(2);
+        let report = |repeats: u64| {
+            let route = RouteReport { repeats, ..RouteReport::default() };
+            Totals { routes: [("/".into(), route)].into(), ..Totals::default() }
+        };
+        let none = Totals::default;
+        for (first, second, want) in [
+            (report(3), report(4), Some(7)),
+            (report(3), none(), Some(7)),
+            // Back, with a new counter.
+            (report(5), report(1), Some(10)),
+            (none(), report(2), Some(11)),
+            (none(), none(), None),
+            (report(1), none(), Some(1)),
+        ] {
+            let (reports, ()) = tokio::join!(reporting.ask(&senders), async {
+                answer_with(&mut workers[0], first).await;
+                answer_with(&mut workers[1], second).await;
+            });
+            assert_eq!(reports.totals.routes.get("/").map(|it| it.repeats), want);
+        }
+    }
+
     fn workers() -> (Vec<UnboundedReceiver<Command>>, Vec<UnboundedSender<Command>>) {
         let pairs = [unbounded_channel(), unbounded_channel()];
         pairs.into_iter().map(|(sender, receiver)| (receiver, sender)).unzip()
     }
 
     async fn answer(worker: &mut UnboundedReceiver<Command>, refused: u64) {
-        yield_now().await;
-        let Some(Command::Report(request)) = worker.recv().await else { panic!("not asked") };
         let running = Running { count: 1, ..Running::default() };
         let (refused, running) =
             ([("connections", refused)].into(), [("/".into(), running)].into());
-        let totals = Totals { refused, running, ..Totals::default() };
+        answer_with(worker, Totals { refused, running, ..Totals::default() }).await;
+    }
+
+    async fn answer_with(worker: &mut UnboundedReceiver<Command>, totals: Totals) {
+        yield_now().await;
+        let Some(Command::Report(request)) = worker.recv().await else { panic!("not asked") };
         request.reports.send((request.worker, totals)).unwrap();
     }
 

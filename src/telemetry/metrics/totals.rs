@@ -50,6 +50,22 @@ impl Totals {
         }
     }
 
+    /// Adds what was counted `before` by names that `now` has no more.
+    pub fn add_forgotten(&mut self, before: &Self, now: &Self) {
+        let routes = missing(&before.routes, &now.routes);
+        let upstreams = missing(&before.upstreams, &now.upstreams);
+        let mut forgotten = Self { routes, upstreams, ..Self::default() };
+        forgotten.nothing_runs();
+        self.add(&forgotten);
+    }
+
+    /// Forgets the names that none of `others` has.
+    pub fn keep_names_of<'t>(&mut self, others: impl Iterator<Item = &'t Self> + Clone) {
+        let others = || others.clone();
+        self.routes.retain(|name, _| others().any(|it| it.routes.contains_key(name)));
+        self.upstreams.retain(|name, _| others().any(|it| it.upstreams.contains_key(name)));
+    }
+
     fn add(&mut self, other: &Self) {
         for (name, running) in &other.running {
             self.running.entry(Arc::clone(name)).or_default().add(running);
@@ -65,4 +81,13 @@ impl Totals {
         }
         add_counts(&mut self.refused, &other.refused);
     }
+}
+
+/// What `now` has no more.
+fn missing<R: Clone>(
+    before: &BTreeMap<Arc<str>, R>,
+    now: &BTreeMap<Arc<str>, R>,
+) -> BTreeMap<Arc<str>, R> {
+    let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
+    gone.map(|(name, report)| (Arc::clone(name), report.clone())).collect()
 }
