@@ -5,7 +5,7 @@ use crate::config::snapshot::{Listener, Snapshot};
 use crate::control::error::RunError;
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::activation::Inherited;
-use crate::net::listen::{listen, listen_beside};
+use crate::net::listen::{listen, listen_beside, overlap};
 use crate::telemetry::targets::SERVER;
 use crate::timeouts::Timeouts;
 use crate::worker::{Socket, SocketId, deal};
@@ -211,14 +211,6 @@ fn open(
     let opened = listen(address, workers, user_timeout(timeouts))?;
     let address = opened.first().and_then(|it| it.local_addr().ok()).unwrap_or(address);
     Ok(Sockets { id: SocketId::unique(), address, opened })
-}
-
-/// Whether one of two addresses is part of the other.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    one != other
-        && one.port() == other.port()
-        && one.is_ipv4() == other.is_ipv4()
-        && (one.ip().is_unspecified() || other.ip().is_unspecified())
 }
 
 /// A client that takes nothing is given up by our own limit first, by the kernel's second.

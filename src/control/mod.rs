@@ -146,7 +146,7 @@ async fn run(snapshot: Snapshot, loader: Loader, launch: Launch) -> Result<(), R
     let signals = Signals::new().map_err(RunError::Start)?;
     let (asking, requests) = unbounded_channel();
     let Launch { program, mut inherited, predecessor } = launch;
-    let listener = open_admin(&snapshot.config, &mut inherited)?;
+    let listener = open_admin(&snapshot.config, &mut inherited, &[])?;
     let started = Server::start_from(snapshot, &mut inherited)?;
     let Server { workers, events, state, .. } = started;
     let state = Rc::new(state);
@@ -179,13 +179,14 @@ async fn run(snapshot: Snapshot, loader: Loader, launch: Launch) -> Result<(), R
     control.run().await
 }
 
-/// The admin listener, if there is to be one.
+/// The admin listener, if there is to be one, beside the addresses of the one `before`.
 fn open_admin(
     config: &Config,
     inherited: &mut Inherited,
+    before: &[SocketAddr],
 ) -> Result<Option<AdminListener>, RunError> {
     let Some(AdminConfig { address, .. }) = &config.admin else { return Ok(None) };
-    let opened = AdminListener::open(address, inherited);
+    let opened = AdminListener::open(address, inherited, before);
     opened.map(Some).map_err(|error| RunError::Admin(address.clone(), error))
 }
 
@@ -220,7 +221,7 @@ impl Control {
                 if requests.is_put_off(Request::Reload) {
                     new.reload();
                 }
-                let first = admin.handles().map_or(0, |it| it.len());
+                let first = admin.socket_count();
                 let used = Arc::new(sockets_in_use(&state.listening(), first, &new.unused));
                 workers.tell(|| Command::HandOver(Arc::clone(&used)));
                 let answered = admin.leave();
@@ -323,10 +324,9 @@ impl Control {
         };
         let (listening, sockets) = opened.map_err(NotReloaded::Refused)?;
         if admin_moves {
-            admin.serve(
-                open_admin(&snapshot.config, &mut Inherited::default())
-                    .map_err(NotReloaded::Refused)?,
-            );
+            let before = admin.tcp_addresses();
+            let opened = open_admin(&snapshot.config, &mut Inherited::default(), &before);
+            admin.serve(opened.map_err(NotReloaded::Refused)?);
         }
         if snapshot.limits.connections != state.snapshot().limits.connections {
             check_descriptors(snapshot.limits.connections);

@@ -56,6 +56,14 @@ pub fn listen_beside(
         .collect()
 }
 
+/// Whether one of two addresses is part of the other.
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one != other
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
 /// Whether this machine has `ip`, which may be a wildcard. Without IPv6 it has neither `::` nor
 /// `::1`; with IPv6 switched off, it may have the first alone.
 pub fn has_ip(ip: IpAddr) -> bool {

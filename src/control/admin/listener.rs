@@ -5,19 +5,20 @@ use crate::config::listen_address::ListenAddress;
 use crate::control::admin::connection::{Connection, Context, Stream};
 use crate::control::admin::page::Pages;
 use crate::control::admin::request::Names;
-use crate::limits::{ACCEPT_BACKOFF, ADMIN_CONNECTIONS_MAX, TCP_USER_TIMEOUT};
+use crate::limits::{ACCEPT_BACKOFF, ADMIN_CONNECTIONS_MAX, LISTEN_BACKLOG, TCP_USER_TIMEOUT};
 use crate::net::activation::Inherited;
-use crate::net::listen::{has_ip, listen};
+use crate::net::listen::{has_ip, listen, listen_beside, overlap};
 use crate::net::unix::{SocketFile, listen_unix};
 use crate::task::spawn;
+use socket2::SockRef;
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::Poll;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
@@ -39,17 +40,21 @@ enum Sockets {
 }
 
 impl AdminListener {
-    /// Takes the inherited sockets of `address`, or opens them. Must be called in a runtime.
+    /// Takes the inherited sockets of `address`, or opens them, beside those `before` that it takes
+    /// the place of. Must be called in a runtime.
     ///
     /// # Errors
     /// Those of a socket: above all, another process listens there.
     pub(in crate::control) fn open(
         address: &AdminAddress,
         inherited: &mut Inherited,
+        before: &[SocketAddr],
     ) -> io::Result<Self> {
-        let before = inherited.count();
+        let passed = inherited.count();
         let (sockets, file) = match address {
-            AdminAddress::Tcp(address) => (Sockets::Tcp(open_tcp(*address, inherited)?), None),
+            AdminAddress::Tcp(address) => {
+                (Sockets::Tcp(open_tcp(*address, inherited, before)?), None)
+            }
             AdminAddress::Unix(path) => {
                 let (socket, file) = match inherited.take_unix(path)? {
                     Some((socket, file)) => (socket, file),
@@ -58,7 +63,7 @@ impl AdminListener {
                 (Sockets::Unix(UnixListener::from_std(socket)?), file)
             }
         };
-        let (file, is_inherited) = (RefCell::new(file), inherited.count() < before);
+        let (file, is_inherited) = (RefCell::new(file), inherited.count() < passed);
         Ok(Self { address: address.clone(), file, sockets, is_inherited })
     }
 
@@ -71,6 +76,22 @@ impl AdminListener {
         match &self.sockets {
             Sockets::Tcp(sockets) => sockets.iter().map(|it| handle(it.as_fd())).collect(),
             Sockets::Unix(socket) => Ok(vec![handle(socket.as_fd())?]),
+        }
+    }
+
+    /// How many sockets there are.
+    pub(super) fn count(&self) -> usize {
+        match &self.sockets {
+            Sockets::Tcp(sockets) => sockets.len(),
+            Sockets::Unix(_) => 1,
+        }
+    }
+
+    /// Where it listens by TCP, with the ports that the kernel chose.
+    pub(super) fn tcp_addresses(&self) -> Vec<SocketAddr> {
+        match &self.sockets {
+            Sockets::Tcp(sockets) => sockets.iter().filter_map(|it| it.local_addr().ok()).collect(),
+            Sockets::Unix(_) => Vec::new(),
         }
     }
 
@@ -89,11 +110,28 @@ impl AdminListener {
     /// Where it listens, with the ports that the kernel chose.
     pub(in crate::control) fn addresses(&self) -> Vec<String> {
         match &self.sockets {
-            Sockets::Tcp(sockets) => {
-                let addresses = sockets.iter().filter_map(|it| it.local_addr().ok());
-                addresses.map(|it| it.to_string()).collect()
-            }
+            Sockets::Tcp(_) => self.tcp_addresses().iter().map(SocketAddr::to_string).collect(),
             Sockets::Unix(_) => vec![self.address.to_string()],
+        }
+    }
+
+    /// The next connection that waits to be accepted. The runtime only knows what its last round
+    /// brought, so the kernel is asked.
+    fn accept_queued(&self) -> Option<Box<dyn Stream>> {
+        let accept = |socket: SockRef<'_>| {
+            let (accepted, _) = socket.accept().ok()?;
+            accepted.set_nonblocking(true).ok()?;
+            Some(accepted)
+        };
+        match &self.sockets {
+            Sockets::Tcp(sockets) => {
+                let accepted = sockets.iter().find_map(|it| accept(SockRef::from(it)))?;
+                Some(Box::new(TcpStream::from_std(accepted.into()).ok()?))
+            }
+            Sockets::Unix(socket) => {
+                let accepted = accept(SockRef::from(socket))?;
+                Some(Box::new(UnixStream::from_std(accepted.into()).ok()?))
+            }
         }
     }
 
@@ -112,12 +150,18 @@ impl AdminListener {
 }
 
 /// A socket of each family. With port 0 the second has the port of the first.
-fn open_tcp(address: ListenAddress, inherited: &mut Inherited) -> io::Result<Vec<TcpListener>> {
+fn open_tcp(
+    address: ListenAddress,
+    inherited: &mut Inherited,
+    before: &[SocketAddr],
+) -> io::Result<Vec<TcpListener>> {
     let mut opened: Vec<TcpListener> = Vec::new();
     for mut address in address.sockets_here(has_ip) {
         if let Some(first) = opened.first() {
             address.set_port(first.local_addr()?.port());
         }
+        let is_ours = before.iter().any(|it| *it == address || overlap(*it, address));
+        let listen = if is_ours { listen_beside } else { listen };
         let sockets = match inherited.take(address, TCP_USER_TIMEOUT)? {
             Some(sockets) => sockets,
             None => listen(address, 1, TCP_USER_TIMEOUT)?,
@@ -129,18 +173,27 @@ fn open_tcp(address: ListenAddress, inherited: &mut Inherited) -> io::Result<Vec
     Ok(opened)
 }
 
-/// Accepts connections for as long as it is polled. Those that are open by then go on.
+/// Accepts connections until the drain begins, and then those that wait. Those that are open go on.
 pub(super) async fn accept<P: Pages + 'static>(
     listener: Rc<AdminListener>,
     context: Rc<Context<P>>,
-) -> Infallible {
+) {
     let mut connections = Connections::default();
     loop {
-        match listener.accept().await {
-            Ok(stream) => connections.serve(stream, &context),
-            // Of that connection, or there are no descriptors. A pause is right for both: the next
-            // probe can wait for so long.
-            Err(_) => sleep(ACCEPT_BACKOFF).await,
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => connections.serve(stream, &context),
+                // Of that connection, or there are no descriptors. A pause is right for both: the
+                // next probe can wait for so long.
+                Err(_) => sleep(ACCEPT_BACKOFF).await,
+            },
+            () = context.drain.begun() => break,
+        }
+    }
+    for _ in 0..LISTEN_BACKLOG {
+        match listener.accept_queued() {
+            Some(stream) => connections.serve(stream, &context),
+            None => return,
         }
     }
 }

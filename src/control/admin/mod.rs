@@ -24,6 +24,7 @@ use crate::proxy::context::Drain;
 use crate::task::spawn;
 use crate::telemetry::targets::SERVER;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use tokio::task::AbortHandle;
@@ -50,12 +51,11 @@ impl<P: Pages + 'static> Admin<P> {
         Self { pages: Rc::new(pages), serving: None }
     }
 
-    /// Serves this listener from now on, or none. Connections of the one before end after their
-    /// answer.
+    /// Serves this listener from now on, or none. Connections of the one before, also those that
+    /// wait to be accepted, end after their answer.
     pub(super) fn serve(&mut self, listener: Option<AdminListener>) {
-        if let Some(Serving { context, accepting, .. }) = self.serving.take() {
-            accepting.abort();
-            context.drain.begin(DRAIN_GRACE);
+        if let Some(before) = self.serving.take() {
+            before.context.drain.begin(DRAIN_GRACE);
         }
         let Some(listener) = listener else { return };
         let addresses = listener.addresses().join(" ");
@@ -65,6 +65,16 @@ impl<P: Pages + 'static> Admin<P> {
         let listener = Rc::new(listener);
         let accepting = spawn(accept(Rc::clone(&listener), Rc::clone(&context)));
         self.serving = Some(Serving { listener, context, accepting });
+    }
+
+    /// How many sockets it has.
+    pub(super) fn socket_count(&self) -> usize {
+        self.serving.as_ref().map_or(0, |serving| serving.listener.count())
+    }
+
+    /// Where it listens by TCP.
+    pub(super) fn tcp_addresses(&self) -> Vec<SocketAddr> {
+        self.serving.as_ref().map_or(Vec::new(), |serving| serving.listener.tcp_addresses())
     }
 
     /// Further handles of the sockets, for a new process.
@@ -80,6 +90,8 @@ impl<P: Pages + 'static> Admin<P> {
     pub(super) fn leave(&mut self) -> impl Future<Output = ()> + use<P> {
         let context = self.serving.as_ref().map(|serving| {
             serving.listener.leave_file();
+            // What waits to be accepted is for the new process.
+            serving.accepting.abort();
             Rc::downgrade(&serving.context)
         });
         self.serve(None);

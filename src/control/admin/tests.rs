@@ -262,9 +262,7 @@ fn a_listener_moves_and_goes() {
         ask(&mut before).await;
 
         // While the new socket is open, the old one is served.
-        let unix =
-            AdminListener::open(&AdminAddress::Unix(path.clone()), &mut Inherited::default())
-                .unwrap();
+        let unix = open(&AdminAddress::Unix(path.clone()), &[]).unwrap();
         ask(&mut before).await;
         admin.serve(Some(unix));
         assert_eq!(before.read(&mut [0; 1]).await.unwrap(), 0);
@@ -277,10 +275,29 @@ fn a_listener_moves_and_goes() {
     });
 }
 
+#[test]
+fn a_listener_moves_to_an_address_that_overlaps_its_own_and_back() {
+    over_sockets(async {
+        let mut admin = Admin::new(TestPages);
+        let (listener, address) = tcp_listener();
+        admin.serve(Some(listener));
+        let (narrow, wide) = (address.to_string(), format!("0.0.0.0:{}", address.port()));
+        for next in [&wide, &narrow, &format!("localhost:{}", address.port()), &wide] {
+            let next = next.parse().unwrap();
+            assert!(open(&next, &[]).is_err(), "another program has it");
+            admin.serve(Some(open(&next, &admin.tcp_addresses()).unwrap()));
+            ask(&mut TcpStream::connect(address).await.unwrap()).await;
+        }
+    });
+}
+
+fn open(address: &AdminAddress, before: &[SocketAddr]) -> io::Result<AdminListener> {
+    AdminListener::open(address, &mut Inherited::default(), before)
+}
+
 /// A listener on a port of the kernel's choice.
 fn tcp_listener() -> (AdminListener, SocketAddr) {
-    let listener =
-        AdminListener::open(&"127.0.0.1:0".parse().unwrap(), &mut Inherited::default()).unwrap();
+    let listener = open(&"127.0.0.1:0".parse().unwrap(), &[]).unwrap();
     let address = listener.addresses()[0].parse().unwrap();
     (listener, address)
 }
