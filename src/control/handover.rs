@@ -18,10 +18,10 @@ use crate::control::error::RunError;
 use crate::control::notify::Notifier;
 use crate::control::program::Program;
 use crate::control::request::{Asked, Request};
-use crate::control::workers::{Event, Events};
+use crate::control::workers::Events;
 use crate::limits::HAND_OVER_MAX;
 use crate::net::passing::{receive_descriptors, send_descriptors};
-use crate::telemetry::targets::{SERVER, SIGNALS};
+use crate::telemetry::targets::SERVER;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,7 +31,6 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::{self, ExitStatus};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -75,24 +74,11 @@ pub(super) async fn until_handed_over(
     events: &mut Events,
     requests: &mut Asked,
 ) -> Result<Option<End>, RunError> {
-    let mut attempt = pin!(attempt);
-    loop {
-        tokio::select! {
-            handed_over = &mut attempt => return Ok(handed_over.map(End::HandedOver)),
-            event = events.next() => if event != Some(Event::Ready) {
-                return Err(RunError::WorkerEnded);
-            },
-            Some(request) = requests.recv_new() => match request {
-                Request::Stop(signal) => return Ok(Some(End::Signal(signal))),
-                Request::HandOver => tracing::warn!(
-                    target: SIGNALS,
-                    "SIGUSR2 is ignored: a hand-over is under way"
-                ),
-                Request::Reload => {
-                    tracing::info!(target: SIGNALS, "SIGHUP waits: a hand-over is under way");
-                    requests.put_off(request);
-                }
-            },
+    tokio::select! {
+        handed_over = attempt => Ok(handed_over.map(End::HandedOver)),
+        () = events.one_ended() => Err(RunError::WorkerEnded),
+        signal = requests.stop_signal("a hand-over", &[Request::Reload]) => {
+            Ok(Some(End::Signal(signal)))
         }
     }
 }

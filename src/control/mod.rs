@@ -53,14 +53,14 @@ use crate::control::request::{Asked, Request};
 use crate::control::service::inform;
 use crate::control::signals::Signals;
 use crate::control::state::{Phase, State};
-use crate::control::stop::stop;
+use crate::control::stop::{Reason, stop};
 use crate::control::watch::{Change, tell_changed, watch_files};
-use crate::control::workers::{Event, Events, Workers};
+use crate::control::workers::{Events, Workers};
 use crate::net::activation::Inherited;
 use crate::task::spawn;
 use crate::telemetry::change_log;
 use crate::telemetry::refusals::{tell_last_left_out_lines, tell_left_out_lines};
-use crate::telemetry::targets::{READY, SERVER, SIGNALS};
+use crate::telemetry::targets::{READY, SERVER};
 use crate::worker::{Command, Stop};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -208,12 +208,15 @@ struct Control {
 
 impl Control {
     async fn run(mut self) -> Result<(), RunError> {
-        let end = self.serve().await?;
+        let end = match self.start().await? {
+            Some(end) => end,
+            None => self.serve().await?,
+        };
         let Self { state, workers, events, requests, admin, notifier, .. } = &mut self;
         match end {
             End::Signal(signal) => {
                 notifier.stopping();
-                stop(Some(signal), state, workers, events, requests).await;
+                stop(Reason::Signal(signal), state, workers, events, requests).await;
             }
             // The new process speaks for the service, and the manager does not listen to this one.
             End::HandedOver(new) => {
@@ -225,21 +228,45 @@ impl Control {
                 let used = Arc::new(sockets_in_use(&state.listening(), first, &new.unused));
                 workers.tell(|| Command::HandOver(Arc::clone(&used)));
                 let answered = admin.leave();
-                stop(None, state, workers, events, requests).await;
+                stop(Reason::HandedOver(new.pid), state, workers, events, requests).await;
                 answered.await;
             }
         }
         Ok(())
     }
 
+    /// Waits until all workers accept, and says so. What is asked for meanwhile waits, so that
+    /// nothing moves which the process before this one still has; but a stop does not.
+    async fn start(&mut self) -> Result<Option<End>, RunError> {
+        let Self { state, events, requests, admin, notifier, relief, .. } = self;
+        let announced = async {
+            events.ready().await?;
+            state.enter(Phase::Ready);
+            let urls: Vec<_> = state.listening().iter().map(Listening::url).collect();
+            tracing::info!(target: READY, addresses = urls.join(" "), "ready");
+            if let Some(mut relief) = relief.take() {
+                if let Some(listener) = relief.admin.take() {
+                    admin.serve(Some(listener));
+                }
+                relief.announce(notifier).await;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            announced = announced => announced?,
+            signal = requests.stop_signal("the start", &[Request::Reload, Request::HandOver]) => {
+                return Ok(Some(End::Signal(signal)));
+            }
+        }
+        spawn(inform(Rc::clone(&self.notifier), Rc::clone(&self.state), self.workers.clone()));
+        Ok(None)
+    }
+
     /// Serves until it is asked to stop, or has handed over.
     async fn serve(&mut self) -> Result<End, RunError> {
         loop {
             tokio::select! {
-                event = self.events.next() => match event {
-                    Some(Event::Ready) => self.note_ready(),
-                    Some(Event::Ended) | None => return Err(RunError::WorkerEnded),
-                },
+                () = self.events.one_ended() => return Err(RunError::WorkerEnded),
                 Some(request) = self.requests.recv() => match request {
                     Request::Stop(signal) => return Ok(End::Signal(signal)),
                     Request::Reload => {
@@ -259,25 +286,6 @@ impl Control {
                     }
                 }
             }
-        }
-    }
-
-    /// Says that all workers accept, once they do.
-    fn note_ready(&mut self) {
-        if self.events.all_are_ready() && self.state.phase() == Phase::Starting {
-            self.state.enter(Phase::Ready);
-            let urls: Vec<_> = self.state.listening().iter().map(Listening::url).collect();
-            tracing::info!(target: READY, addresses = urls.join(" "), "ready");
-            let Some(mut relief) = self.relief.take() else { return };
-            if let Some(listener) = relief.admin.take() {
-                self.admin.serve(Some(listener));
-            }
-            let (notifier, state) = (Rc::clone(&self.notifier), Rc::clone(&self.state));
-            let workers = self.workers.clone();
-            spawn(async move {
-                relief.announce(&notifier).await;
-                inform(notifier, state, workers).await
-            });
         }
     }
 
@@ -367,10 +375,6 @@ impl Control {
     /// process serves on.
     async fn hand_over(&mut self) -> Result<Option<End>, RunError> {
         let Self { state, events, requests, admin, program, notifier, .. } = self;
-        if state.phase() == Phase::Starting {
-            tracing::warn!(target: SIGNALS, "SIGUSR2 is ignored: not all workers accept yet");
-            return Ok(None);
-        }
         let sockets = admin.handles().and_then(|mut sockets| {
             sockets.extend(state.sockets()?);
             Ok(sockets)

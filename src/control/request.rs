@@ -1,5 +1,7 @@
 //! What the main loop is asked for: by signals, and by the tasks beside it.
 
+use crate::telemetry::targets::SIGNALS;
+use std::future::pending;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// Something that the main loop is asked to do.
@@ -12,6 +14,17 @@ pub(super) enum Request {
     Reload,
     /// To start the program file anew, and to leave the listeners to it.
     HandOver,
+}
+
+impl Request {
+    /// The name of the signal that asks for it.
+    pub(super) fn signal(self) -> &'static str {
+        match self {
+            Self::Stop(signal) => signal,
+            Self::Reload => "SIGHUP",
+            Self::HandOver => "SIGUSR2",
+        }
+    }
 }
 
 /// The way to ask. No bound is needed: signals of one kind count as one until they are received,
@@ -33,20 +46,34 @@ impl Asked {
     /// The next request: one that had to wait, or a new one. Cancel-safe.
     pub(super) async fn recv(&mut self) -> Option<Request> {
         match self.later.pop() {
-            None => self.recv_new().await,
+            None => self.requests.recv().await,
             waited => waited,
         }
     }
 
-    /// The next new request. Cancel-safe.
-    pub(super) async fn recv_new(&mut self) -> Option<Request> {
-        self.requests.recv().await
-    }
-
-    /// Lets a request wait. Of equal ones, one is enough.
-    pub(super) fn put_off(&mut self, request: Request) {
-        if !self.is_put_off(request) {
-            self.later.push(request);
+    /// The signal of the next new request to stop. Because of what is `under_way`, what is asked
+    /// for before it has to wait, if it is among `waiting`, and is ignored otherwise. Cancel-safe.
+    pub(super) async fn stop_signal(
+        &mut self,
+        under_way: &str,
+        waiting: &[Request],
+    ) -> &'static str {
+        loop {
+            let request = match self.requests.recv().await {
+                Some(Request::Stop(signal)) => return signal,
+                Some(request) => request,
+                None => pending().await,
+            };
+            let signal = request.signal();
+            if !waiting.contains(&request) {
+                tracing::warn!(target: SIGNALS, "{signal} is ignored: {under_way} is under way");
+                continue;
+            }
+            tracing::info!(target: SIGNALS, "{signal} waits: {under_way} is under way");
+            // Of equal ones, one is enough.
+            if !self.is_put_off(request) {
+                self.later.push(request);
+            }
         }
     }
 

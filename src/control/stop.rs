@@ -13,26 +13,37 @@ use std::io::{IsTerminal, stderr, stdin};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Stops, because of `signal`: is unready for `timeouts.stop_delay`, then accepts nothing more, and
-/// returns when running exchanges have ended. A second signal ends at once.
-///
-/// Without a signal, because a new process serves, there is no delay.
+/// Why the process stops.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reason {
+    /// This signal asked for it.
+    Signal(&'static str),
+    /// A new process serves, with this number.
+    HandedOver(u32),
+}
+
+/// Stops: is unready for `timeouts.stop_delay`, then accepts nothing more, and returns when running
+/// exchanges have ended. A second signal ends at once. If a new process serves, there is no delay.
 pub(super) async fn stop(
-    signal: Option<&str>,
+    reason: Reason,
     state: &State,
     workers: &Workers,
     events: &mut Events,
     requests: &mut Asked,
 ) {
+    let (signal, successor) = match reason {
+        Reason::Signal(signal) => (Some(signal), None),
+        Reason::HandedOver(pid) => (None, Some(pid)),
+    };
     let second = async {
-        if signal.is_none() {
+        if successor.is_some() {
             // Sent to the whole service, it is meant for the new process above all.
-            let signal = next_stop(requests).await;
+            let signal = next_stop(requests, successor).await;
             tracing::info!(target: SERVER, signal, "stopping already; another one ends it at once");
             // Somebody may wait for the end from now on.
             workers.tell(|| Command::Stop(Stop::WhenDone));
         }
-        next_stop(requests).await
+        next_stop(requests, successor).await
     };
     tokio::select! {
         () = stop_in_order(signal, state, workers, events) => {
@@ -113,17 +124,24 @@ fn tell_of_ctrl_c(signal: Option<&str>) {
     }
 }
 
-/// The name of the next signal that asks to stop. Nothing else is done any more.
-async fn next_stop(requests: &mut Asked) -> &'static str {
+/// The name of the next signal that asks to stop. Nothing else is done any more, but by the
+/// `successor`, if there is one.
+async fn next_stop(requests: &mut Asked, successor: Option<u32>) -> &'static str {
     loop {
         let ignored = match requests.recv().await {
             Some(Request::Stop(signal)) => return signal,
-            Some(Request::Reload) => "SIGHUP",
-            Some(Request::HandOver) => "SIGUSR2",
+            Some(request) => request.signal(),
             // The task that forwards signals is gone: no other can come.
             None => pending().await,
         };
-        tracing::warn!(target: SIGNALS, "{ignored} is ignored: the server stops");
+        match successor {
+            None => tracing::warn!(target: SIGNALS, "{ignored} is ignored: the server stops"),
+            Some(pid) => tracing::warn!(
+                target: SIGNALS,
+                pid,
+                "{ignored} is ignored: a new process serves, and is the one to signal"
+            ),
+        }
     }
 }
 

@@ -110,18 +110,24 @@ impl Workers {
 }
 
 impl Events {
-    /// The next event; `None` when all workers have ended. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<Event> {
-        let event = self.events.recv().await;
-        if event == Some(Event::Ready) {
-            self.waiting -= 1;
+    /// Waits until all workers accept connections.
+    ///
+    /// # Errors
+    /// One of them has ended.
+    pub(super) async fn ready(&mut self) -> Result<(), RunError> {
+        while self.waiting > 0 {
+            match self.events.recv().await {
+                Some(Event::Ready) => self.waiting -= 1,
+                Some(Event::Ended) | None => return Err(RunError::WorkerEnded),
+            }
         }
-        event
+        Ok(())
     }
 
-    /// Whether all workers have said that they are ready.
-    pub(super) fn all_are_ready(&self) -> bool {
-        self.waiting == 0
+    /// Waits until a worker ends. Cancel-safe.
+    pub(super) async fn one_ended(&mut self) {
+        // All of them have said by now that they are ready.
+        self.events.recv().await;
     }
 
     /// Waits until every worker has ended.

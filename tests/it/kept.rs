@@ -72,6 +72,9 @@ async fn a_stop_after_a_hand_over_does_not_wait_for_clients_that_ask_nothing() {
     let mut client = stage.relay.connect().await;
     assert!(ask(&mut client).await);
     let former = stage.relay.hand_over().await;
+    former.signal(Signal::HUP);
+    let line = stage.relay.wait_for_log("SIGHUP is ignored: a new process serves, and is").await;
+    assert!(line.contains(&format!(" pid={}", stage.relay.pid())), "{line}");
     former.signal(Signal::TERM);
     client.expect_end(End::Clean).await;
     client.close().await;

@@ -51,6 +51,7 @@ mod smoke;
 mod stop;
 mod stopped_origin;
 mod streaming;
+mod successor;
 mod support;
 mod target;
 mod timeouts;
