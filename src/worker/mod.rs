@@ -228,21 +228,25 @@ impl Worker {
         }
         let context = self.context.of_another_socket();
         let listening = Rc::new(Listening::new(listener, address, context));
-        self.listening.insert(id, Rc::clone(&listening));
+        // Everything that can fail comes first, so that nothing is half begun.
+        let (mut sockets, mut in_turn) = (Vec::new(), Vec::new());
         for incoming in opened {
-            let (admitter, at) = (Rc::clone(&self.admitter), Rc::clone(&listening));
             match incoming {
-                Incoming::Own(socket) => {
-                    spawn(accept(admitter, TcpListener::from_std(socket)?, None, at));
-                }
+                Incoming::Own(socket) => sockets.push((TcpListener::from_std(socket)?, None)),
                 Incoming::Shared(socket, turns) => {
-                    spawn(accept(admitter, TcpListener::from_std(socket)?, Some(turns), at));
+                    sockets.push((TcpListener::from_std(socket)?, Some(turns)));
                 }
-                Incoming::Passed(passed) => {
-                    spawn(take_turns(admitter, passed, at));
-                }
+                Incoming::Passed(passed) => in_turn.push(passed),
             }
         }
+        let (admitter, at) = (|| Rc::clone(&self.admitter), || Rc::clone(&listening));
+        for (socket, turns) in sockets {
+            spawn(accept(admitter(), socket, turns, at()));
+        }
+        for passed in in_turn {
+            spawn(take_turns(admitter(), passed, at()));
+        }
+        self.listening.insert(id, listening);
         Ok(())
     }
 

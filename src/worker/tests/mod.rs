@@ -16,9 +16,11 @@ use crate::telemetry::{LogFormat, log_panic, logged};
 use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
 use clap::Parser;
 use std::cell::Cell;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::panic::{set_hook, take_hook};
 use std::path::Path;
 use std::time::Duration;
@@ -160,6 +162,21 @@ async fn clients_that_the_kernel_has_accepted_when_a_stop_comes_are_served() {
     }
     drop(clients);
     timeout(GUARD, at.live.none()).await.unwrap();
+}
+
+/// As when the kernel has no room to watch another one.
+#[tokio::test(flavor = "local")]
+async fn a_worker_that_cannot_accept_from_a_socket_has_begun_with_none_of_its_address() {
+    let mut worker = idle_worker();
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let good = listen(address, 1, GUARD).unwrap().remove(0);
+    // A file cannot be watched.
+    let file = std::net::TcpListener::from(OwnedFd::from(File::open("/proc/self/exe").unwrap()));
+    file.set_nonblocking(true).unwrap();
+    let opened = [good, file].map(Incoming::Own).into();
+    let (id, listener) = (SocketId::unique(), plain_http());
+    assert!(worker.listen(Socket { id, address, listener, opened }).is_err());
+    assert!(worker.listening.is_empty());
 }
 
 #[tokio::test(flavor = "local", start_paused = true)]
