@@ -355,6 +355,7 @@ impl Control {
         listening.iter().for_each(|it| it.follow(&snapshot.timeouts));
         state.replace(Arc::clone(&snapshot), listening);
         workers.serve(&snapshot, sockets);
+        spawn(workers.clone().forget_names(state.snapshots()));
         Ok(snapshot)
     }
 
