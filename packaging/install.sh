@@ -1,0 +1,226 @@
+#!/bin/sh
+# Installs narrows, or brings it up to date: for the whole machine if root runs it, else for you alone.
+#
+#     sh install.sh [--from PLACE] [--dry-run]
+#     sh install.sh --remove [--dry-run]
+#
+#     --from PLACE   the URL or the folder with the files of a release, if not the usual one
+#     --dry-run      only say what would be done
+#     --remove       remove the program and the service; configuration and state stay
+#
+# It says what it does, checks the download against SHA256SUMS, and changes nothing but the files
+# that it names. A running service is handed over to the new version: no stream is cut.
+set -eu
+
+# packaging/build enters both.
+version=
+from=
+
+dry_run=
+remove=
+unit=narrows.service
+units=/etc/systemd/system
+
+main() {
+    parse "$@"
+    if [ "$(uname -s)" != Linux ]; then
+        fail 'narrows runs on Linux only'
+    fi
+    for_machine=
+    if [ "$(id -u)" = 0 ]; then
+        for_machine=yes
+        programs=/usr/local/bin
+        configuration=/etc/narrows/narrows.toml
+    else
+        programs=$HOME/.local/bin
+        configuration=${XDG_CONFIG_HOME:-$HOME/.config}/narrows/narrows.toml
+    fi
+    refuse_beside_package
+    if [ -n "$remove" ]; then
+        remove_all
+    else
+        install_all
+    fi
+}
+
+parse() {
+    while [ $# != 0 ]; do
+        case $1 in
+        --from)
+            [ $# -gt 1 ] || fail '--from needs a URL or a folder'
+            from=${2%/}
+            shift
+            ;;
+        --dry-run) dry_run=yes ;;
+        --remove) remove=yes ;;
+        --help)
+            echo 'sh install.sh [--from PLACE] [--dry-run] [--remove]'
+            exit 0
+            ;;
+        *) fail "unknown argument: $1" ;;
+        esac
+        shift
+    done
+}
+
+# The package manager would not know about our files, and the other way round.
+refuse_beside_package() {
+    if [ -z "$for_machine" ]; then
+        return
+    fi
+    if dpkg-query --show --showformat='${db:Status-Abbrev}' narrows 2> /dev/null | grep -q '^.i'; then
+        fail 'narrows is installed as a package; upgrade or remove it with dpkg or apt'
+    fi
+    if rpm --query narrows > /dev/null 2>&1; then
+        fail 'narrows is installed as a package; upgrade or remove it with rpm or dnf'
+    fi
+}
+
+install_all() {
+    [ -n "$from" ] || fail 'where from? --from URL or folder'
+    machine=$(architecture) # By itself: a failure in it ends the script.
+    folder=narrows-$version-$machine-linux-$(library)
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    say "narrows $version, from $from"
+    download "$folder.tar.gz"
+    tree=$scratch/$folder
+
+    # A running program cannot be written to, but another can take its name.
+    run mkdir -p "$programs" "${configuration%/*}"
+    run install -m 755 "$tree/narrows" "$programs/narrows.new"
+    run mv -f "$programs/narrows.new" "$programs/narrows"
+    if [ -n "$for_machine" ]; then
+        add_user
+    fi
+    if [ ! -e "$configuration" ]; then
+        run install -m 640 "$tree/narrows.toml" "$configuration"
+        if [ -n "$for_machine" ]; then
+            run chgrp narrows "${configuration%/*}" "$configuration"
+            run chmod 750 "${configuration%/*}"
+        fi
+    fi
+    if [ -n "$for_machine" ] && has_systemd; then
+        install_service
+    else
+        say_how_to_run
+    fi
+}
+
+add_user() {
+    if id narrows > /dev/null 2>&1; then
+        return
+    fi
+    if command -v useradd > /dev/null; then
+        run useradd --system --user-group --home-dir /var/lib/narrows --no-create-home \
+            --shell /usr/sbin/nologin narrows
+    else
+        run adduser -S -D -H -h /var/lib/narrows -s /sbin/nologin narrows # BusyBox
+        run addgroup -S narrows
+    fi
+}
+
+install_service() {
+    run install -m 644 "$tree/narrows.service" "$tree/narrows.socket" $units
+    run systemctl daemon-reload
+    if systemctl is-active --quiet $unit; then
+        run systemctl kill --kill-who=main --signal=USR2 $unit
+        say "Handed over to the new version. Its log: journalctl -u narrows"
+        return
+    fi
+    run systemctl enable --now $unit
+    say "narrows serves http://127.0.0.1:8080/gpt/ on this machine, unless you have configured it."
+    say "To change that: edit $configuration, then systemctl reload narrows"
+}
+
+say_how_to_run() {
+    say "To run it: $programs/narrows run --config $configuration"
+    case :$PATH: in
+    *:"$programs":*) ;;
+    *) say "$programs is not in your PATH." ;;
+    esac
+}
+
+remove_all() {
+    if [ -n "$for_machine" ] && has_systemd && [ -e $units/$unit ]; then
+        run systemctl disable --now narrows.socket $unit
+    fi
+    if [ -n "$for_machine" ]; then
+        run rm -f $units/$unit $units/narrows.socket
+        if has_systemd; then
+            run systemctl daemon-reload
+        fi
+    fi
+    run rm -f "$programs/narrows"
+    say "These stay, if they are there: $configuration, and the state, such as certificates."
+}
+
+has_systemd() {
+    [ -d /run/systemd/system ]
+}
+
+architecture() {
+    case $(uname -m) in
+    x86_64 | amd64) echo x86_64 ;;
+    aarch64 | arm64) echo aarch64 ;;
+    *) fail "there is no build for $(uname -m)" ;;
+    esac
+}
+
+# gnu where there is a glibc of 2.17 or newer, static on all others.
+library() {
+    found=$(getconf GNU_LIBC_VERSION 2> /dev/null || true)
+    minor=${found#glibc 2.}
+    case $minor in
+    '' | *[!0-9]*) echo static ;;
+    *) if [ "$minor" -ge 17 ]; then echo gnu; else echo static; fi ;;
+    esac
+}
+
+# Downloads and unpacks an archive, if it has the sum that SHA256SUMS names.
+download() {
+    run fetch SHA256SUMS
+    run fetch "$1"
+    run check_sum "$1"
+    run tar -xzf "$scratch/$1" -C "$scratch"
+}
+
+fetch() {
+    case $from in
+    http://*) fail "$from: only https:// or a folder" ;;
+    https://*)
+        if command -v curl > /dev/null; then
+            curl -fsSL --proto '=https' --output "$scratch/$1" "$from/$1"
+        else
+            wget -q -O "$scratch/$1" "$from/$1"
+        fi
+        ;;
+    *) cp "$from/$1" "$scratch/$1" ;;
+    esac || fail "cannot read $from/$1"
+}
+
+check_sum() {
+    sum=$(sed -n "s/^\([0-9a-f]\{64\}\)  $1\$/\1/p" "$scratch/SHA256SUMS")
+    [ -n "$sum" ] || fail "SHA256SUMS does not have $1"
+    echo "$sum  $scratch/$1" | sha256sum -c - > /dev/null 2>&1 ||
+        fail "$1 does not have the sum in SHA256SUMS; nothing was installed"
+}
+
+# Says what it does, and does it.
+run() {
+    echo "  $*"
+    if [ -z "$dry_run" ]; then
+        "$@"
+    fi
+}
+
+say() {
+    echo "$*"
+}
+
+fail() {
+    echo "install.sh: $1" >&2
+    exit 1
+}
+
+main "$@"
