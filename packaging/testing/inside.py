@@ -41,6 +41,7 @@ def deb():
     configure()
     print(f"  from dpkg --install and one edit to a served request: {time.monotonic() - begun:.1f} s")
     check_files()
+    check_failing_upgrade("dpkg", "--install", only("/upgrade/*_amd64.deb"))
     streams = check_upgrade("dpkg", "--install", only("/upgrade/*_amd64.deb"))
     check_removal(streams, "/usr/bin/narrows", "dpkg", "--remove", "narrows")
     assert CONFIGURATION.exists(), "a configuration stays"
@@ -149,6 +150,16 @@ def check_upgrade(*command):
     return [stream, later]
 
 
+def check_failing_upgrade(*command):
+    """If the new version does not accept the configuration, the one before serves on."""
+    process, configuration = property_of("MainPID"), CONFIGURATION.read_text()
+    CONFIGURATION.write_text(configuration + "[unknown]\n")
+    said = run(*command)
+    assert "the version before still serves" in said, said
+    assert property_of("MainPID") == process and traffic.status("/gpt/") == 200
+    CONFIGURATION.write_text(configuration)
+
+
 def check_removal(streams, program, *command):
     """The stop that comes with it lets streams end."""
     run(*command)
@@ -191,6 +202,7 @@ def wait_for(what, condition):
 def run(*command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}"
+    return done.stdout
 
 
 def output(*command):

@@ -36,10 +36,12 @@ class Api(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def start_api():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", ORIGIN), Api)
+def start_api(port=ORIGIN):
+    """Returns the port, which is another if it is 0."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Api)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_port
 
 
 def get(path, port=8080):
