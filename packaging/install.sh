@@ -36,6 +36,9 @@ main() {
         configuration=${XDG_CONFIG_HOME:-$HOME/.config}/narrows/narrows.toml
     fi
     refuse_beside_package
+    if [ -n "$dry_run" ]; then
+        say 'Nothing is changed; without --dry-run this is what would be done:'
+    fi
     if [ -n "$remove" ]; then
         remove_all
     else
@@ -82,19 +85,21 @@ install_all() {
     folder=narrows-$version-$machine-linux-$(library)
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    say "narrows $version, from $from"
-    download "$folder.tar.gz"
-    tree=$scratch/$folder
+    say "narrows $version, from $from:"
+    run download SHA256SUMS
+    run download "$folder.tar.gz"
+    run verify "$folder.tar.gz"
+    run unpack "$folder.tar.gz"
 
     # A running program cannot be written to, but another can take its name.
     run mkdir -p "$programs" "${configuration%/*}"
-    run install -m 755 "$tree/narrows" "$programs/narrows.new"
+    run install -m 755 narrows "$programs/narrows.new"
     run mv -f "$programs/narrows.new" "$programs/narrows"
     if [ -n "$for_machine" ]; then
         add_user
     fi
     if [ ! -e "$configuration" ]; then
-        run install -m 640 "$tree/narrows.toml" "$configuration"
+        run install -m 640 narrows.toml "$configuration"
         if [ -n "$for_machine" ]; then
             run chgrp narrows "${configuration%/*}" "$configuration"
             run chmod 750 "${configuration%/*}"
@@ -121,11 +126,11 @@ add_user() {
 }
 
 install_service() {
-    run install -m 644 "$tree/narrows.service" "$tree/narrows.socket" $units
+    run install -m 644 narrows.service narrows.socket $units
     run systemctl daemon-reload
     if systemctl is-active --quiet $unit; then
         run systemctl kill --kill-who=main --signal=USR2 $unit
-        say "Handed over to the new version. Its log: journalctl -u narrows"
+        say "The running service hands over to the new version; its log: journalctl -u narrows"
         return
     fi
     run systemctl enable --now $unit
@@ -177,15 +182,7 @@ library() {
     esac
 }
 
-# Downloads and unpacks an archive, if it has the sum that SHA256SUMS names.
 download() {
-    run fetch SHA256SUMS
-    run fetch "$1"
-    run check_sum "$1"
-    run tar -xzf "$scratch/$1" -C "$scratch"
-}
-
-fetch() {
     case $from in
     http://*) fail "$from: only https:// or a folder" ;;
     https://*)
@@ -199,11 +196,17 @@ fetch() {
     esac || fail "cannot read $from/$1"
 }
 
-check_sum() {
+# An archive has the sum that SHA256SUMS names.
+verify() {
     sum=$(sed -n "s/^\([0-9a-f]\{64\}\)  $1\$/\1/p" "$scratch/SHA256SUMS")
     [ -n "$sum" ] || fail "SHA256SUMS does not have $1"
     echo "$sum  $scratch/$1" | sha256sum -c - > /dev/null 2>&1 ||
         fail "$1 does not have the sum in SHA256SUMS; nothing was installed"
+}
+
+unpack() {
+    tar -xzf "$scratch/$1" -C "$scratch"
+    cd "$scratch/${1%.tar.gz}"
 }
 
 # Says what it does, and does it.
