@@ -339,13 +339,14 @@ impl Control {
         if snapshot.limits.connections != state.snapshot().limits.connections {
             check_descriptors(snapshot.limits.connections);
         }
-        if snapshot.workers != count {
+        let is_new = snapshot.workers != state.snapshot().workers;
+        if snapshot.workers != count && is_new {
             let configured = snapshot.workers;
             tracing::warn!(
                 target: SERVER,
                 workers = count,
                 configured,
-                "another number of workers needs a restart"
+                "another number of workers needs a hand-over (SIGUSR2) or a restart"
             );
         }
         change_log(snapshot.config.log);

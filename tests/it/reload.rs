@@ -208,13 +208,16 @@ async fn an_upstream_that_stays_keeps_its_connections_whatever_else_changes() {
 }
 
 #[tokio::test]
-async fn a_restart_is_needed_for_another_number_of_workers() {
+async fn a_reload_says_once_that_another_number_of_workers_needs_more() {
     let origin = Origin::plain().await;
     let relay = Relay::start(&to(&origin)).workers(2).await;
     relay.reload(&format!("workers = 3\n{}", to(&origin))).await;
-    let line = relay.wait_for_log("another number of workers needs a restart").await;
+    relay.reload(&format!("# again\nworkers = 3\n{}", to(&origin))).await;
+    let what = "another number of workers needs a hand-over (SIGUSR2) or a restart";
+    let line = relay.wait_for_log(what).await;
     assert!(line.contains(" WARN narrows::server: "), "{line}");
     assert!(line.ends_with("workers=2 configured=3"), "{line}");
+    assert_eq!(relay.log_lines().iter().filter(|it| it.contains(what)).count(), 1);
     expect_ok(&mut relay.connect().await, &origin).await;
 }
 
