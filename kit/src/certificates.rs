@@ -47,9 +47,9 @@ pub fn acceptor(name: &str, versions: &[&'static SupportedProtocolVersion]) -> T
     with_certificate(config, name)
 }
 
-/// As [`acceptor`] with TLS 1.3, for clients that present a certificate issued by `certs/ca.pem`.
-pub fn acceptor_for_certified_clients(name: &str) -> TlsAcceptor {
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots("ca.pem"))).build().unwrap();
+/// As [`acceptor`] with TLS 1.3, for clients that present a certificate of one of these roots.
+pub fn acceptor_for_certified_clients(name: &str, roots: RootCertStore) -> TlsAcceptor {
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
     let config = ServerConfig::builder_with_protocol_versions(&[&TLS13]);
     with_certificate(config.with_client_cert_verifier(verifier), name)
 }
@@ -77,7 +77,8 @@ fn with_certificate(
     Arc::new(config).into()
 }
 
-fn roots(ca: &str) -> RootCertStore {
+/// The root in `certs/{ca}`.
+pub(crate) fn roots(ca: &str) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate_file(ca)).unwrap()).unwrap();
     roots

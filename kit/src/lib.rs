@@ -10,6 +10,7 @@
 //!   waited for, and no wait is longer than [`GUARD`].
 //! - [`client`] and [`origin`] make peers; [`server`] is an origin on a thread of its own;
 //!   [`certificates`] has what TLS needs; [`folder`] is a place for files.
+//! - [`issuer`] makes certificates that are not in `certs/`.
 //! - [`relay`] starts narrows as a process; [`programs`] starts it beside nginx and HAProxy.
 //! - [`conformance`] is the table of the conformance suite, with a reader of its own that judges.
 
@@ -27,6 +28,7 @@ pub mod conformance;
 pub mod connection;
 pub mod folder;
 pub mod http;
+pub mod issuer;
 pub mod origin;
 pub mod pattern;
 pub mod peer;

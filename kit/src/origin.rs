@@ -1,6 +1,7 @@
 //! The server at the far end: a listener that gives out raw connections.
 
-use crate::certificates::{acceptor, acceptor_for_certified_clients};
+use crate::certificates::{acceptor, acceptor_for_certified_clients, roots};
+use crate::issuer::{self, Issuer};
 use crate::peer::{Peer, ROUNDS};
 use crate::within;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -44,7 +45,13 @@ impl Origin {
 
     /// As [`Origin::tls`], with TLS 1.3, for clients that present a certificate of `certs/ca.pem`.
     pub async fn tls_for_certified_clients() -> Self {
-        Self::new(Some(acceptor_for_certified_clients("server"))).await
+        Self::new(Some(acceptor_for_certified_clients("server", roots("ca.pem")))).await
+    }
+
+    /// The same for clients of this issuer.
+    pub async fn tls_for_clients_of(issuer: &Issuer) -> Self {
+        let roots = issuer::roots(&[issuer.root()]);
+        Self::new(Some(acceptor_for_certified_clients("server", roots))).await
     }
 
     /// An address at which no one listens, and no one else can, until [`Origin::wake_up`].

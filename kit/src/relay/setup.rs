@@ -4,7 +4,7 @@ use super::Relay;
 use super::log::Log;
 use crate::folder::Folder;
 use crate::programs::narrows;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -21,12 +21,16 @@ pub struct Setup {
     open_files: Option<u32>,
     program: PathBuf,
     sockets: Vec<OwnedFd>,
+    /// Commands of the shell before it, and a program that starts it.
+    shell: String,
+    under: &'static str,
 }
 
 impl Setup {
     pub(super) fn new(toml: String) -> Self {
-        let (arguments, environment, sockets) = Default::default();
-        Self { toml, arguments, open_files: None, program: narrows(), environment, sockets }
+        let (arguments, environment, sockets, shell) = Default::default();
+        let (open_files, program, under) = (None, narrows(), "");
+        Self { toml, arguments, open_files, program, environment, sockets, shell, under }
     }
 
     /// With several workers; one is the default of tests.
@@ -65,6 +69,20 @@ impl Setup {
         self
     }
 
+    /// Every write to a file fails, as on a disk that is full.
+    pub fn full_disk(mut self) -> Self {
+        self.shell.push_str("trap '' XFSZ && ulimit -f 0 && ");
+        self
+    }
+
+    /// Without root's right to write where the permissions of files forbid it.
+    pub fn no_override(mut self) -> Self {
+        if geteuid().is_root() {
+            self.under = "setpriv --bounding-set=-dac_override,-dac_read_search,-fowner";
+        }
+        self
+    }
+
     /// Appends to the configuration. The text begins inside the last table, the route's, so
     /// `tls_name = "…"` extends the route and `[timeouts]` begins a table of its own.
     pub fn with(mut self, toml: &str) -> Self {
@@ -75,7 +93,7 @@ impl Setup {
 
     /// The command, by way of a shell for what has to be set before it starts.
     fn command(&mut self) -> Command {
-        let mut before = String::new();
+        let mut before = std::mem::take(&mut self.shell);
         if let Some(count) = self.open_files {
             before.push_str(&format!("ulimit -n {count} && "));
         }
@@ -87,7 +105,8 @@ impl Setup {
             before.push_str(&format!("export LISTEN_FDS={count} && "));
         }
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("{before}exec \"$0\" \"$@\"")]).arg(&self.program);
+        let under = self.under;
+        shell.args(["-c", &format!("{before}exec {under} \"$0\" \"$@\"")]).arg(&self.program);
         let mut stream = || sockets.next().map_or_else(Stdio::null, Stdio::from);
         shell.stdin(stream()).stdout(stream());
         shell.envs(self.environment.iter().map(|(name, value)| (name, value)));
