@@ -1,10 +1,10 @@
 //! The binary: arguments, configuration, run, exit code.
 
 use narrows::cli::{Action, CheckArguments, Cli, RunArguments};
-use narrows::config::clear_text;
 use narrows::config::outline::outline;
 use narrows::config::problem::Problem;
 use narrows::config::report::{Colours, Severity, explained, report};
+use narrows::config::warnings::warnings;
 use narrows::{Launch, Problems, Server, Snapshot, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -55,7 +55,7 @@ fn check(arguments: CheckArguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => return refuse(&problems),
     };
-    let warnings = clear_text::warnings(&snapshot.config);
+    let warnings = warnings(&snapshot.config);
     for warning in snapshot.remarks.iter().chain(warnings.iter()) {
         explain(warning, Severity::Warning);
     }

@@ -1,6 +1,8 @@
 //! Checks of `domains` across listeners, and of listeners that lead to https.
 
 use super::identifier::Identifier;
+use super::keys::forward::ForwardUpstream;
+use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
 use super::problem::{Problems, quoted};
 use super::value::Mode;
@@ -37,9 +39,15 @@ pub(super) fn check_domains(config: &Config, problems: &mut Problems) {
     }
 }
 
+/// Whether HTTP is spoken inside of the TLS that ends at `listener`.
+pub(super) fn serves_https(config: &Config, listener: &ListenerConfig) -> bool {
+    let leads_to_http = || config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http);
+    listener.is_tls() && (listener.mode == Mode::Http || leads_to_http())
+}
+
 /// Notes listeners that lead to https where there is none.
 pub(super) fn check_redirects(config: &Config, problems: &mut Problems) {
-    let is_https = config.listeners.iter().any(|it| it.mode == Mode::Http && it.is_tls());
+    let is_https = config.listeners.iter().any(|it| serves_https(config, it));
     for listener in config.listeners.iter().filter(|it| it.redirect && !is_https) {
         let what = "`redirect` leads to https, and no http listener has a certificate";
         let help = "give one a certificate, by `domains` or `certificate`".to_owned();

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 /// Notes each route and each listener whose traffic may be read on the way, and an open admin
 /// listener.
-pub fn warnings(config: &Config) -> Problems {
+pub(super) fn warnings(config: &Config) -> Problems {
     let mut warnings = Problems::default();
     config.admin.iter().for_each(|admin| admin.check(&mut warnings));
     for route in &config.routes {
@@ -82,8 +82,8 @@ fn check_listener(listener: &ListenerConfig, warnings: &mut Problems) {
          has no certificate"
     );
     let help = format!(
-        "set `certificate` and `key`; or, if a proxy on this machine ends TLS, listen on \
-         localhost:{port}"
+        "set `domains`, or `certificate` and `key`; or, if a proxy on this machine ends TLS, \
+         listen on localhost:{port}"
     );
     warnings.add_with_help(&listener.location, what, [help]);
 }
@@ -96,7 +96,8 @@ fn is_open(address: ListenAddress) -> bool {
     }
 }
 
-fn is_public(host: &Host) -> bool {
+/// Whether a host may be on the Internet.
+pub(super) fn is_public(host: &Host) -> bool {
     match host {
         Host::Ip(ip) => is_global(*ip),
         Host::Zoned(..) => false,
@@ -106,7 +107,7 @@ fn is_public(host: &Host) -> bool {
 
 /// A name with a dot, not under a domain for local use (RFC 6761, 6762, 8375, and ICANN's
 /// `internal`).
-fn is_public_name(name: &str) -> bool {
+pub(super) fn is_public_name(name: &str) -> bool {
     const LOCAL: [&str; 8] =
         ["localhost", "local", "internal", "home.arpa", "test", "lan", "invalid", "example"];
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
@@ -115,7 +116,7 @@ fn is_public_name(name: &str) -> bool {
 }
 
 /// Whether packets to this address may leave the operator's own networks.
-fn is_global(ip: IpAddr) -> bool {
+pub(super) fn is_global(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let is_carriers = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;

@@ -34,7 +34,15 @@ const NO_DAEMON: Instead =
 const TO_STDERR: Instead = Words("the log goes to stderr; `2>> narrows.log` writes it to a file");
 const LEVEL: Instead = Words("write at the top of the file: log = { level = \"debug\" }");
 const FORMAT: Instead = Words("write at the top of the file: log = { format = \"json\" }");
-const ACME: Instead = Words("a certificate of certbot or acme.sh can be named in `certificate`");
+const DOMAINS: Instead = Key("[[listener]]", "domains = [\"api.example.com\"]");
+const CONTACT: Instead = Key("[acme]", "contact = \"mailto:me@example.com\"");
+const STATE: Instead = Key("[acme]", "state = \"/var/lib/narrows\"");
+const DIRECTORY: Instead =
+    Key("[acme]", "directory = \"https://acme-v02.api.letsencrypt.org/directory\"");
+const ACCOUNT: Instead =
+    Key("[acme]", "external_account = { key_id = \"kid-1\", key_file = \"eab.key\" }");
+const NO_DNS: Instead =
+    Words("delete it; authorities connect to port 443 or 80, and no DNS provider is asked");
 
 /// Keys, lower case, with `_` for `-`; `table.key` has precedence in that table.
 const KEYS: &[(&str, Instead)] = &[
@@ -140,7 +148,27 @@ const KEYS: &[(&str, Instead)] = &[
         "server_name domain hostname vhost virtual_host server_names",
         Words("delete it; a listener serves every name, and a route is chosen by its path"),
     ),
-    ("email acme acme_email letsencrypt autocert", ACME),
+    (
+        "listener.domain listener.acme listener.letsencrypt domain_names letsencrypt autocert \
+         auto_https certbot",
+        DOMAINS,
+    ),
+    ("email acme_email acme_contact", CONTACT),
+    ("acme.storage acme.dir acme.path cache_dir storage_dir data_dir state_dir", STATE),
+    ("acme.server acme.url directory_url acme_url ca_server caserver", DIRECTORY),
+    ("eab eab_kid eab_key eab_hmac_key external_account_binding", ACCOUNT),
+    ("dns dns_provider dns01 dns_challenge challenge challenges", NO_DNS),
+    ("force_https https_redirect redirect_https", Key("[[listener]]", "redirect = true")),
+    (
+        "client_auth ssl_client_certificate ssl_verify_client client_ca_file client_ca_cert mtls",
+        Key("[[listener]]", "client_ca = \"clients.pem\""),
+    ),
+    ("ssl_crl crl crl_file", Key("[[listener]]", "client_crl = \"revoked.pem\"")),
+    (
+        "proxy_ssl_certificate client_cert client_cert_file",
+        Key("[[route]]", "client_certificate = \"client.pem\""),
+    ),
+    ("proxy_ssl_certificate_key client_key_file", Key("[[route]]", "client_key = \"client.key\"")),
     (
         "ssl tls https ssl_protocols ssl_ciphers tls_min_version min_version",
         Words("write certificate = \"fullchain.pem\" and key = \"privkey.pem\" below [[listener]]"),

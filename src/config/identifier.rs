@@ -77,8 +77,7 @@ fn what_is_wrong(name: &str) -> Option<&'static str> {
     }
     if name.starts_with("*.") {
         return Some(
-            "is a wildcard, which authorities verify only by a change in the DNS (DNS-01); write \
-             each name, or name the files of such a certificate in `certificates`",
+            "is a wildcard, which only DNS-01 verifies; write each name, or use `certificates`",
         );
     }
     if !name.is_ascii() {
@@ -140,7 +139,7 @@ mod tests {
             ("me@example.com", "is not a DNS name"),
             ("203.0.113", "is not a DNS name"),
             ("10.0.0.0/8", "did you mean \"10.0.0.0\"?"),
-            ("*.example.com", "is a wildcard, which authorities verify only by a change in the"),
+            ("*.example.com", "is a wildcard, which only DNS-01 verifies; write each name"),
             ("bücher.example", "is not ASCII; write the name as it is in the DNS"),
             ("my_api.example.com", "has an underscore"),
             ("https://api.example.com/", "did you mean \"api.example.com\"?"),

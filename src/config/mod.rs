@@ -14,17 +14,19 @@
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
 mod acme_files;
+mod acme_reach;
 pub mod acme_values;
 pub mod admin_address;
 pub mod check;
 mod check_domains;
-pub mod clear_text;
+mod clear_text;
 pub mod credentials;
 pub(crate) mod excerpt;
 mod file;
 pub mod files;
 mod foreign_format;
 mod foreign_keys;
+mod https_names;
 pub mod identifier;
 mod key;
 pub mod keys;
@@ -50,6 +52,7 @@ mod toml_value;
 pub mod upstream;
 pub mod url;
 pub mod value;
+pub mod warnings;
 
 pub use keys::limits::Limits;
 pub use keys::top::Config;

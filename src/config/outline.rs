@@ -8,8 +8,7 @@ use super::keys::route::RouteConfig;
 use super::keys::timeouts;
 use super::keys::top::Config;
 use super::managed::ManagedCertificate;
-use super::own_certificate::OwnCertificate;
-use super::problem::Location;
+use super::own_certificate::{OwnCertificate, of_files};
 use super::reach::Reach;
 use super::snapshot::Snapshot;
 use super::url::Scheme;
@@ -53,12 +52,7 @@ fn section(heading: &str, between: &str, rows: Vec<(String, String)>) -> String 
 /// What the listener shows, or awaits: one entry for each certificate.
 fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) -> String {
     let named = listener.certificates.iter().filter_map(|files| {
-        // Files that several listeners name are loaded for the first of them.
-        let same = snapshot.config.listeners.iter().flat_map(|it| &it.certificates);
-        let mut places = same.filter(|it| *it == files).map(|it| &it.certificate.location);
-        let loaded =
-            |place: &Location| snapshot.certificates.iter().find(|it| it.location == *place);
-        let own = places.find_map(loaded)?;
+        let own = of_files(&snapshot.config, &snapshot.certificates, files)?;
         Some(format!("certificate for {}, {}", names(&own.names), days_left(own, now)))
     });
     let of_listener = |it: &&ManagedCertificate| it.location == listener.domains_location;

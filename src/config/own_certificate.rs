@@ -1,5 +1,7 @@
 //! A certificate that was loaded, in what the operator wants to know of it: [`OwnCertificate`].
 
+use super::credentials::CredentialFiles;
+use super::keys::top::Config;
 use super::problem::Location;
 use crate::tls::identity::Identity;
 use crate::tls::validity::Validity;
@@ -28,4 +30,16 @@ impl OwnCertificate {
             validity: Arc::clone(&own.validity),
         }
     }
+}
+
+/// The certificate that was loaded from `files`. Files that several listeners name are loaded for
+/// the first of them.
+pub(super) fn of_files<'a>(
+    config: &Config,
+    certificates: &'a [OwnCertificate],
+    files: &CredentialFiles,
+) -> Option<&'a OwnCertificate> {
+    let same = config.listeners.iter().flat_map(|it| &it.certificates).filter(|it| *it == files);
+    let mut places = same.map(|it| &it.certificate.location);
+    places.find_map(|place| certificates.iter().find(|it| it.location == *place))
 }

@@ -9,6 +9,7 @@
 use super::acme_files::state_directory;
 use super::check::{http_behind, shares_address};
 use super::files::Files;
+use super::https_names::https_names;
 use super::identifier::Identifier;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::limits::Limits;
@@ -24,6 +25,7 @@ use super::tls_configs::{Place, TlsConfigs};
 use super::tls_files::TlsFiles;
 pub use super::upstream::{UpstreamConfig, UpstreamTls};
 use super::value::Mode;
+use crate::gateway::redirect::HttpsNames;
 use crate::gateway::route::Route;
 use crate::gateway::server_name::{Forward, ForwardTarget};
 use crate::timeouts::Timeouts;
@@ -60,6 +62,8 @@ pub struct Snapshot {
     pub managed: Vec<ManagedCertificate>,
     /// The directory that they are stored in, if there are any.
     pub state: Option<PathBuf>,
+    /// What listeners that lead to https lead to.
+    pub https_names: Arc<HttpsNames>,
     /// What it was loaded from.
     pub config: Arc<Config>,
     /// The files that were read for it, except that of the configuration.
@@ -168,6 +172,7 @@ impl Snapshot {
             timeouts,
             limits: config.limits.clone(),
             remarks: remarks.sorted(),
+            https_names: https_names(&config, &certificates).into(),
             certificates,
             managed,
             state: loader.state,

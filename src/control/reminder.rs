@@ -2,11 +2,11 @@
 //! They are logged at start; after a reload or a renewal only those that are new; ends of validity
 //! once a day as well.
 
-use crate::config::clear_text;
 use crate::config::keys::top::Config;
 use crate::config::own_certificate::OwnCertificate;
 use crate::config::problem::{Location, Problems};
 use crate::config::snapshot::Snapshot;
+use crate::config::warnings::warnings;
 use crate::limits::CERTIFICATES_LOGGED_EVERY;
 use crate::telemetry::targets::{CERTIFICATE, CONFIG};
 use crate::tls::validity::Complaint;
@@ -25,8 +25,8 @@ pub(super) fn tell_remarks(remarks: &Problems, before: Option<&Problems>) {
 
 /// Warns about what crosses a network in clear text, unless `before` did so, too.
 pub(super) fn tell_clear_text(config: &Config, before: Option<&Config>) {
-    let mut logged = Logged::of(before.map(clear_text::warnings).as_ref());
-    for warning in clear_text::warnings(config).iter().filter(|it| !logged.take(&it.what)) {
+    let mut logged = Logged::of(before.map(warnings).as_ref());
+    for warning in warnings(config).iter().filter(|it| !logged.take(&it.what)) {
         let help = warning.help.join("; ");
         tracing::warn!(target: CONFIG, at = %warning.location, help, "{}", warning.what);
     }

@@ -56,6 +56,10 @@ pub enum Cause {
     Request(RequestError),
     /// No route has the path of the request.
     NoRoute,
+    /// No https listener serves the host of the request, so it is led to none.
+    NameNotServed,
+    /// No challenge of ACME with this token is under way.
+    NoChallenge,
     /// The connection is refused because of its first bytes.
     Opening(opening::OpeningError),
     /// A request in plain HTTP arrived on an HTTPS port.
@@ -141,6 +145,8 @@ impl ExchangeError {
             Cause::Chunk(error) => Some(reason::of_chunk(error)),
             Cause::Trailers(error) => Some(reason::of_head(error)),
             Cause::NoRoute
+            | Cause::NameNotServed
+            | Cause::NoChallenge
             | Cause::PlainHttp
             | Cause::Gone
             | Cause::ClosedEarly

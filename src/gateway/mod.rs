@@ -13,6 +13,8 @@
 //! 5. [`retry`] says whether a request without a response may be sent on another connection,
 //!    [`answer`] what the client gets from us if it may not, and [`own_response`] writes that.
 //!
+//! [`redirect`] is for plain listeners: challenges of ACME, and redirects to https.
+//!
 //! [`request_id`] is the id of an exchange, and [`event_stream`] counts the events of a streamed
 //! response.
 //!
@@ -25,6 +27,7 @@ pub mod event_stream;
 pub mod exchange;
 pub mod own_response;
 pub mod plan;
+pub mod redirect;
 pub mod request;
 pub mod request_id;
 pub mod response;

@@ -133,7 +133,7 @@ impl<'a, U> ForwardedRequest<'a, U> {
 }
 
 /// Refuses a malformed head, after which it is unknown where another request would begin.
-fn refuse<'a>(head: &[u8], method: &'a [u8], error: RequestError) -> OwnAnswer<'a> {
+pub(super) fn refuse<'a>(head: &[u8], method: &'a [u8], error: RequestError) -> OwnAnswer<'a> {
     let reply = Reply::Error(ExchangeError::client(Cause::Request(error)));
     OwnAnswer { method, reply, options: ResponseOptions::malformed(head), body_bytes: 0 }
 }
@@ -185,7 +185,7 @@ mod tests {
         let error =
             |target: &str| match answer(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")) {
                 (Reply::Error(error), _) => answer_to(&error).unwrap().code,
-                (Reply::Allowed, _) => panic!("nobody asked for options"),
+                (Reply::Allowed | Reply::Queued, _) => panic!("nobody asked for options"),
             };
         assert_eq!(error("/none"), "route_not_found");
         assert_eq!(error("/gpt/../a/b"), "path_leaves_route");

@@ -182,17 +182,19 @@ impl ClientConnection {
             // No other request is read, and the client may take its time.
             self.io.read_buffer = ReadBuffer::default();
         }
-        let answer = match (reply.answer(), reply) {
+        match (reply.answer(), reply) {
             (None, Reply::Error(error)) => return Next::Cut(error),
             (None, Reply::Allowed) => return Next::End,
-            (Some(answer), _) => answer,
-        };
-        self.recorder.answered(answer.status);
-        self.queue_answer(&answer, options);
+            (None, Reply::Queued) => {}
+            (Some(answer), _) => {
+                self.recorder.answered(answer.status);
+                self.queue_answer(&answer, options);
+            }
+        }
         let sent = self.send_answer(context).await;
         let next = if options.close { Next::End } else { Next::Request };
         match (reply, sent) {
-            (Reply::Allowed, Ok(())) => {
+            (Reply::Allowed | Reply::Queued, Ok(())) => {
                 self.recorder.end(Outcome::Completed);
                 next
             }
@@ -203,7 +205,7 @@ impl ClientConnection {
                 }
                 next
             }
-            (Reply::Allowed | Reply::Error(_), Err(halt)) => {
+            (Reply::Allowed | Reply::Queued | Reply::Error(_), Err(halt)) => {
                 self.recorder.not_sent(self.io.write_buffer.held_bytes());
                 let error = match halt {
                     Halt::Io(_) => GONE,

@@ -44,6 +44,8 @@ struct ClientFacts {
     authority: Box<[u8]>,
     /// Where it connected to, if a PROXY header says so.
     destination: Option<SocketAddr>,
+    /// Its requests are only led to https.
+    leads_to_https: bool,
 }
 
 impl About {
@@ -55,6 +57,14 @@ impl About {
 
     pub(super) fn destination(&self) -> Option<SocketAddr> {
         self.0.as_ref().and_then(|known| known.destination)
+    }
+
+    pub(super) fn lead_to_https(&mut self) {
+        self.0.get_or_insert_default().leads_to_https = true;
+    }
+
+    pub(super) fn leads_to_https(&self) -> bool {
+        self.0.as_ref().is_some_and(|known| known.leads_to_https)
     }
 
     /// The authority in the client's last request; empty when there was none.

@@ -18,6 +18,7 @@ use crate::proxy::download::Pumped;
 use crate::proxy::pump::{InFlight, pump};
 use crate::proxy::site::Route;
 use crate::proxy::tunnel::tunnel;
+use crate::proxy::unrouted;
 use crate::proxy::upload::Upload;
 use crate::telemetry::Outcome;
 use crate::upstream::Upstream;
@@ -104,6 +105,9 @@ fn begin(
     context: &Context,
     span: HeadSpan,
 ) -> Result<Forwarding, (Reply, ResponseOptions)> {
+    if let Some(own) = unrouted::answer(client, context, span) {
+        return Err(own);
+    }
     let ClientConnection { io, recorder, about, preconnect, .. } = client;
     // An exchange keeps to the site that is served at its head.
     let site = context.site();

@@ -3,6 +3,7 @@
 //! From the top, each using only those that follow:
 //!
 //! - [`session`] serves one client, one request after the other.
+//! - `unrouted` answers what needs no route.
 //! - `exchange` is one request: it gets a connection to the upstream for each `attempt`, and `pump`
 //!   moves the bytes of both directions at once, by `upload` and `download` (`body_relay`).
 //! - `client_connection` waits for request heads, sends our own answers, and ends the connection.
@@ -35,6 +36,7 @@ pub mod session;
 pub mod site;
 pub mod tcp;
 mod tunnel;
+mod unrouted;
 mod upload;
 
 pub use context::{Client, Context};

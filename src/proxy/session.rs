@@ -31,6 +31,12 @@ impl Session {
         self
     }
 
+    /// The session of a listener that leads to https.
+    pub fn leading_to_https(mut self) -> Self {
+        self.client.about.lead_to_https();
+        self
+    }
+
     /// Serves requests until the connection ends. The session is dropped then.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps a second place for `self`")]
     pub fn run(&mut self) -> impl Future<Output = ()> {

@@ -8,6 +8,7 @@
 //! holds no part of a site.
 
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
+use crate::gateway::redirect::HttpsNames;
 use crate::gateway::route::RouteTable;
 use crate::gateway::server_name::ForwardTable;
 use crate::h1::limits::HeadLimits;
@@ -37,6 +38,8 @@ pub struct Site {
     pub forwards: ForwardTable<Rc<dyn Dial>>,
     /// The counters of the forwards, which connections find by name.
     pub forward_metrics: Vec<Rc<RouteMetrics>>,
+    /// What listeners that lead to https lead to.
+    pub https_names: Arc<HttpsNames>,
     /// The upstream of all routes, where they have but one.
     pub sole_upstream: Option<Upstream>,
     /// What may take how long while no route is known.
@@ -68,6 +71,7 @@ impl Site {
             routes: RouteTable::new(routes),
             forward_metrics: forwards.map(|forward| metrics.route(&forward.name)).collect(),
             forwards: ForwardTable::new(snapshot.forwards.iter().map(|it| it.map(&mut dialer))),
+            https_names: Arc::clone(&snapshot.https_names),
             sole_upstream,
             timeouts: Arc::clone(&snapshot.timeouts),
             head_limits: snapshot.limits.head,

@@ -17,7 +17,7 @@ use crate::telemetry::handshake_failed;
 use crate::tls::alpn::Alpn;
 use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
-use crate::upstream::{Preconnect, Upstream};
+use crate::upstream::Upstream;
 use crate::worker::live::LiveGuard;
 use std::rc::Rc;
 use tokio::task::spawn_local;
@@ -51,16 +51,20 @@ pub(super) fn serve(context: Rc<Context>, accepted: Accepted, guard: Guard) {
 /// Serves a connection of an http listener. Its handshake is a task of its own, because it takes
 /// more memory than all that follows.
 fn serve_http(context: Rc<Context>, accepted: Accepted, guard: Guard) {
+    let Accepted { transport, who, listener, deadline } = accepted;
+    if listener.redirect {
+        let session = Session::new(context, transport, who).leading_to_https();
+        return run(session, guard);
+    }
     // While the client shakes hands, so do we.
     let preconnect = context.site().sole_upstream.as_ref().and_then(Upstream::preconnect);
-    let Accepted { transport, who, listener, deadline } = accepted;
     if listener.tls.is_none() {
-        return run_session(context, transport, who, preconnect, guard);
+        return run(Session::new(context, transport, who).with_preconnect(preconnect), guard);
     }
     spawn_local(async move {
         match secure(&context, transport, &who, &listener, deadline).await {
             Some(Greeted::Tls(transport)) => {
-                run_session(context, transport, who, preconnect, guard);
+                run(Session::new(context, transport, who).with_preconnect(preconnect), guard);
             }
             Some(Greeted::PlainHttp(transport, request)) => {
                 refuse_plain_http(context, transport, request, who, guard);
@@ -70,14 +74,7 @@ fn serve_http(context: Rc<Context>, accepted: Accepted, guard: Guard) {
     });
 }
 
-fn run_session(
-    context: Rc<Context>,
-    transport: Transport,
-    who: Client,
-    preconnect: Option<Preconnect>,
-    guard: Guard,
-) {
-    let mut session = Session::new(context, transport, who).with_preconnect(preconnect);
+fn run(mut session: Session, guard: Guard) {
     spawn_local(async move {
         session.run().await;
         drop(guard);

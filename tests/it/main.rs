@@ -58,6 +58,7 @@ mod support;
 mod target;
 mod timeouts;
 mod tls;
+mod to_https;
 mod truncation;
 mod unasked;
 mod upgrade;

@@ -154,6 +154,7 @@ impl Stage {
             routes: routes(&counted),
             forwards: ForwardTable::new([]),
             forward_metrics: Vec::new(),
+            https_names: Arc::default(),
             sole_upstream: Some(upstream),
             timeouts: Arc::new(Timeouts::distinct()),
             head_limits: HEADS,

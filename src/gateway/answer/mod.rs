@@ -12,8 +12,8 @@ use crate::h1::partial_head::{has_origin_line, is_of_head_request};
 use crate::timeouts::Timer;
 pub use table::Answer;
 use table::{
-    ALLOWED, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NO_ROUTE, bad_gateway, bad_request,
-    refusal, timeout, tls_failure, unavailable,
+    ALLOWED, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NAME_NOT_SERVED, NO_CHALLENGE, NO_ROUTE,
+    bad_gateway, bad_request, refusal, timeout, tls_failure, unavailable,
 };
 
 /// What to answer a request that is not forwarded.
@@ -24,14 +24,17 @@ pub enum Reply {
     /// What we can do: OPTIONS with `Max-Forwards: 0` asks us, not the upstream (RFC 9110, section
     /// 7.6.2).
     Allowed,
+    /// What has been queued: a redirect to https, or the key authorization of a challenge.
+    Queued,
 }
 
 impl Reply {
-    /// The answer, or `None` when there is no one left to read one.
+    /// The answer, or `None` when there is no one left to read one, or it is queued already.
     pub fn answer(&self) -> Option<Answer> {
         match self {
             Self::Error(error) => answer_to(error),
             Self::Allowed => Some(ALLOWED),
+            Self::Queued => None,
         }
     }
 }
@@ -89,6 +92,8 @@ pub fn answer_to(error: &ExchangeError) -> Option<Answer> {
     let answer = match error.cause {
         Cause::Request(error) => refusal(error),
         Cause::NoRoute => NO_ROUTE,
+        Cause::NameNotServed => NAME_NOT_SERVED,
+        Cause::NoChallenge => NO_CHALLENGE,
         Cause::PlainHttp => bad_request(
             "plain_http_on_tls_port",
             "This is plain HTTP on an HTTPS port: use https://.",
@@ -140,6 +145,8 @@ pub fn name_of(error: &ExchangeError) -> &'static str {
         Cause::Timeout(_) => "timeout",
         Cause::Request(_)
         | Cause::NoRoute
+        | Cause::NameNotServed
+        | Cause::NoChallenge
         | Cause::PlainHttp
         | Cause::Response(_)
         | Cause::Chunk(_)

@@ -38,6 +38,22 @@ pub(super) const NO_ROUTE: Answer = Answer {
     fields: "",
 };
 
+pub(super) const NAME_NOT_SERVED: Answer = Answer {
+    status: 421,
+    reason: "Misdirected Request",
+    code: "name_not_served",
+    message: "No https listener of this relay serves this host.",
+    fields: "",
+};
+
+pub(super) const NO_CHALLENGE: Answer = Answer {
+    status: 404,
+    reason: "Not Found",
+    code: "challenge_not_found",
+    message: "No challenge with this token is under way.",
+    fields: "",
+};
+
 pub(super) const MALFORMED_RESPONSE: Answer =
     bad_gateway("upstream_malformed_response", "The upstream sent a malformed response.");
 

@@ -7,6 +7,7 @@ use crate::config::Limits;
 use crate::config::snapshot::Listener;
 use crate::config::value::Mode;
 use crate::error::ExchangeError;
+use crate::gateway::redirect::HttpsNames;
 use crate::gateway::rewrite::uri_reference::Origins;
 use crate::gateway::route::{Route, RouteTable};
 use crate::gateway::server_name::{Forward, ForwardTable, ForwardTarget, NamePattern};
@@ -152,6 +153,7 @@ impl Bench {
             forward_metrics: Vec::new(),
             routes: RouteTable::new([route]),
             forwards: ForwardTable::new([]),
+            https_names: Arc::new(https_names()),
             sole_upstream: Some(upstream),
             timeouts,
             head_limits,
@@ -168,7 +170,19 @@ impl Bench {
 
     /// A client of which each direction holds no more than `capacity` bytes.
     pub(super) fn narrow_client(&self, capacity: usize) -> Wire {
-        let (client, mut session) = self.idle_client(capacity);
+        let (client, session) = self.idle_client(capacity);
+        self.run(session);
+        client
+    }
+
+    /// A client of a listener that leads to https.
+    pub(super) fn redirected_client(&self) -> Wire {
+        let (client, session) = self.idle_client(CAPACITY);
+        self.run(session.leading_to_https());
+        client
+    }
+
+    fn run(&self, mut session: Session) {
         let polls = Rc::clone(&self.polls);
         self.sessions.borrow_mut().push(spawn_local(async move {
             let mut session = pin!(session.run());
@@ -179,7 +193,6 @@ impl Bench {
             });
             counted.await;
         }));
-        client
     }
 
     /// A client of a tcp listener. All forwards, for these names, lead to the upstream.
@@ -208,6 +221,7 @@ impl Bench {
             routes: RouteTable::new([]),
             forwards: ForwardTable::new(forwards),
             forward_metrics: Vec::new(),
+            https_names: Arc::default(),
             sole_upstream: None,
             timeouts: Arc::new(Timeouts::distinct()),
             head_limits: Limits::default().head,
@@ -352,4 +366,11 @@ impl Network {
         self.arrived.notify_one();
         Transport::from(near)
     }
+}
+
+/// What listeners that lead to https lead to.
+fn https_names() -> HttpsNames {
+    let mut names = HttpsNames::default();
+    names.add("api.example", 8443);
+    names
 }

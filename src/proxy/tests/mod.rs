@@ -19,6 +19,7 @@ mod rules;
 mod session;
 mod site;
 mod tunnel;
+mod unrouted;
 mod upstream_limits;
 mod vanish;
 mod waits;

@@ -26,6 +26,7 @@ fn an_exchange_that_waits_for_its_connection_keeps_its_route() {
             routes: RouteTable::new([new]),
             forwards: ForwardTable::new([]),
             forward_metrics: Vec::new(),
+            https_names: Arc::clone(&site.https_names),
             sole_upstream: site.sole_upstream.clone(),
             timeouts: Arc::clone(&site.timeouts),
             head_limits: site.head_limits,

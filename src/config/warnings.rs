@@ -1,0 +1,12 @@
+//! Warnings about what is valid, and probably not meant.
+
+use super::keys::top::Config;
+use super::problem::Problems;
+use super::{acme_reach, clear_text};
+
+/// All of them.
+pub fn warnings(config: &Config) -> Problems {
+    let mut warnings = clear_text::warnings(config);
+    acme_reach::check(config, &mut warnings);
+    warnings
+}

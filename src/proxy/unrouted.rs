@@ -1,0 +1,65 @@
+//! What is answered before a route is looked for: every request on a listener that leads to
+//! https.
+
+use crate::gateway::answer::{Reply, ResponseOptions};
+use crate::gateway::own_response::{OwnHead, put_own_head};
+use crate::gateway::plan::OwnAnswer;
+use crate::gateway::redirect::{Redirect, redirect};
+use crate::h1::head_reader::HeadSpan;
+use crate::net::date::with_date;
+use crate::proxy::client_connection::ClientConnection;
+use crate::proxy::context::Context;
+use bytes::BufMut;
+
+/// What is said.
+enum Said {
+    /// Where to ask instead.
+    Location(String),
+}
+
+/// Queues the answer to the request whose head is at `span`, if it needs no route, and says how it
+/// is sent. `None`: it is for a route, and nothing has been consumed.
+pub(super) fn answer(
+    client: &mut ClientConnection,
+    context: &Context,
+    span: HeadSpan,
+) -> Option<(Reply, ResponseOptions)> {
+    if !client.about.leads_to_https() {
+        return None;
+    }
+    let (site, draining) = (context.site(), context.drain.has_begun());
+    let ClientConnection { io, recorder, .. } = client;
+    let (head, behind) = io.read_buffer.bytes()[span.start..].split_at(span.end - span.start);
+    let redirected = redirect(head, behind, &site.https_names, &site.head_limits, draining);
+    let (said, method, options, body_bytes) = match redirected {
+        Ok(Redirect { method, location, options, body_bytes }) => {
+            (Ok(Said::Location(location)), method, options, body_bytes)
+        }
+        Err(OwnAnswer { method, reply, options, body_bytes }) => {
+            (Err(reply), method, options, body_bytes)
+        }
+    };
+    recorder.method(method);
+    io.read_buffer.consume(span.end + body_bytes);
+    let reply = match said {
+        Ok(said) => {
+            put(client, &said, options);
+            Reply::Queued
+        }
+        Err(reply) => reply,
+    };
+    Some((reply, options))
+}
+
+fn put(client: &mut ClientConnection, said: &Said, options: ResponseOptions) {
+    let (out, id) = (client.io.write_buffer.queue(), client.recorder.request_id());
+    let (status, reason, media_type, body, fields) = match said {
+        Said::Location(url) => (308, "Permanent Redirect", "", "", format!("Location: {url}\r\n")),
+    };
+    let head = OwnHead { status, reason, media_type, length: body.len(), id, fields: &fields };
+    with_date(|date| put_own_head(out, &head, options, date));
+    if !options.head_only {
+        out.put_slice(body.as_bytes());
+    }
+    client.recorder.answered(status);
+}
