@@ -1,18 +1,21 @@
-//! What is answered before a route is looked for: every request on a listener that leads to
-//! https.
+//! What is answered before a route is looked for: challenges of ACME, and every request on a
+//! listener that leads to https.
 
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::own_response::{OwnHead, put_own_head};
 use crate::gateway::plan::OwnAnswer;
-use crate::gateway::redirect::{Redirect, redirect};
+use crate::gateway::redirect::{Challenge, Redirect, redirect};
 use crate::h1::head_reader::HeadSpan;
 use crate::net::date::with_date;
 use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::context::Context;
 use bytes::BufMut;
+use std::sync::Arc;
 
 /// What is said.
 enum Said {
+    /// The key authorization of a challenge.
+    KeyAuthorization(Arc<str>),
     /// Where to ask instead.
     Location(String),
 }
@@ -24,20 +27,29 @@ pub(super) fn answer(
     context: &Context,
     span: HeadSpan,
 ) -> Option<(Reply, ResponseOptions)> {
-    if !client.about.leads_to_https() {
+    let leads_to_https = client.about.leads_to_https();
+    if !leads_to_https && context.challenges.is_empty() {
         return None;
     }
     let (site, draining) = (context.site(), context.drain.has_begun());
     let ClientConnection { io, recorder, .. } = client;
     let (head, behind) = io.read_buffer.bytes()[span.start..].split_at(span.end - span.start);
-    let redirected = redirect(head, behind, &site.https_names, &site.head_limits, draining);
-    let (said, method, options, body_bytes) = match redirected {
-        Ok(Redirect { method, location, options, body_bytes }) => {
-            (Ok(Said::Location(location)), method, options, body_bytes)
+    let challenge = Challenge::parse(head, behind, &site.head_limits, draining);
+    let known = challenge.and_then(|it| Some((context.challenges.http(it.token)?, it)));
+    let redirected = || redirect(head, behind, &site.https_names, &site.head_limits, draining);
+    let (said, method, options, body_bytes) = match (known, leads_to_https) {
+        (Some((key, it)), _) => {
+            (Ok(Said::KeyAuthorization(key)), it.method, it.options, it.body_bytes)
         }
-        Err(OwnAnswer { method, reply, options, body_bytes }) => {
-            (Err(reply), method, options, body_bytes)
-        }
+        (None, false) => return None,
+        (None, true) => match redirected() {
+            Ok(Redirect { method, location, options, body_bytes }) => {
+                (Ok(Said::Location(location)), method, options, body_bytes)
+            }
+            Err(OwnAnswer { method, reply, options, body_bytes }) => {
+                (Err(reply), method, options, body_bytes)
+            }
+        },
     };
     recorder.method(method);
     io.read_buffer.consume(span.end + body_bytes);
@@ -54,6 +66,9 @@ pub(super) fn answer(
 fn put(client: &mut ClientConnection, said: &Said, options: ResponseOptions) {
     let (out, id) = (client.io.write_buffer.queue(), client.recorder.request_id());
     let (status, reason, media_type, body, fields) = match said {
+        Said::KeyAuthorization(key) => {
+            (200, "OK", "application/octet-stream", &**key, String::new())
+        }
         Said::Location(url) => (308, "Permanent Redirect", "", "", format!("Location: {url}\r\n")),
     };
     let head = OwnHead { status, reason, media_type, length: body.len(), id, fields: &fields };
@@ -62,4 +77,5 @@ fn put(client: &mut ClientConnection, said: &Said, options: ResponseOptions) {
         out.put_slice(body.as_bytes());
     }
     client.recorder.answered(status);
+    client.recorder.own_content(body.len());
 }

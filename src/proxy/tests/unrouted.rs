@@ -1,6 +1,6 @@
 //! What is answered before a route is looked for.
 
-use super::bench::{run, settle};
+use super::bench::{EMPTY, run, settle};
 use crate::net::memory::End;
 
 const HOST: &str = "Host: api.example\r\n";
@@ -42,4 +42,35 @@ fn a_listener_that_leads_to_https_serves_no_route_and_dials_no_upstream() {
     let refused =
         ["421 answered client name_not_served", "404 answered client challenge_not_found"];
     assert_eq!(log, [&["308 completed"; 2][..], &refused, &["308 completed"]].concat());
+}
+
+#[test]
+fn a_challenge_is_answered_while_it_is_under_way_and_is_for_a_route_otherwise() {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: any\r\n\r\n");
+    let path = "/.well-known/acme-challenge/a-token";
+    let log = run(async |bench| {
+        let challenges = &bench.context.challenges;
+        let (mut plain, mut redirected) = (bench.client(), bench.redirected_client());
+        challenges.set_http("a-token", "a-token.thumbprint");
+        for client in [&mut plain, &mut redirected] {
+            client.send(get(path)).await;
+            let answer = client.read().await;
+            let head = "HTTP/1.1 200 OK|Content-Type: application/octet-stream|Content-Length: 18";
+            assert_eq!(parts(&answer), (head.to_owned(), "a-token.thumbprint"));
+        }
+        // Another path has its route meanwhile.
+        plain.send(get("/gpt/v1")).await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        upstream.send(EMPTY).await;
+        assert_eq!(plain.read().await, EMPTY);
+        challenges.clear("a-token");
+        for client in [&mut plain, &mut redirected] {
+            client.send(get(path)).await;
+            assert!(client.read().await.starts_with("HTTP/1.1 404 "));
+        }
+    });
+    let refused =
+        ["404 answered client route_not_found", "404 answered client challenge_not_found"];
+    assert_eq!(log, [&["200 completed"; 3][..], &refused].concat());
 }
