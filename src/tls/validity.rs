@@ -4,9 +4,11 @@ use crate::tls::x509::Certificate;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-/// How long before its end a certificate is complained about. An automatic renewal comes weeks
-/// before that.
+/// How long before its end a certificate is complained about, but not before this part of its
+/// lifetime is left. An automatic renewal comes earlier: weeks before the end, or when a third of
+/// the lifetime is left.
 const ENDS_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+const ENDS_SOON_DIVISOR: i64 = 4;
 
 /// From when to when a chain is valid, and whether it is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Validity {
                 ("expired", format!("expired on {}", date(not_after)))
             } else if now < not_before {
                 ("not_yet_valid", format!("is not valid before {}", date(not_before)))
-            } else if left < ENDS_SOON.as_secs() as i64 {
+            } else if left < soon(not_before, not_after) {
                 let days = left / (24 * 60 * 60);
                 let plural = if days == 1 { "" } else { "s" };
                 ("ends_soon", format!("ends in {days} day{plural}, on {}", date(not_after)))
@@ -80,6 +82,12 @@ impl Validity {
         }
         complaints
     }
+}
+
+/// How long before its end a certificate with this lifetime is complained about, in seconds.
+fn soon(not_before: i64, not_after: i64) -> i64 {
+    let part = not_after.saturating_sub(not_before) / ENDS_SOON_DIVISOR;
+    part.min(ENDS_SOON.as_secs().cast_signed())
 }
 
 fn since_1970(time: SystemTime) -> i64 {
@@ -134,6 +142,13 @@ mod tests {
         check(end, &["ends in 0 days, on 2021-01-01"]);
         check(end + Duration::from_secs(1), &["the certificate expired on 2021-01-01"]);
         check(UNIX_EPOCH, &["the certificate is not valid before 2020-01-01"]);
+    }
+
+    #[test]
+    fn a_certificate_of_a_few_days_is_complained_about_in_its_last_quarter() {
+        const DAY: i64 = 24 * 60 * 60;
+        assert_eq!(soon(0, 90 * DAY), 14 * DAY);
+        assert_eq!(soon(0, 6 * DAY), 36 * 60 * 60);
     }
 
     #[test]
