@@ -258,6 +258,28 @@ pub const FILES_LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 /// How long such a look may take before it is complained of.
 pub const FILES_SLOW: Duration = Duration::from_secs(10);
 
+/// Longest answer of an ACME directory. The longest is a chain of certificates, some 6 KiB; with a
+/// hundred names in it, twice that.
+pub const ACME_ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Longest value of a field in such an answer: a URL, or a nonce.
+pub const ACME_FIELD_BYTES_MAX: usize = 2048;
+/// Longest time from a request to a directory until its answer is complete, lookup and handshake
+/// included. A directory that is asked to issue may think for some seconds.
+pub const ACME_ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Pauses before a request to a directory is sent again after its connection broke.
+pub const ACME_ASK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// Shortest pause after an order that succeeds, for certificates that would have to be renewed at
+/// once; a quarter of the time that such a certificate has left, if that is shorter.
+pub const ACME_ORDER_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// Pause between two questions to a directory when a certificate should be renewed, where its
+/// answer does not say when to ask again (RFC 9773, section 4.3.2).
+pub const ACME_RENEWAL_ASKED_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+/// Pause between two attempts to use a state directory that cannot be written.
+pub const ACME_STATE_TRIED_EVERY: Duration = Duration::from_secs(30);
+/// Pause between two attempts to become the process that renews certificates, while another one
+/// is. After a hand-over the old process lets go at once.
+pub const ACME_LOCK_TRIED_EVERY: Duration = Duration::from_secs(2);
+
 /// Pause between two warnings about our certificates.
 pub const CERTIFICATES_LOGGED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -1,7 +1,9 @@
 //! An upstream with its files loaded: [`UpstreamConfig`].
 
 use super::reach::Reach;
-use super::tls_configs::Trust;
+use super::tls_configs::{TlsConfigs, Trust};
+use crate::tls::client::ClientSide;
+use crate::tls::credential_error::CredentialError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::ClientConfig;
@@ -32,6 +34,20 @@ pub struct UpstreamTls {
     pub server_name: ServerName<'static>,
     /// Whom we trust, what we show, and what we offer.
     pub trust: Trust,
+}
+
+impl UpstreamTls {
+    /// For a server of this name that no route or forward leads to.
+    ///
+    /// # Errors
+    /// TLS cannot use a certificate of `side`.
+    pub fn new(
+        side: ClientSide<'_>,
+        server_name: ServerName<'static>,
+    ) -> Result<Self, CredentialError> {
+        let (config, trust) = TlsConfigs::default().client(side, None)?;
+        Ok(Self { config, server_name, trust })
+    }
 }
 
 /// A `ClientConfig` cannot be compared, but `trust` is all that it depends on.

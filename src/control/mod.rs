@@ -9,6 +9,8 @@
 //! read the `State`, send commands to the `Workers`, and ask the loop for what only it may do by a
 //! `Request`.
 
+#[cfg(feature = "acme")]
+mod acme;
 mod admin;
 mod changes;
 mod descriptors;
@@ -18,6 +20,7 @@ mod launch;
 mod listeners;
 mod notify;
 mod program;
+mod progress;
 mod reload;
 mod reminder;
 mod reports;
@@ -37,6 +40,8 @@ use crate::config::Config;
 use crate::config::admin_address::AdminConfig;
 use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
+#[cfg(feature = "acme")]
+use crate::control::acme::{Parts, manage};
 use crate::control::admin::{Admin, AdminListener, RelayPages};
 use crate::control::changes::changes;
 use crate::control::descriptors::check_descriptors;
@@ -159,6 +164,8 @@ async fn run(snapshot: Snapshot, loader: Loader, launch: Launch) -> Result<(), R
     }
     let (finding, changes) = channel(1);
     spawn(watch_files(Rc::clone(&state), finding));
+    #[cfg(feature = "acme")]
+    spawn(manage(Parts { state: Rc::clone(&state), challenges: Arc::clone(workers.challenges()) }));
     spawn(signals.forward(asking));
     spawn(tell_left_out_lines());
     spawn(remind(state.snapshots(), SystemTime::now));

@@ -6,12 +6,13 @@
 use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 use crate::control::listeners::Listening;
+use crate::control::progress::Progress;
 use std::cell::{Cell, Ref, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How far the process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(super) struct State {
     listening: RefCell<Vec<Listening>>,
     reloads: Cell<Reloads>,
     unusable_files: RefCell<Problems>,
+    progress: Progress,
+    files_changed: Notify,
 }
 
 /// The results of all reloads.
@@ -63,7 +66,8 @@ impl State {
         let (snapshot, phase) = (watch::Sender::new(snapshot), watch::Sender::new(Phase::Starting));
         let listening = RefCell::new(listening);
         let (reloads, unusable_files) = (Cell::default(), RefCell::default());
-        Self { snapshot, phase, listening, reloads, unusable_files }
+        let (progress, files_changed) = Default::default();
+        Self { snapshot, phase, listening, reloads, unusable_files, progress, files_changed }
     }
 
     /// What is served now, and a way to wait for the next.
@@ -81,6 +85,12 @@ impl State {
         *self.phase.borrow()
     }
 
+    /// How far the process is, and a way to wait for the next step.
+    #[cfg(feature = "acme")]
+    pub(super) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
     /// The process has come this far.
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.send_replace(phase);
@@ -96,6 +106,22 @@ impl State {
     pub(super) fn replace(&self, snapshot: Arc<Snapshot>, listening: Vec<Listening>) {
         self.listening.replace(listening);
         self.snapshot.send_replace(snapshot);
+    }
+
+    /// Asks for a look at the files of what is served, because one of them has changed.
+    #[cfg(any(feature = "acme", test))]
+    pub(super) fn note_changed_file(&self) {
+        self.files_changed.notify_one();
+    }
+
+    /// Waits until that is asked for.
+    pub(super) async fn file_changed(&self) {
+        self.files_changed.notified().await;
+    }
+
+    /// How far the orders of certificates are.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// The results of all reloads.

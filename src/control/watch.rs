@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// What the files of a snapshot have become.
 #[derive(Debug)]
@@ -31,10 +31,11 @@ pub(super) struct Change {
     pub(super) files: Vec<PathBuf>,
 }
 
-/// Looks at the files of what is served, for as long as anyone receives the changes.
+/// Looks at the files of what is served, for as long as anyone receives the changes: from time to
+/// time, and at once when the state says that one has changed.
 pub(super) async fn watch_files(state: Rc<State>, changes: Sender<Change>) {
     loop {
-        sleep(FILES_LOOKED_AT_EVERY).await;
+        let _elapsed = timeout(FILES_LOOKED_AT_EVERY, state.file_changed()).await;
         match look(&state).await {
             Ok(Found::Unchanged) => {
                 if !state.note_unusable_files(Problems::default()).is_empty() {
@@ -221,6 +222,20 @@ mod tests {
             scene.nothing_for(3).await;
             scene.folder.write("ca.pem", CERTIFICATE);
             assert_eq!(scene.change().await, ["ca.pem"]);
+        });
+        assert_eq!(log, "");
+    }
+
+    #[test]
+    fn a_certificate_that_is_announced_is_found_at_once() {
+        let log = Scene::with(async |scene| {
+            scene.nothing_for(1).await;
+            let renewed = Instant::now();
+            scene.folder.write("certificate.pem", [LEAF, INTERMEDIATE].concat());
+            scene.folder.write("key.pem", LEAF_KEY);
+            scene.state.note_changed_file();
+            assert_eq!(scene.change().await, ["certificate.pem", "key.pem"]);
+            assert_eq!(renewed.elapsed(), Duration::ZERO);
         });
         assert_eq!(log, "");
     }

@@ -22,6 +22,7 @@ pub(super) struct Workers {
     commands: Arc<[UnboundedSender<Command>]>,
     admission: Arc<Admission>,
     registry: Arc<Registry>,
+    #[cfg_attr(not(feature = "acme"), expect(dead_code, reason = "nothing is ordered"))]
     challenges: Arc<Challenges>,
     reporting: Reporting,
 }
@@ -75,7 +76,7 @@ impl Workers {
     }
 
     /// What all workers answer to authorities.
-    #[expect(dead_code, reason = "what orders certificates will set challenges")]
+    #[cfg(feature = "acme")]
     pub(super) fn challenges(&self) -> &Arc<Challenges> {
         &self.challenges
     }

@@ -5,6 +5,8 @@
 
 /// What has ended: exchanges, and connections in tcp mode. The lines of `observer`.
 pub const ACCESS: &str = "narrows::access";
+/// Certificates that are ordered by ACME.
+pub const ACME: &str = "narrows::acme";
 /// Certificates: oddities in their files, and their ends of validity.
 pub const CERTIFICATE: &str = "narrows::certificate";
 /// What the configuration means, and probably should not.

@@ -54,6 +54,8 @@ impl RelayPages {
             totals: Arc::clone(&reports.totals),
             certificates: certificates(&self.state.snapshot()),
             unusable_files: self.state.unusable_files().iter().len(),
+            awaited: awaited(&self.state.snapshot()),
+            orders: self.state.progress().orders(),
             reloads: Reloads { ok: reloads.succeeded, failed: reloads.failed },
             process,
         };
@@ -94,13 +96,19 @@ impl Pages for RelayPages {
 /// Until when each name has a certificate: of two for one name, the earlier end.
 fn certificates(snapshot: &Snapshot) -> BTreeMap<String, i64> {
     let mut ends = BTreeMap::new();
-    for certificate in &snapshot.certificates {
+    let managed = snapshot.managed.iter().flat_map(|it| it.stored.iter().chain(&it.stand_ins));
+    for certificate in snapshot.certificates.iter().chain(managed) {
         for name in &certificate.names {
             let end = ends.entry(name.clone()).or_insert(certificate.not_after);
             *end = certificate.not_after.min(*end);
         }
     }
     ends
+}
+
+/// How many names have no certificate yet.
+fn awaited(snapshot: &Snapshot) -> usize {
+    snapshot.managed.iter().map(|it| it.awaited.len()).sum()
 }
 
 fn text(body: &str) -> Content {

@@ -3,10 +3,13 @@
 //! The names of the fields are an interface: docs/operations.md explains each of them. New ones may
 //! be added; none is renamed or removed. Times are RFC 3339, durations are seconds.
 
+use crate::config::identifier::Identifier;
+use crate::config::managed::ManagedCertificate;
 use crate::config::own_certificate::OwnCertificate;
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
 use crate::config::value::Mode;
 use crate::control::listeners::Listening;
+use crate::control::progress::{Progress, Standing};
 use crate::control::reports::Reports;
 use crate::control::state::{Phase, Reloads, State};
 use crate::gateway::server_name::ForwardTarget;
@@ -63,13 +66,29 @@ struct ListenerStatus {
     connections: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct CertificateStatus {
     names: Vec<String>,
     configured: String,
-    not_after: String,
-    days_left: i64,
+    /// `None`: it is ordered, and not there yet.
+    not_after: Option<String>,
+    days_left: Option<i64>,
     problems: Vec<String>,
+    /// `None`: it is a file that another program renews.
+    acme: Option<AcmeStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct AcmeStatus {
+    state: &'static str,
+    next: Option<String>,
+    last_error: Option<AcmeErrorStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct AcmeErrorStatus {
+    what: String,
+    at: String,
 }
 
 /// A route or a forward.
@@ -113,7 +132,8 @@ impl Status {
     ) -> Self {
         let (snapshot, totals) = (state.snapshot(), &reports.totals);
         let listeners = state.listening();
-        let certificates = snapshot.certificates.iter();
+        let named = snapshot.certificates.iter().map(|it| certificate(it, now));
+        let managed = snapshot.managed.iter().map(|it| managed(it, state.progress(), now));
         Self {
             version,
             commit,
@@ -126,7 +146,7 @@ impl Status {
             reloads: reloads(state.reloads()),
             problems: state.unusable_files().iter().map(|it| it.to_string()).collect(),
             listeners: listeners.iter().map(|it| listener(it, totals)).collect(),
-            certificates: certificates.map(|it| certificate(it, now)).collect(),
+            certificates: named.chain(managed).collect(),
             routes: routes(&snapshot, totals),
             forwards: forwards(&snapshot, totals),
             upstreams: upstreams(&snapshot, totals, now),
@@ -176,9 +196,32 @@ fn certificate(certificate: &OwnCertificate, now: SystemTime) -> CertificateStat
     CertificateStatus {
         names: names.clone(),
         configured: location.to_string(),
-        not_after: time(end),
-        days_left: left.div_euclid(SECONDS_OF_A_DAY),
+        not_after: Some(time(end)),
+        days_left: Some(left.div_euclid(SECONDS_OF_A_DAY)),
         problems: validity.complaints(now).into_iter().map(|it| it.what).collect(),
+        acme: None,
+    }
+}
+
+/// A certificate that is ordered.
+fn managed(
+    managed: &ManagedCertificate,
+    progress: &Progress,
+    now: SystemTime,
+) -> CertificateStatus {
+    let Standing { phase, next, last_error } = progress.of(&managed.file);
+    let last_error = last_error.map(|it| AcmeErrorStatus { what: it.text, at: time(it.at) });
+    let acme = Some(AcmeStatus { state: phase.name(), next: next.map(time), last_error });
+    // Others may serve all of its names meanwhile.
+    let stand_in = managed.stand_ins.iter().min_by_key(|it| it.not_after);
+    let stand_in = stand_in.filter(|_| managed.awaited.is_empty());
+    let serves = managed.stored.as_ref().or(stand_in).map(|it| certificate(it, now));
+    let serves = serves.unwrap_or_default();
+    CertificateStatus {
+        names: managed.names.iter().map(Identifier::to_string).collect(),
+        configured: managed.location.to_string(),
+        acme,
+        ..serves
     }
 }
 
@@ -244,6 +287,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::config::problem::Problems;
+    use crate::control::progress::{OrderError, OrderPhase};
     use crate::telemetry::metrics::Running;
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
 
@@ -292,7 +336,25 @@ mod tests {
       "configured": "f:5: listener.certificate",
       "not_after": "END",
       "days_left": DAYS,
-      "problems": []
+      "problems": [],
+      "acme": null
+    },
+    {
+      "names": [
+        "b.example"
+      ],
+      "configured": "f:5: listener.certificate",
+      "not_after": null,
+      "days_left": null,
+      "problems": [],
+      "acme": {
+        "state": "retrying",
+        "next": "2026-11-26T21:02:30Z",
+        "last_error": {
+          "what": "the CA refused the order",
+          "at": "2026-11-26T21:01:30Z"
+        }
+      }
     }
   ],
   "routes": [
@@ -350,7 +412,13 @@ mod tests {
         folder.write("c.pem", CERTIFICATE);
         folder.write("k.pem", KEY);
         let config = Config::parse("f", &folder.path(""), CONFIGURATION).unwrap();
-        let snapshot = Arc::new(Snapshot::load(config).unwrap());
+        let mut snapshot = Snapshot::load(config).unwrap();
+        let location = snapshot.certificates[0].location.clone();
+        let (names, file) = (vec!["b.example".parse().unwrap()], folder.path("b.pem"));
+        let (stand_ins, awaited) = (Vec::new(), names.clone());
+        snapshot.managed =
+            vec![ManagedCertificate { names, file, location, stored: None, stand_ins, awaited }];
+        let snapshot = Arc::new(snapshot);
         let own = &snapshot.certificates[0];
         let names: Vec<_> = own.names.iter().map(|it| format!("\n        \"{it}\"")).collect();
         let names = format!("{}\n      ", names.join(","));
@@ -367,6 +435,11 @@ mod tests {
         let key = &snapshot.config.listeners[0].certificates[0].key;
         problems.add(&key.location, "the key does not belong to the certificate");
         state.note_unusable_files(problems);
+        let next = Some(started() + Duration::from_secs(150));
+        let text = "the CA refused the order".to_owned();
+        let last_error = Some(OrderError { text, at: started() + Duration::from_secs(90) });
+        let standing = Standing { phase: OrderPhase::Retrying, next, last_error };
+        state.progress().note(&snapshot.managed[0].file, standing);
         // A reload has asked for another number of workers, which needs a restart.
         let reports = Reports { totals: totals().into(), workers: 2, silent: 1 };
         let now = started() + Duration::from_secs(90);

@@ -46,6 +46,10 @@ pub struct Scrape {
     pub totals: Arc<Totals>,
     /// The names in certificates, and when these end, in seconds since 1970.
     pub certificates: BTreeMap<String, i64>,
+    /// Names for which a certificate is ordered, and that have none yet.
+    pub awaited: usize,
+    /// Orders of certificates since the start.
+    pub orders: Orders,
     /// Reloads since the start.
     pub reloads: Reloads,
     /// Files that have changed and cannot be used.
@@ -60,6 +64,15 @@ pub struct Reloads {
     /// So that it took effect.
     pub ok: u64,
     /// In vain.
+    pub failed: u64,
+}
+
+/// How orders of certificates ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// By a certificate.
+    pub ok: u64,
+    /// Without one.
     pub failed: u64,
 }
 
@@ -123,6 +136,11 @@ impl Scrape {
         let ends = self.certificates.iter().map(|(name, end)| ([("name", &**name)], *end));
         let help = "When a certificate ends, in seconds since 1970.";
         out.gauges("narrows_certificate_not_after_seconds", help, ends)?;
+        let help = "Names that have no certificate yet.";
+        out.gauges("narrows_certificates_awaited", help, [(UNLABELLED, self.awaited)])?;
+        let orders = [("ok", self.orders.ok), ("failed", self.orders.failed)];
+        let orders = orders.map(|(result, count)| ([("result", result)], count));
+        out.counters("narrows_acme_orders", "Orders of certificates.", orders)?;
 
         let stats = &self.process;
         if let Some(seconds) = stats.cpu_seconds {

@@ -17,7 +17,7 @@ mod totals;
 mod upstream;
 mod worker;
 
-pub use exposition::{Format, Reloads, Scrape};
+pub use exposition::{Format, Orders, Reloads, Scrape};
 pub use histogram::Distribution;
 pub use process::ProcessStats;
 pub use route::{RouteMetrics, RouteReport};

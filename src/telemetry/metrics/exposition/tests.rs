@@ -93,6 +93,8 @@ fn scrape() -> Scrape {
         commit: "0123456",
         totals,
         certificates: [("example.com".into(), 1_800_000_000)].into(),
+        awaited: 2,
+        orders: Orders { ok: 3, failed: 4 },
         reloads: Reloads { ok: 2, failed: 1 },
         unusable_files: 3,
         process: ProcessStats::default(),
@@ -119,6 +121,13 @@ narrows_files_unusable 3
 # HELP narrows_certificate_not_after_seconds When a certificate ends, in seconds since 1970.
 # TYPE narrows_certificate_not_after_seconds gauge
 narrows_certificate_not_after_seconds{name="example.com"} 1800000000
+# HELP narrows_certificates_awaited Names that have no certificate yet.
+# TYPE narrows_certificates_awaited gauge
+narrows_certificates_awaited 2
+# HELP narrows_acme_orders_total Orders of certificates.
+# TYPE narrows_acme_orders_total counter
+narrows_acme_orders_total{result="ok"} 3
+narrows_acme_orders_total{result="failed"} 4
 # HELP narrows_connections Client connections.
 # TYPE narrows_connections gauge
 narrows_connections{listener="127.0.0.1:8443"} 3

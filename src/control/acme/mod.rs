@@ -1,0 +1,138 @@
+//! Certificates by ACME (RFC 8555): what waits, while `acme` decides.
+//!
+//! One task of the main thread orders and renews all certificates, one at a time ([`manage`]). It
+//! writes files in the state directory, and everything else follows from that: the files are those
+//! of a snapshot, and one that changes is served as after a reload (`control::watch`).
+//!
+//! Of all processes with one state directory, the one that has its lock orders (`session`); the
+//! others serve what it writes, and try to get the lock. A process that drains lets go of it.
+
+mod account_file;
+mod blocking;
+mod entry;
+mod failed_validations;
+mod https;
+mod lines;
+mod message;
+mod opening;
+mod ordering;
+mod parts;
+mod session;
+mod state_directory;
+mod stored;
+mod time;
+mod trouble;
+
+use crate::config::snapshot::Snapshot;
+use crate::control::acme::blocking::blocking;
+use crate::control::acme::opening::{Opened, Settings};
+use crate::control::acme::session::Session;
+use crate::control::acme::state_directory::Lock;
+use crate::control::acme::time::{now, system_time};
+use crate::control::acme::trouble::Trouble;
+use crate::control::progress::{OrderError, OrderPhase, Standing};
+use crate::control::state::Phase;
+use crate::limits::{ACME_LOCK_TRIED_EVERY, ACME_STATE_TRIED_EVERY};
+use crate::telemetry::targets::ACME;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+pub(super) use parts::Parts;
+
+/// Orders and renews the certificates of what is served, from when all workers accept until the
+/// process drains. Then another process may: it accepts already, so a challenge of this one would
+/// fail.
+pub(super) async fn manage(parts: Parts) {
+    let mut phases = parts.state.phases();
+    drop(phases.wait_for(|phase| *phase != Phase::Starting).await);
+    let drains = |phase: &Phase| matches!(phase, Phase::Draining | Phase::HandedOver);
+    tokio::select! {
+        () = manage_on(&parts) => {}
+        _drains = phases.wait_for(drains) => {}
+    }
+}
+
+async fn manage_on(parts: &Parts) {
+    let mut snapshots = parts.state.snapshots();
+    loop {
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        match Settings::of(&snapshot) {
+            None => {
+                parts.state.progress().keep(|_| false);
+                if snapshots.changed().await.is_err() {
+                    return;
+                }
+            }
+            Some(settings) => {
+                let Some(lock) = lock(parts, &settings).await else { continue };
+                if let Some(opened) = open(parts, &settings).await {
+                    Session::new(parts, settings, opened).run().await;
+                }
+                drop(lock);
+            }
+        }
+    }
+}
+
+/// Waits for the lock of the state directory. `None`: the configuration has changed meanwhile.
+async fn lock(parts: &Parts, settings: &Settings) -> Option<Lock> {
+    let (mut trouble, mut is_told) = (Trouble::default(), false);
+    loop {
+        let state = settings.state();
+        match blocking(move || state.lock()).await {
+            Ok(Some(lock)) => return Some(lock),
+            Ok(None) => {
+                note(parts, OrderPhase::Elsewhere, None);
+                if !is_told {
+                    is_told = true;
+                    tracing::info!(
+                        target: ACME,
+                        "another process orders certificates in the same state directory; this \
+                         one serves what it stores"
+                    );
+                }
+            }
+            Err(error) => {
+                let error = error.to_string();
+                trouble.tell(&error);
+                note(parts, OrderPhase::Retrying, Some(error));
+            }
+        }
+        is_unchanged_for(parts, settings, ACME_LOCK_TRIED_EVERY).await?;
+    }
+}
+
+/// Loads what a session needs, as soon as that is possible. `None`: the configuration has changed
+/// meanwhile.
+async fn open(parts: &Parts, settings: &Settings) -> Option<Opened> {
+    let mut trouble = Trouble::default();
+    loop {
+        let settings_there = settings.clone();
+        match blocking(move || settings_there.open()).await {
+            Ok(opened) => return Some(opened),
+            Err(error) => {
+                trouble.tell(&error);
+                note(parts, OrderPhase::Retrying, Some(error));
+            }
+        }
+        is_unchanged_for(parts, settings, ACME_STATE_TRIED_EVERY).await?;
+    }
+}
+
+/// Waits for this time, or until other settings are served, which is `None`.
+async fn is_unchanged_for(parts: &Parts, settings: &Settings, time: Duration) -> Option<()> {
+    let mut snapshots = parts.state.snapshots();
+    let other = |snapshot: &Arc<Snapshot>| !settings.are_those_of(snapshot);
+    timeout(time, snapshots.wait_for(other)).await.is_err().then_some(())
+}
+
+/// All certificates have come so far.
+fn note(parts: &Parts, phase: OrderPhase, error: Option<String>) {
+    let at = system_time(now());
+    let last_error = error.map(|text| OrderError { text, at });
+    for managed in &parts.state.snapshot().managed {
+        let standing = Standing { phase, next: None, last_error: last_error.clone() };
+        parts.state.progress().note(&managed.file, standing);
+    }
+}

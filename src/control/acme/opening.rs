@@ -1,0 +1,102 @@
+//! What a session begins with: the account, and how its directory is reached.
+
+use crate::acme::account::{Account, Registration};
+use crate::acme::jws::ExternalAccount;
+use crate::config::keys::acme::AcmeConfig;
+use crate::config::snapshot::{Snapshot, UpstreamTls};
+use crate::control::acme::account_file::load_or_make;
+use crate::control::acme::failed_validations::FailedValidations;
+use crate::control::acme::lines;
+use crate::control::acme::state_directory::StateDirectory;
+use crate::control::acme::time::now;
+use crate::tls::alpn::Alpn;
+use crate::tls::client::ClientSide;
+use crate::tls::credential_file::{Chain, read_file};
+use crate::tls::key_exchange::KeyExchange;
+use std::path::PathBuf;
+
+/// Where certificates are ordered, and where they are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    acme: AcmeConfig,
+    state: PathBuf,
+}
+
+/// What a session begins with.
+pub(super) struct Opened {
+    pub(super) tls: UpstreamTls,
+    pub(super) account: Account,
+    pub(super) failed: FailedValidations,
+}
+
+impl Settings {
+    /// Those of `snapshot`, if it has something to order.
+    pub(super) fn of(snapshot: &Snapshot) -> Option<Self> {
+        let acme = snapshot.config.acme.clone();
+        let state = acme.state_directory().filter(|_| !snapshot.managed.is_empty())?;
+        Some(Self { acme, state })
+    }
+
+    pub(super) fn are_those_of(&self, snapshot: &Snapshot) -> bool {
+        !snapshot.managed.is_empty() && snapshot.config.acme == self.acme
+    }
+
+    pub(super) fn state(&self) -> StateDirectory {
+        StateDirectory::at(&self.state)
+    }
+
+    /// The authority's host, for the log.
+    pub(super) fn authority(&self) -> &str {
+        &self.acme.directory.authority
+    }
+
+    pub(super) fn profile(&self) -> Option<String> {
+        self.acme.profile.as_ref().map(|it| it.0.to_string())
+    }
+
+    /// Loads what the session needs. Blocks.
+    ///
+    /// # Errors
+    /// Why it cannot begin.
+    pub(super) fn open(&self) -> Result<Opened, String> {
+        let AcmeConfig { directory, contact, ca, external_account, .. } = &self.acme;
+        let ca = ca.as_ref().map(|ca| Chain::read(&ca.path)).transpose();
+        let ca = ca.map_err(|error| error.to_string())?;
+        let side = ClientSide {
+            ca: ca.as_ref(),
+            identity: None,
+            key_exchange: KeyExchange::default(),
+            alpn: Alpn::Http,
+        };
+        let tls = UpstreamTls::new(side, directory.endpoint.host.server_name());
+        let tls = tls.map_err(|error| error.to_string())?;
+        let (key_id, external) = match external_account {
+            None => ("", None),
+            Some(account) => {
+                let path = &account.key_file.path;
+                let key = read_file(path).map_err(|error| error.to_string())?;
+                let key = String::from_utf8_lossy(&key);
+                let external = ExternalAccount::new(&account.key_id.0, key.trim());
+                let external = external.ok_or_else(|| {
+                    format!("\"{}\" does not hold a key in base64url", path.display())
+                })?;
+                (&*account.key_id.0, Some(external))
+            }
+        };
+        let stored = load_or_make(&self.state(), directory, key_id);
+        let stored = stored.map_err(|error| error.to_string())?;
+        let stored = stored.ok_or("this machine cannot make a key")?;
+        if let Some(file) = &stored.set_aside {
+            lines::set_aside_other("the key of the account", file);
+        }
+        let (failed, aside) =
+            FailedValidations::load(&self.state(), now()).map_err(|error| error.to_string())?;
+        if let Some(file) = &aside {
+            lines::set_aside_other("the list of failed validations", file);
+        }
+        let contact = contact.iter().map(|it| it.0.to_string()).collect();
+        let registration = Registration { contact, external, is_new: stored.is_new };
+        let account = Account::new(&directory.to_string(), stored.key, registration);
+        Ok(Opened { tls, account, failed })
+    }
+}

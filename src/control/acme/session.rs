@@ -1,0 +1,261 @@
+//! All certificates from one directory, while this process has the lock: [`Session`].
+//!
+//! One thing is done at a time, the one that is due first. What is stored is read again before
+//! each order, so that a certificate that another process or the operator has put there counts.
+
+use crate::acme::account::Account;
+use crate::acme::challenge::ChallengeKind;
+use crate::acme::failure::{Cause, Failure};
+use crate::acme::renewal;
+use crate::acme::schedule::validation_allowed_at;
+use crate::acme::wanted::Wanted;
+use crate::config::snapshot::{Snapshot, UpstreamTls};
+use crate::config::value::Mode;
+use crate::control::acme::blocking::blocking;
+use crate::control::acme::entry::{Entry, Task};
+use crate::control::acme::failed_validations::FailedValidations;
+use crate::control::acme::https::HttpsClient;
+use crate::control::acme::lines;
+use crate::control::acme::opening::{Opened, Settings};
+use crate::control::acme::ordering::{ask, issue};
+use crate::control::acme::parts::Parts;
+use crate::control::acme::state_directory::{StateDirectory, StateError, replace};
+use crate::control::acme::stored;
+use crate::control::acme::time::{now, sleep_until};
+use crate::control::acme::trouble::Trouble;
+use crate::limits::{ACME_RENEWAL_ASKED_EVERY, ACME_STATE_TRIED_EVERY};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// The work for one directory.
+pub(super) struct Session<'p> {
+    parts: &'p Parts,
+    settings: Settings,
+    tls: UpstreamTls,
+    account: Account,
+    failed: FailedValidations,
+    entries: Vec<Entry>,
+    trouble: Trouble,
+}
+
+impl<'p> Session<'p> {
+    pub(super) fn new(parts: &'p Parts, settings: Settings, opened: Opened) -> Self {
+        let Opened { tls, account, failed } = opened;
+        let (entries, trouble) = Default::default();
+        Self { parts, settings, tls, account, failed, entries, trouble }
+    }
+
+    /// Orders and renews until the configuration has another directory, or nothing to order.
+    pub(super) async fn run(mut self) {
+        let mut snapshots = self.parts.state.snapshots();
+        let mut config = Arc::clone(&snapshots.borrow().config);
+        loop {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            if !self.settings.are_those_of(&snapshot) {
+                return;
+            }
+            self.follow(&snapshot);
+            // A reload has read the configuration anew; a file that changes has not.
+            if !Arc::ptr_eq(&config, &snapshot.config) {
+                config = Arc::clone(&snapshot.config);
+                self.entries.iter_mut().for_each(|entry| entry.retry(now()));
+            }
+            let next = self.entries.iter().map(Entry::next).enumerate();
+            let Some((number, (at, task))) = next.min_by_key(|(_, (at, _))| *at) else { return };
+            tokio::select! {
+                () = sleep_until(at) => self.act(number, task, &snapshot).await,
+                changed = snapshots.changed() => if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Has an entry for each certificate of `snapshot`, and for no other.
+    fn follow(&mut self, snapshot: &Snapshot) {
+        let managed = &snapshot.managed;
+        self.entries.retain(|entry| managed.iter().any(|it| it.file == entry.file));
+        self.parts.state.progress().keep(|file| managed.iter().any(|it| it.file == file));
+        for managed in managed {
+            if !self.entries.iter().any(|entry| entry.file == managed.file) {
+                self.entries.push(Entry::new(managed, now()));
+            }
+        }
+    }
+
+    async fn act(&mut self, number: usize, task: Task, snapshot: &Snapshot) {
+        if let Err(error) = self.look(number).await {
+            self.block(number, &error);
+        } else {
+            match task {
+                Task::AskRenewal => self.ask_renewal(number).await,
+                Task::Order => self.order_if_due(number, kinds(snapshot)).await,
+            }
+        }
+        let Some(entry) = self.entries.get(number) else { return };
+        self.parts.state.progress().note(&entry.file, entry.standing(false));
+    }
+
+    /// Reads what is stored, after storing what was not stored yet.
+    async fn look(&mut self, number: usize) -> Result<(), StateError> {
+        let entry = &mut self.entries[number];
+        if let Some(content) = entry.unsaved.clone() {
+            let file = entry.file.clone();
+            blocking(move || replace(&file, &content)).await?;
+            entry.unsaved = None;
+            self.parts.state.note_changed_file();
+        }
+        let file = entry.file.clone();
+        let found = blocking(move || stored::look(&file)).await?;
+        let stored = found.unwrap_or_else(|unusable| {
+            lines::set_aside(&unusable);
+            None
+        });
+        entry.found(stored, now());
+        Ok(())
+    }
+
+    /// The state directory cannot be used: it is tried again soon.
+    fn block(&mut self, number: usize, error: &StateError) {
+        let (text, now) = (error.to_string(), now());
+        self.trouble.tell(&text);
+        let until = now + ACME_STATE_TRIED_EVERY.as_secs().cast_signed();
+        let entry = &mut self.entries[number];
+        entry.ask_at = entry.ask_at.map(|at| at.max(until));
+        entry.blocked(text, until, now);
+    }
+
+    async fn order_if_due(&mut self, number: usize, kinds: Vec<ChallengeKind>) {
+        let (entry, now) = (&mut self.entries[number], now());
+        if entry.renewal(now) > now {
+            return entry.rests(now);
+        }
+        let allowed = |name| validation_allowed_at(self.failed.of(name), now);
+        let allowed = entry.names.iter().map(allowed).max().unwrap_or(now);
+        if allowed > now {
+            lines::waits(&entry.names, allowed);
+            return entry.blocked("too many validations have failed".to_owned(), allowed, now);
+        }
+        // An order that cannot be stored would be one in vain.
+        let file = entry.file.clone();
+        match blocking(move || StateDirectory::check_room(&file)).await {
+            Ok(()) => {
+                self.trouble.is_over();
+                self.order(number, kinds).await;
+            }
+            Err(error) => self.block(number, &error),
+        }
+    }
+
+    async fn order(&mut self, number: usize, kinds: Vec<ChallengeKind>) {
+        let (entry, begun, kinds_count) = (&mut self.entries[number], Instant::now(), kinds.len());
+        let authority = self.settings.authority();
+        if !entry.has_failed() {
+            lines::ordering(&entry.names, authority, entry.stored.as_ref());
+        }
+        self.parts.state.progress().note(&entry.file, entry.standing(true));
+        let id = entry.stored.as_ref().and_then(|it| renewal::certificate_id(&it.leaf));
+        let wanted = Wanted {
+            names: entry.names.clone(),
+            profile: self.settings.profile(),
+            replaces: id.filter(|id| self.account.renewal_request(id).is_some()),
+            challenges: entry.challenges(kinds),
+        };
+        let mut client = HttpsClient::new(self.tls.clone());
+        let ordered = issue(&mut client, &mut self.account, wanted, &self.parts.challenges).await;
+        drop(client);
+        self.parts.state.progress().count(ordered.is_ok());
+        match ordered {
+            Ok(issued) => {
+                let content = [issued.chain_pem, issued.key_pem].concat();
+                self.store(number, content.into_bytes(), begun).await;
+            }
+            Err(failure) => self.fail(number, &failure, kinds_count).await,
+        }
+    }
+
+    async fn store(&mut self, number: usize, content: Vec<u8>, begun: Instant) {
+        let entry = &mut self.entries[number];
+        let stored = match stored::parse(&entry.file, &content) {
+            Ok(stored) => stored,
+            Err(why) => {
+                let text = format!("the CA issued what cannot be used: {why}");
+                let failure = Failure { cause: Cause::Server, ..Failure::unreachable(text) };
+                return self.fail(number, &failure, 1).await;
+            }
+        };
+        entry.unsaved = Some(content);
+        entry.found(Some(stored), now());
+        entry.issued(now());
+        match self.look(number).await {
+            Ok(()) => {
+                let entry = &self.entries[number];
+                if let Some(stored) = &entry.stored {
+                    lines::issued(&entry.names, stored, entry.renewal(now()), begun);
+                }
+            }
+            Err(error) => {
+                lines::not_stored(&self.entries[number].names, &error.to_string());
+                self.block(number, &error);
+            }
+        }
+    }
+
+    async fn fail(&mut self, number: usize, failure: &Failure, kinds: usize) {
+        let (entry, now) = (&mut self.entries[number], now());
+        entry.failed(failure, kinds, now);
+        let (authority, stored) = (self.settings.authority(), entry.stored.as_ref());
+        lines::failed(&entry.names, authority, failure, stored, now, entry.due);
+        if !failure.names.is_empty() {
+            let write = self.failed.add(&failure.names, now);
+            if let Err(error) = blocking(write).await {
+                self.trouble.tell(&error.to_string());
+            }
+        }
+    }
+
+    async fn ask_renewal(&mut self, number: usize) {
+        let asked = self.renewal_of(number).await;
+        let (entry, now) = (&mut self.entries[number], now());
+        let later = now + ACME_RENEWAL_ASKED_EVERY.as_secs().cast_signed();
+        let Ok(Some(info)) = asked else {
+            // The lifetime decides, as before.
+            entry.ask_at = Some(asked.err().and_then(|it| it.retry_at).unwrap_or(later));
+            return;
+        };
+        let before = entry.renewal(now);
+        (entry.window, entry.ask_at) = (Some(info.window), Some(info.check_at.max(now + 1)));
+        let renewal = entry.renewal(now);
+        if renewal != before {
+            lines::renewal_moved(&entry.names, renewal, info.explanation.as_deref());
+        }
+        // A failed order keeps its pause.
+        if !entry.has_failed() {
+            entry.rests(now);
+        }
+    }
+
+    /// When the authority wants this certificate to be renewed, if it says so.
+    async fn renewal_of(&mut self, number: usize) -> Result<Option<renewal::RenewalInfo>, Failure> {
+        let stored = self.entries[number].stored.as_ref();
+        let Some(id) = stored.and_then(|it| renewal::certificate_id(&it.leaf)) else {
+            return Ok(None);
+        };
+        let mut client = HttpsClient::new(self.tls.clone());
+        if let Some(request) = self.account.directory_request(now()) {
+            let response = ask(&mut client, &request).await?;
+            self.account.read_directory(&response, now())?;
+        }
+        let Some(request) = self.account.renewal_request(&id) else { return Ok(None) };
+        let response = ask(&mut client, &request).await?;
+        renewal::read(&response, now()).map(Some)
+    }
+}
+
+/// The challenges that can be answered. A listener with names for certificates has TLS.
+fn kinds(snapshot: &Snapshot) -> Vec<ChallengeKind> {
+    let is_plain = snapshot.listeners.iter().any(|it| it.mode == Mode::Http && it.tls.is_none());
+    let mut kinds = vec![ChallengeKind::TlsAlpn01];
+    kinds.extend(is_plain.then_some(ChallengeKind::Http01));
+    kinds
+}

@@ -1,0 +1,284 @@
+//! The state directory: keys and certificates that outlive the process.
+//!
+//! A file is replaced whole or not at all: its new content is written beside it, synced, and
+//! renamed. So a kill or a loss of power at any moment leaves the old content or the new, and at
+//! worst a file whose name ends in `.new`, which the next write replaces. Files are for their owner
+//! alone (0600), and so are the directories that are created for them (0700).
+//!
+//! Several processes may share the directory. The one that has the [`Lock`] writes, and the others
+//! read. A file that cannot be used is set aside under another name, and never deleted: it may
+//! belong to another version.
+//!
+//! Everything here blocks, on a file system that may hang.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What a file must have room for, so that nothing is asked of a directory in vain: some times as
+/// much as a certificate with its chain and its key.
+const ROOM_BYTES: usize = 64 * 1024;
+/// Most files of one name that are set aside. More of them say nothing new.
+const SET_ASIDE_MAX: usize = 99;
+
+/// The state directory.
+#[derive(Clone, Debug)]
+pub(super) struct StateDirectory(PathBuf);
+
+/// Held by the process that writes. Dropping it lets another process write.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Something that could not be done with a file of the state directory.
+#[derive(Debug)]
+pub(super) struct StateError {
+    what: &'static str,
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl StateDirectory {
+    /// The one at this path, which need not exist yet.
+    pub(super) fn at(path: &Path) -> Self {
+        Self(path.into())
+    }
+
+    /// The file of this name in it.
+    pub(super) fn file(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The lock, unless another process has it.
+    ///
+    /// # Errors
+    /// The directory cannot be written to, or its file system has no locks.
+    pub(super) fn lock(&self) -> Result<Option<Lock>, StateError> {
+        let path = self.file("lock");
+        create_folder(&self.0)?;
+        let mut open = OpenOptions::new();
+        let open = open.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = open.map_err(failed("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+        }
+    }
+
+    /// Shows that files beside `path` can be written, so that what costs a directory work is not
+    /// begun in vain.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub(super) fn check_room(path: &Path) -> Result<(), StateError> {
+        let beside = write_beside(path, &[b'\n'; ROOM_BYTES])?;
+        fs::remove_file(&beside).map_err(failed("remove", &beside))
+    }
+}
+
+/// Replaces a file by one that holds `content`, or leaves it as it is.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StateError> {
+    let beside = write_beside(path, content)?;
+    fs::rename(&beside, path).map_err(failed("replace", path))?;
+    // Without this, a loss of power could undo the rename.
+    let folder = path.parent().unwrap_or(path);
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(failed("sync", folder))
+}
+
+/// What a file holds, if there is one.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// Gives a file that cannot be used another name, which is returned: `NAME.unusable-1`, or the next
+/// number that is free.
+///
+/// # Errors
+/// It cannot be renamed.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
+    let name = |number: usize| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".unusable-{number}"));
+        PathBuf::from(name)
+    };
+    let mut names = (1..=SET_ASIDE_MAX).map(name);
+    let is_free = |it: &PathBuf| fs::symlink_metadata(it).is_err();
+    let aside = names.find(is_free).unwrap_or_else(|| name(SET_ASIDE_MAX));
+    fs::rename(path, &aside).map_err(failed("rename", path))?;
+    Ok(aside)
+}
+
+/// Writes `content` to a new file beside `path`, and syncs it. Only the holder of the lock writes,
+/// so one that is there already is left over from a process that was killed.
+fn write_beside(path: &Path, content: &[u8]) -> Result<PathBuf, StateError> {
+    if let Some(folder) = path.parent() {
+        create_folder(folder)?;
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let written = remove_if_there(&beside).and_then(|()| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    if written.is_err() {
+        // A part of it would only take room.
+        let _ = remove_if_there(&beside);
+    }
+    written.map_err(failed("write", &beside))?;
+    Ok(beside)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn create_folder(path: &Path) -> Result<(), StateError> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.map_err(failed("create", path))
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_path_buf();
+    move |error| StateError { what, path, error }
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "cannot {} {}: {}", self.what, self.path.display(), self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::testing::pem::Folder;
+    use std::env;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::{Command, Stdio};
+    use std::thread;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_written_is_for_its_owner_alone_and_replaces_what_was_there() {
+        let folder = Folder::new();
+        let file = StateDirectory::at(&folder.path("state")).file("certificates/ca/a.pem");
+        assert_eq!(read(&file).unwrap(), None);
+        for content in [b"one", b"two"] {
+            replace(&file, content).unwrap();
+            assert_eq!(read(&file).unwrap().unwrap(), content);
+            assert_eq!(mode(&file), 0o600);
+        }
+        assert_eq!(mode(&folder.path("state")), 0o700);
+        assert_eq!(mode(&folder.path("state/certificates/ca")), 0o700);
+        StateDirectory::check_room(&file).unwrap();
+        assert_eq!(fs::read_dir(folder.path("state/certificates/ca")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_that_was_cut_is_not_in_the_way_of_the_next_and_does_not_follow_a_link() {
+        let folder = Folder::new();
+        let file = folder.write("a.pem", "old");
+        folder.write("b.pem", "of another");
+        std::os::unix::fs::symlink(folder.path("b.pem"), folder.path("a.pem.new")).unwrap();
+        replace(&file, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::read(folder.path("b.pem")).unwrap(), b"of another");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_says_so_and_keeps_what_is_there() {
+        let folder = Folder::new();
+        let file = folder.write("file", "");
+        let below = StateDirectory::at(&file).file("a.pem");
+        let error = replace(&below, b"x").unwrap_err().to_string();
+        assert!(error.starts_with("cannot create ") && error.contains("file: "), "{error}");
+        assert!(StateDirectory::check_room(&below).is_err());
+        assert!(StateDirectory::at(&file).lock().is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_of_no_use_is_set_aside_under_the_next_free_name() {
+        let folder = Folder::new();
+        for content in ["first", "second"] {
+            set_aside(&folder.write("a.pem", content)).unwrap();
+        }
+        assert_eq!(fs::read(folder.path("a.pem.unusable-1")).unwrap(), b"first");
+        assert_eq!(fs::read(folder.path("a.pem.unusable-2")).unwrap(), b"second");
+        assert!(!folder.path("a.pem").exists());
+    }
+
+    #[test]
+    fn one_holds_the_lock_at_a_time() {
+        let folder = Folder::new();
+        let state = StateDirectory::at(&folder.path("state"));
+        let lock = state.lock().unwrap().unwrap();
+        assert!(state.lock().unwrap().is_none());
+        drop(lock);
+        assert!(state.lock().unwrap().is_some());
+    }
+
+    const FILE: &str = "NARROWS_TEST_STATE_FILE";
+
+    /// Not a test: the process that the next one kills.
+    #[test]
+    #[ignore = "it writes until it is killed"]
+    fn writes_until_it_is_killed() {
+        let Some(file) = env::var_os(FILE) else { return };
+        for letter in (b'a'..=b'z').cycle() {
+            replace(Path::new(&file), &[letter; 20_000]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_kill_at_any_moment_leaves_the_old_content_or_the_new() {
+        let folder = Folder::new();
+        let file = folder.path("state/a.pem");
+        replace(&file, &[b'-'; 20_000]).unwrap();
+        for round in 0..20 {
+            let name = "control::acme::state_directory::tests::writes_until_it_is_killed";
+            let mut writer = Command::new(env::current_exe().unwrap())
+                .args([name, "--exact", "--ignored"])
+                .env(FILE, &file)
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            let (mut before, mut changes) = (read(&file).unwrap().unwrap(), 0);
+            // Killed after another number of writes each time.
+            while changes <= round % 5 {
+                let now = read(&file).unwrap().unwrap();
+                assert_eq!(now.len(), 20_000);
+                assert!(now.iter().all(|byte| *byte == now[0]), "half of it is of another write");
+                changes += usize::from(now != before);
+                before = now;
+                thread::yield_now();
+            }
+            writer.kill().unwrap();
+            writer.wait().unwrap();
+            let left = read(&file).unwrap().unwrap();
+            assert!(left.len() == 20_000 && left.iter().all(|byte| *byte == left[0]));
+        }
+    }
+}
