@@ -3,6 +3,7 @@
 use super::account_key::AccountKey;
 use super::directory::Directory;
 use super::failure::Failure;
+use super::json::array;
 use super::jws::{ExternalAccount, Signer, signed};
 use super::message::{Method, Request, Response};
 use serde_json::{Value, json};
@@ -106,9 +107,25 @@ impl Account {
         }
     }
 
+    pub(super) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
     /// The CA has it at this URL.
     pub(super) fn found(&mut self, url: String) {
         self.url = Some(url);
+    }
+
+    /// Whether the CA, by its answer to a search, has other contacts than these.
+    pub(super) fn has_other_contacts(&self, answer: &[u8]) -> bool {
+        let account: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let contacts = array(&account, "contact").iter().map(Value::as_str);
+        !contacts.eq(self.registration.contact.iter().map(|it| Some(it.as_str())))
+    }
+
+    /// The payload of the request for these contacts.
+    pub(super) fn contacts(&self) -> Value {
+        json!({ "contact": self.registration.contact })
     }
 
     /// The CA has none for this key.

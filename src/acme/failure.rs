@@ -6,6 +6,9 @@ use super::identifier::Identifier;
 use super::message::Response;
 use super::problem::Problem;
 
+/// Longest text of a failure: a line of the log has room for it beside everything else.
+const TEXT_BYTES_MAX: usize = 1000;
+
 /// What kind of failure it is, which decides when to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -26,8 +29,8 @@ pub enum Cause {
 pub struct Failure {
     /// What kind of failure it is.
     pub cause: Cause,
-    /// What happened, in a sentence without a full stop. Printable ASCII of bounded length, apart
-    /// from what the caller of [`Failure::unreachable`] says.
+    /// What happened, in a sentence without a full stop. Of bounded length, and printable ASCII
+    /// but for what the caller of [`Failure::unreachable`] says.
     pub text: String,
     /// What usually helps.
     pub advice: Option<String>,
@@ -46,7 +49,11 @@ impl Failure {
     }
 
     pub(super) fn new(cause: Cause, text: impl Into<String>) -> Self {
-        let text = text.into();
+        let mut text = text.into();
+        if text.len() > TEXT_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX - 3));
+            text.push_str("...");
+        }
         Self { cause, text, advice: None, names: Vec::new(), retry_at: None, kind: String::new() }
     }
 
@@ -60,13 +67,13 @@ impl Failure {
         Self::new(Cause::Server, format!("this machine cannot {what}"))
     }
 
-    /// An answer that is an error, to a request for `what`.
+    /// An answer that is an error. The CA was asked `what`, such as "to make an account".
     pub(super) fn of_response(what: &str, response: &Response, now: i64) -> Self {
         let retry_at = response.retry_at(now);
         let status = response.status;
         let Some(problem) = Problem::parse(&response.body) else {
             let cause = cause("", status);
-            let text = format!("the CA answered {what} with status {status}");
+            let text = format!("asked {what}, the CA answered with status {status}");
             return Self { retry_at, ..Self::new(cause, text) };
         };
         let cause = cause(problem.kind(), status);
@@ -156,6 +163,10 @@ fn advice(kind: &str) -> Option<&'static str> {
         "invalidContact" | "unsupportedContact" => "correct contact, or leave it out",
         "caa" => "a CAA record of the domain forbids this CA",
         "rateLimited" => "the CA limits how much may be asked; it goes on when that time is over",
+        "unauthorized" => {
+            "if the CA has closed this account, move its key out of the state directory: another \
+             account is made then"
+        }
         "userActionRequired" => "visit the CA's page: its terms have changed",
         _ => return None,
     })
@@ -173,16 +184,17 @@ mod tests {
 
     #[test]
     fn an_error_says_what_was_asked_and_why_it_was_refused() {
-        let failure = Failure::of_response("a new order", &response(429, "rateLimited"), 1000);
+        let failure =
+            Failure::of_response("to make the order", &response(429, "rateLimited"), 1000);
         assert_eq!(failure.cause, Cause::RateLimited);
-        assert_eq!(failure.text, "the CA refused a new order: rateLimited: words");
+        assert_eq!(failure.text, "the CA refused to make the order: rateLimited: words");
         assert_eq!(failure.retry_at, Some(1060));
         assert_eq!(failure.kind, "rateLimited");
 
         let html = Response { status: 502, body: b"<html>".to_vec(), ..Response::default() };
-        let failure = Failure::of_response("a new order", &html, 0);
+        let failure = Failure::of_response("to make the order", &html, 0);
         assert_eq!(failure.cause, Cause::Server);
-        assert_eq!(failure.text, "the CA answered a new order with status 502");
+        assert_eq!(failure.text, "asked to make the order, the CA answered with status 502");
     }
 
     #[test]

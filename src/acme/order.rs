@@ -142,6 +142,9 @@ impl<'a> Order<'a> {
         };
         let (url, payload) = match self.stage {
             Stage::FindAccount => (new_account, json!({ "onlyReturnExisting": true })),
+            Stage::UpdateAccount => {
+                (self.account.url().unwrap_or_default(), self.account.contacts())
+            }
             Stage::CreateAccount => (new_account, self.account.registration()),
             Stage::CreateOrder => (new_order, self.wanted.json()),
             Stage::Authorize(number) | Stage::Explain(number) => {
@@ -177,10 +180,18 @@ impl<'a> Order<'a> {
                 self.account.read_directory(response, now)?;
                 self.begin()?;
             }
-            Stage::FindAccount | Stage::CreateAccount => {
+            Stage::FindAccount => {
+                self.account.found(location(response)?);
+                self.stage = match self.account.has_other_contacts(&response.body) {
+                    true => Stage::UpdateAccount,
+                    false => Stage::CreateOrder,
+                };
+            }
+            Stage::CreateAccount => {
                 self.account.found(location(response)?);
                 self.stage = Stage::CreateOrder;
             }
+            Stage::UpdateAccount => self.stage = Stage::CreateOrder,
             Stage::CreateOrder => {
                 self.url = location(response)?;
                 self.follow(response, now)?;
@@ -314,6 +325,11 @@ impl<'a> Order<'a> {
                 self.has_lost_account = true;
                 self.account.forget();
                 self.stage = Stage::Directory;
+            }
+            // It works without.
+            (_, Stage::UpdateAccount) if is_refusal => {
+                self.queue.push_back(Step::Warn(failure.text));
+                self.stage = Stage::CreateOrder;
             }
             // RFC 9773, section 5: another order was faster, or it is another CA's.
             (_, Stage::CreateOrder) if is_refusal && self.wanted.replaces.take().is_some() => {}

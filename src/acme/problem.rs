@@ -10,6 +10,8 @@ const NAMESPACE: &str = "urn:ietf:params:acme:error:";
 /// some 250 characters.
 const DETAIL_CHARS_MAX: usize = 300;
 const KIND_CHARS_MAX: usize = 40;
+/// The same of one subproblem, and of its name.
+const SUBPROBLEM_CHARS_MAX: usize = 120;
 /// Most subproblems that are shown. An order may have one for each of its names.
 const SUBPROBLEMS_MAX: usize = 3;
 
@@ -62,8 +64,9 @@ impl fmt::Display for Problem {
 fn subproblem(value: &Value) -> Option<String> {
     // One level: the RFC has no more.
     let own = Problem { subproblems: Vec::new(), ..Problem::read(value)? };
+    let own = shown(&own.to_string(), SUBPROBLEM_CHARS_MAX);
     let name = value.get("identifier").and_then(|it| text(it, "value")).unwrap_or_default();
-    Some(joined(&shown(name, DETAIL_CHARS_MAX), &own.to_string()))
+    Some(joined(&shown(name, SUBPROBLEM_CHARS_MAX), &own))
 }
 
 fn joined(before: &str, after: &str) -> String {
@@ -132,6 +135,6 @@ mod tests {
         let body =
             serde_json::json!({ "type": long, "detail": long, "subproblems": vec![sub; 50] });
         let shown = Problem::read(&body).unwrap().to_string();
-        assert!(shown.len() < 2500 && shown.bytes().all(|it| (b' '..=b'~').contains(&it)));
+        assert!(shown.len() < 1200 && shown.bytes().all(|it| (b' '..=b'~').contains(&it)));
     }
 }

@@ -3,7 +3,8 @@
 //! | stage | request | then |
 //! |---|---|---|
 //! | `Directory` | the directory, if it is not known | the account, or the order if there is one |
-//! | `FindAccount` | is there an account for this key? | `CreateOrder`, or `CreateAccount` |
+//! | `FindAccount` | is there an account for this key? | `UpdateAccount`, or `CreateAccount` |
+//! | `UpdateAccount` | its contacts, if they have changed | `CreateOrder` |
 //! | `CreateAccount` | a new account | `CreateOrder` |
 //! | `CreateOrder` | the order | `Authorize`; `Finalize` if all names are valid |
 //! | `Authorize` | what is to be shown, for each name | prepares challenges; `Respond` |
@@ -19,6 +20,7 @@
 pub(super) enum Stage {
     Directory,
     FindAccount,
+    UpdateAccount,
     CreateAccount,
     CreateOrder,
     Authorize(usize),
@@ -32,13 +34,14 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// What is asked for, in the words of "the CA refused ...".
+    /// What is asked for, after the words "the CA refused" and "asked".
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::Directory => "to show its directory",
             Self::FindAccount => "to find the account",
+            Self::UpdateAccount => "to change the contacts of the account",
             Self::CreateAccount => "to make an account",
-            Self::CreateOrder => "the order",
+            Self::CreateOrder => "to make the order",
             Self::Authorize(_) | Self::Explain(_) => "to show an authorization",
             Self::Respond(_) => "to validate a name",
             Self::Validate | Self::Issue => "to show the order",

@@ -20,6 +20,8 @@ pub(crate) struct Ca {
     pub(crate) has_renewal_info: bool,
     pub(crate) requires_external_account: bool,
     pub(crate) has_account: bool,
+    /// Of the account.
+    pub(crate) contact: Value,
     /// How many nonces are rejected from now on.
     pub(crate) bad_nonces: u32,
     /// How often an order is polled before anything changes.
@@ -53,6 +55,7 @@ impl Ca {
             has_renewal_info: false,
             requires_external_account: false,
             has_account: false,
+            contact: Value::Null,
             bad_nonces: 0,
             polls: 1,
             problem: None,
@@ -141,7 +144,10 @@ impl Ca {
             }
             "account" => {
                 self.has_account = true;
-                created("/account/1", &json!({ "status": "valid" }))
+                if let Some(contact) = payload.get("contact") {
+                    self.contact = contact.clone();
+                }
+                created("/account/1", &json!({ "status": "valid", "contact": self.contact }))
             }
             "order" if path == "/order" => {
                 if !self.has_account {

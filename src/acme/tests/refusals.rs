@@ -36,7 +36,7 @@ fn a_refused_order_says_why_and_when_to_come_back() {
     assert_eq!(failure.cause, Cause::RateLimited);
     assert_eq!(
         failure.text,
-        "the CA refused the order: rateLimited: too many certificates already issued"
+        "the CA refused to make the order: rateLimited: too many certificates already issued"
     );
     assert_eq!(failure.retry_at, Some(NOW + 3600));
 }
@@ -55,7 +55,7 @@ fn an_error_of_the_ca_is_waited_out_a_few_times() {
     assert_eq!(course.seconds, 2 + 4 + 8);
     let failure = course.failure();
     assert_eq!(failure.cause, Cause::Server);
-    assert_eq!(failure.text, "the CA answered the order with status 503");
+    assert_eq!(failure.text, "asked to make the order, the CA answered with status 503");
 
     let later = Response { retry_after: Some("600".to_owned()), ..unavailable() };
     ca.forced.push(("/order", later));
