@@ -6,15 +6,17 @@
 //! keeping.
 //!
 //! The code under test is what the relay runs: `h1`, `preface`, `gateway` with its `plan` and its
-//! `Exchange`, and whole sessions of `proxy`. It is compared with two independent readers: `naive`
-//! is HTTP written down a second time, and `oracle` is hyper. `model` says on the naive reading
-//! what a gateway has to do. Inputs are the text of the protocol, so that a seed can be written by
-//! hand.
+//! `Exchange`, whole sessions of `proxy`, and the orders of `acme`. What is HTTP is compared with
+//! two independent readers: `naive` is HTTP written down a second time, and `oracle` is hyper.
+//! `model` says on the naive reading what a gateway has to do. Inputs are the text of the protocol,
+//! so that a seed can be written by hand.
 //!
 //! This is compiled only for tests and under `--cfg fuzzing`.
 
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "properties panic")]
 
+#[cfg(feature = "acme")]
+mod acme;
 mod arrival;
 mod config;
 mod exchange;
@@ -27,6 +29,8 @@ mod oracle;
 mod relay;
 mod target;
 
+#[cfg(feature = "acme")]
+pub use acme::acme;
 pub use config::config;
 pub use exchange::exchange;
 pub use forward::forward;

@@ -7,6 +7,7 @@ type Property = fn(&[u8]);
 
 /// The targets, by the names of their folders.
 const TARGETS: &[(&str, Property)] = &[
+    ("acme", super::acme),
     ("chunked", super::chunked),
     ("client_hello", super::client_hello),
     ("config", super::config),
