@@ -19,21 +19,14 @@ pub(super) fn array<'v>(value: &'v Value, name: &str) -> &'v [Value] {
 }
 
 /// A text of a CA for one line of a log: printable ASCII, at most `max` characters. What is not
-/// printable is escaped. Challenge tokens and other long words without meaning are left out.
+/// printable is escaped, and the tokens of challenges are left out.
 pub(super) fn shown(text: &str, max: usize) -> String {
-    /// A token has 43 characters, a host name's label at most 63 but hardly ever as many as this.
-    const WORD_CHARS_MAX: usize = 39;
-    const OMISSION: &str = "...";
     let is_word = |it: char| it.is_ascii_alphanumeric() || it == '-' || it == '_';
     let mut shown = String::new();
     // Escapes make it longer, never shorter.
     for part in text.split_inclusive(|it| !is_word(it)) {
         let word = part.trim_end_matches(|it| !is_word(it));
-        if word.len() > WORD_CHARS_MAX {
-            shown.push_str(OMISSION);
-        } else {
-            shown.push_str(word);
-        }
+        shown.push_str(if may_be_token(word) { OMISSION } else { word });
         for other in part[word.len()..].chars() {
             match other {
                 '\n' | '\r' | '\t' => shown.push(' '),
@@ -47,6 +40,18 @@ pub(super) fn shown(text: &str, max: usize) -> String {
         }
     }
     shown
+}
+
+const OMISSION: &str = "...";
+
+/// Whether a word is as long and as mixed as a token, which no host name and no heading is.
+fn may_be_token(word: &str) -> bool {
+    /// A token has 128 bits at least (RFC 8555, section 8).
+    const TOKEN_CHARS_MIN: usize = 22;
+    word.len() >= TOKEN_CHARS_MIN
+        && word.contains(|it: char| it.is_ascii_uppercase())
+        && word.contains(|it: char| it.is_ascii_lowercase())
+        && word.contains(|it: char| it.is_ascii_digit())
 }
 
 #[cfg(test)]

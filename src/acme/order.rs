@@ -227,14 +227,15 @@ impl<'a> Order<'a> {
     fn follow(&mut self, response: &Response, now: i64) -> Result<(), Failure> {
         let order = OrderObject::parse(&response.body, self.wanted.names.len())
             .ok_or_else(|| Failure::senseless("an order that cannot be read"))?;
-        let has_asked = matches!(self.stage, Stage::Finalize | Stage::Issue);
+        // The key is made for the first request for the certificate.
+        let has_asked = self.key.is_some();
         match order.status {
             Status::Pending if self.stage == Stage::CreateOrder => {
                 self.finalize = order.finalize;
                 self.validation = Validation::new(order.authorizations);
                 self.stage = Stage::Authorize(0);
             }
-            Status::Ready if !has_asked => {
+            Status::Ready if self.stage != Stage::Finalize => {
                 self.finalize = order.finalize;
                 self.key = self.key.take().or_else(CertificateKey::generate);
                 self.stage = Stage::Finalize;

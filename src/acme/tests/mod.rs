@@ -1,5 +1,6 @@
 //! Whole orders, with a CA in memory.
 
+mod recorded;
 mod refusals;
 mod success;
 

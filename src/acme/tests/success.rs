@@ -225,3 +225,13 @@ fn a_certificate_has_a_new_key_each_time() {
         .collect();
     assert_ne!(keys[0], keys[1]);
 }
+
+#[test]
+fn a_request_that_is_sent_again_after_a_lost_answer_does_no_harm() {
+    let paths = ["/account", "/order", "/authz/0", "/challenge/0", "/finalize", "/certificate"];
+    for path in paths.into_iter().chain(["/nonce", "/directory", "/order/1"]) {
+        let mut ca = Ca { repeated: Some(path), ..Ca::new() };
+        run(&mut ca, &mut account(), wanted(&["a.example"])).issued();
+        assert_eq!(ca.repeated, None, "{path}");
+    }
+}
