@@ -67,6 +67,22 @@ fn check_takes_the_arguments_of_run_and_stdin() {
     assert!(stdout.starts_with("stdin: ok: listening on https://127.0.0.1:0, "), "{stdout}");
 }
 
+/// Without a warning, too: it is what a new user starts from.
+#[test]
+fn the_configuration_of_packages_is_valid_and_so_are_its_commented_out_examples() {
+    const SHIPPED: &str = include_str!("../packaging/narrows.toml");
+    let is_example = |line: &str| line.starts_with(|it: char| it == '[' || it.is_ascii_lowercase());
+    let uncommented = |line: &'static str| line.strip_prefix('#').filter(|it| is_example(it));
+    let whole: String =
+        SHIPPED.lines().map(|it| format!("{}\n", uncommented(it).unwrap_or(it))).collect();
+    for (text, listeners) in [(SHIPPED, 1), (&*whole, 3)] {
+        let (code, stdout, stderr) = narrows(&folder(text, KEY), &["check", "narrows.toml"]);
+        assert_eq!((code, &*stderr), (0, ""), "{text}");
+        let shown = stdout.lines().filter(|it| it.starts_with("  http"));
+        assert_eq!(shown.count(), listeners, "{stdout}");
+    }
+}
+
 #[test]
 fn a_route_without_a_command_is_answered_with_the_command_that_was_meant() {
     let (code, stdout, stderr) =
