@@ -20,6 +20,8 @@ pub(super) struct Entry {
     pub(super) names: Vec<Identifier>,
     pub(super) file: PathBuf,
     pub(super) stored: Option<Stored>,
+    /// The names that no other certificate serves meanwhile.
+    pub(super) awaited: Vec<Identifier>,
     /// What was issued and could not be stored yet.
     pub(super) unsaved: Option<Vec<u8>>,
     /// When the authority suggests the renewal.
@@ -35,6 +37,8 @@ pub(super) struct Entry {
     /// How many of them failed because of a challenge, so that the other kind has its turn.
     challenges_failed: usize,
     last_error: Option<OrderError>,
+    /// The authority does not want to be asked before this time.
+    not_before: i64,
 }
 
 /// What is due.
@@ -52,14 +56,11 @@ const FAILURES_MAX: usize = 64;
 impl Entry {
     /// One of which nothing is known yet, so that it is looked at now.
     pub(super) fn new(managed: &ManagedCertificate, now: i64) -> Self {
-        let name = |name: &Configured| match name {
-            Configured::Dns(name) => Identifier::Dns(name.clone()),
-            Configured::Ip(address) => Identifier::Ip(*address),
-        };
         Self {
-            names: managed.names.iter().map(name).collect(),
+            names: identifiers(&managed.names),
             file: managed.file.clone(),
             stored: None,
+            awaited: identifiers(&managed.awaited),
             unsaved: None,
             window: None,
             ask_at: None,
@@ -68,6 +69,7 @@ impl Entry {
             failures: Vec::new(),
             challenges_failed: 0,
             last_error: None,
+            not_before: now,
         }
     }
 
@@ -113,10 +115,11 @@ impl Entry {
         self.last_error.is_some()
     }
 
-    /// The operator may have mended what was wrong.
+    /// The operator may have mended what was wrong: the next attempt is made as soon as the
+    /// authority allows it.
     pub(super) fn retry(&mut self, now: i64) {
         if self.has_failed() {
-            self.due = now;
+            self.due = self.due.min(now.max(self.not_before));
         }
     }
 
@@ -141,6 +144,7 @@ impl Entry {
         let is_other_untried = is_challenge && self.challenges_failed < kinds;
         let ends = self.stored.as_ref().map(|it| it.lifetime.not_after);
         let random = RandomState::new().hash_one(now) as u32;
+        self.not_before = failure.retry_at.unwrap_or(now);
         self.due = retry_at(failure, &self.failures, ends, is_other_untried, now, random);
         self.blocked(failure.text.clone(), self.due, now);
     }
@@ -168,6 +172,15 @@ impl Entry {
         let next = (!is_ordering).then(|| system_time(self.due));
         Standing { phase, next, last_error: self.last_error.clone() }
     }
+}
+
+/// The names of a configuration as those of an order.
+pub(super) fn identifiers(configured: &[Configured]) -> Vec<Identifier> {
+    let identifier = |name: &Configured| match name {
+        Configured::Dns(name) => Identifier::Dns(name.clone()),
+        Configured::Ip(address) => Identifier::Ip(*address),
+    };
+    configured.iter().map(identifier).collect()
 }
 
 #[cfg(test)]
@@ -242,14 +255,19 @@ mod tests {
         assert!(pauses[0] < 60 && pauses[8] > 600, "{pauses:?}");
         assert_eq!(entry.failures.len(), FAILURES_MAX);
         assert_eq!(entry.standing(false).phase, OrderPhase::Retrying);
-        entry.retry(77);
-        assert_eq!(entry.due, 77);
-        entry.found(stored(0, 90 * DAY), 77);
-        entry.issued(77);
+        let soon = entry.due - 5;
+        entry.retry(soon);
+        assert_eq!(entry.due, soon);
+        entry.found(stored(0, 90 * DAY), soon);
+        entry.issued(soon);
         assert_eq!(entry.standing(false).phase, OrderPhase::Stored);
         let due = entry.due;
-        entry.retry(78);
+        entry.retry(soon + 1);
         assert_eq!(entry.due, due, "nothing has failed");
+        let retry_at = Some(soon + 5000);
+        entry.failed(&Failure { retry_at, ..Failure::unreachable("down") }, 1, soon + 2);
+        entry.retry(soon + 3);
+        assert_eq!(entry.due, soon + 5000, "the authority's wish counts");
     }
 
     #[test]

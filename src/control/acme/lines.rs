@@ -2,7 +2,8 @@
 
 use crate::acme::failure::Failure;
 use crate::acme::identifier::Identifier;
-use crate::control::acme::stored::{Stored, Unusable};
+use crate::control::acme::entry::Entry;
+use crate::control::acme::stored::Unusable;
 use crate::control::acme::time::written;
 use crate::telemetry::targets::ACME;
 use std::path::Path;
@@ -13,16 +14,9 @@ const NAMES_SHOWN_MAX: usize = 5;
 const SECONDS_OF_A_DAY: i64 = 24 * 60 * 60;
 
 /// An order begins.
-pub(super) fn ordering(names: &[Identifier], authority: &str, stored: Option<&Stored>) {
-    let names = listed(names);
-    match stored {
-        None => tracing::info!(
-            target: ACME,
-            names,
-            authority,
-            "a certificate is being ordered; until it is here, handshakes for these names are \
-             refused"
-        ),
+pub(super) fn ordering(entry: &Entry, authority: &str) {
+    let (names, awaited) = (listed(&entry.names), listed(&entry.awaited));
+    match &entry.stored {
         Some(stored) => {
             let not_after = written(stored.lifetime.not_after);
             tracing::info!(
@@ -33,39 +27,38 @@ pub(super) fn ordering(names: &[Identifier], authority: &str, stored: Option<&St
                 "a certificate is being renewed"
             );
         }
+        None if entry.awaited.is_empty() => tracing::info!(
+            target: ACME,
+            names,
+            authority,
+            "a certificate is being ordered; until it is here, stored ones of other sets serve"
+        ),
+        None => tracing::info!(
+            target: ACME,
+            names,
+            authority,
+            awaited,
+            "a certificate is being ordered; until it is here, handshakes for awaited names are \
+             refused"
+        ),
     }
 }
 
 /// An order has succeeded.
-pub(super) fn issued(names: &[Identifier], stored: &Stored, renewal: i64, begun: Instant) {
-    let not_after = written(stored.lifetime.not_after);
-    let (renewal, took_ms) = (written(renewal), begun.elapsed().as_millis());
-    let names = listed(names);
+pub(super) fn issued(entry: &Entry, begun: Instant) {
+    let names = listed(&entry.names);
+    let not_after = entry.stored.as_ref().map(|it| written(it.lifetime.not_after));
+    let (renewal, took_ms) = (written(entry.due), begun.elapsed().as_millis());
     tracing::info!(target: ACME, names, not_after, renewal, took_ms, "a certificate was issued");
 }
 
 /// An order has failed.
-pub(super) fn failed(
-    names: &[Identifier],
-    authority: &str,
-    failure: &Failure,
-    stored: Option<&Stored>,
-    now: i64,
-    next: i64,
-) {
-    let (names, next, text) = (listed(names), written(next), &failure.text);
+pub(super) fn failed(entry: &Entry, authority: &str, failure: &Failure, now: i64) {
+    let (names, next, text) = (listed(&entry.names), written(entry.due), &failure.text);
     let advice = failure.advice.as_deref();
-    let left = stored.map(|it| it.lifetime.not_after - now).filter(|left| *left > 0);
+    let left = entry.stored.as_ref().map(|it| it.lifetime.not_after - now);
     match left {
-        None => tracing::error!(
-            target: ACME,
-            names,
-            authority,
-            advice,
-            next,
-            "no certificate: {text}; handshakes for these names fail until there is one"
-        ),
-        Some(left) => {
+        Some(left @ 1..) => {
             let days_left = left / SECONDS_OF_A_DAY;
             tracing::warn!(
                 target: ACME,
@@ -75,6 +68,26 @@ pub(super) fn failed(
                 days_left,
                 next,
                 "the certificate is not renewed: {text}; the old one serves on"
+            );
+        }
+        None if entry.awaited.is_empty() => tracing::warn!(
+            target: ACME,
+            names,
+            authority,
+            advice,
+            next,
+            "no certificate: {text}; stored ones of other sets serve on"
+        ),
+        Some(_) | None => {
+            let awaited = (left.is_none()).then(|| listed(&entry.awaited));
+            tracing::error!(
+                target: ACME,
+                names,
+                authority,
+                awaited,
+                advice,
+                next,
+                "no certificate: {text}; clients cannot connect until there is one"
             );
         }
     }

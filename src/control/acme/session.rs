@@ -12,7 +12,7 @@ use crate::acme::wanted::Wanted;
 use crate::config::snapshot::{Snapshot, UpstreamTls};
 use crate::config::value::Mode;
 use crate::control::acme::blocking::blocking;
-use crate::control::acme::entry::{Entry, Task};
+use crate::control::acme::entry::{Entry, Task, identifiers};
 use crate::control::acme::failed_validations::FailedValidations;
 use crate::control::acme::https::HttpsClient;
 use crate::control::acme::lines;
@@ -77,8 +77,9 @@ impl<'p> Session<'p> {
         self.entries.retain(|entry| managed.iter().any(|it| it.file == entry.file));
         self.parts.state.progress().keep(|file| managed.iter().any(|it| it.file == file));
         for managed in managed {
-            if !self.entries.iter().any(|entry| entry.file == managed.file) {
-                self.entries.push(Entry::new(managed, now()));
+            match self.entries.iter_mut().find(|entry| entry.file == managed.file) {
+                Some(entry) => entry.awaited = identifiers(&managed.awaited),
+                None => self.entries.push(Entry::new(managed, now())),
             }
         }
     }
@@ -151,14 +152,14 @@ impl<'p> Session<'p> {
         let (entry, begun, kinds_count) = (&mut self.entries[number], Instant::now(), kinds.len());
         let authority = self.settings.authority();
         if !entry.has_failed() {
-            lines::ordering(&entry.names, authority, entry.stored.as_ref());
+            lines::ordering(entry, authority);
         }
         self.parts.state.progress().note(&entry.file, entry.standing(true));
-        let id = entry.stored.as_ref().and_then(|it| renewal::certificate_id(&it.leaf));
+        let stored = entry.stored.as_ref();
         let wanted = Wanted {
             names: entry.names.clone(),
             profile: self.settings.profile(),
-            replaces: id.filter(|id| self.account.renewal_request(id).is_some()),
+            replaces: stored.and_then(|it| renewal::certificate_id(&it.leaf)),
             challenges: entry.challenges(kinds),
         };
         let mut client = HttpsClient::new(self.tls.clone());
@@ -189,10 +190,7 @@ impl<'p> Session<'p> {
         entry.issued(now());
         match self.look(number).await {
             Ok(()) => {
-                let entry = &self.entries[number];
-                if let Some(stored) = &entry.stored {
-                    lines::issued(&entry.names, stored, entry.renewal(now()), begun);
-                }
+                lines::issued(&self.entries[number], begun);
             }
             Err(error) => {
                 lines::not_stored(&self.entries[number].names, &error.to_string());
@@ -204,8 +202,7 @@ impl<'p> Session<'p> {
     async fn fail(&mut self, number: usize, failure: &Failure, kinds: usize) {
         let (entry, now) = (&mut self.entries[number], now());
         entry.failed(failure, kinds, now);
-        let (authority, stored) = (self.settings.authority(), entry.stored.as_ref());
-        lines::failed(&entry.names, authority, failure, stored, now, entry.due);
+        lines::failed(entry, self.settings.authority(), failure, now);
         if !failure.names.is_empty() {
             let write = self.failed.add(&failure.names, now);
             if let Err(error) = blocking(write).await {
