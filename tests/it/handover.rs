@@ -243,6 +243,21 @@ async fn the_number_of_workers_may_change_at_a_hand_over() {
 }
 
 #[tokio::test]
+async fn a_configuration_from_stdin_is_given_to_each_new_process() {
+    let origin = Origin::plain().await;
+    let mut relay = Relay::plain_to(&origin).on_stdin().await;
+    relay.configure("a file that no one reads");
+    for count in 1..=3 {
+        relay.hand_over().await.ended().await;
+        expect_answer(&mut connect_plain(relay.address()).await).await;
+        relay.signal(Signal::HUP);
+        relay.wait_for_log_lines("read from stdin and cannot be read again", count).await;
+    }
+    let (status, log) = relay.stop().await;
+    assert_eq!(status.code(), Some(0), "{log:#?}");
+}
+
+#[tokio::test]
 async fn a_stop_during_a_hand_over_stops_both_and_another_signal_does_nothing() {
     let folder = Folder::new("stopped");
     let program = copy(&folder);

@@ -5,6 +5,7 @@ use super::log::Log;
 use crate::folder::Folder;
 use crate::programs::narrows;
 use rustix::process::{Pid, Resource, Rlimit, geteuid, getrlimit, setrlimit};
+use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -24,13 +25,24 @@ pub struct Setup {
     /// Commands of the shell before it, and a program that starts it.
     shell: String,
     under: &'static str,
+    reads_stdin: bool,
 }
 
 impl Setup {
     pub(super) fn new(toml: String) -> Self {
         let (arguments, environment, sockets, shell) = Default::default();
-        let (open_files, program, under) = (None, narrows(), "");
-        Self { toml, arguments, open_files, program, environment, sockets, shell, under }
+        let (open_files, program, under, reads_stdin) = (None, narrows(), "", false);
+        Self {
+            toml,
+            arguments,
+            environment,
+            open_files,
+            program,
+            sockets,
+            shell,
+            under,
+            reads_stdin,
+        }
     }
 
     /// With several workers; one is the default of tests.
@@ -83,6 +95,12 @@ impl Setup {
         self
     }
 
+    /// With its configuration on stdin.
+    pub fn on_stdin(mut self) -> Self {
+        self.reads_stdin = true;
+        self
+    }
+
     /// Appends to the configuration. The text begins inside the last table, the route's, so
     /// `tls_name = "…"` extends the route and `[timeouts]` begins a table of its own.
     pub fn with(mut self, toml: &str) -> Self {
@@ -117,14 +135,14 @@ impl Setup {
         raise_descriptor_limit();
         let folder = Folder::new("relay");
         let configuration = folder.write("narrows.toml", completed(&self.toml));
-        let mut child = self
-            .command()
-            .args(["run", "--config"])
-            .arg(&configuration)
-            .args(&self.arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = self.command();
+        command.args(["run", "--config"]);
+        if self.reads_stdin {
+            command.arg("-").stdin(File::open(&configuration).unwrap());
+        } else {
+            command.arg(&configuration);
+        }
+        let mut child = command.args(&self.arguments).stderr(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_child(&child);
         let (log, log_reader) = Log::collect(child.stderr.take().unwrap());
         let tls = self.toml.contains("certificate = ");
