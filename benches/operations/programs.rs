@@ -194,12 +194,14 @@ impl Running {
     ) -> Result<bool, Fault> {
         match (operation, self.program) {
             (Operation::Binary, Program::Narrows) => {
-                let known = self.processes();
-                let ready = self.lines("ready");
+                const SERVES: &str = "a new process serves";
+                let served = self.lines(SERVES);
                 kill_process(self.main, Signal::USR2)?;
-                self.wait("ready", ready + 1).await?;
-                let new = self.processes().into_iter().find(|it| !known.contains(it));
-                self.main = new.ok_or("no new process")?;
+                self.wait(SERVES, served + 1).await?;
+                let log = fs::read_to_string(self.folder.join("log"))?;
+                let line = log.lines().rfind(|it| it.contains(SERVES));
+                let pid = line.and_then(|it| it.split("pid=").nth(1)?.trim().parse().ok());
+                self.main = pid.and_then(Pid::from_raw).ok_or("no new process")?;
             }
             // nginx replaces no program whose predecessor still has connections.
             (Operation::Binary, _) if self.folder.join("nginx.pid.oldbin").exists() => {

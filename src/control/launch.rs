@@ -2,8 +2,8 @@
 //! and the process that it takes over from, if there is one.
 
 use crate::control::admin::AdminListener;
-use crate::control::handover::{HANDED_OVER, Predecessor};
 use crate::control::notify::Notifier;
+use crate::control::predecessor::{HANDED_OVER, Predecessor};
 use crate::control::program::Program;
 use crate::net::activation::Inherited;
 use crate::telemetry::targets::SERVER;

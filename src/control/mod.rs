@@ -17,8 +17,10 @@ mod descriptors;
 mod error;
 mod handover;
 mod launch;
+mod launcher;
 mod listeners;
 mod notify;
+mod predecessor;
 mod program;
 mod progress;
 mod reload;
@@ -29,12 +31,14 @@ mod service;
 mod signals;
 mod state;
 mod stop;
+mod successor;
 mod watch;
 mod workers;
 
 pub use descriptors::raise_descriptor_limit;
 pub use error::RunError;
 pub use launch::Launch;
+pub use launcher::Launcher;
 
 use crate::config::Config;
 use crate::config::admin_address::AdminConfig;
@@ -346,15 +350,8 @@ impl Control {
         if snapshot.limits.connections != state.snapshot().limits.connections {
             check_descriptors(snapshot.limits.connections);
         }
-        let is_new = snapshot.workers != state.snapshot().workers;
-        if snapshot.workers != count && is_new {
-            let configured = snapshot.workers;
-            tracing::warn!(
-                target: SERVER,
-                workers = count,
-                configured,
-                "another number of workers needs a hand-over (SIGUSR2) or a restart"
-            );
+        if snapshot.workers != state.snapshot().workers {
+            workers.tell_of_another_number(snapshot.workers);
         }
         change_log(snapshot.config.log);
         tell_remarks(&snapshot.remarks, Some(&state.snapshot().remarks));

@@ -86,6 +86,19 @@ impl Workers {
         self.commands.len()
     }
 
+    /// Says what it takes to have as many as are `configured` now, if there is another number.
+    pub(super) fn tell_of_another_number(&self, configured: usize) {
+        let workers = self.count();
+        if configured != workers {
+            tracing::warn!(
+                target: SERVER,
+                workers,
+                configured,
+                "another number of workers needs a hand-over (SIGUSR2) or a restart"
+            );
+        }
+    }
+
     /// Lets all workers serve `snapshot` from now on, each from its sockets.
     pub(super) fn serve(&self, snapshot: &Arc<Snapshot>, sockets: Vec<Vec<Socket>>) {
         let limits = &snapshot.limits;
