@@ -77,6 +77,7 @@ async fn stop_in_order(
             "unready; connections are accepted until timeouts.stop_delay is over"
         );
         tell_of_ctrl_c(signal);
+        workers.tell(|| Command::AnnounceStop);
         sleep(delay).await;
     }
     state.enter(if signal.is_some() { Phase::Draining } else { Phase::HandedOver });

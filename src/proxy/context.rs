@@ -135,6 +135,8 @@ impl Context {
 /// for in time; then what still runs is cut.
 #[derive(Debug, Default)]
 pub struct Drain {
+    /// Whether each response is to end its connection, for a stop that comes.
+    is_announced: Cell<bool>,
     /// Until when idle connections may wait for their last request, if it has begun.
     idle_until: Cell<Option<Instant>>,
     begun: Notify,
@@ -155,6 +157,16 @@ struct Watchers {
 pub(super) struct Watch(Option<NonZeroU32>);
 
 impl Drain {
+    /// From now on each response ends its connection, so that clients go elsewhere. Idle ones stay.
+    pub fn announce(&self) {
+        self.is_announced.set(true);
+    }
+
+    /// Whether a response is to end its connection.
+    pub fn is_announced(&self) -> bool {
+        self.is_announced.get() || self.has_begun()
+    }
+
     /// Asks all connections to end after their next response. Idle ones have `idle` for that
     /// request; a second call can only shorten this.
     pub fn begin(&self, idle: Duration) {

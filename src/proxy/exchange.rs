@@ -113,7 +113,7 @@ fn begin(
     let site = context.site();
     io.read_buffer.consume(span.start);
     let (head, behind) = io.read_buffer.bytes().split_at(span.end - span.start);
-    match plan(head, behind, &site.routes, &site.head_limits, context.drain.has_begun()) {
+    match plan(head, behind, &site.routes, &site.head_limits, context.drain.is_announced()) {
         Plan::Forward(forwarded) => {
             let route = Rc::clone(forwarded.route);
             recorder.method(forwarded.method());
@@ -273,7 +273,7 @@ fn unsent(
 ) -> Box<Unserved> {
     let read_buffer = &mut client.io.read_buffer;
     read_buffer.consume(head_bytes as usize);
-    let (facts, draining) = (request.exchange.request(), context.drain.has_begun());
+    let (facts, draining) = (request.exchange.request(), context.drain.is_announced());
     let (options, body_bytes) = ResponseOptions::unforwarded(facts, read_buffer.bytes(), draining);
     read_buffer.consume(body_bytes);
     Unserved::boxed(Reply::Error(dial.error), options, Some(dial))
@@ -290,7 +290,7 @@ fn fail(
         return Ok(Next::Cut(error));
     }
     let (request, is_read) = (exchange.request(), exchange.request_ended());
-    let options = ResponseOptions::new(request, is_read, context.drain.has_begun());
+    let options = ResponseOptions::new(request, is_read, context.drain.is_announced());
     Err(Unserved::boxed(Reply::Error(error), options, dial))
 }
 

@@ -94,6 +94,8 @@ pub enum Command {
     Serve(Serve),
     /// Leave the accept queues of these sockets to another process when the stop comes.
     HandOver(Arc<HashSet<SocketId>>),
+    /// A stop comes: end each connection after its next response.
+    AnnounceStop,
     /// Report what was counted so far.
     Report(ReportRequest),
     /// Stop.
@@ -256,6 +258,9 @@ impl Worker {
             match commands.recv().await {
                 Some(Command::Serve(serve)) => self.change(serve),
                 Some(Command::HandOver(sockets)) => self.hand_over(&sockets),
+                Some(Command::AnnounceStop) => {
+                    self.listening.values().for_each(|it| it.context.drain.announce());
+                }
                 Some(Command::Report(request)) => self.report(&request),
                 Some(Command::Stop(stop)) => return stop,
                 None => return Stop::AtOnce,
@@ -331,7 +336,10 @@ impl Worker {
                 }
                 Command::Report(request) => self.report(&request),
                 // Exchanges that still begin use the site that is there.
-                Command::Stop(Stop::HandedOver) | Command::Serve(_) | Command::HandOver(_) => {}
+                Command::Stop(Stop::HandedOver)
+                | Command::AnnounceStop
+                | Command::Serve(_)
+                | Command::HandOver(_) => {}
             }
         }
     }

@@ -1,9 +1,11 @@
 //! The stop: the delay before it, its limit, and what it says meanwhile.
 
 use crate::admin::{ADMIN, admin_address, get};
+use crate::kept::ask;
 use crate::support::stage::{CHUNKED, GET, Stage, expect_ok};
 use narrows_kit::client::connect_plain;
 use narrows_kit::origin::Origin;
+use narrows_kit::peer::End;
 use narrows_kit::relay::Relay;
 use rustix::process::Signal;
 
@@ -39,6 +41,8 @@ async fn before_a_stop_with_a_delay_clients_are_served_and_probes_told_that_it_i
     let origin = Origin::plain().await;
     let delay = "[timeouts]\nstop_delay = \"1h\"\n";
     let mut relay = Relay::plain_to(&origin).with(delay).argument(ADMIN).await;
+    let mut kept = relay.connect().await;
+    assert!(ask(&mut kept).await);
     let mut probe = connect_plain(admin_address(&relay).await).await;
     relay.signal(Signal::TERM);
     let line = relay.wait_for_log("unready; ").await;
@@ -46,6 +50,9 @@ async fn before_a_stop_with_a_delay_clients_are_served_and_probes_told_that_it_i
     assert_eq!(get(&mut probe, "/readyz").await.0, 503);
     assert!(get(&mut probe, "/status").await.1.contains("\"phase\": \"stop_delay\""));
     expect_ok(&mut relay.connect().await, &origin).await;
+    // Its next one may go elsewhere.
+    while ask(&mut kept).await {}
+    kept.expect_end(End::Clean).await;
     relay.signal(Signal::TERM);
     let (status, log) = relay.ended().await;
     assert_eq!(status.code(), Some(0), "{log:#?}");
