@@ -40,6 +40,9 @@ pub trait Side: AsyncBufRead + AsyncWrite + Debug + Unpin {
     /// The server name that the client asked for.
     fn asked_name(&self) -> Option<&str>;
 
+    /// The certificate that the client has shown.
+    fn client_certificate(&self) -> Option<&[u8]>;
+
     /// Reads what is already decrypted; 0 if there is nothing.
     fn read_decrypted(&mut self, into: &mut [u8]) -> usize;
 }
@@ -164,6 +167,10 @@ impl<S: Side + 'static> Stream for TlsStream<S> {
     fn asked_name(&self) -> Option<&str> {
         self.side.asked_name()
     }
+
+    fn client_certificate(&self) -> Option<&[u8]> {
+        self.side.client_certificate()
+    }
 }
 
 impl<S: Side> TlsStream<S> {
@@ -206,6 +213,10 @@ impl Side for server::TlsStream<MeteredTcp> {
         self.get_ref().1.server_name()
     }
 
+    fn client_certificate(&self) -> Option<&[u8]> {
+        self.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
     fn read_decrypted(&mut self, into: &mut [u8]) -> usize {
         self.get_mut().1.reader().read(into).unwrap_or(0)
     }
@@ -224,6 +235,10 @@ impl Side for client::TlsStream<MeteredTcp> {
     }
 
     fn asked_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn client_certificate(&self) -> Option<&[u8]> {
         None
     }
 

@@ -134,6 +134,11 @@ pub trait Stream: Debug {
         None
     }
 
+    /// The certificate that the client has shown in its handshake with us, as DER. It was verified.
+    fn client_certificate(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// What waits to be read, without reading it.
     ///
     /// Asks the kernel, not the runtime, which learns of a byte or a FIN only in its next round.

@@ -16,11 +16,11 @@ use crate::net::date::with_date;
 use crate::net::read_buffer::{Fill, ReadBuffer};
 use crate::net::transport::{Peek, Transport};
 use crate::proxy::connection::Connection;
-use crate::proxy::context::{About, Client, Context};
+use crate::proxy::context::{About, Client, Context, client_name};
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::departure::GONE;
 use crate::telemetry::metrics::WorkerMetrics;
-use crate::telemetry::{Awaited, ExchangeRecorder, Outcome};
+use crate::telemetry::{Awaited, ExchangeRecorder, Outcome, Who};
 use crate::timeouts::Timer;
 use crate::tls::fault;
 use crate::upstream::Preconnect;
@@ -78,9 +78,10 @@ impl Unserved {
 
 impl ClientConnection {
     pub(super) fn new(transport: Transport, who: Client, metrics: &Rc<WorkerMetrics>) -> Self {
+        let client = Who::new(who.address, client_name(&transport));
         Self {
             io: Connection::new(transport),
-            recorder: ExchangeRecorder::new(who.address, metrics),
+            recorder: ExchangeRecorder::new(client, metrics),
             alarm: Alarm::default(),
             about: About::new(who.destination),
             preconnect: None,

@@ -6,6 +6,7 @@ use crate::net::transport::Transport;
 use crate::proxy::site::Site;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::tls::challenges::Challenges;
+use crate::tls::x509::Certificate;
 use crate::upstream::ProxyHeader;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -79,6 +80,12 @@ impl About {
             self.0.get_or_insert_default().authority = authority.into();
         }
     }
+}
+
+/// The name in the certificate that a client has shown, for the log.
+pub(super) fn client_name(transport: &Transport) -> Option<Arc<str>> {
+    let certificate = Certificate::parse(transport.client_certificate()?)?;
+    certificate.holder().map(Into::into)
 }
 
 impl Client {

@@ -27,7 +27,7 @@ use crate::preface::alert::Alert;
 use crate::preface::host_name::host_name;
 use crate::proxy::challenge::unless_challenged;
 use crate::proxy::connection::Connection;
-use crate::proxy::context::{Client, Context, Watch};
+use crate::proxy::context::{Client, Context, Watch, client_name};
 use crate::proxy::departure::GONE;
 use crate::proxy::preface::{Greeting, NoGreeting, greeting, refused};
 use crate::proxy::session::Session;
@@ -287,6 +287,9 @@ impl Passthrough {
         if let Greeted::Tls(client) = &greeted {
             let name = client.asked_name();
             self.recorder.asked_for(name.and_then(|name| host_name(name.as_bytes())));
+            if let Some(name) = client_name(client) {
+                self.recorder.named(name);
+            }
         }
         Ok(greeted)
     }

@@ -19,6 +19,7 @@ pub(super) fn write(record: &Record, facts: &ConnectionFacts, line: &mut Fields<
     line.field("forward", record.name.as_deref());
     line.field("server_name", facts.server_name.as_deref());
     line.field("client", record.client);
+    line.field("client_name", record.client_name.as_deref());
     record.write_connect(line);
     record.write_end(line);
 }

@@ -22,6 +22,7 @@ pub(super) fn write(record: &Record, facts: &ExchangeFacts, line: &mut Fields<'_
     line.message("exchange");
     line.field("route", record.name.as_deref());
     line.field("client", record.client);
+    line.field("client_name", record.client_name.as_deref());
     let id = facts.id.map(RequestId::digits);
     line.field("id", id.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Word));
     line.field("method", Word(facts.method.as_str()));
@@ -64,6 +65,18 @@ mod tests {
                 r#""target":"narrows::access"}"#,
             ],
         );
+    }
+
+    #[test]
+    fn a_client_with_a_certificate_has_its_name_in_quotation_marks() {
+        let name = "a \" client_name=\\\"b\" x";
+        let named = || Record { client_name: Some(name.into()), ..full() };
+        let json = logged(LogFormat::Json, Level::INFO, || ended(&named()));
+        let want = r#""client":"192.0.2.7:4711","client_name":"a \" client_name=\\\"b\" x","id""#;
+        assert!(json.contains(want), "{json}");
+        let text = logged(LogFormat::Text, Level::INFO, || ended(&named()));
+        let want = r#" client=192.0.2.7:4711 client_name="a \" client_name=\\\"b\" x" id="#;
+        assert!(text.contains(want), "{text}");
     }
 
     #[test]

@@ -7,13 +7,15 @@
 //! the access log. [`targets`] has the names that operators select lines by.
 //!
 //! Nothing here knows how bytes travel. A line of the log never holds what a client or an upstream
-//! wrote: no field value, query or body, and of a method only its name when we know it. The one
-//! exception is the server name of a connection in tcp mode, if it is a valid host name.
+//! wrote: no field value, query or body, and of a method only its name when we know it. The
+//! exceptions are the server name of a connection in tcp mode, if it is a valid host name, and the
+//! name in the certificate that a client had to show.
 
 mod connection_line;
 mod dropped;
 mod exchange_line;
 mod failure_log;
+mod lap;
 mod line;
 mod log;
 pub mod metrics;
@@ -28,6 +30,7 @@ mod stderr;
 pub mod targets;
 mod terminal;
 mod waits;
+mod who;
 
 pub use dropped::dropped_lines;
 pub use failure_log::{dial_failed, dial_succeeded, handshake_failed, unreachable_upstream};
@@ -39,3 +42,4 @@ pub use record::{Detail, DialTimes, Outcome};
 pub use recorder::{ConnectionRecorder, ExchangeRecorder};
 pub use stderr::{stderr_has_colour, write_gathered_lines};
 pub use waits::Awaited;
+pub use who::Who;

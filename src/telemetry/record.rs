@@ -1,8 +1,8 @@
 //! What is known of an exchange, or of a connection in tcp mode, at its end: a [`Record`].
 //!
-//! It contains nothing that a client or an upstream wrote, so it is safe to log. The one exception
-//! is the name that a client of a tcp listener asks for, because that decided its route; it is
-//! always a valid host name.
+//! It contains nothing that a client or an upstream wrote, so it is safe to log, except two names:
+//! that which a client of a tcp listener asks for, which decided its route and is always a valid
+//! host name, and that in a client's certificate: printable ASCII, signed by the operator's CA.
 
 use super::line::{Fields, Word};
 use crate::error::{DialFailure, DialStep, ExchangeError, Fault};
@@ -18,6 +18,8 @@ use std::time::Duration;
 pub struct Record {
     /// The client's address; behind a PROXY header, the announced one.
     pub client: SocketAddr,
+    /// The name in the client's certificate, if it had to show one.
+    pub client_name: Option<Arc<str>>,
     /// The route's path or the forward's `server_name`, as configured; `None` when none was found.
     pub name: Option<Arc<str>>,
     /// Until the connection to the upstream was ready; `None` when none was opened for it.
@@ -78,6 +80,7 @@ impl Record {
     pub(super) fn empty(subject: Subject, outcome: Outcome) -> Self {
         Self {
             client: SocketAddr::from(([192, 0, 2, 7], 4711)),
+            client_name: None,
             name: None,
             connect: None,
             dial: None,

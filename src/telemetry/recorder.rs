@@ -1,6 +1,7 @@
 //! What is remembered of an exchange, or of a connection in tcp mode, while it lasts: a
 //! [`Recorder`]. At the end it makes a [`Record`] of it for the observer.
 
+use super::lap::Lap;
 use super::metrics::{Entry, RouteMetrics, UpstreamMetrics, WorkerMetrics};
 use super::observer::{count, ended};
 use super::record::{
@@ -8,12 +9,13 @@ use super::record::{
 };
 use super::request_ids::new_request_id;
 use super::waits::{Awaited, Waits};
+use super::who::Who;
 use crate::error::{DialFailure, ExchangeError, Fault};
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::request_id::RequestId;
 use std::cell::{Cell, RefCell, RefMut};
+use std::mem::take;
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::panicking;
@@ -31,7 +33,7 @@ pub struct Recorder<F: Facts>(Rc<Slot<F>>);
 
 /// What is known of a client connection's current exchange, or of a connection in tcp mode.
 struct Slot<F> {
-    client: SocketAddr,
+    who: Who,
     known: RefCell<Known<F>>,
     /// What counts and lists it, and where in the list it is.
     metrics: Rc<WorkerMetrics>,
@@ -99,7 +101,7 @@ impl Facts for ExchangeLaps {
 
 impl Facts for ConnectionFacts {
     fn take(&mut self, _now: Instant) -> Subject {
-        Subject::Connection(std::mem::take(self))
+        Subject::Connection(take(self))
     }
 }
 
@@ -125,8 +127,7 @@ impl<F> Known<F> {
     }
 
     fn lap(&self, now: Instant) -> Lap {
-        let nanoseconds = u64::try_from(self.age(now).as_nanos()).unwrap_or(u64::MAX);
-        Lap(NonZero::new(nanoseconds).unwrap_or(NonZero::<u64>::MIN))
+        self.age(now).into()
     }
 
     /// Counts the bytes since the last time. The number of those that arrived may turn out smaller
@@ -142,10 +143,10 @@ impl<F> Known<F> {
 }
 
 impl<F: Facts> Recorder<F> {
-    fn begun(client: SocketAddr, metrics: &Rc<WorkerMetrics>, started: Option<Instant>) -> Self {
+    fn begun(who: Who, metrics: &Rc<WorkerMetrics>, started: Option<Instant>) -> Self {
         let known = RefCell::new(Known { started, ..Known::default() });
         let (metrics, position) = (Rc::clone(metrics), Cell::default());
-        let slot = Rc::new(Slot { client, known, metrics, position });
+        let slot = Rc::new(Slot { who, known, metrics, position });
         slot.metrics.enter(Rc::clone(&slot) as Rc<dyn Entry>);
         Self(slot)
     }
@@ -156,7 +157,7 @@ impl<F: Facts> Recorder<F> {
 
     /// Whose exchange or connection it is.
     pub fn client(&self) -> SocketAddr {
-        self.0.client
+        self.0.who.address()
     }
 
     /// How long ago it began.
@@ -189,6 +190,7 @@ impl<F: Facts> Recorder<F> {
         known.upstream = None;
         let record = Record {
             client: self.client(),
+            client_name: self.0.who.name(),
             name: route.as_ref().map(|route| Arc::clone(route.name())),
             connect: known.connect.map(Duration::from),
             dial: known.dial.take().map(|dial| *dial),
@@ -213,8 +215,8 @@ impl<F: Facts> Recorder<F> {
 
 impl ExchangeRecorder {
     /// For the exchanges of one client, before the first.
-    pub fn new(client: SocketAddr, metrics: &Rc<WorkerMetrics>) -> Self {
-        Self::begun(client, metrics, None)
+    pub fn new(client: impl Into<Who>, metrics: &Rc<WorkerMetrics>) -> Self {
+        Self::begun(client.into(), metrics, None)
     }
 
     /// The first byte of a request is here.
@@ -325,7 +327,16 @@ impl ExchangeRecorder {
 impl ConnectionRecorder {
     /// A connection from `client` was accepted.
     pub fn new(client: SocketAddr, metrics: &Rc<WorkerMetrics>) -> Self {
-        Self::begun(client, metrics, Some(Instant::now()))
+        Self::begun(client.into(), metrics, Some(Instant::now()))
+    }
+
+    /// The client has this name in its certificate. What is known goes to another slot.
+    pub fn named(&mut self, name: Arc<str>) {
+        let who = Who::new(self.client(), Some(name));
+        let known = take(&mut *self.known());
+        let named = Self::begun(who, &self.0.metrics, None);
+        *named.known() = known;
+        *self = named;
     }
 
     /// The name that the client asks for.
@@ -362,17 +373,6 @@ impl ConnectionRecorder {
             Ok(()) => self.end(Outcome::Closed),
             Err(error) => self.end_with(Outcome::of(&error, false), (&error).into()),
         }
-    }
-}
-
-/// A time since the start, in nanoseconds, never 0: an optional one is half as large as an optional
-/// [`Duration`], and a session has three for as long as it lasts.
-#[derive(Clone, Copy, Debug)]
-struct Lap(NonZero<u64>);
-
-impl From<Lap> for Duration {
-    fn from(Lap(nanoseconds): Lap) -> Self {
-        Self::from_nanos(nanoseconds.get())
     }
 }
 

@@ -4,11 +4,12 @@
 use super::record::{ExchangeFacts, Outcome, Record, Subject};
 use super::terminal::{Paint, TIME_COLUMNS};
 use crate::error::Fault;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Columns of a status, or of a level in its place.
 const STATUS_COLUMNS: usize = 5;
+/// Most columns of a client's name.
+const NAME_COLUMNS: usize = 24;
 
 /// Appends the row of an exchange or a connection, for a terminal of so many columns.
 pub(super) fn append_row(record: &Record, has_colour: bool, columns: usize, line: &mut String) {
@@ -85,7 +86,7 @@ fn cells(record: &Record, columns: usize) -> Vec<Cell> {
         Cell::left(status, STATUS_COLUMNS, 0).paint(paint),
         Cell::left(method, 7, 4),
         Cell::left(cut(name(record), route_columns), route_columns, 0),
-        Cell::left(client(record.client), 15, 2),
+        Cell::left(client(record), 15, 2),
         Cell::named("first", first_byte.map(duration), 6, 1),
         Cell::named("total", Some(duration(record.total)), 6, 0),
         bytes("up", record.to_upstream),
@@ -135,9 +136,12 @@ fn name(record: &Record) -> &str {
     asked_for.or(record.name.as_deref()).unwrap_or("-")
 }
 
-/// Without the port, which says nothing to a person.
-fn client(client: SocketAddr) -> String {
-    client.ip().to_canonical().to_string()
+/// The name in its certificate, or its address without the port, which says nothing to a person.
+fn client(record: &Record) -> String {
+    match &record.client_name {
+        Some(name) => cut(name, NAME_COLUMNS),
+        None => record.client.ip().to_canonical().to_string(),
+    }
 }
 
 /// How it ended, and why.
