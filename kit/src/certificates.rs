@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{SupportedKxGroup, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{WantsServerCert, WebPkiClientVerifier};
@@ -39,6 +40,17 @@ pub fn client_config_offering(
 /// As [`client_config`], but trusts only `certs/{ca}`.
 pub fn client_config_trusting(ca: &str) -> Arc<ClientConfig> {
     Arc::new(client(ALL_VERSIONS, &["http/1.1"], ca))
+}
+
+/// As [`client_config`], with this group for the key exchange before the others.
+pub fn client_config_preferring(group: &'static dyn SupportedKxGroup) -> Arc<ClientConfig> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups.retain(|it| it.name() != group.name());
+    provider.kx_groups.insert(0, group);
+    let config = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    Arc::new(config.with_root_certificates(roots("ca.pem")).with_no_client_auth())
 }
 
 /// A server with `certs/{name}.pem` and its key, which accepts `http/1.1`.

@@ -2,7 +2,7 @@
 
 use crate::support::stage::{GET, OK_LAST};
 use narrows_kit::certificates::{certificate_file, listener_keys};
-use narrows_kit::client::connect_plain;
+use narrows_kit::client::{connect_plain, connect_tls_with};
 use narrows_kit::connection::Connection;
 use narrows_kit::folder::Folder;
 use narrows_kit::issuer::{Issuer, KeyKind, Pair, Wanted, roots};
@@ -92,6 +92,47 @@ async fn others_are_refused_and_the_log_says_why() {
     }
     let lines = scene.relay.log_lines();
     assert!(!lines.iter().any(|it| it.contains("mallory") || it.contains("\"old\"")), "{lines:#?}");
+}
+
+/// With TLS 1.3 its request is on the way by then, and unread bytes would make the end a reset.
+#[tokio::test]
+async fn a_client_that_is_refused_learns_why() {
+    let scene = Scene::new(Issuer::new("clients"), None).await;
+    let foreign = Issuer::new("others").client(Wanted::default());
+    for version in VERSIONS {
+        for (pair, alert) in [(None, "CertificateRequired"), (Some(&foreign), "UnknownCA")] {
+            let error = scene.ask(&config(version, pair)).await.unwrap_err().to_string();
+            assert!(error.contains(alert), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_name_in_a_certificate_is_that_of_the_client_in_the_log() {
+    let scene = Scene::new(Issuer::new("clients"), None).await;
+    let alice = config(&TLS13, Some(&scene.client("alice \"a\"")));
+    scene.ask(&alice).await.unwrap();
+    let line = scene.relay.wait_for_log("status=404").await;
+    assert!(line.contains(r#" client_name="alice \"a\"" "#), "{line}");
+    // Also of a session that is resumed, and in tcp mode.
+    assert_eq!(scene.ask(&alice).await.unwrap(), HandshakeKind::Resumed);
+    scene.relay.wait_for_log_lines(r#" client_name="alice \"a\"" "#, 2).await;
+    let origin = Origin::plain().await;
+    let tcp = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n{}client_ca = {:?}\n\
+         [[forward]]\nserver_name = \"*\"\nupstream = \"tcp://{}\"\n",
+        listener_keys(),
+        scene.folder.path.join("clients.pem"),
+        origin.address()
+    );
+    let relay = Relay::start(&tcp).await;
+    let connecting = connect_tls_with(&alice, "localhost", relay.address());
+    let client = connecting.await.unwrap();
+    let upstream = origin.accept().await;
+    upstream.close().await;
+    client.close().await;
+    let line = relay.wait_for_log(" connection ").await;
+    assert!(line.contains(r#" client_name="alice \"a\"" "#), "{line}");
 }
 
 /// Otherwise a ticket would outlive what it was given for.

@@ -38,6 +38,7 @@ mod metrics;
 mod own_answers;
 mod own_certificate;
 mod persistence;
+mod post_quantum;
 mod process;
 mod proxy_header;
 mod reasons;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
-use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion};
+use tokio_rustls::rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 
 /// Turns of the runtime that a test grants to everyone else before it believes in silence. Each
 /// polls the kernel, and a byte needs a few on its way through both TLS sessions of a relay in this
@@ -56,6 +56,11 @@ impl Peer {
     pub fn alpn(&self) -> Option<String> {
         let name = self.wire().tls()?.get_ref().1.alpn_protocol()?;
         Some(String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// The group of the key exchange, in the words of RFC 8446.
+    pub fn group(&self) -> Option<NamedGroup> {
+        self.wire().tls()?.get_ref().1.negotiated_key_exchange_group().map(|it| it.name())
     }
 
     /// Whether TLS resumed a session instead of a full handshake.
