@@ -252,7 +252,7 @@ impl<'b> TlsFiles<'b> {
         };
         let identity = match client {
             None => None,
-            Some(files) => Some(self.own(files)?),
+            Some(files) => Some(self.own_for_upstreams(files)?),
         };
         let noted = |error: &CredentialError| {
             let location = ca.as_ref().map_or(&ARGUMENT, |ca| &ca.location);
@@ -263,6 +263,16 @@ impl<'b> TlsFiles<'b> {
         let config = self.configs.client(side, self.before);
         let config = config.inspect_err(noted).ok();
         self.clients.entry(name).or_insert(config).clone()
+    }
+
+    /// What upstreams are shown. They may know who issued it, so that it needs no intermediate.
+    fn own_for_upstreams(&mut self, files: &CredentialFiles) -> Option<Rc<Identity>> {
+        let listed = self.certificates.len();
+        let own = self.own(files);
+        for new in &mut self.certificates[listed..] {
+            new.validity = Arc::new(new.validity.of_itself());
+        }
+        own
     }
 
     /// `None` if a problem was noted.
@@ -310,6 +320,7 @@ mod tests {
     use crate::tls::testing::chain::{EXPIRED, EXPIRED_KEY};
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
     use std::fs;
+    use std::time::{Duration, UNIX_EPOCH};
 
     /// What is found for a listener with these names, and its number of identities.
     fn found<'b>(
@@ -333,6 +344,25 @@ mod tests {
     fn write(file: &Path, content: &str) {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
+    }
+
+    #[test]
+    fn what_upstreams_are_shown_needs_no_intermediate() {
+        let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
+        let named = |kind| {
+            let path = certs.join(format!("client.{kind}"));
+            NamedFile { path, location: Location::Argument("TEST") }
+        };
+        let pair = CredentialFiles { certificate: named("pem"), key: named("key") };
+        let complaints = |files: &TlsFiles<'_>| {
+            let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+            files.certificates[0].validity.complaints(now).len()
+        };
+        let [mut for_clients, mut for_upstreams] = [(); 2].map(|()| TlsFiles::new(None));
+        assert!(for_clients.own(&pair).is_some());
+        assert_eq!(complaints(&for_clients), 1);
+        assert!(for_upstreams.own_for_upstreams(&pair).is_some());
+        assert_eq!(complaints(&for_upstreams), 0);
     }
 
     #[test]

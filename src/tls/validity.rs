@@ -43,6 +43,11 @@ impl Validity {
         Self { periods, lacks_intermediate }
     }
 
+    /// The same without regard to whether the chain is complete.
+    pub fn of_itself(&self) -> Self {
+        Self { lacks_intermediate: false, ..self.clone() }
+    }
+
     /// The last second, since 1970, of the certificate itself.
     pub fn not_after(&self) -> i64 {
         // A chain has at least one certificate, and each was parsed.
