@@ -1,4 +1,4 @@
-//! Our account at a CA, and what lasts from one order to the next: [`Account`].
+//! Our account at a CA, with what is kept between orders: [`Account`].
 
 use super::account_key::AccountKey;
 use super::directory::Directory;
@@ -14,14 +14,14 @@ const DIRECTORY_SECONDS: i64 = 24 * 60 * 60;
 const NONCES_MAX: usize = 4;
 const NONCE_BYTES_MAX: usize = 256;
 
-/// What a CA is told about the operator when an account is made.
+/// What a new account has to say about the operator.
 #[derive(Clone, Debug, Default)]
 pub struct Registration {
     /// URLs such as `mailto:me@example.com`.
     pub contact: Vec<String>,
     /// What the CA gave to the operator.
     pub external: Option<ExternalAccount>,
-    /// The key was made just now, so that there is no account for it to look for.
+    /// The key was made just now, so it cannot have an account yet.
     pub is_new: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Lack {
     Nothing,
 }
 
-/// An account at the CA with one directory. It is registered when it is first needed.
+/// An account at one CA. It is registered when it is first needed.
 #[derive(Debug)]
 pub struct Account {
     directory_url: String,
@@ -67,21 +67,21 @@ impl Account {
     /// Reads the answer to a [`directory_request`](Self::directory_request).
     ///
     /// # Errors
-    /// It is not a directory. One that is known already is used on.
+    /// It is not a directory. One that is known already stays in use.
     pub fn read_directory(&mut self, response: &Response, now: i64) -> Result<(), Failure> {
         if !response.is_success() {
             return Err(Failure::of_response("to show its directory", response, now));
         }
         let directory = Directory::parse(&response.body);
-        let senseless = || Failure::senseless("it is not a directory of ACME");
-        self.directory = Some((now, directory.ok_or_else(senseless)?));
+        let unusable = || Failure::unusable("it is not a directory");
+        self.directory = Some((now, directory.ok_or_else(unusable)?));
         Ok(())
     }
 
     /// What to send to ask when the certificate with this
     /// [identifier](super::renewal::certificate_id) should be renewed; `None` if the CA does not
-    /// say, or its directory is not known yet. [`renewal::read`](super::renewal::read) reads the
-    /// answer.
+    /// offer that, or its directory is not known yet.
+    /// [`renewal::read`](super::renewal::read) reads the answer.
     pub fn renewal_request(&self, certificate_id: &str) -> Option<Request> {
         let base = self.directory.as_ref()?.1.renewal_info.as_ref()?;
         Some(Request::unsigned(Method::Get, &format!("{base}/{certificate_id}")))
@@ -159,7 +159,7 @@ impl Account {
         by_key: bool,
         accept: &'static str,
     ) -> Result<Request, Failure> {
-        let unknown = || Failure::senseless("there is no account");
+        let unknown = || Failure::unusable("there is no account");
         let Some(nonce) = self.nonces.pop() else {
             let new_nonce = self.directory().map(|it| &it.new_nonce);
             let new_nonce = new_nonce.ok_or_else(unknown)?;

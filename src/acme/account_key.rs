@@ -7,7 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use std::fmt;
 
-/// The key that signs requests. It is the account: who has it can revoke its certificates.
+/// The key that signs requests. Anyone who has it controls the account.
 pub struct AccountKey {
     key: EcdsaKeyPair,
     pkcs8: Vec<u8>,

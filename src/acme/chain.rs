@@ -31,29 +31,29 @@ impl Issued {
         key: &CertificateKey,
         names: &[Identifier],
     ) -> Result<Self, Failure> {
-        let blocks = blocks(body).map_err(|_| Failure::senseless("a chain that is not PEM"))?;
+        let blocks = blocks(body).map_err(|_| Failure::unusable("a chain that is not PEM"))?;
         if blocks.is_empty() || blocks.len() > CHAIN_MAX {
             let what = format!("a chain of {} certificates", blocks.len());
-            return Err(Failure::senseless(&what));
+            return Err(Failure::unusable(&what));
         }
         let mut chain_pem = String::new();
         let mut first = None;
         for block in &blocks {
             let Content::Certificate(der) = &block.content else {
-                return Err(Failure::senseless("something else than certificates in a chain"));
+                return Err(Failure::unusable("something else than certificates in a chain"));
             };
             let certificate = Certificate::parse(der)
-                .ok_or_else(|| Failure::senseless("a certificate that cannot be read"))?;
+                .ok_or_else(|| Failure::unusable("a certificate that cannot be read"))?;
             chain_pem.push_str(&pem::encode("CERTIFICATE", certificate.der));
             first.get_or_insert(certificate);
         }
-        let leaf = first.ok_or_else(|| Failure::senseless("an empty chain"))?;
+        let leaf = first.ok_or_else(|| Failure::unusable("an empty chain"))?;
         if leaf.public_key != key.public_key() {
-            return Err(Failure::senseless("a certificate for another key"));
+            return Err(Failure::unusable("a certificate for another key"));
         }
         let has = leaf.names();
         if let Some(missing) = names.iter().find(|it| !has.contains(&it.to_string())) {
-            return Err(Failure::senseless(&format!("a certificate without {missing}")));
+            return Err(Failure::unusable(&format!("a certificate without {missing}")));
         }
         let (not_before, not_after) = (leaf.not_before, leaf.not_after);
         Ok(Self { chain_pem, key_pem: key.pem(), not_before, not_after })
@@ -98,7 +98,7 @@ mod tests {
         #[track_caller]
         fn check(body: &str, key: &CertificateKey, names: &[Identifier], want: &str) {
             let failure = Issued::read(body.as_bytes(), key, names).unwrap_err();
-            assert_eq!(failure.text, format!("the CA's answer makes no sense: {want}"));
+            assert_eq!(failure.text, format!("the CA's answer cannot be used: {want}"));
         }
         let other = CertificateKey::generate().unwrap();
         check(&leaf, &other, &names, "a certificate for another key");

@@ -1,4 +1,4 @@
-//! How a CA is shown that a name leads here: [`Challenge`] (RFC 8555, section 8.3; RFC 8737).
+//! How control of a name is proven to a CA: [`Challenge`] (RFC 8555, section 8.3; RFC 8737).
 
 use super::account_key::AccountKey;
 use super::identifier::Identifier;
@@ -9,10 +9,10 @@ use std::fmt;
 /// Longest token. Those of well-known CAs have 43 characters.
 const TOKEN_BYTES_MAX: usize = 256;
 
-/// The kinds that a server without control of DNS can answer.
+/// The kinds that need no access to the DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChallengeKind {
-    /// A TLS handshake on port 443 with a certificate that only the account can make.
+    /// A TLS handshake on port 443 with a certificate that only the account's owner can make.
     TlsAlpn01,
     /// A file on port 80.
     Http01,
@@ -63,7 +63,7 @@ pub enum Challenge {
         name: String,
         /// The certificate in DER.
         certificate: Vec<u8>,
-        /// Its key, in PKCS #8. Of no worth to anyone else.
+        /// Its key, in PKCS #8, for this challenge alone.
         key: Vec<u8>,
     },
     /// A file at `/.well-known/acme-challenge/` and the token.
@@ -104,7 +104,7 @@ impl Challenge {
     }
 }
 
-/// Shows for whom it is, and nothing else.
+/// Shows the name, and nothing secret.
 impl fmt::Debug for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,19 +1,19 @@
-//! One request and its answer, however often it takes: [`Exchange`] gets nonces, signs, and sends
-//! again what the CA could not take at that moment.
+//! One request until its answer: [`Exchange`] gets nonces, signs, and repeats a request whose nonce
+//! was rejected or that met an error of the CA.
 
 use super::account::Account;
 use super::failure::{Cause, Failure};
 use super::message::{Method, Request, Response};
 use super::problem::Problem;
 
-/// Most answers in a row that reject a nonce. A CA that rejects every second one is passed with one
-/// in a thousand requests unanswered.
+/// Most rejected nonces of one request. If a CA rejects every second one, one request in a thousand
+/// fails.
 const BAD_NONCES_MAX: u32 = 10;
-/// How often an answer that the CA is in trouble leads to another try within an order.
+/// How often a request is repeated within an order because the CA had an error.
 const TROUBLES_MAX: u32 = 3;
-/// The first pause before that; each next one is twice as long.
+/// The pause before the first repetition; each next one is twice as long.
 const TROUBLE_SECONDS: i64 = 2;
-/// Longest pause that an order is held for. A CA that wants a longer one ends it.
+/// Longest such pause. If the CA asks for a longer one, the order fails, and is tried again later.
 const PAUSE_SECONDS_MAX: i64 = 60;
 
 /// What to ask the CA.
@@ -26,7 +26,7 @@ pub(super) struct Call {
     pub(super) accept: &'static str,
 }
 
-/// What became of a request.
+/// What follows from an answer.
 pub(super) enum Outcome {
     /// The CA did it.
     Answered,
@@ -35,7 +35,7 @@ pub(super) enum Outcome {
     Failed(Failure),
 }
 
-/// How often the request was sent already.
+/// What has gone wrong with a request so far.
 #[derive(Default)]
 pub(super) struct Exchange {
     asked_for_nonce: bool,
@@ -55,7 +55,7 @@ impl Exchange {
         Ok(request)
     }
 
-    /// Reads the answer, as far as all answers are alike.
+    /// Reads what all answers have in common.
     pub(super) fn outcome(
         &mut self,
         account: &mut Account,
@@ -75,7 +75,7 @@ impl Exchange {
                     self.bad_nonces += 1;
                     Outcome::Again(now)
                 }
-                Some(_) | None => Outcome::Failed(Failure::senseless("it gives no nonce")),
+                Some(_) | None => Outcome::Failed(Failure::unusable("it gives no nonce")),
             };
         }
         if response.is_success() {
@@ -93,19 +93,19 @@ impl Exchange {
         }
     }
 
-    /// Until when to wait before another try, if one is worth it within this order.
+    /// When to repeat the request; `None` if not within this order.
     fn pause(&mut self, failure: &Failure, now: i64) -> Option<i64> {
         let own = TROUBLE_SECONDS << self.troubles;
         let until = match failure.cause {
             Cause::Server if !failure.kind.starts_with("badNonce") => {
                 failure.retry_at.unwrap_or(0).max(now + own)
             }
-            // Without a time it may be hours.
+            // If the CA does not say when, it may be hours.
             Cause::RateLimited => failure.retry_at?.max(now + own),
             Cause::Server | Cause::Unreachable | Cause::Validation | Cause::Refused => return None,
         };
-        let is_worth_it = self.troubles < TROUBLES_MAX && until <= now + PAUSE_SECONDS_MAX;
+        let is_soon = self.troubles < TROUBLES_MAX && until <= now + PAUSE_SECONDS_MAX;
         self.troubles += 1;
-        is_worth_it.then_some(until)
+        is_soon.then_some(until)
     }
 }

@@ -14,13 +14,13 @@ const TEXT_BYTES_MAX: usize = 1000;
 pub enum Cause {
     /// No answer: the CA or the network is down.
     Unreachable,
-    /// The CA could not do it, or its answer makes no sense.
+    /// An error of the CA, or an answer that cannot be used.
     Server,
-    /// Too much was asked of the CA.
+    /// A rate limit of the CA.
     RateLimited,
-    /// The CA could not validate a name. It counts these.
+    /// The CA could not validate a name. CAs limit how often that may happen.
     Validation,
-    /// The CA will not do it, and asking again does not change that.
+    /// The CA will not do it, and a repetition does not change that.
     Refused,
 }
 
@@ -57,9 +57,9 @@ impl Failure {
         Self { cause, text, advice: None, names: Vec::new(), retry_at: None, kind: String::new() }
     }
 
-    /// An answer that makes no sense.
-    pub(super) fn senseless(what: &str) -> Self {
-        Self::new(Cause::Server, format!("the CA's answer makes no sense: {what}"))
+    /// An answer that cannot be used.
+    pub(super) fn unusable(what: &str) -> Self {
+        Self::new(Cause::Server, format!("the CA's answer cannot be used: {what}"))
     }
 
     /// This machine cannot do what it needs to.
@@ -92,9 +92,15 @@ impl Failure {
         Self { advice, kind, ..Self::new(cause, text) }
     }
 
-    /// A new account needs what only the operator can get.
+    /// A new account was refused, because of its external account.
+    pub(super) fn with_external_account(self) -> Self {
+        let advice = "check the key identifier and the key of external_account in [acme]";
+        Self { advice: Some(advice.to_owned()), ..self }
+    }
+
+    /// The operator has to get an account by other means first.
     pub(super) fn lacks_external_account() -> Self {
-        let text = "the CA makes accounts only for those that it knows";
+        let text = "the CA requires an external account";
         let advice = advice("externalAccountRequired").map(str::to_owned);
         Self { advice, ..Self::new(Cause::Refused, text) }
     }
@@ -155,19 +161,19 @@ fn usual_causes(kind: &str, name: &Identifier, challenge: ChallengeKind) -> Stri
 fn advice(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "externalAccountRequired" => {
-            "this CA wants an account that it knows: get a key from it, and set external_account"
+            "get a key identifier and a key from the CA, and set external_account in [acme]"
         }
         "rejectedIdentifier" | "unsupportedIdentifier" => {
-            "the CA issues only for names and addresses that are public, and not for all of them"
+            "the CA issues for public names and addresses only, and not for all of them"
         }
         "invalidContact" | "unsupportedContact" => "correct contact, or leave it out",
         "caa" => "a CAA record of the domain forbids this CA",
-        "rateLimited" => "the CA limits how much may be asked; it goes on when that time is over",
+        "rateLimited" => "it is tried again when the CA allows it; a restart does not help",
         "unauthorized" => {
-            "if the CA has closed this account, move its key out of the state directory: another \
-             account is made then"
+            "if the CA has closed the account, move its key out of the state directory, and a new \
+             account is made"
         }
-        "userActionRequired" => "visit the CA's page: its terms have changed",
+        "userActionRequired" => "the CA's terms have changed: visit its web page",
         _ => return None,
     })
 }

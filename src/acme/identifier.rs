@@ -1,4 +1,4 @@
-//! Whom a certificate is for (RFC 8555, section 9.7.7; RFC 8738): [`Identifier`].
+//! What a certificate is for (RFC 8555, section 9.7.7; RFC 8738): [`Identifier`].
 
 use serde_json::{Value, json};
 use std::fmt::{self, Write as _};

@@ -21,10 +21,10 @@ use std::collections::VecDeque;
 
 /// How long an order may take. CAs validate and issue within a minute; some take several.
 const ORDER_SECONDS_MAX: i64 = 15 * 60;
-/// Longest pause between two requests, whatever the CA says; longest pause that we choose.
+/// Longest pause between two polls, whatever the CA asks for; and if it asks for none.
 const PAUSE_SECONDS_MAX: i64 = 60;
 const OWN_PAUSE_SECONDS_MAX: i64 = 10;
-/// How far the CA's clock may be from ours without a word.
+/// A larger difference between the CA's clock and ours is reported.
 const CLOCK_SECONDS_MAX: i64 = 5 * 60;
 
 /// What the caller has to do.
@@ -92,7 +92,7 @@ impl<'a> Order<'a> {
         if let Some(step) = self.queue.pop_front() {
             return step;
         }
-        // A longer pause is none of ours: the clock was set back.
+        // No pause is longer, unless the clock was set back.
         let has_to_wait = (1..=PAUSE_SECONDS_MAX).contains(&(self.wait_until - now));
         if self.stage == Stage::Ended {
             return Step::Failed(Failure::of_machine("go on with an order that has ended"));
@@ -138,7 +138,7 @@ impl<'a> Order<'a> {
     fn call(&mut self) -> Result<Call, Failure> {
         let (new_account, new_order) = match self.account.directory() {
             Some(directory) => (&*directory.new_account, &*directory.new_order),
-            None => return Err(Failure::senseless("there is no directory")),
+            None => return Err(Failure::unusable("there is no directory")),
         };
         let (url, payload) = match self.stage {
             Stage::FindAccount => (new_account, json!({ "onlyReturnExisting": true })),
@@ -160,7 +160,7 @@ impl<'a> Order<'a> {
             }
         };
         if url.is_empty() {
-            return Err(Failure::senseless("it lacks the place of what is next"));
+            return Err(Failure::unusable("a URL is missing"));
         }
         Ok(Call {
             url: url.to_owned(),
@@ -173,7 +173,7 @@ impl<'a> Order<'a> {
         })
     }
 
-    /// The CA did what was asked.
+    /// Reads the answer to a request that succeeded.
     fn answered(&mut self, response: &Response, now: i64) -> Result<(), Failure> {
         match self.stage {
             Stage::Directory => {
@@ -209,7 +209,7 @@ impl<'a> Order<'a> {
         Ok(())
     }
 
-    /// The directory is known: what it does not offer is not asked for.
+    /// Leaves the first stage, once the directory is known.
     fn begin(&mut self) -> Result<(), Failure> {
         if let Some(offered) = self.account.directory() {
             let warning = self.wanted.adapt(&offered.profiles, offered.renewal_info.is_some());
@@ -223,10 +223,10 @@ impl<'a> Order<'a> {
         Ok(())
     }
 
-    /// Goes where the CA says that the order is.
+    /// Moves to the stage that follows from the order's status.
     fn follow(&mut self, response: &Response, now: i64) -> Result<(), Failure> {
         let order = OrderObject::parse(&response.body, self.wanted.names.len())
-            .ok_or_else(|| Failure::senseless("an order that cannot be read"))?;
+            .ok_or_else(|| Failure::unusable("an order that cannot be read"))?;
         // The key is made for the first request for the certificate.
         let has_asked = self.key.is_some();
         match order.status {
@@ -246,8 +246,9 @@ impl<'a> Order<'a> {
             }
             Status::Valid => {
                 let certificate = order.certificate.filter(|_| has_asked);
-                self.certificate = certificate
-                    .ok_or_else(|| Failure::senseless("an order that is done without a key"))?;
+                self.certificate = certificate.ok_or_else(|| {
+                    Failure::unusable("an order that is valid before it was finalized")
+                })?;
                 self.stage = Stage::Download;
             }
             Status::Invalid => match order.error {
@@ -291,7 +292,7 @@ impl<'a> Order<'a> {
         Ok(())
     }
 
-    /// The payload of the request for the certificate, always for the same new key.
+    /// The payload of the request for the certificate. Within an order the key stays the same.
     fn certificate_request(&self) -> Result<Value, Failure> {
         let request = self.key.as_ref().and_then(|key| key.request(&self.wanted.names));
         let request = request.ok_or_else(|| Failure::of_machine("make a certificate's key"))?;
@@ -299,40 +300,42 @@ impl<'a> Order<'a> {
     }
 
     fn finish(&mut self, response: &Response, now: i64) -> Result<(), Failure> {
-        let Some(key) = &self.key else { return Err(Failure::senseless("there is no key")) };
+        let Some(key) = &self.key else { return Err(Failure::unusable("there is no key")) };
         let issued = Issued::read(&response.body, key, &self.wanted.names)?;
         if issued.not_before > now {
             let seconds = issued.not_before - now;
-            let what = "the new certificate is valid only in";
-            self.queue.push_back(Step::Warn(format!("{what} {seconds} s: is this clock slow?")));
+            self.queue.push_back(Step::Warn(format!(
+                "the new certificate is valid only in {seconds} s: check the clock of this machine"
+            )));
         }
         self.stage = Stage::Ended;
         self.queue.push_back(Step::Done(issued));
         Ok(())
     }
 
-    /// The CA said no; some refusals have an answer.
+    /// Ends the order, or does without what was refused.
     fn refused(&mut self, failure: Failure, response: &Response, now: i64) {
         self.exchange = Exchange::default();
         let is_refusal = failure.cause == Cause::Refused && failure.kind != "unauthorized";
         match (&*failure.kind, self.stage) {
-            // It should say that it does not exist, and not every CA does.
+            // Not every CA says accountDoesNotExist, as it should.
             (_, Stage::FindAccount) if is_refusal => {
                 self.account.forget();
                 self.stage = Stage::Directory;
             }
-            // The CA has lost it.
+            // The CA has lost the account.
             ("accountDoesNotExist", _) if !self.has_lost_account => {
                 self.has_lost_account = true;
                 self.account.forget();
                 self.stage = Stage::Directory;
             }
-            // It works without.
+            ("unauthorized", Stage::CreateAccount) => self.fail(failure.with_external_account()),
+            // The order does not depend on the contacts.
             (_, Stage::UpdateAccount) if is_refusal => {
                 self.queue.push_back(Step::Warn(failure.text));
                 self.stage = Stage::CreateOrder;
             }
-            // RFC 9773, section 5: another order was faster, or it is another CA's.
+            // RFC 9773, section 5: it has been replaced already, or is another CA's.
             (_, Stage::CreateOrder) if is_refusal && self.wanted.replaces.take().is_some() => {}
             ("orderNotReady", Stage::Finalize) => {
                 self.stage = Stage::Validate;
@@ -373,5 +376,5 @@ impl<'a> Order<'a> {
 /// Where the CA keeps what it has made.
 fn location(response: &Response) -> Result<String, Failure> {
     let url = response.location.as_deref().and_then(checked_url).map(str::to_owned);
-    url.ok_or_else(|| Failure::senseless("it lacks a Location"))
+    url.ok_or_else(|| Failure::unusable("there is no Location"))
 }

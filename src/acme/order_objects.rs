@@ -1,4 +1,4 @@
-//! What a CA says of an order and of its authorizations (RFC 8555, sections 7.1.3 and 7.1.4):
+//! Orders and authorizations as a CA describes them (RFC 8555, sections 7.1.3 and 7.1.4):
 //! [`OrderObject`] and [`Authorization`].
 
 use super::challenge::{ChallengeKind, is_token};
@@ -19,7 +19,7 @@ pub(super) enum Status {
     Processing,
     /// It is done.
     Valid,
-    /// It has failed, or was given up.
+    /// It has failed, or has ended in another way.
     Invalid,
 }
 
@@ -65,7 +65,7 @@ impl OrderObject {
     }
 }
 
-/// What the CA wants to be shown for one name.
+/// How control of one name may be proven.
 #[derive(Debug)]
 pub(super) struct Authorization {
     pub(super) status: Status,

@@ -56,7 +56,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = joined(&self.kind, &self.detail);
-        f.write_str(if own.is_empty() { "it does not say why" } else { &own })?;
+        f.write_str(if own.is_empty() { "no reason is given" } else { &own })?;
         self.subproblems.iter().try_for_each(|it| write!(f, "; {it}"))
     }
 }

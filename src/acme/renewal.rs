@@ -1,5 +1,5 @@
-//! When a CA wants a certificate to be renewed (RFC 9773): [`certificate_id`] names one, and
-//! [`read`] reads what the CA says of it.
+//! When a CA wants a certificate to be renewed (RFC 9773): [`certificate_id`] identifies one, and
+//! [`read`] reads the answer about it.
 
 use super::base64url;
 use super::failure::Failure;
@@ -34,7 +34,7 @@ pub struct RenewalInfo {
     pub check_at: i64,
 }
 
-/// What a CA calls a certificate (section 4.1), from its DER; `None` if it does not say which key
+/// The identifier of a certificate (section 4.1), from its DER; `None` if it does not say which key
 /// signed it.
 pub fn certificate_id(der: &[u8]) -> Option<String> {
     let certificate = Certificate::parse(der)?;
@@ -50,9 +50,9 @@ pub fn read(response: &Response, now: i64) -> Result<RenewalInfo, Failure> {
     if !response.is_success() {
         return Err(Failure::of_response("to say when to renew", response, now));
     }
-    let senseless = || Failure::senseless("renewal information that cannot be read");
-    let value: Value = serde_json::from_slice(&response.body).map_err(|_| senseless())?;
-    let window = value.get("suggestedWindow").and_then(window).ok_or_else(senseless)?;
+    let unusable = || Failure::unusable("renewal information that cannot be read");
+    let value: Value = serde_json::from_slice(&response.body).map_err(|_| unusable())?;
+    let window = value.get("suggestedWindow").and_then(window).ok_or_else(unusable)?;
     let explanation = text(&value, "explanationURL").and_then(checked_url).map(str::to_owned);
     let range = (now.saturating_add(CHECK_SECONDS_MIN), now.saturating_add(CHECK_SECONDS_MAX));
     let check_at = response.retry_at(now).unwrap_or(now.saturating_add(CHECK_SECONDS));
@@ -176,10 +176,10 @@ mod tests {
     #[test]
     fn a_window_that_ends_before_it_begins_and_a_refusal_are_failures() {
         let text = |response: &Response| read(response, 0).unwrap_err().text;
-        let senseless = "the CA's answer makes no sense: renewal information that cannot be read";
-        assert_eq!(text(&info("2025-01-03T00:00:00Z", "2025-01-03T00:00:00Z")), senseless);
-        assert_eq!(text(&info("soon", "later")), senseless);
-        assert_eq!(text(&ok(&json!({}))), senseless);
+        let unusable = "the CA's answer cannot be used: renewal information that cannot be read";
+        assert_eq!(text(&info("2025-01-03T00:00:00Z", "2025-01-03T00:00:00Z")), unusable);
+        assert_eq!(text(&info("soon", "later")), unusable);
+        assert_eq!(text(&ok(&json!({}))), unusable);
         let refused = problem(404, "malformed", "unknown certificate");
         let want = "the CA refused to say when to renew: malformed: unknown certificate";
         assert_eq!(text(&refused), want);

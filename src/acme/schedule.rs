@@ -2,8 +2,8 @@
 //!
 //! [`renew_at`] follows the CA's window if there is one, and a fraction of the lifetime if not.
 //! [`retry_at`] says when to try again after a failure: soon after the first, then after growing
-//! pauses, never against the wish of the CA, and never so that it counts more than five failed
-//! validations of a name in an hour ([`validation_allowed_at`]).
+//! pauses, and not before the CA allows it. No name has more than five failed validations in an
+//! hour ([`validation_allowed_at`]).
 
 use super::failure::{Cause, Failure};
 use super::renewal::Window;
@@ -13,8 +13,8 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// A certificate with less than this is renewed when half of its lifetime is left, others with a
-/// third.
+/// A certificate with a shorter lifetime is renewed when half of it is left, any other when a third
+/// is left.
 const SHORT_LIFETIME: i64 = 10 * DAY;
 /// Renewals without a window are spread over this fraction of the lifetime.
 const JITTER_DIVISOR: i64 = 50;
@@ -22,11 +22,11 @@ const JITTER_DIVISOR: i64 = 50;
 const RESERVE_DIVISOR: i64 = 10;
 /// How many failed validations of a name an hour may have. Let's Encrypt allows as many.
 const VALIDATIONS_AN_HOUR: usize = 5;
-/// Longest time that is waited because the CA says so. Its longest limits are for a week.
+/// Longest pause that a CA may ask for. Let's Encrypt's rate limits last a week at most.
 const CA_PAUSE_MAX: i64 = 7 * DAY;
-/// How long to wait at least when the CA says that it was too much, and not for how long.
+/// Shortest pause after a rate limit that does not say when it ends.
 const RATE_LIMIT_PAUSE: i64 = HOUR;
-/// A certificate that ends this soon, or that there is none of, is not waited for longer than
+/// With less than this left, or without a certificate, no pause of our choice is longer than
 /// [`URGENT_PAUSE_MAX`].
 const URGENT: i64 = 2 * DAY;
 const URGENT_PAUSE_MAX: i64 = HOUR;
@@ -96,11 +96,11 @@ pub fn retry_at(
         pause = pause.min(URGENT_PAUSE_MAX);
     }
     let own = now + pause + part(pause / 4, random);
-    let wish = failure.retry_at.unwrap_or(now).min(now + CA_PAUSE_MAX);
-    let own = own.max(wish);
+    let allowed = failure.retry_at.unwrap_or(now).min(now + CA_PAUSE_MAX);
+    let next = own.max(allowed);
     match failure.cause {
-        Cause::Validation => own.max(validation_allowed_at(failures, now)),
-        Cause::Unreachable | Cause::Server | Cause::RateLimited | Cause::Refused => own,
+        Cause::Validation => next.max(validation_allowed_at(failures, now)),
+        Cause::Unreachable | Cause::Server | Cause::RateLimited | Cause::Refused => next,
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_tried_before_the_ca_wants_it() {
+    fn nothing_is_tried_before_the_ca_allows_it() {
         let after = |seconds: i64| Failure {
             retry_at: Some(NOW + seconds),
             ..Failure::new(Cause::RateLimited, "")

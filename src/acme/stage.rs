@@ -7,7 +7,7 @@
 //! | `UpdateAccount` | its contacts, if they have changed | `CreateOrder` |
 //! | `CreateAccount` | a new account | `CreateOrder` |
 //! | `CreateOrder` | the order | `Authorize`; `Finalize` if all names are valid |
-//! | `Authorize` | what is to be shown, for each name | prepares challenges; `Respond` |
+//! | `Authorize` | the challenges, for each name | prepares challenges; `Respond` |
 //! | `Respond` | that a challenge is served, for each | `Validate` |
 //! | `Validate` | the order, until the names are valid | `Finalize`, or `Explain` |
 //! | `Explain` | why a name is invalid, for each | the end |

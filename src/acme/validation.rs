@@ -1,5 +1,5 @@
-//! The validation of the names of an order (RFC 8555, section 7.5): [`Validation`] keeps what the
-//! CA wants to be shown, and why it did not like what it saw.
+//! The validation of the names of an order (RFC 8555, section 7.5): [`Validation`] keeps the
+//! challenges, and why names are invalid.
 
 use super::account_key::AccountKey;
 use super::challenge::{Challenge, ChallengeKind};
@@ -48,7 +48,7 @@ impl Validation {
             Status::Valid => return Ok(None),
             Status::Pending | Status::Processing | Status::Ready => {}
             Status::Invalid => {
-                self.blame(authorization);
+                self.record(authorization);
                 return Err(self.failure());
             }
         }
@@ -67,9 +67,9 @@ impl Validation {
     pub(super) fn explain(&mut self, body: &[u8], names: &[Identifier]) -> Result<(), Failure> {
         let authorization = parse(body, names)?;
         match authorization.status {
-            Status::Invalid => self.blame(authorization),
-            // The CA may give up the order before the authorization.
-            _ if authorization.error.is_some() => self.blame(authorization),
+            Status::Invalid => self.record(authorization),
+            // The order may become invalid before the authorization.
+            _ if authorization.error.is_some() => self.record(authorization),
             Status::Valid | Status::Pending | Status::Processing | Status::Ready => {}
         }
         Ok(())
@@ -80,19 +80,17 @@ impl Validation {
         self.problem = problem;
     }
 
-    /// What is known of the reasons.
+    /// Why the order is invalid, as far as is known.
     pub(super) fn failure(&mut self) -> Failure {
         let invalid = std::mem::take(&mut self.invalid);
         match &self.problem {
             _ if !invalid.is_empty() => Failure::of_validation(invalid),
             Some(problem) => Failure::of_order(problem),
-            None => {
-                Failure::new(Cause::Validation, "the CA gave up the order and does not say why")
-            }
+            None => Failure::new(Cause::Validation, "the CA gave up the order without a reason"),
         }
     }
 
-    fn blame(&mut self, authorization: Authorization) {
+    fn record(&mut self, authorization: Authorization) {
         let (kind, problem) = authorization.error.unwrap_or_else(|| {
             let kind = self.responses.first().map_or(ChallengeKind::TlsAlpn01, |it| it.kind);
             (kind, Problem::default())
@@ -103,5 +101,5 @@ impl Validation {
 
 fn parse(body: &[u8], names: &[Identifier]) -> Result<Authorization, Failure> {
     Authorization::parse(body, names)
-        .ok_or_else(|| Failure::senseless("an authorization that cannot be read"))
+        .ok_or_else(|| Failure::unusable("an authorization that cannot be read"))
 }

@@ -13,10 +13,10 @@ const OFFERED_CHARS_MAX: usize = 200;
 /// What to order.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// For whom; at least one, at most 100.
+    /// At least one, at most 100.
     pub names: Vec<Identifier>,
-    /// Which of the CA's profiles; none for its own choice. For an address it is `shortlived`
-    /// where the CA has that.
+    /// One of the CA's profiles, or its default. For an address it is `shortlived` if the CA offers
+    /// that.
     pub profile: Option<String>,
     /// The [identifier](super::renewal::certificate_id) of the certificate that it replaces.
     pub replaces: Option<String>,
@@ -25,7 +25,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Leaves out what the CA does not offer. Something to tell the operator, if that was wanted.
+    /// Leaves out what the CA does not offer. A warning, if that is the profile.
     pub(super) fn adapt(&mut self, profiles: &[String], has_renewal_info: bool) -> Option<String> {
         if !has_renewal_info {
             self.replaces = None;
@@ -38,7 +38,7 @@ impl Wanted {
         let refused = self.profile.take_if(|it| !offers(it))?;
         let offered = if profiles.is_empty() { "none".to_owned() } else { profiles.join(", ") };
         Some(format!(
-            "the CA has no profile {}, so its own choice is ordered; it offers: {}",
+            "the CA does not offer the profile {}, so its default is ordered; it offers: {}",
             shown(&refused, OFFERED_CHARS_MAX),
             shown(&offered, OFFERED_CHARS_MAX),
         ))

@@ -114,7 +114,7 @@ async fn an_external_account_is_bound_and_a_wrong_one_explained() {
     let external = ExternalAccount { key_id: "kid-1".to_owned(), key: decoded(KEY) };
     let rules = Rules { external_account: Some(external), ..Rules::default() };
     for (registration, text) in [
-        (new_account(), "the CA makes accounts only for those that it knows"),
+        (new_account(), "the CA requires an external account"),
         (bound_by("kid-2", KEY), "unauthorized"),
         (bound_by("kid-1", "AAAA"), "unauthorized"),
     ] {

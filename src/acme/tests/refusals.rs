@@ -80,7 +80,7 @@ fn a_nonce_that_cannot_be_written_into_a_header_is_not_used() {
         ca.forced.push(("/nonce", Response { status: 200, nonce, ..Response::default() }));
     }
     let failure = run(&mut ca, &mut account(), wanted(&["a.example"])).failure();
-    assert_eq!(failure.text, "the CA's answer makes no sense: it gives no nonce");
+    assert_eq!(failure.text, "the CA's answer cannot be used: it gives no nonce");
 }
 
 #[test]
@@ -102,6 +102,17 @@ fn an_account_that_only_an_operator_can_get_is_not_asked_for_without() {
     assert_eq!(failure.cause, Cause::Refused);
     assert!(failure.advice.unwrap().contains("external_account"));
     assert_eq!(ca.count("/account"), 0);
+}
+
+#[test]
+fn an_account_that_is_refused_has_the_wrong_external_account_and_a_closed_one_needs_another() {
+    let advice = |path| {
+        let mut ca = Ca::new();
+        ca.forced.push((path, problem(403, "unauthorized", "no")));
+        run(&mut ca, &mut account(), wanted(&["a.example"])).failure().advice.unwrap()
+    };
+    assert!(advice("/account").contains("external_account"));
+    assert!(advice("/order").contains("closed the account"));
 }
 
 #[test]
@@ -136,7 +147,7 @@ fn an_order_that_fails_after_validation_has_the_reason_of_the_order() {
 
 /// Every answer of an order is cut off, damaged, or replaced by something else.
 #[test]
-fn an_answer_that_makes_no_sense_ends_the_order_in_bounded_time() {
+fn an_answer_that_cannot_be_used_ends_the_order_in_bounded_time() {
     let mut complete = Ca { polls: 0, ..Ca::new() };
     run(&mut complete, &mut account(), wanted(&["a.example"])).issued();
     let paths: Vec<String> = complete.requests.into_iter().map(|it| it.0).collect();
@@ -151,7 +162,7 @@ fn an_answer_that_makes_no_sense_ends_the_order_in_bounded_time() {
                 course.issued();
             } else {
                 let failure = course.failure();
-                let text = "the CA's answer makes no sense: ";
+                let text = "the CA's answer cannot be used: ";
                 assert!(failure.text.starts_with(text), "{path}: {failure:?}");
             }
         }

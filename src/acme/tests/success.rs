@@ -145,8 +145,8 @@ fn a_profile_that_the_ca_does_not_have_is_left_out_with_a_warning() {
     assert_eq!(ca.last("/order")["profile"], "tlsserver");
     let course = run(&mut ca, &mut account(), with("long\u{1b}"));
     assert!(ca.last("/order").get("profile").is_none());
-    let warning = "the CA has no profile long\\u{1b}, so its own choice is ordered; it offers: \
-                   classic, tlsserver";
+    let warning = "the CA does not offer the profile long\\u{1b}, so its default is \
+                   ordered; it offers: classic, tlsserver";
     assert_eq!(course.warnings, [warning]);
     course.issued();
 }
