@@ -11,8 +11,15 @@ use std::collections::BTreeMap;
 /// Most names of a listener: Let's Encrypt orders no certificate for more.
 const DOMAINS_MAX: usize = 100;
 
-/// Notes names that occur twice, and too many of them.
+/// Notes names that occur twice, and too many of them, or any if none can be ordered.
 pub(super) fn check_domains(config: &Config, problems: &mut Problems) {
+    if !cfg!(feature = "acme") {
+        for listener in config.listeners.iter().filter(|it| !it.domains.is_empty()) {
+            let what = "this narrows was built without ACME, and orders no certificate";
+            let help = "name files in `certificate` and `key`, or use a build with the feature acme";
+            problems.add_with_help(&listener.domains_location, what, [help.to_owned()]);
+        }
+    }
     let mut seen: BTreeMap<&Identifier, usize> = BTreeMap::new();
     for (index, listener) in config.listeners.iter().enumerate() {
         let location = &listener.domains_location;
@@ -68,6 +75,13 @@ mod tests {
         format!("{listeners}{route}")
     }
 
+    #[cfg(not(feature = "acme"))]
+    #[test]
+    fn a_build_without_acme_refuses_every_name() {
+        refuse(&file(&["domains = \"a.example\""]), "f:3: listener.domains: this narrows was built");
+    }
+
+    #[cfg(feature = "acme")]
     #[test]
     fn a_name_has_one_listener() {
         let twice = file(&["domains = [\"a.example\", \"A.example.\"]"]);
@@ -80,6 +94,7 @@ mod tests {
         assert!(read(&file(&["domains = \"a.example\"", "domains = \"b.example\""])).is_ok());
     }
 
+    #[cfg(feature = "acme")]
     #[test]
     fn a_listener_has_at_most_a_hundred_names() {
         let names = |number| {
@@ -90,6 +105,7 @@ mod tests {
         refuse(&names(101), "listener.domains: 101 names are too many; at most 100 fit");
     }
 
+    #[cfg(feature = "acme")]
     #[test]
     fn a_redirect_needs_an_https_listener() {
         refuse(

@@ -57,10 +57,17 @@ fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) 
     });
     let of_listener = |it: &&ManagedCertificate| it.location == listener.domains_location;
     let managed = snapshot.managed.iter().filter(of_listener).map(|it| {
-        let state = it.stored.as_ref().map_or_else(|| "awaited".into(), |own| days_left(own, now));
+        let state = match &it.stored {
+            Some(own) => days_left(own, now),
+            None if it.awaited.is_empty() => "awaited, another serves meanwhile".to_owned(),
+            None => "awaited".to_owned(),
+        };
         let domains: Vec<_> = it.names.iter().map(Identifier::to_string).collect();
         format!("certificate by ACME for {}, {state}", names(&domains))
     });
+    if listener.redirect {
+        return "redirect to https".to_owned();
+    }
     named.chain(managed.filter(|_| !listener.domains.is_empty())).collect::<Vec<_>>().join("; ")
 }
 
@@ -125,6 +132,7 @@ fn settings(config: &Config) -> Vec<(String, String)> {
 mod tests {
     use super::*;
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
+    use std::fs;
     use std::time::Duration;
 
     #[test]
@@ -184,5 +192,46 @@ mod tests {
         assert_eq!(outline(&snapshot, end - 61 * day), want);
         assert!(outline(&snapshot, end - day).contains(", 1 day left\n"));
         assert!(outline(&snapshot, end + day).contains(", expired\n"));
+    }
+
+    #[test]
+    fn certificates_that_are_ordered_are_listed_with_what_is_there_of_them() {
+        let folder = Folder::new();
+        let text = r#"
+            [[listener]]
+            address = ":443"
+            domains = ["localhost", "127.0.0.1"]
+            [[listener]]
+            address = ":80"
+            redirect = true
+            [[route]]
+            path = "/"
+            upstream = "https://api.openai.com/"
+            [acme]
+            state = "state"
+        "#;
+        let of = || {
+            let file = folder.write("narrows.toml", text);
+            let snapshot = Snapshot::load(Config::read(&file).unwrap()).unwrap();
+            let own = snapshot.managed[0].stored.as_ref();
+            let end = own.map_or(0, |own| own.not_after.unsigned_abs());
+            let day = Duration::from_secs(24 * 60 * 60);
+            let now = (UNIX_EPOCH + Duration::from_secs(end)).checked_sub(61 * day);
+            let outline = outline(&snapshot, now.unwrap_or(UNIX_EPOCH));
+            (snapshot.managed[0].file.clone(), outline)
+        };
+        let (file, outline) = of();
+        let line = |name: &str, address: &str| {
+            format!(
+                "  https://:443  certificate by ACME for localhost, {name}; certificate by ACME for \
+                 127.0.0.1, {address}\n  http://:80    redirect to https\n"
+            )
+        };
+        assert!(outline.contains(&line("awaited", "awaited")), "{outline}");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, format!("{CERTIFICATE}{KEY}")).unwrap();
+        let (_, outline) = of();
+        let meanwhile = "awaited, another serves meanwhile";
+        assert!(outline.contains(&line("61 days left", meanwhile)), "{outline}");
     }
 }
