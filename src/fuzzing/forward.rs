@@ -8,6 +8,7 @@ use super::oracle;
 use crate::config::Limits;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::plan::{OwnAnswer, Plan, plan};
+use crate::gateway::redirect::{HttpsNames, redirect};
 use crate::gateway::request::{Request, validate};
 use crate::gateway::request_id::RequestId;
 use crate::gateway::response::{FinalResponse, ResponseKind};
@@ -35,6 +36,7 @@ const REQUESTS: [&[u8]; 3] = [
 ///   fields, body, and nothing left over. An incomplete one it never reads as complete.
 /// - A request that we answer ourselves keeps its connection only if its whole body is here. The
 ///   next request begins exactly after it.
+/// - On a listener that leads to https, it leads to a host that is served, in one line.
 /// - What is forwarded of a response, hyper's client reads as exactly that response. An incomplete
 ///   one it never reads as complete. A reference in it is unchanged, or leads below the route.
 pub fn forward(data: &[u8]) {
@@ -103,6 +105,7 @@ fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
     let limits = Limits::default().head;
     let span = HeadReader::default().find(data, &limits).ok()??;
     let (head, rest) = (&data[span.start..span.end], &data[span.end..]);
+    check_redirect(head, rest);
     let routes = routes(&());
     match plan(head, rest, &routes, &limits, false) {
         Plan::Forward(forwarded) => {
@@ -115,6 +118,16 @@ fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
             None
         }
     }
+}
+
+fn check_redirect(head: &[u8], rest: &[u8]) {
+    let mut names = HttpsNames::default();
+    names.add("a", 443);
+    names.add("relay.test", 8443);
+    let Ok(led) = redirect(head, rest, &names, &Limits::default().head, false) else { return };
+    let served = ["https://a/", "https://relay.test:8443/"];
+    assert!(served.iter().any(|it| led.location.starts_with(it)), "{}", led.location);
+    assert!(led.location.bytes().all(|it| it.is_ascii_graphic()), "{}", led.location);
 }
 
 /// `rest` is what follows the head of a request that we answer ourselves.
