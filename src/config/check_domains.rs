@@ -16,7 +16,8 @@ pub(super) fn check_domains(config: &Config, problems: &mut Problems) {
     if !cfg!(feature = "acme") {
         for listener in config.listeners.iter().filter(|it| !it.domains.is_empty()) {
             let what = "this narrows was built without ACME, and orders no certificate";
-            let help = "name files in `certificate` and `key`, or use a build with the feature acme";
+            let help =
+                "name files in `certificate` and `key`, or use a build with the feature acme";
             problems.add_with_help(&listener.domains_location, what, [help.to_owned()]);
         }
     }
@@ -78,7 +79,10 @@ mod tests {
     #[cfg(not(feature = "acme"))]
     #[test]
     fn a_build_without_acme_refuses_every_name() {
-        refuse(&file(&["domains = \"a.example\""]), "f:3: listener.domains: this narrows was built");
+        refuse(
+            &file(&["domains = \"a.example\""]),
+            "f:3: listener.domains: this narrows was built",
+        );
     }
 
     #[cfg(feature = "acme")]

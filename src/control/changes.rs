@@ -18,12 +18,15 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
         let upstreams = it.routes.iter().map(|it| &it.upstream);
         upstreams.map(|it| (Identity::from(it), Arc::clone(it))).collect()
     };
+    let ordered = |it: &Snapshot| it.managed.iter().map(|it| (it.file.clone(), ())).collect();
     let admin = |it: &Snapshot| it.config.admin.as_ref().map(|it| it.address.clone());
     let parts = [
         count("listeners", &listeners(old), &listeners(new), is_same_listener),
         count("routes", &routes(old), &routes(new), is_same_route),
         count("forwards", &forwards(old), &forwards(new), |old, new| old == new),
         count("upstreams", &upstreams(old), &upstreams(new), |old, new| old == new),
+        count("certificates by ACME", &ordered(old), &ordered(new), |(), ()| true),
+        (old.config.acme != new.config.acme).then(|| "acme".to_owned()),
         (admin(old) != admin(new)).then(|| "admin".to_owned()),
         (old.timeouts != new.timeouts).then(|| "timeouts".to_owned()),
         (old.limits != new.limits).then(|| "limits".to_owned()),
@@ -68,7 +71,8 @@ fn key_of(listener: &Listener) -> impl Clone + Eq + Hash + use<> {
 
 fn is_same_listener(old: &Arc<Listener>, new: &Arc<Listener>) -> bool {
     let tls = |it: &Listener| it.tls.as_ref().map(Arc::as_ptr);
-    old.mode == new.mode && old.proxy_protocol == new.proxy_protocol && tls(old) == tls(new)
+    let rules = |it: &Listener| (it.mode, it.redirect);
+    rules(old) == rules(new) && old.proxy_protocol == new.proxy_protocol && tls(old) == tls(new)
 }
 
 /// The limits that all routes share are not a change of each of them.
@@ -115,6 +119,10 @@ mod tests {
         check("[[route]]\n        path = \"/a/\"", another, "listeners: 1 added");
         let mode = "address = \"127.0.0.1:0\"\nmode = \"tcp\"";
         check("address = \"127.0.0.1:0\"", mode, "listeners: 1 changed");
+        let domains = "address = \"127.0.0.1:0\"\ndomains = [\"a.example\", \"127.0.0.1\"]";
+        let ordered = "listeners: 1 changed; certificates by ACME: 2 added";
+        check("address = \"127.0.0.1:0\"", domains, ordered);
+        check("[[route]]", "[acme]\nprofile = \"shortlived\"\n[[route]]", "acme");
         let limits = "\n[timeouts]\nconnect = \"1s\"\n[limits]\nconnections = 9\n[[forward]]";
         check("[[forward]]", limits, "timeouts; limits");
     }
