@@ -2,6 +2,7 @@
 
 use super::keys::acme::{AcmeConfig, ExternalAccount};
 use super::keys::top::Config;
+use super::problem::Location;
 use super::tls_files::TlsFiles;
 use crate::tls::credential_file::read_file;
 use std::path::PathBuf;
@@ -14,7 +15,10 @@ pub(super) fn state_directory(config: &Config, files: &mut TlsFiles<'_>) -> Opti
     if state.is_none() {
         let what = "there is no directory to keep certificates in: the environment has neither \
                     STATE_DIRECTORY nor HOME";
-        let help = "write below [acme]: state = \"/var/lib/narrows\"".to_owned();
+        let help = match &needs.domains_location {
+            Location::Argument(_) => "add --state DIR".to_owned(),
+            Location::File { .. } => "write below [acme]: state = \"/var/lib/narrows\"".to_owned(),
+        };
         files.problems.add_with_help(&needs.domains_location, what, [help]);
     }
     state

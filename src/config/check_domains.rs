@@ -53,8 +53,12 @@ pub(super) fn serves_https(config: &Config, listener: &ListenerConfig) -> bool {
     listener.is_tls() && (listener.mode == Mode::Http || leads_to_http())
 }
 
-/// Notes listeners that lead to https where there is none.
+/// Notes listeners that lead to https where there is none. Where something else is wrong, that may
+/// be a certificate.
 pub(super) fn check_redirects(config: &Config, problems: &mut Problems) {
+    if !problems.is_empty() {
+        return;
+    }
     let is_https = config.listeners.iter().any(|it| serves_https(config, it));
     for listener in config.listeners.iter().filter(|it| it.redirect && !is_https) {
         let what = "`redirect` leads to https, and no http listener has a certificate";
@@ -121,5 +125,7 @@ mod tests {
             "no http listener has a certificate",
         );
         assert!(read(&file(&["redirect = true", "domains = \"a.example\""])).is_ok());
+        let wrong = read(&file(&["redirect = true", "domains = \"*.example\""])).unwrap_err();
+        assert_eq!(wrong.iter().len(), 1, "{wrong}");
     }
 }
