@@ -29,15 +29,15 @@ pub(super) fn shares_address(config: &Config, http: &ListenerConfig, address: So
 }
 
 /// The http listener that `upstream = "http"` means for connections of the tcp listener `tcp` at
-/// `address`: the one with this address, or else the only one. An index into `listeners`, or what
-/// is wrong.
+/// `address`: the one with this address, or else the only one that does not lead to https. An index
+/// into `listeners`, or what is wrong.
 pub(super) fn http_behind(
     config: &Config,
     tcp: &ListenerConfig,
     address: SocketAddr,
 ) -> Result<usize, String> {
     let listeners = config.listeners.iter().enumerate();
-    let all: Vec<_> = listeners.filter(|(_, it)| it.mode == Mode::Http).collect();
+    let all: Vec<_> = listeners.filter(|(_, it)| it.mode == Mode::Http && !it.redirect).collect();
     let same = all.iter().find(|(_, it)| has_address(it, address));
     let (index, http) = match (same, all.as_slice()) {
         (Some(same), _) => *same,
@@ -209,7 +209,7 @@ fn check_shared(
     has_forward: bool,
     problems: &mut Problems,
 ) {
-    if !has_forward {
+    if !has_forward || http.redirect {
         let what = "no forward with `upstream = \"http\"` leads to it, and its address is that \
                     of a tcp listener";
         problems.add(&http.location, format!("{address} is out of reach: {what}"));
@@ -378,6 +378,15 @@ mod tests {
         assert!(read(&file(&[(":1", tcp, ""), (":2", http, "")])).is_ok());
         let proxy = "proxy_protocol = [\"10.0.0.0/8\"]\n";
         refuse(&file(&[(one, tcp, ""), (one, http, proxy)]), "say `proxy_protocol` at the tcp");
+        // A listener that leads to https is not one to lead to.
+        let (names, redirect) = ("domains = [\"a.example\"]\n", "redirect = true\n");
+        let three = [(one, tcp, names), (two, http, redirect), (three, http, "")];
+        assert!(read(&file(&three)).is_ok());
+        refuse(&file(&three[..2]), "f:3: forward.upstream: there is no http listener to lead to");
+        refuse(
+            &file(&[(one, tcp, names), (one, http, redirect), (two, http, "")]),
+            "127.0.0.1:1 is out of reach",
+        );
         let unreachable =
             file(&[(one, tcp, ""), (one, http, "")]).replace("\"http\"\n[[r", "\"tcp://h:1\"\n[[r");
         refuse(&unreachable, "127.0.0.1:1 is out of reach: no forward with `upstream = \"http\"`");

@@ -1,10 +1,11 @@
 //! The names that https listeners serve: [`https_names`], for listeners that lead there.
 
 use super::check_domains::serves_https;
+use super::credentials::CredentialFiles;
 use super::identifier::Identifier;
 use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
-use super::own_certificate::{OwnCertificate, of_files};
+use super::own_certificate::OwnCertificate;
 use crate::gateway::redirect::HttpsNames;
 
 /// The port of https (RFC 9110, section 4.2.2).
@@ -18,7 +19,8 @@ pub(super) fn https_names(config: &Config, certificates: &[OwnCertificate]) -> H
         let port = port(listener);
         let ordered = listener.domains.iter().map(Identifier::to_string);
         let files = listener.certificates.iter();
-        let own = files.filter_map(|files| of_files(config, certificates, files));
+        let loaded = |it: &CredentialFiles| certificates.iter().find(|own| own.file == it.certificate.path);
+        let own = files.filter_map(loaded);
         for name in ordered.chain(own.flat_map(|own| own.names.clone())) {
             names.add(&name, port);
         }

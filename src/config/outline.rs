@@ -8,7 +8,7 @@ use super::keys::route::RouteConfig;
 use super::keys::timeouts;
 use super::keys::top::Config;
 use super::managed::ManagedCertificate;
-use super::own_certificate::{OwnCertificate, of_files};
+use super::own_certificate::OwnCertificate;
 use super::reach::Reach;
 use super::snapshot::Snapshot;
 use super::url::Scheme;
@@ -52,7 +52,8 @@ fn section(heading: &str, between: &str, rows: Vec<(String, String)>) -> String 
 /// What the listener shows, or awaits: one entry for each certificate.
 fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) -> String {
     let named = listener.certificates.iter().filter_map(|files| {
-        let own = of_files(&snapshot.config, &snapshot.certificates, files)?;
+        let mut loaded = snapshot.certificates.iter();
+        let own = loaded.find(|own| own.file == files.certificate.path)?;
         Some(format!("certificate for {}, {}", names(&own.names), days_left(own, now)))
     });
     let of_listener = |it: &&ManagedCertificate| it.location == listener.domains_location;
@@ -131,6 +132,7 @@ fn settings(config: &Config) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::testing::chain::{INTERMEDIATE, LEAF, LEAF_KEY};
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
     use std::fs;
     use std::time::Duration;
@@ -192,6 +194,29 @@ mod tests {
         assert_eq!(outline(&snapshot, end - 61 * day), want);
         assert!(outline(&snapshot, end - day).contains(", 1 day left\n"));
         assert!(outline(&snapshot, end + day).contains(", expired\n"));
+    }
+
+    #[test]
+    fn certificates_in_one_line_are_told_apart_and_shared_ones_found() {
+        let folder = Folder::new();
+        folder.write("a.pem", format!("{CERTIFICATE}{KEY}"));
+        folder.write("b.pem", format!("{LEAF}{INTERMEDIATE}{LEAF_KEY}"));
+        let pair = |name| format!("{{ certificate = \"{name}.pem\", key = \"{name}.pem\" }}");
+        let listener = |port, names: &[&str]| {
+            let pairs: Vec<_> = names.iter().map(pair).collect();
+            format!("[[listener]]\naddress = \":{port}\"\ncertificates = [{}]\n", pairs.join(", "))
+        };
+        let route = "[[route]]\npath = \"/\"\nupstream = \"https://h/\"\n";
+        let text = format!("{}{}{route}", listener(1, &["a", "b"]), listener(2, &["b"]));
+        let file = folder.write("narrows.toml", text);
+        let snapshot = Snapshot::load(Config::read(&file).unwrap()).unwrap();
+        let outline = outline(&snapshot, UNIX_EPOCH);
+        let names: Vec<_> = snapshot.certificates.iter().map(|it| names(&it.names)).collect();
+        let [a, b] = [0, 1].map(|it| format!("certificate for {}, ", names[it]));
+        let lines: Vec<_> = outline.lines().collect();
+        assert_ne!(a, b);
+        assert!(lines[1].contains(&a) && lines[1].contains(&b), "{outline}");
+        assert!(!lines[2].contains(&a) && lines[2].contains(&b), "{outline}");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! A certificate that was loaded, in what the operator wants to know of it: [`OwnCertificate`].
 
-use super::credentials::CredentialFiles;
-use super::keys::top::Config;
 use super::problem::Location;
+use super::value::NamedFile;
 use crate::tls::identity::Identity;
 use crate::tls::validity::Validity;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A certificate that clients are shown.
@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub struct OwnCertificate {
     /// Where it is named.
     pub location: Location,
+    /// Its file.
+    pub file: PathBuf,
     /// Whom it is for: DNS names and addresses, or else its common name. Printable ASCII, at most
     /// 100 of at most 253 bytes; none if it has none of that kind.
     pub names: Vec<String>,
@@ -22,24 +24,13 @@ pub struct OwnCertificate {
 }
 
 impl OwnCertificate {
-    pub(super) fn of(own: &Identity, location: &Location) -> Self {
+    pub(super) fn of(own: &Identity, file: &NamedFile) -> Self {
         Self {
-            location: location.clone(),
+            location: file.location.clone(),
+            file: file.path.clone(),
             names: own.names.clone(),
             not_after: own.validity.not_after(),
             validity: Arc::clone(&own.validity),
         }
     }
-}
-
-/// The certificate that was loaded from `files`. Files that several listeners name are loaded for
-/// the first of them.
-pub(super) fn of_files<'a>(
-    config: &Config,
-    certificates: &'a [OwnCertificate],
-    files: &CredentialFiles,
-) -> Option<&'a OwnCertificate> {
-    let same = config.listeners.iter().flat_map(|it| &it.certificates).filter(|it| *it == files);
-    let mut places = same.map(|it| &it.certificate.location);
-    places.find_map(|place| certificates.iter().find(|it| it.location == *place))
 }

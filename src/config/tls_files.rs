@@ -90,18 +90,19 @@ impl<'b> TlsFiles<'b> {
             let Some(state) = state else { break };
             let location = listener.domains_location.clone();
             let path = managed::file_of(state, directory, &names);
-            let own = self.stored(&NamedFile { path: path.clone(), location: location.clone() });
+            let file = NamedFile { path, location };
+            let own = self.stored(&file);
             let others = match &own {
                 Some(_) => Vec::new(),
                 None => stand_ins(state, directory, &names),
             };
-            let known = |own: &Rc<Identity>| OwnCertificate::of(own, &location);
+            let known = |own: &Rc<Identity>| OwnCertificate::of(own, &file);
             let stored = own.as_ref().map(known);
             let stand_ins = others.iter().map(known).collect();
             identities.extend(own.into_iter().chain(others));
             let is_awaited = |name: &&Identifier| !identities.iter().any(|own| covers(own, name));
             let awaited = names.iter().filter(is_awaited).cloned().collect();
-            let file = path;
+            let NamedFile { path: file, location } = file;
             let managed = ManagedCertificate { names, file, location, stored, stand_ins, awaited };
             self.managed.push(managed);
         }
@@ -152,7 +153,7 @@ impl<'b> TlsFiles<'b> {
         problems.append(mem::take(&mut self.problems));
         self.problems = problems;
         if let Some(own) = &own {
-            self.certificates.push(OwnCertificate::of(own, &files.certificate.location));
+            self.certificates.push(OwnCertificate::of(own, &files.certificate));
         }
         self.own.entry(names).or_insert(own).clone()
     }

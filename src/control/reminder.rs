@@ -4,7 +4,7 @@
 
 use crate::config::keys::top::Config;
 use crate::config::own_certificate::OwnCertificate;
-use crate::config::problem::{Location, Problems};
+use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 use crate::config::warnings::warnings;
 use crate::limits::CERTIFICATES_LOGGED_EVERY;
@@ -44,10 +44,10 @@ pub(super) async fn remind(
     loop {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         let mut complained = Logged::default();
-        for OwnCertificate { location, validity, .. } in &snapshot.certificates {
-            for complaint in validity.complaints(now()) {
+        for own in &snapshot.certificates {
+            for complaint in own.validity.complaints(now()) {
                 if !logged.take(&complaint.what) {
-                    log(location, &complaint);
+                    log(own, &complaint);
                 }
                 complained.0.push(complaint.what);
             }
@@ -81,12 +81,13 @@ impl Logged {
     }
 }
 
-fn log(at: &Location, complaint: &Complaint) {
+fn log(own: &OwnCertificate, complaint: &Complaint) {
     let Complaint { reason, what, is_error } = complaint;
+    let (at, file) = (&own.location, own.file.display());
     if *is_error {
-        tracing::error!(target: CERTIFICATE, reason, %at, "{what}");
+        tracing::error!(target: CERTIFICATE, reason, %at, %file, "{what}");
     } else {
-        tracing::warn!(target: CERTIFICATE, reason, %at, "{what}");
+        tracing::warn!(target: CERTIFICATE, reason, %at, %file, "{what}");
     }
 }
 

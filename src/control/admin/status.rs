@@ -189,7 +189,7 @@ fn listener(listening: &Listening, totals: &Totals) -> ListenerStatus {
 }
 
 fn certificate(certificate: &OwnCertificate, now: SystemTime) -> CertificateStatus {
-    let OwnCertificate { location, names, not_after, validity } = certificate;
+    let OwnCertificate { location, names, not_after, validity, .. } = certificate;
     let now_seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let left = not_after.saturating_sub(i64::try_from(now_seconds).unwrap_or(i64::MAX));
     let end = UNIX_EPOCH + Duration::from_secs(u64::try_from(*not_after).unwrap_or_default());
