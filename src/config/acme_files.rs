@@ -28,7 +28,9 @@ fn check_files(acme: &AcmeConfig, files: &mut TlsFiles<'_>) {
     if let Some(ca) = &acme.ca {
         files.roots(ca);
     }
-    if let Some(ExternalAccount { key_file, .. }) = &acme.external_account {
+    // An account needs it once, so it is in the way of no renewal.
+    let account = acme.external_account.as_ref().filter(|_| !files.is_renewal());
+    if let Some(ExternalAccount { key_file, .. }) = account {
         let problem = match read_file(&key_file.path) {
             Err(error) => Some(error.to_string()),
             Ok(key) if is_base64url(&key) => None,
@@ -52,8 +54,23 @@ fn is_base64url(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::files::Files;
     use crate::config::testing::{MINIMAL, read};
     use crate::tls::testing::pem::{CERTIFICATE, Folder};
+
+    #[test]
+    fn a_key_that_is_gone_is_in_the_way_of_no_renewal() {
+        let text = format!(
+            "{MINIMAL}\n[acme]\nexternal_account = {{ key_id = \"a\", key_file = \"/gone\" }}\n"
+        );
+        let (acme, kept) = (read(&text).unwrap().acme, Files::default());
+        let mut files = TlsFiles::new(None);
+        check_files(&acme, &mut files);
+        assert!(!files.problems.is_empty());
+        let mut files = TlsFiles::new(None).keeping(&kept);
+        check_files(&acme, &mut files);
+        assert!(files.problems.is_empty(), "{}", files.problems);
+    }
 
     #[test]
     fn what_is_wrong_with_a_file_of_acme_is_said_at_its_key() {

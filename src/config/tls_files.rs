@@ -76,6 +76,11 @@ impl<'b> TlsFiles<'b> {
         Self { kept: Some(kept), ..self }
     }
 
+    /// Whether a file that cannot be used may count with what it held.
+    pub(super) fn is_renewal(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// What clients of `listener` are shown, as far as it is there: the files that it names, then
     /// what has been ordered and is in `state`.
     pub(super) fn identities(
