@@ -72,7 +72,8 @@ mod tests {
     use crate::config::testing::{read, refuse};
 
     fn file(listeners: &[&str]) -> String {
-        let route = "[[route]]\npath = \"/\"\nupstream = \"http://h/\"\n";
+        let route = "[[route]]\npath = \"/\"\nupstream = \"http://h/\"\n\
+                     [[forward]]\nserver_name = \"*\"\nupstream = \"tcp://h:1\"\n";
         let listener = |(port, keys): (usize, &&str)| {
             format!("[[listener]]\naddress = \":{}\"\n{keys}\n", port + 1)
         };

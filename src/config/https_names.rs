@@ -19,7 +19,8 @@ pub(super) fn https_names(config: &Config, certificates: &[OwnCertificate]) -> H
         let port = port(listener);
         let ordered = listener.domains.iter().map(Identifier::to_string);
         let files = listener.certificates.iter();
-        let loaded = |it: &CredentialFiles| certificates.iter().find(|own| own.file == it.certificate.path);
+        let loaded =
+            |it: &CredentialFiles| certificates.iter().find(|own| own.file == it.certificate.path);
         let own = files.filter_map(loaded);
         for name in ordered.chain(own.flat_map(|own| own.names.clone())) {
             names.add(&name, port);

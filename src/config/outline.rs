@@ -201,7 +201,8 @@ mod tests {
         let folder = Folder::new();
         folder.write("a.pem", format!("{CERTIFICATE}{KEY}"));
         folder.write("b.pem", format!("{LEAF}{INTERMEDIATE}{LEAF_KEY}"));
-        let pair = |name| format!("{{ certificate = \"{name}.pem\", key = \"{name}.pem\" }}");
+        let pair =
+            |name: &&str| format!("{{ certificate = \"{name}.pem\", key = \"{name}.pem\" }}");
         let listener = |port, names: &[&str]| {
             let pairs: Vec<_> = names.iter().map(pair).collect();
             format!("[[listener]]\naddress = \":{port}\"\ncertificates = [{}]\n", pairs.join(", "))
@@ -248,8 +249,8 @@ mod tests {
         let (file, outline) = of();
         let line = |name: &str, address: &str| {
             format!(
-                "  https://:443  certificate by ACME for localhost, {name}; certificate by ACME for \
-                 127.0.0.1, {address}\n  http://:80    redirect to https\n"
+                "  https://:443  certificate by ACME for localhost, {name}; \
+                 certificate by ACME for 127.0.0.1, {address}\n  http://:80    redirect to https\n"
             )
         };
         assert!(outline.contains(&line("awaited", "awaited")), "{outline}");
