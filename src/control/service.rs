@@ -6,6 +6,7 @@ use crate::control::state::{Phase, State};
 use crate::control::workers::Workers;
 use crate::limits::{SERVICE_STATUS_EVERY, SERVICE_STOP_EXTENSION};
 use crate::telemetry::metrics::Running;
+use crate::telemetry::targets::SERVER;
 use std::convert::Infallible;
 use std::future::pending;
 use std::rc::Rc;
@@ -22,15 +23,18 @@ pub(super) async fn inform(
     if !notifier.has_manager() {
         return pending().await;
     }
-    let mut told = String::new();
+    let (mut told, mut hung) = (String::new(), 0);
     loop {
         let reports = workers.reports().await;
         let phase = state.phase();
         let stops = !matches!(phase, Phase::Starting | Phase::Ready);
         // Workers without exchanges end at a stop, and are silent then.
-        if stops || reports.silent == 0 {
+        let silent = if stops { 0 } else { reports.silent };
+        if silent == 0 {
             notifier.watchdog();
         }
+        log_silent(hung, silent);
+        hung = silent;
         if stops {
             notifier.extend_timeout(SERVICE_STOP_EXTENSION);
         }
@@ -40,6 +44,19 @@ pub(super) async fn inform(
             told = status;
         }
         sleep(period(notifier.silence_max())).await;
+    }
+}
+
+/// Logs that workers do not answer, or do so again, if there were others `before`.
+fn log_silent(before: usize, silent: usize) {
+    match (before, silent) {
+        (before, silent) if before == silent => {}
+        (_, 0) => tracing::info!(target: SERVER, "all workers answer again"),
+        (_, silent) => tracing::error!(
+            target: SERVER,
+            workers = silent,
+            "workers do not answer, so the watchdog is not answered either"
+        ),
     }
 }
 
@@ -62,6 +79,19 @@ fn status(phase: Phase, running: &Running) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{LogFormat, logged};
+    use tracing::Level;
+
+    #[test]
+    fn workers_that_hang_are_logged_once_and_when_they_answer_again() {
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            [0, 1, 1, 2, 2, 0, 0].windows(2).for_each(|it| log_silent(it[0], it[1]));
+        });
+        let lines: Vec<_> = log.lines().map(|it| it.split(" narrows::server: ").nth(1)).collect();
+        let hang = "workers do not answer, so the watchdog is not answered either workers=";
+        let want = [format!("{hang}1"), format!("{hang}2"), "all workers answer again".to_owned()];
+        assert_eq!(lines, want.each_ref().map(|it| Some(it.as_str())));
+    }
 
     #[test]
     fn the_watchdog_is_answered_three_times_in_its_period() {

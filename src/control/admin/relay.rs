@@ -53,6 +53,7 @@ impl RelayPages {
             commit: COMMIT,
             totals: Arc::clone(&reports.totals),
             certificates: certificates(&self.state.snapshot()),
+            silent_workers: reports.silent,
             unusable_files: self.state.unusable_files().iter().len(),
             awaited: awaited(&self.state.snapshot()),
             orders: self.state.progress().orders(),

@@ -54,6 +54,8 @@ pub struct Scrape {
     pub reloads: Reloads,
     /// Files that have changed and cannot be used.
     pub unusable_files: usize,
+    /// Workers that have not reported in time.
+    pub silent_workers: usize,
     /// What the kernel knows.
     pub process: ProcessStats,
 }
@@ -129,6 +131,8 @@ impl Scrape {
         out.counters("narrows_reloads", "Reloads of the configuration.", reloads)?;
         let help = "Files that have changed and cannot be used.";
         out.gauges("narrows_files_unusable", help, [(UNLABELLED, self.unusable_files)])?;
+        let help = "Workers that have not reported within a second.";
+        out.gauges("narrows_workers_silent", help, [(UNLABELLED, self.silent_workers)])?;
         let dropped = "Lines of the log that were not written.";
         out.counter("narrows_log_lines_dropped", dropped, dropped_lines())?;
         let panicked = "Panics. Each is a bug, and ended one connection.";

@@ -97,6 +97,7 @@ fn scrape() -> Scrape {
         orders: Orders { ok: 3, failed: 4 },
         reloads: Reloads { ok: 2, failed: 1 },
         unusable_files: 3,
+        silent_workers: 1,
         process: ProcessStats::default(),
     }
 }
@@ -118,6 +119,9 @@ narrows_reloads_total{result="failed"} 1
 # HELP narrows_files_unusable Files that have changed and cannot be used.
 # TYPE narrows_files_unusable gauge
 narrows_files_unusable 3
+# HELP narrows_workers_silent Workers that have not reported within a second.
+# TYPE narrows_workers_silent gauge
+narrows_workers_silent 1
 # HELP narrows_certificate_not_after_seconds When a certificate ends, in seconds since 1970.
 # TYPE narrows_certificate_not_after_seconds gauge
 narrows_certificate_not_after_seconds{name="example.com"} 1800000000
