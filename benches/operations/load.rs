@@ -6,7 +6,7 @@ use crate::programs::Operation;
 use crate::tally::{End, Tally};
 use narrows_kit::certificates::certificate_file;
 use narrows_kit::connection::Connection;
-use narrows_kit::http::{Framing, chat_request};
+use narrows_kit::http::{Framing, chat_request, field_value};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -165,7 +165,7 @@ impl Client {
     /// A new connection for one small exchange.
     async fn ask_once(self) {
         let Some(mut connection) = self.connect().await else { return };
-        let end = self.exchange(&mut connection).await;
+        let (end, _) = self.exchange(&mut connection).await;
         self.count(end);
     }
 
@@ -174,29 +174,31 @@ impl Client {
         while Instant::now() < until {
             let Some(mut connection) = self.connect().await else { continue };
             loop {
-                let end = self.exchange(&mut connection).await;
+                let (end, is_last) = self.exchange(&mut connection).await;
                 self.count(end);
-                // An end of the connection between two requests is no loss.
-                let ended = timeout(KEPT_EVERY, connection.read()).await.is_ok();
-                if ended || end != End::Right || Instant::now() >= until {
-                    if ended && end == End::Right {
-                        self.count(End::Closed);
-                    }
+                if is_last || end != End::Right || Instant::now() >= until {
+                    break;
+                }
+                // No loss by itself, but a request that crosses it is lost.
+                if timeout(KEPT_EVERY, connection.read()).await.is_ok() {
+                    self.count(End::Closed);
                     break;
                 }
             }
         }
     }
 
-    async fn exchange(&self, connection: &mut Connection) -> End {
+    /// How it ended, and whether the answer says that it is the last of its connection.
+    async fn exchange(&self, connection: &mut Connection) -> (End, bool) {
         let begun = Instant::now();
         let asked = connection.send("GET /gpt/small HTTP/1.1\r\nHost: localhost\r\n\r\n");
         if asked.await.is_err() {
-            return End::Cut;
+            return (End::Cut, true);
         }
-        let Some((head, body)) = self.answer(connection).await else { return End::Cut };
+        let Some((head, body)) = self.answer(connection).await else { return (End::Cut, true) };
         self.load.tally.took(begun.elapsed());
-        self.judge(&head, &body, "", begun)
+        let is_last = field_value(&head, "connection") == Some("close");
+        (self.judge(&head, &body, "", begun), is_last)
     }
 
     async fn keep_uploading(self, until: Instant) {

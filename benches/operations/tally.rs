@@ -17,7 +17,7 @@ pub(crate) enum End {
     Cut,
     /// Another answer, or another certificate, than there should be.
     Wrong,
-    /// A kept connection ended before the request was sent: allowed, and a request later.
+    /// A kept connection ended, and the answer before did not say so: a request may cross that.
     Closed,
 }
 
