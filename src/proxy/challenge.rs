@@ -28,7 +28,7 @@ pub async fn unless_challenged(
     let mut alarm = Alarm::default();
     let patience = Deadline { at: Instant::now() + SILENCE_MAX, timer: Timer::Handshake };
     let greeted = greeting(&mut transport, deadline, Some(patience), &mut alarm).await;
-    // What is wrong with it will be found again by whoever is responsible for it.
+    // What is wrong with it is found again: by the handshake, or where forwards are chosen.
     let Ok(Greeting::Hello(hello)) = greeted else { return Some(transport) };
     let Some(config) = context.challenges.tls_alpn(&hello) else { return Some(transport) };
     let tcp = match transport.into_plain() {

@@ -167,7 +167,7 @@ impl Passthrough {
             let unchallenged = unless_challenged(&self.context, client, who.address, deadline);
             match Box::pin(unchallenged).await {
                 Some(unchallenged) => client = unchallenged,
-                None => return Ok(self.is_answered()),
+                None => return Ok(self.answered()),
             }
         }
         let mut speaks_tls = false;
@@ -221,14 +221,14 @@ impl Passthrough {
         who: Client,
         request: PlainHttp,
     ) -> Opened {
-        let answered = self.is_answered();
+        let answered = self.answered();
         let mut session = Box::new(Session::new(Rc::clone(&self.context), client, who));
         Box::pin(session.refuse_plain_http(request)).await;
         answered
     }
 
-    /// The connection has no record of its own.
-    fn is_answered(&mut self) -> Opened {
+    /// The client got its answer, and the connection has no record of its own.
+    fn answered(&mut self) -> Opened {
         self.recorder.hand_over();
         Opened::Answered
     }

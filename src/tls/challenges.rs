@@ -46,8 +46,8 @@ struct UnderWay {
 impl Challenges {
     /// Whether none is under way. All that a connection pays then.
     pub fn is_empty(&self) -> bool {
-        // Relaxed: whoever sees another number takes the lock. The authority learns of a challenge
-        // after it was set, and comes by way of the network.
+        // Relaxed: a reader that sees another number takes the lock. The authority learns of a
+        // challenge after it was set, and comes by way of the network.
         self.count.load(Ordering::Relaxed) == 0
     }
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_asks_for_a_challenge_of_a_name_that_has_one_is_an_authority() {
+    fn only_a_hello_for_a_challenge_that_is_under_way_is_answered() {
         let challenges = Challenges::default();
         let (certificate, key) = der_of("server");
         let reverse = "1.0.0.127.in-addr.arpa";
