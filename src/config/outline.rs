@@ -69,7 +69,12 @@ fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) 
     if listener.redirect {
         return "redirect to https".to_owned();
     }
-    named.chain(managed.filter(|_| !listener.domains.is_empty())).collect::<Vec<_>>().join("; ")
+    let managed = managed.filter(|_| !listener.domains.is_empty());
+    let rules = listener.client_ca.as_ref().map(|it| {
+        let lists = if it.crl.is_some() { ", unless revoked" } else { "" };
+        format!("clients need a certificate by {}{lists}", it.roots.path.display())
+    });
+    named.chain(managed).chain(rules).collect::<Vec<_>>().join("; ")
 }
 
 fn names(all: &[String]) -> String {
@@ -208,7 +213,8 @@ mod tests {
             format!("[[listener]]\naddress = \":{port}\"\ncertificates = [{}]\n", pairs.join(", "))
         };
         let route = "[[route]]\npath = \"/\"\nupstream = \"https://h/\"\n";
-        let text = format!("{}{}{route}", listener(1, &["a", "b"]), listener(2, &["b"]));
+        let second = format!("{}client_ca = \"a.pem\"\n", listener(2, &["b"]));
+        let text = format!("{}{second}{route}", listener(1, &["a", "b"]));
         let file = folder.write("narrows.toml", text);
         let snapshot = Snapshot::load(Config::read(&file).unwrap()).unwrap();
         let outline = outline(&snapshot, UNIX_EPOCH);
@@ -218,6 +224,8 @@ mod tests {
         assert_ne!(a, b);
         assert!(lines[1].contains(&a) && lines[1].contains(&b), "{outline}");
         assert!(!lines[2].contains(&a) && lines[2].contains(&b), "{outline}");
+        let rules = format!("; clients need a certificate by {}", folder.path("a.pem").display());
+        assert!(lines[2].ends_with(&rules) && !lines[1].contains("clients need"), "{outline}");
     }
 
     #[test]
