@@ -12,5 +12,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod first;
 mod order;
+mod renewal;
 mod run;
+mod scene;
+mod shared;
+mod state;
+mod trouble;

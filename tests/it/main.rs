@@ -42,6 +42,7 @@ mod post_quantum;
 mod process;
 mod proxy_header;
 mod reasons;
+mod redirect_listener;
 mod redirects;
 mod reload;
 mod renewal;

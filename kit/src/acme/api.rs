@@ -124,7 +124,8 @@ fn new_account(ca: &Ca, request: &Request) -> Result<Answer, Problem> {
     let key = Jwk::from_json(&jws.protected["jwk"])?;
     jws.verify(&key)?;
     let wanted = jws.object()?;
-    if let Some(account) = ca.state().account_with(&key) {
+    let known = ca.state().account_with(&key);
+    if let Some(account) = known {
         return Ok(account_answer(ca, 200, account));
     }
     if wanted["onlyReturnExisting"] == true {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 
 /// Turns of the runtime that a test grants to everyone else before it believes in silence. Each
@@ -72,6 +73,12 @@ impl Peer {
     /// The version of TLS, if there is any.
     pub fn tls_version(&self) -> Option<ProtocolVersion> {
         self.wire().tls()?.get_ref().1.protocol_version()
+    }
+
+    /// The certificate that the other side has shown, if any.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        let shown = self.wire().tls()?.get_ref().1.peer_certificates()?.first()?;
+        Some(shown.clone().into_owned())
     }
 
     /// At an origin: the name that the other side asked for by SNI, if any.
