@@ -276,6 +276,11 @@ pub const ACME_ORDER_PAUSE: Duration = Duration::from_secs(60 * 60);
 pub const ACME_RENEWAL_ASKED_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 /// Pause between two attempts to use a state directory that cannot be written.
 pub const ACME_STATE_TRIED_EVERY: Duration = Duration::from_secs(30);
+/// How long it is not logged again that nothing can be ordered; six times as long each time that
+/// the reason stays the same, up to the second limit.
+pub const ACME_TROUBLE_LOGGED_AGAIN: Duration = Duration::from_secs(10 * 60);
+/// Longest such pause.
+pub const ACME_TROUBLE_LOGGED_EVERY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pause between two attempts to become the process that renews certificates, while another one
 /// is. After a hand-over the old process lets go at once.
 pub const ACME_LOCK_TRIED_EVERY: Duration = Duration::from_secs(2);

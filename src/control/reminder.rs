@@ -44,7 +44,8 @@ pub(super) async fn remind(
     loop {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         let mut complained = Logged::default();
-        for own in &snapshot.certificates {
+        let managed = snapshot.managed.iter().filter_map(|it| it.stored.as_ref());
+        for own in snapshot.certificates.iter().chain(managed) {
             for complaint in own.validity.complaints(now()) {
                 if !logged.take(&complaint.what) {
                     log(own, &complaint);

@@ -1,16 +1,47 @@
 //! Work with files, on a thread of its own: [`blocking`].
 
 use std::panic::resume_unwind;
-use tokio::task::spawn_blocking;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Runs `work` on a thread that may block. A panic goes on here.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            // The runtime ends, and this task with it.
-            Err(_cancelled) => std::future::pending().await,
-        },
+    let done = Arc::new(Mutex::new(None));
+    let result = Arc::clone(&done);
+    let work = move || *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(work());
+    if let Err(error) = start(Box::new(work)).await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        resume_unwind(panic);
+    }
+    let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match done {
+        Some(done) => done,
+        // The runtime ends, and this task with it.
+        None => std::future::pending().await,
+    }
+}
+
+/// Boxed, because the runtime's code exists once for each type of work.
+fn start(work: Box<dyn FnOnce() + Send>) -> JoinHandle<()> {
+    spawn_blocking(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[tokio::test]
+    async fn work_is_done_on_another_thread_and_its_result_comes_back() {
+        let here = thread::current().id();
+        assert_ne!(blocking(|| thread::current().id()).await, here);
+        assert_eq!(blocking(|| "text".to_owned()).await, "text");
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "a bug")]
+    async fn a_panic_goes_on_where_the_work_was_asked_for() {
+        blocking(|| -> u8 { panic!("a bug") }).await;
     }
 }
