@@ -65,6 +65,9 @@ async fn a_renewal_under_load_fails_no_handshake_and_cuts_no_stream() {
     upstream.send("0\r\n\r\n").await;
     assert_eq!(streaming.read_chunk().await, b"");
     assert_ne!(scene.connect(&relay, NAME).await.unwrap().certificate(), former);
+    let names = vec![NAME.to_owned()];
+    let renewed = Event::Issued { names, profile: Some("classic"), is_replacement: true };
+    assert!(scene.ca().history().contains(&renewed), "{:?}", scene.ca().history());
 }
 
 #[tokio::test]

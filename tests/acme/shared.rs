@@ -29,6 +29,28 @@ async fn a_certificate_from_files_serves_beside_those_that_are_ordered() {
     drop(connect_tls(relay.address()).await);
 }
 
+/// In tcp mode the name decides where a connection goes, but a challenge is ours. A listener that
+/// leads to HTTPS is none to serve its requests.
+#[tokio::test]
+async fn a_port_whose_connections_are_forwarded_by_name_answers_its_challenges() {
+    let scene = Scene::kit(Rules::default()).await;
+    let toml = scene.toml(&[NAME]).replacen(
+        "address = \"127.0.0.1:0\"\ndomains",
+        "address = \"127.0.0.1:0\"\nmode = \"tcp\"\ndomains",
+        1,
+    );
+    let forwards = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[forward]]\nserver_name = \"{OTHER}\"\nupstream = \"tcp://{}\"\n\
+         [[forward]]\nserver_name = \"*\"\nupstream = \"http\"\n",
+        scene.origin.address()
+    );
+    let relay = scene.found(Relay::start(&(toml + &forwards)).await);
+    relay.wait_for_log("a certificate was issued").await;
+    drop(scene.connected(&relay, NAME).await);
+    scene.expect_ok(&relay, NAME).await;
+}
+
 /// Whoever offers the protocol of a challenge that is not under way learns nothing by it.
 #[tokio::test]
 async fn the_protocol_of_challenges_opens_nothing_when_there_is_none() {

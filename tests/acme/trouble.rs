@@ -87,12 +87,18 @@ async fn a_limit_of_the_authority_is_kept_whatever_the_operator_does() {
     let scene = Scene::kit(Rules::default()).await;
     scene.ca().change(|rules| lead(rules, None));
     let is_failed = |it: &Event| matches!(it, Event::Validated { is_valid: false, .. });
-    let relay = scene.start(&[NAME]).await;
-    // Who mends his DNS by trial and error reloads.
+    let (mut relay, mut lines) = (scene.start(&[NAME]).await, 0);
+    // Who mends his DNS by trial and error reloads and restarts.
     for failed in 1..=5 {
         scene.ca().wait_for("a validation to fail", failed, is_failed).await;
-        relay.wait_for_log_lines("no certificate: ", failed).await;
-        relay.reload(&scene.toml(&[NAME])).await;
+        lines += 1;
+        relay.wait_for_log_lines("no certificate: ", lines).await;
+        if failed % 2 == 0 {
+            drop(relay.stop().await);
+            (relay, lines) = (scene.start(&[NAME]).await, 0);
+        } else {
+            relay.reload(&scene.toml(&[NAME])).await;
+        }
     }
     let line = relay.wait_for_log("the authority limits how many validations").await;
     assert!(line.contains(" WARN ") && line.contains("next=\"20"), "{line}");

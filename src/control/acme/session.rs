@@ -202,13 +202,14 @@ impl<'p> Session<'p> {
     async fn fail(&mut self, number: usize, failure: &Failure, kinds: usize) {
         let (entry, now) = (&mut self.entries[number], now());
         entry.failed(failure, kinds, now);
-        lines::failed(entry, self.settings.authority(), failure, now);
+        // Before anyone can know of it: who reads the line may start this process anew.
         if !failure.names.is_empty() {
             let write = self.failed.add(&failure.names, now);
             if let Err(error) = blocking(write).await {
                 self.trouble.tell(&error.to_string());
             }
         }
+        lines::failed(&self.entries[number], self.settings.authority(), failure, now);
     }
 
     async fn ask_renewal(&mut self, number: usize) {
