@@ -11,6 +11,7 @@ use narrows::acme::wanted::Wanted;
 use narrows_kit::acme::forward::Forward;
 use narrows_kit::acme::pebble::{Options, Pebble};
 use narrows_kit::acme::{Directory, Endpoint, Event, ExternalAccount, Fault, Rules};
+use narrows_kit::within;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -42,7 +43,7 @@ impl Scene {
     }
 
     async fn order(&mut self, wanted: Wanted) -> Outcome {
-        self.runner.order(wanted).await
+        within("an order to end", self.runner.order(wanted)).await
     }
 
     async fn failure(&mut self, wanted: Wanted) -> Failure {
@@ -80,7 +81,8 @@ async fn names_and_addresses_are_proven_to_both_authorities_by_both_challenges()
             if let Some(pebble) = &pebble {
                 let ways = [&pebble.tls_alpn, &pebble.http];
                 let mut runner = Runner::new(pebble.url(), new_account(), ways).await;
-                let outcome = runner.order(wanted(names, challenge)).await;
+                let ordered = runner.order(wanted(names, challenge));
+                let outcome = within("an order to end", ordered).await;
                 assert!(check(&outcome) >= 2, "{outcome:?}");
                 assert_eq!(outcome.warnings, [""; 0]);
             }
@@ -266,6 +268,7 @@ async fn whatever_fails_an_order_ends_soon_and_says_what_it_asked_for() {
     for endpoint in ENDPOINTS {
         for (fault, passes) in &faults {
             let mut scene = Scene::new(Rules::default()).await;
+            scene.runner.time_passes = true;
             scene.directory.change(|rules| rules.plan(endpoint, fault.clone(), usize::MAX));
             let outcome = scene.order(wanted(&NAMES[..1], TlsAlpn01)).await;
             let Err(failure) = &outcome.issued else {
