@@ -313,6 +313,11 @@ impl<'a> Order<'a> {
         Ok(())
     }
 
+    /// Whether the order is to be made again, without saying what it replaces.
+    fn does_without_replacing(&mut self, cause: Cause) -> bool {
+        cause == Cause::Refused && self.wanted.replaces.take().is_some()
+    }
+
     /// Ends the order, or does without what was refused.
     fn refused(&mut self, failure: Failure, response: &Response, now: i64) {
         self.exchange = Exchange::default();
@@ -335,8 +340,8 @@ impl<'a> Order<'a> {
                 self.queue.push_back(Step::Warn(failure.text));
                 self.stage = Stage::CreateOrder;
             }
-            // RFC 9773, section 5: it has been replaced already, or is another CA's.
-            (_, Stage::CreateOrder) if is_refusal && self.wanted.replaces.take().is_some() => {}
+            // RFC 9773, section 5: it has been replaced already, or is another account's or CA's.
+            (_, Stage::CreateOrder) if self.does_without_replacing(failure.cause) => {}
             ("orderNotReady", Stage::Finalize) => {
                 self.stage = Stage::Validate;
                 self.pause(response, now);

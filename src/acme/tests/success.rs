@@ -162,9 +162,12 @@ fn a_renewal_says_what_it_replaces_if_the_ca_wants_to_know() {
     run(&mut ca, &mut account(), renewal()).issued();
     assert_eq!(ca.last("/order")["replaces"], "aki.serial");
 
-    ca.forced.push(("/order", problem(409, "alreadyReplaced", "by another order")));
-    run(&mut ca, &mut account(), renewal()).issued();
-    assert!(ca.last("/order").get("replaces").is_none(), "ordered again without");
+    let refusals = [(409, "alreadyReplaced"), (403, "unauthorized"), (404, "malformed")];
+    for (status, kind) in refusals {
+        ca.forced.push(("/order", problem(status, kind, "not by this order")));
+        run(&mut ca, &mut account(), renewal()).issued();
+        assert!(ca.last("/order").get("replaces").is_none(), "ordered again without: {kind}");
+    }
 
     ca.has_renewal_info = false;
     run(&mut ca, &mut account(), renewal()).issued();
