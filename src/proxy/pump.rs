@@ -101,7 +101,7 @@ impl Pump<'_> {
         let Self { client, context, request, upstream, download } = self;
         let ClientConnection { io: client, recorder, about, .. } = &mut **client;
         let InFlight { exchange, route, upload } = &mut **request;
-        let draining = context.drain.has_begun();
+        let draining = context.drain.is_announced();
         let mut guide = Guide { exchange, recorder, draining, route, about };
         let pumped = download.poll(cx, client, upstream, &mut guide);
         recorder.bytes(upload.content_bytes(), download.content_bytes());

@@ -31,7 +31,7 @@ pub(super) fn answer(
     if !leads_to_https && context.challenges.is_empty() {
         return None;
     }
-    let (site, draining) = (context.site(), context.drain.has_begun());
+    let (site, draining) = (context.site(), context.drain.is_announced());
     let ClientConnection { io, recorder, .. } = client;
     let (head, behind) = io.read_buffer.bytes()[span.start..].split_at(span.end - span.start);
     let challenge = Challenge::parse(head, behind, &site.head_limits, draining);

@@ -49,7 +49,9 @@ async fn before_a_stop_with_a_delay_clients_are_served_and_probes_told_that_it_i
     assert!(line.ends_with("signal=\"SIGTERM\" delay_ms=3600000"), "{line}");
     assert_eq!(get(&mut probe, "/readyz").await.0, 503);
     assert!(get(&mut probe, "/status").await.1.contains("\"phase\": \"stop_delay\""));
-    expect_ok(&mut relay.connect().await, &origin).await;
+    let mut forwarded = relay.connect().await;
+    expect_ok(&mut forwarded, &origin).await;
+    forwarded.expect_end(End::Clean).await;
     // Its next one may go elsewhere.
     while ask(&mut kept).await {}
     kept.expect_end(End::Clean).await;
