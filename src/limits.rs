@@ -271,9 +271,6 @@ pub const ACME_ASK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::fr
 /// Shortest pause after an order that succeeds, for certificates that would have to be renewed at
 /// once; a quarter of the time that such a certificate has left, if that is shorter.
 pub const ACME_ORDER_PAUSE: Duration = Duration::from_secs(60 * 60);
-/// Pause between two questions to a directory when a certificate should be renewed, where its
-/// answer does not say when to ask again (RFC 9773, section 4.3.2).
-pub const ACME_RENEWAL_ASKED_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 /// Pause between two attempts to use a state directory that cannot be written.
 pub const ACME_STATE_TRIED_EVERY: Duration = Duration::from_secs(30);
 /// How long it is not logged again that nothing can be ordered; six times as long each time that

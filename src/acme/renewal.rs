@@ -54,9 +54,15 @@ pub fn read(response: &Response, now: i64) -> Result<RenewalInfo, Failure> {
     let value: Value = serde_json::from_slice(&response.body).map_err(|_| unusable())?;
     let window = value.get("suggestedWindow").and_then(window).ok_or_else(unusable)?;
     let explanation = text(&value, "explanationURL").and_then(checked_url).map(str::to_owned);
-    let range = (now.saturating_add(CHECK_SECONDS_MIN), now.saturating_add(CHECK_SECONDS_MAX));
-    let check_at = response.retry_at(now).unwrap_or(now.saturating_add(CHECK_SECONDS));
-    Ok(RenewalInfo { window, explanation, check_at: check_at.clamp(range.0, range.1) })
+    let check_at = check_at(response.retry_at(now), now);
+    Ok(RenewalInfo { window, explanation, check_at })
+}
+
+/// When to ask again, if the CA wants to be asked at `retry_at`, or does not say when.
+pub fn check_at(retry_at: Option<i64>, now: i64) -> i64 {
+    let after = |seconds| now.saturating_add(seconds);
+    let wanted = retry_at.unwrap_or(after(CHECK_SECONDS));
+    wanted.clamp(after(CHECK_SECONDS_MIN), after(CHECK_SECONDS_MAX))
 }
 
 fn window(value: &Value) -> Option<Window> {
@@ -102,6 +108,17 @@ mod tests {
     use crate::acme::testing::{certificate_for, ok, problem};
     use crate::tls::pem::{Content, blocks};
     use serde_json::json;
+
+    #[test]
+    fn it_is_asked_again_neither_at_once_nor_never_whatever_the_ca_wants() {
+        let now = 1_000_000;
+        assert_eq!(check_at(None, now), now + CHECK_SECONDS);
+        assert_eq!(check_at(Some(now + 600), now), now + 600);
+        for at in [i64::MIN, 0, now, now + 1] {
+            assert_eq!(check_at(Some(at), now), now + CHECK_SECONDS_MIN);
+        }
+        assert_eq!(check_at(Some(i64::MAX), now), now + CHECK_SECONDS_MAX);
+    }
 
     #[test]
     fn a_certificate_is_named_by_the_key_of_its_issuer_and_its_serial_number() {

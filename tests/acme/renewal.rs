@@ -86,6 +86,21 @@ async fn the_authority_moves_a_renewal_and_says_why() {
     assert!(scene.ca().history().contains(&renewed), "{:?}", scene.ca().history());
 }
 
+#[tokio::test]
+async fn an_authority_that_wants_to_be_asked_again_at_once_is_not_asked_in_a_loop() {
+    let scene = Scene::kit(Rules { nonce_rejection: 0, ..Rules::default() }).await;
+    let (status, kind, detail, retry_after) = (503, "serverInternal", "busy", Some(0));
+    let fault = Fault::Problem { status, kind, detail, retry_after };
+    scene.ca().change(|rules| rules.plan(Endpoint::RenewalInformation, fault, usize::MAX));
+    let relay = scene.served(&[NAME]).await;
+    let is_question = |it: &Event| matches!(it, Event::Request(Endpoint::RenewalInformation));
+    scene.ca().wait_for("a question about the renewal", 1, is_question).await;
+    // Another certificate has its turn.
+    relay.reload(&scene.toml(&[NAME, OTHER])).await;
+    drop(scene.connected(&relay, OTHER).await);
+    assert!(scene.ca().requests(Endpoint::RenewalInformation) <= 2);
+}
+
 /// Its clock may be wrong, or it may be a test's.
 #[tokio::test]
 async fn an_authority_that_issues_what_is_due_already_is_not_asked_in_a_loop() {

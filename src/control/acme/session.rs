@@ -23,7 +23,7 @@ use crate::control::acme::state_directory::{StateDirectory, StateError, replace}
 use crate::control::acme::stored;
 use crate::control::acme::time::{now, sleep_until};
 use crate::control::acme::trouble::Trouble;
-use crate::limits::{ACME_RENEWAL_ASKED_EVERY, ACME_STATE_TRIED_EVERY};
+use crate::limits::ACME_STATE_TRIED_EVERY;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -215,14 +215,14 @@ impl<'p> Session<'p> {
     async fn ask_renewal(&mut self, number: usize) {
         let asked = self.renewal_of(number).await;
         let (entry, now) = (&mut self.entries[number], now());
-        let later = now + ACME_RENEWAL_ASKED_EVERY.as_secs().cast_signed();
         let Ok(Some(info)) = asked else {
             // The lifetime decides, as before.
-            entry.ask_at = Some(asked.err().and_then(|it| it.retry_at).unwrap_or(later));
+            let retry_at = asked.err().and_then(|it| it.retry_at);
+            entry.ask_at = Some(renewal::check_at(retry_at, now));
             return;
         };
         let before = entry.renewal(now);
-        (entry.window, entry.ask_at) = (Some(info.window), Some(info.check_at.max(now + 1)));
+        (entry.window, entry.ask_at) = (Some(info.window), Some(info.check_at));
         let renewal = entry.renewal(now);
         if renewal != before {
             lines::renewal_moved(&entry.names, renewal, info.explanation.as_deref());
