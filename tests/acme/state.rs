@@ -136,6 +136,24 @@ async fn a_file_that_cannot_be_used_is_set_aside_and_never_deleted() {
     assert_eq!(fs::read(aside).unwrap(), half);
 }
 
+#[tokio::test]
+async fn a_file_that_is_removed_or_damaged_is_ordered_again_without_a_restart() {
+    for content in [None, Some("damaged")] {
+        let scene = Scene::kit(Rules::default()).await;
+        let relay = scene.served(&[NAME]).await;
+        let [file] = &certificates(&scene)[..] else { panic!("one certificate") };
+        match content {
+            None => fs::remove_file(file).unwrap(),
+            Some(content) => fs::write(file, content).unwrap(),
+        }
+        // It looks now, and from time to time.
+        relay.reload(&scene.toml(&[NAME])).await;
+        relay.wait_for_log_lines("a certificate was issued", 2).await;
+        drop(scene.connected(&relay, NAME).await);
+        assert_eq!(scene.ca().issued(), 2);
+    }
+}
+
 /// From a backup, or by an operator: what is there counts.
 #[tokio::test]
 async fn a_certificate_that_someone_puts_into_the_directory_is_served() {

@@ -10,7 +10,7 @@ use crate::config::managed::ManagedCertificate;
 use crate::control::acme::stored::Stored;
 use crate::control::acme::time::system_time;
 use crate::control::progress::{OrderError, OrderPhase, Standing};
-use crate::limits::ACME_ORDER_PAUSE;
+use crate::limits::{ACME_ORDER_PAUSE, FILES_LOOKED_AT_EVERY};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -87,7 +87,24 @@ impl Entry {
         if leaf(&self.stored) != leaf(&stored) {
             (self.window, self.ask_at) = (None, stored.is_some().then_some(now));
         }
+        let is_lost = self.stored.is_some() && stored.is_none();
         self.stored = stored;
+        if is_lost {
+            self.due = now.max(self.not_before).max(self.earliest(now));
+        }
+    }
+
+    /// Its file cannot be used. Who is writing it has a moment; then it is looked at.
+    pub(super) fn misses_file(&mut self, now: i64) {
+        let soon = now + FILES_LOOKED_AT_EVERY.as_secs().cast_signed();
+        self.due = self.due.min(soon.max(self.not_before));
+    }
+
+    /// The clock was set back by so many seconds: the pauses stay as long as they were.
+    pub(super) fn clock_was_set_back(&mut self, by: i64) {
+        let times = [&mut self.due, &mut self.not_before].into_iter().chain(&mut self.ask_at);
+        let times = times.chain(&mut self.issued).chain(&mut self.failures);
+        times.for_each(|it| *it = it.saturating_sub(by));
     }
 
     /// When it has to be renewed; at once if it is not stored.
@@ -124,9 +141,10 @@ impl Entry {
     }
 
     /// An authority may issue what has to be renewed at once, or a clock may be wrong. So there is
-    /// a pause after a certificate; after the second one, if the authority asks for a renewal.
+    /// a pause after a certificate; after the second one, if the authority asks for a renewal, or
+    /// the first one is lost.
     fn earliest(&self, now: i64) -> i64 {
-        let most = usize::from(self.window.is_some());
+        let most = usize::from(self.window.is_some() || self.stored.is_none());
         let left = self.stored.as_ref().map_or(0, |it| it.lifetime.not_after - now);
         let pause = ACME_ORDER_PAUSE.as_secs().cast_signed();
         let pause = if left > 0 { pause.min(left / 4) } else { pause };
@@ -298,5 +316,41 @@ mod tests {
         entry.window = past;
         entry.rests(now + 10);
         assert_eq!(entry.due, now + pause);
+    }
+
+    #[test]
+    fn what_is_lost_is_ordered_again_at_once_but_not_in_a_loop() {
+        let pause = ACME_ORDER_PAUSE.as_secs().cast_signed();
+        let (mut entry, now) = (entry(), 100 * DAY);
+        entry.found(stored(now, now + 90 * DAY), now);
+        entry.issued(now);
+        entry.ask_at = Some(now + 600);
+        assert!(entry.due > now + 50 * DAY);
+        entry.misses_file(now);
+        assert!((now..now + 60).contains(&entry.due));
+        entry.found(None, now);
+        assert_eq!(entry.next(), (now, Task::Order));
+        entry.found(stored(now, now + 90 * DAY), now + 10);
+        entry.issued(now + 10);
+        entry.found(None, now + 20);
+        assert_eq!(entry.due, now + pause);
+        // The authority's wish counts.
+        entry.found(stored(now, now + 90 * DAY), now + 30);
+        let retry_at = Some(now + 5 * pause);
+        entry.failed(&Failure { retry_at, ..Failure::unreachable("down") }, 1, now + 30);
+        entry.found(None, now + 40);
+        assert_eq!(entry.due, now + 5 * pause);
+    }
+
+    #[test]
+    fn pauses_stay_as_long_as_they_were_when_the_clock_is_set_back() {
+        let (mut entry, now) = (entry(), 100 * DAY);
+        let retry_at = Some(now + 3600);
+        entry.failed(&Failure { retry_at, ..Failure::unreachable("down") }, 1, now);
+        entry.ask_at = Some(now + 600);
+        entry.clock_was_set_back(50 * DAY);
+        assert_eq!((entry.due, entry.ask_at), (50 * DAY + 3600, Some(50 * DAY + 600)));
+        entry.retry(50 * DAY);
+        assert_eq!(entry.due, 50 * DAY + 3600);
     }
 }

@@ -8,7 +8,7 @@ use crate::acme::message::{Request, Response};
 use crate::acme::order::{Order, Step};
 use crate::acme::wanted::Wanted;
 use crate::control::acme::https::{HttpsClient, HttpsError};
-use crate::control::acme::time::{now, sleep_until};
+use crate::control::acme::time::Steady;
 use crate::limits::ACME_ASK_PAUSES;
 use crate::telemetry::targets::ACME;
 use crate::tls::challenges::Challenges;
@@ -25,13 +25,15 @@ pub(super) async fn issue(
     wanted: Wanted,
     challenges: &Arc<Challenges>,
 ) -> Result<Issued, Failure> {
-    let mut order = Order::new(account, wanted, now());
+    // A clock that is set meanwhile must not keep it from its deadline.
+    let clock = Steady::start();
+    let mut order = Order::new(account, wanted, clock.now());
     let mut answered = Answered { challenges: Arc::clone(challenges), prepared: Vec::new() };
     loop {
-        match order.next(now()) {
-            Step::Request(request) => order.answer(&ask(client, &request).await?, now()),
+        match order.next(clock.now()) {
+            Step::Request(request) => order.answer(&ask(client, &request).await?, clock.now()),
             Step::Prepare(challenge) => answered.prepare(challenge)?,
-            Step::Wait(until) => sleep_until(until).await,
+            Step::Wait(until) => clock.sleep_until(until).await,
             Step::Warn(what) => tracing::warn!(target: ACME, "{what}"),
             Step::Done(issued) => return Ok(issued),
             Step::Failed(failure) => return Err(failure),

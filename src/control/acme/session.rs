@@ -21,11 +21,16 @@ use crate::control::acme::ordering::{ask, issue};
 use crate::control::acme::parts::Parts;
 use crate::control::acme::state_directory::{StateDirectory, StateError, replace};
 use crate::control::acme::stored;
-use crate::control::acme::time::{now, sleep_until};
+use crate::control::acme::time::{Steady, now, sleep_until};
 use crate::control::acme::trouble::Trouble;
 use crate::limits::ACME_STATE_TRIED_EVERY;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// The longest pause until it is looked whether all that is stored is still there. The clock may
+/// be set, too, and a machine may be suspended.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The work for one directory.
 pub(super) struct Session<'p> {
@@ -36,13 +41,15 @@ pub(super) struct Session<'p> {
     failed: FailedValidations,
     entries: Vec<Entry>,
     trouble: Trouble,
+    clock: Steady,
 }
 
 impl<'p> Session<'p> {
     pub(super) fn new(parts: &'p Parts, settings: Settings, opened: Opened) -> Self {
         let Opened { tls, account, failed } = opened;
         let (entries, trouble) = Default::default();
-        Self { parts, settings, tls, account, failed, entries, trouble }
+        let clock = Steady::start();
+        Self { parts, settings, tls, account, failed, entries, trouble, clock }
     }
 
     /// Orders and renews until the configuration has another directory, or nothing to order.
@@ -55,6 +62,8 @@ impl<'p> Session<'p> {
                 return;
             }
             self.follow(&snapshot);
+            self.follow_clock();
+            self.check_files().await;
             // A reload has read the configuration anew; a file that changes has not.
             if !Arc::ptr_eq(&config, &snapshot.config) {
                 config = Arc::clone(&snapshot.config);
@@ -63,7 +72,9 @@ impl<'p> Session<'p> {
             let next = self.entries.iter().map(Entry::next).enumerate();
             let Some((number, (at, task))) = next.min_by_key(|(_, (at, _))| *at) else { return };
             tokio::select! {
-                () = sleep_until(at) => self.act(number, task, &snapshot).await,
+                () = sleep_until(at, LOOK_EVERY) => if at <= now() {
+                    self.act(number, task, &snapshot).await;
+                },
                 changed = snapshots.changed() => if changed.is_err() {
                     return;
                 }
@@ -84,11 +95,32 @@ impl<'p> Session<'p> {
         }
     }
 
+    /// Keeps the pauses as long as they were if the clock was set back.
+    fn follow_clock(&mut self) {
+        if let Some(by) = self.clock.set_back(now()) {
+            self.entries.iter_mut().for_each(|entry| entry.clock_was_set_back(by));
+        }
+        self.clock = Steady::start();
+    }
+
+    /// Looks for certificates that were removed or damaged. What was loaded of them serves on, but
+    /// not after a restart.
+    async fn check_files(&mut self) {
+        let is_stored = |it: &&mut Entry| it.stored.is_some() && it.unsaved.is_none();
+        for entry in self.entries.iter_mut().filter(is_stored) {
+            let file = entry.file.clone();
+            if !blocking(move || stored::is_there(&file)).await {
+                entry.misses_file(now());
+            }
+        }
+    }
+
     async fn act(&mut self, number: usize, task: Task, snapshot: &Snapshot) {
         if let Err(error) = self.look(number).await {
             self.block(number, &error);
         } else {
             match task {
+                Task::AskRenewal if self.entries[number].stored.is_none() => {}
                 Task::AskRenewal => self.ask_renewal(number).await,
                 Task::Order => self.order_if_due(number, kinds(snapshot)).await,
             }
@@ -130,6 +162,10 @@ impl<'p> Session<'p> {
         let (entry, now) = (&mut self.entries[number], now());
         if entry.renewal(now) > now {
             return entry.rests(now);
+        }
+        // It was lost, and the authority does not want to be asked yet.
+        if entry.due > now {
+            return;
         }
         let allowed = |name| validation_allowed_at(self.failed.of(name), now);
         let allowed = entry.names.iter().map(allowed).max().unwrap_or(now);

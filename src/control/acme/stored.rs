@@ -37,6 +37,14 @@ pub(super) fn look(file: &Path) -> Result<Result<Option<Stored>, Unusable>, Stat
     }
 }
 
+/// Whether a file holds one, or may: it cannot be read now.
+pub(super) fn is_there(file: &Path) -> bool {
+    match read(file) {
+        Ok(content) => content.is_some_and(|content| parse(file, &content).is_ok()),
+        Err(_) => true,
+    }
+}
+
 /// The certificate of a chain and its key.
 ///
 /// # Errors
@@ -65,8 +73,10 @@ mod tests {
         let file = folder.write("a.pem", [LEAF, INTERMEDIATE, LEAF_KEY].concat());
         let stored = look(&file).unwrap().unwrap().unwrap();
         assert!(stored.lifetime.not_before < stored.lifetime.not_after);
+        assert!(is_there(&file) && !is_there(&folder.path("none.pem")));
         for content in ["", LEAF, LEAF_KEY, &[LEAF, KEY_OF_ANOTHER].concat(), "version 2"] {
             let file = folder.write("b.pem", content);
+            assert!(!is_there(&file));
             let unusable = look(&file).unwrap().unwrap_err();
             assert!(!unusable.why.is_empty() && !file.exists() && unusable.set_aside.exists());
         }

@@ -2,10 +2,10 @@
 
 use humantime::format_rfc3339_seconds;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::sleep;
+use tokio::time::{self, Instant, sleep};
 
-/// The longest sleep: the clock may be set, and a machine may be suspended.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// By how much two clocks may differ that no one sets.
+const SLEW_SECONDS: i64 = 5;
 /// The last second of the year 9999, beyond which there is no RFC 3339.
 const LAST: i64 = 253_402_300_799;
 
@@ -15,10 +15,39 @@ pub(super) fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Sleeps until that time.
-pub(super) async fn sleep_until(at: i64) {
-    while let Some(left) = left(at) {
-        sleep(left.min(SLEEP_MAX)).await;
+/// Sleeps until that time, or for so long.
+pub(super) async fn sleep_until(at: i64, most: Duration) {
+    if let Some(left) = left(at) {
+        sleep(left.min(most)).await;
+    }
+}
+
+/// The time of day as if the clock was not set any more.
+pub(super) struct Steady {
+    begun: Instant,
+    time: i64,
+}
+
+impl Steady {
+    /// From now on.
+    pub(super) fn start() -> Self {
+        Self { begun: Instant::now(), time: now() }
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> i64 {
+        self.time.saturating_add(self.begun.elapsed().as_secs().cast_signed())
+    }
+
+    /// Sleeps until that time.
+    pub(super) async fn sleep_until(&self, at: i64) {
+        let after = u64::try_from(at.saturating_sub(self.time)).unwrap_or_default();
+        time::sleep_until(self.begun + Duration::from_secs(after)).await;
+    }
+
+    /// How many seconds the clock has been set back, as of `now`. It is not if it is slewed.
+    pub(super) fn set_back(&self, now: i64) -> Option<i64> {
+        Some(self.now().saturating_sub(now)).filter(|it| *it > SLEW_SECONDS)
     }
 }
 
@@ -41,11 +70,29 @@ pub(super) fn written(at: i64) -> String {
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     #[tokio::test(start_paused = true)]
-    async fn a_time_that_has_come_is_not_waited_for() {
-        sleep_until(i64::MIN).await;
-        sleep_until(now()).await;
-        assert!(left(now() + 100).is_some_and(|it| it <= Duration::from_secs(100)));
+    async fn a_time_that_has_come_is_not_waited_for_and_a_late_one_not_to_its_end() {
+        let begun = Instant::now();
+        sleep_until(i64::MIN, MINUTE).await;
+        sleep_until(now(), MINUTE).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        sleep_until(i64::MAX, MINUTE).await;
+        assert_eq!(begun.elapsed(), MINUTE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_does_not_change_a_steady_one() {
+        let steady = Steady::start();
+        let begun = steady.now();
+        steady.sleep_until(begun + 600).await;
+        assert_eq!(steady.now(), begun + 600);
+        steady.sleep_until(begun).await;
+        assert_eq!(steady.now(), begun + 600);
+        for (now, set_back) in [(598, None), (600, None), (7200, None), (-3000, Some(3600))] {
+            assert_eq!(steady.set_back(begun + now), set_back);
+        }
     }
 
     #[test]
