@@ -112,7 +112,8 @@ impl Snapshot {
 
     /// The same, after `previous`. What is unchanged by content is the same `Arc` in both, also
     /// where it comes from another file. A listener that shows another certificate keeps the keys
-    /// of its tickets.
+    /// of its tickets. A stored certificate whose file cannot be read stays in use until it
+    /// expires.
     ///
     /// # Errors
     ///
@@ -242,7 +243,12 @@ struct Loader<'p> {
 
 impl<'p> Loader<'p> {
     fn new(previous: Option<&'p Snapshot>) -> Self {
-        Self { files: TlsFiles::new(previous.map(|it| &it.tls)), state: None, previous }
+        let files = TlsFiles::new(previous.map(|it| &it.tls));
+        let files = match previous {
+            None => files,
+            Some(previous) => files.after(&previous.files),
+        };
+        Self { files, state: None, previous }
     }
 
     fn timeouts(&self, timeouts: &Timeouts) -> Arc<Timeouts> {
@@ -373,9 +379,10 @@ fn cores() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::testing::chain::{INTERMEDIATE, LEAF, LEAF_KEY};
+    use crate::tls::testing::chain::{EXPIRED, EXPIRED_KEY, INTERMEDIATE, LEAF, LEAF_KEY};
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY, KEY_OF_ANOTHER};
     use std::collections::HashSet;
+    use std::fs;
     use tokio_rustls::rustls::pki_types::ServerName;
 
     #[test]
@@ -487,6 +494,44 @@ mod tests {
         folder.write("certificate.pem", [LEAF, INTERMEDIATE].concat());
         let after = Snapshot::load_after(Arc::clone(&before.config), &before).unwrap();
         assert_ne!(before.routes[0].upstream, after.routes[0].upstream);
+    }
+
+    #[test]
+    fn a_stored_certificate_serves_on_while_its_file_is_away_until_it_expires() {
+        let text = r#"
+            [[listener]]
+            address = "127.0.0.1:1"
+            domains = "localhost"
+            [[route]]
+            path = "/"
+            upstream = "http://127.0.0.1:1/"
+            [acme]
+            state = "state"
+        "#;
+        let folder = folder();
+        let file = load_in(&folder, None, text).unwrap().managed[0].file.clone();
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let stored = |it: &Snapshot| it.managed[0].stored.as_ref().map(|it| it.not_after);
+        fs::write(&file, format!("{CERTIFICATE}{KEY}")).unwrap();
+        let mut before = load_in(&folder, None, text).unwrap();
+        let serves = stored(&before);
+        assert!(serves.is_some());
+        fs::write(&file, "damaged").unwrap();
+        for _ in 0..2 {
+            let after = load_in(&folder, Some(&before), text).unwrap();
+            assert_eq!((stored(&after), after.managed[0].awaited.len()), (serves, 0));
+            let warning = after.remarks.to_string();
+            assert!(warning.contains("the one before stays in use: "), "{warning}");
+            fs::remove_dir_all(folder.path("state")).unwrap();
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            before = after;
+        }
+        fs::write(&file, format!("{EXPIRED}{EXPIRED_KEY}")).unwrap();
+        let before = load_in(&folder, Some(&before), text).unwrap();
+        assert!(stored(&before) < serves, "another usable one replaces it");
+        fs::remove_file(&file).unwrap();
+        let after = load_in(&folder, Some(&before), text).unwrap();
+        assert_eq!((stored(&after), after.managed[0].awaited.len()), (None, 1));
     }
 
     #[test]

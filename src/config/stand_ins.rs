@@ -25,12 +25,17 @@ pub(super) fn stand_ins(
     directory: &DirectoryUrl,
     names: &[Identifier],
 ) -> Vec<Rc<Identity>> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64);
-    let is_useful = |it: &Identity| it.validity.not_after() > now && covers_any(it, names);
+    let is_useful = |it: &Identity| is_unexpired(it) && covers_any(it, names);
     let files = files(state, directory).into_iter();
     let mut found: Vec<_> = files.filter_map(|it| read(&it)).filter(is_useful).collect();
     found.sort_by_key(|it| -it.validity.not_after());
     found.into_iter().map(Rc::new).collect()
+}
+
+/// Whether a certificate may be valid now.
+pub(super) fn is_unexpired(own: &Identity) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64);
+    own.validity.not_after() > now
 }
 
 /// Whether a certificate is for `name`.

@@ -12,7 +12,7 @@ use super::managed::{self, ManagedCertificate};
 use super::own_certificate::OwnCertificate;
 use super::problem::{Location, Problems};
 use super::reach::Reach;
-use super::stand_ins::{covers, stand_ins};
+use super::stand_ins::{covers, is_unexpired, stand_ins};
 use super::tls_configs::{Place, TlsConfigs, Trust};
 use super::value::NamedFile;
 use crate::tls::alpn::Alpn;
@@ -40,7 +40,9 @@ pub(super) struct TlsFiles<'b> {
     before: Option<&'b TlsConfigs>,
     /// What files held that serve on with it if they cannot be used now.
     kept: Option<&'b Files>,
-    /// What is wrong with those.
+    /// What files held in the snapshot before. Those of stored certificates serve on with it.
+    held: Option<&'b Files>,
+    /// What is wrong with the files that serve on with what they held.
     pub(super) trouble: Problems,
     /// What the files have become.
     pub(super) configs: TlsConfigs,
@@ -71,7 +73,13 @@ impl<'b> TlsFiles<'b> {
         Self { before, ..Self::default() }
     }
 
-    /// The same, but a file that cannot be used counts with what it held in `kept`.
+    /// The same, but a stored certificate whose file cannot be used counts with what it held in
+    /// `held`: the state directory may be away.
+    pub(super) fn after(self, held: &'b Files) -> Self {
+        Self { held: Some(held), ..self }
+    }
+
+    /// The same, but any file that cannot be used counts with what it held in `kept`.
     pub(super) fn keeping(self, kept: &'b Files) -> Self {
         Self { kept: Some(kept), ..self }
     }
@@ -219,7 +227,7 @@ impl<'b> TlsFiles<'b> {
     fn stored(&mut self, file: &NamedFile) -> Option<Rc<Identity>> {
         let problems = mem::take(&mut self.problems);
         let files = CredentialFiles { certificate: file.clone(), key: file.clone() };
-        let own = self.read_own(&files).or_else(|| self.kept_own(&files)).map(Rc::new);
+        let own = self.read_own(&files).or_else(|| self.held_own(&files)).map(Rc::new);
         let found = mem::replace(&mut self.problems, problems);
         if own.is_none() {
             self.read.is_awaited(&file.path);
@@ -232,15 +240,33 @@ impl<'b> TlsFiles<'b> {
         own
     }
 
+    /// What a stored certificate was before, until it expires.
+    fn held_own(&mut self, files: &CredentialFiles) -> Option<Identity> {
+        if self.is_renewal() {
+            return self.kept_own(files);
+        }
+        let own = self.own_of(files, self.held?).filter(is_unexpired)?;
+        for problem in mem::take(&mut self.problems).iter() {
+            let what = "the stored certificate cannot be read, and the one before stays in use";
+            self.remarks.add(&problem.location, format!("{what}: {}", problem.what));
+        }
+        Some(own)
+    }
+
     /// What a pair was before, if that serves on. The problems are no longer in the way.
     fn kept_own(&mut self, files: &CredentialFiles) -> Option<Identity> {
-        let kept = self.kept?;
-        let (certificate, key) = (&files.certificate.path, &files.key.path);
-        let chain = Chain::parse(certificate, kept.content(certificate)?).ok()?;
-        let private = PrivateKey::parse(key, kept.content(key)?).ok()?;
-        let own = Identity::new(chain, private).ok()?;
-        [certificate, key].into_iter().for_each(|file| self.read.keep(file, kept));
+        let own = self.own_of(files, self.kept?)?;
         self.trouble.append(mem::take(&mut self.problems));
+        Some(own)
+    }
+
+    /// What a pair was in `before`, which counts from now on.
+    fn own_of(&mut self, files: &CredentialFiles, before: &Files) -> Option<Identity> {
+        let (certificate, key) = (&files.certificate.path, &files.key.path);
+        let chain = Chain::parse(certificate, before.content(certificate)?).ok()?;
+        let private = PrivateKey::parse(key, before.content(key)?).ok()?;
+        let own = Identity::new(chain, private).ok()?;
+        [certificate, key].into_iter().for_each(|file| self.read.keep(file, before));
         Some(own)
     }
 
