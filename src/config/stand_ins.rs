@@ -18,15 +18,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Most files that are read to find some.
 const FILES_MAX: usize = 1000;
 
-/// The certificates in `state` that have one of `names` and have not expired, the one that is valid
-/// for longest first. Files that cannot be used are passed over.
+/// The certificates from `directory` in `state` that have one of `names` and have not expired, the
+/// one that is valid for longest first. Files that cannot be used are passed over. So are those of
+/// other authorities, which clients may not trust, such as one for tests.
 pub(super) fn stand_ins(
     state: &Path,
     directory: &DirectoryUrl,
     names: &[Identifier],
 ) -> Vec<Rc<Identity>> {
     let is_useful = |it: &Identity| is_unexpired(it) && covers_any(it, names);
-    let files = files(state, directory).into_iter();
+    let files = files(&folder_of(state, directory)).into_iter();
     let mut found: Vec<_> = files.filter_map(|it| read(&it)).filter(is_useful).collect();
     found.sort_by_key(|it| -it.validity.not_after());
     found.into_iter().map(Rc::new).collect()
@@ -47,20 +48,13 @@ fn covers_any(own: &Identity, names: &[Identifier]) -> bool {
     names.iter().any(|name| covers(own, name))
 }
 
-/// The files of certificates, those of `directory` first, each folder in the order of names.
-fn files(state: &Path, directory: &DirectoryUrl) -> Vec<PathBuf> {
-    let first = folder_of(state, directory);
-    let others = in_folder(&state.join("certificates")).into_iter().filter(|it| *it != first);
-    let folders = [first.clone()].into_iter().chain(others);
+/// The files of certificates in `folder`, in the order of names.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|it| it.path());
     let is_pem = |it: &PathBuf| it.extension().is_some_and(|it| it == "pem");
-    folders.flat_map(|it| in_folder(&it)).filter(is_pem).take(FILES_MAX).collect()
-}
-
-fn in_folder(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<_> = entries.take(FILES_MAX).map(|it| it.path()).collect();
-    paths.sort();
-    paths
+    let mut files: Vec<_> = paths.filter(is_pem).take(FILES_MAX).collect();
+    files.sort();
+    files
 }
 
 fn read(file: &Path) -> Option<Identity> {

@@ -439,6 +439,8 @@ mod tests {
         // Neither of these can.
         write(&other.with_file_name("expired.pem"), &format!("{EXPIRED}{EXPIRED_KEY}"));
         write(&other.with_file_name("damaged.pem"), "damaged");
+        let staging = other.parent().unwrap().with_file_name("staging.example");
+        write(&staging.join("localhost.pem"), &format!("{CERTIFICATE}{KEY}"));
         let domains = "\"localhost\", \"new.example\", \"127.0.0.1\"";
         let (files, number) = found(&folder, domains, None);
         assert_eq!((number, awaited(&files)), (2, vec!["new.example".to_owned()]));
