@@ -39,13 +39,20 @@ pub(super) fn is_unexpired(own: &Identity) -> bool {
     own.validity.not_after() > now
 }
 
-/// Whether a certificate is for `name`.
-pub(super) fn covers(own: &Identity, name: &Identifier) -> bool {
-    own.names.iter().any(|it| Identifier::from_str(it).as_ref() == Ok(name))
+/// Whether a certificate is for `name` that has the name `certified`, which may be a wildcard for
+/// one label.
+pub(super) fn covers(certified: &str, name: &Identifier) -> bool {
+    match (certified.strip_prefix("*."), name) {
+        (Some(parent), Identifier::Dns(name)) => {
+            let parent = parent.strip_suffix('.').unwrap_or(parent);
+            name.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent))
+        }
+        _ => Identifier::from_str(certified).as_ref() == Ok(name),
+    }
 }
 
 fn covers_any(own: &Identity, names: &[Identifier]) -> bool {
-    names.iter().any(|name| covers(own, name))
+    own.every_name().iter().any(|it| names.iter().any(|name| covers(it, name)))
 }
 
 /// The files of certificates in `folder`, in the order of names.

@@ -113,7 +113,8 @@ impl<'b> TlsFiles<'b> {
             let stored = own.as_ref().map(known);
             let stand_ins = others.iter().map(known).collect();
             identities.extend(own.into_iter().chain(others));
-            let is_awaited = |name: &&Identifier| !identities.iter().any(|own| covers(own, name));
+            let certified: Vec<_> = identities.iter().flat_map(|it| it.every_name()).collect();
+            let is_awaited = |name: &&Identifier| !certified.iter().any(|it| covers(it, name));
             let awaited = names.iter().filter(is_awaited).cloned().collect();
             let NamedFile { path: file, location } = file;
             let managed = ManagedCertificate { names, file, location, stored, stand_ins, awaited };
@@ -429,6 +430,17 @@ mod tests {
             assert!(files.remarks.to_string().contains(why), "{}", files.remarks);
             assert!(files.read.changed().is_empty());
         }
+    }
+
+    #[test]
+    fn a_name_that_a_wildcard_serves_is_not_awaited() {
+        let folder = Folder::new();
+        let wildcard = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/wildcard");
+        let pair = format!("{{ certificate = \"{wildcard}.pem\", key = \"{wildcard}.key\" }}");
+        let names = "\"api.relay.test\", \"relay.test\", \"a.b.relay.test\", \"127.0.0.1\"";
+        let (files, number) = found(&folder, &format!("{names}]\ncertificates = [{pair}"), None);
+        let want = ["a.b.relay.test", "127.0.0.1"].map(str::to_owned);
+        assert_eq!((number, awaited(&files)), (1, want.into()));
     }
 
     #[test]

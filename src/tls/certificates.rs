@@ -14,7 +14,6 @@
 //! clients of a listener that has no certificate yet.
 
 use crate::tls::identity::Identity;
-use crate::tls::x509::Certificate;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -47,7 +46,7 @@ impl Certificates {
     /// one, and have none yet.
     pub fn new(identities: &[Rc<Identity>], awaited: &[String]) -> Self {
         let listed: Vec<_> = identities.iter().map(|it| Arc::clone(&it.certified)).collect();
-        let named: Vec<_> = listed.iter().map(|it| (it, names(it))).collect();
+        let named: Vec<_> = identities.iter().map(|it| (&it.certified, it.every_name())).collect();
         let mut by_name = Names::default();
         for (certified, names) in &named {
             names.iter().for_each(|name| by_name.add(name, certified));
@@ -167,11 +166,6 @@ fn host(name: &str) -> Box<str> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let name = name.strip_prefix('*').filter(|it| it.starts_with('.')).unwrap_or(name);
     name.to_ascii_lowercase().into()
-}
-
-fn names(certified: &CertifiedKey) -> Vec<String> {
-    let certificate = certified.cert.first().and_then(|it| Certificate::parse(it));
-    certificate.map(|it| it.every_name()).unwrap_or_default()
 }
 
 /// The smaller, the better for a client that can choose. Few know Ed25519, and only those offer it.

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{Error, InconsistentKeys};
 pub struct Identity {
     /// The chain, and what signs with the key.
     pub(super) certified: Arc<CertifiedKey>,
-    /// Whom it is for; of many names the first.
+    /// Whom it is for; of many names the first. [`every_name`](Self::every_name) has the others.
     pub names: Vec<String>,
     /// From when to when it is valid.
     pub validity: Arc<Validity>,
@@ -29,6 +29,12 @@ impl Identity {
     /// The certificate, then that of its issuer, and so on.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.certified.cert
+    }
+
+    /// Whom it is for, with all names.
+    pub fn every_name(&self) -> Vec<String> {
+        let own = self.chain().first().and_then(parse);
+        own.map(|it| it.every_name()).unwrap_or_default()
     }
 
     /// Finds the certificate that `key` belongs to, and orders the others after it.
