@@ -1,28 +1,25 @@
 //! The names that https listeners serve: [`https_names`], for listeners that lead there.
 
 use super::check_domains::serves_https;
-use super::credentials::CredentialFiles;
 use super::identifier::Identifier;
 use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
-use super::own_certificate::OwnCertificate;
+use super::tls_files::TlsFiles;
 use crate::gateway::redirect::HttpsNames;
+use crate::tls::identity::Identity;
 
 /// The port of https (RFC 9110, section 4.2.2).
 const PORT: u16 = 443;
 
-/// The names of all https listeners: those that certificates are ordered for, and those in
-/// `certificates`.
-pub(super) fn https_names(config: &Config, certificates: &[OwnCertificate]) -> HttpsNames {
+/// The names of all https listeners: those that certificates are ordered for, and all of those in
+/// the certificates that were loaded.
+pub(super) fn https_names(config: &Config, loaded: &TlsFiles<'_>) -> HttpsNames {
     let mut names = HttpsNames::default();
     for listener in config.listeners.iter().filter(|it| serves_https(config, it)) {
         let port = port(listener);
         let ordered = listener.domains.iter().map(Identifier::to_string);
-        let files = listener.certificates.iter();
-        let loaded =
-            |it: &CredentialFiles| certificates.iter().find(|own| own.file == it.certificate.path);
-        let own = files.filter_map(loaded);
-        for name in ordered.chain(own.flat_map(|own| own.names.clone())) {
+        let own = listener.certificates.iter().filter_map(|files| loaded.loaded(files));
+        for name in ordered.chain(own.flat_map(Identity::every_name)) {
             names.add(&name, port);
         }
     }
@@ -33,4 +30,29 @@ pub(super) fn https_names(config: &Config, certificates: &[OwnCertificate]) -> H
 fn port(listener: &ListenerConfig) -> u16 {
     let ports = || listener.sockets().map(|it| it.port());
     ports().find(|it| *it == PORT).or_else(|| ports().next()).unwrap_or(PORT)
+}
+
+#[cfg(all(test, feature = "acme"))]
+mod tests {
+    use super::*;
+    use crate::acme::pem;
+    use crate::config::testing::{MINIMAL, read};
+    use crate::tls::testing::pem::Folder;
+
+    #[test]
+    fn clients_are_led_to_every_name_of_a_certificate_however_many_it_has() {
+        let names: Vec<_> = (0..150).map(|it| format!("n{it}.example")).collect();
+        let own = rcgen::generate_simple_self_signed(names.clone()).unwrap();
+        let folder = Folder::new();
+        let certificate = folder.write("own.pem", pem::encode("CERTIFICATE", own.cert.der()));
+        let key = pem::encode("PRIVATE KEY", &own.signing_key.serialize_der());
+        let key = folder.write("own.key", key);
+        let keys = format!("8080\"\ncertificate = {certificate:?}\nkey = {key:?}\n");
+        let config = read(&MINIMAL.replacen("8080\"\n", &keys, 1)).unwrap();
+        let mut files = TlsFiles::new(None);
+        files.identities(&config.listeners[0], None, &config.acme.directory);
+        let mut want = HttpsNames::default();
+        names.iter().for_each(|name| want.add(name, 8080));
+        assert_eq!(https_names(&config, &files), want);
+    }
 }

@@ -155,6 +155,7 @@ impl Snapshot {
             name: (&*forward.server_name.text).into(),
         });
         let forwards = forwards.collect();
+        let names = https_names(&config, &loader.files);
         let TlsFiles {
             problems,
             trouble,
@@ -173,7 +174,7 @@ impl Snapshot {
             timeouts,
             limits: config.limits.clone(),
             remarks: remarks.sorted(),
-            https_names: https_names(&config, &certificates).into(),
+            https_names: names.into(),
             certificates,
             managed,
             state: loader.state,

@@ -89,6 +89,12 @@ impl<'b> TlsFiles<'b> {
         self.kept.is_some()
     }
 
+    /// What a pair holds, if it was loaded.
+    pub(super) fn loaded(&self, files: &CredentialFiles) -> Option<&Identity> {
+        let names = (files.certificate.path.clone(), files.key.path.clone());
+        self.own.get(&names)?.as_deref()
+    }
+
     /// What clients of `listener` are shown, as far as it is there: the files that it names, then
     /// what has been ordered and is in `state`.
     pub(super) fn identities(
