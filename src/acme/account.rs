@@ -73,7 +73,7 @@ impl Account {
             return Err(Failure::of_response("to show its directory", response, now));
         }
         let directory = Directory::parse(&response.body);
-        let unusable = || Failure::unusable("it is not a directory");
+        let unusable = || Failure::unusable("it is not a directory").with_directory();
         self.directory = Some((now, directory.ok_or_else(unusable)?));
         Ok(())
     }

@@ -98,6 +98,13 @@ impl Failure {
         Self { advice: Some(advice.to_owned()), ..self }
     }
 
+    /// The URL of the directory leads to something else.
+    pub(super) fn with_directory(self) -> Self {
+        let advice = "check the whole URL of the CA's directory: --acme-directory, or directory in \
+                      [acme]";
+        Self { advice: Some(advice.to_owned()), ..self }
+    }
+
     /// The operator has to get an account by other means first.
     pub(super) fn lacks_external_account() -> Self {
         let text = "the CA requires an external account";

@@ -334,6 +334,7 @@ impl<'a> Order<'a> {
                 self.account.forget();
                 self.stage = Stage::Directory;
             }
+            (_, Stage::Directory) if is_refusal => self.fail(failure.with_directory()),
             ("unauthorized", Stage::CreateAccount) => self.fail(failure.with_external_account()),
             // The order does not depend on the contacts.
             (_, Stage::UpdateAccount) if is_refusal => {

@@ -40,7 +40,7 @@ async fn a_state_directory_that_cannot_be_written_is_said_before_anything_is_ord
         let line = relay.wait_for_log("no certificate can be ordered: ").await;
         let reason = if is_full { "File too large" } else { "Permission denied" };
         assert!(line.contains(" ERROR ") && line.contains(reason), "{line}");
-        assert!(line.contains("it is tried again"), "{line}");
+        assert!(line.contains("it is tried again within 30 s"), "{line}");
         scene.expect_refused(&relay, NAME).await;
         assert_eq!(scene.ca().requests(Endpoint::NewOrder), 0);
         let (status, log) = relay.stop().await;

@@ -27,6 +27,7 @@ async fn an_authority_that_is_down_at_the_start_is_tried_again_until_it_is_up() 
     let relay = scene.start(&[NAME]).await;
     let line = failed(&relay, "no certificate: ").await;
     assert!(line.contains(" ERROR ") && line.contains("localhost"), "{line}");
+    assert!(line.contains("advice=\"usual causes: the CA is down, or"), "{line}");
     scene.expect_refused(&relay, NAME).await;
     scene.ca().change(|rules| rules.is_down = false);
     // Without a word of the operator.
@@ -102,6 +103,7 @@ async fn a_limit_of_the_authority_is_kept_whatever_the_operator_does() {
     }
     let line = relay.wait_for_log("the authority limits how many validations").await;
     assert!(line.contains(" WARN ") && line.contains("next=\"20"), "{line}");
+    assert!(line.contains("neither a reload nor a restart"), "{line}");
     assert_eq!(scene.ca().history().iter().filter(|it| is_failed(it)).count(), 5);
 }
 

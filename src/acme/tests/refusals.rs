@@ -28,6 +28,22 @@ fn a_name_that_cannot_be_validated_ends_the_order_with_the_reason_of_the_ca() {
 }
 
 #[test]
+fn if_the_url_leads_to_no_directory_the_advice_is_to_check_it() {
+    let not_found = Response { status: 404, ..Response::default() };
+    let answers = [
+        (not_found, "asked to show its directory, the CA answered with status 404"),
+        (ok(&json!({})), "the CA's answer cannot be used: it is not a directory"),
+    ];
+    for (answer, text) in answers {
+        let mut ca = Ca::new();
+        ca.forced.push(("/directory", answer));
+        let failure = run(&mut ca, &mut account(), wanted(&["a.example"])).failure();
+        assert_eq!(failure.text, text);
+        assert!(failure.advice.unwrap().contains("--acme-directory"));
+    }
+}
+
+#[test]
 fn a_refused_order_says_why_and_when_to_come_back() {
     let mut ca = Ca::new();
     let refusal = problem(429, "rateLimited", "too many certificates already issued");

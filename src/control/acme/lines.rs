@@ -1,10 +1,11 @@
 //! What the log says of orders. Texts of an authority are shortened and escaped by `acme`.
 
-use crate::acme::failure::Failure;
+use crate::acme::failure::{Cause, Failure};
 use crate::acme::identifier::Identifier;
 use crate::control::acme::entry::Entry;
 use crate::control::acme::stored::Unusable;
 use crate::control::acme::time::written;
+use crate::limits::ACME_STATE_TRIED_EVERY;
 use crate::telemetry::targets::ACME;
 use std::path::Path;
 use tokio::time::Instant;
@@ -31,14 +32,15 @@ pub(super) fn ordering(entry: &Entry, authority: &str) {
             target: ACME,
             names,
             authority,
-            "a certificate is being ordered; until it is here, stored ones of other sets serve"
+            "a certificate is being ordered; until it arrives, certificates stored for other sets \
+             of names are used"
         ),
         None => tracing::info!(
             target: ACME,
+            awaited,
             names,
             authority,
-            awaited,
-            "a certificate is being ordered; until it is here, handshakes for awaited names are \
+            "a certificate is being ordered; until it arrives, TLS handshakes for these names are \
              refused"
         ),
     }
@@ -55,7 +57,7 @@ pub(super) fn issued(entry: &Entry, begun: Instant) {
 /// An order has failed.
 pub(super) fn failed(entry: &Entry, authority: &str, failure: &Failure, now: i64) {
     let (names, next, text) = (listed(&entry.names), written(entry.due), &failure.text);
-    let advice = failure.advice.as_deref();
+    let advice = failure.advice.as_deref().or_else(|| general_advice(failure.cause));
     let left = entry.stored.as_ref().map(|it| it.lifetime.not_after - now);
     match left {
         Some(left @ 1..) => {
@@ -76,7 +78,8 @@ pub(super) fn failed(entry: &Entry, authority: &str, failure: &Failure, now: i64
             authority,
             advice,
             next,
-            "no certificate: {text}; stored ones of other sets serve on"
+            "no certificate: {text}; certificates stored for other sets of names are used \
+             meanwhile"
         ),
         Some(_) | None => {
             let awaited = (left.is_none()).then(|| listed(&entry.awaited));
@@ -100,18 +103,20 @@ pub(super) fn waits(names: &[Identifier], next: i64) {
         target: ACME,
         names,
         next,
-        "not ordered yet: the authority limits how many validations of a name may fail in an hour"
+        "not ordered yet: the authority limits how many validations of a name may fail in an \
+         hour, and neither a reload nor a restart ends the wait; where no certificate is stored, \
+         clients cannot connect until there is one"
     );
 }
 
 /// A new certificate cannot be stored.
 pub(super) fn not_stored(names: &[Identifier], error: &str) {
-    let names = listed(names);
+    let (names, pause) = (listed(names), ACME_STATE_TRIED_EVERY.as_secs());
     tracing::error!(
         target: ACME,
         names,
-        "a certificate was issued and cannot be stored: {error}; it is kept in memory, and tried \
-         again"
+        "a certificate was issued and cannot be stored: {error}; it is kept in memory, and stored \
+         as soon as that is possible, which is tried every {pause} s"
     );
 }
 
@@ -142,6 +147,15 @@ pub(super) fn set_aside(unusable: &Unusable) {
 pub(super) fn set_aside_other(what: &str, file: &Path) {
     let file = file.display();
     tracing::warn!(target: ACME, %file, "{what} cannot be used, and was set aside");
+}
+
+/// What usually helps after a failure about which the authority has said nothing.
+fn general_advice(cause: Cause) -> Option<&'static str> {
+    (cause == Cause::Unreachable).then_some(
+        "usual causes: the CA is down, or cannot be reached from here; its URL is wrong \
+         (--acme-directory, or directory in [acme]); its own certificate needs a root that is not \
+         built in (--acme-ca, or ca in [acme])",
+    )
 }
 
 /// The first names, and how many more there are.

@@ -1,6 +1,8 @@
 //! What keeps all certificates from being ordered, logged at growing intervals: [`Trouble`].
 
-use crate::limits::{ACME_TROUBLE_LOGGED_AGAIN, ACME_TROUBLE_LOGGED_EVERY_MAX};
+use crate::limits::{
+    ACME_STATE_TRIED_EVERY, ACME_TROUBLE_LOGGED_AGAIN, ACME_TROUBLE_LOGGED_EVERY_MAX,
+};
 use crate::telemetry::targets::ACME;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,7 +28,11 @@ impl Trouble {
             Some(logged) if logged.at.elapsed() < logged.pause => return,
             Some(logged) => (logged.pause * 6).min(ACME_TROUBLE_LOGGED_EVERY_MAX),
         };
-        tracing::error!(target: ACME, "no certificate can be ordered: {what}; it is tried again");
+        let every = ACME_STATE_TRIED_EVERY.as_secs();
+        tracing::error!(
+            target: ACME,
+            "no certificate can be ordered: {what}; it is tried again within {every} s"
+        );
         self.0 = Some(Logged { what: what.to_owned(), at: Instant::now(), pause });
     }
 
