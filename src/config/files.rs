@@ -36,7 +36,7 @@ impl Files {
     }
 
     /// What a file held.
-    pub(super) fn content(&self, file: &Path) -> Option<&[u8]> {
+    pub fn content(&self, file: &Path) -> Option<&[u8]> {
         self.0.get(file)?.as_deref()
     }
 

@@ -3,6 +3,7 @@
 use crate::scene::{Authority, NAME, OTHER, Scene};
 use narrows_kit::acme::pebble::{Options, Pebble};
 use narrows_kit::acme::{Endpoint, Event, ExternalAccount, Rules};
+use narrows_kit::certificates::certificate_file;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -146,6 +147,36 @@ async fn an_authority_that_asks_for_an_external_account_is_given_it() {
         let (_, log) = relay.stop().await;
         assert!(!log.iter().any(|it| it.contains(&KEY[..20])), "the key is in the log");
     }
+}
+
+#[tokio::test]
+async fn a_key_of_an_external_account_that_is_mended_is_read_by_a_reload() {
+    let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let bytes = narrows::acme::base64url::decode(key).unwrap();
+    let external = ExternalAccount { key_id: "kid-1".to_owned(), key: bytes };
+    let rules = Rules { external_account: Some(external), ..Rules::default() };
+    let mut scene = Scene::kit(rules).await;
+    let file = scene.folder.write("eab.key", key.to_lowercase());
+    scene.keys = format!("external_account = {{ key_id = \"kid-1\", key_file = {file:?} }}");
+    let relay = scene.start(&[NAME]).await;
+    relay.wait_for_log("no certificate: ").await;
+    scene.folder.write("eab.key", key);
+    relay.reload(&scene.toml(&[NAME])).await;
+    relay.wait_for_log("a certificate was issued").await;
+}
+
+#[tokio::test]
+async fn roots_for_a_directory_that_change_are_used_at_once() {
+    let scene = Scene::kit(Rules::default()).await;
+    let roots = |name| fs::read_to_string(certificate_file(name)).unwrap();
+    let file = scene.folder.write("roots.pem", roots("foreign-ca.pem"));
+    let right = format!("ca = {:?}", certificate_file("ca.pem"));
+    let toml = scene.toml(&[NAME]).replace(&right, &format!("ca = {file:?}"));
+    let relay = scene.found(narrows_kit::relay::Relay::start(&toml).await);
+    let line = relay.wait_for_log("no certificate: ").await;
+    assert!(line.contains("unknown_ca"), "{line}");
+    scene.folder.write("roots.pem", roots("ca.pem"));
+    relay.wait_for_log("a certificate was issued").await;
 }
 
 #[tokio::test]

@@ -41,6 +41,15 @@ impl Settings {
         !snapshot.managed.is_empty() && snapshot.config.acme == self.acme
     }
 
+    /// Whether a file that is read for the directory holds something else than before.
+    pub(super) fn has_changed_file(&self, before: &Snapshot, after: &Snapshot) -> bool {
+        let held = |it: &'_ Snapshot| {
+            let content = self.acme.ca.as_ref().and_then(|ca| it.files.content(&ca.path));
+            content.map(<[u8]>::to_vec)
+        };
+        held(before) != held(after)
+    }
+
     pub(super) fn state(&self) -> StateDirectory {
         StateDirectory::at(&self.state)
     }

@@ -55,7 +55,7 @@ impl<'p> Session<'p> {
     /// Orders and renews until the configuration has another directory, or nothing to order.
     pub(super) async fn run(mut self) {
         let mut snapshots = self.parts.state.snapshots();
-        let mut config = Arc::clone(&snapshots.borrow().config);
+        let mut before = Arc::clone(&snapshots.borrow());
         loop {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
             if !self.settings.are_those_of(&snapshot) {
@@ -64,11 +64,14 @@ impl<'p> Session<'p> {
             self.follow(&snapshot);
             self.follow_clock();
             self.check_files().await;
-            // A reload has read the configuration anew; a file that changes has not.
-            if !Arc::ptr_eq(&config, &snapshot.config) {
-                config = Arc::clone(&snapshot.config);
+            // A reload has read the configuration anew; a certificate that changes has not.
+            if !Arc::ptr_eq(&before.config, &snapshot.config)
+                || self.settings.has_changed_file(&before, &snapshot)
+            {
+                self.open_again().await;
                 self.entries.iter_mut().for_each(|entry| entry.retry(now()));
             }
+            before = Arc::clone(&snapshot);
             let next = self.entries.iter().map(Entry::next).enumerate();
             let Some((number, (at, task))) = next.min_by_key(|(_, (at, _))| *at) else { return };
             tokio::select! {
@@ -92,6 +95,15 @@ impl<'p> Session<'p> {
                 Some(entry) => entry.awaited = identifiers(&managed.awaited),
                 None => self.entries.push(Entry::new(managed, now())),
             }
+        }
+    }
+
+    /// Reads the roots and keys for the directory again. Without them it goes on as before.
+    async fn open_again(&mut self) {
+        let settings = self.settings.clone();
+        match blocking(move || settings.open()).await {
+            Ok(Opened { tls, account, .. }) => (self.tls, self.account) = (tls, account),
+            Err(error) => self.trouble.tell(&error),
         }
     }
 
