@@ -22,6 +22,20 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
+/// The same with `held`, which is let go when the work has ended, also if no one waits for it.
+pub(super) async fn blocking_with<H: Send + Sync + 'static, T: Send + 'static>(
+    held: &Arc<H>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let held = Arc::clone(held);
+    blocking(move || {
+        let done = work();
+        drop(held);
+        done
+    })
+    .await
+}
+
 /// Boxed, because the runtime's code exists once for each type of work.
 fn start(work: Box<dyn FnOnce() + Send>) -> JoinHandle<()> {
     spawn_blocking(work)
@@ -30,13 +44,35 @@ fn start(work: Box<dyn FnOnce() + Send>) -> JoinHandle<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
     use std::thread;
+    use tokio::sync::oneshot;
 
     #[tokio::test]
     async fn work_is_done_on_another_thread_and_its_result_comes_back() {
         let here = thread::current().id();
         assert_ne!(blocking(|| thread::current().id()).await, here);
         assert_eq!(blocking(|| "text".to_owned()).await, "text");
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_let_go_when_the_work_ends_and_no_sooner() {
+        let (begun, has_begun) = oneshot::channel();
+        let (go_on, goes_on) = mpsc::channel();
+        let (held, gone) = oneshot::channel::<()>();
+        let (held, mut gone) = (Arc::new(held), gone);
+        let work = move || {
+            let _waits = begun.send(());
+            let _told = goes_on.recv();
+        };
+        tokio::select! {
+            () = blocking_with(&held, work) => panic!("it has not been told to go on"),
+            _begun = has_begun => {}
+        }
+        drop(held);
+        assert_eq!(gone.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        go_on.send(()).unwrap();
+        assert!(gone.await.is_err());
     }
 
     #[tokio::test]

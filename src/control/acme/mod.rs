@@ -24,7 +24,7 @@ mod time;
 mod trouble;
 
 use crate::config::snapshot::Snapshot;
-use crate::control::acme::blocking::blocking;
+use crate::control::acme::blocking::{blocking, blocking_with};
 use crate::control::acme::opening::{Opened, Settings};
 use crate::control::acme::session::Session;
 use crate::control::acme::state_directory::Lock;
@@ -66,10 +66,10 @@ async fn manage_on(parts: &Parts) {
             }
             Some(settings) => {
                 let Some(lock) = lock(parts, &settings).await else { continue };
-                if let Some(opened) = open(parts, &settings).await {
-                    Session::new(parts, settings, opened).run().await;
+                let lock = Arc::new(lock);
+                if let Some(opened) = open(parts, &settings, &lock).await {
+                    Session::new(parts, settings, opened, lock).run().await;
                 }
-                drop(lock);
             }
         }
     }
@@ -105,11 +105,11 @@ async fn lock(parts: &Parts, settings: &Settings) -> Option<Lock> {
 
 /// Loads what a session needs, as soon as that is possible. `None`: the configuration has changed
 /// meanwhile.
-async fn open(parts: &Parts, settings: &Settings) -> Option<Opened> {
+async fn open(parts: &Parts, settings: &Settings, lock: &Arc<Lock>) -> Option<Opened> {
     let mut trouble = Trouble::default();
     loop {
         let settings_there = settings.clone();
-        match blocking(move || settings_there.open()).await {
+        match blocking_with(lock, move || settings_there.open()).await {
             Ok(opened) => return Some(opened),
             Err(error) => {
                 trouble.tell(&error);

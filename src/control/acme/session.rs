@@ -11,7 +11,7 @@ use crate::acme::schedule::validation_allowed_at;
 use crate::acme::wanted::Wanted;
 use crate::config::snapshot::{Snapshot, UpstreamTls};
 use crate::config::value::Mode;
-use crate::control::acme::blocking::blocking;
+use crate::control::acme::blocking::blocking_with;
 use crate::control::acme::entry::{Entry, Task, identifiers};
 use crate::control::acme::failed_validations::FailedValidations;
 use crate::control::acme::https::HttpsClient;
@@ -19,7 +19,7 @@ use crate::control::acme::lines;
 use crate::control::acme::opening::{Opened, Settings};
 use crate::control::acme::ordering::{ask, issue};
 use crate::control::acme::parts::Parts;
-use crate::control::acme::state_directory::{StateDirectory, StateError, replace};
+use crate::control::acme::state_directory::{Lock, StateDirectory, StateError, replace};
 use crate::control::acme::stored;
 use crate::control::acme::time::{Steady, now, sleep_until};
 use crate::control::acme::trouble::Trouble;
@@ -42,14 +42,21 @@ pub(super) struct Session<'p> {
     entries: Vec<Entry>,
     trouble: Trouble,
     clock: Steady,
+    /// Held until the last write has ended.
+    lock: Arc<Lock>,
 }
 
 impl<'p> Session<'p> {
-    pub(super) fn new(parts: &'p Parts, settings: Settings, opened: Opened) -> Self {
+    pub(super) fn new(
+        parts: &'p Parts,
+        settings: Settings,
+        opened: Opened,
+        lock: Arc<Lock>,
+    ) -> Self {
         let Opened { tls, account, failed } = opened;
         let (entries, trouble) = Default::default();
         let clock = Steady::start();
-        Self { parts, settings, tls, account, failed, entries, trouble, clock }
+        Self { parts, settings, tls, account, failed, entries, trouble, clock, lock }
     }
 
     /// Orders and renews until the configuration has another directory, or nothing to order.
@@ -101,7 +108,7 @@ impl<'p> Session<'p> {
     /// Reads the roots and keys for the directory again. Without them it goes on as before.
     async fn open_again(&mut self) {
         let settings = self.settings.clone();
-        match blocking(move || settings.open()).await {
+        match blocking_with(&self.lock, move || settings.open()).await {
             Ok(Opened { tls, account, .. }) => (self.tls, self.account) = (tls, account),
             Err(error) => self.trouble.tell(&error),
         }
@@ -121,7 +128,7 @@ impl<'p> Session<'p> {
         let is_stored = |it: &&mut Entry| it.stored.is_some() && it.unsaved.is_none();
         for entry in self.entries.iter_mut().filter(is_stored) {
             let file = entry.file.clone();
-            if !blocking(move || stored::is_there(&file)).await {
+            if !blocking_with(&self.lock, move || stored::is_there(&file)).await {
                 entry.misses_file(now());
             }
         }
@@ -146,12 +153,12 @@ impl<'p> Session<'p> {
         let entry = &mut self.entries[number];
         if let Some(content) = entry.unsaved.clone() {
             let file = entry.file.clone();
-            blocking(move || replace(&file, &content)).await?;
+            blocking_with(&self.lock, move || replace(&file, &content)).await?;
             entry.unsaved = None;
             self.parts.state.note_changed_file();
         }
         let file = entry.file.clone();
-        let found = blocking(move || stored::look(&file)).await?;
+        let found = blocking_with(&self.lock, move || stored::look(&file)).await?;
         let stored = found.unwrap_or_else(|unusable| {
             lines::set_aside(&unusable);
             None
@@ -187,7 +194,7 @@ impl<'p> Session<'p> {
         }
         // An order that cannot be stored would be one in vain.
         let file = entry.file.clone();
-        match blocking(move || StateDirectory::check_room(&file)).await {
+        match blocking_with(&self.lock, move || StateDirectory::check_room(&file)).await {
             Ok(()) => {
                 self.trouble.is_over();
                 self.order(number, kinds).await;
@@ -253,7 +260,7 @@ impl<'p> Session<'p> {
         // Before anyone can know of it: who reads the line may start this process anew.
         if !failure.names.is_empty() {
             let write = self.failed.add(&failure.names, now);
-            if let Err(error) = blocking(write).await {
+            if let Err(error) = blocking_with(&self.lock, write).await {
                 self.trouble.tell(&error.to_string());
             }
         }

@@ -27,7 +27,8 @@ const SET_ASIDE_MAX: usize = 99;
 #[derive(Clone, Debug)]
 pub(super) struct StateDirectory(PathBuf);
 
-/// Held by the process that writes. Dropping it lets another process write.
+/// Held by the process that writes, until its last write has ended. Dropping it lets another
+/// process write.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
