@@ -281,6 +281,8 @@ pub const ACME_TROUBLE_LOGGED_EVERY_MAX: Duration = Duration::from_secs(24 * 60 
 /// Pause between two attempts to become the process that renews certificates, while another one
 /// is. After a hand-over the old process lets go at once.
 pub const ACME_LOCK_TRIED_EVERY: Duration = Duration::from_secs(2);
+/// Pause before orders go on after a bug in this program.
+pub const ACME_RESTARTED_AFTER: Duration = Duration::from_secs(60);
 
 /// Pause between two warnings about our certificates.
 pub const CERTIFICATES_LOGGED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -17,6 +17,7 @@ mod message;
 mod opening;
 mod ordering;
 mod parts;
+mod restart;
 mod session;
 mod state_directory;
 mod stored;
@@ -26,6 +27,7 @@ mod trouble;
 use crate::config::snapshot::Snapshot;
 use crate::control::acme::blocking::{blocking, blocking_with};
 use crate::control::acme::opening::{Opened, Settings};
+use crate::control::acme::restart::restarted;
 use crate::control::acme::session::Session;
 use crate::control::acme::state_directory::Lock;
 use crate::control::acme::time::{now, system_time};
@@ -34,6 +36,7 @@ use crate::control::progress::{OrderError, OrderPhase, Standing};
 use crate::control::state::Phase;
 use crate::limits::{ACME_LOCK_TRIED_EVERY, ACME_STATE_TRIED_EVERY};
 use crate::telemetry::targets::ACME;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -44,6 +47,11 @@ pub(super) use parts::Parts;
 /// process drains. Then another process may: it accepts already, so a challenge of this one would
 /// fail.
 pub(super) async fn manage(parts: Parts) {
+    let parts = Rc::new(parts);
+    restarted(|| manage_until_drain(Rc::clone(&parts))).await;
+}
+
+async fn manage_until_drain(parts: Rc<Parts>) {
     let mut phases = parts.state.phases();
     drop(phases.wait_for(|phase| *phase != Phase::Starting).await);
     let drains = |phase: &Phase| matches!(phase, Phase::Draining | Phase::HandedOver);
