@@ -34,7 +34,7 @@ pub struct Failure {
     pub text: String,
     /// What usually helps.
     pub advice: Option<String>,
-    /// The names that the CA could not validate.
+    /// The names that the CA could not validate, or perhaps could not.
     pub names: Vec<Identifier>,
     /// The CA does not want to be asked before this time, in seconds since 1970.
     pub retry_at: Option<i64>,

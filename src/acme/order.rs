@@ -124,6 +124,17 @@ impl<'a> Order<'a> {
         }
     }
 
+    /// Ends the order, such as when no answer comes. [`next`](Self::next) says how.
+    pub fn fail(&mut self, mut failure: Failure) {
+        // A validation that has begun counts with the CA, also if we do not learn its result.
+        let is_validation = failure.cause == Cause::Validation || self.stage.is_validation();
+        if is_validation && failure.names.is_empty() {
+            failure.names.clone_from(&self.wanted.names);
+        }
+        self.stage = Stage::Ended;
+        self.queue.push_back(Step::Failed(failure));
+    }
+
     fn request(&mut self, now: i64) -> Result<Request, Failure> {
         if self.stage == Stage::Directory {
             match self.account.directory_request(now) {
@@ -349,14 +360,6 @@ impl<'a> Order<'a> {
             }
             _ => self.fail(failure),
         }
-    }
-
-    fn fail(&mut self, mut failure: Failure) {
-        if failure.cause == Cause::Validation && failure.names.is_empty() {
-            failure.names.clone_from(&self.wanted.names);
-        }
-        self.stage = Stage::Ended;
-        self.queue.push_back(Step::Failed(failure));
     }
 
     /// When to poll next.

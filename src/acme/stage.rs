@@ -34,6 +34,11 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    /// Whether the CA may be validating names.
+    pub(super) fn is_validation(self) -> bool {
+        matches!(self, Self::Respond(_) | Self::Validate | Self::Explain(_))
+    }
+
     /// What is asked for, after the words "the CA refused" and "asked".
     pub(super) fn what(self) -> &'static str {
         match self {

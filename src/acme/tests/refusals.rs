@@ -81,6 +81,18 @@ fn an_error_of_the_ca_is_waited_out_a_few_times() {
 }
 
 #[test]
+fn a_validation_that_ends_without_a_result_counts_as_failed_and_an_order_without_one_does_not() {
+    for (path, is_counted) in [("/challenge/0", true), ("/order/1", true), ("/finalize", false)] {
+        let mut ca = Ca { polls: 1, ..Ca::new() };
+        let refusal = problem(403, "unauthorized", "the account is deactivated");
+        ca.forced.push((path, refusal));
+        let failure = run(&mut ca, &mut account(), wanted(&["a.example"])).failure();
+        let counted = if is_counted { vec![dns("a.example")] } else { Vec::new() };
+        assert_eq!(failure.names, counted, "{path}");
+    }
+}
+
+#[test]
 fn a_ca_that_rejects_every_nonce_is_given_up() {
     let mut ca = Ca { bad_nonces: u32::MAX, ..Ca::new() };
     let failure = run(&mut ca, &mut account(), wanted(&["a.example"])).failure();

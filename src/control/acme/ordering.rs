@@ -31,7 +31,10 @@ pub(super) async fn issue(
     let mut answered = Answered { challenges: Arc::clone(challenges), prepared: Vec::new() };
     loop {
         match order.next(clock.now()) {
-            Step::Request(request) => order.answer(&ask(client, &request).await?, clock.now()),
+            Step::Request(request) => match ask(client, &request).await {
+                Ok(response) => order.answer(&response, clock.now()),
+                Err(failure) => order.fail(failure),
+            },
             Step::Prepare(challenge) => answered.prepare(challenge)?,
             Step::Wait(until) => clock.sleep_until(until).await,
             Step::Warn(what) => tracing::warn!(target: ACME, "{what}"),
