@@ -33,7 +33,7 @@ fn check_files(acme: &AcmeConfig, files: &mut TlsFiles<'_>) {
     if let Some(ExternalAccount { key_file, .. }) = account {
         let problem = match read_file(&key_file.path) {
             Err(error) => Some(error.to_string()),
-            Ok(key) if is_base64url(&key) => None,
+            Ok(key) if is_base64(&key) => None,
             Ok(_) => Some("this file does not hold a key in base64url, alone".to_owned()),
         };
         if let Some(what) = problem {
@@ -43,12 +43,14 @@ fn check_files(acme: &AcmeConfig, files: &mut TlsFiles<'_>) {
     }
 }
 
-/// Padding is allowed, because some authorities show it.
-fn is_base64url(text: &[u8]) -> bool {
+/// What `acme::base64url` decodes: the standard alphabet and padding are allowed, because some
+/// authorities show the key in that form.
+fn is_base64(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     let end = text.iter().rposition(|it| *it != b'=').map_or(0, |last| last + 1);
-    let is_allowed = |it: &u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_');
-    end > 0 && text.len() - end <= 2 && text[..end].iter().all(is_allowed)
+    let is_allowed =
+        |it: &u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'+' | b'/');
+    end > 0 && end % 4 != 1 && text.len() - end <= 2 && text[..end].iter().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -85,12 +87,14 @@ mod tests {
             check_files(&read(&text).unwrap().acme, &mut files);
             files.problems.to_string()
         };
-        assert_eq!(check(CERTIFICATE, "aZ0-_=\n"), "");
-        for key in ["", "a b", "a+/", "=", "a===", CERTIFICATE] {
+        for key in ["aZ0-_w==\n", "aZ0+/w==", "aZ0+/w"] {
+            assert_eq!(check(CERTIFICATE, key), "");
+        }
+        for key in ["", "a b", "a", "=", "a===", CERTIFICATE] {
             let problem = check(CERTIFICATE, key);
             assert!(problem.starts_with("f:11: acme.external_account.key_file: this"), "{problem}");
         }
-        let problem = check("", "a");
+        let problem = check("", "ab");
         assert!(problem.starts_with("f:10: acme.ca: "), "{problem}");
     }
 }
