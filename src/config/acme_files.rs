@@ -2,16 +2,17 @@
 
 use super::keys::acme::{AcmeConfig, ExternalAccount};
 use super::keys::top::Config;
+use super::managed::account_file;
 use super::problem::Location;
 use super::tls_files::TlsFiles;
 use crate::tls::credential_file::read_file;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The state directory, if a listener needs it. Notes what is wrong with the files for orders.
 pub(super) fn state_directory(config: &Config, files: &mut TlsFiles<'_>) -> Option<PathBuf> {
     let needs = config.listeners.iter().find(|it| !it.domains.is_empty())?;
-    check_files(&config.acme, files);
     let state = config.acme.state_directory();
+    check_files(&config.acme, state.as_deref(), files);
     if state.is_none() {
         let what = "there is no directory to keep certificates in: the environment has neither \
                     STATE_DIRECTORY nor HOME";
@@ -24,13 +25,13 @@ pub(super) fn state_directory(config: &Config, files: &mut TlsFiles<'_>) -> Opti
     state
 }
 
-fn check_files(acme: &AcmeConfig, files: &mut TlsFiles<'_>) {
+fn check_files(acme: &AcmeConfig, state: Option<&Path>, files: &mut TlsFiles<'_>) {
     if let Some(ca) = &acme.ca {
         files.roots(ca);
     }
-    // An account needs it once, so it is in the way of no renewal.
+    // A new account needs it, and none later.
     let account = acme.external_account.as_ref().filter(|_| !files.is_renewal());
-    if let Some(ExternalAccount { key_file, .. }) = account {
+    if let Some(ExternalAccount { key_id, key_file }) = account {
         let problem = match read_file(&key_file.path) {
             Err(error) => Some(error.to_string()),
             Ok(key) if is_base64(&key) => None,
@@ -38,7 +39,12 @@ fn check_files(acme: &AcmeConfig, files: &mut TlsFiles<'_>) {
         };
         if let Some(what) = problem {
             let help = "save the MAC key as the authority shows it, and nothing else".to_owned();
-            files.problems.add_with_help(&key_file.location, what, [help]);
+            let account = state.map(|it| account_file(it, &acme.directory, &key_id.0));
+            let noted = match account.is_some_and(|it| it.exists()) {
+                true => &mut files.remarks,
+                false => &mut files.problems,
+            };
+            noted.add_with_help(&key_file.location, what, [help]);
         }
     }
 }
@@ -59,19 +65,28 @@ mod tests {
     use crate::config::files::Files;
     use crate::config::testing::{MINIMAL, read};
     use crate::tls::testing::pem::{CERTIFICATE, Folder};
+    use std::fs;
 
     #[test]
-    fn a_key_that_is_gone_is_in_the_way_of_no_renewal() {
+    fn a_key_that_is_gone_is_in_the_way_of_a_new_account_alone() {
         let text = format!(
             "{MINIMAL}\n[acme]\nexternal_account = {{ key_id = \"a\", key_file = \"/gone\" }}\n"
         );
         let (acme, kept) = (read(&text).unwrap().acme, Files::default());
         let mut files = TlsFiles::new(None);
-        check_files(&acme, &mut files);
-        assert!(!files.problems.is_empty());
+        let folder = Folder::new();
+        let state = folder.path("");
+        check_files(&acme, Some(&state), &mut files);
+        assert!(!files.problems.is_empty() && files.remarks.is_empty());
         let mut files = TlsFiles::new(None).keeping(&kept);
-        check_files(&acme, &mut files);
+        check_files(&acme, Some(&state), &mut files);
         assert!(files.problems.is_empty(), "{}", files.problems);
+        let account = account_file(&state, &acme.directory, "a");
+        fs::create_dir_all(account.parent().unwrap()).unwrap();
+        fs::write(account, "").unwrap();
+        let mut files = TlsFiles::new(None);
+        check_files(&acme, Some(&state), &mut files);
+        assert!(files.problems.is_empty() && !files.remarks.is_empty());
     }
 
     #[test]
@@ -84,7 +99,7 @@ mod tests {
                  external_account = {{ key_id = \"a\", key_file = {key:?} }}\n"
             );
             let mut files = TlsFiles::new(None);
-            check_files(&read(&text).unwrap().acme, &mut files);
+            check_files(&read(&text).unwrap().acme, None, &mut files);
             files.problems.to_string()
         };
         for key in ["aZ0-_w==\n", "aZ0+/w==", "aZ0+/w"] {

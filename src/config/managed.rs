@@ -52,15 +52,24 @@ pub fn folder_of(state: &Path, directory: &DirectoryUrl) -> PathBuf {
     state.join("certificates").join(in_path(&directory.authority))
 }
 
+/// The file of the key of an account at `directory`, bound to the external account `key_id` if that
+/// is not empty. The directory of an internal authority may have several URLs at one host, so all
+/// of it counts.
+pub fn account_file(state: &Path, directory: &DirectoryUrl, key_id: &str) -> PathBuf {
+    let host = in_path(&directory.authority);
+    let digest = digest(&format!("{directory} {key_id}"));
+    state.join("accounts").join(format!("{host}-{digest:08x}.pem"))
+}
+
 /// `text` as a part of a path: in lower case, with a hyphen for what is not plain, not too long.
-pub fn in_path(text: &str) -> String {
+fn in_path(text: &str) -> String {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || it == '-' || it == '.';
     let plain = text.chars().map(|it| if is_plain(it) { it.to_ascii_lowercase() } else { '-' });
     plain.take(PART_CHARS_MAX).collect()
 }
 
 /// FNV-1a: the same in every version of this program, and no one gains by a collision.
-pub fn digest(text: &str) -> u32 {
+fn digest(text: &str) -> u32 {
     let step = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     text.bytes().fold(0x811c_9dc5, step)
 }

@@ -3,7 +3,7 @@
 use crate::acme::account_key::AccountKey;
 use crate::acme::pem;
 use crate::config::acme_values::DirectoryUrl;
-use crate::config::managed::{digest, in_path};
+use crate::config::managed::account_file;
 use crate::control::acme::state_directory::{StateDirectory, StateError, read, replace, set_aside};
 use crate::tls::pem::{Content, blocks};
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub(super) fn load_or_make(
     directory: &DirectoryUrl,
     key_id: &str,
 ) -> Result<Option<StoredKey>, StateError> {
-    let file = file_of(state, directory, key_id);
+    let file = account_file(&state.file(""), directory, key_id);
     let mut aside = None;
     if let Some(content) = read(&file)? {
         if let Some(key) = parse(&content) {
@@ -38,13 +38,6 @@ pub(super) fn load_or_make(
     let Some(key) = AccountKey::generate() else { return Ok(None) };
     replace(&file, pem::encode("PRIVATE KEY", key.pkcs8()).as_bytes())?;
     Ok(Some(StoredKey { key, is_new: true, set_aside: aside }))
-}
-
-/// The directory of an internal authority may have several URLs at one host, so all of it counts.
-fn file_of(state: &StateDirectory, directory: &DirectoryUrl, key_id: &str) -> PathBuf {
-    let host = in_path(&directory.authority);
-    let digest = digest(&format!("{directory} {key_id}"));
-    state.file("accounts").join(format!("{host}-{digest:08x}.pem"))
 }
 
 fn parse(content: &[u8]) -> Option<AccountKey> {
@@ -85,7 +78,7 @@ mod tests {
         let folder = Folder::new();
         let first = load(&folder, DIRECTORY, "");
         let state = StateDirectory::at(&folder.path("state"));
-        let file = file_of(&state, &DIRECTORY.parse().unwrap(), "");
+        let file = account_file(&state.file(""), &DIRECTORY.parse().unwrap(), "");
         fs::write(&file, "{\"version\": 2}").unwrap();
         let second = load(&folder, DIRECTORY, "");
         assert!(second.is_new && second.key.pkcs8() != first.key.pkcs8());

@@ -2,7 +2,8 @@
 
 use crate::acme::account::{Account, Registration};
 use crate::acme::jws::ExternalAccount;
-use crate::config::keys::acme::AcmeConfig;
+use crate::config::keys::acme::{self as keys, AcmeConfig};
+use crate::config::managed::account_file;
 use crate::config::snapshot::{Snapshot, UpstreamTls};
 use crate::control::acme::account_file::load_or_make;
 use crate::control::acme::failed_validations::FailedValidations;
@@ -79,18 +80,12 @@ impl Settings {
         };
         let tls = UpstreamTls::new(side, directory.endpoint.host.server_name());
         let tls = tls.map_err(|error| error.to_string())?;
-        let (key_id, external) = match external_account {
-            None => ("", None),
-            Some(account) => {
-                let path = &account.key_file.path;
-                let key = read_file(path).map_err(|error| error.to_string())?;
-                let key = String::from_utf8_lossy(&key);
-                let external = ExternalAccount::new(&account.key_id.0, key.trim());
-                let external = external.ok_or_else(|| {
-                    format!("\"{}\" does not hold a key in base64url", path.display())
-                })?;
-                (&*account.key_id.0, Some(external))
-            }
+        let external = external_account.as_ref().map(read_external).transpose();
+        let key_id = external_account.as_ref().map_or("", |it| &*it.key_id.0);
+        // An account that exists needs it no more.
+        let external = match account_file(&self.state, directory, key_id).exists() {
+            true => external.unwrap_or_default(),
+            false => external?,
         };
         let stored = load_or_make(&self.state(), directory, key_id);
         let stored = stored.map_err(|error| error.to_string())?;
@@ -108,4 +103,11 @@ impl Settings {
         let account = Account::new(&directory.to_string(), stored.key, registration);
         Ok(Opened { tls, account, failed })
     }
+}
+
+fn read_external(account: &keys::ExternalAccount) -> Result<ExternalAccount, String> {
+    let path = &account.key_file.path;
+    let key = read_file(path).map_err(|error| error.to_string())?;
+    let external = ExternalAccount::new(&account.key_id.0, &String::from_utf8_lossy(&key));
+    external.ok_or_else(|| format!("\"{}\" does not hold a key in base64url", path.display()))
 }
