@@ -28,9 +28,17 @@ const TOKEN_BYTES_MAX: usize = 128;
 pub struct HttpsNames {
     /// In lower case, as in a URL; `.example.com` for `*.example.com`.
     ports: BTreeMap<Box<str>, u16>,
+    /// Whether something in front of us maps ports.
+    is_mapped: bool,
 }
 
 impl HttpsNames {
+    /// None yet. `is_mapped`: a client that asks at port 80 has come through something that maps
+    /// ports, because no listener has that one, so https is at port 443 for it.
+    pub fn new(is_mapped: bool) -> Self {
+        Self { is_mapped, ..Self::default() }
+    }
+
     /// Adds a name as a certificate has it: a DNS name, a wildcard, or an address. If it is known
     /// with another port, that stays. With port 0 it cannot be led to.
     pub fn add(&mut self, name: &str, port: u16) {
@@ -44,12 +52,14 @@ impl HttpsNames {
 
     /// The URL of the host in `authority`, without a path; `None`: it is not served.
     fn origin(&self, authority: &[u8]) -> Option<String> {
-        let host = Authority::parse(authority)?.host;
+        let Authority { host, port } = Authority::parse(authority)?;
+        let is_mapped = self.is_mapped && port.is_none_or(|it| it == 80);
         let host = core::str::from_utf8(host).ok()?.to_ascii_lowercase();
         let host = host.strip_suffix('.').unwrap_or(&host);
         let wildcard = || host.find('.').and_then(|dot| self.ports.get(&host[dot..]));
         Some(match self.ports.get(host).or_else(wildcard)? {
             443 => format!("https://{host}"),
+            _ if is_mapped => format!("https://{host}"),
             port => format!("https://{host}:{port}"),
         })
     }
@@ -199,6 +209,20 @@ mod tests {
         check("http://api.example.com?a", "x", Ok("https://api.example.com/?a"));
         let options = "OPTIONS * HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
         assert_eq!(led(options).as_deref(), Ok("https://api.example.com/"));
+    }
+
+    #[test]
+    fn where_ports_are_mapped_clients_of_port_80_are_led_to_port_443() {
+        let mut names = HttpsNames::new(true);
+        names.add("a.example", 8443);
+        for (host, want) in [
+            ("a.example", Some("https://a.example")),
+            ("a.example:80", Some("https://a.example")),
+            ("a.example:8080", Some("https://a.example:8443")),
+            ("b.example", None),
+        ] {
+            assert_eq!(names.origin(host.as_bytes()).as_deref(), want, "{host}");
+        }
     }
 
     #[test]

@@ -44,3 +44,27 @@ async fn a_plain_client_is_led_to_the_https_listener_by_the_names_of_its_certifi
     let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
     assert_eq!((of("status=308"), of("cause=\"name_not_served\"")), (2, 1), "{lines:#?}");
 }
+
+#[tokio::test]
+async fn a_client_that_a_mapped_port_80_leads_to_us_is_led_to_port_443() {
+    let origin = Origin::plain().await;
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [https, plain] = sockets.each_ref().map(|it| it.local_addr().unwrap());
+    let config = format!(
+        "[[listener]]\naddress = \"{https}\"\n{}\
+         [[listener]]\naddress = \"{plain}\"\nredirect = true\n\
+         [[route]]\npath = \"/\"\nupstream = \"http://{}/\"\n",
+        listener_keys(),
+        origin.address()
+    );
+    let relay = Relay::start(&config).sockets(sockets).await;
+    let mut client = connect_plain(relay.addresses()[1]).await;
+    for (host, location) in [
+        ("localhost".to_owned(), "https://localhost/a".to_owned()),
+        (format!("localhost:{}", plain.port()), format!("https://localhost:{}/a", https.port())),
+    ] {
+        client.send(format!("GET /a HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        let (head, _) = client.read_message().await;
+        assert!(head.contains(&format!("\r\nLocation: {location}\r\n")), "{head}");
+    }
+}

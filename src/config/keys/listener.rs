@@ -204,7 +204,9 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         Literal("false"),
         row(
             "Lead every request to the same URL with `https://` (308), if its Host is one that an \
-             https listener has a certificate for, and answer the challenges of ACME. For port 80.",
+             https listener has a certificate for, and answer the challenges of ACME. For port 80. \
+             Where that is mapped to another port, such as 8080, a client whose Host has no port \
+             is led to port 443, and any other to the port of the https listener.",
             "`true`, `false`",
         ),
     ),
