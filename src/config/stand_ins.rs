@@ -18,19 +18,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Most files that are read to find some.
 const FILES_MAX: usize = 1000;
 
-/// The certificates from `directory` in `state` that have one of `names` and have not expired, the
-/// one that is valid for longest first. Files that cannot be used are passed over. So are those of
-/// other authorities, which clients may not trust, such as one for tests.
+/// The certificates in `state` that have one of `names` and have not expired. Those from `directory`
+/// come first, because clients may not trust another authority, such as one for tests; of each
+/// kind, the one that is valid for longest. Files that cannot be used are passed over.
 pub(super) fn stand_ins(
     state: &Path,
     directory: &DirectoryUrl,
     names: &[Identifier],
 ) -> Vec<Rc<Identity>> {
     let is_useful = |it: &Identity| is_unexpired(it) && covers_any(it, names);
-    let files = files(&folder_of(state, directory)).into_iter();
-    let mut found: Vec<_> = files.filter_map(|it| read(&it)).filter(is_useful).collect();
-    found.sort_by_key(|it| -it.validity.not_after());
-    found.into_iter().map(Rc::new).collect()
+    let own = folder_of(state, directory);
+    let folders = own.parent().map(folders).unwrap_or_default().into_iter();
+    let others: Vec<_> = folders.filter(|it| *it != own).flat_map(|it| files(&it)).collect();
+    let mut stand_ins = Vec::new();
+    for files in [files(&own), others] {
+        let files = files.iter().take(FILES_MAX);
+        let mut found: Vec<_> = files.filter_map(|it| read(it)).filter(is_useful).collect();
+        found.sort_by_key(|it| -it.validity.not_after());
+        stand_ins.extend(found.into_iter().map(Rc::new));
+    }
+    stand_ins
 }
 
 /// Whether a certificate may be valid now.
@@ -57,11 +64,24 @@ fn covers_any(own: &Identity, names: &[Identifier]) -> bool {
 
 /// The files of certificates in `folder`, in the order of names.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|it| it.path());
-    let is_pem = |it: &PathBuf| it.extension().is_some_and(|it| it == "pem");
-    let mut files: Vec<_> = paths.filter(is_pem).take(FILES_MAX).collect();
-    files.sort();
+    let mut files = paths(folder);
+    files.retain(|it| it.extension().is_some_and(|it| it == "pem"));
     files
+}
+
+/// The folders of all authorities.
+fn folders(certificates: &Path) -> Vec<PathBuf> {
+    let mut folders = paths(certificates);
+    folders.retain(|it| it.is_dir());
+    folders
+}
+
+/// What is in a folder, in the order of names.
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.take(FILES_MAX).map(|it| it.path()).collect();
+    paths.sort();
+    paths
 }
 
 fn read(file: &Path) -> Option<Identity> {

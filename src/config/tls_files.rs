@@ -461,9 +461,12 @@ mod tests {
         write(&staging.join("localhost.pem"), &format!("{CERTIFICATE}{KEY}"));
         let domains = "\"localhost\", \"new.example\", \"127.0.0.1\"";
         let (files, number) = found(&folder, domains, None);
-        assert_eq!((number, awaited(&files)), (2, vec!["new.example".to_owned()]));
-        assert!(files.managed.iter().all(|it| it.stored.is_none() && it.stand_ins.len() == 1));
+        assert_eq!((number, awaited(&files)), (4, vec!["new.example".to_owned()]));
+        // Those of another authority come last.
+        assert!(files.managed.iter().all(|it| it.stored.is_none() && it.stand_ins.len() == 2));
         assert!(files.remarks.is_empty(), "{}", files.remarks);
+        fs::remove_file(&other).unwrap();
+        assert_eq!(awaited(&found(&folder, domains, None).0), ["new.example"]);
         let (files, number) = found(&folder, "\"new.example\"", None);
         assert_eq!((number, files.managed[0].stand_ins.len()), (0, 0));
     }

@@ -141,13 +141,14 @@ async fn a_name_that_a_reload_adds_is_ordered_at_once_and_the_others_are_served_
 }
 
 /// The next directory has other accounts, other roots and other certificates. Until its own are
-/// there, none of the one before is shown, which may be one for tests.
+/// there, those of the one before serve.
 #[tokio::test]
 async fn a_reload_that_names_another_authority_orders_there() {
     let (scene, other) = (Scene::kit(Rules::default()).await, Scene::kit(Rules::default()).await);
     let relay = scene.served(&[NAME]).await;
     let moved = scene.toml(&[NAME]).replace(&scene.ca().url(), &other.ca().url());
     relay.reload(&moved).await;
+    scene.expect_ok(&relay, NAME).await;
     let relay = other.found(relay);
     relay.wait_for_log_lines("a certificate was issued", 2).await;
     drop(other.connected(&relay, NAME).await);
