@@ -102,8 +102,9 @@ async fn a_limit_of_the_authority_is_kept_whatever_the_operator_does() {
         }
     }
     let line = relay.wait_for_log("the authority limits how many validations").await;
-    assert!(line.contains(" WARN ") && line.contains("next=\"20"), "{line}");
+    assert!(line.contains(" ERROR ") && line.contains("next=\"20"), "{line}");
     assert!(line.contains("neither a reload nor a restart"), "{line}");
+    assert!(line.contains("last_error=\"the CA could not validate"), "{line}");
     assert_eq!(scene.ca().history().iter().filter(|it| is_failed(it)).count(), 5);
 }
 

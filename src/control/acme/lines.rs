@@ -97,16 +97,32 @@ pub(super) fn failed(entry: &Entry, authority: &str, failure: &Failure, now: i64
 }
 
 /// An order has to wait, so that the authority's limit holds.
-pub(super) fn waits(names: &[Identifier], next: i64) {
-    let (names, next) = (listed(names), written(next));
-    tracing::warn!(
-        target: ACME,
-        names,
-        next,
-        "not ordered yet: the authority limits how many validations of a name may fail in an \
-         hour, and neither a reload nor a restart ends the wait; where no certificate is stored, \
-         clients cannot connect until there is one"
-    );
+pub(super) fn waits(entry: &Entry, next: i64, now: i64) {
+    let (names, next) = (listed(&entry.names), written(next));
+    let last_error = entry.standing(false).last_error.map(|it| it.text);
+    let serves = match &entry.stored {
+        Some(stored) => stored.lifetime.not_after > now,
+        None => entry.awaited.is_empty(),
+    };
+    let why = "the authority limits how many validations of a name may fail in an hour, and \
+               neither a reload nor a restart ends the wait";
+    if serves {
+        tracing::warn!(
+            target: ACME,
+            names,
+            last_error,
+            next,
+            "not ordered yet: {why}; stored certificates are used meanwhile"
+        );
+    } else {
+        tracing::error!(
+            target: ACME,
+            names,
+            last_error,
+            next,
+            "not ordered yet: {why}; clients cannot connect until there is one"
+        );
+    }
 }
 
 /// A new certificate cannot be stored.

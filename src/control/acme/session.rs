@@ -189,8 +189,10 @@ impl<'p> Session<'p> {
         let allowed = |name| validation_allowed_at(self.failed.of(name), now);
         let allowed = entry.names.iter().map(allowed).max().unwrap_or(now);
         if allowed > now {
-            lines::waits(&entry.names, allowed);
-            return entry.blocked("too many validations have failed".to_owned(), allowed, now);
+            lines::waits(entry, allowed, now);
+            let last = entry.standing(false).last_error.map(|it| it.text);
+            let why = last.unwrap_or_else(|| "too many validations have failed".to_owned());
+            return entry.blocked(why, allowed, now);
         }
         // An order that cannot be stored would be one in vain.
         let file = entry.file.clone();
