@@ -18,9 +18,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Most files that are read to find some.
 const FILES_MAX: usize = 1000;
 
-/// The certificates in `state` that have one of `names` and have not expired. Those from `directory`
-/// come first, because clients may not trust another authority, such as one for tests; of each
-/// kind, the one that is valid for longest. Files that cannot be used are passed over.
+/// The certificates in `state` that have one of `names` and have not expired. Those from
+/// `directory` come first, because clients may not trust another authority, such as one for tests;
+/// of each kind, the one that is valid for longest. Files that cannot be used are passed over.
 pub(super) fn stand_ins(
     state: &Path,
     directory: &DirectoryUrl,
