@@ -242,26 +242,25 @@ mod tests {
     }
 
     const FILE: &str = "NARROWS_TEST_STATE_FILE";
-
-    /// Not a test: the process that the next one kills.
-    #[test]
-    #[ignore = "it writes until it is killed"]
-    fn writes_until_it_is_killed() {
-        let Some(file) = env::var_os(FILE) else { return };
-        for letter in (b'a'..=b'z').cycle() {
-            replace(Path::new(&file), &[letter; 20_000]).unwrap();
-        }
-    }
+    const THIS_TEST: &str = concat!(
+        "control::acme::state_directory::tests::",
+        "a_kill_at_any_moment_leaves_the_old_content_or_the_new"
+    );
 
     #[test]
     fn a_kill_at_any_moment_leaves_the_old_content_or_the_new() {
+        // The process that is killed: this test once more, which then writes for ever.
+        if let Some(file) = env::var_os(FILE) {
+            for letter in (b'a'..=b'z').cycle() {
+                replace(Path::new(&file), &[letter; 20_000]).unwrap();
+            }
+        }
         let folder = Folder::new();
         let file = folder.path("state/a.pem");
         replace(&file, &[b'-'; 20_000]).unwrap();
         for round in 0..20 {
-            let name = "control::acme::state_directory::tests::writes_until_it_is_killed";
             let mut writer = Command::new(env::current_exe().unwrap())
-                .args([name, "--exact", "--ignored"])
+                .args([THIS_TEST, "--exact"])
                 .env(FILE, &file)
                 .stdout(Stdio::null())
                 .spawn()
