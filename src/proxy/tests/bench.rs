@@ -261,6 +261,16 @@ impl Bench {
         (Wire(far), session)
     }
 
+    /// A client whose response streams, has begun, and has no content yet; and its upstream.
+    pub(super) async fn streaming(&self) -> (Wire, Wire) {
+        let mut client = self.client();
+        client.send(GET).await;
+        let mut upstream = self.upstream().await;
+        upstream.send(STREAM).await;
+        client.read().await;
+        (client, upstream)
+    }
+
     /// The upstream's end of the next connection that was dialled.
     pub(super) async fn upstream(&self) -> Wire {
         loop {

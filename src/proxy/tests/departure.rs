@@ -148,11 +148,7 @@ fn the_end_of_a_drain_ends_a_connection_that_is_idle() {
 #[test]
 fn a_client_whose_stream_ends_long_after_the_beginning_of_a_drain_may_ask_once_more() {
     run(async |bench| {
-        let mut client = bench.client();
-        client.send(GET).await;
-        let mut upstream = bench.upstream().await;
-        upstream.send(STREAM).await;
-        client.read().await;
+        let (mut client, mut upstream) = bench.streaming().await;
         drain(bench).await;
         sleep(seconds(20)).await;
         upstream.send("0\r\n\r\n").await;
@@ -212,11 +208,7 @@ fn a_drain_lets_a_request_that_waits_be_answered_and_says_that_it_is_the_last() 
 #[test]
 fn a_drain_lets_a_stream_run_to_its_end() {
     let log = run(async |bench| {
-        let mut client = bench.client();
-        client.send(GET).await;
-        let mut upstream = bench.upstream().await;
-        upstream.send(STREAM).await;
-        client.read().await;
+        let (mut client, mut upstream) = bench.streaming().await;
         drain(bench).await;
         for _ in 0..100 {
             upstream.send("1\r\nx\r\n").await;

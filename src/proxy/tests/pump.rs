@@ -89,11 +89,7 @@ fn every_write_of_the_client_is_one_write_to_the_upstream() {
 #[test]
 fn half_an_event_is_passed_on_and_its_rest_too() {
     run(async |bench| {
-        let mut client = bench.client();
-        client.send(GET).await;
-        let mut upstream = bench.upstream().await;
-        upstream.send(STREAM).await;
-        client.read().await;
+        let (mut client, mut upstream) = bench.streaming().await;
         for (part, want) in [
             ("b\r\ndata", "4\r\ndata\r\n"),
             (": hello", "7\r\n: hello\r\n"),
@@ -112,11 +108,7 @@ fn half_an_event_is_passed_on_and_its_rest_too() {
 #[test]
 fn a_flood_of_tiny_chunks_costs_a_bounded_number_of_writes() {
     run(async |bench| {
-        let mut client = bench.client();
-        client.send(GET).await;
-        let mut upstream = bench.upstream().await;
-        upstream.send(STREAM).await;
-        client.read().await;
+        let (mut client, mut upstream) = bench.streaming().await;
         let chunks = 10_000;
         upstream.write_now("1\r\nx\r\n".repeat(chunks).as_bytes());
         settle().await;
