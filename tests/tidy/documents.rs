@@ -46,15 +46,17 @@ fn links_in_documents_lead_to_headings() {
     assert_none(&faults);
 }
 
-/// The anchors that GitHub gives to the headings of a document.
+/// The anchors that GitHub gives to the headings of a document, and those that it names itself.
 fn anchors(text: &str) -> Vec<String> {
+    let named =
+        text.split("<a id=\"").skip(1).filter_map(|it| Some(it.split_once('"')?.0.to_owned()));
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let heading = heading.trim_start_matches('#').trim().to_lowercase();
         let kept = heading.chars().filter(|it| it.is_alphanumeric() || " -_".contains(*it));
         kept.collect::<String>().replace(' ', "-")
     };
-    headings.map(anchor).collect()
+    headings.map(anchor).chain(named).collect()
 }
 
 /// Files of ours that a document or a comment names by their path from the root.
@@ -111,6 +113,6 @@ fn tests_that_documents_name_exist() {
 
 #[test]
 fn anchors_are_made_as_github_makes_them() {
-    let text = "# The `[[route]]` table\ntext\n## A route, a forward: both\n";
-    assert_eq!(anchors(text), ["the-route-table", "a-route-a-forward-both"]);
+    let text = "# The `[[route]]` table\n<a id=\"own\"></a>text\n## A route, a forward: both\n";
+    assert_eq!(anchors(text), ["the-route-table", "a-route-a-forward-both", "own"]);
 }

@@ -10,6 +10,7 @@ mod layers;
 mod lengths;
 mod module;
 mod source;
+mod troubleshooting;
 mod words;
 
 #[track_caller]
