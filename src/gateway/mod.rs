@@ -13,6 +13,8 @@
 //! 5. [`retry`] says whether a request without a response may be sent on another connection,
 //!    [`answer`] what the client gets from us if it may not, and [`own_response`] writes that.
 //!
+//! [`access`] says who may use a route, and with which keys it asks its upstream.
+//!
 //! [`redirect`] is for plain listeners: challenges of ACME, and redirects to https.
 //!
 //! [`request_id`] is the id of an exchange, and [`event_stream`] counts the events of a streamed
@@ -21,6 +23,7 @@
 //! [`server_name`] is for connections in tcp mode: it finds the forward for the name that a client
 //! asks for.
 
+pub mod access;
 pub mod answer;
 pub mod due;
 pub mod event_stream;

@@ -11,6 +11,7 @@
 //! Not here: what becomes of the request-target (`h1::target`), and the checks on what the
 //! operator wrote (`config`).
 
+use crate::gateway::access::RouteAccess;
 use crate::gateway::rewrite::uri_reference::Origins;
 use crate::h1::limits::HeadLimits;
 use crate::timeouts::Timeouts;
@@ -38,6 +39,8 @@ pub struct Route<U> {
     /// What the upstream calls itself, so that references and cookies for its own paths come back
     /// through the route; `None`: they pass as they are.
     pub origins: Option<Origins>,
+    /// Who may use it, and with which keys; `None`: everyone, with credentials of their own.
+    pub access: Option<Arc<RouteAccess>>,
     /// The path as text, for log lines.
     pub name: Arc<str>,
     /// What may take how long.
@@ -55,6 +58,7 @@ impl<U> Route<U> {
             host: host.as_bytes().into(),
             upstream,
             origins: None,
+            access: None,
             name: path.into(),
             timeouts: Arc::default(),
             head_limits: HeadLimits::default(),
@@ -69,6 +73,7 @@ impl<U> Route<U> {
             host: self.host.clone(),
             upstream,
             origins: self.origins.clone(),
+            access: self.access.clone(),
             name: Arc::clone(&self.name),
             timeouts: Arc::clone(&self.timeouts),
             head_limits: self.head_limits,
