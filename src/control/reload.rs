@@ -1,8 +1,9 @@
 //! Loading a configuration beside the main loop: [`Loader`].
 //!
-//! Files are read on a thread of their own, because a file system may hang, and the main loop has
-//! to hear of a stop. One configuration is loaded at a time. A reload that is asked for meanwhile
-//! begins when the first is over, so that the last one has seen the last change.
+//! Files are read on a thread of its own, because a file system may hang, and the main loop has to
+//! hear of a stop. That thread is nice: a thousand routes take milliseconds, in which exchanges
+//! come first. One configuration is loaded at a time. A reload that is asked for meanwhile begins
+//! when the first is over, so that the last one has seen the last change.
 
 use crate::config::Config;
 use crate::config::problem::Problems;
@@ -10,11 +11,16 @@ use crate::config::snapshot::Snapshot;
 use crate::control::error::RunError;
 use crate::limits::RELOAD_SLOW;
 use crate::telemetry::targets::SERVER;
+use rustix::process::nice;
 use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use std::thread;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+
+/// What the thread that loads adds to its niceness (see nice(2)).
+const LOADING_NICENESS: i32 = 10;
 
 /// Reads again what the first configuration was read from. `None`: it cannot be read twice.
 pub(super) type Source = dyn Fn() -> Option<Result<Config, Problems>> + Send + Sync;
@@ -22,7 +28,7 @@ pub(super) type Source = dyn Fn() -> Option<Result<Config, Problems>> + Send + S
 /// Loads configurations, one at a time.
 pub(super) struct Loader {
     source: Arc<Source>,
-    running: Option<JoinHandle<Result<Snapshot, Problems>>>,
+    running: Option<oneshot::Receiver<Result<Snapshot, Problems>>>,
     begun: Instant,
     /// The log says that what runs takes long.
     is_slow: bool,
@@ -44,8 +50,8 @@ pub(super) enum NotReloaded {
     Problems(Problems),
     /// Something that it needs cannot be had.
     Refused(RunError),
-    /// Loading panicked. The log has the place.
-    Panic,
+    /// Loading panicked, or there is no thread for it. The log has the reason.
+    Failed,
 }
 
 impl Loader {
@@ -63,7 +69,18 @@ impl Loader {
         }
         let (source, current) = (Arc::clone(&self.source), Arc::clone(current));
         (self.begun, self.is_slow) = (Instant::now(), false);
-        self.running = Some(spawn_blocking(move || load(&*source, &current)));
+        let (done, running) = oneshot::channel();
+        let work = move || {
+            // It is the kernel's business if it refuses: nothing depends on it.
+            let _nice = nice(LOADING_NICENESS);
+            // The receiver is gone at a stop.
+            let _stopping = done.send(load(&*source, &current));
+        };
+        let started = thread::Builder::new().name("narrows-load".to_owned()).spawn(work);
+        if let Err(error) = started {
+            tracing::error!(target: SERVER, %error, "cannot start a thread");
+        }
+        self.running = Some(running);
     }
 
     /// Waits for the end of the load that runs, and says if that takes long. Cancel-safe.
@@ -87,7 +104,7 @@ impl Loader {
         self.running = None;
         let snapshot = match loaded {
             Ok(loaded) => loaded.map_err(NotReloaded::Problems),
-            Err(_panic) => Err(NotReloaded::Panic),
+            Err(_gone) => Err(NotReloaded::Failed),
         };
         Loaded { snapshot, begun: self.begun }
     }
@@ -110,7 +127,7 @@ impl NotReloaded {
     pub(super) fn count(&self) -> usize {
         match self {
             Self::Problems(problems) => problems.iter().len(),
-            Self::Refused(_) | Self::Panic => 1,
+            Self::Refused(_) | Self::Failed => 1,
         }
     }
 
@@ -120,7 +137,7 @@ impl NotReloaded {
         match self {
             Self::Problems(problems) => problems.iter().for_each(|it| log(it)),
             Self::Refused(error) => log(error),
-            Self::Panic => log(&"loading the configuration panicked"),
+            Self::Failed => log(&"the configuration was not loaded, see above"),
         }
     }
 }
@@ -194,7 +211,7 @@ mod tests {
         };
         let problems = loaded().await.unwrap_err();
         assert!(matches!(problems, NotReloaded::Problems(_)) && problems.count() == 1);
-        assert!(matches!(loaded().await.unwrap_err(), NotReloaded::Panic));
+        assert!(matches!(loaded().await.unwrap_err(), NotReloaded::Failed));
         let again = loaded().await.unwrap();
         assert!(Arc::ptr_eq(&again.config, &current.config), "of stdin only the files are read");
     }

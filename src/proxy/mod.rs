@@ -41,7 +41,7 @@ mod upload;
 
 pub use context::{Client, Context};
 pub use session::Session;
-pub use site::Site;
+pub use site::{RouteUpstream, Site};
 
 #[cfg(test)]
 mod tests;

@@ -49,23 +49,17 @@ pub struct Site {
 }
 
 impl Site {
-    /// The site of `snapshot`: its routes lead to what `upstream` gives for them, its forwards to
-    /// what `dialer` gives. Each route asks for its upstream, also if it shares it with others.
-    /// Exchanges are counted in `metrics`, by the names of their routes.
+    /// The site of `snapshot`, with `routes` made of its routes, in their order. Its forwards lead
+    /// to what `dialer` gives. Their connections are counted in `metrics`, by their names.
     pub fn new(
         snapshot: &Snapshot,
         metrics: &WorkerMetrics,
-        mut upstream: impl FnMut(&Arc<UpstreamConfig>) -> Upstream,
+        routes: Vec<Route>,
         mut dialer: impl FnMut(&Arc<UpstreamConfig>) -> Rc<dyn Dial>,
     ) -> Self {
         let mut configs = snapshot.routes.iter().map(|route| &route.upstream);
         let sole = configs.next().filter(|first| configs.all(|it| Arc::ptr_eq(it, first)));
-        let sole_upstream = sole.map(&mut upstream);
-        let routes = snapshot.routes.iter().map(|route| {
-            let (connections, metrics) = (upstream(&route.upstream), metrics.route(&route.name));
-            route.to(RouteUpstream { connections, metrics })
-        });
-        let routes = routes.collect::<Vec<_>>();
+        let sole_upstream = sole.and(routes.first()).map(|it| it.upstream.connections.clone());
         let forwards = snapshot.forwards.iter();
         Self {
             routes: RouteTable::new(routes),

@@ -181,7 +181,7 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
 async fn work(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
     let Setup { serve, admission, room, registry, challenges, mut commands } = setup;
     let Serve { snapshot, sockets } = serve;
-    let mut worker = Worker::new(&snapshot, admission, room, registry, challenges);
+    let mut worker = Worker::new(&snapshot, admission, room, registry, challenges).await;
     for socket in sockets {
         worker.listen(socket)?;
     }
@@ -205,7 +205,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(
+    async fn new(
         snapshot: &Snapshot,
         admission: Arc<Admission>,
         room: usize,
@@ -214,7 +214,7 @@ impl Worker {
     ) -> Self {
         let metrics = Rc::<WorkerMetrics>::default();
         let mut upstreams = Upstreams::new(registry, Rc::clone(&metrics));
-        let context = Context::new(upstreams.site(snapshot), metrics).answering(challenges);
+        let context = Context::new(upstreams.site(snapshot).await, metrics).answering(challenges);
         let admitter = Rc::new(Admitter::new(admission, room));
         let (listening, draining) = Default::default();
         Self { context, upstreams, admitter, listening, draining }
@@ -256,7 +256,7 @@ impl Worker {
     async fn serve(&mut self, commands: &mut UnboundedReceiver<Command>) -> Stop {
         loop {
             match commands.recv().await {
-                Some(Command::Serve(serve)) => self.change(serve),
+                Some(Command::Serve(serve)) => self.change(serve).await,
                 Some(Command::HandOver(sockets)) => self.hand_over(&sockets),
                 Some(Command::AnnounceStop) => {
                     self.listening.values().for_each(|it| it.context.drain.announce());
@@ -277,9 +277,9 @@ impl Worker {
         let _late = reports.send((*worker, totals));
     }
 
-    /// Serves something else from now on.
-    fn change(&mut self, Serve { snapshot, sockets }: Serve) {
-        self.context.replace_site(self.upstreams.site(&snapshot));
+    /// Serves something else, as soon as all of it is ready.
+    async fn change(&mut self, Serve { snapshot, sockets }: Serve) {
+        self.context.replace_site(self.upstreams.site(&snapshot).await);
         self.context.metrics.forget_unused();
         let stay: HashSet<_> = sockets.iter().map(|it| it.id).collect();
         let removed = self.listening.extract_if(|id, _| !stay.contains(id));

@@ -2,7 +2,7 @@
 
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
 use crate::limits::UPSTREAMS_BEGIN_APART;
-use crate::proxy::Site;
+use crate::proxy::{RouteUpstream, Site};
 use crate::task::spawn;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::timeouts::Timeouts;
@@ -14,6 +14,9 @@ use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::task::yield_now;
+
+/// Routes of a new site that are made before connections have a turn: some 50 us of work.
+const ROUTES_PER_TURN: usize = 16;
 
 /// The upstreams of the current site.
 pub(super) struct Upstreams {
@@ -32,8 +35,11 @@ impl Upstreams {
     /// The site of `snapshot`. An upstream that stays keeps its connections and what is known of
     /// it. One that is no longer in the snapshot closes its idle connections, keeps none any more,
     /// and ends when the last exchange with it has ended.
+    ///
+    /// A thousand upstreams take milliseconds, so the worker's connections have their turn in
+    /// between. Must be awaited to its end.
     #[expect(clippy::mutable_key_type, reason = "what identifies an upstream never changes")]
-    pub(super) fn site(&mut self, snapshot: &Snapshot) -> Site {
+    pub(super) async fn site(&mut self, snapshot: &Snapshot) -> Site {
         let Self { registry, metrics, current, timeouts: timeouts_before } = self;
         let mut before = mem::take(current);
         let timeouts = &snapshot.timeouts;
@@ -44,7 +50,7 @@ impl Upstreams {
             NetworkDialer::new(config, Arc::clone(timeouts), &registry.resolver, metrics)
         };
         let mut new = 0;
-        let upstream = |config: &Arc<UpstreamConfig>| {
+        let mut upstream = |config: &Arc<UpstreamConfig>| {
             let identity = Identity::from(config);
             if let Some(known) = current.get(&identity) {
                 return known.clone();
@@ -68,7 +74,15 @@ impl Upstreams {
             current.insert(identity, upstream.clone());
             upstream
         };
-        let site = Site::new(snapshot, metrics, upstream, |forward| Rc::new(dialer(forward)));
+        let mut routes = Vec::with_capacity(snapshot.routes.len());
+        for some in snapshot.routes.chunks(ROUTES_PER_TURN) {
+            routes.extend(some.iter().map(|route| {
+                let metrics = metrics.route(&route.name);
+                route.to(RouteUpstream { connections: upstream(&route.upstream), metrics })
+            }));
+            yield_now().await;
+        }
+        let site = Site::new(snapshot, metrics, routes, |forward| Rc::new(dialer(forward)));
         if !before.is_empty() {
             spawn(retire(before.into_values().collect()));
         }

@@ -8,7 +8,8 @@ use narrows::config::snapshot::Snapshot;
 use narrows::net::memory::MemoryStream;
 use narrows::net::tcp::MeteredTcp;
 use narrows::net::transport::Transport;
-use narrows::proxy::{Context, Session, Site};
+use narrows::proxy::{Context, RouteUpstream, Session, Site};
+use narrows::telemetry::metrics::WorkerMetrics;
 use narrows::telemetry::{Log, LogFormat};
 use narrows::tls::alpn::Alpn;
 use narrows::tls::server::{self, Greeted};
@@ -206,12 +207,12 @@ fn snapshot(security: Security, origin: SocketAddr) -> Snapshot {
 /// No connection is opened before it is needed: the number of the origin's is the test's then.
 fn context(snapshot: Snapshot, dialer: Box<dyn Dial>) -> Rc<Context> {
     let upstream = Upstream::new(dialer, 0);
-    let metrics = Rc::default();
-    let site = Site::new(
-        &snapshot,
-        &metrics,
-        |_| upstream.clone(),
-        |_| unreachable!("there is no forward"),
-    );
+    let metrics = Rc::<WorkerMetrics>::default();
+    let routes = snapshot.routes.iter().map(|route| {
+        let metrics = metrics.route(&route.name);
+        route.to(RouteUpstream { connections: upstream.clone(), metrics })
+    });
+    let routes = routes.collect();
+    let site = Site::new(&snapshot, &metrics, routes, |_| unreachable!("there is no forward"));
     Rc::new(Context::new(site, metrics))
 }

@@ -43,7 +43,7 @@ async fn scene() {
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let challenges = Arc::new(Challenges::default());
     let snapshot = snapshot(origin.local_addr().unwrap());
-    let mut worker = worker(&snapshot, &challenges);
+    let mut worker = worker(&snapshot, &challenges).await;
     let [https, tcp] = [0, 1].map(|at| open(&mut worker, &snapshot.listeners[at]));
     let (certificate, key) = der_of("wildcard");
     challenges.set_tls_alpn("a.test", certificate.clone(), key).unwrap();
@@ -126,10 +126,10 @@ fn snapshot(origin: SocketAddr) -> Snapshot {
     Snapshot::load(Config::parse("narrows.toml", folder, &text).unwrap()).unwrap()
 }
 
-fn worker(snapshot: &Snapshot, challenges: &Arc<Challenges>) -> Worker {
+async fn worker(snapshot: &Snapshot, challenges: &Arc<Challenges>) -> Worker {
     let admission = Arc::new(Admission::new(100, snapshot.limits.per_address));
     let registry = Arc::new(Registry::new(1));
-    Worker::new(snapshot, admission, usize::MAX, registry, Arc::clone(challenges))
+    Worker::new(snapshot, admission, usize::MAX, registry, Arc::clone(challenges)).await
 }
 
 fn open(worker: &mut Worker, listener: &Arc<Listener>) -> SocketAddr {

@@ -11,7 +11,7 @@ use crate::config::value::Mode;
 use crate::net::listen::listen;
 use crate::net::memory::MemoryStream;
 use crate::net::transport::Transport;
-use crate::proxy::Site;
+use crate::proxy::{RouteUpstream, Site};
 use crate::telemetry::{LogFormat, log_panic, logged};
 use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
 use clap::Parser;
@@ -263,7 +263,7 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let snapshot = Snapshot::load(config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
     let registry = Arc::new(Registry::new(1));
-    let worker = Worker::new(&snapshot, admission, usize::MAX, registry, Arc::default());
+    let worker = Worker::new(&snapshot, admission, usize::MAX, registry, Arc::default()).await;
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
     let peer = SocketAddr::from(([192, 0, 2, 1], 1));
@@ -315,12 +315,12 @@ fn worker_with(upstream: Upstream) -> Worker {
     let limits = &snapshot.limits;
     let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
     let metrics = Rc::<WorkerMetrics>::default();
-    let site = Site::new(
-        &snapshot,
-        &metrics,
-        |_| upstream.clone(),
-        |_| unreachable!("there is no forward"),
-    );
+    let routes = snapshot.routes.iter().map(|route| {
+        let metrics = metrics.route(&route.name);
+        route.to(RouteUpstream { connections: upstream.clone(), metrics })
+    });
+    let routes = routes.collect();
+    let site = Site::new(&snapshot, &metrics, routes, |_| unreachable!("there is no forward"));
     let admitter = Rc::new(Admitter::new(admission, usize::MAX));
     let upstreams = Upstreams::new(Arc::new(Registry::new(1)), Rc::clone(&metrics));
     let context = Context::new(site, metrics);

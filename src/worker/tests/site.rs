@@ -9,8 +9,10 @@ use crate::upstream::registry::Registry;
 use crate::worker::Incoming;
 use crate::worker::upstreams::Upstreams;
 use crate::worker::{Command, Serve, Socket, SocketId, Stop, Worker};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,14 +106,31 @@ async fn an_upstream_that_is_gone_leaves_no_task_behind() {
     let (old, new) = (listen().await, listen().await);
     let mut upstreams = Upstreams::new(Arc::new(Registry::new(1)), Rc::default());
     let alive = || Handle::current().metrics().num_alive_tasks();
-    drop(upstreams.site(&snapshot(&http(&old))));
+    drop(upstreams.site(&snapshot(&http(&old))).await);
     yield_now().await;
     let before = alive();
-    drop(upstreams.site(&snapshot(&http(&new))));
+    drop(upstreams.site(&snapshot(&http(&new))).await);
     for _ in 0..4 {
         yield_now().await;
     }
     assert_eq!(alive(), before, "the maintenance of the old one has ended");
+}
+
+#[tokio::test(flavor = "local")]
+async fn connections_have_their_turn_while_a_site_of_many_routes_is_made() {
+    let route =
+        |number| format!("[[route]]\npath = \"/{number}/\"\nupstream = \"http://127.0.0.1:9/\"\n");
+    let many: String = (0..100).map(route).collect();
+    let snapshot = snapshot(&format!("[[listener]]\naddress = \"127.0.0.1:0\"\n{many}"));
+    let mut upstreams = Upstreams::new(Arc::new(Registry::new(1)), Rc::default());
+    let mut making = pin!(upstreams.site(&snapshot));
+    let mut turns = 0;
+    let site = poll_fn(|cx| {
+        turns += 1;
+        making.as_mut().poll(cx)
+    });
+    assert_eq!(site.await.routes.iter().count(), 100);
+    assert!(turns > 5, "{turns}");
 }
 
 #[tokio::test(flavor = "local")]
@@ -210,7 +229,7 @@ async fn what_runs_on_a_socket_that_is_gone_is_cut_after_the_time_of_a_stop() {
     worker.listening.insert(SocketId::unique(), Rc::clone(&at));
     let running = at.live.enter();
     let snapshot = snapshot(&format!("{SOME}[timeouts]\nstop = \"7s\"\n"));
-    worker.change(Serve { snapshot: Arc::new(snapshot), sockets: Vec::new() });
+    worker.change(Serve { snapshot: Arc::new(snapshot), sockets: Vec::new() }).await;
     assert!(worker.listening.is_empty() && worker.draining.len() == 1);
     sleep(Duration::from_millis(6999)).await;
     assert!(!at.context.drain.is_over());
@@ -250,7 +269,8 @@ impl Relay {
         let snapshot = snapshot(toml);
         let admission = Arc::new(Admission::new(9, snapshot.limits.per_address));
         let registry = Arc::new(Registry::new(1));
-        let mut worker = Worker::new(&snapshot, admission, usize::MAX, registry, Arc::default());
+        let mut worker =
+            Worker::new(&snapshot, admission, usize::MAX, registry, Arc::default()).await;
         let socket = listen().await;
         let address = socket.local_addr().unwrap();
         let (id, listener) = (SocketId::unique(), Arc::clone(&snapshot.listeners[0]));
