@@ -8,7 +8,7 @@ use crate::net::activation::Inherited;
 use crate::net::listen::{listen, listen_beside, overlap};
 use crate::telemetry::targets::SERVER;
 use crate::timeouts::Timeouts;
-use crate::worker::{Socket, SocketId, deal};
+use crate::worker::{Incoming, Socket, SocketId, deal};
 use socket2::SockRef;
 use std::collections::HashSet;
 use std::io;
@@ -127,11 +127,12 @@ pub(super) fn sockets_for_workers(
     let known: HashSet<_> = before.iter().map(|it| it.sockets.id).collect();
     let mut of_workers: Vec<Vec<Socket>> = iter::repeat_with(Vec::new).take(workers).collect();
     for Listening { listener, sockets } in listening {
-        let handles = match known.contains(&sockets.id) {
-            true => Ok(Vec::new()),
-            false => sockets.opened.iter().map(TcpListener::try_clone).collect(),
-        };
-        let dealt = deal(handles?, workers);
+        let mut dealt = Vec::new();
+        if !known.contains(&sockets.id) {
+            let handles = sockets.opened.iter().map(TcpListener::try_clone);
+            dealt = deal(handles.collect::<io::Result<_>>()?, workers);
+        }
+        dealt.resize_with(workers, Incoming::default);
         for (of_worker, opened) in of_workers.iter_mut().zip(dealt) {
             let (id, address) = (sockets.id, sockets.address);
             of_worker.push(Socket { id, address, listener: Arc::clone(listener), opened });
@@ -282,7 +283,7 @@ mod tests {
             listening.iter().map(|it| it.sockets.id).collect()
         };
         let told = sockets_for_workers(&before, 2, &[]).unwrap();
-        assert!(told.iter().flatten().all(|it| !it.opened.is_empty()));
+        assert!(told.iter().flatten().all(|it| !it.opened.sockets.is_empty()));
         let (one, other) = (before[0].address(), before[1].address());
         for (addresses, want) in [
             (vec!["127.0.0.1:0".to_owned()], vec![Some(0)]),
@@ -299,7 +300,7 @@ mod tests {
                 assert_eq!(ids(&before).iter().position(|it| it == id), *want, "{addresses:?}");
             }
             for told in sockets_for_workers(&after, 2, &before).unwrap() {
-                let opened: Vec<_> = told.iter().map(|it| !it.opened.is_empty()).collect();
+                let opened: Vec<_> = told.iter().map(|it| !it.opened.sockets.is_empty()).collect();
                 let want: Vec<_> = want.iter().map(Option::is_none).collect();
                 assert_eq!(opened, want, "{addresses:?}");
             }

@@ -3,7 +3,7 @@
 use crate::limits::{ACCEPT_BACKOFF, LISTEN_BACKLOG};
 use crate::telemetry::targets::WORKER;
 use crate::worker::admit::Admitter;
-use crate::worker::incoming::{Passed, Turns};
+use crate::worker::balance::{Balance, Passed};
 use crate::worker::listening::Listening;
 use crate::worker::warnings::is_news;
 use rustix::io::Errno;
@@ -19,16 +19,16 @@ use tokio::time::sleep;
 
 /// Accepts connections from `socket` until a drain begins, and then what is in the queue: to close
 /// the socket would reset those. If another process accepts from it, they are left to that one.
-/// With `turns`, the connections are for all workers.
+/// With `balance`, another worker may get them.
 pub(super) async fn accept(
     admitter: Rc<Admitter>,
     socket: TcpListener,
-    turns: Option<Turns>,
+    balance: Option<Balance>,
     at: Rc<Listening>,
 ) {
     let _accepting = at.accepting.enter();
     let mut drained = pin!(at.context.drain.begun());
-    let mut acceptor = Acceptor { admitter: &admitter, turns, at: &at };
+    let acceptor = Acceptor { admitter: &admitter, balance, at: &at };
     loop {
         let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
@@ -61,41 +61,48 @@ pub(super) async fn accept(
     }
 }
 
-/// Takes the connections that another worker accepts for this one, until that one drains.
-pub(super) async fn take_turns(
+/// Takes the connections that other workers pass to this one, until all of them drain.
+pub(super) async fn take_passed(
     admitter: Rc<Admitter>,
     mut passed: Receiver<Passed>,
     at: Rc<Listening>,
 ) {
     let _accepting = at.accepting.enter();
-    let mut acceptor = Acceptor { admitter: &admitter, turns: None, at: &at };
-    while let Some((tcp, peer)) = passed.recv().await {
+    let acceptor = Acceptor { admitter: &admitter, balance: None, at: &at };
+    while let Some(Passed { tcp, peer, counted }) = passed.recv().await {
         if let Ok(tcp) = TcpStream::from_std(tcp) {
             acceptor.take(tcp, peer);
         }
+        drop(counted);
     }
 }
 
 struct Acceptor<'a> {
     admitter: &'a Rc<Admitter>,
-    turns: Option<Turns>,
+    balance: Option<Balance>,
     at: &'a Rc<Listening>,
 }
 
 impl Acceptor<'_> {
-    fn take(&mut self, tcp: TcpStream, peer: SocketAddr) {
-        match &mut self.turns {
-            Some(turns) => {
-                if let Ok(tcp) = tcp.into_std() {
-                    turns.pass((tcp, peer));
+    fn take(&self, tcp: TcpStream, peer: SocketAddr) {
+        let lighter = self.balance.as_ref().and_then(|it| Some((it, it.lighter()?)));
+        match lighter {
+            None => self.admit(tcp, peer),
+            Some((balance, worker)) => {
+                let Ok(tcp) = tcp.into_std() else { return };
+                if let Err(tcp) = balance.pass(worker, tcp, peer)
+                    && let Ok(tcp) = TcpStream::from_std(tcp)
+                {
+                    self.admit(tcp, peer);
                 }
             }
-            None => {
-                // A socket for both families shows IPv4 in the form of IPv6.
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                self.admitter.admit(tcp.into(), peer, self.at);
-            }
         }
+    }
+
+    fn admit(&self, tcp: TcpStream, peer: SocketAddr) {
+        // A socket for both families shows IPv4 in the form of IPv6.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        self.admitter.admit(tcp.into(), peer, self.at);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::config::snapshot::Listener;
 use crate::proxy::Context;
+use crate::worker::balance::Share;
 use crate::worker::live::Live;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -29,9 +30,15 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// A socket, bound to `address`, whose connections belong to `listener`.
-    pub(super) fn new(listener: Arc<Listener>, address: SocketAddr, context: Context) -> Self {
-        let (accepting, live) = Default::default();
+    /// A socket, bound to `address`, whose connections belong to `listener`. With `share`, other
+    /// workers serve the address, too.
+    pub(super) fn new(
+        listener: Arc<Listener>,
+        address: SocketAddr,
+        context: Context,
+        share: Option<Share>,
+    ) -> Self {
+        let (accepting, live) = (Live::default(), Live::counted_in(share));
         let (listener, context) = (RefCell::new(listener), Rc::new(context));
         let is_handed_over = Cell::new(false);
         Self { listener, address, context, accepting, live, is_handed_over }

@@ -35,6 +35,7 @@
 
 mod accept;
 mod admit;
+mod balance;
 mod incoming;
 mod listening;
 mod live;
@@ -42,7 +43,8 @@ mod serve;
 mod upstreams;
 mod warnings;
 
-pub use incoming::{Incoming, Passed, Turns, deal};
+pub use balance::{Balance, Passed};
+pub use incoming::{Incoming, deal};
 
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::limits::{DRAIN_CUT_MAX, DRAIN_GRACE};
@@ -54,7 +56,7 @@ use crate::telemetry::targets::WORKER;
 use crate::telemetry::write_gathered_lines;
 use crate::tls::challenges::Challenges;
 use crate::upstream::registry::Registry;
-use crate::worker::accept::{accept, take_turns};
+use crate::worker::accept::{accept, take_passed};
 use crate::worker::admit::Admitter;
 use crate::worker::listening::Listening;
 use crate::worker::upstreams::Upstreams;
@@ -133,7 +135,7 @@ pub struct Socket {
     /// The listener that its connections belong to from now on.
     pub listener: Arc<Listener>,
     /// Where its connections come from, if the worker does not have that yet.
-    pub opened: Vec<Incoming>,
+    pub opened: Incoming,
 }
 
 /// A number for an address that is listened on, from its opening to its end. No other has it, even
@@ -228,25 +230,19 @@ impl Worker {
             known.replace_listener(listener);
             return Ok(());
         }
-        let context = self.context.of_another_socket();
-        let listening = Rc::new(Listening::new(listener, address, context));
         // Everything that can fail comes first, so that nothing is half begun.
-        let (mut sockets, mut in_turn) = (Vec::new(), Vec::new());
-        for incoming in opened {
-            match incoming {
-                Incoming::Own(socket) => sockets.push((TcpListener::from_std(socket)?, None)),
-                Incoming::Shared(socket, turns) => {
-                    sockets.push((TcpListener::from_std(socket)?, Some(turns)));
-                }
-                Incoming::Passed(passed) => in_turn.push(passed),
-            }
-        }
+        let sockets = opened.sockets.into_iter().map(TcpListener::from_std);
+        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
+        let (balance, passed) = opened.others.unzip();
+        let (context, share) =
+            (self.context.of_another_socket(), balance.as_ref().map(|it| it.share().clone()));
+        let listening = Rc::new(Listening::new(listener, address, context, share));
         let (admitter, at) = (|| Rc::clone(&self.admitter), || Rc::clone(&listening));
-        for (socket, turns) in sockets {
-            spawn(accept(admitter(), socket, turns, at()));
+        for socket in sockets {
+            spawn(accept(admitter(), socket, balance.clone(), at()));
         }
-        for passed in in_turn {
-            spawn(take_turns(admitter(), passed, at()));
+        if let Some(passed) = passed {
+            spawn(take_passed(admitter(), passed, at()));
         }
         self.listening.insert(id, listening);
         Ok(())

@@ -1,5 +1,6 @@
 //! Authorities that verify names, on listeners of both modes.
 
+use super::alone;
 use super::{GUARD, listen};
 use crate::config::Config;
 use crate::config::snapshot::{Listener, Snapshot};
@@ -9,7 +10,7 @@ use crate::tls::challenges::Challenges;
 use crate::tls::testing::der_of;
 use crate::tls::testing::memory::{Schemes, Trusting};
 use crate::upstream::registry::Registry;
-use crate::worker::{Incoming, Socket, SocketId, Worker};
+use crate::worker::{Socket, SocketId, Worker};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -135,7 +136,7 @@ async fn worker(snapshot: &Snapshot, challenges: &Arc<Challenges>) -> Worker {
 fn open(worker: &mut Worker, listener: &Arc<Listener>) -> SocketAddr {
     let socket = listen(listener.address, 1, GUARD).unwrap().remove(0);
     let address = socket.local_addr().unwrap();
-    let opened = vec![Incoming::Own(socket)];
+    let opened = alone([socket]);
     let listener = Arc::clone(listener);
     worker.listen(Socket { id: SocketId::unique(), address, listener, opened }).unwrap();
     address

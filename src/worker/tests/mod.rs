@@ -1,6 +1,7 @@
 //! A worker with peers that the test plays: what a panic ends, and what it does not; how long a
 //! connection has to say who it is and whom it wants.
 
+mod balance;
 mod challenge;
 mod site;
 
@@ -76,7 +77,7 @@ async fn scene() {
     let front = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1, GUARD).unwrap().remove(0);
     let address = front.local_addr().unwrap();
     let id = SocketId::unique();
-    let opened = vec![Incoming::Own(front)];
+    let opened = alone([front]);
     worker.listen(Socket { id, address, listener: plain_http(), opened }).unwrap();
 
     let mut held = ask(address).await;
@@ -129,7 +130,12 @@ async fn by_default_an_address_of_elsewhere_has_256_places_and_this_machine_more
 /// A socket of `worker` that the test accepts from.
 fn listening(worker: &Worker, listener: Arc<Listener>) -> Rc<Listening> {
     let address = listener.address;
-    Rc::new(Listening::new(listener, address, worker.context.of_another_socket()))
+    Rc::new(Listening::new(listener, address, worker.context.of_another_socket(), None))
+}
+
+/// What a worker without others accepts from.
+fn alone(sockets: impl Into<Vec<std::net::TcpListener>>) -> Incoming {
+    Incoming { sockets: sockets.into(), others: None }
 }
 
 /// A worker whose upstream nobody asks for anything.
@@ -173,7 +179,7 @@ async fn a_worker_that_cannot_accept_from_a_socket_has_begun_with_none_of_its_ad
     // A file cannot be watched.
     let file = std::net::TcpListener::from(OwnedFd::from(File::open("/proc/self/exe").unwrap()));
     file.set_nonblocking(true).unwrap();
-    let opened = [good, file].map(Incoming::Own).into();
+    let opened = alone([good, file]);
     let (id, listener) = (SocketId::unique(), plain_http());
     assert!(worker.listen(Socket { id, address, listener, opened }).is_err());
     assert!(worker.listening.is_empty());

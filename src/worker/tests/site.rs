@@ -1,14 +1,13 @@
 //! A new site, while exchanges and connections that began with the old one go on.
 
-use super::{GET, GUARD, ask, expect, idle_worker, listening, plain_http};
+use super::{GET, GUARD, alone, ask, expect, idle_worker, listening, plain_http};
 use crate::config::Config;
 use crate::config::snapshot::Snapshot;
 use crate::limits::DRAIN_GRACE;
 use crate::net::admission::Admission;
 use crate::upstream::registry::Registry;
-use crate::worker::Incoming;
 use crate::worker::upstreams::Upstreams;
-use crate::worker::{Command, Serve, Socket, SocketId, Stop, Worker};
+use crate::worker::{Command, Incoming, Serve, Socket, SocketId, Stop, Worker};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -195,12 +194,8 @@ async fn a_socket_that_is_added_is_served_and_one_that_is_missing_drains() {
     added.set_nonblocking(true).unwrap();
     let snapshot = Arc::new(snapshot(&http(&origin)));
     let listener = Arc::clone(&snapshot.listeners[0]);
-    let sockets = vec![Socket {
-        id: SocketId::unique(),
-        address,
-        listener,
-        opened: vec![Incoming::Own(added)],
-    }];
+    let sockets =
+        vec![Socket { id: SocketId::unique(), address, listener, opened: alone([added]) }];
     relay.commands.send(Command::Serve(Serve { snapshot, sockets })).unwrap();
 
     let mut new = ask(address).await;
@@ -274,7 +269,7 @@ impl Relay {
         let socket = listen().await;
         let address = socket.local_addr().unwrap();
         let (id, listener) = (SocketId::unique(), Arc::clone(&snapshot.listeners[0]));
-        let opened = vec![Incoming::Own(socket.into_std().unwrap())];
+        let opened = alone([socket.into_std().unwrap()]);
         worker.listen(Socket { id, address, listener, opened }).unwrap();
         let (commands, mut receiver) = unbounded_channel();
         let serving = spawn_local(async move { worker.serve(&mut receiver).await });
@@ -285,8 +280,12 @@ impl Relay {
     fn tell(&self, toml: &str) {
         let snapshot = Arc::new(snapshot(toml));
         let listener = Arc::clone(&snapshot.listeners[0]);
-        let sockets =
-            vec![Socket { id: self.id, address: self.address, listener, opened: Vec::new() }];
+        let sockets = vec![Socket {
+            id: self.id,
+            address: self.address,
+            listener,
+            opened: Incoming::default(),
+        }];
         self.commands.send(Command::Serve(Serve { snapshot, sockets })).unwrap();
     }
 }
