@@ -25,6 +25,7 @@ const FOREIGN_WORDS: &[&str] = &[
     "lingering_time",
     "proxy_cookie_path",
     "proxy_redirect",
+    "stop_grace_period",
 ];
 
 /// In back-ticks: `path::to::item`, `Type::method`, `some_function()`, `SomeType`, `some_name`.
