@@ -83,6 +83,47 @@ fn the_configuration_of_packages_is_valid_and_so_are_its_commented_out_examples(
     }
 }
 
+/// What they do is tried by tests/guide/check.py, which needs more than this machine may have.
+#[test]
+fn configurations_and_commands_of_the_readmes_and_guides_are_valid() {
+    let (mut configurations, mut commands) = (0, 0);
+    for (document, text) in documents() {
+        for block in text.split("\n```").skip(1).step_by(2) {
+            let (language, code) = block.split_once('\n').unwrap();
+            let runs = code.lines().filter_map(|it| it.strip_prefix("narrows run "));
+            if language == "toml" {
+                let folder = folder(code, KEY);
+                for name in ["fullchain.pem", "origin.pem"] {
+                    folder.write(name, CERTIFICATE);
+                }
+                for name in ["privkey.pem", "origin.key"] {
+                    folder.write(name, KEY);
+                }
+                let (code, _, stderr) = narrows(&folder, &["check", "narrows.toml"]);
+                assert_eq!((code, &*stderr), (0, ""), "{document}");
+                configurations += 1;
+            }
+            for arguments in runs.filter(|_| language == "sh") {
+                let words: Vec<_> = ["check"].into_iter().chain(arguments.split(' ')).collect();
+                let (code, _, stderr) = narrows(&Folder::new("config"), &words);
+                assert_eq!((code, &*stderr), (0, ""), "{document}: {arguments}");
+                commands += 1;
+            }
+        }
+    }
+    assert!(configurations >= 10 && commands >= 4, "{configurations} {commands}");
+}
+
+/// The READMEs and the guides: names and texts.
+fn documents() -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guides = std::fs::read_dir(root.join("docs/guide")).unwrap();
+    let guides = guides.map(|it| it.unwrap().path());
+    let readmes = ["README.md", "README.zh-CN.md"].map(|it| root.join(it));
+    let texts = readmes.into_iter().chain(guides);
+    texts.map(|it| (it.display().to_string(), std::fs::read_to_string(&it).unwrap())).collect()
+}
+
 #[test]
 fn a_route_without_a_command_is_answered_with_the_command_that_was_meant() {
     let (code, stdout, stderr) =

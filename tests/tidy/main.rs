@@ -9,6 +9,7 @@ mod items;
 mod layers;
 mod lengths;
 mod module;
+mod readmes;
 mod source;
 mod troubleshooting;
 mod words;
