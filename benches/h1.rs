@@ -208,7 +208,7 @@ fn request_rewrite() -> Result<Operation, Fault> {
     let mut out = BytesMut::with_capacity(8192);
     Ok(Box::new(move || {
         out.clear();
-        put_request_head(&mut out, black_box(&head), &request, &target, b"api.openai.com");
+        put_request_head(&mut out, black_box(&head), &request, &target, b"api.openai.com", None);
         black_box(&out);
     }))
 }

@@ -15,6 +15,10 @@ pub const CLIENT_AUTHORITY_BYTES_MAX: usize = 260;
 /// name, so this bounds the product of both.
 pub const CONNECTION_OPTIONS_MAX: usize = 16;
 
+/// Most words in the credentials of one request that are compared with the tokens of clients. Each
+/// costs a digest; clients send one or two, and the longest schemes of `Authorization` have some
+/// 16. With more, the token is unknown.
+pub const CREDENTIAL_WORDS_MAX: usize = 32;
 /// Most interim (1xx) responses before a final one. Real servers send one or two. Each costs a
 /// write to the client, so an endless series is an attack.
 pub const INTERIM_RESPONSES_MAX: u8 = 32;

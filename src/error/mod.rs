@@ -56,6 +56,16 @@ pub enum Cause {
     Request(RequestError),
     /// No route has the path of the request.
     NoRoute,
+    /// The route needs a token, and the request has none.
+    TokenMissing,
+    /// The request has no token that we know, or more than one.
+    TokenUnknown,
+    /// The time of the token is over.
+    TokenExpired,
+    /// The token is for other routes.
+    TokenNotForRoute,
+    /// The route does not switch to the WebSocket protocol.
+    WebSocketOff,
     /// No https listener serves the host of the request, so it is led to none.
     NameNotServed,
     /// No challenge of ACME with this token is under way.
@@ -145,6 +155,11 @@ impl ExchangeError {
             Cause::Chunk(error) => Some(reason::of_chunk(error)),
             Cause::Trailers(error) => Some(reason::of_head(error)),
             Cause::NoRoute
+            | Cause::TokenMissing
+            | Cause::TokenUnknown
+            | Cause::TokenExpired
+            | Cause::TokenNotForRoute
+            | Cause::WebSocketOff
             | Cause::NameNotServed
             | Cause::NoChallenge
             | Cause::PlainHttp

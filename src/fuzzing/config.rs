@@ -70,7 +70,7 @@ fn check_forwarded(replacement: &[u8], host: &str) {
     let request = validate(&head).expect("a request").request;
     let target = NewTarget { replacement, rest: b"x", query: b"" };
     let mut out = BytesMut::new();
-    put_request_head(&mut out, &head, &request, &target, host.as_bytes());
+    put_request_head(&mut out, &head, &request, &target, host.as_bytes(), None);
     let read = oracle::server_reads(&out);
     assert!(read.nothing_left_over && read.requests.len() == 1, "{read:?}");
     let start = format!("GET {}x", str::from_utf8(replacement).expect("ASCII"));

@@ -107,7 +107,7 @@ fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
     let (head, rest) = (&data[span.start..span.end], &data[span.end..]);
     check_redirect(head, rest);
     let routes = routes(&());
-    match plan(head, rest, &routes, &limits, false) {
+    match plan(head, rest, &routes, &limits, false, || 0) {
         Plan::Forward(forwarded) => {
             let mut out = BytesMut::new();
             forwarded.put_head(&mut out);

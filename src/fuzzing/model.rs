@@ -174,7 +174,7 @@ fn with_value(field: &Field, value: &str) -> Vec<u8> {
 
 /// Whether a field of a request is for the upstream.
 fn passes_up(name: &str) -> bool {
-    const FOR_ONE_HOP: [&str; 8] = [
+    const FOR_ONE_HOP: [&str; 9] = [
         "connection",
         "http2-settings",
         "keep-alive",
@@ -183,6 +183,7 @@ fn passes_up(name: &str) -> bool {
         "te",
         "upgrade",
         "via",
+        "x-narrows-token",
     ];
     let read = name.replace('_', "-");
     let is_meant = |pattern: &str| match pattern.split_once('*') {

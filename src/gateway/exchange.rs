@@ -289,6 +289,7 @@ impl Exchange {
             tell_keep_alive: self.close.is_none() && self.request.version == Version::Http10,
             keep_upgrade: head.status == 426
                 && head.fields.values(FieldId::Upgrade).next().is_some(),
+            open_to_pages: false,
         }
     }
 

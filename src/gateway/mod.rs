@@ -13,7 +13,8 @@
 //! 5. [`retry`] says whether a request without a response may be sent on another connection,
 //!    [`answer`] what the client gets from us if it may not, and [`own_response`] writes that.
 //!
-//! [`access`] says who may use a route, and with which keys it asks its upstream.
+//! [`access`] says who may use a route, and with which keys it asks its upstream; [`credentials`]
+//! finds the token in a request, and says where the key goes.
 //!
 //! [`redirect`] is for plain listeners: challenges of ACME, and redirects to https.
 //!
@@ -25,6 +26,7 @@
 
 pub mod access;
 pub mod answer;
+pub mod credentials;
 pub mod due;
 pub mod event_stream;
 pub mod exchange;

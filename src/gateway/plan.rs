@@ -10,6 +10,7 @@
 
 use crate::error::{Cause, ExchangeError, RequestError};
 use crate::gateway::answer::{Reply, ResponseOptions};
+use crate::gateway::credentials::{Credentials, is_preflight};
 use crate::gateway::request::{Request, ValidRequest, validate};
 use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::gateway::route::{Route, RouteTable};
@@ -24,6 +25,7 @@ use bytes::BytesMut;
 
 /// What to do about a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 pub enum Plan<'a, U> {
     /// Forward it.
     Forward(ForwardedRequest<'a, U>),
@@ -40,6 +42,8 @@ pub struct ForwardedRequest<'a, U> {
     pub request: Request,
     /// What the client calls us; empty when it did not say.
     pub authority: &'a [u8],
+    /// Whose it is, and which key it gets, on a route with rules of access.
+    pub credentials: Option<Credentials<'a>>,
     head: RequestHead<'a>,
     /// The path without dot segments: an upstream resolves them, so that routes must not be
     /// matched before.
@@ -67,13 +71,15 @@ const LIMITS_MAX: HeadLimits = HeadLimits { bytes: usize::MAX, fields: usize::MA
 const HEAD_GROWTH: usize = 1024;
 
 /// Decides about the request whose whole head is `head`, as `HeadReader` found it. `behind` are the
-/// bytes that follow it so far; `draining`: we are asked to stop.
+/// bytes that follow it so far; `draining`: we are asked to stop; `clock` gives the seconds since
+/// 1970-01-01 (UTC).
 pub fn plan<'a, U>(
     head: &'a [u8],
     behind: &[u8],
     routes: &'a RouteTable<U>,
     limits: &HeadLimits,
     draining: bool,
+    clock: fn() -> u64,
 ) -> Plan<'a, U> {
     let parsed = match RequestHead::parse(head, limits) {
         Ok(parsed) => parsed,
@@ -95,12 +101,21 @@ pub fn plan<'a, U>(
         let route = find_route(routes, path, &resolved)?;
         Ok((route, resolved))
     });
-    match found {
-        Ok((route, path)) => {
+    let (route, path) = match found {
+        Ok(found) => found,
+        Err(error) => return answer(Reply::Error(error)),
+    };
+    if may_be_answered(route) && is_preflight(&parsed, &request) {
+        return answer(Reply::Preflight);
+    }
+    match admitted(route, &parsed, query, &request, clock) {
+        Ok(credentials) => {
             let head = parsed;
-            Plan::Forward(ForwardedRequest { route, request, authority, head, path, query })
+            let forwarded =
+                ForwardedRequest { route, request, authority, credentials, head, path, query };
+            Plan::Forward(forwarded)
         }
-        Err(error) => answer(Reply::Error(error)),
+        Err(cause) => answer(Reply::Error(ExchangeError::client(cause))),
     }
 }
 
@@ -113,7 +128,9 @@ impl<'a, U> ForwardedRequest<'a, U> {
         let refused = |error| ExchangeError::client(Cause::Request(error));
         let head = RequestHead::parse(head, &LIMITS_MAX).map_err(|error| refused(error.into()))?;
         let ValidRequest { request, authority, path, query } = validate(&head).map_err(refused)?;
-        Ok(Self { route, request, authority, path: resolve(path)?, query, head })
+        let credentials = credentials(route, &head, query, &request);
+        let credentials = credentials.map_err(ExchangeError::client)?;
+        Ok(Self { route, request, authority, credentials, path: resolve(path)?, query, head })
     }
 
     /// The request's method.
@@ -121,14 +138,21 @@ impl<'a, U> ForwardedRequest<'a, U> {
         self.head.method
     }
 
+    /// What the client finds in a response where the upstream repeats the key; empty: nothing of
+    /// its own ([`Credentials::token_to_repeat`]).
+    pub fn token_to_repeat(&self) -> &'a [u8] {
+        let credentials = self.credentials.as_ref();
+        credentials.map_or(b"", |it| it.token_to_repeat(&self.head.fields, self.query))
+    }
+
     /// Appends the head that the upstream gets.
     pub fn put_head(&self, out: &mut BytesMut) {
-        let Self { route, request, head, path, query, .. } = self;
+        let Self { route, request, head, path, query, credentials, .. } = self;
         let rest = path.get(route.path.len()..).unwrap_or_default();
         // A large head would double its buffer on its way, and wait in it.
         out.reserve(head.target.len() + head.fields.bytes().len() + HEAD_GROWTH);
         let target = NewTarget { replacement: &route.replacement, rest, query };
-        put_request_head(out, head, request, &target, &route.host);
+        put_request_head(out, head, request, &target, &route.host, credentials.as_ref());
     }
 }
 
@@ -162,6 +186,39 @@ fn find_route<'a, U>(
     }
 }
 
+/// Whether preflights on this route are for us to answer.
+fn may_be_answered<U>(route: &Route<U>) -> bool {
+    route.access.as_ref().is_some_and(|access| access.cors)
+}
+
+fn credentials<'a, U>(
+    route: &'a Route<U>,
+    head: &RequestHead<'a>,
+    query: &'a [u8],
+    request: &Request,
+) -> Result<Option<Credentials<'a>>, Cause> {
+    let Some(access) = &route.access else { return Ok(None) };
+    Credentials::of(head, query, request, access).map(Some)
+}
+
+/// The credentials of a request that may be made on this route.
+fn admitted<'a, U>(
+    route: &'a Route<U>,
+    head: &RequestHead<'a>,
+    query: &'a [u8],
+    request: &Request,
+    clock: fn() -> u64,
+) -> Result<Option<Credentials<'a>>, Cause> {
+    let credentials = credentials(route, head, query, request)?;
+    if let Some(credentials) = &credentials {
+        credentials.check(&route.path, clock)?;
+    }
+    if request.offers_websocket && route.access.as_ref().is_some_and(|access| !access.websocket) {
+        return Err(Cause::WebSocketOff);
+    }
+    Ok(credentials)
+}
+
 fn refused_target(error: TargetError) -> ExchangeError {
     ExchangeError::client(Cause::Request(RequestError::Target(error)))
 }
@@ -185,7 +242,9 @@ mod tests {
         let error =
             |target: &str| match answer(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")) {
                 (Reply::Error(error), _) => answer_to(&error).unwrap().code,
-                (Reply::Allowed | Reply::Queued, _) => panic!("nobody asked for options"),
+                (Reply::Allowed | Reply::Preflight | Reply::Queued, _) => {
+                    panic!("nobody asked for options")
+                }
             };
         assert_eq!(error("/none"), "route_not_found");
         assert_eq!(error("/gpt/../a/b"), "path_leaves_route");
@@ -243,7 +302,8 @@ mod tests {
     #[track_caller]
     fn check(head: &str, route: &str, line: &str) {
         let routes = routes();
-        let Plan::Forward(forwarded) = plan(head.as_bytes(), b"", &routes, &LIMITS, false) else {
+        let Plan::Forward(forwarded) = plan(head.as_bytes(), b"", &routes, &LIMITS, false, || 0)
+        else {
             panic!("{head:?} is to be forwarded");
         };
         let mut out = BytesMut::new();
@@ -270,7 +330,7 @@ mod tests {
         behind: &str,
         draining: bool,
     ) -> OwnAnswer<'a> {
-        match plan(head.as_bytes(), behind.as_bytes(), routes, &LIMITS, draining) {
+        match plan(head.as_bytes(), behind.as_bytes(), routes, &LIMITS, draining, || 0) {
             Plan::Answer(answer) => answer,
             Plan::Forward(forwarded) => panic!("{forwarded:?}"),
         }

@@ -189,7 +189,9 @@ mod tests {
             Err(OwnAnswer { reply: Reply::Error(error), .. }) => {
                 Err(answer_to(&error).unwrap().status)
             }
-            Err(OwnAnswer { reply: Reply::Allowed | Reply::Queued, .. }) => Err(0),
+            Err(OwnAnswer { reply: Reply::Allowed | Reply::Preflight | Reply::Queued, .. }) => {
+                Err(0)
+            }
         }
     }
 

@@ -38,6 +38,8 @@ pub struct FinalResponse {
     pub tell_keep_alive: bool,
     /// A 426: `Upgrade` says what the client should have asked for (RFC 9110, section 15.5.22).
     pub keep_upgrade: bool,
+    /// Pages of every origin may read it, unless the upstream says which.
+    pub open_to_pages: bool,
 }
 
 /// Whether a 101 switches to what `request` offered, and to nothing else.

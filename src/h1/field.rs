@@ -63,6 +63,21 @@ pub enum FieldId {
     Refresh,
     /// `Set-Cookie` (RFC 6265, section 4.1).
     SetCookie,
+    /// `Authorization` (RFC 9110, section 11.6.2).
+    Authorization,
+    /// `x-api-key`: where Anthropic's API and others expect a key.
+    XApiKey,
+    /// `api-key`: where Azure expects a key.
+    ApiKey,
+    /// `x-goog-api-key`: where Google's APIs expect a key.
+    XGoogApiKey,
+    /// `X-Narrows-Token`: a token for us alone.
+    NarrowsToken,
+    /// `Sec-WebSocket-Protocol` (RFC 6455, section 11.3.4), in which browsers send a key, because
+    /// they can set no other field.
+    WebSocketProtocol,
+    /// A lookalike of one of the fields for keys: `_` in its name for `-`.
+    KeyLookalike,
     /// `Content_Length` or `Transfer_Encoding`, which CGI and its heirs read as the real names.
     FramingLookalike,
     /// Likewise a lookalike of another field that a gateway removes or changes, such as
@@ -72,11 +87,22 @@ pub enum FieldId {
 
 impl FieldId {
     /// The id of `name`, in any case, or `None` for a name that no rule asks for.
-    ///
-    /// Asked for every field line: length and first letter pick at most one name to compare with.
     pub fn of(name: &[u8]) -> Option<Self> {
+        let (known, id) = Self::like(name)?;
+        if is_lowercase_of(known.as_bytes(), name) {
+            Some(id)
+        } else if reads_as(known, name) {
+            id.lookalike()
+        } else {
+            None
+        }
+    }
+
+    /// The only name that `name` may be, in lower case: asked for every field line, so length and
+    /// first letter pick it, in two cases another letter.
+    fn like(name: &[u8]) -> Option<(&'static str, Self)> {
         let first = name.first()?.to_ascii_lowercase();
-        let (known, id) = match (name.len(), first) {
+        Some(match (name.len(), first) {
             (2, b't') => ("te", Self::Te),
             (3, b'n') => ("nel", Self::HostPolicy),
             (3, b'v') => ("via", Self::Via),
@@ -87,22 +113,27 @@ impl FieldId {
             (7, b'u') => ("upgrade", Self::Upgrade),
             (7, b't') => ("trailer", Self::Trailer),
             (7, b'r') => ("refresh", Self::Refresh),
+            (7, b'a') if name[1] | 0x20 == b'p' => ("api-key", Self::ApiKey),
             (7, b'a') => ("alt-svc", Self::AltSvc),
             (8, b'l') => ("location", Self::Reference),
             (9, b'e') => ("expect-ct", Self::HostPolicy),
             (9, b'r') => ("report-to", Self::HostPolicy),
+            (9, b'x') => ("x-api-key", Self::XApiKey),
             (10, b'c') => ("connection", Self::Connection),
             (10, b'k') => ("keep-alive", Self::KeepAlive),
             (10, b's') => ("set-cookie", Self::SetCookie),
             (12, b'c') => ("content-type", Self::ContentType),
             (12, b'm') => ("max-forwards", Self::MaxForwards),
             (12, b'x') => ("x-request-id", Self::XRequestId),
+            (13, b'a') => ("authorization", Self::Authorization),
             (14, b'c') => ("content-length", Self::ContentLength),
             (13, b'e') => ("expect-staple", Self::HostPolicy),
             (14, b'h') => ("http2-settings", Self::Http2Settings),
+            (14, b'x') => ("x-goog-api-key", Self::XGoogApiKey),
             (15, b'c') => ("clear-site-data", Self::HostPolicy),
             (15, b'i') => ("idempotency-key", Self::IdempotencyKey),
             (15, b'p') => ("public-key-pins", Self::HostPolicy),
+            (15, b'x') => ("x-narrows-token", Self::NarrowsToken),
             (16, b'c') => ("content-location", Self::Reference),
             (16, b'p') => ("proxy-connection", Self::ProxyConnection),
             (17, b't') => ("transfer-encoding", Self::TransferEncoding),
@@ -110,18 +141,14 @@ impl FieldId {
             (17, b'x') => ("x-accel-buffering", Self::XAccelBuffering),
             (19, b'p') => ("proxy-authorization", Self::ProxyAuthorization),
             (19, b'r') => ("reporting-endpoints", Self::HostPolicy),
+            (22, b's') if name[2] | 0x20 == b'c' => {
+                ("sec-websocket-protocol", Self::WebSocketProtocol)
+            }
             (22, b's') => ("service-worker-allowed", Self::HostPolicy),
             (25, b's') => ("strict-transport-security", Self::HostPolicy),
             (27, b'p') => ("public-key-pins-report-only", Self::HostPolicy),
             _ => return None,
-        };
-        if is_lowercase_of(known.as_bytes(), name) {
-            Some(id)
-        } else if reads_as(known, name) {
-            id.lookalike()
-        } else {
-            None
-        }
+        })
     }
 
     /// The id of a name that becomes this one's when `_` is read as `-`.
@@ -132,7 +159,11 @@ impl FieldId {
             | Self::ProxyConnection
             | Self::ProxyAuthorization
             | Self::Http2Settings
-            | Self::MaxForwards => Some(Self::Lookalike),
+            | Self::MaxForwards
+            | Self::NarrowsToken => Some(Self::Lookalike),
+            Self::XApiKey | Self::ApiKey | Self::XGoogApiKey | Self::WebSocketProtocol => {
+                Some(Self::KeyLookalike)
+            }
             Self::Host
             | Self::Connection
             | Self::Te
@@ -151,6 +182,8 @@ impl FieldId {
             | Self::Reference
             | Self::Refresh
             | Self::SetCookie
+            | Self::Authorization
+            | Self::KeyLookalike
             | Self::FramingLookalike
             | Self::Lookalike => None,
         }
@@ -215,6 +248,12 @@ mod tests {
         ("Content-Location", FieldId::Reference),
         ("Refresh", FieldId::Refresh),
         ("Set-Cookie", FieldId::SetCookie),
+        ("Authorization", FieldId::Authorization),
+        ("X-Api-Key", FieldId::XApiKey),
+        ("Api-Key", FieldId::ApiKey),
+        ("X-Goog-Api-Key", FieldId::XGoogApiKey),
+        ("X-Narrows-Token", FieldId::NarrowsToken),
+        ("Sec-WebSocket-Protocol", FieldId::WebSocketProtocol),
     ];
 
     #[test]
@@ -249,6 +288,11 @@ mod tests {
             ("Proxy_Connection", FieldId::Lookalike),
             ("HTTP2_Settings", FieldId::Lookalike),
             ("Max_Forwards", FieldId::Lookalike),
+            ("X-Narrows_Token", FieldId::Lookalike),
+            ("X_API_Key", FieldId::KeyLookalike),
+            ("api_key", FieldId::KeyLookalike),
+            ("x-goog_api-key", FieldId::KeyLookalike),
+            ("Sec_WebSocket_Protocol", FieldId::KeyLookalike),
         ] {
             assert_eq!(FieldId::of(name.as_bytes()), Some(id), "{name}");
         }
@@ -258,7 +302,6 @@ mod tests {
     fn names_that_apis_use_have_no_id() {
         for name in [
             "",
-            "Authorization",
             "Accept",
             "User-Agent",
             "Content-Encoding",

@@ -42,6 +42,11 @@ impl Second {
     }
 }
 
+/// The seconds since 1970.
+pub fn unix_seconds() -> u64 {
+    since_epoch(SystemTime::now()).as_secs()
+}
+
 /// The time since 1970; zero before it.
 pub(crate) fn since_epoch(at: SystemTime) -> Duration {
     at.duration_since(UNIX_EPOCH).unwrap_or_default()

@@ -185,7 +185,7 @@ impl ClientConnection {
         }
         match (reply.answer(), reply) {
             (None, Reply::Error(error)) => return Next::Cut(error),
-            (None, Reply::Allowed) => return Next::End,
+            (None, Reply::Allowed | Reply::Preflight) => return Next::End,
             (None, Reply::Queued) => {}
             (Some(answer), _) => {
                 self.recorder.answered(answer.status);
@@ -195,7 +195,7 @@ impl ClientConnection {
         let sent = self.send_answer(context).await;
         let next = if options.close { Next::End } else { Next::Request };
         match (reply, sent) {
-            (Reply::Allowed | Reply::Queued, Ok(())) => {
+            (Reply::Allowed | Reply::Preflight | Reply::Queued, Ok(())) => {
                 self.recorder.end(Outcome::Completed);
                 next
             }
@@ -206,7 +206,7 @@ impl ClientConnection {
                 }
                 next
             }
-            (Reply::Allowed | Reply::Queued | Reply::Error(_), Err(halt)) => {
+            (Reply::Allowed | Reply::Preflight | Reply::Queued | Reply::Error(_), Err(halt)) => {
                 self.recorder.not_sent(self.io.write_buffer.held_bytes());
                 let error = match halt {
                     Halt::Io(_) => GONE,

@@ -18,6 +18,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 /// Who a client is, and where it meant to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +37,15 @@ impl From<SocketAddr> for Client {
 
 /// What is known of some clients for as long as their connection lasts. Most connections have
 /// nothing of it, so it is allocated when there is something.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct About(Option<Box<ClientFacts>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct ClientFacts {
     /// The authority in the client's last request: our name, as the client knows it.
     authority: Box<[u8]>,
+    /// The token in its last request, where the upstream may repeat the key in place of it.
+    token: Zeroizing<Vec<u8>>,
     /// Where it connected to, if a PROXY header says so.
     destination: Option<SocketAddr>,
     /// Its requests are only led to https.
@@ -78,6 +81,19 @@ impl About {
         let authority = if authority.len() > CLIENT_AUTHORITY_BYTES_MAX { b"" } else { authority };
         if self.authority() != authority {
             self.0.get_or_insert_default().authority = authority.into();
+        }
+    }
+
+    /// The token in the client's last request that the upstream may repeat; empty when there was
+    /// none.
+    pub(super) fn token(&self) -> &[u8] {
+        self.0.as_ref().map_or(b"", |known| &known.token)
+    }
+
+    /// Remembers that token. Most requests have none.
+    pub(super) fn remember_token(&mut self, token: &[u8]) {
+        if self.token() != token {
+            self.0.get_or_insert_default().token = token.to_vec().into();
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError, Fault, ResponseError};
+use crate::gateway::access::RouteAccess;
+use crate::gateway::credentials::hide_keys;
 use crate::gateway::event_stream::{EventCounter, is_event_stream};
 use crate::gateway::exchange::{Exchange, ResponseState};
 use crate::gateway::response::ResponseKind;
@@ -76,6 +78,15 @@ impl<'a> Guide<'a> {
             client_https: client.transport.is_tls(),
             client_authority: self.about.authority(),
         })
+    }
+
+    fn access(&self) -> Option<&'a RouteAccess> {
+        self.route.access.as_deref()
+    }
+
+    /// Whether a page asks, on a route where we answer its preflights.
+    fn is_open_to_pages(&self) -> bool {
+        self.exchange.request().has_origin && self.access().is_some_and(|access| access.cors)
     }
 }
 
@@ -193,6 +204,7 @@ impl Download {
         guide: &mut Guide<'_>,
     ) {
         let view = guide.view(client);
+        let queued = client.write_buffer.held_bytes();
         match kind {
             ResponseKind::DropInterim => self.part = ResponsePart::Head(HeadReader::for_response()),
             ResponseKind::Interim => {
@@ -204,7 +216,8 @@ impl Download {
                 let id = guide.recorder.request_id();
                 put_switch_head(client.write_buffer.queue(), head, id, view.as_ref());
             }
-            ResponseKind::Final(response) => {
+            ResponseKind::Final(mut response) => {
+                response.open_to_pages = guide.is_open_to_pages();
                 guide.recorder.response_head(head.status);
                 if is_event_stream(&head.fields) {
                     guide.recorder.event_stream(EventCounter::of_content(&head.fields));
@@ -217,6 +230,9 @@ impl Download {
                 let reader = BodyReader::new(response.body);
                 self.part = ResponsePart::Body(BodyRelay::of_response(reader, response.writer));
             }
+        }
+        if let Some(keys) = guide.access().and_then(|access| access.keys.as_ref()) {
+            hide_keys(client.write_buffer.queue(), queued, keys, guide.about.token());
         }
     }
 

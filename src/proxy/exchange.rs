@@ -10,6 +10,7 @@ use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::plan::{ForwardedRequest, OwnAnswer, Plan, plan};
 use crate::h1::head_reader::HeadSpan;
 use crate::net::buffer::Buffer;
+use crate::net::date::unix_seconds;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::client_connection::{ClientConnection, Next, Unserved};
 use crate::proxy::context::Context;
@@ -113,7 +114,8 @@ fn begin(
     let site = context.site();
     io.read_buffer.consume(span.start);
     let (head, behind) = io.read_buffer.bytes().split_at(span.end - span.start);
-    match plan(head, behind, &site.routes, &site.head_limits, context.drain.is_announced()) {
+    let draining = context.drain.is_announced();
+    match plan(head, behind, &site.routes, &site.head_limits, draining, unix_seconds) {
         Plan::Forward(forwarded) => {
             let route = Rc::clone(forwarded.route);
             recorder.method(forwarded.method());
@@ -121,6 +123,7 @@ fn begin(
             if route.origins.is_some() {
                 about.remember_authority(forwarded.authority);
             }
+            about.remember_token(forwarded.token_to_repeat());
             let request = InFlight {
                 exchange: Exchange::new(forwarded.request),
                 upload: Upload::new(&forwarded.request),

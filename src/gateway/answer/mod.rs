@@ -13,7 +13,8 @@ use crate::timeouts::Timer;
 pub use table::Answer;
 use table::{
     ALLOWED, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NAME_NOT_SERVED, NO_CHALLENGE, NO_ROUTE,
-    bad_gateway, bad_request, refusal, timeout, tls_failure, unavailable,
+    PREFLIGHT, TOKEN_MISSING, TOKEN_UNKNOWN, WEBSOCKET_OFF, bad_gateway, bad_request, forbidden,
+    refusal, timeout, tls_failure, unavailable,
 };
 
 /// What to answer a request that is not forwarded.
@@ -24,6 +25,8 @@ pub enum Reply {
     /// What we can do: OPTIONS with `Max-Forwards: 0` asks us, not the upstream (RFC 9110, section
     /// 7.6.2).
     Allowed,
+    /// That a page may make any request: a CORS preflight (Fetch, section 3.3.2).
+    Preflight,
     /// What has been queued: a redirect to https, or the key authorization of a challenge.
     Queued,
 }
@@ -34,6 +37,7 @@ impl Reply {
         match self {
             Self::Error(error) => answer_to(error),
             Self::Allowed => Some(ALLOWED),
+            Self::Preflight => Some(PREFLIGHT),
             Self::Queued => None,
         }
     }
@@ -92,6 +96,13 @@ pub fn answer_to(error: &ExchangeError) -> Option<Answer> {
     let answer = match error.cause {
         Cause::Request(error) => refusal(error),
         Cause::NoRoute => NO_ROUTE,
+        Cause::TokenMissing => TOKEN_MISSING,
+        Cause::TokenUnknown => TOKEN_UNKNOWN,
+        Cause::TokenExpired => forbidden("token_expired", "This token has expired."),
+        Cause::TokenNotForRoute => {
+            forbidden("token_not_for_route", "This token is not for this route.")
+        }
+        Cause::WebSocketOff => WEBSOCKET_OFF,
         Cause::NameNotServed => NAME_NOT_SERVED,
         Cause::NoChallenge => NO_CHALLENGE,
         Cause::PlainHttp => bad_request(
@@ -145,6 +156,11 @@ pub fn name_of(error: &ExchangeError) -> &'static str {
         Cause::Timeout(_) => "timeout",
         Cause::Request(_)
         | Cause::NoRoute
+        | Cause::TokenMissing
+        | Cause::TokenUnknown
+        | Cause::TokenExpired
+        | Cause::TokenNotForRoute
+        | Cause::WebSocketOff
         | Cause::NameNotServed
         | Cause::NoChallenge
         | Cause::PlainHttp

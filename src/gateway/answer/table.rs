@@ -30,6 +30,42 @@ pub(super) const ALLOWED: Answer = Answer {
     fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
 };
 
+/// Any method, and any field: for fields, `*` is all but Authorization (Fetch, section 3.3.4).
+pub(super) const PREFLIGHT: Answer = Answer {
+    status: 204,
+    reason: "No Content",
+    code: "",
+    message: "",
+    fields: concat!(
+        "Access-Control-Allow-Methods: *\r\n",
+        "Access-Control-Allow-Headers: *, Authorization\r\n",
+        "Access-Control-Max-Age: 7200\r\n",
+    ),
+};
+
+pub(super) const TOKEN_MISSING: Answer = Answer {
+    status: 401,
+    reason: "Unauthorized",
+    code: "token_missing",
+    message: "This relay needs a token.",
+    fields: "WWW-Authenticate: Bearer\r\n",
+};
+
+pub(super) const TOKEN_UNKNOWN: Answer = Answer {
+    code: "token_unknown",
+    message: "The request has no token of this relay, or more than one.",
+    ..TOKEN_MISSING
+};
+
+/// RFC 9110, section 15.5.22 wants to know which protocol will do: the one that is spoken.
+pub(super) const WEBSOCKET_OFF: Answer = Answer {
+    status: 426,
+    reason: "Upgrade Required",
+    code: "websocket_off",
+    message: "WebSockets are off on this route: ask in plain HTTP.",
+    fields: "Connection: Upgrade\r\nUpgrade: HTTP/1.1\r\n",
+};
+
 pub(super) const NO_ROUTE: Answer = Answer {
     status: 404,
     reason: "Not Found",
@@ -70,6 +106,10 @@ pub(super) const INTERNAL: Answer = Answer {
 
 pub(super) const fn bad_request(code: &'static str, message: &'static str) -> Answer {
     Answer { status: 400, reason: "Bad Request", code, message, fields: "" }
+}
+
+pub(super) const fn forbidden(code: &'static str, message: &'static str) -> Answer {
+    Answer { status: 403, reason: "Forbidden", code, message, fields: "" }
 }
 
 pub(super) const fn bad_gateway(code: &'static str, message: &'static str) -> Answer {

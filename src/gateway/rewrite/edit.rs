@@ -2,6 +2,7 @@
 
 use super::cookie::map_set_cookie;
 use super::uri_reference::{Pieces, View};
+use crate::gateway::credentials::Credentials;
 use crate::h1::encode::put_decimal;
 use crate::h1::field::FieldId;
 use crate::h1::section::{FieldLine, FieldSection};
@@ -17,6 +18,8 @@ pub(super) enum Edit<'a> {
     Drop,
     /// The name as it came, with this value.
     Value(NewValue<'a>),
+    /// Another name and value, also where Connection nominates the line.
+    Line(&'a [u8], [&'a [u8]; 2]),
 }
 
 pub(super) enum NewValue<'a> {
@@ -30,6 +33,8 @@ pub(super) enum NewValue<'a> {
     },
     /// The value of a Set-Cookie field.
     Cookie(&'a [u8], &'a View<'a>),
+    /// A list of subprotocols, and the position of its line.
+    Subprotocols(&'a [u8], u32, &'a Credentials<'a>),
 }
 
 /// Whatever is listed in Connection belongs to the hop it came over (RFC 9110, section 7.6.1).
@@ -79,7 +84,10 @@ pub(super) fn copy_fields<'a>(
     // The run of kept lines that is not copied yet.
     let (mut run_start, mut run_end) = (0, 0);
     for line in fields.lines() {
-        let edit = if nominated.includes(fields, line) { Edit::Drop } else { edit(line) };
+        let mut edit = edit(line);
+        if nominated.includes(fields, line) && !matches!(edit, Edit::Line(..)) {
+            edit = Edit::Drop;
+        }
         if matches!(edit, Edit::Keep) && run_end == line.start as usize {
             run_end = line.end as usize;
             continue;
@@ -91,23 +99,33 @@ pub(super) fn copy_fields<'a>(
             Edit::Drop => {}
             Edit::Value(value) => {
                 put_all(out, &[fields.name(line), b": "]);
-                match value {
-                    NewValue::Bytes(bytes) => out.put_slice(bytes),
-                    NewValue::Number(number) => put_decimal(out, number),
-                    NewValue::Reference { before, pieces, behind } => {
-                        put_all(out, &[before]);
-                        put_all(out, &pieces);
-                        put_all(out, &[behind]);
-                    }
-                    NewValue::Cookie(value, view) => {
-                        map_set_cookie(value, view, |piece| out.put_slice(piece));
-                    }
-                }
+                put_value(out, &value);
                 out.put_slice(b"\r\n");
+            }
+            Edit::Line(name, [before, value]) => {
+                put_all(out, &[name, b": ", before, value, b"\r\n"]);
             }
         }
     }
     out.put_slice(&bytes[run_start..run_end]);
+}
+
+fn put_value(out: &mut BytesMut, value: &NewValue<'_>) {
+    match value {
+        NewValue::Bytes(bytes) => out.put_slice(bytes),
+        NewValue::Number(number) => put_decimal(out, *number),
+        NewValue::Reference { before, pieces, behind } => {
+            put_all(out, &[before]);
+            put_all(out, pieces);
+            put_all(out, &[behind]);
+        }
+        NewValue::Cookie(value, view) => {
+            map_set_cookie(value, view, |piece| out.put_slice(piece));
+        }
+        NewValue::Subprotocols(list, start, credentials) => {
+            credentials.put_subprotocols(out, list, *start);
+        }
+    }
 }
 
 pub(super) fn put_all(out: &mut BytesMut, parts: &[&[u8]]) {

@@ -2,6 +2,7 @@
 
 use super::client_info::is_client_info;
 use super::edit::{Edit, NewValue, copy_fields, put_all};
+use crate::gateway::credentials::{Credentials, LineEdit};
 use crate::gateway::request::Request;
 use crate::h1::field::FieldId;
 use crate::h1::framing::BodyLength;
@@ -20,20 +21,34 @@ pub struct NewTarget<'a> {
     pub query: &'a [u8],
 }
 
-/// Appends the request head that the upstream gets.
+/// Appends the request head that the upstream gets. Without `credentials`, those of the client pass
+/// as they are.
 pub fn put_request_head(
     out: &mut BytesMut,
     head: &RequestHead<'_>,
     request: &Request,
     target: &NewTarget<'_>,
     host: &[u8],
+    credentials: Option<&Credentials<'_>>,
 ) {
-    put_all(out, &[head.method, b" ", target.replacement, target.rest, target.query]);
+    put_all(out, &[head.method, b" ", target.replacement, target.rest]);
+    match credentials {
+        Some(credentials) => credentials.put_query(out, target.query),
+        None => out.put_slice(target.query),
+    }
     out.put_slice(b" HTTP/1.1\r\n");
     if head.fields.values(FieldId::Host).next().is_none() {
         put_all(out, &[b"Host: ", host, b"\r\n"]);
     }
-    copy_fields(out, &head.fields, |line| request_edit(&head.fields, line, request, host));
+    let fields = &head.fields;
+    copy_fields(out, fields, |line| match credentials {
+        Some(credentials) if holds_key(line) => key_edit(fields, line, credentials),
+        Some(_) | None => request_edit(fields, line, request, host),
+    });
+    if let Some((credentials, name)) = credentials.and_then(|it| Some((it, it.name_behind()?))) {
+        let [scheme, key] = credentials.key_value();
+        put_all(out, &[name.as_bytes(), b": ", scheme, key, b"\r\n"]);
+    }
     if request.offers_websocket {
         out.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
     }
@@ -61,6 +76,14 @@ fn request_edit<'a>(
             None => Edit::Keep,
         },
         FieldId::Expect if request.expects_continue => Edit::Keep,
+        id if is_for_one_hop(id) => Edit::Drop,
+        _ => Edit::Keep,
+    }
+}
+
+/// Whether a field is not for the upstream, or not as it came.
+fn is_for_one_hop(id: FieldId) -> bool {
+    match id {
         FieldId::Expect
         | FieldId::Connection
         | FieldId::KeepAlive
@@ -70,10 +93,15 @@ fn request_edit<'a>(
         | FieldId::Upgrade
         | FieldId::Http2Settings
         | FieldId::Via
+        | FieldId::NarrowsToken
         | FieldId::Lookalike
         // Refused before it comes here.
-        | FieldId::FramingLookalike => Edit::Drop,
-        FieldId::Trailer
+        | FieldId::FramingLookalike => true,
+        FieldId::Host
+        | FieldId::ContentLength
+        | FieldId::TransferEncoding
+        | FieldId::MaxForwards
+        | FieldId::Trailer
         | FieldId::ContentType
         | FieldId::Date
         | FieldId::AltSvc
@@ -84,6 +112,45 @@ fn request_edit<'a>(
         | FieldId::XRequestId
         | FieldId::Reference
         | FieldId::Refresh
-        | FieldId::SetCookie => Edit::Keep,
+        | FieldId::SetCookie
+        | FieldId::Authorization
+        | FieldId::XApiKey
+        | FieldId::ApiKey
+        | FieldId::XGoogApiKey
+        | FieldId::WebSocketProtocol
+        | FieldId::KeyLookalike => false,
+    }
+}
+
+/// Whether a key of the API may be in the line.
+fn holds_key(line: &FieldLine) -> bool {
+    matches!(
+        line.id,
+        Some(
+            FieldId::Authorization
+                | FieldId::XApiKey
+                | FieldId::ApiKey
+                | FieldId::XGoogApiKey
+                | FieldId::WebSocketProtocol
+                | FieldId::KeyLookalike
+        )
+    )
+}
+
+fn key_edit<'a>(
+    fields: &FieldSection<'a>,
+    line: &FieldLine,
+    credentials: &'a Credentials<'a>,
+) -> Edit<'a> {
+    match credentials.edit_line(fields, line) {
+        LineEdit::Keep => Edit::Keep,
+        LineEdit::Drop => Edit::Drop,
+        LineEdit::Key(name) => {
+            let name = name.map_or(fields.name(line), str::as_bytes);
+            Edit::Line(name, credentials.key_value())
+        }
+        LineEdit::Subprotocols(list) => {
+            Edit::Value(NewValue::Subprotocols(list, line.start, credentials))
+        }
     }
 }

@@ -50,6 +50,9 @@ pub fn put_final_head(
         put_all(out, &[b"Date: ", date.as_bytes(), b"\r\n"]);
     }
     put_missing_id(out, &head.fields, id);
+    if response.open_to_pages && !names_origins(&head.fields) {
+        out.put_slice(b"Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: *\r\n");
+    }
     put_connection(out, response);
     out.put_slice(b"\r\n");
 }
@@ -114,7 +117,14 @@ fn response_edit<'a>(
         | FieldId::XAccelBuffering
         | FieldId::Origin
         | FieldId::IdempotencyKey
-        | FieldId::XRequestId => Edit::Keep,
+        | FieldId::XRequestId
+        | FieldId::Authorization
+        | FieldId::XApiKey
+        | FieldId::ApiKey
+        | FieldId::XGoogApiKey
+        | FieldId::NarrowsToken
+        | FieldId::WebSocketProtocol
+        | FieldId::KeyLookalike => Edit::Keep,
     }
 }
 
@@ -168,6 +178,12 @@ fn put_missing_id(out: &mut BytesMut, fields: &FieldSection<'_>, id: Option<Requ
 /// Whether the upstream sent a field of this name that is not for one hop.
 fn passes(fields: &FieldSection<'_>, id: FieldId, name: &[u8]) -> bool {
     fields.values(id).next().is_some() && !fields.lists(FieldId::Connection, name)
+}
+
+/// Whether the upstream says itself which pages may read its answer (Fetch, section 3.3.3).
+fn names_origins(fields: &FieldSection<'_>) -> bool {
+    const NAME: &[u8] = b"access-control-allow-origin";
+    fields.lines().iter().any(|line| fields.name(line).eq_ignore_ascii_case(NAME))
 }
 
 fn put_status_line(out: &mut BytesMut, head: &ResponseHead<'_>) {

@@ -8,7 +8,7 @@ fn the_target_is_the_replacement_then_the_rest_then_the_query() {
     let head = RequestHead::parse(b"GET /gpt/x HTTP/1.0\r\n\r\n", &LIMITS).unwrap();
     let request = validate(&head).unwrap().request;
     let mut out = BytesMut::new();
-    put_request_head(&mut out, &head, &request, &target, b"api.test:8443");
+    put_request_head(&mut out, &head, &request, &target, b"api.test:8443", None);
     let want = "GET /base/v1/a%2Fb//c;d?e=/../ HTTP/1.1\r\nHost: api.test:8443\r\n\r\n";
     assert_eq!(out, want.as_bytes());
 }
@@ -155,6 +155,6 @@ fn forwarded(text: &str) -> String {
     let request = validate(&head).unwrap().request;
     let target = NewTarget { replacement: b"/", rest: b"x", query: b"" };
     let mut out = BytesMut::new();
-    put_request_head(&mut out, &head, &request, &target, b"up");
+    put_request_head(&mut out, &head, &request, &target, b"up", None);
     String::from_utf8(out.to_vec()).unwrap()
 }
