@@ -288,9 +288,9 @@ impl Control {
                         return Ok(end);
                     },
                 },
-                Some(change) = self.changes.recv() => self.take(change),
+                Some(change) = self.changes.recv() => self.take(change).await,
                 loaded = self.loader.loaded() => {
-                    self.reload(loaded);
+                    self.reload(loaded).await;
                     self.loader.begin_again(&self.state.snapshot());
                     if self.loader.is_idle() {
                         self.notifier.ready();
@@ -301,9 +301,12 @@ impl Control {
     }
 
     /// Serves a configuration that was loaded, or says why not.
-    fn reload(&mut self, loaded: Loaded) {
+    async fn reload(&mut self, loaded: Loaded) {
         let before = self.state.snapshot();
-        let reloaded = loaded.snapshot.and_then(|it| self.adopt(Arc::new(it)));
+        let reloaded = match loaded.snapshot {
+            Ok(snapshot) => self.adopt(Arc::new(snapshot)).await,
+            Err(reasons) => Err(reasons),
+        };
         let took_ms = loaded.begun.elapsed().as_millis();
         match reloaded {
             Ok(snapshot) => {
@@ -325,9 +328,9 @@ impl Control {
         }
     }
 
-    /// Serves `snapshot` from now on. Everything that can fail comes first, so that nothing changes
-    /// if it does.
-    fn adopt(&mut self, snapshot: Arc<Snapshot>) -> Result<Arc<Snapshot>, NotReloaded> {
+    /// Serves `snapshot` from now on: all workers do when this returns, but for one that hangs.
+    /// Everything that can fail comes first, so that nothing changes if it does.
+    async fn adopt(&mut self, snapshot: Arc<Snapshot>) -> Result<Arc<Snapshot>, NotReloaded> {
         let Self { state, workers, admin, .. } = self;
         let count = workers.count();
         let address = |it: &Snapshot| it.config.admin.as_ref().map(|it| it.address.clone());
@@ -360,18 +363,18 @@ impl Control {
         listening.iter().for_each(|it| it.follow(&snapshot.timeouts));
         state.replace(Arc::clone(&snapshot), listening);
         workers.serve(&snapshot, sockets);
-        spawn(workers.clone().forget_names(state.snapshots()));
+        workers.forget_names(&snapshot).await;
         Ok(snapshot)
     }
 
     /// Serves what the files hold now, unless something else was loaded since they were looked at:
     /// then the next look finds what is left.
-    fn take(&mut self, change: Change) {
+    async fn take(&mut self, change: Change) {
         let Change { before, after, files } = change;
         if !Arc::ptr_eq(&before, &self.state.snapshot()) {
             return;
         }
-        match self.adopt(Arc::new(after)) {
+        match self.adopt(Arc::new(after)).await {
             Ok(_) => tell_changed(&files),
             Err(reasons) => reasons.log(),
         }

@@ -14,7 +14,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 
 /// The way to all workers. When no copy of it is left, they stop at once.
 #[derive(Clone, Debug)]
@@ -110,11 +109,11 @@ impl Workers {
         }
     }
 
-    /// Forgets the addresses of names that are no longer served. A worker that has answered serves
-    /// what it was told to, so none looks them up again but for an exchange that still runs.
-    pub(super) async fn forget_names(self, snapshots: watch::Receiver<Arc<Snapshot>>) {
+    /// Waits until all workers serve `snapshot`, as they were told to, and forgets the addresses of
+    /// names that are no longer served. A worker that has answered does, so none looks them up
+    /// again but for an exchange that still runs.
+    pub(super) async fn forget_names(&self, snapshot: &Snapshot) {
         self.reports().await;
-        let snapshot = Arc::clone(&snapshots.borrow());
         self.registry.keep_names(snapshot.upstreams());
     }
 

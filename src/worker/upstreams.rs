@@ -76,11 +76,13 @@ impl Upstreams {
         };
         let mut routes = Vec::with_capacity(snapshot.routes.len());
         for some in snapshot.routes.chunks(ROUTES_PER_TURN) {
+            if !routes.is_empty() {
+                yield_now().await;
+            }
             routes.extend(some.iter().map(|route| {
                 let metrics = metrics.route(&route.name);
                 route.to(RouteUpstream { connections: upstream(&route.upstream), metrics })
             }));
-            yield_now().await;
         }
         let site = Site::new(snapshot, metrics, routes, |forward| Rc::new(dialer(forward)));
         if !before.is_empty() {
