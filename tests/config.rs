@@ -114,13 +114,13 @@ fn configurations_and_commands_of_the_readmes_and_guides_are_valid() {
     assert!(configurations >= 10 && commands >= 4, "{configurations} {commands}");
 }
 
-/// The READMEs and the guides: names and texts.
+/// The READMEs, the guides and their like: names and texts.
 fn documents() -> Vec<(String, String)> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let guides = std::fs::read_dir(root.join("docs/guide")).unwrap();
     let guides = guides.map(|it| it.unwrap().path());
-    let readmes = ["README.md", "README.zh-CN.md"].map(|it| root.join(it));
-    let texts = readmes.into_iter().chain(guides);
+    let others = ["README.md", "README.zh-CN.md", "docs/scaling.md"].map(|it| root.join(it));
+    let texts = others.into_iter().chain(guides);
     texts.map(|it| (it.display().to_string(), std::fs::read_to_string(&it).unwrap())).collect()
 }
 

@@ -13,7 +13,8 @@ class Block:
 
 
 def documents():
-    return ["README.md", "README.zh-CN.md", *sorted(glob.glob("docs/guide/*.md"))]
+    guides = sorted(glob.glob("docs/guide/*.md"))
+    return ["README.md", "README.zh-CN.md", *guides, "docs/scaling.md"]
 
 
 def blocks(document):

@@ -8,7 +8,7 @@ Each document is followed from top to bottom on a machine of its own: a network 
 be run here has a stand-in, and all of them are in rules.py. A block or a command that no rule knows
 is a failure, so that nothing is left out unnoticed.
 
-Needs root, for namespaces, and curl, openssl, jq, nginx, caddy, pebble, promtool and python3-yaml.
+Needs root, for namespaces, and curl, openssl, jq, nginx, haproxy, caddy, pebble, promtool and python3-yaml.
 """
 
 import argparse

@@ -19,6 +19,8 @@ import urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(f"{HERE}/../..")
 APIS, AUTHORITY, MACHINE = "192.0.2.2", "192.0.2.3", "192.0.2.1"
+# The address of this machine in the private network of docs/scaling.md.
+INTERNAL = "10.0.0.11"
 HOSTS = f"""127.0.0.1 localhost
 {MACHINE} your.domain
 {APIS} api.openai.com api.anthropic.com
@@ -72,6 +74,7 @@ class World:
         run("ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
         run("ip", "link", "set", "there", "netns", str(keeper.pid))
         run("ip", "address", "add", f"{MACHINE}/24", "dev", "here")
+        run("ip", "address", "add", f"{INTERNAL}/24", "dev", "here")
         run("ip", "link", "set", "here", "up")
         for command in [f"address add {APIS}/24 dev there", f"address add {AUTHORITY}/24 dev there",
                         "link set there up", "link set lo up"]:
