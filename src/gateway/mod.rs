@@ -14,7 +14,8 @@
 //!    [`answer`] what the client gets from us if it may not, and [`own_response`] writes that.
 //!
 //! [`access`] says who may use a route, and with which keys it asks its upstream; [`credentials`]
-//! finds the token in a request, and says where the key goes.
+//! finds the token in a request, and says where the key goes; [`client_limits`] how much one client
+//! may ask for.
 //!
 //! [`redirect`] is for plain listeners: challenges of ACME, and redirects to https.
 //!
@@ -26,6 +27,7 @@
 
 pub mod access;
 pub mod answer;
+pub mod client_limits;
 pub mod credentials;
 pub mod due;
 pub mod event_stream;

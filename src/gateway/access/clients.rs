@@ -1,5 +1,6 @@
 //! The clients, found by the digests of their tokens.
 
+use crate::gateway::client_limits::{ClientLimits, ClientUse};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
@@ -16,6 +17,10 @@ pub struct Client {
     pub routes: Option<Box<[Box<[u8]>]>>,
     /// The second from which its tokens are no longer accepted, since 1970-01-01 (UTC).
     pub expires: Option<u64>,
+    /// How much it may ask for.
+    pub limits: ClientLimits,
+    /// What of that it uses, in all workers.
+    pub used: Arc<ClientUse>,
 }
 
 /// All clients. A lookup is one digest and a bisection.
@@ -30,9 +35,10 @@ pub struct Clients {
 }
 
 impl Client {
-    /// A client that may use every route for ever.
+    /// A client that may use every route for ever, without a limit.
     pub fn new(name: &str) -> Self {
-        Self { name: name.into(), routes: None, expires: None }
+        let (limits, used) = Default::default();
+        Self { name: name.into(), routes: None, expires: None, limits, used }
     }
 
     /// Whether it may use the route with this path.
@@ -183,7 +189,8 @@ mod tests {
         const REFERENCE_COUNTS: usize = 2 * size_of::<usize>();
         const NAME_BYTES: usize = 16;
         let entry = size_of::<(Digest, Arc<Client>)>();
-        let client = size_of::<Client>() + REFERENCE_COUNTS;
+        let used = size_of::<ClientUse>() + REFERENCE_COUNTS;
+        let client = size_of::<Client>() + used + REFERENCE_COUNTS;
         let name = NAME_BYTES + REFERENCE_COUNTS;
         assert!(entry + client + name < 200, "{entry} {client} {name}");
     }
