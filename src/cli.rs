@@ -1,4 +1,4 @@
-//! The command line: `narrows run` and `narrows check`.
+//! The command line: `narrows run`, `narrows check` and `narrows token`.
 //!
 //! clap parses a [`Cli`]. [`RunArguments::config`] turns it into a [`Config`], from the file that
 //! it names or from the other arguments. Values have the same types as in the file
@@ -11,10 +11,12 @@ mod listeners;
 mod parse;
 mod route_argument;
 mod stdin;
+mod token;
 mod usage_error;
 
 pub use acme_options::AcmeOptions;
 pub use route_argument::{CheckArgument, RouteArgument};
+pub use token::TokenArguments;
 
 use self::listeners::listeners;
 use self::parse::{one_of, parse_value, parse_workers};
@@ -78,6 +80,8 @@ pub enum Action {
     Run(Box<RunArguments>),
     /// Say whether a configuration is valid, the files it names included.
     Check(Box<CheckArguments>),
+    /// Make a token for a client, and print it with its table for the configuration file.
+    Token(TokenArguments),
 }
 
 /// Arguments of `narrows run`.
@@ -251,6 +255,7 @@ impl RunArguments {
             workers: None,
             admin: None,
             listeners: listeners(&options.listen, &options.acme.domain, certificate),
+            clients: Vec::new(),
             routes: routes.collect(),
             forwards: Vec::new(),
             acme: AcmeConfig::default(),
@@ -508,7 +513,7 @@ mod tests {
     fn parse(arguments: &[&str]) -> Result<RunArguments, clap::Error> {
         match Cli::try_parse_from([&["narrows", "run"], arguments].concat())?.command {
             Action::Run(arguments) => Ok(*arguments),
-            Action::Check(_) => unreachable!("the arguments began with run"),
+            Action::Check(_) | Action::Token(_) => unreachable!("the arguments began with run"),
         }
     }
 
@@ -516,7 +521,7 @@ mod tests {
         let arguments = [&["narrows", "check"], arguments].concat();
         match Cli::try_parse_from(arguments).unwrap().command {
             Action::Check(arguments) => arguments.run(),
-            Action::Run(_) => unreachable!("the arguments began with check"),
+            Action::Run(_) | Action::Token(_) => unreachable!("the arguments began with check"),
         }
     }
 }

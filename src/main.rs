@@ -1,6 +1,6 @@
 //! The binary: arguments, configuration, run, exit code.
 
-use narrows::cli::{Action, CheckArguments, Cli, RunArguments};
+use narrows::cli::{Action, CheckArguments, Cli, RunArguments, TokenArguments};
 use narrows::config::outline::outline;
 use narrows::config::problem::Problem;
 use narrows::config::report::{Colours, Severity, explained, report};
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     match Cli::read().command {
         Action::Run(arguments) => run(*arguments),
         Action::Check(arguments) => check(*arguments),
+        Action::Token(arguments) => token(&arguments),
     }
 }
 
@@ -78,6 +79,20 @@ fn check(arguments: CheckArguments) -> ExitCode {
     say(io::stdout(), format_args!("{name}: ok: {}", snapshot.summary()));
     say(io::stdout(), format_args!("{}", outline(&snapshot, SystemTime::now()).trim_end()));
     ExitCode::SUCCESS
+}
+
+fn token(arguments: &TokenArguments) -> ExitCode {
+    match arguments.token() {
+        Ok(token) => {
+            say(io::stdout(), format_args!("{token}"));
+            say(io::stderr(), format_args!("{}", token.advice()));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(io::stderr(), format_args!("narrows: no token can be made: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
 }
 
 fn refuse(problems: &Problems) -> ExitCode {

@@ -159,8 +159,9 @@ fn unknown_command(error: &Error, command: &str) -> Refused {
     let instead = instead_of_command(command).map(str::to_owned);
     let suggested = context(error, ContextKind::SuggestedSubcommand);
     let help = instead.or(suggested.map(|meant| format!("did you mean narrows {meant}?")));
-    let help =
-        help.unwrap_or_else(|| "run and check are commands; narrows --help explains them".into());
+    let help = help.unwrap_or_else(|| {
+        "run, check and token are commands; narrows --help explains them".into()
+    });
     Refused { what: format!("{} is not a command", quoted(command)), help: vec![help] }
 }
 
@@ -172,6 +173,7 @@ fn missing(argument: &str) -> Refused {
     let help: &[&str] = match name_of(argument) {
         "--key" => &["--key privkey.pem"],
         "--certificate" => &["--certificate fullchain.pem"],
+        _ if argument.contains("NAME") => &["narrows token alice"],
         _ if argument.contains("|FILE") => &to_check,
         _ if argument.contains("ROUTE") => &examples,
         _ => &[],

@@ -2,12 +2,13 @@
 //! forward can match, and every tcp listener has the http listener that its forwards need.
 
 use super::admin_address::{AdminAddress, AdminConfig};
+use super::check_access::check_access;
 use super::check_domains::{check_domains, check_redirects};
 use super::keys::forward::ForwardUpstream;
 use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
 use super::listen_address::ListenAddress;
-use super::problem::{Location, Problems, quoted};
+use super::problem::{Problems, also_at, quoted};
 use super::value::Mode;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
     check_forwards(config, problems);
     check_domains(config, problems);
     check_redirects(config, problems);
+    check_access(config, problems);
 }
 
 /// Whether a tcp listener hands its connections at `address` to this http listener, which then has
@@ -219,11 +221,6 @@ fn check_shared(
         let advice = "say `proxy_protocol` at the tcp listener with this address";
         problems.add(&http.location, format!("{what}; {advice}"));
     }
-}
-
-/// Points to the first one, if it has a line.
-fn also_at(first: &Location) -> String {
-    first.line().map_or_else(String::new, |line| format!("; the first is in line {line}"))
 }
 
 #[cfg(test)]

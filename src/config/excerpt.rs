@@ -20,8 +20,17 @@ const CUT: char = '…';
 /// Marks of a private key or a certificate. The lines between them are not shown.
 const MARKS_OF_PEM: &[&str] = &["-----BEGIN", "-----END", "PRIVATE KEY", "BEGIN CERTIFICATE"];
 /// Names of keys whose values are secrets, in any notation.
-const SECRET_NAMES: &[&str] =
-    &["token", "secret", "password", "passwd", "api_key", "apikey", "api-key", "authorization"];
+const SECRET_NAMES: &[&str] = &[
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "api_key",
+    "apikey",
+    "api-key",
+    "authorization",
+    "key_env",
+];
 
 /// A line as it is shown, and the place within it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 //! Not here: its keys (`keys`), TOML (`table`), and the checks across tables (`check`).
 
 use super::check::check;
+use super::check_clients::{check_clear_tokens, check_clients};
 use super::keys;
-use super::keys::top::{self, Config};
+use super::keys::top::{self, Config, ReadConfig};
 use super::problem::{Location, Problems};
 use super::source::Source;
 use super::table::Reader;
@@ -64,8 +65,10 @@ impl Config {
         // Editors of Windows write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let (mut reader, document) = Reader::open(name, folder, text, keys::tables_with)?;
-        let config = top::read(&mut reader, document);
+        let ReadConfig { config, clients_at, has_all_routes } = top::read(&mut reader, document);
         check(&config, &mut reader.problems);
+        check_clients(&config, &clients_at, has_all_routes, &mut reader.problems);
+        check_clear_tokens(&mut reader);
         reader.problems.or(config)
     }
 }

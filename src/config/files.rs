@@ -10,23 +10,27 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Paths of files, and what each held when it was first read; `None`: it did not exist, and may
 /// come to.
 #[derive(Clone, Default)]
-pub struct Files(BTreeMap<PathBuf, Option<Arc<[u8]>>>);
+pub struct Files(BTreeMap<PathBuf, Option<Content>>);
+
+/// It may be secret, so it is overwritten when it is dropped.
+type Content = Arc<Zeroizing<Vec<u8>>>;
 
 impl Files {
     /// Reads a file and parses it. One that was read before counts with what it held then: if it
     /// has changed since, it is found to have changed.
-    pub(super) fn parse<T>(
+    pub(super) fn parse<T, E: From<CredentialError>>(
         &mut self,
         file: &Path,
-        parse: impl FnOnce(&Path, &[u8]) -> Result<T, CredentialError>,
-    ) -> Result<T, CredentialError> {
+        parse: impl FnOnce(&Path, &[u8]) -> Result<T, E>,
+    ) -> Result<T, E> {
         let content = read_file(file)?;
         let parsed = parse(file, &content);
-        self.0.entry(file.into()).or_insert_with(|| Some(content.into()));
+        self.0.entry(file.into()).or_insert_with(|| Some(Arc::new(content)));
         parsed
     }
 
@@ -37,7 +41,7 @@ impl Files {
 
     /// What a file held.
     pub fn content(&self, file: &Path) -> Option<&[u8]> {
-        self.0.get(file)?.as_deref()
+        self.0.get(file)?.as_deref().map(|content| content.as_slice())
     }
 
     /// Lets `file` count with what it held in `before`.
@@ -53,7 +57,7 @@ impl Files {
 
     /// The files that held something else in `before`.
     pub fn changed_since(&self, before: &Self) -> Vec<&Path> {
-        let is_changed = |(file, content): &(&PathBuf, &Option<Arc<[u8]>>)| {
+        let is_changed = |(file, content): &(&PathBuf, &Option<Content>)| {
             before.0.get(*file).is_some_and(|it| it != *content)
         };
         self.0.iter().filter(is_changed).map(|(file, _)| &**file).collect()
@@ -62,9 +66,9 @@ impl Files {
     /// The files that hold something else now, or cannot be read. This reads all of them, which may
     /// take for ever.
     pub fn changed(&self) -> Vec<&Path> {
-        let is_changed = |(file, content): &(&PathBuf, &Option<Arc<[u8]>>)| {
+        let is_changed = |(file, content): &(&PathBuf, &Option<Content>)| {
             let now = read_file(file).ok();
-            now.as_deref() != content.as_deref()
+            now.as_ref() != content.as_deref()
         };
         self.0.iter().filter(is_changed).map(|(file, _)| &**file).collect()
     }
@@ -87,7 +91,8 @@ mod tests {
     const NONE: [&Path; 0] = [];
 
     fn read(files: &mut Files, file: &Path) -> Vec<u8> {
-        files.parse(file, |_, content| Ok(content.to_vec())).unwrap()
+        let parse = |_: &Path, content: &[u8]| Ok::<_, CredentialError>(content.to_vec());
+        files.parse(file, parse).unwrap()
     }
 
     #[test]

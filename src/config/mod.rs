@@ -13,13 +13,17 @@
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
+pub mod access;
 mod acme_files;
 mod acme_reach;
 pub mod acme_values;
 pub mod admin_address;
 pub mod check;
+mod check_access;
+mod check_clients;
 mod check_domains;
 mod clear_text;
+pub mod client_name;
 pub mod credentials;
 pub(crate) mod excerpt;
 mod file;
@@ -33,6 +37,7 @@ pub mod keys;
 pub mod listen_address;
 pub mod lookalike;
 pub mod managed;
+mod moment;
 mod near;
 mod near_url;
 pub mod network;
@@ -41,13 +46,17 @@ pub mod own_certificate;
 pub mod problem;
 pub mod reach;
 pub mod report;
+pub mod route_access;
+mod secret_lists;
 pub mod snapshot;
 pub mod source;
 mod stand_ins;
 mod syntax;
+mod systemd_credentials;
 mod table;
 mod tls_configs;
 pub mod tls_files;
+pub mod token_digest;
 mod toml_value;
 pub mod upstream;
 pub mod url;

@@ -2,6 +2,7 @@
 //! certificates are shown and for how long.
 
 use super::identifier::Identifier;
+use super::keys::client::ClientConfig;
 use super::keys::limits::Limits;
 use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
@@ -10,9 +11,12 @@ use super::keys::top::Config;
 use super::managed::ManagedCertificate;
 use super::own_certificate::OwnCertificate;
 use super::reach::Reach;
-use super::snapshot::Snapshot;
+use super::route_access::KeySource;
+use super::snapshot::{Snapshot, count};
 use super::url::Scheme;
-use std::time::{SystemTime, UNIX_EPOCH};
+use super::value::RoutePath;
+use humantime::format_rfc3339_seconds;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Most names of a certificate that are shown.
 const NAMES_MAX: usize = 4;
@@ -21,13 +25,19 @@ const NAMES_MAX: usize = 4;
 pub fn outline(snapshot: &Snapshot, now: SystemTime) -> String {
     let config = &snapshot.config;
     let listeners = config.listeners.iter().map(|it| (it.urls(), certificate(snapshot, it, now)));
-    let routes = config.routes.iter().map(|it| (it.path.as_str().to_owned(), upstream(it)));
+    let clients = config.clients.iter().map(|it| (it.name.to_string(), client(snapshot, it)));
+    let routes = config.routes.iter().zip(&snapshot.routes).map(|(it, loaded)| {
+        let keys = loaded.access.as_ref().and_then(|access| access.keys.as_ref());
+        let keys = keys.map_or(0, |keys| keys.iter().count());
+        (it.path.as_str().to_owned(), format!("{}{}", upstream(it), access(it, keys)))
+    });
     let forwards = config.forwards.iter().map(|it| {
         let detour = it.reach.as_ref().map(detour).unwrap_or_default();
         (it.server_name.text.to_string(), format!("{}{detour}", it.upstream))
     });
     [
         section("listeners", "  ", listeners.collect()),
+        section("clients", "  ", clients.collect()),
         section("routes", "  ->  ", routes.collect()),
         section("forwards", "  ->  ", forwards.collect()),
         section("settings", "  =  ", settings(config)),
@@ -95,6 +105,38 @@ fn days_left(own: &OwnCertificate, now: SystemTime) -> String {
             days => format!("{days} days left"),
         },
     }
+}
+
+/// What a client has: tokens, routes, limits.
+fn client(snapshot: &Snapshot, client: &ClientConfig) -> String {
+    let tokens = snapshot.access.clients.iter().filter(|it| *it.name == *client.name.as_str());
+    let tokens = count(tokens.count(), "token");
+    let routes = client
+        .routes
+        .as_ref()
+        .map(|routes| routes.iter().map(RoutePath::as_str).collect::<Vec<_>>().join(", "));
+    let until = client.expires.and_then(|it| UNIX_EPOCH.checked_add(Duration::from_secs(it)));
+    let until = until.map(|it| format!("until {}", format_rfc3339_seconds(it)));
+    let exchanges = client.exchanges.map(|it| count(it as usize, "exchange"));
+    let rate = client.requests_per_minute.map(|it| count(it as usize, "request") + " a minute");
+    [Some(tokens), routes, until, exchanges, rate]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// Who may use a route, where that is not as for the others, and its number of keys.
+fn access(route: &RouteConfig, keys: usize) -> String {
+    let options = &route.access;
+    let keys = options.keys.as_ref().map(|source| match source {
+        KeySource::File(file) => format!("{} in {}", count(keys, "key"), file.path.display()),
+        KeySource::Variable(name, _) => format!("the key in ${}", name.as_str()),
+    });
+    let anyone = options.is_for_anyone.then(|| "anyone".to_owned());
+    let websocket = (!options.websocket).then(|| "no WebSocket".to_owned());
+    let parts: Vec<_> = [keys, anyone, websocket].into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!("  ({})", parts.join(", ")) }
 }
 
 fn upstream(route: &RouteConfig) -> String {
@@ -199,6 +241,46 @@ mod tests {
         assert_eq!(outline(&snapshot, end - 61 * day), want);
         assert!(outline(&snapshot, end - day).contains(", 1 day left\n"));
         assert!(outline(&snapshot, end + day).contains(", expired\n"));
+    }
+
+    #[test]
+    fn clients_and_keys_are_counted_and_not_shown() {
+        let folder = Folder::new();
+        folder.write("k", "sk-hunter2\nsk-hunter3\n");
+        let text = r#"
+            [[listener]]
+            address = "localhost:1"
+            [[client]]
+            name = "alice"
+            token = "sha256:9f2c1f2a35f5e0d1c1b7a1a4a7de4f8b1f0a5d0c6b9e3d7f8a2b4c6d8e0f1a3b"
+            [[client]]
+            name = "bob"
+            token = "sha256:1f2c1f2a35f5e0d1c1b7a1a4a7de4f8b1f0a5d0c6b9e3d7f8a2b4c6d8e0f1a3b"
+            routes = ["/a/", "/b/"]
+            expires = 2030-01-01
+            exchanges = 8
+            requests_per_minute = 1
+            [[route]]
+            path = "/a/"
+            upstream = "https://a.example/"
+            key_file = "k"
+            websocket = false
+            [[route]]
+            path = "/b/"
+            upstream = "https://b.example/"
+            clients = "anyone"
+        "#;
+        let file = folder.write("narrows.toml", text);
+        let snapshot = Snapshot::load(Config::read(&file).unwrap()).unwrap();
+        let outline = outline(&snapshot, UNIX_EPOCH);
+        let want = format!(
+            "clients\n  alice  1 token\n  bob    1 token; /a/, /b/; until 2030-01-01T00:00:00Z; \
+             8 exchanges; 1 request a minute\nroutes\n  \
+             /a/  ->  https://a.example/  (2 keys in {}, no WebSocket)\n  \
+             /b/  ->  https://b.example/  (anyone)\n",
+            folder.path("k").display()
+        );
+        assert!(outline.ends_with(&want), "{outline}");
     }
 
     #[test]

@@ -190,6 +190,11 @@ pub fn without_secrets(text: &str) -> Option<String> {
     Some(format!("{hidden}{rest}{query}"))
 }
 
+/// Points to the first of two that exclude each other, if it has a line.
+pub(super) fn also_at(first: &Location) -> String {
+    first.line().map_or_else(String::new, |line| format!("; the first is in line {line}"))
+}
+
 /// The known word that `word` is most likely a misspelling of, if at most a third of its letters
 /// differ.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {

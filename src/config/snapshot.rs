@@ -6,6 +6,7 @@
 //! connections; upstreams with the same roots share one `ClientConfig`, and so its sessions. A
 //! snapshot that is loaded after another has everything in common with it that is unchanged.
 
+use super::access::{Access, AccessLoader};
 use super::acme_files::state_directory;
 use super::check::{http_behind, shares_address};
 use super::files::Files;
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// In the order of the file. Routes to one upstream share it.
     pub routes: Vec<Route<Arc<UpstreamConfig>>>,
+    /// Who may use them, and with which keys.
+    pub access: Access,
     /// In the order of the file.
     pub forwards: Vec<Forward<Arc<UpstreamConfig>>>,
     /// Limits of time.
@@ -142,16 +145,17 @@ impl Snapshot {
         let listeners = loader.listeners(&config);
         let timeouts = loader.timeouts(&config.timeouts);
         let upstreams = loader.upstreams(&config.routes);
-        let routes = config.routes.iter().zip(upstreams);
-        let routes = routes
-            .map(|(route, upstream)| route.to(upstream, Arc::clone(&timeouts), config.limits.head));
-        let routes = routes.collect();
+        let before = loader.previous.map(|it| &it.access);
+        let access = AccessLoader::new(&mut loader.files, before).load(&config);
+        let routes = config.routes.iter().zip(upstreams).zip(&access.routes);
+        let route = |((route, upstream), access): ((&RouteConfig, _), &Option<_>)| Route {
+            access: access.clone(),
+            ..route.to(upstream, Arc::clone(&timeouts), config.limits.head)
+        };
+        let routes = routes.map(route).collect();
         let forwards = config.forwards.iter().map(|forward| Forward {
             pattern: forward.server_name.pattern.clone(),
-            target: match loader.forward(forward) {
-                None => ForwardTarget::Http,
-                Some(upstream) => ForwardTarget::Upstream(Arc::new(upstream)),
-            },
+            target: loader.forward(forward),
             name: (&*forward.server_name.text).into(),
         });
         let forwards = forwards.collect();
@@ -170,6 +174,7 @@ impl Snapshot {
             workers: config.workers.map_or_else(cores, NonZeroUsize::get),
             listeners,
             routes,
+            access,
             forwards,
             timeouts,
             limits: config.limits.clone(),
@@ -229,7 +234,8 @@ impl Listener {
     }
 }
 
-fn count(number: usize, word: &str) -> String {
+/// `1 route`, `2 routes`.
+pub(super) fn count(number: usize, word: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {word}{plural}")
 }
@@ -318,11 +324,12 @@ impl<'p> Loader<'p> {
         }
     }
 
-    /// The upstream of a forward, if it has one. Its connections belong to one client each, so none
-    /// is kept.
-    fn forward(&mut self, forward: &ForwardConfig) -> Option<UpstreamConfig> {
-        let label = forward.upstream.to_string();
-        forward.reach.as_ref().map(|reach| self.upstream(reach, Alpn::Anything, label))
+    /// Where a forward leads. The connections to its upstream belong to one client each, so none is
+    /// kept.
+    fn forward(&mut self, forward: &ForwardConfig) -> ForwardTarget<Arc<UpstreamConfig>> {
+        let Some(reach) = &forward.reach else { return ForwardTarget::Http };
+        let upstream = self.upstream(reach, Alpn::Anything, forward.upstream.to_string());
+        ForwardTarget::Upstream(Arc::new(upstream))
     }
 
     /// The upstream of each route. Routes to the same upstream share it.

@@ -10,9 +10,9 @@ use super::excerpt::may_be_shown;
 use super::lookalike::Lookalike;
 use super::problem::{Location, Problems, nearest, quoted};
 use super::source::Source;
-use super::toml_value::{is_table, kind};
+use super::toml_value::{below, header, is_table, kind};
 use super::value::{Invalid, NamedFile, Rules, Value, rules_of};
-use super::{foreign_keys, lookalike, near, syntax};
+use super::{foreign_keys, lookalike, moment, near, syntax};
 use std::borrow::Cow;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,8 @@ pub(super) type Homes = fn(&str) -> Vec<&'static str>;
 
 /// Turns offsets in the file into locations, and collects problems.
 pub(super) struct Reader {
-    source: Arc<Source>,
+    /// The text.
+    pub(super) source: Arc<Source>,
     /// The folder that relative file names start from.
     folder: PathBuf,
     homes: Homes,
@@ -204,7 +205,8 @@ impl Reader {
         self.source.text().get(value.span()).unwrap_or_default()
     }
 
-    fn location(&self, place: Range<usize>, key: &str) -> Location {
+    /// The location of a place in the text.
+    pub(super) fn location(&self, place: Range<usize>, key: &str) -> Location {
         Location::File { source: Arc::clone(&self.source), place, key: key.into() }
     }
 }
@@ -297,6 +299,18 @@ impl<'r, 't> Entry<'r, 't> {
         Some(*boolean)
     }
 
+    /// A date, or a date and a time, in seconds since 1970.
+    pub(super) fn moment(self) -> Option<u64> {
+        let Self { location, reader, value, .. } = self;
+        let refuse = |(what, help)| reader.problems.add_with_help(&location, what, [help]);
+        moment::read(value.get_ref()).map_err(refuse).ok()
+    }
+
+    /// Whether it is the name of a file without any folder.
+    pub(super) fn is_bare_name(&self) -> bool {
+        self.value.get_ref().as_str().is_some_and(|name| !name.contains('/'))
+    }
+
     /// The name of a file, relative to the folder of the configuration file.
     pub(super) fn file(self) -> Option<NamedFile> {
         let Self { location, reader, value, .. } = self;
@@ -366,21 +380,6 @@ impl<'r, 't> Entry<'r, 't> {
             }
         }
         tables.into_iter().map(|table| read(reader, table)).collect()
-    }
-}
-
-/// Where the keys of a table are.
-fn below(table: &str) -> String {
-    match table {
-        "" => "at the top of the file, before the first [table]".to_owned(),
-        _ => format!("below {}", header(table)),
-    }
-}
-
-fn header(table: &str) -> String {
-    match table {
-        "listener" | "route" | "forward" => format!("[[{table}]]"),
-        _ => format!("[{table}]"),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::tls::credential_file::{Chain, PrivateKey, RevocationLists};
 use crate::tls::identity::Identity;
 use crate::tls::key_exchange::KeyExchange;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -63,9 +64,6 @@ pub(super) type ClientTls = (Arc<ClientConfig>, Trust);
 
 /// The same by the names of its files: `ca`, and what we show.
 type ClientName = (Option<PathBuf>, Option<(PathBuf, PathBuf)>, KeyExchange, Alpn);
-
-/// What `parse` makes of a file.
-type Parse<T> = fn(&Path, &[u8]) -> Result<T, CredentialError>;
 
 impl<'b> TlsFiles<'b> {
     /// Nothing is loaded yet. What is unchanged is taken from `before`.
@@ -333,7 +331,11 @@ impl<'b> TlsFiles<'b> {
     }
 
     /// What a file holds, or held before if that serves on; `None` if a problem was noted.
-    fn or_kept<T>(&mut self, file: &NamedFile, parse: Parse<T>) -> Option<T> {
+    pub(super) fn or_kept<T, E: From<CredentialError> + Display>(
+        &mut self,
+        file: &NamedFile,
+        parse: fn(&Path, &[u8]) -> Result<T, E>,
+    ) -> Option<T> {
         let error = match self.read.parse(&file.path, parse) {
             Ok(parsed) => return Some(parsed),
             Err(error) => error,

@@ -2,6 +2,22 @@
 
 use toml::de::DeValue;
 
+/// Where the keys of a table are.
+pub(super) fn below(table: &str) -> String {
+    match table {
+        "" => "at the top of the file, before the first [table]".to_owned(),
+        _ => format!("below {}", header(table)),
+    }
+}
+
+/// What a table begins with.
+pub(super) fn header(table: &str) -> String {
+    match table {
+        "listener" | "client" | "route" | "forward" => format!("[[{table}]]"),
+        _ => format!("[{table}]"),
+    }
+}
+
 /// Whether it is a table, or a list of tables.
 pub(super) fn is_table(value: &DeValue<'_>) -> bool {
     match value {

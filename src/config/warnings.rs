@@ -2,11 +2,12 @@
 
 use super::keys::top::Config;
 use super::problem::Problems;
-use super::{acme_reach, clear_text};
+use super::{acme_reach, check_access, clear_text};
 
 /// All of them.
 pub fn warnings(config: &Config) -> Problems {
     let mut warnings = clear_text::warnings(config);
     acme_reach::check(config, &mut warnings);
+    check_access::warnings(config, &mut warnings);
     warnings
 }

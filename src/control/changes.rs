@@ -1,6 +1,8 @@
 //! What is different between two configurations, in numbers: for the log line of a reload.
 
+use crate::config::keys::client::ClientConfig;
 use crate::config::snapshot::{Listener, Snapshot};
+use crate::gateway::access::RouteAccess;
 use crate::gateway::route::Route;
 use crate::upstream::registry::Identity;
 use std::collections::HashMap;
@@ -9,6 +11,9 @@ use std::sync::Arc;
 
 /// The differences, such as `routes: 1 added, 2 changed; timeouts`; `none` if there are none.
 pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
+    let clients = |it: &Snapshot| -> HashMap<_, _> {
+        it.config.clients.iter().map(|it| (it.name.clone(), it.clone())).collect()
+    };
     let listeners =
         |it: &Snapshot| numbered(it.listeners.iter().map(|it| (key_of(it), it.clone())));
     let routes = |it: &Snapshot| it.routes.iter().map(|it| (it.path.clone(), it.clone())).collect();
@@ -22,6 +27,7 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
     let admin = |it: &Snapshot| it.config.admin.as_ref().map(|it| it.address.clone());
     let parts = [
         count("listeners", &listeners(old), &listeners(new), is_same_listener),
+        count("clients", &clients(old), &clients(new), is_same_client),
         count("routes", &routes(old), &routes(new), is_same_route),
         count("forwards", &forwards(old), &forwards(new), |old, new| old == new),
         count("upstreams", &upstreams(old), &upstreams(new), |old, new| old == new),
@@ -78,7 +84,22 @@ fn is_same_listener(old: &Arc<Listener>, new: &Arc<Listener>) -> bool {
 /// The limits that all routes share are not a change of each of them.
 fn is_same_route<U: Clone + PartialEq>(old: &Route<U>, new: &Route<U>) -> bool {
     let (timeouts, head_limits) = (Arc::clone(&old.timeouts), old.head_limits);
-    *old == Route { timeouts, head_limits, ..new.clone() }
+    let access = old.access.clone();
+    let rules = (rules_of(old.access.as_deref()), rules_of(new.access.as_deref()));
+    *old == Route { timeouts, head_limits, access, ..new.clone() } && rules.0 == rules.1
+}
+
+/// The rules of a route. The clients are the same for all of them.
+fn rules_of(access: Option<&RouteAccess>) -> RouteAccess {
+    let access = access.cloned().unwrap_or_default();
+    let is_for_anyone = !access.clients.is_empty() && !access.needs_token;
+    RouteAccess { clients: Arc::default(), needs_token: !is_for_anyone, ..access }
+}
+
+/// The same but for its place in the file.
+fn is_same_client(old: &ClientConfig, new: &ClientConfig) -> bool {
+    let location = old.location.clone();
+    *old == ClientConfig { location, ..new.clone() }
 }
 
 #[cfg(test)]
@@ -123,6 +144,12 @@ mod tests {
         let ordered = "listeners: 1 changed; certificates by ACME: 2 added";
         check("address = \"127.0.0.1:0\"", domains, ordered);
         check("[[route]]", "[acme]\nprofile = \"shortlived\"\n[[route]]", "acme");
+        let client = |digit: &str| {
+            let digits = "0123456789abcdef".repeat(3) + &digit.repeat(16);
+            format!("[[client]]\nname = \"{digit}\"\ntoken = \"sha256:{digits}\"\n[[forward]]")
+        };
+        check("[[forward]]", &client("1"), "clients: 1 added");
+        check("\"/a/\"", "\"/a/\"\nwebsocket = false", "routes: 1 changed");
         let limits = "\n[timeouts]\nconnect = \"1s\"\n[limits]\nconnections = 9\n[[forward]]";
         check("[[forward]]", limits, "timeouts; limits");
     }

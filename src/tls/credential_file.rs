@@ -17,6 +17,7 @@ use tokio_rustls::rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
 };
 use webpki::BorrowedCertRevocationList;
+use zeroize::Zeroizing;
 
 /// Certificates from a file, in its order.
 #[derive(Clone, Debug)]
@@ -42,14 +43,17 @@ pub fn open_regular(file: &Path) -> io::Result<File> {
     File::open(file)
 }
 
-/// Reads a whole file, as [`open_regular`] opens it.
+/// Reads a whole file, as [`open_regular`] opens it. It may be secret, so it is overwritten when it
+/// is dropped.
 ///
 /// # Errors
 /// The file is unreadable, not a regular one, or longer than [`PEM_BYTES_MAX`].
-pub fn read_file(file: &Path) -> Result<Vec<u8>, CredentialError> {
+pub fn read_file(file: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     let unreadable = |error| CredentialError::Unreadable(file.into(), error);
-    let mut bytes = Vec::new();
     let reader = open_regular(file).map_err(unreadable)?;
+    // So that it need not grow, which would leave a copy of its beginning.
+    let length = reader.metadata().map_or(0, |it| it.len().min(PEM_BYTES_MAX)) as usize;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
     reader.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > PEM_BYTES_MAX {
         return Err(CredentialError::TooLong(file.into()));

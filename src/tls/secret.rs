@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 /// Beginnings of the keys of well-known APIs.
-const API_KEY_BEGINNINGS: &[&str] = &["sk-", "sk_", "gsk_", "ghp_", "AIza", "Bearer "];
+const API_KEY_BEGINNINGS: &[&str] =
+    &["sk-", "sk_", "gsk_", "ghp_", "AIza", "xai-", "nrw_", "Bearer "];
 
 /// Whether a text in a place where a key does not belong holds one, or a part of one: the hyphens
 /// of PEM, a long run of base64, also after the name of a folder, or the key of an API.
@@ -33,7 +34,7 @@ fn holds_api_key(text: &str, begin: &str) -> bool {
 
 /// The name of a file in quotes. A text that may be a secret is not shown: people write a key where
 /// its file belongs.
-pub(super) struct FileName<'p>(pub(super) &'p Path);
+pub(crate) struct FileName<'p>(pub(crate) &'p Path);
 
 impl fmt::Display for FileName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@
 //! writes its row into docs/configuration.md.
 
 pub mod acme;
+pub mod client;
 pub mod credentials;
 pub mod forward;
 pub mod limits;
@@ -28,6 +29,7 @@ pub(super) fn tables_with(key: &str) -> Vec<&'static str> {
     let tables = [
         ("", has(top::KEYS, key)),
         ("listener", has(listener::KEYS, key)),
+        ("client", has(client::KEYS, key)),
         ("route", has(route::KEYS, key)),
         ("forward", has(forward::KEYS, key)),
         ("timeouts", has(timeouts::KEYS, key)),

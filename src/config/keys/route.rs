@@ -5,9 +5,11 @@ use crate::config::key::Read::With;
 use crate::config::key::{Key, Needs, read_table, row};
 use crate::config::problem::Location;
 use crate::config::reach::{self, Reach, ReachOptions};
+use crate::config::route_access::{AccessOptions, Anyone, KeyField, VariableName, key_source};
+use crate::config::systemd_credentials::file_or_credential;
 use crate::config::table::{Reader, Table};
 use crate::config::url::{HostField, Scheme, UpstreamUrl};
-use crate::config::value::{Age, Redirects, RoutePath};
+use crate::config::value::{Age, NamedFile, Redirects, RoutePath};
 use crate::gateway::rewrite::uri_reference::Origins;
 use crate::gateway::route::Route;
 use crate::h1::limits::HeadLimits;
@@ -41,6 +43,8 @@ pub struct RouteConfig {
     pub connection_age: Option<Duration>,
     /// Whether the upstream's references to itself are rewritten.
     pub redirects: Redirects,
+    /// Who may use it, and with which keys.
+    pub access: AccessOptions,
     /// Location of the path.
     pub location: Location,
 }
@@ -59,6 +63,8 @@ pub struct RouteOptions {
     pub connection_age: Option<Duration>,
     /// Default: they are rewritten.
     pub redirects: Redirects,
+    /// Default: everyone, with credentials of their own.
+    pub access: AccessOptions,
 }
 
 /// The table as it is read.
@@ -66,6 +72,8 @@ pub struct RouteOptions {
 pub(super) struct Draft {
     path: Option<RoutePath>,
     upstream: Option<UpstreamUrl>,
+    key_file: Option<NamedFile>,
+    key_env: Option<(VariableName, Location)>,
     options: RouteOptions,
 }
 
@@ -135,6 +143,71 @@ pub(super) const KEYS: &[Key<Draft>] = &[
             "`\"rewrite\"`, `\"keep\"`",
         ),
     ),
+    Key::new(
+        "clients",
+        With(|it, entry| it.options.access.is_for_anyone = entry.value() == Some(Anyone)),
+        Words("each [`[[client]]`](#client), if there is one"),
+        row(
+            "No [token](access.md) is needed on this route, although there are clients. On a route \
+             with keys it says that everyone who reaches a listener may use them.",
+            "`\"anyone\"`",
+        ),
+    ),
+    Key::new(
+        "key_file",
+        With(|it, entry| it.key_file = file_or_credential(entry)),
+        Words("none: clients have keys of their own"),
+        row(
+            "A file of the [API's keys](access.md#keys), one a line, the first in use. A key takes \
+             the place of the client's token; no other credential is forwarded. The file is [read \
+             again](access.md#files-of-tokens-and-keys) when it changes.",
+            "a file of up to 1 MiB, relative to this file's folder, or a [systemd \
+             credential](access.md#files-of-tokens-and-keys)",
+        ),
+    ),
+    Key::new(
+        "key_env",
+        With(|it, entry| {
+            let location = entry.location.clone();
+            it.key_env = entry.value().map(|name| (name, location));
+        }),
+        Words("none"),
+        row(
+            "The variable of the environment that holds the API's key, in place of `key_file`. It \
+             is read at the start; a change needs a restart.",
+            "a name: `\"OPENAI_API_KEY\"`",
+        ),
+    ),
+    Key::new(
+        "key_field",
+        With(|it, entry| it.options.access.key_field = entry.value().unwrap_or_default()),
+        Literal("\"authorization\""),
+        row(
+            "The field that the API expects its key in. `authorization` is sent as `Bearer KEY`.",
+            "`\"authorization\"`, `\"x-api-key\"` (Anthropic), `\"api-key\"` (Azure), \
+             `\"x-goog-api-key\"` (Gemini)",
+        ),
+    ),
+    Key::new(
+        "websocket",
+        With(|it, entry| it.options.access.websocket = entry.boolean().unwrap_or(true)),
+        Literal("true"),
+        row(
+            "Whether clients may switch to the WebSocket protocol. With `false` they get \
+             `websocket_off` (426) at once, which makes coding agents use plain requests.",
+            "`true`, `false`",
+        ),
+    ),
+    Key::new(
+        "cors",
+        With(|it, entry| it.options.access.cors = entry.boolean().unwrap_or_default()),
+        Literal("false"),
+        row(
+            "Whether CORS preflights of browsers are [answered here](access.md#browsers), for APIs \
+             that do not answer them. Otherwise they are forwarded, without a credential.",
+            "`true`, `false`",
+        ),
+    ),
 ];
 
 impl AsMut<ReachOptions> for Draft {
@@ -151,7 +224,7 @@ impl RouteConfig {
         options: RouteOptions,
         location: Location,
     ) -> Self {
-        let RouteOptions { host, reach, warm, connection_age, redirects } = options;
+        let RouteOptions { host, reach, warm, connection_age, redirects, access } = options;
         let is_tls = upstream.scheme == Scheme::Https;
         let can_stand_ready = is_tls && reach.proxy_protocol.is_none();
         Self {
@@ -161,6 +234,7 @@ impl RouteConfig {
             warm: warm.unwrap_or(if can_stand_ready { WARM_DEFAULT } else { 0 }),
             connection_age,
             redirects,
+            access,
             upstream,
             location,
         }
@@ -191,7 +265,15 @@ impl RouteConfig {
 pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<RouteConfig> {
     let mut draft = Draft::default();
     let present = read_table(reader, table, KEYS, &mut draft);
-    let Draft { path, upstream, options } = draft;
+    let Draft { path, upstream, key_file, key_env, mut options } = draft;
+    options.access.keys = key_source(key_file, key_env, &mut reader.problems);
+    if let Some(location) = present.location("key_field")
+        && options.access.key_field != KeyField::default()
+        && present.location("key_file").or(present.location("key_env")).is_none()
+    {
+        let what = "without `key_file` or `key_env` there is no key to put into the field";
+        reader.problems.add(location, what);
+    }
     options.reach.check(&mut reader.problems);
     if let (Some(1..), Some(_)) = (options.warm, options.reach.proxy_protocol)
         && let Some(location) = present.location("warm")

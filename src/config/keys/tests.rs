@@ -1,6 +1,6 @@
 //! Compares the declarations with the manual and with the defaults of the types.
 
-use super::{acme, credentials, forward, limits, listener, log, route, timeouts, top};
+use super::{acme, client, credentials, forward, limits, listener, log, route, timeouts, top};
 use crate::config::key::Default::{Literal, Number, OfField, Required, Words};
 use crate::config::key::{Key, Needs, Read};
 use crate::config::testing::read;
@@ -36,6 +36,7 @@ fn tables() -> Vec<Table> {
         table("## Top level", "", top::KEYS),
         table("## `[[listener]]`", "", listener::KEYS),
         table("### `certificates`", "", credentials::KEYS),
+        table("## `[[client]]`", "", client::KEYS),
         table("## `[[route]]`", " Only for `https://`.", route::KEYS),
         table("## `[[forward]]`", " Only for `tls://`.", forward::KEYS),
         table("## `[acme]`", "", acme::KEYS),

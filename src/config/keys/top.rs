@@ -1,6 +1,7 @@
 //! The top level of the file: [`Config`] and its keys.
 
 use super::acme::{self, AcmeConfig};
+use super::client::{self, ClientConfig, ClientPlaces};
 use super::forward::{self, ForwardConfig};
 use super::limits::{self, Limits};
 use super::listener::{self, ListenerConfig};
@@ -32,6 +33,8 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
     /// Where clients connect; at least one.
     pub listeners: Vec<ListenerConfig>,
+    /// Who may use the routes; if there is none, everyone.
+    pub clients: Vec<ClientConfig>,
     /// Where HTTP requests go; at least one if there is an http listener, each with its own path.
     pub routes: Vec<RouteConfig>,
     /// Where other connections go; at least one if there is a tcp listener.
@@ -46,12 +49,22 @@ pub struct Config {
     pub log: LogSettings,
 }
 
+/// A configuration, and what the checks across its tables need besides.
+pub(in crate::config) struct ReadConfig {
+    pub(in crate::config) config: Config,
+    /// Where the keys of each client are.
+    pub(in crate::config) clients_at: Vec<ClientPlaces>,
+    /// Whether no route was left out.
+    pub(in crate::config) has_all_routes: bool,
+}
+
 /// The document as it is read. An item is `None` if a required key is missing or wrong.
 #[derive(Default)]
 pub(super) struct Draft {
     workers: Option<NonZeroUsize>,
     admin: Option<AdminConfig>,
     listeners: Vec<Option<ListenerConfig>>,
+    clients: Vec<Option<(ClientConfig, ClientPlaces)>>,
     routes: Vec<Option<RouteConfig>>,
     forwards: Vec<Option<ForwardConfig>>,
     acme: AcmeConfig,
@@ -90,6 +103,16 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         With(|it, entry| it.listeners = entry.tables(listener::read)),
         Required,
         row("Where clients connect: one or more `[[listener]]`.", "tables"),
+    ),
+    Key::new(
+        "client",
+        With(|it, entry| it.clients = entry.tables(client::read)),
+        Words("none: everyone may use the routes"),
+        row(
+            "Who may use the routes, with which [tokens](access.md) and limits: one or more \
+             `[[client]]`.",
+            "tables",
+        ),
     ),
     Key::new(
         "route",
@@ -133,28 +156,33 @@ pub(super) const KEYS: &[Key<Draft>] = &[
 ];
 
 /// Reads the whole document, and leaves out what is wrong.
-pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> Config {
+pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> ReadConfig {
     let missing = ["route", "forward"].map(|key| {
         let location = reader.header(&top, key);
         reader.lacks(&top, key).then_some(location)
     });
     let mut draft = Draft::default();
     read_table(reader, top, KEYS, &mut draft);
-    let Draft { workers, admin, listeners, routes, forwards, acme, timeouts, limits, log } = draft;
+    let Draft { workers, admin, listeners, clients, routes, forwards, .. } = draft;
+    let Draft { acme, timeouts, limits, log, .. } = draft;
+    let (clients, clients_at) = clients.into_iter().flatten().unzip();
+    let has_all_routes = routes.iter().all(Option::is_some);
     if let Some(listeners) = listeners.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         note_missing(reader, &listeners, missing);
     }
-    Config {
+    let config = Config {
         workers,
         admin,
         listeners: listeners.into_iter().flatten().collect(),
+        clients,
         routes: routes.into_iter().flatten().collect(),
         forwards: forwards.into_iter().flatten().collect(),
         acme,
         timeouts,
         limits,
         log,
-    }
+    };
+    ReadConfig { config, clients_at, has_all_routes }
 }
 
 /// Notes that routes or forwards are missing, if a listener needs them. One that no listener needs

@@ -1,0 +1,240 @@
+//! Checks of who may use routes: a route with keys that anyone outside can reach needs clients, or
+//! the word that this is meant. And warnings about what is valid, and probably not meant.
+
+use super::keys::client::ClientConfig;
+use super::keys::forward::{ForwardConfig, ForwardUpstream};
+use super::keys::listener::ListenerConfig;
+use super::keys::route::RouteConfig;
+use super::keys::top::Config;
+use super::listen_address::ListenAddress;
+use super::problem::Problems;
+use super::route_access::KeySource;
+use super::url::Host;
+use super::value::Mode;
+use crate::gateway::access::KeyField;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Notes each route whose keys everyone outside could use, without anyone having said so.
+pub(super) fn check_access(config: &Config, problems: &mut Problems) {
+    if !config.clients.is_empty() {
+        return;
+    }
+    let Some(listener) = config.listeners.iter().find(|it| is_open(config, it)) else { return };
+    for route in config.routes.iter().filter(|it| !it.access.is_for_anyone) {
+        let Some(source) = &route.access.keys else { continue };
+        let what = format!(
+            "whoever reaches {} could use the keys of this route: there is no [[client]]",
+            listener.name()
+        );
+        let help = [
+            "add a client: `narrows token NAME` makes a token and prints the table".to_owned(),
+            "or listen on localhost; or say that it is meant: clients = \"anyone\"".to_owned(),
+        ];
+        problems.add_with_help(source.location(), what, help);
+    }
+}
+
+/// Whether routes can be reached from other machines by way of `listener`.
+fn is_open(config: &Config, listener: &ListenerConfig) -> bool {
+    let leads_to_routes = match listener.mode {
+        Mode::Http => !listener.redirect,
+        Mode::Tcp => config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http),
+    };
+    leads_to_routes && listener.client_ca.is_none() && listener.addresses.iter().any(is_outside)
+}
+
+fn is_outside(address: &ListenAddress) -> bool {
+    address.sockets().any(|it: SocketAddr| !it.ip().to_canonical().is_loopback())
+}
+
+/// Notes what is valid, and probably not meant.
+pub(super) fn warnings(config: &Config, warnings: &mut Problems) {
+    for client in &config.clients {
+        check_client(config, client, warnings);
+    }
+    for route in &config.routes {
+        check_route(config, route, warnings);
+    }
+    check_forwards(config, warnings);
+}
+
+fn check_client(config: &Config, client: &ClientConfig, warnings: &mut Problems) {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    if client.expires.is_some_and(|end| end <= since_1970.as_secs()) {
+        let what = format!("the tokens of {} have expired", client.name);
+        let help = "set a later `expires`, or delete the client".to_owned();
+        warnings.add_with_help(&client.location, what, [help]);
+    }
+    let is_its = |route: &&RouteConfig| {
+        client.routes.as_ref().is_none_or(|routes| routes.contains(&route.path))
+    };
+    let mut its = config.routes.iter().filter(is_its).peekable();
+    if its.peek().is_some() && its.all(|route| route.access.is_for_anyone) {
+        let what =
+            format!("no route of {} asks for a token: all have clients = \"anyone\"", client.name);
+        warnings.add(&client.location, what);
+    }
+}
+
+fn check_route(config: &Config, route: &RouteConfig, warnings: &mut Problems) {
+    let access = &route.access;
+    match &access.keys {
+        Some(source) => check_field(route, source, warnings),
+        None if access.is_for_anyone && config.clients.is_empty() => {
+            let what =
+                "clients = \"anyone\" has no effect here: there is no [[client]], and no key";
+            warnings.add(&route.location, what);
+        }
+        None => {}
+    }
+}
+
+/// Warns of a well-known API whose keys belong into another field.
+fn check_field(route: &RouteConfig, source: &KeySource, warnings: &mut Problems) {
+    let Host::Name(name) = &route.upstream.endpoint.host else { return };
+    let name = name.to_string().to_ascii_lowercase();
+    let known = [
+        ("api.anthropic.com", KeyField::XApiKey),
+        ("generativelanguage.googleapis.com", KeyField::XGoogApiKey),
+        ("openai.azure.com", KeyField::ApiKey),
+        ("api.openai.com", KeyField::Authorization),
+        ("api.deepseek.com", KeyField::Authorization),
+        ("openrouter.ai", KeyField::Authorization),
+        ("api.groq.com", KeyField::Authorization),
+        ("api.mistral.ai", KeyField::Authorization),
+        ("api.x.ai", KeyField::Authorization),
+    ];
+    let is_it = |host: &str| name == host || name.ends_with(&format!(".{host}"));
+    let expected = known.iter().find(|(host, _)| is_it(host)).map(|(_, field)| *field);
+    // Gemini has an interface in OpenAI's form, too.
+    let takes_bearer = name.ends_with("googleapis.com") && route.upstream.path.contains("openai");
+    if let Some(expected) = expected.filter(|it| *it != route.access.key_field && !takes_bearer) {
+        let what = format!("{name} expects its key in the field {}", expected.name());
+        let help = format!("write key_field = \"{}\"", expected.name().to_ascii_lowercase());
+        warnings.add_with_help(source.location(), what, [help]);
+    }
+}
+
+/// Warns that connections in tcp mode are asked for no token.
+fn check_forwards(config: &Config, warnings: &mut Problems) {
+    let leads_on = |it: &&ForwardConfig| it.upstream != ForwardUpstream::Http;
+    let is_open = config.listeners.iter().any(|it| {
+        it.mode == Mode::Tcp && it.client_ca.is_none() && it.addresses.iter().any(is_outside)
+    });
+    if config.clients.is_empty() || !is_open {
+        return;
+    }
+    for forward in config.forwards.iter().filter(leads_on) {
+        let what = "a forward asks for no token: whoever reaches its listener may use it";
+        let help =
+            "clients of a tcp listener are known by `client_ca`, or by a firewall".to_owned();
+        warnings.add_with_help(&forward.location, what, [help]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{read, refuse};
+    use crate::config::token_digest::TokenDigest;
+    use crate::config::warnings::warnings;
+
+    const CERTIFICATE: &str = "certificate = \"c\"\nkey = \"k\"\n";
+
+    fn route(more: &str) -> String {
+        format!("[[route]]\npath = \"/gpt/\"\nupstream = \"https://api.openai.com/\"\n{more}\n")
+    }
+
+    fn listener(address: &str, more: &str) -> String {
+        format!("[[listener]]\naddress = {address}\n{CERTIFICATE}{more}\n")
+    }
+
+    fn client(more: &str) -> String {
+        let token = TokenDigest::of(b"a token of enough letters");
+        format!("[[client]]\nname = \"alice\"\ntoken = \"{token}\"\n{more}\n")
+    }
+
+    fn warned(text: &str) -> String {
+        warnings(&read(text).unwrap()).to_string()
+    }
+
+    #[test]
+    fn keys_that_everyone_outside_could_use_are_refused_unless_that_is_meant() {
+        let keys = route("key_file = \"openai.keys\"");
+        let why = "could use the keys of this route: there is no [[client]]; add a client";
+        for address in [
+            "\":443\"",
+            "\"0.0.0.0:443\"",
+            "\"[::]:443\"",
+            "\"10.0.0.1:443\"",
+            "[\"localhost:1\", \"192.0.2.1:443\"]",
+        ] {
+            refuse(&format!("{}{keys}", listener(address, "")), why);
+        }
+        let open = listener("\":443\"", "");
+        refuse(&format!("{open}{}", route("key_env = \"KEY\"")), why);
+        for closed in [
+            format!("{}{keys}", listener("[\"localhost:443\", \"127.0.0.2:1\"]", "")),
+            format!("{}{keys}", listener("\":443\"", "client_ca = \"ca.pem\"")),
+            format!("{open}{keys}{}", client("")),
+            format!("{open}{}", route("key_file = \"k\"\nclients = \"anyone\"")),
+            format!("{open}{}", route("")),
+        ] {
+            assert!(read(&closed).is_ok(), "{closed}");
+        }
+        // Port 80 only leads to https.
+        let redirect = "[[listener]]\naddress = \":80\"\nredirect = true\n";
+        let https = listener("\"127.0.0.1:443\"", "");
+        assert!(read(&format!("{https}{redirect}{keys}")).is_ok());
+    }
+
+    #[test]
+    fn a_tcp_listener_that_leads_to_the_routes_opens_them_too() {
+        let keys = route("key_file = \"openai.keys\"");
+        let tcp = "[[listener]]\naddress = \":443\"\nmode = \"tcp\"\n";
+        let http = "[[listener]]\naddress = \"127.0.0.1:1\"\n";
+        let forward = |to: &str| format!("[[forward]]\nserver_name = \"*\"\nupstream = \"{to}\"\n");
+        refuse(&format!("{tcp}{http}{keys}{}", forward("http")), "whoever reaches :443 could use");
+        assert!(read(&format!("{tcp}{http}{keys}{}", forward("tcp://h:1"))).is_ok());
+    }
+
+    #[test]
+    fn clients_that_protect_nothing_are_warned_about() {
+        let open = listener("\":443\"", "");
+        assert_eq!(warned(&format!("{open}{}{}", route(""), client("expires = 2999-01-01"))), "");
+        let expired = warned(&format!("{open}{}{}", route(""), client("expires = 2001-01-01")));
+        assert!(expired.contains("client.name: the tokens of alice have expired"), "{expired}");
+        let anyone = route("clients = \"anyone\"");
+        let useless = warned(&format!("{open}{anyone}{}", client("")));
+        assert!(useless.contains("no route of alice asks for a token"), "{useless}");
+        let without = warned(&format!("{open}{anyone}"));
+        assert!(without.contains("clients = \"anyone\" has no effect here"), "{without}");
+        let tcp = "[[listener]]\naddress = \":5432\"\nmode = \"tcp\"\n[[forward]]\n\
+                   server_name = \"*\"\nupstream = \"tls://db.example.com:5432\"\n";
+        let forward = warned(&format!("{open}{tcp}{}{}", route(""), client("")));
+        assert!(forward.contains("a forward asks for no token"), "{forward}");
+    }
+
+    #[test]
+    fn a_well_known_api_gets_its_key_where_it_expects_it() {
+        let of = |url: &str, field: &str| {
+            let route =
+                format!("[[route]]\npath = \"/\"\nupstream = \"{url}\"\nkey_file = \"k\"\n");
+            warned(&format!("{}{route}{field}", listener("\"127.0.0.1:1\"", "")))
+        };
+        let anthropic = of("https://api.anthropic.com/", "");
+        assert!(
+            anthropic.contains("route.key_file: api.anthropic.com expects its key in the field")
+        );
+        assert!(anthropic.contains("write key_field = \"x-api-key\""), "{anthropic}");
+        assert_eq!(of("https://api.anthropic.com/", "key_field = \"x-api-key\"\n"), "");
+        assert!(of("https://x.openai.azure.com/", "").contains("\"api-key\""));
+        assert!(
+            of("https://api.openai.com/", "key_field = \"api-key\"\n").contains("authorization")
+        );
+        let gemini = "https://generativelanguage.googleapis.com/v1beta/";
+        assert!(of(gemini, "").contains("\"x-goog-api-key\""));
+        assert_eq!(of(&format!("{gemini}openai/"), ""), "");
+        assert_eq!(of("https://api.example.com/", ""), "");
+    }
+}

@@ -1,0 +1,147 @@
+//! Checks across the tables of clients: each has its own name, its own token, and routes that
+//! exist.
+
+use super::keys::client::{ClientPlaces, TokenSource};
+use super::keys::top::Config;
+use super::problem::{Location, Problems, also_at, nearest, quoted};
+use super::table::Reader;
+use super::token_digest::{Guesses, TokenDigest, clear_tokens};
+use super::value::RoutePath;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Notes what is wrong with clients, whose keys are at `places`. Without all routes, a path that is
+/// not there may be that of a route that has a problem of its own.
+pub(super) fn check_clients(
+    config: &Config,
+    places: &[ClientPlaces],
+    has_all_routes: bool,
+    problems: &mut Problems,
+) {
+    if config.clients.is_empty() {
+        return;
+    }
+    let guesses = Guesses::new();
+    let (mut names, mut tokens) = (BTreeMap::new(), BTreeMap::new());
+    let known: Vec<_> = config.routes.iter().map(|it| it.path.as_str()).collect();
+    for (client, at) in config.clients.iter().zip(places) {
+        if let Some(first) = names.insert(&client.name, &client.location) {
+            let what = format!("{} is the name of two clients", quoted(client.name.as_str()));
+            problems.add(&client.location, format!("{what}{}", also_at(first)));
+        }
+        if let TokenSource::Digest(token) = &client.tokens {
+            if let Some(first) = tokens.insert(token, &at.tokens) {
+                let what = format!("this is the token of another client, too{}", also_at(first));
+                problems.add_with_help(&at.tokens, what, [new_token()]);
+            }
+            check_token(token, &at.tokens, &guesses, problems);
+        }
+        for route in client.routes.iter().flatten().filter(|_| has_all_routes) {
+            check_route(route, &known, &at.routes, problems);
+        }
+    }
+}
+
+/// Notes tokens in clear text that no problem is about yet, wherever they are, also in comments.
+pub(super) fn check_clear_tokens(reader: &mut Reader) {
+    let source = Arc::clone(&reader.source);
+    for place in clear_tokens(source.text()) {
+        let location = reader.location(place, "");
+        if reader.problems.iter().all(|it| it.location.line() != location.line()) {
+            let what = "this is a token in clear text, which whoever reads the file could use";
+            let help = "keep only its digest: `narrows token NAME` prints both".to_owned();
+            reader.problems.add_with_help(&location, what, [help]);
+        }
+    }
+}
+
+/// Notes a digest of what can be guessed.
+pub(super) fn check_token(
+    token: &TokenDigest,
+    location: &Location,
+    guesses: &Guesses,
+    problems: &mut Problems,
+) {
+    if let Some(text) = guesses.find(token) {
+        let what = format!("this is the digest of {text}; a token has to be random");
+        problems.add_with_help(location, what, [new_token()]);
+    }
+}
+
+fn new_token() -> String {
+    "`narrows token NAME` makes one".to_owned()
+}
+
+fn check_route(route: &RoutePath, known: &[&str], location: &Location, problems: &mut Problems) {
+    let path = route.as_str();
+    if known.contains(&path) {
+        return;
+    }
+    let help = match nearest(path, known.iter().copied()) {
+        Some(meant) => format!("did you mean {}?", quoted(meant)),
+        None => "write the `path` of a [[route]]".to_owned(),
+    };
+    problems.add_with_help(location, format!("there is no route {}", quoted(path)), [help]);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{MINIMAL, read, refuse};
+    use crate::config::token_digest::TokenDigest;
+
+    fn client(name: &str, token: &str) -> String {
+        let digest = TokenDigest::of(token.as_bytes());
+        format!("[[client]]\nname = \"{name}\"\ntoken = \"{digest}\"\n")
+    }
+
+    const ONE: &str = "a token of enough letters";
+    const TWO: &str = "another one of as many";
+
+    #[test]
+    fn two_clients_have_two_names_and_two_tokens() {
+        let with = |clients: &[String]| format!("{MINIMAL}\n{}", clients.concat());
+        let config = read(&with(&[client("alice", ONE), client("bob", TWO)])).unwrap();
+        assert_eq!(config.clients.len(), 2);
+        let twice = with(&[client("alice", ONE), client("alice", TWO)]);
+        refuse(&twice, "f:13: client.name: \"alice\" is the name of two clients; the first is in");
+        let shared = with(&[client("alice", ONE), client("bob", ONE)]);
+        refuse(&shared, "f:14: client.token: this is the token of another client, too; the first");
+    }
+
+    #[test]
+    fn a_token_in_clear_text_is_refused_wherever_it_is_and_not_repeated() {
+        let token = format!("nrw_{}", "a1B2".repeat(11));
+        for line in [format!("# alice has {token}"), format!("token = \"{token}\"")] {
+            let text = format!("{MINIMAL}\n{}{line}\n", client("alice", ONE)).replacen(
+                "token = \"sha",
+                "#\"sha",
+                usize::from(line.starts_with('t')),
+            );
+            refuse(&text, "token in clear text");
+            let problems = read(&text).unwrap_err();
+            assert_eq!(problems.iter().len(), 1, "{problems}");
+            assert!(!problems.to_string().contains("a1B2"), "{problems}");
+        }
+        assert!(read(&format!("# `narrows token` prints nrw_TOKEN\n{MINIMAL}")).is_ok());
+    }
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_refused() {
+        for (token, what) in
+            [("", "an empty text"), ("test\n", "a word"), ("12", "a text that is too short")]
+        {
+            let text = format!("{MINIMAL}\n{}", client("alice", token));
+            refuse(&text, &format!("f:11: client.token: this is the digest of {what}"));
+        }
+    }
+
+    #[test]
+    fn a_route_that_is_not_there_is_refused_with_the_one_that_is_near() {
+        let with = |routes: &str| format!("{MINIMAL}\n{}routes = {routes}\n", client("alice", ONE));
+        assert!(read(&with("\"/gpt/\"")).is_ok() && read(&with("[\"/gpt/\"]")).is_ok());
+        refuse(&with("[\"/gtp/\"]"), "there is no route \"/gtp/\"; did you mean \"/gpt/\"?");
+        refuse(&with("[\"/other/\"]"), "no route \"/other/\"; write the `path` of a [[route]]");
+        refuse(&with("[\"/gpt\"]"), "f:12: client.routes: the path \"/gpt\" does not end in \"/\"");
+        refuse(&with("[]"), "the list is empty");
+    }
+}
