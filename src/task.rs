@@ -1,18 +1,63 @@
-//! Tasks that are few or rare: [`spawn`].
+//! Tasks that are few or rare: [`spawn`] on this thread, [`blocking`] on one that may block.
 //!
-//! For each type of future, the runtime compiles its whole machinery of tasks, some 10 KB. Boxed,
-//! all of them have one type. A client's connection is no such task: there, neither an allocation
-//! nor an indirect call is wasted.
+//! For each type of future or work, the runtime compiles its whole machinery of tasks, some 10 KB.
+//! Boxed, all of them have one type. A client's connection is no such task: there, neither an
+//! allocation nor an indirect call is wasted.
 
 use std::future::Future;
 use std::pin::Pin;
-use tokio::task::{AbortHandle, spawn_local};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use tokio::task::{AbortHandle, JoinHandle, spawn_blocking, spawn_local};
 
 /// Runs `future` as a task of this thread. Must be called inside a local runtime.
 pub fn spawn<F: Future + 'static>(future: F) -> AbortHandle {
     spawn_boxed(Box::pin(async { drop(future.await) }))
 }
 
+/// Runs `work` on a thread that may block. It begins at the first poll, and goes on if this future
+/// is dropped. A panic in it, which has been logged, is the error.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> thread::Result<T> {
+    let result = Arc::new(Mutex::new(None));
+    let into = Arc::clone(&result);
+    let work = move || *into.lock().unwrap_or_else(PoisonError::into_inner) = Some(work());
+    if let Err(error) = spawn_blocking_boxed(Box::new(work)).await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        return Err(panic);
+    }
+    let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match result {
+        Some(result) => Ok(result),
+        // The runtime ends, and this task with it.
+        None => std::future::pending().await,
+    }
+}
+
 fn spawn_boxed(future: Pin<Box<dyn Future<Output = ()>>>) -> AbortHandle {
     spawn_local(future).abort_handle()
+}
+
+fn spawn_blocking_boxed(work: Box<dyn FnOnce() + Send>) -> JoinHandle<()> {
+    spawn_blocking(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_on_another_thread_and_its_result_comes_back() {
+        let here = thread::current().id();
+        assert_ne!(blocking(|| thread::current().id()).await.unwrap(), here);
+        assert_eq!(blocking(|| "text".to_owned()).await.unwrap(), "text");
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_work_is_its_error() {
+        let panic = blocking(|| -> u8 { panic!("a bug") }).await.unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"a bug"));
+    }
 }

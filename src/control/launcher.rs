@@ -12,6 +12,7 @@
 use crate::control::predecessor::HANDED_OVER;
 use crate::control::program::Program;
 use crate::control::signals::Signals;
+use crate::task::blocking;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
@@ -25,7 +26,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 use tokio::process::Command;
 use tokio::runtime::Builder;
-use tokio::task::spawn_blocking;
 
 /// The variable that makes this program a launcher.
 const LAUNCHES: &str = "NARROWS_LAUNCHES";
@@ -134,7 +134,7 @@ impl Launched {
 /// Waits until the old process has closed its end. The socket is the new one's, too: nothing may be
 /// read from it, and it must go on to block.
 async fn hung_up(control: UnixStream) {
-    let polled = spawn_blocking(move || {
+    let polled = blocking(move || {
         poll(&mut [PollFd::new(&control, PollFlags::empty())], None).map(drop)
     });
     match polled.await {

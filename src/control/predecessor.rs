@@ -2,12 +2,12 @@
 
 use crate::limits::HAND_OVER_MAX;
 use crate::net::passing::receive_descriptors;
+use crate::task::blocking;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use tokio::task::spawn_blocking;
 
 /// The variable that says that stdin is the socket of a predecessor.
 pub(super) const HANDED_OVER: &str = "NARROWS_HANDED_OVER";
@@ -34,7 +34,7 @@ impl Predecessor {
     /// one has said so to the service manager, or is gone.
     pub(super) async fn relieve(self, unused: &[usize]) {
         let numbers: String = unused.iter().map(|number| format!(" {number}")).collect();
-        let relieved = spawn_blocking(move || {
+        let relieved = blocking(move || {
             let Self(mut control) = self;
             control.write_all(format!("ready{numbers}\n").as_bytes())?;
             // Nothing more is sent, so a read would say nothing: only the close is waited for.

@@ -12,12 +12,14 @@ use crate::config::problem::{Location, Problems};
 use crate::config::snapshot::Snapshot;
 use crate::control::state::State;
 use crate::limits::{FILES_LOOKED_AT_EVERY, FILES_SLOW};
+use crate::task::blocking;
 use crate::telemetry::targets::CERTIFICATE;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 use tokio::sync::mpsc::Sender;
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 /// What the files of a snapshot have become.
@@ -75,12 +77,12 @@ enum Found {
 }
 
 /// Looks on another thread.
-async fn look(state: &State) -> Result<Found, JoinError> {
+async fn look(state: &State) -> thread::Result<Found> {
     let snapshot = state.snapshot();
     if snapshot.files.is_empty() {
         return Ok(Found::Unchanged);
     }
-    let mut looking = spawn_blocking(move || find(snapshot));
+    let mut looking = pin!(blocking(move || find(snapshot)));
     if let Ok(found) = timeout(FILES_SLOW, &mut looking).await {
         return found;
     }

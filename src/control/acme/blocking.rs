@@ -1,25 +1,12 @@
 //! Work with files, on a thread of its own: [`blocking`].
 
+use crate::task;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::task::{JoinHandle, spawn_blocking};
+use std::sync::Arc;
 
 /// Runs `work` on a thread that may block. A panic goes on here.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = Arc::new(Mutex::new(None));
-    let result = Arc::clone(&done);
-    let work = move || *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(work());
-    if let Err(error) = start(Box::new(work)).await
-        && let Ok(panic) = error.try_into_panic()
-    {
-        resume_unwind(panic);
-    }
-    let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match done {
-        Some(done) => done,
-        // The runtime ends, and this task with it.
-        None => std::future::pending().await,
-    }
+    task::blocking(work).await.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// The same with `held`, which is let go when the work has ended, also if no one waits for it.
@@ -36,24 +23,11 @@ pub(super) async fn blocking_with<H: Send + Sync + 'static, T: Send + 'static>(
     .await
 }
 
-/// Boxed, because the runtime's code exists once for each type of work.
-fn start(work: Box<dyn FnOnce() + Send>) -> JoinHandle<()> {
-    spawn_blocking(work)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::mpsc;
-    use std::thread;
     use tokio::sync::oneshot;
-
-    #[tokio::test]
-    async fn work_is_done_on_another_thread_and_its_result_comes_back() {
-        let here = thread::current().id();
-        assert_ne!(blocking(|| thread::current().id()).await, here);
-        assert_eq!(blocking(|| "text".to_owned()).await, "text");
-    }
 
     #[tokio::test]
     async fn what_is_held_is_let_go_when_the_work_ends_and_no_sooner() {

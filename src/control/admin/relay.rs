@@ -8,12 +8,12 @@ use crate::control::reports::Reports;
 use crate::control::state::{Phase, State};
 use crate::control::workers::Workers;
 use crate::gateway::answer::Answer;
+use crate::task::blocking;
 use crate::telemetry::metrics::{Format, ProcessStats, Reloads, Scrape};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
-use tokio::task::spawn_blocking;
 
 /// The version of the program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -45,7 +45,7 @@ impl RelayPages {
         let reports = self.reports().await;
         let mut process = ProcessStats::read(self.started);
         if process.open_fds.is_none() {
-            process.open_fds = spawn_blocking(ProcessStats::listed_fds).await.ok().flatten();
+            process.open_fds = blocking(ProcessStats::listed_fds).await.ok().flatten();
         }
         let reloads = self.state.reloads();
         let scrape = Scrape {
