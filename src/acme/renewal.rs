@@ -3,7 +3,7 @@
 
 use super::base64url;
 use super::failure::Failure;
-use super::json::text;
+use super::json::{shown, text};
 use super::message::{Response, checked_url};
 use crate::tls::x509::Certificate;
 use serde_json::Value;
@@ -13,6 +13,8 @@ const CHECK_SECONDS: i64 = 6 * 60 * 60;
 /// The range of what it may say (section 4.3.2).
 const CHECK_SECONDS_MIN: i64 = 60;
 const CHECK_SECONDS_MAX: i64 = 24 * 60 * 60;
+/// Longest URL that is shown.
+const EXPLANATION_CHARS_MAX: usize = 200;
 
 /// When a certificate should be renewed, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub struct Window {
 pub struct RenewalInfo {
     /// When to renew it.
     pub window: Window,
-    /// Where the CA explains it.
+    /// Where the CA explains it, for one line of a log.
     pub explanation: Option<String>,
     /// When to ask again.
     pub check_at: i64,
@@ -53,7 +55,8 @@ pub fn read(response: &Response, now: i64) -> Result<RenewalInfo, Failure> {
     let unusable = || Failure::unusable("renewal information that cannot be read");
     let value: Value = serde_json::from_slice(&response.body).map_err(|_| unusable())?;
     let window = value.get("suggestedWindow").and_then(window).ok_or_else(unusable)?;
-    let explanation = text(&value, "explanationURL").and_then(checked_url).map(str::to_owned);
+    let explanation = text(&value, "explanationURL").and_then(checked_url);
+    let explanation = explanation.map(|it| shown(it, EXPLANATION_CHARS_MAX));
     let check_at = check_at(response.retry_at(now), now);
     Ok(RenewalInfo { window, explanation, check_at })
 }
@@ -177,6 +180,19 @@ mod tests {
             response.retry_after = Some(retry_after.to_owned());
             assert_eq!(read_at(&response).check_at, 1000 + seconds);
         }
+    }
+
+    #[test]
+    fn an_explanation_is_a_url_that_is_not_too_long_for_a_log_line() {
+        let of = |url: &str| {
+            let times = json!({ "start": "2025-01-02T04:00:00Z", "end": "2025-01-03T04:00:00Z" });
+            let info = json!({ "suggestedWindow": times, "explanationURL": url });
+            read(&ok(&info), 1000).unwrap().explanation
+        };
+        assert_eq!(of("https://ca.example/why").as_deref(), Some("https://ca.example/why"));
+        assert_eq!(of("javascript:x"), None);
+        let long = format!("https://ca.example/{}", "a/".repeat(800));
+        assert_eq!(of(&long).unwrap().len(), EXPLANATION_CHARS_MAX);
     }
 
     #[test]

@@ -20,8 +20,6 @@ use std::path::{Path, PathBuf};
 /// What a file must have room for, so that nothing is asked of a directory in vain: some times as
 /// much as a certificate with its chain and its key.
 const ROOM_BYTES: usize = 64 * 1024;
-/// Most files of one name that are set aside. More of them say nothing new.
-const SET_ASIDE_MAX: usize = 99;
 
 /// The state directory.
 #[derive(Clone, Debug)]
@@ -112,14 +110,14 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
 /// # Errors
 /// It cannot be renamed.
 pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
-    let name = |number: usize| {
+    let name = |number: u32| {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".unusable-{number}"));
         PathBuf::from(name)
     };
-    let mut names = (1..=SET_ASIDE_MAX).map(name);
     let is_free = |it: &PathBuf| fs::symlink_metadata(it).is_err();
-    let aside = names.find(is_free).unwrap_or_else(|| name(SET_ASIDE_MAX));
+    let aside = (1..=u32::MAX).map(name).find(is_free);
+    let aside = aside.ok_or_else(|| failed("rename", path)(ErrorKind::AlreadyExists.into()))?;
     fs::rename(path, &aside).map_err(failed("rename", path))?;
     Ok(aside)
 }
@@ -223,11 +221,13 @@ mod tests {
     #[test]
     fn a_file_that_is_of_no_use_is_set_aside_under_the_next_free_name() {
         let folder = Folder::new();
-        for content in ["first", "second"] {
-            set_aside(&folder.write("a.pem", content)).unwrap();
+        for number in 1..=120 {
+            set_aside(&folder.write("a.pem", format!("{number}"))).unwrap();
         }
-        assert_eq!(fs::read(folder.path("a.pem.unusable-1")).unwrap(), b"first");
-        assert_eq!(fs::read(folder.path("a.pem.unusable-2")).unwrap(), b"second");
+        for number in 1..=120 {
+            let aside = folder.path(&format!("a.pem.unusable-{number}"));
+            assert_eq!(fs::read(aside).unwrap(), format!("{number}").as_bytes());
+        }
         assert!(!folder.path("a.pem").exists());
     }
 
