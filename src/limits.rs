@@ -270,6 +270,9 @@ pub const ACME_FIELD_BYTES_MAX: usize = 2048;
 /// Longest time from a request to a directory until its answer is complete, lookup and handshake
 /// included. A directory that is asked to issue may think for some seconds.
 pub const ACME_ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Most certificates that are ordered, or asked about, at one time. One may take a quarter of an
+/// hour, and must not hold up the others; an authority does not like many.
+pub const ACME_ORDERS_MAX: usize = 4;
 /// Pauses before a request to a directory is sent again after its connection broke.
 pub const ACME_ASK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// Shortest pause after an order that succeeds, for certificates that would have to be renewed at

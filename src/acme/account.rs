@@ -107,6 +107,11 @@ impl Account {
         }
     }
 
+    /// Whether the CA is known to have it.
+    pub fn is_registered(&self) -> bool {
+        self.url.is_some()
+    }
+
     pub(super) fn url(&self) -> Option<&str> {
         self.url.as_deref()
     }

@@ -4,16 +4,18 @@
 //! No socket, clock or file is used here: requests and answers are values, and times are seconds
 //! since 1970. Only keys are made from the machine's randomness.
 //!
-//! An [`Account`](account::Account) lasts; an [`Order`](order::Order) borrows it for one
-//! certificate:
+//! An [`Account`](account::Account) lasts; an [`Order`](order::Order) is for one certificate.
+//! Several may be under way, because each borrows the account for a step alone:
 //!
 //! ```ignore
 //! let mut account = Account::new(directory_url, key, registration);
-//! let mut order = Order::new(&mut account, wanted, now());
+//! let mut order = Order::new(wanted, now());
 //! loop {
-//!     match order.next(now()) {
-//!         Step::Request(request) => order.answer(&send(request).await?, now()),
+//!     match order.next(&mut account, now()) {
+//!         Step::Request(request) => order.answer(&mut account, &send(request).await?, now()),
 //!         Step::Prepare(challenge) => serve(challenge),
+//!         Step::Validation(names) => note(names),
+//!         Step::Validated => forget_what_was_noted(),
 //!         Step::Warn(text) => log(text),
 //!         Step::Wait(until) => sleep_until(until).await,
 //!         Step::Done(issued) => break store(issued),
@@ -28,7 +30,7 @@
 //! - [`message`] is what is sent and answered; [`base64url`], [`pem`] and `json` are its forms.
 //! - [`account_key`] signs (`jws`), [`account`] keeps the directory, the account's URL and nonces,
 //!   and `exchange` is one signed request with its repetitions.
-//! - [`order`] is the state machine, for what is [`wanted`]; `stage`, `order_objects`,
+//! - [`order`] is the state machine, for what is [`wanted`]; `step`, `stage`, `order_objects`,
 //!   `validation`, [`challenge`], `certificate_key` and [`chain`] are its parts.
 //! - [`failure`] says what went wrong, from a [`problem`] document where there is one.
 //! - [`renewal`] and [`schedule`] say when to renew, and when to try again.
@@ -53,6 +55,7 @@ pub mod problem;
 pub mod renewal;
 pub mod schedule;
 mod stage;
+mod step;
 mod validation;
 pub mod wanted;
 

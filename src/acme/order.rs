@@ -8,12 +8,12 @@ use super::account::{Account, Lack};
 use super::base64url;
 use super::certificate_key::CertificateKey;
 use super::chain::Issued;
-use super::challenge::Challenge;
 use super::exchange::{Call, Exchange, Outcome};
 use super::failure::{Cause, Failure};
 use super::message::{Request, Response, checked_url};
 use super::order_objects::{OrderObject, Status};
 use super::stage::Stage;
+pub use super::step::Step;
 use super::validation::Validation;
 use super::wanted::Wanted;
 use serde_json::{Value, json};
@@ -27,26 +27,9 @@ const OWN_PAUSE_SECONDS_MAX: i64 = 10;
 /// A larger difference between the CA's clock and ours is reported.
 const CLOCK_SECONDS_MAX: i64 = 5 * 60;
 
-/// What the caller has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Send it, and give the answer to [`Order::answer`].
-    Request(Request),
-    /// Serve it until the order ends.
-    Prepare(Challenge),
-    /// Tell the operator. Printable ASCII.
-    Warn(String),
-    /// Ask again at this time, in seconds since 1970.
-    Wait(i64),
-    /// The certificate. The order has ended.
-    Done(Issued),
-    /// There is no certificate. The order has ended.
-    Failed(Failure),
-}
-
-/// An order under way. It borrows the account, so there is one at a time.
-pub struct Order<'a> {
-    account: &'a mut Account,
+/// An order under way. It borrows the account for each step alone, so that several orders may be
+/// under way.
+pub struct Order {
     wanted: Wanted,
     stage: Stage,
     exchange: Exchange,
@@ -65,11 +48,10 @@ pub struct Order<'a> {
     has_lost_account: bool,
 }
 
-impl<'a> Order<'a> {
+impl Order {
     /// Nothing is sent before the first [`next`](Self::next).
-    pub fn new(account: &'a mut Account, wanted: Wanted, now: i64) -> Self {
+    pub fn new(wanted: Wanted, now: i64) -> Self {
         Self {
-            account,
             wanted,
             stage: Stage::Directory,
             exchange: Exchange::default(),
@@ -87,8 +69,9 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// What to do now. After [`Step::Done`] and [`Step::Failed`] there is nothing left to do.
-    pub fn next(&mut self, now: i64) -> Step {
+    /// What to do now. After [`Step::Done`] and [`Step::Failed`] there is nothing left to do. The
+    /// account is the same each time.
+    pub fn next(&mut self, account: &mut Account, now: i64) -> Step {
         if let Some(step) = self.queue.pop_front() {
             return step;
         }
@@ -101,23 +84,23 @@ impl<'a> Order<'a> {
         } else if has_to_wait {
             return Step::Wait(self.wait_until.min(self.deadline));
         } else {
-            match self.request(now) {
+            match self.request(account, now) {
                 Ok(request) => return Step::Request(request),
                 Err(failure) => self.fail(failure),
             }
         }
-        self.next(now)
+        self.next(account, now)
     }
 
     /// Moves on by the answer to the last request.
-    pub fn answer(&mut self, response: &Response, now: i64) {
+    pub fn answer(&mut self, account: &mut Account, response: &Response, now: i64) {
         self.compare_clocks(response, now);
-        match self.exchange.outcome(self.account, self.stage.what(), response, now) {
+        match self.exchange.outcome(account, self.stage.what(), response, now) {
             Outcome::Again(at) => self.wait_until = at,
-            Outcome::Failed(failure) => self.refused(failure, response, now),
+            Outcome::Failed(failure) => self.refused(account, failure, response, now),
             Outcome::Answered => {
                 self.exchange = Exchange::default();
-                if let Err(failure) = self.answered(response, now) {
+                if let Err(failure) = self.answered(account, response, now) {
                     self.fail(failure);
                 }
             }
@@ -129,34 +112,34 @@ impl<'a> Order<'a> {
         // A validation that has begun counts with the CA, also if we do not learn its result.
         let is_validation = failure.cause == Cause::Validation || self.stage.is_validation();
         if is_validation && failure.names.is_empty() {
-            failure.names.clone_from(&self.wanted.names);
+            let validated = self.validation.names();
+            failure.names =
+                if validated.is_empty() { self.wanted.names.clone() } else { validated };
         }
         self.stage = Stage::Ended;
         self.queue.push_back(Step::Failed(failure));
     }
 
-    fn request(&mut self, now: i64) -> Result<Request, Failure> {
+    fn request(&mut self, account: &mut Account, now: i64) -> Result<Request, Failure> {
         if self.stage == Stage::Directory {
-            match self.account.directory_request(now) {
+            match account.directory_request(now) {
                 Some(request) => return Ok(request),
-                None => self.begin()?,
+                None => self.begin(account)?,
             }
         }
-        let call = self.call()?;
-        self.exchange.request(self.account, &call)
+        let call = self.call(account)?;
+        self.exchange.request(account, &call)
     }
 
-    fn call(&mut self) -> Result<Call, Failure> {
-        let (new_account, new_order) = match self.account.directory() {
+    fn call(&mut self, account: &Account) -> Result<Call, Failure> {
+        let (new_account, new_order) = match account.directory() {
             Some(directory) => (&*directory.new_account, &*directory.new_order),
             None => return Err(Failure::unusable("there is no directory")),
         };
         let (url, payload) = match self.stage {
             Stage::FindAccount => (new_account, json!({ "onlyReturnExisting": true })),
-            Stage::UpdateAccount => {
-                (self.account.url().unwrap_or_default(), self.account.contacts())
-            }
-            Stage::CreateAccount => (new_account, self.account.registration()),
+            Stage::UpdateAccount => (account.url().unwrap_or_default(), account.contacts()),
+            Stage::CreateAccount => (new_account, account.registration()),
             Stage::CreateOrder => (new_order, self.wanted.json()),
             Stage::Authorize(number) | Stage::Explain(number) => {
                 (self.validation.authorization(number).unwrap_or_default(), Value::Null)
@@ -185,21 +168,26 @@ impl<'a> Order<'a> {
     }
 
     /// Reads the answer to a request that succeeded.
-    fn answered(&mut self, response: &Response, now: i64) -> Result<(), Failure> {
+    fn answered(
+        &mut self,
+        account: &mut Account,
+        response: &Response,
+        now: i64,
+    ) -> Result<(), Failure> {
         match self.stage {
             Stage::Directory => {
-                self.account.read_directory(response, now)?;
-                self.begin()?;
+                account.read_directory(response, now)?;
+                self.begin(account)?;
             }
             Stage::FindAccount => {
-                self.account.found(location(response)?);
-                self.stage = match self.account.has_other_contacts(&response.body) {
+                account.found(location(response)?);
+                self.stage = match account.has_other_contacts(&response.body) {
                     true => Stage::UpdateAccount,
                     false => Stage::CreateOrder,
                 };
             }
             Stage::CreateAccount => {
-                self.account.found(location(response)?);
+                account.found(location(response)?);
                 self.stage = Stage::CreateOrder;
             }
             Stage::UpdateAccount => self.stage = Stage::CreateOrder,
@@ -207,7 +195,7 @@ impl<'a> Order<'a> {
                 self.url = location(response)?;
                 self.follow(response, now)?;
             }
-            Stage::Authorize(number) => self.authorize(number, response, now)?,
+            Stage::Authorize(number) => self.authorize(account, number, response, now)?,
             Stage::Respond(number) => self.respond(number + 1, now),
             Stage::Validate | Stage::Finalize | Stage::Issue => self.follow(response, now)?,
             Stage::Explain(number) => {
@@ -221,12 +209,12 @@ impl<'a> Order<'a> {
     }
 
     /// Leaves the first stage, once the directory is known.
-    fn begin(&mut self) -> Result<(), Failure> {
-        if let Some(offered) = self.account.directory() {
+    fn begin(&mut self, account: &Account) -> Result<(), Failure> {
+        if let Some(offered) = account.directory() {
             let warning = self.wanted.adapt(&offered.profiles, offered.renewal_info.is_some());
             self.queue.extend(warning.map(Step::Warn));
         }
-        self.stage = match self.account.lack()? {
+        self.stage = match account.lack()? {
             Lack::Search => Stage::FindAccount,
             Lack::Account => Stage::CreateAccount,
             Lack::Nothing => Stage::CreateOrder,
@@ -248,6 +236,7 @@ impl<'a> Order<'a> {
             }
             Status::Ready if self.stage != Stage::Finalize => {
                 self.finalize = order.finalize;
+                self.queue.push_back(Step::Validated);
                 self.key = self.key.take().or_else(CertificateKey::generate);
                 self.stage = Stage::Finalize;
             }
@@ -273,14 +262,23 @@ impl<'a> Order<'a> {
         Ok(())
     }
 
-    fn authorize(&mut self, number: usize, answer: &Response, now: i64) -> Result<(), Failure> {
+    fn authorize(
+        &mut self,
+        account: &Account,
+        number: usize,
+        answer: &Response,
+        now: i64,
+    ) -> Result<(), Failure> {
         let Wanted { names, challenges, .. } = &self.wanted;
-        let challenge =
-            self.validation.begin(&answer.body, names, challenges, self.account.key())?;
+        let challenge = self.validation.begin(&answer.body, names, challenges, account.key())?;
         self.queue.extend(challenge.map(Step::Prepare));
         match self.validation.authorization(number + 1) {
             Some(_) => self.stage = Stage::Authorize(number + 1),
-            None => self.respond(0, now),
+            None => {
+                let names = self.validation.names();
+                self.queue.extend((!names.is_empty()).then_some(Step::Validation(names)));
+                self.respond(0, now);
+            }
         }
         Ok(())
     }
@@ -330,19 +328,19 @@ impl<'a> Order<'a> {
     }
 
     /// Ends the order, or does without what was refused.
-    fn refused(&mut self, failure: Failure, response: &Response, now: i64) {
+    fn refused(&mut self, account: &mut Account, failure: Failure, response: &Response, now: i64) {
         self.exchange = Exchange::default();
         let is_refusal = failure.cause == Cause::Refused && failure.kind != "unauthorized";
         match (&*failure.kind, self.stage) {
             // Not every CA says accountDoesNotExist, as it should.
             (_, Stage::FindAccount) if is_refusal => {
-                self.account.forget();
+                account.forget();
                 self.stage = Stage::Directory;
             }
             // The CA has lost the account.
             ("accountDoesNotExist", _) if !self.has_lost_account => {
                 self.has_lost_account = true;
-                self.account.forget();
+                account.forget();
                 self.stage = Stage::Directory;
             }
             (_, Stage::Directory) if is_refusal => self.fail(failure.with_directory()),

@@ -23,7 +23,7 @@ const RESERVE_DIVISOR: i64 = 10;
 /// How many failed validations of a name an hour may have. Let's Encrypt allows as many.
 const VALIDATIONS_AN_HOUR: usize = 5;
 /// Longest pause that a CA may ask for. Let's Encrypt's rate limits last a week at most.
-const CA_PAUSE_MAX: i64 = 7 * DAY;
+pub const CA_PAUSE_MAX: i64 = 7 * DAY;
 /// Shortest pause after a rate limit that does not say when it ends.
 const RATE_LIMIT_PAUSE: i64 = HOUR;
 /// With less than this left, or without a certificate, no pause of our choice is longer than
@@ -96,12 +96,16 @@ pub fn retry_at(
         pause = pause.min(URGENT_PAUSE_MAX);
     }
     let own = now + pause + part(pause / 4, random);
-    let allowed = failure.retry_at.unwrap_or(now).min(now + CA_PAUSE_MAX);
-    let next = own.max(allowed);
+    let next = own.max(allowed_at(failure, now));
     match failure.cause {
         Cause::Validation => next.max(validation_allowed_at(failures, now)),
         Cause::Unreachable | Cause::Server | Cause::RateLimited | Cause::Refused => next,
     }
+}
+
+/// When the CA allows another attempt.
+pub fn allowed_at(failure: &Failure, now: i64) -> i64 {
+    failure.retry_at.unwrap_or(now).min(now + CA_PAUSE_MAX)
 }
 
 /// When a name may be validated again, by the times of its failed validations.

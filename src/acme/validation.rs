@@ -12,8 +12,8 @@ use super::problem::Problem;
 #[derive(Default)]
 pub(super) struct Validation {
     authorizations: Vec<String>,
-    /// The challenges that are served.
-    responses: Vec<Offer>,
+    /// The challenges that are served, and for whom.
+    responses: Vec<(Identifier, Offer)>,
     invalid: Vec<(Identifier, ChallengeKind, Problem)>,
     /// Why the order is invalid, if the CA says it there.
     problem: Option<Problem>,
@@ -31,7 +31,12 @@ impl Validation {
 
     /// Where the CA is told that a challenge is served.
     pub(super) fn response(&self, number: usize) -> Option<&str> {
-        self.responses.get(number).map(|it| it.url.as_str())
+        self.responses.get(number).map(|(_, offer)| offer.url.as_str())
+    }
+
+    /// The names that have to be validated.
+    pub(super) fn names(&self) -> Vec<Identifier> {
+        self.responses.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// Reads an authorization, and chooses a challenge. `None` if the name is valid already.
@@ -59,7 +64,7 @@ impl Validation {
         };
         let challenge = Challenge::new(offer.kind, name, &offer.token, key)
             .ok_or_else(|| Failure::of_machine("make the certificate of a challenge"))?;
-        self.responses.push(offer.clone());
+        self.responses.push((name.clone(), offer.clone()));
         Ok(Some(challenge))
     }
 
@@ -92,7 +97,8 @@ impl Validation {
 
     fn record(&mut self, authorization: Authorization) {
         let (kind, problem) = authorization.error.unwrap_or_else(|| {
-            let kind = self.responses.first().map_or(ChallengeKind::TlsAlpn01, |it| it.kind);
+            let kind = self.responses.first();
+            let kind = kind.map_or(ChallengeKind::TlsAlpn01, |(_, offer)| offer.kind);
             (kind, Problem::default())
         });
         self.invalid.push((authorization.name, kind, problem));

@@ -134,9 +134,8 @@ impl Launched {
 /// Waits until the old process has closed its end. The socket is the new one's, too: nothing may be
 /// read from it, and it must go on to block.
 async fn hung_up(control: UnixStream) {
-    let polled = blocking(move || {
-        poll(&mut [PollFd::new(&control, PollFlags::empty())], None).map(drop)
-    });
+    let polled =
+        blocking(move || poll(&mut [PollFd::new(&control, PollFlags::empty())], None).map(drop));
     match polled.await {
         Ok(Ok(())) => {}
         // It cannot be told. The end of the new process can.

@@ -55,14 +55,16 @@ fn run(account: &mut Account, answers: &[Response]) -> Option<Failure> {
     };
     let mut answers = answers.iter().cycle();
     let mut now = NOW;
-    let mut order = Order::new(account, wanted, now);
+    let mut order = Order::new(wanted, now);
     for _ in 0..STEPS_MAX {
-        match order.next(now) {
+        match order.next(account, now) {
             Step::Request(request) => {
                 check_request(&request);
-                order.answer(answers.next().expect("at least one"), now);
+                order.answer(account, answers.next().expect("at least one"), now);
             }
             Step::Prepare(challenge) => check_challenge(&challenge),
+            Step::Validation(names) => assert!(names.len() <= 2, "{names:?}"),
+            Step::Validated => {}
             Step::Warn(text) => check_text(&text),
             Step::Wait(until) => {
                 assert!((now + 1..=now + 60).contains(&until), "{until}");

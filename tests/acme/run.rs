@@ -66,10 +66,10 @@ impl Runner {
     pub(crate) async fn order(&mut self, wanted: Wanted) -> Outcome {
         let (mut warnings, mut requests) = (Vec::new(), 0);
         let now = |skipped: i64| seconds() + skipped;
-        let mut order = Order::new(&mut self.account, wanted, now(self.skipped));
+        let mut order = Order::new(wanted, now(self.skipped));
         loop {
             assert!(requests < REQUESTS_MAX || !self.time_passes, "an order without an end");
-            let step = order.next(now(self.skipped));
+            let step = order.next(&mut self.account, now(self.skipped));
             if !self.time_passes {
                 self.skipped = 0;
             }
@@ -78,7 +78,7 @@ impl Runner {
                     requests += 1;
                     match ask(&mut self.connection, &request).await {
                         Ok(response) => {
-                            order.answer(&response, now(self.skipped));
+                            order.answer(&mut self.account, &response, now(self.skipped));
                             continue;
                         }
                         Err(error) => Err(Failure::unreachable(error.to_string())),
@@ -88,6 +88,7 @@ impl Runner {
                     self.responder.prepare(challenge);
                     continue;
                 }
+                Step::Validation(_) | Step::Validated => continue,
                 Step::Warn(text) => {
                     warnings.push(text);
                     continue;

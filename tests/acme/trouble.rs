@@ -3,6 +3,7 @@
 use crate::scene::{DAY, NAME, OTHER, Scene};
 use narrows_kit::acme::{Endpoint, Event, Fault, Rules};
 use narrows_kit::relay::Relay;
+use rustix::process::Signal;
 
 /// The one line of a failed order, which names the names, the reason and when it is tried again.
 async fn failed(relay: &Relay, reason: &str) -> String {
@@ -121,7 +122,44 @@ async fn an_authority_that_limits_requests_is_left_alone_for_as_long_as_it_says(
     let relay = scene.start(&[NAME]).await;
     let line = failed(&relay, "rateLimited: too many certificates").await;
     assert!(line.contains("no certificate"), "{line}");
+    drop(relay.stop().await);
+    let relay = scene.start(&[NAME]).await;
+    let line = relay.wait_for_log("the authority has asked not to be asked again before").await;
+    assert!(line.contains(" ERROR ") && line.contains("next=\"20"), "{line}");
     assert_eq!(scene.ca().requests(Endpoint::NewOrder), 1);
+}
+
+#[tokio::test]
+async fn a_validation_whose_result_a_process_does_not_learn_counts_as_failed() {
+    let scene = Scene::kit(Rules::default()).await;
+    scene.ca().change(|rules| rules.plan(Endpoint::Challenge, Fault::Hang, usize::MAX));
+    let is_begun = |it: &Event| *it == Event::Request(Endpoint::Challenge);
+    for begun in 1..=5 {
+        let mut relay = scene.start(&[NAME]).await;
+        scene.ca().wait_for("a validation to begin", begun, is_begun).await;
+        match begun % 2 {
+            0 => drop(relay.stop().await),
+            _ => {
+                relay.signal(Signal::KILL);
+                relay.ended().await;
+            }
+        }
+    }
+    let relay = scene.start(&[NAME]).await;
+    relay.wait_for_log("the authority limits how many validations").await;
+    assert_eq!(scene.ca().requests(Endpoint::Challenge), 5);
+}
+
+#[tokio::test]
+async fn an_order_that_takes_long_does_not_hold_up_another() {
+    let scene = Scene::kit(Rules::default()).await;
+    scene.ca().change(|rules| rules.plan(Endpoint::NewOrder, Fault::Hang, 1));
+    let relay = scene.start(&["127.0.0.1", NAME]).await;
+    let line = relay.wait_for_log("a certificate was issued").await;
+    let hung = ["127.0.0.1", NAME].iter().filter(|name| !line.contains(**name)).count();
+    assert_eq!(hung, 1, "{line}");
+    assert_eq!(scene.ca().requests(Endpoint::NewOrder), 2);
+    assert_eq!(scene.ca().requests(Endpoint::NewAccount), 1);
 }
 
 #[tokio::test]

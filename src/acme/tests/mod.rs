@@ -18,6 +18,9 @@ const NOW: i64 = 1_700_000_000;
 #[derive(Default)]
 struct Course {
     prepared: Vec<Challenge>,
+    /// The names that were to be validated, and how many challenges had been responded to; no
+    /// names: they are valid.
+    validated: Vec<(Vec<Identifier>, usize)>,
     warnings: Vec<String>,
     end: Option<Step>,
     /// How long it took.
@@ -64,18 +67,23 @@ fn wanted(names: &[&str]) -> Wanted {
 fn run(ca: &mut Ca, account: &mut Account, wanted: Wanted) -> Course {
     let mut now = NOW;
     let mut course = Course::default();
-    let mut order = Order::new(account, wanted, now);
+    let mut order = Order::new(wanted, now);
     for _ in 0..10_000 {
-        match order.next(now) {
-            Step::Request(request) => order.answer(&ca.answer(&request), now),
+        match order.next(account, now) {
+            Step::Request(request) => order.answer(account, &ca.answer(&request), now),
             Step::Prepare(challenge) => course.prepared.push(challenge),
+            Step::Validation(names) => {
+                let responded = ca.requests.iter().filter(|it| it.0.starts_with("/challenge/"));
+                course.validated.push((names, responded.count()));
+            }
+            Step::Validated => course.validated.push((Vec::new(), ca.count("/finalize"))),
             Step::Warn(text) => course.warnings.push(text),
             Step::Wait(until) => {
                 assert!(until > now, "a pause that is over");
                 now = until;
             }
             end @ (Step::Done(_) | Step::Failed(_)) => {
-                assert!(matches!(order.next(now), Step::Failed(_)), "after the end");
+                assert!(matches!(order.next(account, now), Step::Failed(_)), "after the end");
                 return Course { end: Some(end), seconds: now - NOW, ..course };
             }
         }

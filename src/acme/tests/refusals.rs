@@ -93,6 +93,24 @@ fn a_validation_that_ends_without_a_result_counts_as_failed_and_an_order_without
 }
 
 #[test]
+fn names_are_noted_before_the_ca_validates_them_and_those_that_are_valid_are_not() {
+    let mut ca = Ca::new();
+    let course = run(&mut ca, &mut account(), wanted(&["a.example", "b.example"]));
+    assert_eq!(course.validated, [(vec![dns("a.example"), dns("b.example")], 0), (vec![], 0)]);
+    let valid = json!({
+        "status": "valid",
+        "identifier": { "type": "dns", "value": "a.example" },
+        "challenges": [],
+    });
+    let mut ca = Ca::new();
+    let refusal = problem(403, "unauthorized", "the account is deactivated");
+    ca.forced.extend([("/authz/0", ok(&valid)), ("/challenge/1", refusal)]);
+    let course = run(&mut ca, &mut account(), wanted(&["a.example", "b.example"]));
+    assert_eq!(course.validated, [(vec![dns("b.example")], 0)]);
+    assert_eq!(course.failure().names, [dns("b.example")]);
+}
+
+#[test]
 fn a_ca_that_rejects_every_nonce_is_given_up() {
     let mut ca = Ca { bad_nonces: u32::MAX, ..Ca::new() };
     let failure = run(&mut ca, &mut account(), wanted(&["a.example"])).failure();

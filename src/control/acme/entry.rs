@@ -4,7 +4,7 @@ use crate::acme::challenge::ChallengeKind;
 use crate::acme::failure::{Cause, Failure};
 use crate::acme::identifier::Identifier;
 use crate::acme::renewal::Window;
-use crate::acme::schedule::{renew_at, retry_at};
+use crate::acme::schedule::{allowed_at, renew_at, retry_at};
 use crate::config::identifier::Identifier as Configured;
 use crate::config::managed::ManagedCertificate;
 use crate::control::acme::stored::Stored;
@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) ask_at: Option<i64>,
     /// When to look whether an order is due.
     pub(super) due: i64,
+    /// What is being done.
+    pub(super) busy: Option<Task>,
     /// When the last certificates were issued to this process.
     issued: VecDeque<i64>,
     /// When orders have failed since the last one that succeeded.
@@ -38,7 +40,7 @@ pub(super) struct Entry {
     challenges_failed: usize,
     last_error: Option<OrderError>,
     /// The authority does not want to be asked before this time.
-    not_before: i64,
+    pub(super) not_before: i64,
 }
 
 /// What is due.
@@ -54,8 +56,9 @@ pub(super) enum Task {
 const FAILURES_MAX: usize = 64;
 
 impl Entry {
-    /// One of which nothing is known yet, so that it is looked at now.
-    pub(super) fn new(managed: &ManagedCertificate, now: i64) -> Self {
+    /// One of which nothing is known yet, so that it is looked at now. The authority does not want
+    /// to be asked for it before the second time.
+    pub(super) fn new(managed: &ManagedCertificate, now: i64, not_before: i64) -> Self {
         Self {
             names: identifiers(&managed.names),
             file: managed.file.clone(),
@@ -65,11 +68,12 @@ impl Entry {
             window: None,
             ask_at: None,
             due: now,
+            busy: None,
             issued: VecDeque::new(),
             failures: Vec::new(),
             challenges_failed: 0,
             last_error: None,
-            not_before: now,
+            not_before,
         }
     }
 
@@ -162,7 +166,7 @@ impl Entry {
         let is_other_untried = is_challenge && self.challenges_failed < kinds;
         let ends = self.stored.as_ref().map(|it| it.lifetime.not_after);
         let random = RandomState::new().hash_one(now) as u32;
-        self.not_before = failure.retry_at.unwrap_or(now);
+        self.not_before = allowed_at(failure, now);
         self.due = retry_at(failure, &self.failures, ends, is_other_untried, now, random);
         self.blocked(failure.text.clone(), self.due, now);
     }
@@ -181,7 +185,8 @@ impl Entry {
     }
 
     /// For `/status`.
-    pub(super) fn standing(&self, is_ordering: bool) -> Standing {
+    pub(super) fn standing(&self) -> Standing {
+        let is_ordering = self.busy == Some(Task::Order);
         let phase = match (is_ordering, &self.last_error) {
             (true, _) => OrderPhase::Ordering,
             (false, Some(_)) => OrderPhase::Retrying,
@@ -218,7 +223,7 @@ mod tests {
         let file = "a.pem".into();
         let managed =
             ManagedCertificate { names, file, location, stored: None, stand_ins, awaited };
-        Entry::new(&managed, 0)
+        Entry::new(&managed, 0, 0)
     }
 
     fn stored(not_before: i64, not_after: i64) -> Option<Stored> {
@@ -272,13 +277,13 @@ mod tests {
         }
         assert!(pauses[0] < 60 && pauses[8] > 600, "{pauses:?}");
         assert_eq!(entry.failures.len(), FAILURES_MAX);
-        assert_eq!(entry.standing(false).phase, OrderPhase::Retrying);
+        assert_eq!(entry.standing().phase, OrderPhase::Retrying);
         let soon = entry.due - 5;
         entry.retry(soon);
         assert_eq!(entry.due, soon);
         entry.found(stored(0, 90 * DAY), soon);
         entry.issued(soon);
-        assert_eq!(entry.standing(false).phase, OrderPhase::Stored);
+        assert_eq!(entry.standing().phase, OrderPhase::Stored);
         let due = entry.due;
         entry.retry(soon + 1);
         assert_eq!(entry.due, due, "nothing has failed");

@@ -1,16 +1,16 @@
-//! When validations of names have failed: [`FailedValidations`].
+//! When validations of names have failed, or may have: [`FailedValidations`].
 //!
 //! An authority allows 5 failed validations of a name in an hour (Let's Encrypt; others are alike),
-//! so they are stored: a process that is started again and again must not ask more often.
+//! so they are stored: a process that is started again and again must not ask more often. One that
+//! has begun counts as failed until its order says otherwise, because a process that is killed, or
+//! drains, does not learn its result.
 
 use crate::acme::identifier::Identifier;
-use crate::control::acme::state_directory::{StateDirectory, StateError, read, replace, set_aside};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use crate::acme::schedule::validation_allowed_at;
+use crate::control::acme::state_directory::{StateDirectory, StateError};
+use crate::control::acme::times_file::TimesFile;
 use std::path::PathBuf;
 
-/// The form of the file. One with another number is set aside.
-const VERSION: u64 = 1;
 /// For how long they count, in seconds, with a reserve for the clock of the authority.
 const COUNTED_SECONDS: i64 = 65 * 60;
 /// Most times that are remembered for one name.
@@ -18,9 +18,13 @@ const TIMES_MAX: usize = 16;
 
 /// The times of failed validations by name, in seconds since 1970.
 #[derive(Debug)]
-pub(super) struct FailedValidations {
-    file: PathBuf,
-    times: BTreeMap<String, Vec<i64>>,
+pub(super) struct FailedValidations(TimesFile);
+
+/// Validations that have begun.
+#[derive(Clone, Debug)]
+pub(super) struct Begun {
+    names: Vec<Identifier>,
+    at: i64,
 }
 
 impl FailedValidations {
@@ -32,75 +36,72 @@ impl FailedValidations {
         state: &StateDirectory,
         now: i64,
     ) -> Result<(Self, Option<PathBuf>), StateError> {
-        let file = state.file("failed-validations.json");
-        let (times, aside) = match read(&file)? {
-            None => (BTreeMap::new(), None),
-            Some(content) => match parse(&content) {
-                Some(times) => (times, None),
-                None => (BTreeMap::new(), Some(set_aside(&file)?)),
-            },
-        };
-        let mut loaded = Self { file, times };
+        let (file, aside) = TimesFile::load(state, "failed-validations.json")?;
+        let mut loaded = Self(file);
         loaded.forget_old(now);
         Ok((loaded, aside))
     }
 
     /// The times for a name, oldest first.
-    pub(super) fn of(&self, name: &Identifier) -> &[i64] {
-        self.times.get(&name.to_string()).map_or(&[], Vec::as_slice)
+    fn of(&self, name: &Identifier) -> &[i64] {
+        self.0.of(&name.to_string())
     }
 
-    /// Adds one for each name. What is returned writes that to the file, and blocks.
-    pub(super) fn add(
+    /// When all of these names may be validated again.
+    pub(super) fn allowed_at(&self, names: &[Identifier], now: i64) -> i64 {
+        let allowed = names.iter().map(|name| validation_allowed_at(self.of(name), now));
+        allowed.max().unwrap_or(now)
+    }
+
+    /// Adds one for each name, because its validation begins. What is returned writes that to the
+    /// file, and blocks.
+    pub(super) fn begin(
         &mut self,
-        names: &[Identifier],
+        names: Vec<Identifier>,
+        at: i64,
+    ) -> (Begun, impl FnOnce() -> Result<(), StateError> + Send + use<>) {
+        self.add(&names, at);
+        (Begun { names, at }, self.0.write())
+    }
+
+    /// The result is known: of what has `begun`, the names in `failed` have failed by now, and the
+    /// others have not.
+    pub(super) fn end(
+        &mut self,
+        begun: Option<Begun>,
+        failed: &[Identifier],
         now: i64,
     ) -> impl FnOnce() -> Result<(), StateError> + Send + use<> {
-        self.forget_old(now);
+        if let Some(Begun { names, at }) = begun {
+            for name in names {
+                let times = self.0.times.entry(name.to_string()).or_default();
+                times.iter().position(|it| *it == at).map(|index| times.remove(index));
+            }
+        }
+        self.add(failed, now);
+        self.0.write()
+    }
+
+    fn add(&mut self, names: &[Identifier], now: i64) {
         for name in names {
-            let times = self.times.entry(name.to_string()).or_default();
+            let times = self.0.times.entry(name.to_string()).or_default();
             times.push(now);
             let surplus = times.len().saturating_sub(TIMES_MAX);
             times.drain(..surplus);
         }
-        let (file, content) = (self.file.clone(), encode(&self.times));
-        move || replace(&file, content.as_bytes())
+        self.forget_old(now);
     }
 
     /// Those in the future, too: a clock was wrong.
     fn forget_old(&mut self, now: i64) {
-        let counts = |time: &i64| (now - COUNTED_SECONDS..=now).contains(time);
-        self.times.retain(|_, times| {
-            times.retain(counts);
-            !times.is_empty()
-        });
+        self.0.keep(|time| (now - COUNTED_SECONDS..=now).contains(time));
     }
-}
-
-fn encode(times: &BTreeMap<String, Vec<i64>>) -> String {
-    let names: Map<String, Value> =
-        times.iter().map(|(name, times)| (name.clone(), json!(times))).collect();
-    format!("{}\n", json!({ "version": VERSION, "names": names }))
-}
-
-fn parse(content: &[u8]) -> Option<BTreeMap<String, Vec<i64>>> {
-    let value: Value = serde_json::from_slice(content).ok()?;
-    if value.get("version")?.as_u64()? != VERSION {
-        return None;
-    }
-    let names = value.get("names")?.as_object()?;
-    let times = |(name, times): (&String, &Value)| {
-        let times: Option<Vec<_>> = times.as_array()?.iter().map(Value::as_i64).collect();
-        Some((name.clone(), times?))
-    };
-    names.iter().map(times).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tls::testing::pem::Folder;
-    use std::fs;
 
     fn dns(name: &str) -> Identifier {
         Identifier::Dns(name.into())
@@ -111,8 +112,8 @@ mod tests {
         let folder = Folder::new();
         let state = StateDirectory::at(&folder.path(""));
         let (mut failed, _) = FailedValidations::load(&state, 10_000).unwrap();
-        failed.add(&[dns("a.example"), dns("b.example")], 10_000)().unwrap();
-        failed.add(&[dns("a.example")], 10_060)().unwrap();
+        failed.end(None, &[dns("a.example"), dns("b.example")], 10_000)().unwrap();
+        failed.end(None, &[dns("a.example")], 10_060)().unwrap();
         let load = |now| FailedValidations::load(&state, now).unwrap().0;
         assert_eq!(load(10_100).of(&dns("a.example")), [10_000, 10_060]);
         assert_eq!(load(10_100).of(&dns("b.example")), [10_000]);
@@ -122,16 +123,23 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_form_is_set_aside() {
+    fn a_validation_counts_as_failed_from_its_beginning_until_its_result_is_known() {
         let folder = Folder::new();
         let state = StateDirectory::at(&folder.path(""));
-        for content in ["", "{}", r#"{"version":2,"names":{}}"#, r#"{"version":1,"names":{"a":1}}"#]
-        {
-            folder.write("failed-validations.json", content);
-            let (failed, aside) = FailedValidations::load(&state, 0).unwrap();
-            assert_eq!(failed.of(&dns("a")), [0; 0]);
-            assert_eq!(fs::read(aside.unwrap()).unwrap(), content.as_bytes());
-        }
+        let (mut failed, _) = FailedValidations::load(&state, 10_000).unwrap();
+        let names = ["a.example", "b.example", "c.example"].map(dns);
+        let (begun, write) = failed.begin(names.to_vec(), 10_000);
+        write().unwrap();
+        let of = |now| {
+            let (stored, _) = FailedValidations::load(&state, now).unwrap();
+            names.each_ref().map(|name| stored.of(name).to_vec())
+        };
+        assert_eq!(of(10_050), [[10_000], [10_000], [10_000]], "a process that was killed");
+        failed.end(Some(begun), &names[1..2], 10_060)().unwrap();
+        assert_eq!(of(10_100), [vec![], vec![10_060], vec![]]);
+        let (begun, _) = failed.begin(names.to_vec(), 10_060);
+        failed.end(Some(begun), &[], 10_070)().unwrap();
+        assert_eq!(of(10_100), [vec![], vec![10_060], vec![]]);
     }
 
     #[test]
@@ -140,7 +148,7 @@ mod tests {
         let state = StateDirectory::at(&folder.path(""));
         let (mut failed, _) = FailedValidations::load(&state, 0).unwrap();
         for now in 0..1000 {
-            drop(failed.add(&[dns("a")], now));
+            drop(failed.begin(vec![dns("a")], now));
         }
         assert_eq!(failed.of(&dns("a")).len(), TIMES_MAX);
     }

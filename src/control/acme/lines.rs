@@ -96,16 +96,40 @@ pub(super) fn failed(entry: &Entry, authority: &str, failure: &Failure, now: i64
     }
 }
 
+/// Why an order has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The authority has asked for a pause.
+    Asked,
+    /// Too many validations have failed.
+    Validations,
+}
+
+impl Wait {
+    /// For `/status`.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Asked => "the authority does not want to be asked yet",
+            Self::Validations => "too many validations have failed",
+        }
+    }
+}
+
 /// An order has to wait, so that the authority's limit holds.
-pub(super) fn waits(entry: &Entry, next: i64, now: i64) {
+pub(super) fn waits(entry: &Entry, wait: Wait, next: i64, now: i64) {
     let (names, next) = (listed(&entry.names), written(next));
-    let last_error = entry.standing(false).last_error.map(|it| it.text);
+    let last_error = entry.standing().last_error.map(|it| it.text);
     let serves = match &entry.stored {
         Some(stored) => stored.lifetime.not_after > now,
         None => entry.awaited.is_empty(),
     };
-    let why = "the authority limits how many validations of a name may fail in an hour, and \
-               neither a reload nor a restart ends the wait";
+    let limit = match wait {
+        Wait::Asked => "the authority has asked not to be asked again before",
+        Wait::Validations => {
+            "the authority limits how many validations of a name may fail in an hour"
+        }
+    };
+    let why = format!("{limit}, and neither a reload nor a restart ends the wait");
     if serves {
         tracing::warn!(
             target: ACME,

@@ -1,27 +1,32 @@
 //! Certificates by ACME (RFC 8555): what waits, while `acme` decides.
 //!
-//! One task of the main thread orders and renews all certificates, one at a time ([`manage`]). It
-//! writes files in the state directory, and everything else follows from that: the files are those
-//! of a snapshot, and one that changes is served as after a reload (`control::watch`).
+//! One task of the main thread orders and renews all certificates, a few side by side ([`manage`]).
+//! It writes files in the state directory, and everything else follows from that: the files are
+//! those of a snapshot, and one that changes is served as after a reload (`control::watch`).
 //!
 //! Of all processes with one state directory, the one that has its lock orders (`session`); the
 //! others serve what it writes, and try to get the lock. A process that drains lets go of it.
 
 mod account_file;
 mod blocking;
+mod due;
 mod entry;
 mod failed_validations;
 mod https;
+mod kinds;
 mod lines;
 mod message;
 mod opening;
 mod ordering;
 mod parts;
+mod pauses;
 mod restart;
+mod running;
 mod session;
 mod state_directory;
 mod stored;
 mod time;
+mod times_file;
 mod trouble;
 
 use crate::config::snapshot::Snapshot;

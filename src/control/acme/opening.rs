@@ -8,6 +8,7 @@ use crate::config::snapshot::{Snapshot, UpstreamTls};
 use crate::control::acme::account_file::load_or_make;
 use crate::control::acme::failed_validations::FailedValidations;
 use crate::control::acme::lines;
+use crate::control::acme::pauses::Pauses;
 use crate::control::acme::state_directory::StateDirectory;
 use crate::control::acme::time::now;
 use crate::tls::alpn::Alpn;
@@ -28,6 +29,7 @@ pub(super) struct Opened {
     pub(super) tls: UpstreamTls,
     pub(super) account: Account,
     pub(super) failed: FailedValidations,
+    pub(super) pauses: Pauses,
 }
 
 impl Settings {
@@ -93,15 +95,21 @@ impl Settings {
         if let Some(file) = &stored.set_aside {
             lines::set_aside_other("the key of the account", file);
         }
-        let (failed, aside) =
-            FailedValidations::load(&self.state(), now()).map_err(|error| error.to_string())?;
-        if let Some(file) = &aside {
-            lines::set_aside_other("the list of failed validations", file);
+        let failed = FailedValidations::load(&self.state(), now());
+        let (failed, failed_aside) = failed.map_err(|error| error.to_string())?;
+        let pauses = Pauses::load(&self.state(), now());
+        let (pauses, pauses_aside) = pauses.map_err(|error| error.to_string())?;
+        for (what, aside) in
+            [("the list of failed validations", failed_aside), ("the list of pauses", pauses_aside)]
+        {
+            if let Some(file) = aside {
+                lines::set_aside_other(what, &file);
+            }
         }
         let contact = contact.iter().map(|it| it.0.to_string()).collect();
         let registration = Registration { contact, external, is_new: stored.is_new };
         let account = Account::new(&directory.to_string(), stored.key, registration);
-        Ok(Opened { tls, account, failed })
+        Ok(Opened { tls, account, failed, pauses })
     }
 }
 

@@ -1,31 +1,37 @@
 //! All certificates from one directory, while this process has the lock: [`Session`].
 //!
-//! One thing is done at a time, the one that is due first. What is stored is read again before
-//! each order, so that a certificate that another process or the operator has put there counts.
+//! What is due first is begun first, a few things side by side, so that an order that takes long
+//! does not hold up the others. What is stored is read again before each order, so that a
+//! certificate that another process or the operator has put there counts.
 
-use crate::acme::account::Account;
 use crate::acme::challenge::ChallengeKind;
 use crate::acme::failure::{Cause, Failure};
-use crate::acme::renewal;
-use crate::acme::schedule::validation_allowed_at;
+use crate::acme::renewal::{self, RenewalInfo};
 use crate::acme::wanted::Wanted;
-use crate::config::snapshot::{Listener, Snapshot, UpstreamTls};
-use crate::config::value::Mode;
+use crate::config::snapshot::Snapshot;
 use crate::control::acme::blocking::blocking_with;
+use crate::control::acme::due::first_due;
 use crate::control::acme::entry::{Entry, Task, identifiers};
 use crate::control::acme::failed_validations::FailedValidations;
-use crate::control::acme::https::HttpsClient;
-use crate::control::acme::lines;
+use crate::control::acme::kinds::kinds;
+use crate::control::acme::lines::{self, Wait};
 use crate::control::acme::opening::{Opened, Settings};
-use crate::control::acme::ordering::{ask, issue};
+use crate::control::acme::ordering::{Ended, Ordering};
 use crate::control::acme::parts::Parts;
+use crate::control::acme::pauses::Pauses;
+use crate::control::acme::running::{Done, Running, What};
 use crate::control::acme::state_directory::{Lock, StateDirectory, StateError, replace};
 use crate::control::acme::stored;
 use crate::control::acme::time::{Steady, now, sleep_until};
 use crate::control::acme::trouble::Trouble;
 use crate::limits::ACME_STATE_TRIED_EVERY;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// The longest pause until it is looked whether all that is stored is still there. The clock may
@@ -36,10 +42,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Session<'p> {
     parts: &'p Parts,
     settings: Settings,
-    tls: UpstreamTls,
-    account: Account,
-    failed: FailedValidations,
+    ordering: Rc<Ordering>,
+    failed: Rc<Mutex<FailedValidations>>,
+    pauses: Pauses,
     entries: Vec<Entry>,
+    /// What is being done, for one entry each.
+    running: Running,
     trouble: Trouble,
     clock: Steady,
     /// Held until the last write has ended.
@@ -53,14 +61,33 @@ impl<'p> Session<'p> {
         opened: Opened,
         lock: Arc<Lock>,
     ) -> Self {
-        let Opened { tls, account, failed } = opened;
-        let (entries, trouble) = Default::default();
-        let clock = Steady::start();
-        Self { parts, settings, tls, account, failed, entries, trouble, clock, lock }
+        let Opened { tls, account, failed, pauses } = opened;
+        let failed = Rc::new(Mutex::new(failed));
+        let challenges = Arc::clone(&parts.challenges);
+        let ordering =
+            Ordering::new(tls, account, Rc::clone(&failed), challenges, Arc::clone(&lock));
+        Self {
+            parts,
+            settings,
+            ordering: Rc::new(ordering),
+            failed,
+            pauses,
+            entries: Vec::new(),
+            running: Running::new(),
+            trouble: Trouble::default(),
+            clock: Steady::start(),
+            lock,
+        }
     }
 
     /// Orders and renews until the configuration has another directory, or nothing to order.
     pub(super) async fn run(mut self) {
+        self.run_on().await;
+        // The lock is free when nothing is done any more.
+        self.running.end().await;
+    }
+
+    async fn run_on(&mut self) {
         let mut snapshots = self.parts.state.snapshots();
         let mut before = Arc::clone(&snapshots.borrow());
         loop {
@@ -79,12 +106,15 @@ impl<'p> Session<'p> {
                 self.entries.iter_mut().for_each(|entry| entry.retry(now()));
             }
             before = Arc::clone(&snapshot);
-            let next = self.entries.iter().map(Entry::next).enumerate();
-            let Some((number, (at, task))) = next.min_by_key(|(_, (at, _))| *at) else { return };
+            let next = if self.running.is_full() { None } else { first_due(&self.entries) };
+            let at = next.map_or(i64::MAX, |(_, (at, _))| at);
             tokio::select! {
-                () = sleep_until(at, LOOK_EVERY) => if at <= now() {
-                    self.act(number, task, &snapshot).await;
+                () = sleep_until(at, LOOK_EVERY) => if let Some((number, (at, task))) = next
+                    && at <= now()
+                {
+                    self.begin(number, task, &snapshot).await;
                 },
+                done = self.running.done() => self.end(done).await,
                 changed = snapshots.changed() => if changed.is_err() {
                     return;
                 }
@@ -92,15 +122,20 @@ impl<'p> Session<'p> {
         }
     }
 
-    /// Has an entry for each certificate of `snapshot`, and for no other.
+    /// Has an entry for each certificate of `snapshot`, and for no other but what is ordered now.
     fn follow(&mut self, snapshot: &Snapshot) {
         let managed = &snapshot.managed;
-        self.entries.retain(|entry| managed.iter().any(|it| it.file == entry.file));
-        self.parts.state.progress().keep(|file| managed.iter().any(|it| it.file == file));
+        let is_managed = |file: &Path| managed.iter().any(|it| it.file == file);
+        self.entries.retain(|entry| entry.busy.is_some() || is_managed(&entry.file));
+        self.parts.state.progress().keep(is_managed);
         for managed in managed {
             match self.entries.iter_mut().find(|entry| entry.file == managed.file) {
                 Some(entry) => entry.awaited = identifiers(&managed.awaited),
-                None => self.entries.push(Entry::new(managed, now())),
+                None => {
+                    let now = now();
+                    let not_before = self.pauses.end_for(&managed.file, now);
+                    self.entries.push(Entry::new(managed, now, not_before));
+                }
             }
         }
     }
@@ -109,7 +144,11 @@ impl<'p> Session<'p> {
     async fn open_again(&mut self) {
         let settings = self.settings.clone();
         match blocking_with(&self.lock, move || settings.open()).await {
-            Ok(Opened { tls, account, .. }) => (self.tls, self.account) = (tls, account),
+            Ok(Opened { tls, account, .. }) => {
+                let challenges = Arc::clone(&self.parts.challenges);
+                let (failed, lock) = (Rc::clone(&self.failed), Arc::clone(&self.lock));
+                self.ordering = Rc::new(Ordering::new(tls, account, failed, challenges, lock));
+            }
             Err(error) => self.trouble.tell(&error),
         }
     }
@@ -134,18 +173,45 @@ impl<'p> Session<'p> {
         }
     }
 
-    async fn act(&mut self, number: usize, task: Task, snapshot: &Snapshot) {
+    /// Begins what is due for an entry.
+    async fn begin(&mut self, number: usize, task: Task, snapshot: &Snapshot) {
         if let Err(error) = self.look(number).await {
             self.block(number, &error);
         } else {
             match task {
-                Task::AskRenewal if self.entries[number].stored.is_none() => {}
-                Task::AskRenewal => self.ask_renewal(number).await,
+                Task::AskRenewal => self.ask_renewal(number),
                 Task::Order => self.order_if_due(number, kinds(snapshot)).await,
             }
         }
-        let Some(entry) = self.entries.get(number) else { return };
-        self.parts.state.progress().note(&entry.file, entry.standing(false));
+        self.note(number);
+    }
+
+    /// Something has been done.
+    async fn end(&mut self, done: Done) {
+        let Done { file, what } = done;
+        // It stays while it is busy.
+        let Some(number) = self.entries.iter().position(|it| it.file == file) else { return };
+        self.entries[number].busy = None;
+        match what {
+            What::Ordered { ended, begun, kinds } => {
+                self.ordered(number, ended, begun, kinds).await;
+            }
+            What::AskedRenewal(asked) => self.asked_renewal(number, asked),
+        }
+        self.note(number);
+    }
+
+    fn note(&self, number: usize) {
+        let entry = &self.entries[number];
+        self.parts.state.progress().note(&entry.file, entry.standing());
+    }
+
+    /// Begins something that takes long.
+    fn start(&mut self, number: usize, task: Task, what: Pin<Box<dyn Future<Output = What>>>) {
+        let entry = &mut self.entries[number];
+        entry.busy = Some(task);
+        let file = entry.file.clone();
+        self.running.begin(file, what);
     }
 
     /// Reads what is stored, after storing what was not stored yet.
@@ -186,32 +252,29 @@ impl<'p> Session<'p> {
         if entry.due > now {
             return;
         }
-        let allowed = |name| validation_allowed_at(self.failed.of(name), now);
-        let allowed = entry.names.iter().map(allowed).max().unwrap_or(now);
-        if allowed > now {
-            lines::waits(entry, allowed, now);
-            let last = entry.standing(false).last_error.map(|it| it.text);
-            let why = last.unwrap_or_else(|| "too many validations have failed".to_owned());
-            return entry.blocked(why, allowed, now);
+        let validations = self.failed.lock().await.allowed_at(&entry.names, now);
+        let waits = [(Wait::Asked, entry.not_before), (Wait::Validations, validations)];
+        if let Some((wait, until)) = waits.into_iter().find(|(_, until)| *until > now) {
+            lines::waits(entry, wait, until, now);
+            let last = entry.standing().last_error.map(|it| it.text);
+            return entry.blocked(last.unwrap_or_else(|| wait.why().to_owned()), until, now);
         }
         // An order that cannot be stored would be one in vain.
         let file = entry.file.clone();
         match blocking_with(&self.lock, move || StateDirectory::check_room(&file)).await {
             Ok(()) => {
                 self.trouble.is_over();
-                self.order(number, kinds).await;
+                self.order(number, kinds);
             }
             Err(error) => self.block(number, &error),
         }
     }
 
-    async fn order(&mut self, number: usize, kinds: Vec<ChallengeKind>) {
+    fn order(&mut self, number: usize, kinds: Vec<ChallengeKind>) {
         let (entry, begun, kinds_count) = (&mut self.entries[number], Instant::now(), kinds.len());
-        let authority = self.settings.authority();
         if !entry.has_failed() {
-            lines::ordering(entry, authority);
+            lines::ordering(entry, self.settings.authority());
         }
-        self.parts.state.progress().note(&entry.file, entry.standing(true));
         let stored = entry.stored.as_ref();
         let wanted = Wanted {
             names: entry.names.clone(),
@@ -219,16 +282,31 @@ impl<'p> Session<'p> {
             replaces: stored.and_then(|it| renewal::certificate_id(&it.leaf)),
             challenges: entry.challenges(kinds),
         };
-        let mut client = HttpsClient::new(self.tls.clone());
-        let ordered = issue(&mut client, &mut self.account, wanted, &self.parts.challenges).await;
-        drop(client);
-        self.parts.state.progress().count(ordered.is_ok());
-        match ordered {
+        let ordering = Rc::clone(&self.ordering);
+        let order = async move {
+            What::Ordered { ended: ordering.order(wanted).await, begun, kinds: kinds_count }
+        };
+        self.start(number, Task::Order, Box::pin(order));
+    }
+
+    async fn ordered(&mut self, number: usize, ended: Ended, begun: Instant, kinds: usize) {
+        let Ended { issued, begun: validations } = ended;
+        self.parts.state.progress().count(issued.is_ok());
+        let failed = issued.as_ref().err().map_or(&[][..], |failure| &failure.names);
+        if validations.is_some() || !failed.is_empty() {
+            // Before anyone can know of it: who reads the line may start this process anew.
+            let mut all = self.failed.lock().await;
+            let write = all.end(validations, failed, now());
+            if let Err(error) = blocking_with(&self.lock, write).await {
+                self.trouble.tell(&error.to_string());
+            }
+        }
+        match issued {
             Ok(issued) => {
                 let content = [issued.chain_pem, issued.key_pem].concat();
                 self.store(number, content.into_bytes(), begun).await;
             }
-            Err(failure) => self.fail(number, &failure, kinds_count).await,
+            Err(failure) => self.fail(number, &failure, kinds).await,
         }
     }
 
@@ -245,10 +323,9 @@ impl<'p> Session<'p> {
         entry.unsaved = Some(content);
         entry.found(Some(stored), now());
         entry.issued(now());
+        self.keep_pause(number, now()).await;
         match self.look(number).await {
-            Ok(()) => {
-                lines::issued(&self.entries[number], begun);
-            }
+            Ok(()) => lines::issued(&self.entries[number], begun),
             Err(error) => {
                 lines::not_stored(&self.entries[number].names, &error.to_string());
                 self.block(number, &error);
@@ -259,18 +336,38 @@ impl<'p> Session<'p> {
     async fn fail(&mut self, number: usize, failure: &Failure, kinds: usize) {
         let (entry, now) = (&mut self.entries[number], now());
         entry.failed(failure, kinds, now);
-        // Before anyone can know of it: who reads the line may start this process anew.
-        if !failure.names.is_empty() {
-            let write = self.failed.add(&failure.names, now);
-            if let Err(error) = blocking_with(&self.lock, write).await {
-                self.trouble.tell(&error.to_string());
-            }
-        }
+        self.keep_pause(number, now).await;
         lines::failed(&self.entries[number], self.settings.authority(), failure, now);
     }
 
-    async fn ask_renewal(&mut self, number: usize) {
-        let asked = self.renewal_of(number).await;
+    /// Stores until when the authority wants to be left alone.
+    async fn keep_pause(&mut self, number: usize, now: i64) {
+        let entry = &self.entries[number];
+        if let Some(write) = self.pauses.set(&entry.file, entry.not_before, now)
+            && let Err(error) = blocking_with(&self.lock, write).await
+        {
+            self.trouble.tell(&error.to_string());
+        }
+    }
+
+    /// Asks the authority when a stored certificate should be renewed.
+    fn ask_renewal(&mut self, number: usize) {
+        let entry = &mut self.entries[number];
+        let Some(stored) = &entry.stored else {
+            entry.ask_at = None;
+            return;
+        };
+        let (id, ordering) = (renewal::certificate_id(&stored.leaf), Rc::clone(&self.ordering));
+        let ask = async move {
+            What::AskedRenewal(match id {
+                Some(id) => ordering.renewal_info(&id).await,
+                None => Ok(None),
+            })
+        };
+        self.start(number, Task::AskRenewal, Box::pin(ask));
+    }
+
+    fn asked_renewal(&mut self, number: usize, asked: Result<Option<RenewalInfo>, Failure>) {
         let (entry, now) = (&mut self.entries[number], now());
         let Ok(Some(info)) = asked else {
             // The lifetime decides, as before.
@@ -287,68 +384,6 @@ impl<'p> Session<'p> {
         // A failed order keeps its pause.
         if !entry.has_failed() {
             entry.rests(now);
-        }
-    }
-
-    /// When the authority wants this certificate to be renewed, if it says so.
-    async fn renewal_of(&mut self, number: usize) -> Result<Option<renewal::RenewalInfo>, Failure> {
-        let stored = self.entries[number].stored.as_ref();
-        let Some(id) = stored.and_then(|it| renewal::certificate_id(&it.leaf)) else {
-            return Ok(None);
-        };
-        let mut client = HttpsClient::new(self.tls.clone());
-        if let Some(request) = self.account.directory_request(now()) {
-            let response = ask(&mut client, &request).await?;
-            self.account.read_directory(&response, now())?;
-        }
-        let Some(request) = self.account.renewal_request(&id) else { return Ok(None) };
-        let response = ask(&mut client, &request).await?;
-        renewal::read(&response, now()).map(Some)
-    }
-}
-
-/// The challenges that can be answered. A listener with names for certificates has TLS.
-fn kinds(snapshot: &Snapshot) -> Vec<ChallengeKind> {
-    let mut kinds = vec![ChallengeKind::TlsAlpn01];
-    let is_on_port_80 = snapshot.listeners.iter().any(|it| is_on_port_80(it));
-    kinds.extend(is_on_port_80.then_some(ChallengeKind::Http01));
-    kinds
-}
-
-/// Whether an authority that asks at port 80 may come to this listener. The port may be mapped, and
-/// a listener that redirects is made for that.
-fn is_on_port_80(listener: &Listener) -> bool {
-    let Listener { address, mode, tls, redirect, has_socket, .. } = listener;
-    let is_public = *has_socket && address.port() == 80 && !address.ip().is_loopback();
-    *mode == Mode::Http && tls.is_none() && (*redirect || is_public)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use std::path::Path;
-
-    #[test]
-    fn http_01_is_for_who_can_be_reached_at_port_80() {
-        use ChallengeKind::{Http01, TlsAlpn01};
-        let kinds_of = |listener: &str| {
-            let text = format!(
-                "[acme]\nstate = \"/none\"\n[[listener]]\naddress = \"127.0.0.1:443\"\n\
-                 domains = [\"a.example\"]\n[[listener]]\n{listener}\n[[route]]\npath = \"/\"\n\
-                 upstream = \"http://127.0.0.1:9/\"\n"
-            );
-            kinds(&Snapshot::load(Config::parse("f", Path::new(""), &text).unwrap()).unwrap())
-        };
-        for listener in [
-            "address = \"0.0.0.0:80\"",
-            "address = \"[::]:80\"",
-            "address = \"127.0.0.1:8080\"\nredirect = true",
-        ] {
-            assert_eq!(kinds_of(listener), [TlsAlpn01, Http01], "{listener}");
-        }
-        for listener in ["address = \"127.0.0.1:80\"", "address = \"0.0.0.0:8080\""] {
-            assert_eq!(kinds_of(listener), [TlsAlpn01], "{listener}");
         }
     }
 }
