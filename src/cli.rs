@@ -1,4 +1,4 @@
-//! The command line: `narrows run`, `narrows check` and `narrows token`.
+//! The command line: `narrows run`, `check`, `token` and `import`.
 //!
 //! clap parses a [`Cli`]. [`RunArguments::config`] turns it into a [`Config`], from the file that
 //! it names or from the other arguments. Values have the same types as in the file
@@ -7,6 +7,7 @@
 mod acme_options;
 mod foreign_arguments;
 mod guess;
+mod import;
 mod listeners;
 mod parse;
 mod route_argument;
@@ -15,6 +16,7 @@ mod token;
 mod usage_error;
 
 pub use acme_options::AcmeOptions;
+pub use import::{ImportArguments, Printed};
 pub use route_argument::{CheckArgument, RouteArgument};
 pub use token::TokenArguments;
 
@@ -82,6 +84,8 @@ pub enum Action {
     Check(Box<CheckArguments>),
     /// Make a token for a client, and print it with its table for the configuration file.
     Token(TokenArguments),
+    /// Translate the configuration of another program.
+    Import(ImportArguments),
 }
 
 /// Arguments of `narrows run`.
@@ -513,7 +517,7 @@ mod tests {
     fn parse(arguments: &[&str]) -> Result<RunArguments, clap::Error> {
         match Cli::try_parse_from([&["narrows", "run"], arguments].concat())?.command {
             Action::Run(arguments) => Ok(*arguments),
-            Action::Check(_) | Action::Token(_) => unreachable!("the arguments began with run"),
+            other => unreachable!("{other:?}"),
         }
     }
 
@@ -521,7 +525,7 @@ mod tests {
         let arguments = [&["narrows", "check"], arguments].concat();
         match Cli::try_parse_from(arguments).unwrap().command {
             Action::Check(arguments) => arguments.run(),
-            Action::Run(_) | Action::Token(_) => unreachable!("the arguments began with check"),
+            other => unreachable!("{other:?}"),
         }
     }
 }

@@ -52,7 +52,7 @@
 //! 6. `clock`, `task`, `net`, `tls`, `telemetry`: deadlines, tasks, sockets and buffers,
 //!    handshakes, the log.
 //! 7. `acme`: certificates from a CA, the protocol without I/O.
-//! 8. `config` and `cli`: what the operator wrote, checked, with files loaded.
+//! 8. `config`, `import` and `cli`: what the operator wrote, checked, with files loaded.
 //! 9. `upstream`: names, connections, the pool.
 //! 10. `proxy`: one client connection, one exchange, both directions of its bytes.
 //! 11. `worker` and `control`: one thread, and all of them.
@@ -82,6 +82,8 @@ pub mod fuzzing;
 pub mod gateway;
 #[cfg_attr(doc, doc(hidden))]
 pub mod h1;
+#[cfg_attr(doc, doc(hidden))]
+pub mod import;
 #[cfg_attr(doc, doc(hidden))]
 pub mod limits;
 #[cfg_attr(doc, doc(hidden))]

@@ -1,6 +1,6 @@
 //! The binary: arguments, configuration, run, exit code.
 
-use narrows::cli::{Action, CheckArguments, Cli, RunArguments, TokenArguments};
+use narrows::cli::{Action, CheckArguments, Cli, ImportArguments, RunArguments, TokenArguments};
 use narrows::config::outline::outline;
 use narrows::config::problem::Problem;
 use narrows::config::report::{Colours, Severity, explained, report};
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Action::Run(arguments) => run(*arguments),
         Action::Check(arguments) => check(*arguments),
         Action::Token(arguments) => token(&arguments),
+        Action::Import(arguments) => import(&arguments),
     }
 }
 
@@ -92,6 +93,18 @@ fn token(arguments: &TokenArguments) -> ExitCode {
             say(io::stderr(), format_args!("narrows: no token can be made: {error}"));
             ExitCode::from(FAILED)
         }
+    }
+}
+
+fn import(arguments: &ImportArguments) -> ExitCode {
+    let printed = arguments.translate();
+    let written = printed.toml.as_ref().map(|it| io::stdout().write_all(it.as_bytes()));
+    // What to read comes last.
+    let _unread = io::stderr().write_all(printed.remarks.as_bytes());
+    match written {
+        None => ExitCode::from(REFUSED),
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(_)) => ExitCode::from(FAILED),
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod import;
 mod mistakes;
 
 use narrows_kit::folder::Folder;

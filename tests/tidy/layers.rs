@@ -24,8 +24,9 @@ const LAYERS: &[&str] = &[
     "telemetry",
     // Certificates from a CA: no I/O either, but what `tls` reads of a certificate.
     "acme",
-    // What the operator said.
+    // What the operator said, in our words or in those of another program.
     "config",
+    "import",
     "cli",
     // Waiting again, for upstreams and clients.
     "upstream",
@@ -38,9 +39,10 @@ const LAYERS: &[&str] = &[
 ];
 
 /// Modules that know no socket, task, clock, file or log.
-const SANS_IO: &[&str] = &["limits", "timeouts", "h1", "preface", "error", "gateway", "acme"];
-/// Those that need `std` all the same: for JSON, keys and certificates.
-const WITH_STD: &[&str] = &["acme"];
+const SANS_IO: &[&str] =
+    &["limits", "timeouts", "h1", "preface", "error", "gateway", "acme", "import"];
+/// Those that need `std` all the same: for JSON, keys and certificates, or for `config`.
+const WITH_STD: &[&str] = &["acme", "import"];
 
 const IO: &[&str] = &[
     "tokio",

@@ -120,7 +120,7 @@ pub const FAMILIES: &[&[FieldFamily]] = &[
 ///
 /// It is asked for every field of a request that has no `FieldId`. A letter or two select the few
 /// patterns to compare with, and most often the next letter rules them all out.
-pub(super) fn is_client_info(name: &[u8]) -> bool {
+pub fn is_client_info(name: &[u8]) -> bool {
     let Some(group) = group_of(name) else { return false };
     let next = name.get(group.shared).map_or(0, |next| bit(*next));
     group.next & next != 0

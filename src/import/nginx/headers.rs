@@ -1,0 +1,135 @@
+//! `proxy_set_header`: what a route has to say in its place.
+
+use super::scope::Scope;
+use super::tree::Directive;
+use super::variables::{constant, names};
+use super::work::Work;
+use crate::config::url::{Host, HostField, Scheme, UpstreamUrl};
+use crate::gateway::rewrite::client_info::is_client_info;
+use crate::import::draft::Route;
+use crate::import::note::Note;
+use std::str::FromStr;
+
+/// Fields that authenticate a client to an API.
+const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+/// Fields of one connection, which narrows writes itself.
+const OF_CONNECTION: [&str; 6] =
+    ["upgrade", "connection", "keep-alive", "te", "transfer-encoding", "content-length"];
+
+/// Translates the fields that a location sets. `names` are those of its server.
+pub(super) fn translate(
+    work: &mut Work,
+    scope: &Scope<'_>,
+    server_names: &[&str],
+    url: &UpstreamUrl,
+    route: &mut Route,
+) {
+    for field in scope.all("proxy_set_header") {
+        let name = field.argument(0).to_ascii_lowercase();
+        let note = match name.as_str() {
+            "host" => host(work, field, scope, server_names, url, route),
+            it if OF_CONNECTION.contains(&it) => {
+                let what = "WebSocket and connections that are kept work without a setting";
+                Some(work.note(field, what))
+            }
+            it if CREDENTIALS.contains(&it) => credential(work, field),
+            _ => other(work, field, &name),
+        };
+        route.notes.extend(note);
+    }
+}
+
+/// The Host field. The note says what became of it, unless it is left out.
+fn host(
+    work: &mut Work,
+    field: &Directive,
+    scope: &Scope<'_>,
+    server_names: &[&str],
+    url: &UpstreamUrl,
+    route: &mut Route,
+) -> Option<Note> {
+    if let Some(host) = constant(field.argument(1), scope) {
+        if host.eq_ignore_ascii_case(&url.authority) {
+            return Some(work.note(field, "it is the upstream's own, as by default"));
+        }
+        if HostField::from_str(&host).is_err() {
+            work.left_out(field, "this is not a host and a port");
+            return None;
+        }
+        let name = host.rsplit_once(':').map_or(&*host, |(name, _)| name);
+        let is_name = |it: &str| matches!(Host::from_str(it), Ok(Host::Name(_)));
+        let is_tls = url.scheme == Scheme::Https;
+        if is_tls && is_name(name) && matches!(url.endpoint.host, Host::Ip(_)) {
+            // An address has no certificate of a public CA; the name that is sent has one.
+            route.options.push(("tls_name", name.to_owned()));
+        }
+        route.options.push(("host", host));
+        return Some(work.note(field, ""));
+    }
+    let variables: Vec<_> = names(field.argument(1)).collect();
+    if variables.first().is_some_and(|it| *it == "proxy_host") {
+        return Some(work.note(field, "it is the upstream's own, as by default"));
+    }
+    let is_clients = ["host", "http_host"].iter().any(|it| variables.first() == Some(it));
+    let only = match server_names {
+        [only] if Host::from_str(only).is_ok_and(|it| matches!(it, Host::Name(_))) => Some(*only),
+        _ => None,
+    };
+    match only.filter(|it| is_clients && url.scheme == Scheme::Http && it.contains('.')) {
+        Some(name) => {
+            route.options.push(("host", name.to_owned()));
+            let what = "a route sends one name, and not what the client asked for";
+            Some(work.note(field, what))
+        }
+        None => {
+            let what = "a route sends the upstream's own name, not what the client asked for";
+            work.left_out(field, what);
+            None
+        }
+    }
+}
+
+/// A field that may hold a key.
+fn credential(work: &mut Work, field: &Directive) -> Option<Note> {
+    let value = field.argument(1);
+    if passes_as_it_is(field) {
+        return Some(work.note(field, "it passes as it is"));
+    }
+    let what = if value.is_empty() {
+        "what the client sends in it passes"
+    } else {
+        "clients send the API's key themselves"
+    };
+    work.left_out(field, what);
+    None
+}
+
+fn other(work: &mut Work, field: &Directive, name: &str) -> Option<Note> {
+    if passes_as_it_is(field) {
+        return Some(work.note(field, "it passes as it is"));
+    }
+    if name == "accept-encoding" {
+        let what = "the upstream may compress, and still every event is passed on at once";
+        return Some(work.note(field, what));
+    }
+    let is_empty = field.argument(1).is_empty();
+    if is_client_info(name.as_bytes()) && is_empty {
+        return Some(work.note(field, "it is always removed"));
+    }
+    let what = if is_client_info(name.as_bytes()) {
+        "the upstream learns nothing about the client"
+    } else if is_empty {
+        "narrows removes no other fields of requests"
+    } else {
+        "narrows adds no other fields to requests"
+    };
+    work.left_out(field, what);
+    None
+}
+
+/// Whether the value is that of the client's field of the same name.
+fn passes_as_it_is(field: &Directive) -> bool {
+    let name = field.argument(0).to_ascii_lowercase().replace('-', "_");
+    let value = field.argument(1);
+    value == format!("$http_{name}") || value == format!("${name}")
+}

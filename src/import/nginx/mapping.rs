@@ -1,0 +1,147 @@
+//! How the paths of requests become those of the upstream: [`Mapping`].
+//!
+//! nginx replaces the text of a `location` by that in `proxy_pass`, or sends what a regular
+//! expression has captured. A route replaces a prefix that ends in "/" by a path that ends in "/".
+
+/// The beginning of a path, and what replaces it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mapping {
+    /// What the path of a request begins with.
+    pub(super) from: String,
+    /// What is sent in its place.
+    pub(super) to: String,
+}
+
+/// The ends of paths that name one endpoint of an API. What comes before is a good prefix.
+const ENDPOINTS: &[&str] = &[
+    "chat/completions",
+    "completions",
+    "responses",
+    "embeddings",
+    "messages",
+    "models",
+    "images/generations",
+    "audio/transcriptions",
+    "audio/speech",
+    "generate",
+    "chat",
+];
+
+impl Mapping {
+    /// The same as a route can say it, and what that changes.
+    pub(super) fn of_route(self) -> (Self, &'static str) {
+        if let Some(shared) = self.shared_prefix() {
+            return (
+                shared,
+                "a route is a prefix that ends in \"/\", so it serves what lies beside this \
+                 endpoint as well",
+            );
+        }
+        let Self { from, to } = self;
+        match (from.ends_with('/'), to.ends_with('/')) {
+            (true, true) => (Self { from, to }, ""),
+            (true, false) => (
+                Self { from, to: to + "/" },
+                "nginx would join both paths without \"/\" between them, which is hardly meant",
+            ),
+            (false, true) => (
+                Self { from: from + "/", to },
+                "a prefix ends in \"/\", to match whole segments; nginx would send \"//\"",
+            ),
+            (false, false) => (
+                Self { from: from + "/", to: to + "/" },
+                "a prefix ends in \"/\", to match whole segments",
+            ),
+        }
+    }
+
+    /// What lies before the endpoint, if it is the same on both sides.
+    pub(super) fn shared_prefix(&self) -> Option<Self> {
+        let before = |path: &str, endpoint| {
+            path.strip_suffix(endpoint).filter(|it| it.ends_with('/')).map(str::to_owned)
+        };
+        ENDPOINTS.iter().find_map(|endpoint| {
+            Some(Self { from: before(&self.from, endpoint)?, to: before(&self.to, endpoint)? })
+        })
+    }
+}
+
+/// The beginning of the paths that `regex` matches, if it is plain text followed by at most one
+/// group that takes the rest; and what that group begins with.
+pub(super) fn prefix_of(regex: &str) -> Option<(String, &'static str)> {
+    /// Ends of expressions: what they add to the text before, and what the group begins with.
+    const ENDS: &[(&str, &str, &str)] = &[
+        ("/?(.*)", "/", ""),
+        ("/(.*)", "/", ""),
+        ("/(.+)", "/", ""),
+        ("(/.*)", "/", "/"),
+        ("(/.+)", "/", "/"),
+        ("(.*)", "", ""),
+        ("(.+)", "", ""),
+        (".*", "", ""),
+        ("", "", ""),
+    ];
+    let regex = regex.strip_prefix('^')?;
+    let regex = regex.strip_suffix('$').unwrap_or(regex);
+    ENDS.iter().find_map(|(end, added, group)| {
+        let text = plain(regex.strip_suffix(end)?)?;
+        Some((text + added, *group)).filter(|(text, _)| text.starts_with('/'))
+    })
+}
+
+/// What an expression without operators matches. A bare dot is taken for a dot.
+fn plain(regex: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut characters = regex.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => text.push(characters.next().filter(char::is_ascii_punctuation)?),
+            it if "*+?()[]{}|^$".contains(it) => return None,
+            it => text.push(it),
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_of_a_route_end_in_a_slash() {
+        check("/gpt/", "/", "/gpt/", "/", "");
+        check("/gpt/", "/api", "/gpt/", "/api/", "without \"/\"");
+        check("/gpt", "/", "/gpt/", "/", "would send \"//\"");
+        check("/gpt", "/api", "/gpt/", "/api/", "whole segments");
+    }
+
+    #[test]
+    fn one_endpoint_of_an_api_becomes_what_its_endpoints_share() {
+        let beside = "lies beside";
+        check("/v1/chat/completions", "/v1/chat/completions", "/v1/", "/v1/", beside);
+        check("/v1/messages", "/anthropic/v1/messages", "/v1/", "/anthropic/v1/", beside);
+        check("/messages", "/v1/responses", "/messages/", "/v1/responses/", "whole segments");
+    }
+
+    #[test]
+    fn an_expression_for_a_prefix_is_read_and_any_other_is_not() {
+        let text = |it: &str| prefix_of(it).map(|(text, group)| format!("{text}|{group}"));
+        assert_eq!(text("^/gpt/(.*)$").as_deref(), Some("/gpt/|"));
+        assert_eq!(text("^/gpt/?(.*)").as_deref(), Some("/gpt/|"));
+        assert_eq!(text("^/gpt(/.*)$").as_deref(), Some("/gpt/|/"));
+        assert_eq!(text("^/gpt(.*)").as_deref(), Some("/gpt|"));
+        assert_eq!(text("^/v1\\.0/.*").as_deref(), Some("/v1.0/|"));
+        assert_eq!(text("^/v1.0/").as_deref(), Some("/v1.0/|"));
+        for other in ["/gpt/", "^/(a|b)/(.*)$", r"\.php$", "^/[a-z]/", "^", "^gpt/", r"^/a\d"] {
+            assert_eq!(text(other), None, "{other}");
+        }
+    }
+
+    #[track_caller]
+    fn check(from: &str, to: &str, path: &str, upstream: &str, why: &str) {
+        let mapping = Mapping { from: from.to_owned(), to: to.to_owned() };
+        let (mapping, what) = mapping.of_route();
+        assert_eq!((&*mapping.from, &*mapping.to), (path, upstream));
+        assert!(what.contains(why) && why.is_empty() == what.is_empty(), "{what}");
+    }
+}

@@ -1,0 +1,213 @@
+//! The text of a [`Draft`]: each table with its notes before it, then what has no table.
+
+use super::draft::{Draft, Forward, Listener, Route};
+use super::note::{Note, grouped};
+use crate::config::listen_address::ListenAddress;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The text of the file.
+pub(super) fn toml(draft: &Draft) -> String {
+    let mut text = String::new();
+    for line in [
+        &*draft.origin,
+        "The number before a remark is a line there. Read the remarks, above all those at the end;",
+        "then narrows check narrows.toml, and narrows run --config narrows.toml.",
+    ] {
+        comment(&mut text, line);
+    }
+    if let Some((workers, note)) = &draft.workers {
+        text.push('\n');
+        notes(&mut text, std::slice::from_ref(note));
+        let _ = writeln!(text, "workers = {workers}");
+    }
+    draft.listeners.iter().for_each(|it| listener(&mut text, it));
+    draft.routes.iter().for_each(|it| route(&mut text, it));
+    draft.forwards.iter().for_each(|it| forward(&mut text, it));
+    timeouts(&mut text, draft);
+    limits(&mut text, draft);
+    section(
+        &mut text,
+        "Needs no key, because narrows always does it or has no use for it:",
+        &draft.always,
+    );
+    section(&mut text, "Left out, because it cannot be said in narrows:", &draft.left_out);
+    text
+}
+
+/// A basic string of TOML.
+pub(super) fn quoted(value: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            it if it.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(it));
+            }
+            it => quoted.push(it),
+        }
+    }
+    quoted + "\""
+}
+
+/// A period in the largest unit of the file that it is a whole number of.
+pub(super) fn period(period: Duration) -> String {
+    let milliseconds = period.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let unit =
+        units.iter().find(|(each, _)| milliseconds > 0 && milliseconds.is_multiple_of(*each));
+    let (each, name) = unit.copied().unwrap_or((1, "ms"));
+    format!("{}{name}", milliseconds / each)
+}
+
+fn listener(text: &mut String, listener: &Listener) {
+    text.push('\n');
+    notes(text, &listener.notes);
+    text.push_str("[[listener]]\n");
+    let addresses: Vec<_> = listener.addresses.iter().map(ListenAddress::to_string).collect();
+    match &addresses[..] {
+        [only] => key(text, "address", only),
+        several => list(text, "address", several),
+    }
+    match &listener.pairs[..] {
+        [] => {}
+        [(certificate, file)] if listener.domains.is_empty() => {
+            key(text, "certificate", certificate);
+            key(text, "key", file);
+        }
+        several => {
+            text.push_str("certificates = [\n");
+            for (certificate, file) in several {
+                let (certificate, file) = (quoted(certificate), quoted(file));
+                let _ = writeln!(text, "  {{ certificate = {certificate}, key = {file} }},");
+            }
+            text.push_str("]\n");
+        }
+    }
+    if !listener.domains.is_empty() {
+        list(text, "domains", &listener.domains);
+    }
+    for (name, value) in [("client_ca", &listener.client_ca), ("client_crl", &listener.client_crl)]
+    {
+        value.iter().for_each(|it| key(text, name, it));
+    }
+    if listener.redirect {
+        text.push_str("redirect = true\n");
+    }
+    if listener.is_tcp {
+        key(text, "mode", "tcp");
+    }
+    if !listener.proxy_protocol.is_empty() {
+        list(text, "proxy_protocol", &listener.proxy_protocol);
+    }
+}
+
+fn route(text: &mut String, route: &Route) {
+    text.push('\n');
+    notes(text, &route.notes);
+    notes(text, &route.closed);
+    let mut table = String::from("[[route]]\n");
+    key(&mut table, "path", &route.path);
+    key(&mut table, "upstream", &route.upstream);
+    route.options.iter().for_each(|(name, value)| key(&mut table, name, value));
+    for line in table.lines() {
+        let _ = writeln!(text, "{}{line}", if route.is_closed() { "#" } else { "" });
+    }
+}
+
+fn forward(text: &mut String, forward: &Forward) {
+    text.push('\n');
+    notes(text, &forward.notes);
+    text.push_str("[[forward]]\n");
+    key(text, "server_name", &forward.server_name);
+    key(text, "upstream", &forward.upstream);
+    forward.options.iter().for_each(|(name, value)| key(text, name, value));
+}
+
+fn timeouts(text: &mut String, draft: &Draft) {
+    if draft.timeouts.is_empty() {
+        return;
+    }
+    text.push_str("\n[timeouts]\n");
+    for (name, (value, about)) in &draft.timeouts {
+        notes(text, about);
+        key(text, name, &period(*value));
+    }
+}
+
+fn limits(text: &mut String, draft: &Draft) {
+    if draft.limits.is_empty() {
+        return;
+    }
+    text.push_str("\n[limits]\n");
+    for (name, (value, about)) in &draft.limits {
+        notes(text, std::slice::from_ref(about));
+        let _ = writeln!(text, "{name} = {value}");
+    }
+}
+
+fn section(text: &mut String, heading: &str, about: &[Note]) {
+    if !about.is_empty() {
+        text.push('\n');
+        comment(text, heading);
+        notes(text, about);
+    }
+}
+
+/// A line for each note; those that only name a setting share one.
+fn notes(text: &mut String, notes: &[Note]) {
+    let (names, others): (Vec<Note>, Vec<Note>) =
+        grouped(notes).into_iter().partition(|it| it.what.is_empty());
+    if !names.is_empty() {
+        let subjects: Vec<&str> = names.iter().map(|it| it.subject.as_str()).collect();
+        let mut lines: Vec<usize> = names.iter().flat_map(|it| it.lines.clone()).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        let note = Note { lines, subject: subjects.join(", "), what: String::new() };
+        comment(text, &note.to_string());
+    }
+    others.iter().for_each(|it| comment(text, &it.to_string()));
+}
+
+/// A line with a comment; a control character would end it, or be refused.
+fn comment(text: &mut String, comment: &str) {
+    let shown = comment.chars().map(|it| if it.is_control() { ' ' } else { it });
+    text.push_str("# ");
+    text.extend(shown);
+    text.push('\n');
+}
+
+fn key(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name} = {}", quoted(value));
+}
+
+fn list(text: &mut String, name: &str, values: &[String]) {
+    let values: Vec<_> = values.iter().map(|it| quoted(it)).collect();
+    let _ = writeln!(text, "{name} = [{}]", values.join(", "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_of_toml_holds_any_text() {
+        for text in ["", "a\"b\\c", "\u{0}\n\t\u{7f}", "é\u{2028}\u{85}"] {
+            let line = format!("a = {}", quoted(text));
+            let table = toml::de::DeTable::parse(&line).unwrap();
+            assert_eq!(table.get_ref()["a"].get_ref().as_str(), Some(text), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_period_has_the_largest_unit_that_fits() {
+        let check = |milliseconds, want| {
+            assert_eq!(period(Duration::from_millis(milliseconds)), want);
+        };
+        check(1, "1ms");
+        check(1500, "1500ms");
+        check(75_000, "75s");
+        check(600_000, "10m");
+        check(86_400_000, "24h");
+    }
+}
