@@ -6,10 +6,10 @@
 //! keeping.
 //!
 //! The code under test is what the relay runs: `h1`, `preface`, `gateway` with its `plan` and its
-//! `Exchange`, whole sessions of `proxy`, and the orders of `acme`. What is HTTP is compared with
-//! two independent readers: `naive` is HTTP written down a second time, and `oracle` is hyper.
-//! `model` says on the naive reading what a gateway has to do. Inputs are the text of the protocol,
-//! so that a seed can be written by hand.
+//! `Exchange`, whole sessions of `proxy`, the orders of `acme`, and what `import` reads. What is
+//! HTTP is compared with two independent readers: `naive` is HTTP written down a second time, and
+//! `oracle` is hyper. `model` says on the naive reading what a gateway has to do. Inputs are the
+//! text of the protocol, so that a seed can be written by hand.
 //!
 //! This is compiled only for tests and under `--cfg fuzzing`.
 
@@ -23,6 +23,7 @@ mod exchange;
 mod forward;
 mod front;
 mod heads;
+mod import;
 mod model;
 mod naive;
 mod oracle;
@@ -38,6 +39,7 @@ pub use forward::forward;
 pub(crate) use front::name_that_rustls_accepts;
 pub use front::{client_hello, proxy_protocol};
 pub use heads::{chunked, request_head, response_head};
+pub use import::import;
 pub use relay::relay;
 pub use target::target;
 

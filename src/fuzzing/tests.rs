@@ -14,6 +14,7 @@ const TARGETS: &[(&str, Property)] = &[
     ("config", super::config),
     ("exchange", super::exchange),
     ("forward", super::forward),
+    ("import", super::import),
     ("proxy_protocol", super::proxy_protocol),
     ("relay", super::relay),
     ("request_head", super::request_head),
