@@ -14,6 +14,7 @@
 mod connection_line;
 mod dropped;
 mod exchange_line;
+mod facts;
 mod failure_log;
 mod lap;
 mod line;
@@ -26,6 +27,7 @@ pub mod recorder;
 pub mod refusals;
 mod request_ids;
 mod row;
+mod status_class;
 mod stderr;
 pub mod targets;
 mod terminal;

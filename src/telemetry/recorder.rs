@@ -1,14 +1,13 @@
 //! What is remembered of an exchange, or of a connection in tcp mode, while it lasts: a
 //! [`Recorder`]. At the end it makes a [`Record`] of it for the observer.
 
+use super::facts::{ExchangeLaps, Facts};
 use super::lap::Lap;
 use super::metrics::{Entry, RouteMetrics, UpstreamMetrics, WorkerMetrics};
 use super::observer::{count, ended};
-use super::record::{
-    ConnectionFacts, Detail, DialTimes, ExchangeFacts, MethodName, Outcome, Record, Subject,
-};
+use super::record::{ConnectionFacts, Detail, DialTimes, MethodName, Outcome, Record};
 use super::request_ids::new_request_id;
-use super::waits::{Awaited, Waits};
+use super::waits::Awaited;
 use super::who::Who;
 use crate::error::{DialFailure, ExchangeError, Fault};
 use crate::gateway::event_stream::EventCounter;
@@ -57,52 +56,6 @@ struct Known<F> {
     /// The bytes in both directions that the route has counted.
     counted: Cell<(u64, u64)>,
     facts: F,
-}
-
-/// What is known of exchanges alone, or of connections alone.
-pub trait Facts: Default + 'static {
-    /// All of it, at the end, which is `now`.
-    fn take(&mut self, now: Instant) -> Subject;
-}
-
-/// What is known so far of exchanges alone.
-#[derive(Debug, Default)]
-pub struct ExchangeLaps {
-    id: Option<RequestId>,
-    method: MethodName,
-    status: Option<u16>,
-    reused: Option<bool>,
-    request: Option<Lap>,
-    head: Option<Lap>,
-    first_byte: Option<Lap>,
-    is_event_stream: bool,
-    events: Option<EventCounter>,
-    waits: Waits,
-}
-
-impl Facts for ExchangeLaps {
-    fn take(&mut self, now: Instant) -> Subject {
-        self.waits.end(now);
-        Subject::Exchange(ExchangeFacts {
-            id: self.id,
-            method: self.method,
-            status: self.status,
-            reused: self.reused,
-            request: self.request.map(Duration::from),
-            head: self.head.map(Duration::from),
-            first_byte: self.first_byte.map(Duration::from),
-            is_event_stream: self.is_event_stream,
-            events: self.events.map(|counter| counter.events()),
-            longest_gap: self.waits.longest_gap(),
-            client: self.waits.client(),
-        })
-    }
-}
-
-impl Facts for ConnectionFacts {
-    fn take(&mut self, _now: Instant) -> Subject {
-        Subject::Connection(take(self))
-    }
 }
 
 impl<F: Facts> Entry for Slot<F> {
