@@ -22,6 +22,7 @@ pub(super) fn write(record: &Record, facts: &ExchangeFacts, line: &mut Fields<'_
     line.message("exchange");
     line.field("route", record.name.as_deref());
     line.field("client", record.client);
+    line.field("peer", record.peer);
     line.field("client_name", record.client_name.as_deref());
     let id = facts.id.map(RequestId::digits);
     line.field("id", id.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Word));
@@ -65,6 +66,24 @@ mod tests {
                 r#""target":"narrows::access"}"#,
             ],
         );
+    }
+
+    #[test]
+    fn a_client_behind_a_trusted_proxy_has_that_as_its_peer_and_no_port_if_none_is_known() {
+        let of = |client: &str| {
+            let peer = Some("10.0.0.1:4712".parse().unwrap());
+            let record = Record { client: client.parse().unwrap(), peer, ..full() };
+            logged(LogFormat::Text, Level::INFO, || ended(&record))
+        };
+        for (client, logged) in [
+            ("203.0.113.9:0", "203.0.113.9"),
+            ("203.0.113.9:4711", "203.0.113.9:4711"),
+            ("[2001:db8::9]:0", "2001:db8::9"),
+            ("[2001:db8::9]:4711", "[2001:db8::9]:4711"),
+        ] {
+            let text = of(client);
+            assert!(text.contains(&format!(" client={logged} peer=10.0.0.1:4712 id=")), "{text}");
+        }
     }
 
     #[test]

@@ -250,13 +250,15 @@ impl LineValue for Duration {
     }
 }
 
-/// As `fmt` prints it, which takes as long for one of IPv4 as for half the line.
+/// As `fmt` prints it, which takes as long for one of IPv4 as for half the line. A port of 0 is not
+/// known, and left out.
 impl LineValue for SocketAddr {
     fn write(self, name: &'static str, fields: &mut Fields<'_>) {
         fields.name(name);
         let quote = fields.quote();
         fields.line.push_str(quote);
         match self {
+            _ if self.port() == 0 => write(fields.line, format_args!("{}", self.ip())),
             Self::V4(address) => {
                 for (octet, behind) in address.ip().octets().into_iter().zip([".", ".", ".", ":"]) {
                     fields.line.extend([itoa::Buffer::new().format(octet), behind]);
@@ -353,7 +355,7 @@ mod tests {
     #[test]
     fn addresses_are_printed_as_the_standard_library_prints_them() {
         for printed in
-            ["0.0.0.0:0", "255.255.255.255:65535", "[2001:db8::1]:443", "[::ffff:1.2.3.4]:80"]
+            ["0.0.0.0:1", "255.255.255.255:65535", "[2001:db8::1]:443", "[::ffff:1.2.3.4]:80"]
         {
             let address: SocketAddr = printed.parse().unwrap();
             assert_eq!(text(|line| line.field("peer", address)), format!(" peer={address}"));

@@ -17,8 +17,10 @@ use std::time::Duration;
 /// acceptance of the connection.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The client's address; behind a PROXY header, the announced one.
+    /// The client's address; behind a PROXY header or a trusted proxy, the announced one.
     pub client: SocketAddr,
+    /// The trusted proxy that names the client in a field of its request.
+    pub peer: Option<SocketAddr>,
     /// The name in the client's certificate, if it had to show one.
     pub client_name: Option<Arc<str>>,
     /// The route's path or the forward's `server_name`, as configured; `None` when none was found.
@@ -81,6 +83,7 @@ impl Record {
     pub(super) fn empty(subject: Subject, outcome: Outcome) -> Self {
         Self {
             client: SocketAddr::from(([192, 0, 2, 7], 4711)),
+            peer: None,
             client_name: None,
             name: None,
             connect: None,

@@ -13,7 +13,6 @@ use crate::error::{DialFailure, ExchangeError, Fault};
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::request_id::RequestId;
 use std::cell::{Cell, RefCell, RefMut};
-use std::mem::take;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,8 +31,7 @@ pub struct Recorder<F: Facts>(Rc<Slot<F>>);
 
 /// What is known of a client connection's current exchange, or of a connection in tcp mode.
 struct Slot<F> {
-    who: Who,
-    known: RefCell<Known<F>>,
+    known: RefCell<(Who, Known<F>)>,
     /// What counts and lists it, and where in the list it is.
     metrics: Rc<WorkerMetrics>,
     position: Cell<usize>,
@@ -64,7 +62,7 @@ impl<F: Facts> Entry for Slot<F> {
     }
 
     fn count(&self, now: Instant) {
-        let known = self.known.borrow();
+        let (_, known) = &*self.known.borrow();
         let Some(started) = known.started else { return };
         let route = self.metrics.of(known.route.as_deref());
         route.count_running(now.duration_since(started));
@@ -97,20 +95,24 @@ impl<F> Known<F> {
 
 impl<F: Facts> Recorder<F> {
     fn begun(who: Who, metrics: &Rc<WorkerMetrics>, started: Option<Instant>) -> Self {
-        let known = RefCell::new(Known { started, ..Known::default() });
+        let known = RefCell::new((who, Known { started, ..Known::default() }));
         let (metrics, position) = (Rc::clone(metrics), Cell::default());
-        let slot = Rc::new(Slot { who, known, metrics, position });
+        let slot = Rc::new(Slot { known, metrics, position });
         slot.metrics.enter(Rc::clone(&slot) as Rc<dyn Entry>);
         Self(slot)
     }
 
     fn known(&self) -> RefMut<'_, Known<F>> {
-        self.0.known.borrow_mut()
+        RefMut::map(self.0.known.borrow_mut(), |(_, known)| known)
+    }
+
+    fn who(&self) -> RefMut<'_, Who> {
+        RefMut::map(self.0.known.borrow_mut(), |(who, _)| who)
     }
 
     /// Whose exchange or connection it is.
     pub fn client(&self) -> SocketAddr {
-        self.0.who.address()
+        self.who().address()
     }
 
     /// How long ago it began.
@@ -137,13 +139,15 @@ impl<F: Facts> Recorder<F> {
 
     /// It has ended.
     pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
-        let (now, mut known) = (Instant::now(), self.known());
+        let mut slot = self.0.known.borrow_mut();
+        let (now, (who, known)) = (Instant::now(), &mut *slot);
         let route = known.route.take();
         known.count_bytes(self.0.metrics.of(route.as_deref()));
         known.upstream = None;
         let record = Record {
-            client: self.client(),
-            client_name: self.0.who.name(),
+            client: who.address(),
+            client_name: who.name(),
+            peer: who.proxy(),
             name: route.as_ref().map(|route| Arc::clone(route.name())),
             connect: known.connect.map(Duration::from),
             dial: known.dial.take().map(|dial| *dial),
@@ -155,7 +159,7 @@ impl<F: Facts> Recorder<F> {
             detail,
         };
         known.started = None;
-        drop(known);
+        drop(slot);
         count(&record, &self.0.metrics, route.as_deref());
         ended(&record);
     }
@@ -175,7 +179,19 @@ impl ExchangeRecorder {
     /// The first byte of a request is here.
     pub fn start(&mut self) {
         let facts = ExchangeLaps { id: Some(new_request_id()), ..ExchangeLaps::default() };
+        // Until its head says something else.
+        self.is_of(self.peer());
         *self.known() = Known { started: Some(Instant::now()), facts, ..Known::default() };
+    }
+
+    /// The other end of the connection, which may be a proxy.
+    pub fn peer(&self) -> SocketAddr {
+        self.who().peer()
+    }
+
+    /// The exchange is of `client`: that peer, or a client that it speaks for.
+    pub fn is_of(&mut self, client: SocketAddr) {
+        self.who().speaks_for(client);
     }
 
     /// The id of the exchange; `None` before the first one.
@@ -283,13 +299,10 @@ impl ConnectionRecorder {
         Self::begun(client.into(), metrics, Some(Instant::now()))
     }
 
-    /// The client has this name in its certificate. What is known goes to another slot.
+    /// The client has this name in its certificate.
     pub fn named(&mut self, name: Arc<str>) {
-        let who = Who::new(self.client(), Some(name));
-        let known = take(&mut *self.known());
-        let named = Self::begun(who, &self.0.metrics, None);
-        *named.known() = known;
-        *self = named;
+        let mut who = self.who();
+        *who = Who::new(who.address(), Some(name));
     }
 
     /// The name that the client asks for.
