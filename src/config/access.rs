@@ -1,5 +1,6 @@
 //! Who may use the routes, and with which keys, loaded: [`Access`].
 
+use super::address_files::ranges;
 use super::check_clients::check_token;
 use super::keys::client::{ClientConfig, TokenSource};
 use super::keys::top::Config;
@@ -112,10 +113,12 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
     ) -> Option<Arc<RouteAccess>> {
         let keys = options.keys.as_ref().and_then(|source| self.keys(source, clients));
         let AccessOptions { is_for_anyone, key_field, websocket, cors, .. } = *options;
-        let has_rules = has_clients || options.keys.is_some() || !websocket || cors;
+        let allow = options.allow.as_ref().map(|list| Arc::new(ranges(self.files, list)));
+        let has_rules =
+            has_clients || options.keys.is_some() || !websocket || cors || allow.is_some();
         let clients = Arc::clone(clients);
         let needs_token = has_clients && !is_for_anyone;
-        let access = RouteAccess { clients, needs_token, keys, key_field, websocket, cors };
+        let access = RouteAccess { clients, allow, needs_token, keys, key_field, websocket, cors };
         has_rules.then(|| Arc::new(access))
     }
 

@@ -21,7 +21,8 @@ pub(super) fn check_access(config: &Config, problems: &mut Problems) {
         return;
     }
     let Some(listener) = config.listeners.iter().find(|it| is_open(config, it)) else { return };
-    for route in config.routes.iter().filter(|it| !it.access.is_for_anyone) {
+    let is_guarded = |it: &&RouteConfig| it.access.is_for_anyone || it.access.allow.is_some();
+    for route in config.routes.iter().filter(|it| !is_guarded(it)) {
         let Some(source) = &route.access.keys else { continue };
         let what = format!(
             "whoever reaches {} could use the keys of this route: there is no [[client]]",
@@ -29,7 +30,9 @@ pub(super) fn check_access(config: &Config, problems: &mut Problems) {
         );
         let help = [
             "add a client: `narrows token NAME` makes a token and prints the table".to_owned(),
-            "or listen on localhost; or say that it is meant: clients = \"anyone\"".to_owned(),
+            "or listen on localhost, or say whom it is for: `allow`; for everyone: clients = \
+             \"anyone\""
+                .to_owned(),
         ];
         problems.add_with_help(source.location(), what, help);
     }
@@ -41,7 +44,8 @@ fn is_open(config: &Config, listener: &ListenerConfig) -> bool {
         Mode::Http => !listener.redirect,
         Mode::Tcp => config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http),
     };
-    leads_to_routes && listener.client_ca.is_none() && listener.addresses.iter().any(is_outside)
+    let is_guarded = listener.client_ca.is_some() || listener.allow.is_some();
+    leads_to_routes && !is_guarded && listener.addresses.iter().any(is_outside)
 }
 
 fn is_outside(address: &ListenAddress) -> bool {

@@ -163,6 +163,28 @@ const KEYS: &[(&str, Instead)] = &[
         "client_auth ssl_client_certificate ssl_verify_client client_ca_file client_ca_cert mtls",
         Key("[[listener]]", "client_ca = \"clients.pem\""),
     ),
+    (
+        "set_real_ip_from trusted_proxy trusted_ips trusted_hosts forwarded_allow_ips trust_proxy \
+         proxy_trusted_addresses listener.trusted",
+        Key("[[listener]]", "trusted_proxies = [\"10.0.0.0/8\"]"),
+    ),
+    (
+        "real_ip_header client_ip_header client_ip_headers real_ip remote_ip_header",
+        Key("[[listener]]", "client_address = \"X-Forwarded-For\""),
+    ),
+    (
+        "real_ip_recursive",
+        Words("delete it; a list of addresses is always read to the first that is not trusted"),
+    ),
+    (
+        "allow_from allow_ips allowed_ips allowed_ip whitelist ip_whitelist allowlist \
+         ip_allow_list remote_ip source_range",
+        Key("[[listener]]", "allow = [\"203.0.113.0/24\"]"),
+    ),
+    (
+        "deny deny_from denied_ips blacklist ip_blacklist denylist block",
+        Words("delete it; `allow` names all who are served, and a firewall keeps out single ones"),
+    ),
     ("ssl_crl crl crl_file", Key("[[listener]]", "client_crl = \"revoked.pem\"")),
     (
         "proxy_ssl_certificate client_cert client_cert_file",

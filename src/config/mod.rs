@@ -9,7 +9,7 @@
 //! single values; `table` reads TOML; `key` is how a key is declared, [`reach`] and [`keys`]
 //! declare all of them; [`check`] compares tables; `file` puts these together. [`tls_files`] loads
 //! certificates and keys for [`snapshot`], by [`files`], which knows them again; `tls_configs` has
-//! what rustls makes of them.
+//! what rustls makes of them. `address_files` loads lists of addresses.
 //!
 //! Not here: the defaults of time limits (`timeouts`) and fixed bounds (`limits`).
 
@@ -17,6 +17,9 @@ pub mod access;
 mod acme_files;
 mod acme_reach;
 pub mod acme_values;
+mod address_files;
+pub mod address_list;
+mod address_warnings;
 pub mod admin_address;
 pub mod check;
 mod check_access;
@@ -35,6 +38,7 @@ pub mod identifier;
 mod key;
 pub mod keys;
 pub mod listen_address;
+pub mod listener;
 pub mod lookalike;
 pub mod managed;
 mod moment;

@@ -1,7 +1,8 @@
-//! A range of IP addresses: [`Network`]. A listener's `proxy_protocol` is a list of them.
+//! A range of IP addresses as it is written: [`Network`].
 
 use super::problem::quoted;
 use super::value::{Invalid, Value};
+use crate::gateway::address_ranges::range_of;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -17,8 +18,13 @@ impl Network {
     /// Whether `address` is one of them. An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.first.is_ipv4()
-            && first_of(address.to_canonical(), self.prefix_bits) == self.first
+            && range_of(address.to_canonical(), self.prefix_bits).0 == self.first
             || address.to_canonical() != address && self.contains(address.to_canonical())
+    }
+
+    /// The first and the last of them.
+    pub fn range(&self) -> (IpAddr, IpAddr) {
+        range_of(self.first, self.prefix_bits)
     }
 }
 
@@ -47,7 +53,7 @@ impl FromStr for Network {
         {
             return Err(mapped(text, address, prefix_bits));
         }
-        let first = first_of(address, prefix_bits);
+        let (first, _) = range_of(address, prefix_bits);
         if first != address {
             // Either the address or the length is wrong.
             let what = format!("{} has bits behind its prefix", quoted(text));
@@ -77,22 +83,8 @@ fn prefix_length(text: &str, bits_max: u32) -> Result<u32, Invalid> {
 fn mapped(text: &str, address: Ipv4Addr, prefix_bits: u32) -> Invalid {
     let meant = prefix_bits
         .checked_sub(Ipv6Addr::BITS - Ipv4Addr::BITS)
-        .map(|bits| format!("{}/{bits}", first_of(address.into(), bits)));
+        .map(|bits| format!("{}/{bits}", range_of(address.into(), bits).0));
     Invalid { what: format!("{} is IPv4 in the form of IPv6", quoted(text)), meant }
-}
-
-/// `address` with all bits after the first `prefix_bits` cleared.
-fn first_of(address: IpAddr, prefix_bits: u32) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            let rest = u32::MAX.checked_shr(prefix_bits).unwrap_or(0);
-            Ipv4Addr::from_bits(address.to_bits() & !rest).into()
-        }
-        IpAddr::V6(address) => {
-            let rest = u128::MAX.checked_shr(prefix_bits).unwrap_or(0);
-            Ipv6Addr::from_bits(address.to_bits() & !rest).into()
-        }
-    }
 }
 
 #[cfg(test)]

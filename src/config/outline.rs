@@ -24,7 +24,10 @@ const NAMES_MAX: usize = 4;
 /// Some lines, by listener, route and forward, with what differs from the default limits.
 pub fn outline(snapshot: &Snapshot, now: SystemTime) -> String {
     let config = &snapshot.config;
-    let listeners = config.listeners.iter().map(|it| (it.urls(), certificate(snapshot, it, now)));
+    let listeners = config.listeners.iter().map(|it| {
+        let parts = [certificate(snapshot, it, now), addresses(it)];
+        (it.urls(), parts.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("; "))
+    });
     let clients = config.clients.iter().map(|it| (it.name.to_string(), client(snapshot, it)));
     let routes = config.routes.iter().zip(&snapshot.routes).map(|(it, loaded)| {
         let keys = loaded.access.as_ref().and_then(|access| access.keys.as_ref());
@@ -87,6 +90,16 @@ fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) 
     named.chain(managed).chain(rules).collect::<Vec<_>>().join("; ")
 }
 
+/// Who is served, and who may say who that is.
+fn addresses(listener: &ListenerConfig) -> String {
+    let allow = listener.allow.as_ref().map(|it| format!("only for {}", it.summary()));
+    let trusted = listener
+        .trusted_proxies
+        .as_ref()
+        .map(|it| format!("client by {} from {}", listener.client_address.name(), it.summary()));
+    allow.into_iter().chain(trusted).collect::<Vec<_>>().join("; ")
+}
+
 fn names(all: &[String]) -> String {
     let shown = all.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     match all.len() {
@@ -135,7 +148,8 @@ fn access(route: &RouteConfig, keys: usize) -> String {
     });
     let anyone = options.is_for_anyone.then(|| "anyone".to_owned());
     let websocket = (!options.websocket).then(|| "no WebSocket".to_owned());
-    let parts: Vec<_> = [keys, anyone, websocket].into_iter().flatten().collect();
+    let allow = options.allow.as_ref().map(|it| format!("only for {}", it.summary()));
+    let parts: Vec<_> = [keys, anyone, allow, websocket].into_iter().flatten().collect();
     if parts.is_empty() { String::new() } else { format!("  ({})", parts.join(", ")) }
 }
 

@@ -1,6 +1,7 @@
 //! What a route asks of its clients, and which credentials it has for its upstream:
 //! [`AccessOptions`].
 
+use super::address_list::AddressList;
 use super::problem::{Location, Problems, nearest, quoted};
 use super::value::{Invalid, NamedFile, Value};
 pub use crate::gateway::access::KeyField;
@@ -19,6 +20,8 @@ pub struct AccessOptions {
     pub websocket: bool,
     /// Whether CORS preflights are answered by us.
     pub cors: bool,
+    /// Addresses that may use it; `None`: all.
+    pub allow: Option<AddressList>,
 }
 
 /// Where the keys of an API are.
@@ -33,8 +36,8 @@ pub enum KeySource {
 /// Everyone may use it, with credentials of their own.
 impl Default for AccessOptions {
     fn default() -> Self {
-        let (is_for_anyone, keys, key_field, cors) = Default::default();
-        Self { is_for_anyone, keys, key_field, websocket: true, cors }
+        let (is_for_anyone, keys, key_field, cors, allow) = Default::default();
+        Self { is_for_anyone, keys, key_field, websocket: true, cors, allow }
     }
 }
 

@@ -8,17 +8,18 @@
 
 use super::access::{Access, AccessLoader};
 use super::acme_files::state_directory;
+use super::address_files;
 use super::check::{http_behind, shares_address};
 use super::files::Files;
 use super::https_names::https_names;
 use super::identifier::Identifier;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::limits::Limits;
-use super::keys::listener::{ListenerConfig, scheme};
+use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::{Config, WORKERS_RANGE};
+pub use super::listener::Listener;
 use super::managed::ManagedCertificate;
-use super::network::Network;
 use super::own_certificate::OwnCertificate;
 use super::problem::Problems;
 use super::reach::Reach;
@@ -38,7 +39,6 @@ use std::path::PathBuf;
 use std::ptr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use tokio_rustls::rustls::ServerConfig;
 
 /// All that workers need to know.
 #[derive(Clone, Debug)]
@@ -72,35 +72,6 @@ pub struct Snapshot {
     /// The files that were read for it, except that of the configuration.
     pub files: Files,
     tls: TlsConfigs,
-}
-
-/// One socket address to listen on. A `[[listener]]` with several has one of these for each.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// Address and port to bind; port 0 lets the kernel choose.
-    pub address: SocketAddr,
-    /// All addresses of its `[[listener]]`, as written.
-    pub name: Arc<str>,
-    /// Whether the listener before it is that of the other family, from one written address. They
-    /// have one port, also if the kernel chooses it.
-    pub is_second_family: bool,
-    /// If set, TLS ends here.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// For a tcp listener with `tls`: the same for connections that a forward hands to an http
-    /// listener, with HTTP/1.1 as ALPN.
-    pub tls_of_http: Option<Arc<ServerConfig>>,
-    /// Which protocol clients speak.
-    pub mode: Mode,
-    /// Peers that must send a PROXY header.
-    pub proxy_protocol: Vec<Network>,
-    /// For a tcp listener: the http listener that `ForwardTarget::Http` leads to.
-    pub http: Option<Arc<Listener>>,
-    /// Whether requests are only led to https.
-    pub redirect: bool,
-    /// Whether it is left out, with a warning, where its address cannot be bound.
-    pub is_optional: bool,
-    /// Whether it has a socket. If not, a tcp listener with the same address leads to it.
-    pub has_socket: bool,
 }
 
 impl Snapshot {
@@ -219,21 +190,6 @@ impl Snapshot {
     }
 }
 
-impl Listener {
-    /// The TLS configuration for a client that goes to `target`, if TLS ends here.
-    pub fn tls_for<U>(&self, target: &ForwardTarget<U>) -> Option<&Arc<ServerConfig>> {
-        match target {
-            ForwardTarget::Upstream(_) => self.tls.as_ref(),
-            ForwardTarget::Http => self.tls_of_http.as_ref(),
-        }
-    }
-
-    /// `address` as a URL, its scheme saying what clients speak.
-    pub fn url(&self, address: SocketAddr) -> String {
-        format!("{}://{address}", scheme(self.mode, self.tls.is_some()))
-    }
-}
-
 /// `1 route`, `2 routes`.
 pub(super) fn count(number: usize, word: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -317,6 +273,7 @@ impl<'p> Loader<'p> {
             tls_of_http: ends_tls_of_http.then(|| tls(Alpn::Http)).flatten(),
             mode,
             proxy_protocol: listener.proxy_protocol.clone(),
+            address_rules: address_files::rules(&mut self.files, listener),
             http: None,
             redirect: listener.redirect,
             is_optional: listener.is_optional,

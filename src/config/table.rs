@@ -239,6 +239,11 @@ impl<'r, 't> Entry<'r, 't> {
 
     /// A list of strings that each parse as a `T`.
     pub(super) fn values<T: Value>(self) -> Vec<T> {
+        self.values_at().1.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// The same, each with its location, and the folder that relative names of files start from.
+    pub(super) fn values_at<T: Value>(self) -> (&'r Path, Vec<(Location, T)>) {
         let Self { location, reader, value, .. } = self;
         let allowed = format!("a list is allowed, of which each: {}", T::ALLOWED);
         let DeValue::Array(items) = value.get_ref() else {
@@ -246,7 +251,7 @@ impl<'r, 't> Entry<'r, 't> {
             let is_shown = value.get_ref().is_str() && may_be_shown(&reader.source, raw);
             let help = if is_shown { format!("write [{raw}]") } else { allowed };
             reader.wrong_type(&location, value.get_ref(), "a list", help);
-            return Vec::new();
+            return (&reader.folder, Vec::new());
         };
         if items.is_empty() {
             let what = "the list is empty";
@@ -256,9 +261,9 @@ impl<'r, 't> Entry<'r, 't> {
         let mut values = Vec::new();
         for item in items.iter() {
             let location = reader.location(item.span(), location.name());
-            values.extend(reader.parse::<T>(item, &location));
+            values.extend(reader.parse::<T>(item, &location).map(|it| (location, it)));
         }
-        values
+        (&reader.folder, values)
     }
 
     /// A whole number within `range`.

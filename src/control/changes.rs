@@ -78,7 +78,10 @@ fn key_of(listener: &Listener) -> impl Clone + Eq + Hash + use<> {
 fn is_same_listener(old: &Arc<Listener>, new: &Arc<Listener>) -> bool {
     let tls = |it: &Listener| it.tls.as_ref().map(Arc::as_ptr);
     let rules = |it: &Listener| (it.mode, it.redirect);
-    rules(old) == rules(new) && old.proxy_protocol == new.proxy_protocol && tls(old) == tls(new)
+    rules(old) == rules(new)
+        && old.proxy_protocol == new.proxy_protocol
+        && old.address_rules == new.address_rules
+        && tls(old) == tls(new)
 }
 
 /// The limits that all routes share are not a change of each of them.

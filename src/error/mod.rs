@@ -54,6 +54,8 @@ impl Fault {
 pub enum Cause {
     /// The request is refused because of its head.
     Request(RequestError),
+    /// The client's address is not in `allow`.
+    AddressNotAllowed,
     /// No route has the path of the request.
     NoRoute,
     /// The route needs a token, and the request has none.
@@ -96,6 +98,8 @@ pub enum Cause {
     Tls(TlsFault),
     /// More client connections than `limits.connections`.
     TooManyConnections,
+    /// More exchanges of a client behind a trusted proxy than `limits.connections_per_address`.
+    TooManyOfAddress,
     /// We have no descriptor or no memory for another connection.
     Exhausted(SocketError),
     /// The relay is stopping, and the time for running exchanges is over.
@@ -150,11 +154,13 @@ impl ExchangeError {
             Cause::NameNotResolved(fault) => Some(fault.reason()),
             Cause::Tls(fault) => Some(fault.reason()),
             Cause::Opening(error) => error.reason(),
+            Cause::TooManyOfAddress => Some("connections_per_address"),
             Cause::Request(error) => Some(reason::of_request(error)),
             Cause::Response(error) => Some(reason::of_response(error)),
             Cause::Chunk(error) => Some(reason::of_chunk(error)),
             Cause::Trailers(error) => Some(reason::of_head(error)),
-            Cause::NoRoute
+            Cause::AddressNotAllowed
+            | Cause::NoRoute
             | Cause::TokenMissing
             | Cause::TokenUnknown
             | Cause::TokenExpired

@@ -8,6 +8,8 @@ use crate::preface::proxy_header::ProxyHeaderError;
 /// Why a connection is refused before its destination is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningError {
+    /// The client's address is not in `allow`.
+    AddressNotAllowed,
     /// A peer that has to begin with a PROXY header ended without a byte, as health checks do.
     Nothing,
     /// A peer that has to begin with a PROXY header sent something else.
@@ -29,9 +31,11 @@ impl OpeningError {
     /// an alert itself.
     pub fn alert(self) -> Option<Alert> {
         match self {
-            Self::Nothing | Self::NoProxyHeader | Self::BadProxyHeader(_) | Self::Handshake(_) => {
-                None
-            }
+            Self::AddressNotAllowed
+            | Self::Nothing
+            | Self::NoProxyHeader
+            | Self::BadProxyHeader(_)
+            | Self::Handshake(_) => None,
             Self::Hello(error) => Some(error.alert()),
             Self::HelloCut => Some(Alert::DecodeError),
             Self::NoForward => Some(Alert::UnrecognizedName),
@@ -41,6 +45,7 @@ impl OpeningError {
     /// One word for the log.
     pub fn name(self) -> &'static str {
         match self {
+            Self::AddressNotAllowed => "address_not_allowed",
             Self::Nothing => "gone",
             Self::NoProxyHeader => "no_proxy_header",
             Self::BadProxyHeader(_) => "bad_proxy_header",
@@ -61,7 +66,11 @@ impl OpeningError {
             Self::Handshake(fault) => Some(fault.reason()),
             Self::BadProxyHeader(error) => Some(reason::of_proxy_header(error)),
             Self::Hello(error) => Some(reason::of_hello(error)),
-            Self::Nothing | Self::NoProxyHeader | Self::HelloCut | Self::NoForward => None,
+            Self::AddressNotAllowed
+            | Self::Nothing
+            | Self::NoProxyHeader
+            | Self::HelloCut
+            | Self::NoForward => None,
         }
     }
 }

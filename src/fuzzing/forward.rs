@@ -19,10 +19,13 @@ use crate::h1::framing::BodyLength;
 use crate::h1::head::{RequestHead, ResponseHead};
 use crate::h1::head_reader::HeadReader;
 use bytes::BytesMut;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The id of every exchange.
 const ID: RequestId = RequestId::new(0x0123_4567_89ab_cdef);
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+/// The address of every client.
+const ANYONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 /// The requests that responses answer.
 const REQUESTS: [&[u8]; 3] = [
     b"GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -107,7 +110,7 @@ fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
     let (head, rest) = (&data[span.start..span.end], &data[span.end..]);
     check_redirect(head, rest);
     let routes = routes(&());
-    match plan(head, rest, &routes, &limits, false, || 0) {
+    match plan(head, rest, &routes, &limits, false, || 0, ANYONE.into()) {
         Plan::Forward(forwarded) => {
             let mut out = BytesMut::new();
             forwarded.put_head(&mut out);
@@ -124,7 +127,10 @@ fn check_redirect(head: &[u8], rest: &[u8]) {
     let mut names = HttpsNames::default();
     names.add("a", 443);
     names.add("relay.test", 8443);
-    let Ok(led) = redirect(head, rest, &names, &Limits::default().head, false) else { return };
+    let Ok(led) = redirect(head, rest, &names, &Limits::default().head, false, ANYONE.into())
+    else {
+        return;
+    };
     let served = ["https://a/", "https://relay.test:8443/"];
     assert!(served.iter().any(|it| led.location.starts_with(it)), "{}", led.location);
     assert!(led.location.bytes().all(|it| it.is_ascii_graphic()), "{}", led.location);

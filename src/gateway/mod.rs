@@ -17,6 +17,9 @@
 //! finds the token in a request, and says where the key goes; [`client_limits`] how much one client
 //! may ask for.
 //!
+//! [`client_address`] says which client a request comes from behind proxies that are trusted, and
+//! whether its address is allowed; [`address_ranges`] is a set of addresses.
+//!
 //! [`redirect`] is for plain listeners: challenges of ACME, and redirects to https.
 //!
 //! [`request_id`] is the id of an exchange, and [`event_stream`] counts the events of a streamed
@@ -26,7 +29,9 @@
 //! asks for.
 
 pub mod access;
+pub mod address_ranges;
 pub mod answer;
+pub mod client_address;
 pub mod client_limits;
 pub mod credentials;
 pub mod due;

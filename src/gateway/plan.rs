@@ -10,6 +10,7 @@
 
 use crate::error::{Cause, ExchangeError, RequestError};
 use crate::gateway::answer::{Reply, ResponseOptions};
+use crate::gateway::client_address::Sender;
 use crate::gateway::credentials::{Credentials, is_preflight};
 use crate::gateway::request::{Request, ValidRequest, validate};
 use crate::gateway::rewrite::{NewTarget, put_request_head};
@@ -22,6 +23,7 @@ use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use bytes::BytesMut;
+use core::net::IpAddr;
 
 /// What to do about a request.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ const HEAD_GROWTH: usize = 1024;
 
 /// Decides about the request whose whole head is `head`, as `HeadReader` found it. `behind` are the
 /// bytes that follow it so far; `draining`: we are asked to stop; `clock` gives the seconds since
-/// 1970-01-01 (UTC).
+/// 1970-01-01 (UTC); `from`: who sends it.
 pub fn plan<'a, U>(
     head: &'a [u8],
     behind: &[u8],
@@ -80,6 +82,7 @@ pub fn plan<'a, U>(
     limits: &HeadLimits,
     draining: bool,
     clock: fn() -> u64,
+    from: Sender,
 ) -> Plan<'a, U> {
     let parsed = match RequestHead::parse(head, limits) {
         Ok(parsed) => parsed,
@@ -94,11 +97,15 @@ pub fn plan<'a, U>(
         let (options, body_bytes) = ResponseOptions::unforwarded(&request, behind, draining);
         Plan::Answer(OwnAnswer { method, reply, options, body_bytes })
     };
+    if !from.is_allowed {
+        return answer(Reply::Error(ExchangeError::client(Cause::AddressNotAllowed)));
+    }
     if request.max_forwards == Some(0) {
         return answer(Reply::Allowed);
     }
     let found = resolve(path).and_then(|resolved| {
         let route = find_route(routes, path, &resolved)?;
+        check_address(route, from.address)?;
         Ok((route, resolved))
     });
     let (route, path) = match found {
@@ -186,6 +193,14 @@ fn find_route<'a, U>(
     }
 }
 
+fn check_address<U>(route: &Route<U>, address: IpAddr) -> Result<(), ExchangeError> {
+    let allow = route.access.as_ref().and_then(|access| access.allow.as_ref());
+    match allow.is_none_or(|allow| allow.contains(address)) {
+        true => Ok(()),
+        false => Err(ExchangeError::client(Cause::AddressNotAllowed)),
+    }
+}
+
 /// Whether preflights on this route are for us to answer.
 fn may_be_answered<U>(route: &Route<U>) -> bool {
     route.access.as_ref().is_some_and(|access| access.cors)
@@ -226,7 +241,10 @@ fn refused_target(error: TargetError) -> ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::access::RouteAccess;
+    use crate::gateway::address_ranges::range_of;
     use crate::gateway::answer::answer_to;
+    use alloc::sync::Arc;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
 
@@ -251,6 +269,35 @@ mod tests {
         assert_eq!(error("/gpt/../none"), "path_leaves_route");
         assert_eq!(error("/gpt/../../a/b"), "path_leaves_route");
         assert_eq!(error("/none/../none"), "route_not_found");
+    }
+
+    #[test]
+    fn an_address_has_to_be_allowed_by_the_listener_and_then_by_the_route() {
+        let range = range_of(IpAddr::from([192, 0, 2, 0]), 24);
+        let allow = Some(Arc::new([range].into_iter().collect()));
+        let access = Some(Arc::new(RouteAccess { allow, ..RouteAccess::default() }));
+        let route = |path, access| Route { access, ..Route::new(path, "/", "api.test", ()) };
+        let routes = RouteTable::new([route("/gpt/", access), route("/a/", None)]);
+        let refusal = |method: &str, target: &str, from: Sender| {
+            let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+            match plan(head.as_bytes(), b"", &routes, &LIMITS, false, || 0, from) {
+                Plan::Answer(OwnAnswer { reply: Reply::Error(error), .. }) => {
+                    Some(answer_to(&error).unwrap().code)
+                }
+                Plan::Answer(_) | Plan::Forward(_) => None,
+            }
+        };
+        let [inside, outside] = [[192, 0, 2, 7], [203, 0, 113, 9]].map(IpAddr::from);
+        let not_allowed = Some("address_not_allowed");
+        assert_eq!(refusal("GET", "/gpt/", inside.into()), None);
+        assert_eq!(refusal("GET", "/gpt/", outside.into()), not_allowed);
+        assert_eq!(refusal("GET", "/a/", outside.into()), None);
+        assert_eq!(refusal("GET", "/none", outside.into()), Some("route_not_found"));
+        // Whom the listener refuses learns nothing of its routes.
+        let refused = Sender { address: inside, is_allowed: false };
+        for (method, target) in [("GET", "/gpt/"), ("GET", "/none"), ("OPTIONS", "/")] {
+            assert_eq!(refusal(method, target, refused), not_allowed, "{method} {target}");
+        }
     }
 
     #[test]
@@ -294,6 +341,10 @@ mod tests {
         assert_eq!(own.method, b"GET");
     }
 
+    fn anyone() -> Sender {
+        IpAddr::from([192, 0, 2, 7]).into()
+    }
+
     fn routes() -> RouteTable<()> {
         let route = |path, replacement| Route::new(path, replacement, "api.test", ());
         RouteTable::new([route("/gpt/", "/"), route("/a/", "/base/")])
@@ -302,7 +353,8 @@ mod tests {
     #[track_caller]
     fn check(head: &str, route: &str, line: &str) {
         let routes = routes();
-        let Plan::Forward(forwarded) = plan(head.as_bytes(), b"", &routes, &LIMITS, false, || 0)
+        let Plan::Forward(forwarded) =
+            plan(head.as_bytes(), b"", &routes, &LIMITS, false, || 0, anyone())
         else {
             panic!("{head:?} is to be forwarded");
         };
@@ -330,7 +382,7 @@ mod tests {
         behind: &str,
         draining: bool,
     ) -> OwnAnswer<'a> {
-        match plan(head.as_bytes(), behind.as_bytes(), routes, &LIMITS, draining, || 0) {
+        match plan(head.as_bytes(), behind.as_bytes(), routes, &LIMITS, draining, || 0, anyone()) {
             Plan::Answer(answer) => answer,
             Plan::Forward(forwarded) => panic!("{forwarded:?}"),
         }

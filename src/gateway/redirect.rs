@@ -8,6 +8,7 @@
 
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::answer::{Reply, ResponseOptions};
+use crate::gateway::client_address::Sender;
 use crate::gateway::plan::{OwnAnswer, refuse};
 use crate::gateway::request::{ValidRequest, validate};
 use crate::h1::authority::Authority;
@@ -79,16 +80,17 @@ pub struct Redirect<'a> {
 }
 
 /// Leads the request whose whole head is `head` to https. `behind` are the bytes that follow it so
-/// far; `draining`: we are asked to stop.
+/// far; `draining`: we are asked to stop; `from`: who sends it.
 ///
 /// # Errors
-/// The request is malformed, or asks for a host that is not served.
+/// The request is malformed, or its sender is not served, or it asks for a host that is not served.
 pub fn redirect<'a>(
     head: &'a [u8],
     behind: &[u8],
     names: &HttpsNames,
     limits: &HeadLimits,
     draining: bool,
+    from: Sender,
 ) -> Result<Redirect<'a>, OwnAnswer<'a>> {
     let parsed =
         RequestHead::parse(head, limits).map_err(|error| refuse(head, b"", error.into()))?;
@@ -97,6 +99,7 @@ pub fn redirect<'a>(
     let method = parsed.method;
     // An unknown token has no other place either.
     let cause = match valid.path.starts_with(CHALLENGE_PATH) {
+        _ if !from.is_allowed => Err(Cause::AddressNotAllowed),
         true => Err(Cause::NoChallenge),
         false => location(names, &valid).ok_or(Cause::NameNotServed),
     };
@@ -165,6 +168,7 @@ mod tests {
     use super::*;
     use crate::gateway::answer::answer_to;
     use alloc::borrow::ToOwned;
+    use core::net::IpAddr;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
 
@@ -184,7 +188,14 @@ mod tests {
 
     /// Where a request is led to, or the status of the refusal.
     fn led(head: &str) -> Result<String, u16> {
-        match redirect(head.as_bytes(), b"", &names(), &LIMITS, false) {
+        match redirect(
+            head.as_bytes(),
+            b"",
+            &names(),
+            &LIMITS,
+            false,
+            IpAddr::from([192, 0, 2, 7]).into(),
+        ) {
             Ok(redirect) => Ok(redirect.location),
             Err(OwnAnswer { reply: Reply::Error(error), .. }) => {
                 Err(answer_to(&error).unwrap().status)

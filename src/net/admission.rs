@@ -1,7 +1,8 @@
 //! Who may connect: [`Admission`] counts client connections, in total and by address.
 //!
 //! All workers share it. It is touched when a connection is accepted and when it ends, never on the
-//! data path. No more addresses are remembered than there are connections.
+//! data path. Only clients behind a trusted proxy, which share its connections, are counted by
+//! their exchanges. No more addresses are remembered than there are connections.
 //!
 //! Not here: how a client is turned away (`worker`).
 
@@ -50,6 +51,14 @@ pub struct Admission {
     addresses: Mutex<HashMap<Block, usize>>,
 }
 
+/// Without any limit.
+impl Default for Admission {
+    fn default() -> Self {
+        let of_address = AddressLimit { connections: usize::MAX, counts_loopback: false };
+        Self::new(usize::MAX, of_address)
+    }
+}
+
 impl Admission {
     /// Without any connection.
     pub fn new(connections_max: usize, of_address: AddressLimit) -> Self {
@@ -83,9 +92,45 @@ impl Admission {
         if before < connections_max { Ok(permit) } else { Err(LimitReached::Connections) }
     }
 
+    /// Counts an exchange for its client, behind a proxy whose own connections do not count. `None`
+    /// if the limit does not apply to this address.
+    ///
+    /// # Errors
+    /// [`LimitReached::Address`]: this address has as many as it may.
+    pub fn place(self: &Arc<Self>, address: IpAddr) -> Result<Option<Place>, LimitReached> {
+        let block = self.enter(address)?;
+        Ok(block.map(|block| Place { admission: Arc::clone(self), block }))
+    }
+
     /// How many connections there are now.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more for `address`. `None` if the limit does not apply to it.
+    fn enter(&self, address: IpAddr) -> Result<Option<Block>, LimitReached> {
+        let block = Block::of(address);
+        if block.is_loopback() && !self.counts_loopback.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let connections = self.of_address.load(Ordering::Relaxed);
+        let mut addresses = self.addresses();
+        let count = addresses.entry(block).or_default();
+        if *count >= connections {
+            return Err(LimitReached::Address);
+        }
+        *count += 1;
+        Ok(Some(block))
+    }
+
+    /// Counts one less.
+    fn leave(&self, block: Block) {
+        if let Entry::Occupied(mut count) = self.addresses().entry(block) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<Block, usize>> {
@@ -110,19 +155,7 @@ impl Permit {
     /// [`LimitReached::Address`]: this address has as many connections as it may. The permit is
     /// released.
     pub fn count_for(mut self, address: IpAddr) -> Result<Self, LimitReached> {
-        let admission = Arc::clone(&self.admission);
-        let block = Block::of(address);
-        if block.is_loopback() && !admission.counts_loopback.load(Ordering::Relaxed) {
-            return Ok(self);
-        }
-        let connections = admission.of_address.load(Ordering::Relaxed);
-        let mut addresses = admission.addresses();
-        let count = addresses.entry(block).or_default();
-        if *count >= connections {
-            return Err(LimitReached::Address);
-        }
-        *count += 1;
-        self.counted = Some(block);
+        self.counted = self.admission.enter(address)?;
         Ok(self)
     }
 }
@@ -130,13 +163,20 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.connections.fetch_sub(1, Ordering::Relaxed);
-        let Some(block) = self.counted else { return };
-        if let Entry::Occupied(mut count) = self.admission.addresses().entry(block) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        self.counted.iter().for_each(|block| self.admission.leave(*block));
+    }
+}
+
+/// The place of one exchange among those of its client's address, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    admission: Arc<Admission>,
+    block: Block,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.leave(self.block);
     }
 }
 
@@ -232,6 +272,21 @@ mod tests {
             assert_eq!(admission.connections(), 0);
             assert!(admission.addresses().is_empty());
         }
+    }
+
+    #[test]
+    fn an_exchange_behind_a_proxy_counts_like_a_connection_until_it_ends() {
+        let admission = admission(3, 2, false);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let _connection = admit(&admission, "192.0.2.1").unwrap();
+        let place = admission.place(address).unwrap().unwrap();
+        assert_eq!(admission.place(address).unwrap_err(), LimitReached::Address);
+        assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), LimitReached::Address);
+        assert_eq!(admission.connections(), 1, "an exchange is not another connection");
+        drop(place);
+        assert!(admission.place(address).unwrap().is_some());
+        assert!(admission.place([127, 0, 0, 1].into()).unwrap().is_none(), "it is not counted");
+        assert_eq!(admission.addresses().len(), 1);
     }
 
     #[test]

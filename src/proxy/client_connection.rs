@@ -101,6 +101,7 @@ impl ClientConnection {
         &mut self,
         context: &Context,
     ) -> Result<Option<HeadSpan>, ExchangeError> {
+        self.about.leave_place();
         // Behind a stray CRLF a client may idle: no request has begun with it, so none may be late.
         while !has_begun(self.io.read_buffer.bytes()) {
             if !self.first_byte_arrives(context).await {

@@ -1,14 +1,16 @@
 //! What all connections of a listening socket share: the worker's current [`Site`], and whether
 //! they are to end.
 
+use crate::gateway::client_address::AddressRules;
 use crate::limits::{CLIENT_AUTHORITY_BYTES_MAX, DRAIN_GRACE};
+use crate::net::admission::{Admission, Place};
 use crate::net::transport::Transport;
 use crate::proxy::site::Site;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::tls::challenges::Challenges;
 use crate::tls::x509::Certificate;
 use crate::upstream::ProxyHeader;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -50,6 +52,8 @@ struct ClientFacts {
     destination: Option<SocketAddr>,
     /// Its requests are only led to https.
     leads_to_https: bool,
+    /// Counts the exchange for the client behind a trusted proxy.
+    place: Option<Place>,
 }
 
 impl About {
@@ -69,6 +73,18 @@ impl About {
 
     pub(super) fn leads_to_https(&self) -> bool {
         self.0.as_ref().is_some_and(|known| known.leads_to_https)
+    }
+
+    /// The exchange that begins has this place.
+    pub(super) fn take(&mut self, place: Place) {
+        self.0.get_or_insert_default().place = Some(place);
+    }
+
+    /// The exchange has ended.
+    pub(super) fn leave_place(&mut self) {
+        if let Some(known) = &mut self.0 {
+            known.place = None;
+        }
     }
 
     /// The authority in the client's last request; empty when there was none.
@@ -122,13 +138,19 @@ pub struct Context {
     pub metrics: Rc<WorkerMetrics>,
     /// What to answer to authorities.
     pub challenges: Arc<Challenges>,
+    /// The counts of clients, and who of them is slowed.
+    pub admission: Arc<Admission>,
+    /// What the listener of its HTTP clients knows of addresses, if anything.
+    address_rules: RefCell<Option<Arc<AddressRules>>>,
 }
 
 impl Context {
     /// A worker that serves `site`, and counts in `metrics`.
     pub fn new(site: Site, metrics: Rc<WorkerMetrics>) -> Self {
         let site = Rc::new(RefCell::new(Rc::new(site)));
-        Self { site, drain: Drain::default(), metrics, challenges: Arc::default() }
+        let (challenges, admission) = Default::default();
+        let address_rules = RefCell::default();
+        Self { site, drain: Drain::default(), metrics, challenges, admission, address_rules }
     }
 
     /// A worker that answers these challenges.
@@ -136,15 +158,36 @@ impl Context {
         Self { challenges, ..self }
     }
 
+    /// A worker that counts its clients there.
+    pub fn counting(self, admission: Arc<Admission>) -> Self {
+        Self { admission, ..self }
+    }
+
     /// Another listening socket of this worker, which can be drained alone.
     pub fn of_another_socket(&self) -> Self {
-        let (site, metrics) = (Rc::clone(&self.site), Rc::clone(&self.metrics));
-        Self { site, drain: Drain::default(), metrics, challenges: Arc::clone(&self.challenges) }
+        Self {
+            site: Rc::clone(&self.site),
+            drain: Drain::default(),
+            metrics: Rc::clone(&self.metrics),
+            challenges: Arc::clone(&self.challenges),
+            admission: Arc::clone(&self.admission),
+            address_rules: RefCell::default(),
+        }
     }
 
     /// The current site. A caller that waits keeps only the part that it needs.
     pub fn site(&self) -> Rc<Site> {
         Rc::clone(&self.site.borrow())
+    }
+
+    /// What is known of the addresses of the HTTP clients. No caller keeps it while it waits.
+    pub(super) fn address_rules(&self) -> Ref<'_, Option<Arc<AddressRules>>> {
+        self.address_rules.borrow()
+    }
+
+    /// These rules count from the next request on.
+    pub fn replace_address_rules(&self, rules: Option<Arc<AddressRules>>) {
+        self.address_rules.replace(rules);
     }
 
     /// The whole worker serves `site` from now on. What has begun goes on with what it took of the

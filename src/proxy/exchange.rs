@@ -8,20 +8,23 @@ use crate::error::{Cause, DialFailure, ExchangeError};
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::plan::{ForwardedRequest, OwnAnswer, Plan, plan};
+use crate::gateway::request::Request;
 use crate::h1::head_reader::HeadSpan;
 use crate::net::buffer::Buffer;
 use crate::net::date::unix_seconds;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::client_connection::{ClientConnection, Next, Unserved};
-use crate::proxy::context::Context;
+use crate::proxy::connection::Connection;
+use crate::proxy::context::{About, Context};
 use crate::proxy::departure::watch_after_head;
 use crate::proxy::download::Pumped;
 use crate::proxy::pump::{InFlight, pump};
+use crate::proxy::sender::{sender, take_place};
 use crate::proxy::site::Route;
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::unrouted;
 use crate::proxy::upload::Upload;
-use crate::telemetry::Outcome;
+use crate::telemetry::{ExchangeRecorder, Outcome};
 use crate::upstream::Upstream;
 use crate::upstream::connection::UpstreamConnection;
 use std::future::poll_fn;
@@ -106,43 +109,42 @@ fn begin(
     context: &Context,
     span: HeadSpan,
 ) -> Result<Forwarding, (Reply, ResponseOptions)> {
-    if let Some(own) = unrouted::answer(client, context, span) {
+    // An exchange keeps to the site that is served at its head.
+    let site = context.site();
+    let head = &client.io.read_buffer.bytes()[span.start..span.end];
+    let from = sender(&mut client.recorder, context, head, &site.head_limits);
+    if let Some(own) = unrouted::answer(client, context, span, from) {
         return Err(own);
     }
     let ClientConnection { io, recorder, about, preconnect, .. } = client;
-    // An exchange keeps to the site that is served at its head.
-    let site = context.site();
     io.read_buffer.consume(span.start);
     let (head, behind) = io.read_buffer.bytes().split_at(span.end - span.start);
     let draining = context.drain.is_announced();
-    match plan(head, behind, &site.routes, &site.head_limits, draining, unix_seconds) {
+    match plan(head, behind, &site.routes, &site.head_limits, draining, unix_seconds, from) {
         Plan::Forward(forwarded) => {
             let route = Rc::clone(forwarded.route);
             recorder.method(forwarded.method());
             recorder.route(&route.upstream.metrics);
-            if route.origins.is_some() {
-                about.remember_authority(forwarded.authority);
+            if let Err(error) = take_place(recorder, context, about) {
+                let request = forwarded.request;
+                return Err(declined(io, head.len(), &request, draining, error));
             }
-            about.remember_token(forwarded.token_to_repeat());
+            remember(about, &forwarded);
+            let head_bytes = head.len();
+            let sending = match at_once(&route.upstream.connections, &forwarded, recorder) {
+                Some(attempt) => Sending::Begun(attempt),
+                // Heads are far below 4 GiB.
+                None => Sending::Waits { head_bytes: head_bytes as u32 },
+            };
             let request = InFlight {
                 exchange: Exchange::new(forwarded.request),
                 upload: Upload::new(&forwarded.request),
                 route,
             };
-            let idle = idle_connection(&request.route.upstream.connections);
-            let sending = match idle {
-                Some(connection) => {
-                    let (attempt, head_bytes) =
-                        (Attempt::first(connection, written(&forwarded)), head.len());
-                    *preconnect = None;
-                    let counted = request.route.upstream.connections.metrics();
-                    recorder.connected(counted, attempt.reused, None);
-                    io.read_buffer.consume(head_bytes);
-                    Sending::Begun(attempt)
-                }
-                // Heads are far below 4 GiB.
-                None => Sending::Waits { head_bytes: head.len() as u32 },
-            };
+            if let Sending::Begun(_) = &sending {
+                *preconnect = None;
+                io.read_buffer.consume(head_bytes);
+            }
             Ok(Forwarding { request, sending })
         }
         Plan::Answer(answer) => {
@@ -152,6 +154,41 @@ fn begin(
             Err((reply, options))
         }
     }
+}
+
+/// Remembers what a later answer to this client needs.
+fn remember<U>(about: &mut About, request: &ForwardedRequest<'_, U>) {
+    if request.route.origins.is_some() {
+        about.remember_authority(request.authority);
+    }
+    about.remember_token(request.token_to_repeat());
+}
+
+/// Declines a request that could be forwarded. Its body is skipped, as far as it is here.
+fn declined(
+    io: &mut Connection,
+    head_bytes: usize,
+    request: &Request,
+    draining: bool,
+    error: ExchangeError,
+) -> (Reply, ResponseOptions) {
+    io.read_buffer.consume(head_bytes);
+    let behind = io.read_buffer.bytes();
+    let (options, body_bytes) = ResponseOptions::unforwarded(request, behind, draining);
+    io.read_buffer.consume(body_bytes);
+    (Reply::Error(error), options)
+}
+
+/// The request on its way, if a connection is available at once.
+fn at_once<U>(
+    upstream: &Upstream,
+    request: &ForwardedRequest<'_, U>,
+    recorder: &mut ExchangeRecorder,
+) -> Option<Attempt> {
+    let connection = idle_connection(upstream)?;
+    let attempt = Attempt::first(connection, written(request));
+    recorder.connected(upstream.metrics(), attempt.reused, None);
+    Some(attempt)
 }
 
 /// A connection that is available at once.

@@ -25,7 +25,7 @@ use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
 use crate::preface::alert::Alert;
 use crate::preface::host_name::host_name;
-use crate::proxy::challenge::unless_challenged;
+use crate::proxy::challenge::pass;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::{Client, Context, Watch, client_name};
 use crate::proxy::departure::GONE;
@@ -162,14 +162,13 @@ impl Passthrough {
     }
 
     async fn open(&mut self, accepted: Accepted, site: &Site) -> Result<Opened, Refusal> {
-        let Accepted { transport: mut client, who, listener, deadline } = accepted;
-        if !self.context.challenges.is_empty() && may_be_challenged(&listener, &site.forwards) {
-            let unchallenged = unless_challenged(&self.context, client, who.address, deadline);
-            match Box::pin(unchallenged).await {
-                Some(unchallenged) => client = unchallenged,
-                None => return Ok(self.answered()),
-            }
-        }
+        let Accepted { transport, who, listener, deadline } = accepted;
+        let may_be_challenged = listener.tls.is_some() || site.forwards.depends_on_name();
+        let passing = pass(&self.context, transport, &listener, who, may_be_challenged, deadline);
+        let passed = Box::pin(passing).await.map_err(|client| {
+            Refusal::new(refused(OpeningError::AddressNotAllowed), Some(client), false)
+        });
+        let Some(mut client) = passed? else { return Ok(self.answered()) };
         let mut speaks_tls = false;
         let chosen = self.choose(&mut client, &site.forwards, deadline, &mut speaks_tls).await;
         let target = match chosen {
@@ -366,11 +365,6 @@ impl Passthrough {
         // However it ends, the connection is over.
         let _ = self.alarm.bound(deadline, ending).await;
     }
-}
-
-/// Whether clients speak TLS here, and so speak first. Elsewhere they may wait for the server.
-fn may_be_challenged(listener: &Listener, forwards: &Forwards) -> bool {
-    listener.tls.is_some() || forwards.depends_on_name()
 }
 
 /// The alert for a client whose connection goes no further.

@@ -2,6 +2,7 @@
 //! listener that leads to https.
 
 use crate::gateway::answer::{Reply, ResponseOptions};
+use crate::gateway::client_address::Sender;
 use crate::gateway::own_response::{OwnHead, put_own_head};
 use crate::gateway::plan::OwnAnswer;
 use crate::gateway::redirect::{Challenge, Redirect, redirect};
@@ -21,11 +22,13 @@ enum Said {
 }
 
 /// Queues the answer to the request whose head is at `span`, if it needs no route, and says how it
-/// is sent. `None`: it is for a route, and nothing has been consumed.
+/// is sent. `None`: it is for a route, and nothing has been consumed. Challenges are answered to
+/// anyone, because authorities ask from any address.
 pub(super) fn answer(
     client: &mut ClientConnection,
     context: &Context,
     span: HeadSpan,
+    from: Sender,
 ) -> Option<(Reply, ResponseOptions)> {
     let leads_to_https = client.about.leads_to_https();
     if !leads_to_https && context.challenges.is_empty() {
@@ -36,7 +39,8 @@ pub(super) fn answer(
     let (head, behind) = io.read_buffer.bytes()[span.start..].split_at(span.end - span.start);
     let challenge = Challenge::parse(head, behind, &site.head_limits, draining);
     let known = challenge.and_then(|it| Some((context.challenges.http(it.token)?, it)));
-    let redirected = || redirect(head, behind, &site.https_names, &site.head_limits, draining);
+    let redirected =
+        || redirect(head, behind, &site.https_names, &site.head_limits, draining, from);
     let (said, method, options, body_bytes) = match (known, leads_to_https) {
         (Some((key, it)), _) => {
             (Ok(Said::KeyAuthorization(key)), it.method, it.options, it.body_bytes)

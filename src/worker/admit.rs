@@ -56,7 +56,7 @@ impl Admitter {
         let acquired = self.admission.acquire().and_then(|permit| match sends_proxy_header {
             // Counted for the client, when it is known.
             true => Ok(permit),
-            false => permit.count_for(peer.ip()),
+            false => counted(permit, &listener, peer),
         });
         let permit = match acquired {
             Ok(permit) => permit,
@@ -81,13 +81,13 @@ impl Admitter {
         permit: Permit,
         live: LiveGuard,
     ) {
-        let Accepted { transport, who, deadline, .. } = &mut accepted;
+        let Accepted { transport, who, listener, deadline } = &mut accepted;
         let (peer, mut alarm) = (who.address, Alarm::default());
         match read_proxy_header(transport, peer, *deadline, &mut alarm).await {
             Ok(client) => *who = client,
             Err(error) => return self.no_proxy_header(&context, accepted, &error),
         }
-        match permit.count_for(who.address.ip()) {
+        match counted(permit, listener, who.address) {
             Ok(permit) => serve(context, accepted, Guard::new(permit, live)),
             Err(limit) => {
                 let Accepted { transport, who, listener, .. } = accepted;
@@ -142,6 +142,20 @@ impl Admitter {
             Session::new(context, transport, client).turn_away().await;
             drop(refusal);
         });
+    }
+}
+
+/// Counts a connection for its client. The clients of a trusted proxy are counted by their
+/// exchanges.
+fn counted(
+    permit: Permit,
+    listener: &Listener,
+    client: SocketAddr,
+) -> Result<Permit, LimitReached> {
+    let rules = listener.address_rules.as_ref();
+    match rules.is_some_and(|rules| rules.trusts(client.ip())) {
+        true => Ok(permit),
+        false => permit.count_for(client.ip()),
     }
 }
 

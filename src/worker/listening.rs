@@ -39,6 +39,7 @@ impl Listening {
         share: Option<Share>,
     ) -> Self {
         let (accepting, live) = (Live::default(), Live::counted_in(share));
+        context.replace_address_rules(listener.rules_of_requests());
         let (listener, context) = (RefCell::new(listener), Rc::new(context));
         let is_handed_over = Cell::new(false);
         Self { listener, address, context, accepting, live, is_handed_over }
@@ -70,8 +71,10 @@ impl Listening {
         Arc::clone(&self.listener.borrow())
     }
 
-    /// The next connection belongs to `listener`.
+    /// The next connection belongs to `listener`, whose `allow` and `trusted_proxies` count for the
+    /// next request of any connection.
     pub(super) fn replace_listener(&self, listener: Arc<Listener>) {
+        self.context.replace_address_rules(listener.rules_of_requests());
         self.listener.replace(listener);
     }
 

@@ -216,7 +216,8 @@ impl Worker {
     ) -> Self {
         let metrics = Rc::<WorkerMetrics>::default();
         let mut upstreams = Upstreams::new(registry, Rc::clone(&metrics));
-        let context = Context::new(upstreams.site(snapshot).await, metrics).answering(challenges);
+        let context = Context::new(upstreams.site(snapshot).await, metrics);
+        let context = context.answering(challenges).counting(Arc::clone(&admission));
         let admitter = Rc::new(Admitter::new(admission, room));
         let (listening, draining) = Default::default();
         Self { context, upstreams, admitter, listening, draining }

@@ -9,7 +9,7 @@ use crate::gateway::answer::name_of;
 use crate::net::admission::Permit;
 use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
-use crate::proxy::challenge::unless_challenged;
+use crate::proxy::challenge::pass;
 use crate::proxy::tcp::{Accepted, Passthrough};
 use crate::proxy::{Client, Context, Session};
 use crate::task::spawn;
@@ -20,6 +20,7 @@ use crate::tls::server::{self, Greeted};
 use crate::upstream::Upstream;
 use crate::worker::live::LiveGuard;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
@@ -57,7 +58,11 @@ fn serve_http(context: Rc<Context>, accepted: Accepted, guard: Guard) {
         return run(session, guard);
     }
     // While the client shakes hands, so do we.
-    let preconnect = context.site().sole_upstream.as_ref().and_then(Upstream::preconnect);
+    let rules = listener.address_rules.as_ref();
+    let preconnect = match rules.is_none_or(|rules| rules.admit_peer(who.address.ip())) {
+        true => context.site().sole_upstream.as_ref().and_then(Upstream::preconnect),
+        false => None,
+    };
     if listener.tls.is_none() {
         return run(Session::new(context, transport, who).with_preconnect(preconnect), guard);
     }
@@ -96,7 +101,8 @@ fn refuse_plain_http(
     });
 }
 
-/// Shakes hands with a client, where the listener wants that.
+/// Shakes hands with a client, where the listener wants that. One that is not allowed is closed
+/// before, unless it is an authority that asks for a challenge.
 async fn secure(
     context: &Context,
     transport: Transport,
@@ -105,10 +111,13 @@ async fn secure(
     deadline: Deadline,
 ) -> Option<Greeted> {
     let Some(config) = &listener.tls else { return Some(Greeted::Tls(transport)) };
-    let transport = match context.challenges.is_empty() {
-        true => transport,
-        false => Box::pin(unless_challenged(context, transport, who.address, deadline)).await?,
+    let passing = pass(context, transport, listener, *who, true, deadline);
+    let Ok(passed) = Box::pin(passing).await else {
+        let error = ExchangeError::client(Cause::Opening(OpeningError::AddressNotAllowed));
+        refused(context, who, &error, Duration::ZERO);
+        return None;
     };
+    let transport = passed?;
     let tcp = match transport.into_plain() {
         Ok(tcp) => *tcp,
         Err(transport) => return Some(Greeted::Tls(transport)),
@@ -125,7 +134,11 @@ async fn secure(
         }
         Err(_elapsed) => ExchangeError::expired(deadline.timer),
     };
-    context.metrics.refused(error.reason().unwrap_or(name_of(&error)));
-    handshake_failed(who.address, &error, begun.elapsed());
+    refused(context, who, &error, begun.elapsed());
     None
+}
+
+fn refused(context: &Context, who: &Client, error: &ExchangeError, took: Duration) {
+    context.metrics.refused(error.reason().unwrap_or(name_of(error)));
+    handshake_failed(who.address, error, took);
 }

@@ -13,6 +13,7 @@
 #![expect(unreachable_pub, reason = "`support` marks with `pub` what tests are meant to use")]
 
 mod activation;
+mod addresses;
 mod admin;
 mod admission;
 mod attackers;

@@ -58,7 +58,9 @@ pub(super) const KEYS: &[Key<Limits>] = &[
         // An explicit number applies to loopback as well.
         |it, connections| it.per_address = AddressLimit { connections, counts_loopback: true },
         Words("`256`, loopback not counted"),
-        "The same for each client address; for IPv6, each /64.",
+        "The same for each client address; for IPv6, each /64. \
+             Behind [`trusted_proxies`](access.md#behind-a-proxy-or-a-cdn), running exchanges \
+         count.",
     ),
     Key::number(
         "head_bytes",

@@ -1,6 +1,7 @@
 //! `[[listener]]`: [`ListenerConfig`] and its keys.
 
 use super::credentials;
+use crate::config::address_list::AddressList;
 use crate::config::credentials::{CredentialDraft, CredentialFiles};
 use crate::config::identifier::Identifier;
 use crate::config::key::Default::{Literal, Required, Words};
@@ -11,6 +12,7 @@ use crate::config::network::Network;
 use crate::config::problem::Location;
 use crate::config::table::{Reader, Table};
 use crate::config::value::{Mode, NamedFile};
+use crate::gateway::client_address::ClientAddressField;
 use crate::net::listen::has_ip;
 use std::net::SocketAddr;
 
@@ -31,12 +33,20 @@ pub struct ListenerConfig {
     pub mode: Mode,
     /// Peers that must send a PROXY header.
     pub proxy_protocol: Vec<Network>,
+    /// Addresses that are served; `None`: all.
+    pub allow: Option<AddressList>,
+    /// Peers whose field about the client is believed.
+    pub trusted_proxies: Option<AddressList>,
+    /// That field.
+    pub client_address: ClientAddressField,
     /// Whether it is left out, with a warning, where its address cannot be bound.
     pub is_optional: bool,
     /// Location of the addresses.
     pub location: Location,
     /// Location of `domains`, or of the addresses.
     pub domains_location: Location,
+    /// Location of `client_address`, or of the addresses.
+    pub client_address_location: Location,
 }
 
 impl ListenerConfig {
@@ -50,8 +60,12 @@ impl ListenerConfig {
             redirect: false,
             mode: Mode::Http,
             proxy_protocol: Vec::new(),
+            allow: None,
+            trusted_proxies: None,
+            client_address: ClientAddressField::default(),
             is_optional: false,
             domains_location: location.clone(),
+            client_address_location: location.clone(),
             location,
         }
     }
@@ -118,6 +132,9 @@ pub(super) struct Draft {
     redirect: bool,
     mode: Mode,
     proxy_protocol: Vec<Network>,
+    allow: Option<AddressList>,
+    trusted_proxies: Option<AddressList>,
+    client_address: ClientAddressField,
 }
 
 pub(super) const KEYS: &[Key<Draft>] = &[
@@ -231,6 +248,41 @@ pub(super) const KEYS: &[Key<Draft>] = &[
             "a list of addresses and ranges: `[\"10.0.0.0/8\", \"::1\"]`",
         ),
     ),
+    Key::new(
+        "allow",
+        With(|it, entry| it.allow = Some(AddressList::read(entry))),
+        Words("all"),
+        row(
+            "Addresses of clients that are served. Others get 403 `address_not_allowed` on an \
+             http listener without TLS, and are closed before TLS otherwise. See \
+             [access](access.md#addresses).",
+            "a list of addresses, ranges, and files of them: `[\"203.0.113.0/24\", \
+             \"2001:db8::/32\", \"office.txt\"]`",
+        ),
+    ),
+    Key::new(
+        "trusted_proxies",
+        With(|it, entry| it.trusted_proxies = Some(AddressList::read(entry))),
+        Words("none"),
+        row(
+            "Proxies in front, such as a CDN or nginx, that name their client in a field of each \
+             request. The named address is the client in the log, in `allow`, in \
+             `connections_per_address` and in PROXY headers. See \
+             [access](access.md#behind-a-proxy-or-a-cdn).",
+            "a list, like `allow`: `[\"10.0.0.0/8\", \"cloudflare.txt\"]`",
+        ),
+    ),
+    Key::new(
+        "client_address",
+        With(|it, entry| it.client_address = entry.value().unwrap_or_default()),
+        Words("`\"X-Forwarded-For\"`"),
+        row(
+            "The field in which `trusted_proxies` name their client. A list, as `X-Forwarded-For` \
+             and `Forwarded` are, is read from the right, to the first address that is no trusted \
+             proxy. Any other field has one address.",
+            "`\"X-Forwarded-For\"`, `\"Forwarded\"`, `\"CF-Connecting-IP\"`, `\"X-Real-IP\"`, …",
+        ),
+    ),
 ];
 
 /// Reads a `[[listener]]`. `None` if an address is missing or wrong.
@@ -240,7 +292,9 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConf
     let certificates = certificates(reader, &draft, &present);
     note_useless(reader, &draft, &present);
     let location = present.location("address")?.clone();
-    let domains_location = present.location("domains").unwrap_or(&location).clone();
+    let at = |key| present.location(key).unwrap_or(&location).clone();
+    let domains_location = at("domains");
+    let client_address_location = at("client_address");
     let Draft { addresses, domains, client_ca, client_crl, redirect, mode, .. } = draft;
     Some(ListenerConfig {
         certificates,
@@ -249,7 +303,11 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConf
         redirect,
         mode,
         proxy_protocol: draft.proxy_protocol,
+        allow: draft.allow,
+        trusted_proxies: draft.trusted_proxies,
+        client_address: draft.client_address,
         domains_location,
+        client_address_location,
         ..ListenerConfig::new(addresses, location)
     })
 }
@@ -299,6 +357,14 @@ fn note_useless(reader: &mut Reader, draft: &Draft, present: &Present) {
     note("redirect", draft.redirect && is_tls, leads, other);
     let is_tcp = draft.redirect && draft.mode == Mode::Tcp;
     note("redirect", is_tcp, "only an http listener can lead to https", "delete it");
+    let untrusted = "anyone can write this field, and no peer is trusted";
+    let is_untrusted = !has("trusted_proxies");
+    note("client_address", is_untrusted, untrusted, "add trusted_proxies = [\"10.0.0.0/8\"]");
+    let is_tcp = draft.mode == Mode::Tcp;
+    let reads_none = "a tcp listener reads no fields; proxies in front of it send PROXY headers";
+    let instead = "name them in `proxy_protocol`; or move the key to an http listener";
+    note("trusted_proxies", is_tcp, reads_none, instead);
+    note("client_address", is_tcp, reads_none, instead);
 }
 
 #[cfg(test)]

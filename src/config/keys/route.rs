@@ -1,5 +1,6 @@
 //! `[[route]]`: [`RouteConfig`] and its keys.
 
+use crate::config::address_list::AddressList;
 use crate::config::key::Default::{Literal, Required, Words};
 use crate::config::key::Read::With;
 use crate::config::key::{Key, Needs, read_table, row};
@@ -206,6 +207,16 @@ pub(super) const KEYS: &[Key<Draft>] = &[
             "Whether CORS preflights of browsers are [answered here](access.md#browsers), for APIs \
              that do not answer them. Otherwise they are forwarded, without a credential.",
             "`true`, `false`",
+        ),
+    ),
+    Key::new(
+        "allow",
+        With(|it, entry| it.options.access.allow = Some(AddressList::read(entry))),
+        Words("all that the listener serves"),
+        row(
+            "Addresses of clients that may use this route; others get 403 `address_not_allowed`. \
+             The `allow` of the listener counts first.",
+            "a list, as for a [listener](#listener)",
         ),
     ),
 ];

@@ -12,6 +12,7 @@ mod clients;
 pub use api_keys::{ApiKey, ApiKeys, BadKeys, KeyField};
 pub use clients::{Client, Clients, Digest};
 
+use crate::gateway::address_ranges::AddressRanges;
 use alloc::sync::Arc;
 
 /// The rules of one route. A route without any has none of this.
@@ -19,6 +20,8 @@ use alloc::sync::Arc;
 pub struct RouteAccess {
     /// All clients, also where no token is needed: a token must not reach an upstream.
     pub clients: Arc<Clients>,
+    /// Addresses that may use it; `None`: all that the listener serves.
+    pub allow: Option<Arc<AddressRanges>>,
     /// Whether a request needs the token of a client.
     pub needs_token: bool,
     /// The keys of the upstream's API. No other credential is forwarded on a route with keys.
@@ -36,6 +39,7 @@ impl Default for RouteAccess {
     fn default() -> Self {
         Self {
             clients: Arc::default(),
+            allow: None,
             needs_token: false,
             keys: None,
             key_field: KeyField::default(),

@@ -95,6 +95,9 @@ impl ResponseOptions {
 pub fn answer_to(error: &ExchangeError) -> Option<Answer> {
     let answer = match error.cause {
         Cause::Request(error) => refusal(error),
+        Cause::AddressNotAllowed => {
+            forbidden("address_not_allowed", "This relay does not serve clients at this address.")
+        }
         Cause::NoRoute => NO_ROUTE,
         Cause::TokenMissing => TOKEN_MISSING,
         Cause::TokenUnknown => TOKEN_UNKNOWN,
@@ -129,7 +132,7 @@ pub fn answer_to(error: &ExchangeError) -> Option<Answer> {
             bad_gateway("upstream_unreachable", "The upstream accepts no connection.")
         }
         Cause::Tls(fault) => tls_failure(fault),
-        Cause::TooManyConnections => {
+        Cause::TooManyConnections | Cause::TooManyOfAddress => {
             unavailable("too_many_connections", "The relay serves as many connections as it may.")
         }
         Cause::Exhausted(_) => unavailable("out_of_resources", "The relay is out of resources."),
@@ -155,6 +158,7 @@ pub fn name_of(error: &ExchangeError) -> &'static str {
         Cause::Timeout(Timer::Tunnel) => "tunnel_timeout",
         Cause::Timeout(_) => "timeout",
         Cause::Request(_)
+        | Cause::AddressNotAllowed
         | Cause::NoRoute
         | Cause::TokenMissing
         | Cause::TokenUnknown
@@ -171,6 +175,7 @@ pub fn name_of(error: &ExchangeError) -> &'static str {
         | Cause::Unreachable(_)
         | Cause::Tls(_)
         | Cause::TooManyConnections
+        | Cause::TooManyOfAddress
         | Cause::Exhausted(_)
         | Cause::Stopped => "answered",
     }

@@ -6,9 +6,11 @@ use crate::gateway::answer::{Reply, answer_to};
 use crate::gateway::plan::{Plan, plan};
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::limits::HeadLimits;
+use core::net::{IpAddr, Ipv4Addr};
 use std::collections::HashSet;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
+const ANYONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const NOW: u64 = 1000;
 /// Tokens: of alice, two of bob, of one whose time is over, of one with another route.
 const ALICE: &str = "nrw_alice";
@@ -59,7 +61,7 @@ fn outcome(access: RouteAccess, request: &str) -> Result<String, &'static str> {
     let mut route = Route::new("/a/", "/", "up", ());
     route.access = Some(Arc::new(access));
     let routes = RouteTable::new([route]);
-    match plan(request.as_bytes(), b"", &routes, &LIMITS, false, || NOW) {
+    match plan(request.as_bytes(), b"", &routes, &LIMITS, false, || NOW, ANYONE.into()) {
         Plan::Forward(forwarded) => {
             let mut out = BytesMut::new();
             forwarded.put_head(&mut out);
@@ -177,7 +179,8 @@ fn a_field_for_our_token_alone_never_leaves() {
     let mut out = BytesMut::new();
     let head = b"GET /a/ HTTP/1.1\r\nHost: a\r\nX-Narrows-Token: a\r\nx_narrows-token: b\r\n\r\n";
     let routes = RouteTable::new([Route::new("/a/", "/", "up", ())]);
-    let Plan::Forward(forwarded) = plan(head, b"", &routes, &LIMITS, false, || NOW) else {
+    let Plan::Forward(forwarded) = plan(head, b"", &routes, &LIMITS, false, || NOW, ANYONE.into())
+    else {
         panic!("to be forwarded");
     };
     forwarded.put_head(&mut out);

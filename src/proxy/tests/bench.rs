@@ -211,6 +211,7 @@ impl Bench {
             tls: None,
             mode: Mode::Tcp,
             proxy_protocol: Vec::new(),
+            address_rules: None,
             http: None,
             tls_of_http: None,
             redirect: false,

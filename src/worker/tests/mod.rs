@@ -301,6 +301,7 @@ fn plain_http() -> Arc<Listener> {
         tls_of_http: None,
         mode: Mode::Http,
         proxy_protocol: Vec::new(),
+        address_rules: None,
         http: None,
         redirect: false,
         is_optional: false,

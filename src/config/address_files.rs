@@ -1,0 +1,133 @@
+//! Loads lists of addresses, with the files that they name, into [`AddressRanges`].
+//!
+//! Such a file has one address or range a line, as Cloudflare publishes its own; `#` begins a
+//! comment. A file that cannot be used, or has no range at all, is a problem at the start. While it
+//! is served, what it held before stays in use.
+
+use super::address_list::AddressList;
+use super::keys::listener::ListenerConfig;
+use super::network::Network;
+use super::problem::quoted;
+use super::tls_files::TlsFiles;
+use super::value::Invalid;
+use crate::gateway::address_ranges::AddressRanges;
+use crate::gateway::client_address::AddressRules;
+use crate::tls::credential_error::CredentialError;
+use crate::tls::secret::FileName;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a listener knows of addresses; `None` if that is nothing.
+pub(super) fn rules(
+    files: &mut TlsFiles<'_>,
+    listener: &ListenerConfig,
+) -> Option<Arc<AddressRules>> {
+    let ListenerConfig { allow, trusted_proxies, client_address, .. } = listener;
+    if allow.is_none() && trusted_proxies.is_none() {
+        return None;
+    }
+    let mut load = |list| ranges(files, list);
+    Some(Arc::new(AddressRules {
+        allow: allow.as_ref().map(&mut load),
+        trusted_proxies: trusted_proxies.as_ref().map(load).unwrap_or_default(),
+        field: client_address.clone(),
+    }))
+}
+
+/// All addresses of a list.
+pub(super) fn ranges(files: &mut TlsFiles<'_>, list: &AddressList) -> AddressRanges {
+    let mut networks = list.networks.clone();
+    for file in &list.files {
+        networks.extend(files.or_kept(file, parse).unwrap_or_default());
+    }
+    networks.iter().map(Network::range).collect()
+}
+
+/// Why a file is no list of addresses.
+#[derive(Debug)]
+enum ListError {
+    Unreadable(CredentialError),
+    NotText(PathBuf),
+    /// JSON, as some clouds publish their ranges.
+    Json(PathBuf),
+    Empty(PathBuf),
+    /// The line, and what is wrong with it.
+    Line(PathBuf, usize, String),
+}
+
+impl From<CredentialError> for ListError {
+    fn from(error: CredentialError) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => error.fmt(f),
+            Self::NotText(file) => write!(f, "{} is not text", FileName(file)),
+            Self::Json(file) => {
+                write!(f, "{} is JSON; one range a line is needed", FileName(file))
+            }
+            Self::Empty(file) => write!(f, "{} has no address and no range", FileName(file)),
+            Self::Line(file, line, what) => {
+                write!(f, "{} has a mistake in line {line}: {what}", FileName(file))
+            }
+        }
+    }
+}
+
+/// The ranges that a file has.
+fn parse(file: &Path, content: &[u8]) -> Result<Vec<Network>, ListError> {
+    let text = str::from_utf8(content).map_err(|_| ListError::NotText(file.into()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_start().starts_with('{') {
+        return Err(ListError::Json(file.into()));
+    }
+    let mut networks = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let range = line.split('#').next().unwrap_or_default().trim();
+        if !range.is_empty() {
+            let wrong = |Invalid { what, meant }: Invalid| {
+                let meant = meant.map(|meant| format!("; did you mean {}?", quoted(&meant)));
+                let what = what + &meant.unwrap_or_default();
+                ListError::Line(file.into(), index + 1, what)
+            };
+            networks.push(range.parse().map_err(wrong)?);
+        }
+    }
+    if networks.is_empty() { Err(ListError::Empty(file.into())) } else { Ok(networks) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_range_a_line_and_comments() {
+        let text = "\u{feff}# office\r\n10.0.0.0/8\r\n\n  2001:db8::/32 # home\n192.0.2.7";
+        let networks = parse(Path::new("f"), text.as_bytes()).unwrap();
+        let networks: Vec<_> = networks.iter().map(Network::to_string).collect();
+        assert_eq!(networks, ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32"]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_list_says_where_and_why() {
+        for (text, why) in [
+            ("10.0.0.0/8\n\n10.0.0.1/8\n", "in line 3: \"10.0.0.1/8\" has bits behind its prefix"),
+            // Cloudflare's lists end without a line end, and are put together by `cat`.
+            ("131.0.72.0/222400:cb00::/32", "in line 1: \"222400:cb00::/32\" is not a number"),
+            ("allow 10.0.0.0/8;", "in line 1: \"allow 10.0.0.0\" is not an IP address"),
+            ("{\"prefixes\": []}", "is JSON; one range a line is needed"),
+            ("", "has no address and no range"),
+            ("# nothing\n\n", "has no address and no range"),
+            ("<html>", "in line 1: \"<html>\" is not an IP address"),
+        ] {
+            let error = parse(Path::new("f"), text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("\"f\" ") && error.contains(why), "{error}");
+        }
+        let error = parse(Path::new("f"), b"\xff\xfe1\0").unwrap_err().to_string();
+        assert_eq!(error, "\"f\" is not text");
+    }
+}
