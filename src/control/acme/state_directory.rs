@@ -3,7 +3,9 @@
 //! A file is replaced whole or not at all: its new content is written beside it, synced, and
 //! renamed. So a kill or a loss of power at any moment leaves the old content or the new, and at
 //! worst a file whose name ends in `.new`, which the next write replaces. Files are for their owner
-//! alone (0600), and so are the directories that are created for them (0700).
+//! alone (0600), and so are the directories that are created for them (0700). What root makes
+//! belongs to the owner of the folder that it is made in, so that a service with a user of its own
+//! can go on with what was tried as root.
 //!
 //! Several processes may share the directory. The one that has the [`Lock`] writes, and the others
 //! read. A file that cannot be used is set aside under another name, and never deleted: it may
@@ -14,7 +16,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// What a file must have room for, so that nothing is asked of a directory in vain: some times as
@@ -61,6 +63,7 @@ impl StateDirectory {
         let mut open = OpenOptions::new();
         let open = open.write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = open.map_err(failed("open", &path))?;
+        give_to_owner_of_folder(&file, &path).map_err(failed("hand over", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -133,6 +136,7 @@ fn write_beside(path: &Path, content: &[u8]) -> Result<PathBuf, StateError> {
     let beside = PathBuf::from(beside);
     let written = remove_if_there(&beside).and_then(|()| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        give_to_owner_of_folder(&file, &beside)?;
         file.write_all(content)?;
         file.sync_all()
     });
@@ -152,8 +156,36 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 fn create_folder(path: &Path) -> Result<(), StateError> {
-    let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    if path.is_dir() {
+        return Ok(());
+    }
+    create_folder(folder_of(path))?;
+    let created = match DirBuilder::new().mode(0o700).create(path) {
+        // Of another process that began at the same time.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(path).and_then(|folder| give_to_owner_of_folder(&folder, path)),
+    };
     created.map_err(failed("create", path))
+}
+
+/// If root made it, and the folder is another user's. That user may put a link in its place
+/// meanwhile, so it has to be what has this name, and have no other.
+fn give_to_owner_of_folder(made: &File, path: &Path) -> io::Result<()> {
+    let folder = fs::metadata(folder_of(path))?;
+    let (held, named) = (made.metadata()?, fs::symlink_metadata(path)?);
+    let is_named = (held.dev(), held.ino()) == (named.dev(), named.ino());
+    let is_alone = held.is_dir() || held.nlink() == 1;
+    if held.uid() == 0 && folder.uid() != 0 && is_named && is_alone {
+        fchown(made, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+    // Of `/`, which is there, and of a name alone.
+    parent.unwrap_or(if path.has_root() { path } else { Path::new(".") })
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
@@ -172,7 +204,7 @@ mod tests {
     use super::*;
     use crate::tls::testing::pem::Folder;
     use std::env;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
     use std::process::{Command, Stdio};
     use std::thread;
 
@@ -197,11 +229,47 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_of_a_name_alone_is_the_one_that_the_process_is_in() {
+        for (path, folder) in [("state", "."), ("./state", "."), ("/a", "/"), ("a/b", "a")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder));
+        }
+    }
+
+    /// Only root can give files away, so others have nothing to see here.
+    #[test]
+    fn what_root_writes_belongs_to_the_owner_of_the_folder_and_links_stay_as_they_are() {
+        const USER: u32 = 4711;
+        let folder = Folder::new();
+        let own = folder.path("of-root");
+        fs::write(&own, "").unwrap();
+        let state = folder.path("state");
+        fs::create_dir(&state).unwrap();
+        if chown(&state, Some(USER), Some(USER)).is_err() {
+            eprintln!("skipped: only root can give files away");
+            return;
+        }
+        let file = StateDirectory::at(&state).file("certificates/ca/a.pem");
+        replace(&file, b"one").unwrap();
+        drop(StateDirectory::at(&state).lock().unwrap().unwrap());
+        for made in ["certificates", "certificates/ca", "certificates/ca/a.pem", "lock"] {
+            let made = fs::metadata(state.join(made)).unwrap();
+            assert_eq!((made.uid(), made.gid()), (USER, USER));
+        }
+        fs::remove_file(state.join("lock")).unwrap();
+        symlink(&own, state.join("lock")).unwrap();
+        drop(StateDirectory::at(&state).lock().unwrap().unwrap());
+        fs::remove_file(state.join("lock")).unwrap();
+        fs::hard_link(&own, state.join("lock")).unwrap();
+        drop(StateDirectory::at(&state).lock().unwrap().unwrap());
+        assert_eq!(fs::metadata(&own).unwrap().uid(), 0);
+    }
+
+    #[test]
     fn a_write_that_was_cut_is_not_in_the_way_of_the_next_and_does_not_follow_a_link() {
         let folder = Folder::new();
         let file = folder.write("a.pem", "old");
         folder.write("b.pem", "of another");
-        std::os::unix::fs::symlink(folder.path("b.pem"), folder.path("a.pem.new")).unwrap();
+        symlink(folder.path("b.pem"), folder.path("a.pem.new")).unwrap();
         replace(&file, b"new").unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::read(folder.path("b.pem")).unwrap(), b"of another");
