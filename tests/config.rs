@@ -7,6 +7,7 @@ mod mistakes;
 
 use narrows_kit::folder::Folder;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 const CERTIFICATE: &str = include_str!("../certs/authority.pem");
@@ -100,6 +101,9 @@ fn configurations_and_commands_of_the_readmes_and_guides_are_valid() {
                 for name in ["privkey.pem", "origin.key"] {
                     folder.write(name, KEY);
                 }
+                folder.write("openai.key", "sk-test\n");
+                let only_mine = std::fs::Permissions::from_mode(0o600);
+                std::fs::set_permissions(folder.path.join("openai.key"), only_mine).unwrap();
                 let (code, _, stderr) = narrows(&folder, &["check", "narrows.toml"]);
                 assert_eq!((code, &*stderr), (0, ""), "{document}");
                 configurations += 1;

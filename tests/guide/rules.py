@@ -21,9 +21,13 @@ PACKAGES = {
 IMAGE = f"narrows:{VERSION}"
 CONFIGURATION = "/etc/narrows/narrows.toml"
 # Programs that are run as they are.
-REAL = ["curl", "getent", "jq", "openssl", "printf", "promtool", "sh"]
+REAL = ["curl", "getent", "jq", "openssl", "printf", "promtool", "rm", "sh"]
 # Values that a reader has.
-READER = {"OPENAI_API_KEY": "sk-test", "id": "\"exchange\""}
+READER = {
+    "OPENAI_API_KEY": "sk-test", "id": '"exchange"',
+    # Its digest is the one in docs/guide/share.md. No relay but this one knows it.
+    "ALICE_TOKEN": "nrw_OKt7nWtGNOmHjc9CYjCT3934xnaG2iBIx8kig4VVa6W",
+}
 
 # Programs that are not run, each a script. They refuse what they do not expect.
 STAND_INS = {
@@ -45,6 +49,8 @@ exec "$NARROWS" "$@"
 """,
     "dpkg": f'[ "$*" = "{PACKAGES["dpkg"]}" ]',
     "rpm": f'[ "$*" = "{PACKAGES["rpm"]}" ]',
+    # The user narrows is a package's; its rights are tried by packaging/test.
+    "install": '[ "$1 $2 $3 $4" = "-o narrows -g narrows" ]; shift 4; exec /usr/bin/install "$@"',
     # A firewall that the machine may have.
     "ufw": '[ "$*" = "allow 80,443/tcp" ]',
     # narrows writes to a file here instead of the journal.
