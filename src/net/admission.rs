@@ -6,9 +6,10 @@
 //!
 //! Not here: how a client is turned away (`worker`).
 
+use crate::net::block::Block;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -177,39 +178,6 @@ pub struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.admission.leave(self.block);
-    }
-}
-
-/// What counts as one address. As small as possible, because each connection has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Block {
-    /// An IPv4 address, also one written as IPv6 (RFC 4291, section 2.5.5.2).
-    V4(Ipv4Addr),
-    /// A /64 of IPv6, because one host can use all of its addresses (RFC 4291, section 2.5.1).
-    V6([u8; 8]),
-    /// The loopback address of IPv6: others in its /64 are not this machine.
-    V6Loopback,
-}
-
-impl Block {
-    /// What `address` counts as.
-    pub(crate) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) if address.is_loopback() => Self::V6Loopback,
-            IpAddr::V6(address) => {
-                let [prefix @ .., _, _, _, _, _, _, _, _] = address.octets();
-                Self::V6(prefix)
-            }
-        }
-    }
-
-    fn is_loopback(self) -> bool {
-        match self {
-            Self::V4(address) => address.is_loopback(),
-            Self::V6(_) => false,
-            Self::V6Loopback => true,
-        }
     }
 }
 

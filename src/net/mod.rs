@@ -15,6 +15,7 @@
 
 pub mod activation;
 pub mod admission;
+pub(crate) mod block;
 pub mod buffer;
 pub mod date;
 mod fault;

@@ -13,7 +13,7 @@ use super::dropped::count_dropped;
 use super::log::hears;
 use super::targets::LOG;
 use crate::limits::{REFUSAL_LINES_MAX, REFUSAL_LINES_OF_ADDRESS_MAX, REFUSALS_LOGGED_EVERY};
-use crate::net::admission::Block;
+use crate::net::block::Block;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
