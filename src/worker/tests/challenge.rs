@@ -35,7 +35,7 @@ fn an_authority_is_answered_on_each_listener_where_clients_speak_tls() {
     });
     let answered = log.lines().filter(|it| it.contains("a challenge was answered"));
     let answered: Vec<_> = answered.collect();
-    assert_eq!(answered.len(), 4, "{log}");
+    assert_eq!(answered.len(), 6, "{log}");
     let is_quiet = |it: &&str| it.contains("DEBUG") && it.contains("name=\"a.test\"");
     assert!(answered.iter().all(is_quiet), "{log}");
 }
@@ -45,15 +45,21 @@ async fn scene() {
     let challenges = Arc::new(Challenges::default());
     let snapshot = snapshot(origin.local_addr().unwrap());
     let mut worker = worker(&snapshot, &challenges).await;
-    let [https, tcp] = [0, 1].map(|at| open(&mut worker, &snapshot.listeners[at]));
+    let [https, tcp, guarded_https, guarded_tcp] =
+        [0, 1, 2, 3].map(|at| open(&mut worker, &snapshot.listeners[at]));
     let (certificate, key) = der_of("wildcard");
     challenges.set_tls_alpn("a.test", certificate.clone(), key).unwrap();
-    for address in [https, https, tcp, tcp] {
+    // Also where `allow` has no address of this machine.
+    for address in [https, https, tcp, tcp, guarded_https, guarded_tcp] {
         let mut tls = connect(address, "a.test", CHALLENGE).await.unwrap();
         let (_, session) = tls.get_ref();
         assert_eq!(session.alpn_protocol(), CHALLENGE.first().map(|it| it.as_bytes()));
         assert_eq!(*session.peer_certificates().unwrap()[0], *certificate);
         assert_eq!(tls.read(&mut [0]).await.unwrap(), 0, "an end in order");
+    }
+    for address in [guarded_https, guarded_tcp] {
+        assert!(connect(address, "a.test", &["http/1.1"]).await.is_err());
+        assert!(connect(address, "b.test", CHALLENGE).await.is_err());
     }
     // Others go on as always: clients, also those of the name, and challenges of someone else.
     expect_http(https, "a.test").await;
@@ -114,12 +120,16 @@ async fn connect(
     TlsConnector::from(Arc::new(config)).connect(name.try_into().unwrap(), tcp).await
 }
 
-/// An https listener, and one in tcp mode that looks at names and ends no TLS.
+/// An https listener, and one in tcp mode that looks at names and ends no TLS; and the same for
+/// clients of elsewhere.
 fn snapshot(origin: SocketAddr) -> Snapshot {
     let text = format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\n\
          certificate = \"certs/server.pem\"\nkey = \"certs/server.key\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\nallow = [\"192.0.2.7\"]\n\
+         certificate = \"certs/server.pem\"\nkey = \"certs/server.key\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\nmode = \"tcp\"\nallow = [\"192.0.2.7\"]\n\
          [[route]]\npath = \"/gpt/\"\nupstream = \"http://{origin}/\"\nwarm = 0\n\
          [[forward]]\nserver_name = \"*.test\"\nupstream = \"tcp://{origin}\"\n"
     );
