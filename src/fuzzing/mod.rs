@@ -18,6 +18,7 @@
 #[cfg(feature = "acme")]
 mod acme;
 mod arrival;
+mod client_address;
 mod config;
 mod exchange;
 mod forward;
@@ -32,6 +33,7 @@ mod target;
 
 #[cfg(feature = "acme")]
 pub use acme::acme;
+pub use client_address::client_address;
 pub use config::config;
 pub use exchange::exchange;
 pub use forward::forward;

@@ -10,6 +10,7 @@ const TARGETS: &[(&str, Property)] = &[
     #[cfg(feature = "acme")]
     ("acme", super::acme),
     ("chunked", super::chunked),
+    ("client_address", super::client_address),
     ("client_hello", super::client_hello),
     ("config", super::config),
     ("exchange", super::exchange),
