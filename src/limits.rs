@@ -307,6 +307,18 @@ pub const REFUSAL_LINES_MAX: usize = 100;
 /// The minute. It begins with the first refusal after the last one has passed.
 pub const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
+/// Wrong tokens of one address (for IPv6, one /64) that are answered at once: a person who
+/// experiments, or some programs with an old token.
+pub const WRONG_TOKENS_AT_ONCE: u32 = 20;
+/// Pace of the answers to those that follow. Each that is not sent makes room for one more at once.
+pub const WRONG_TOKEN_EVERY: Duration = Duration::from_millis(250);
+/// Longest that such an answer waits. It holds its connection so long, of which an address has 256
+/// by default: so a flood gets no more than 26 answers a second from each process.
+pub const WRONG_TOKEN_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Most addresses that are remembered for this, at some 50 bytes each. Answers to further ones do
+/// not wait.
+pub const WRONG_TOKEN_ADDRESSES_MAX: usize = 4096;
+
 /// Most connections over `limits.connections` that are being answered with a 503 at one time. The
 /// others are closed without an answer.
 pub const REFUSALS_MAX: usize = 64;

@@ -7,6 +7,7 @@
 //! Not here: how a client is turned away (`worker`).
 
 use crate::net::block::Block;
+use crate::net::wrong_tokens::WrongTokens;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -50,6 +51,8 @@ pub struct Admission {
     counts_loopback: AtomicBool,
     connections: AtomicUsize,
     addresses: Mutex<HashMap<Block, usize>>,
+    /// Who has sent wrong tokens lately.
+    pub wrong_tokens: WrongTokens,
 }
 
 /// Without any limit.
@@ -63,13 +66,14 @@ impl Default for Admission {
 impl Admission {
     /// Without any connection.
     pub fn new(connections_max: usize, of_address: AddressLimit) -> Self {
-        let (connections, addresses) = Default::default();
+        let (connections, addresses, wrong_tokens) = Default::default();
         Self {
             connections_max: connections_max.into(),
             of_address: of_address.connections.into(),
             counts_loopback: of_address.counts_loopback.into(),
             connections,
             addresses,
+            wrong_tokens,
         }
     }
 

@@ -33,3 +33,4 @@ pub mod tls_stream;
 pub mod transport;
 pub mod unix;
 pub mod write_buffer;
+pub mod wrong_tokens;

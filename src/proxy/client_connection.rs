@@ -184,6 +184,9 @@ impl ClientConnection {
             // No other request is read, and the client may take its time.
             self.io.read_buffer = ReadBuffer::default();
         }
+        if let Reply::Error(ExchangeError { cause: Cause::TokenUnknown, .. }) = reply {
+            self.slow_down(context).await;
+        }
         match (reply.answer(), reply) {
             (None, Reply::Error(error)) => return Next::Cut(error),
             (None, Reply::Allowed | Reply::Preflight) => return Next::End,
@@ -217,6 +220,21 @@ impl ClientConnection {
                 Next::Abort
             }
         }
+    }
+
+    /// Lets the answer to a wrong token wait, if many have come from the client's address.
+    async fn slow_down(&mut self, context: &Context) {
+        let (now, address) = (Instant::now(), self.recorder.client().ip());
+        let wait = context.admission.wrong_tokens.wait(address, now);
+        if wait.is_zero() {
+            return;
+        }
+        let alarm = &mut self.alarm;
+        poll_fn(|cx| match context.drain.is_over() {
+            true => Poll::Ready(()),
+            false => alarm.poll(cx, now + wait),
+        })
+        .await;
     }
 
     /// Queues an answer of our own.

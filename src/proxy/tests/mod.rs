@@ -24,3 +24,4 @@ mod upstream_limits;
 mod vanish;
 mod waits;
 mod wire;
+mod wrong_tokens;

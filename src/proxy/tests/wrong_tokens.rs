@@ -1,0 +1,87 @@
+//! Floods of wrong tokens.
+
+use super::bench::{Bench, EMPTY, GET, run, seconds};
+use super::wire::Wire;
+use crate::gateway::access::{Client, Clients, Digest, RouteAccess};
+use crate::gateway::route::{Route, RouteTable};
+use crate::gateway::server_name::ForwardTable;
+use crate::limits::{WRONG_TOKEN_EVERY, WRONG_TOKENS_AT_ONCE};
+use crate::proxy::Site;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[test]
+fn of_a_flood_of_wrong_tokens_the_answers_wait_and_a_right_one_of_the_same_address_does_not() {
+    let log = run(async |bench| {
+        ask_for_tokens(bench);
+        let (mut flood, mut honest) = (bench.client(), bench.client());
+        for _ in 0..WRONG_TOKENS_AT_ONCE {
+            assert_eq!(wrong(&mut flood).await, Duration::ZERO);
+        }
+        assert_eq!(wrong(&mut flood).await, WRONG_TOKEN_EVERY);
+        flood.send(with("wrong")).await;
+        let begun = Instant::now();
+        honest.send(with("right")).await;
+        let mut upstream = bench.upstream().await;
+        upstream.read().await;
+        upstream.send(EMPTY).await;
+        assert_eq!(honest.read().await, EMPTY);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(bench.dials(), 1);
+        flood.read().await;
+        assert_eq!(begun.elapsed(), WRONG_TOKEN_EVERY);
+        // What has no token at all is no attempt, and after a pause a slip is answered at once.
+        assert!(honest_without(&mut flood).await.starts_with("HTTP/1.1 401 "));
+        tokio::time::advance(seconds(60)).await;
+        assert_eq!(wrong(&mut flood).await, Duration::ZERO);
+    });
+    let wrong = log.iter().filter(|it| *it == "401 answered client token_unknown").count();
+    assert!(wrong > 20, "{log:?}");
+}
+
+/// How long the answer to a wrong token takes.
+async fn wrong(client: &mut Wire) -> Duration {
+    let begun = Instant::now();
+    client.send(with("wrong")).await;
+    let answer = client.read().await;
+    assert!(answer.contains("token_unknown"), "{answer}");
+    begun.elapsed()
+}
+
+async fn honest_without(client: &mut Wire) -> String {
+    let begun = Instant::now();
+    client.send(GET).await;
+    let answer = client.read().await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    answer
+}
+
+fn with(token: &str) -> String {
+    GET.replacen("\r\n\r\n", &format!("\r\nAuthorization: Bearer {token}\r\n\r\n"), 1)
+}
+
+/// The route needs the token `right`.
+fn ask_for_tokens(bench: &Bench) {
+    let site = bench.context.site();
+    let old = site.routes.iter().next().unwrap();
+    let clients = Clients::new([(digest(b"right"), Arc::new(Client::new("alice")))], digest);
+    let access =
+        RouteAccess { clients: Arc::new(clients), needs_token: true, ..RouteAccess::default() };
+    let route = Route { access: Some(Arc::new(access)), ..old.to(old.upstream.clone()) };
+    bench.context.replace_site(Site {
+        routes: RouteTable::new([route]),
+        forwards: ForwardTable::new([]),
+        forward_metrics: Vec::new(),
+        https_names: Arc::clone(&site.https_names),
+        sole_upstream: site.sole_upstream.clone(),
+        timeouts: Arc::clone(&site.timeouts),
+        head_limits: site.head_limits,
+    });
+}
+
+fn digest(token: &[u8]) -> Digest {
+    let mut digest = Digest::default();
+    digest.iter_mut().zip(token).for_each(|(digest, byte)| *digest = *byte);
+    digest
+}
