@@ -167,8 +167,7 @@ impl Fields<'_> {
         }
     }
 
-    /// Stands around a value that is not a string: the message, addresses, errors. Text does not
-    /// quote it.
+    /// Stands around an address. Text does not quote it.
     fn quote(&self) -> &'static str {
         match self.syntax {
             Syntax::Text => "",
@@ -294,10 +293,16 @@ impl Visit for Fields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let quote = self.quote();
         self.name(field.name());
-        self.line.push_str(quote);
+        let start = self.line.len();
         write(&mut Escaping(self.line), format_args!("{value:?}"));
+        // What text shows is one value to the eye, and to a program, if it has no blank.
+        let is_plain = field.name() == MESSAGE || !self.line[start..].contains(' ');
+        let quote = match self.syntax {
+            Syntax::Text if is_plain => "",
+            Syntax::Text | Syntax::Json => "\"",
+        };
+        self.line.insert_str(start, quote);
         self.line.push_str(quote);
     }
 }
