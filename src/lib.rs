@@ -108,4 +108,4 @@ pub mod worker;
 pub use config::Config;
 pub use config::problem::Problems;
 pub use config::snapshot::Snapshot;
-pub use control::{Launch, Launcher, RunError, Server};
+pub use control::{Launch, Launcher, RunError, Server, catch_signals};

@@ -5,7 +5,7 @@ use narrows::config::outline::outline;
 use narrows::config::problem::Problem;
 use narrows::config::report::{Colours, Severity, explained, report};
 use narrows::config::warnings::warnings;
-use narrows::{Launch, Launcher, Problems, Server, Snapshot, telemetry};
+use narrows::{Launch, Launcher, Problems, Server, Snapshot, catch_signals, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ const FAILED: u8 = 1;
 const REFUSED: u8 = 2;
 
 fn main() -> ExitCode {
+    catch_signals();
     // Its arguments are those of another program.
     if let Some(launcher) = Launcher::of_this_process() {
         return launcher.run();

@@ -39,6 +39,7 @@ pub use descriptors::raise_descriptor_limit;
 pub use error::RunError;
 pub use launch::Launch;
 pub use launcher::Launcher;
+pub use signals::catch_signals;
 
 use crate::config::Config;
 use crate::config::admin_address::AdminConfig;

@@ -6,7 +6,21 @@ use rustix::process::Signal as Number;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+/// Catches the signals that would end a process that does not serve yet, and are not meant to. What
+/// arrives from now on is answered when it serves. A signal to stop still ends it at once: there is
+/// nothing to finish, and it may wait for a file, or for its operator to type a configuration.
+pub fn catch_signals() {
+    let runtime = Builder::new_current_thread().enable_io().build();
+    let Ok(runtime) = runtime else { return };
+    let _inside = runtime.enter();
+    for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()] {
+        // A handler stays for good. One that is refused is told of when the process serves.
+        let _installed = signal(kind);
+    }
+}
 
 /// The signals that operators and scripts send. None of them kills the process once this exists.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ mod cut_arrives;
 mod cut_request;
 mod departure;
 mod early;
+mod early_signals;
 mod faults;
 mod fields;
 mod forward;
