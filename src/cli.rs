@@ -20,7 +20,7 @@ pub use import::{ImportArguments, Printed};
 pub use route_argument::{CheckArgument, RouteArgument};
 pub use token::TokenArguments;
 
-use self::listeners::listeners;
+use self::listeners::{check_listeners, listeners};
 use self::parse::{one_of, parse_value, parse_workers};
 use self::stdin::Stdin;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
@@ -263,6 +263,7 @@ impl RunArguments {
             routes: routes.collect(),
             forwards: Vec::new(),
             acme: AcmeConfig::default(),
+            acme_location: None,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             log: LogSettings::default(),
@@ -270,6 +271,7 @@ impl RunArguments {
         let mut problems = Problems::default();
         check(&config, &mut problems);
         options.acme.check(&mut problems);
+        check_listeners(&options.listen, &options.acme.domain, &mut problems);
         if let Some(ca) = named(&options.ca, "--ca")
             .filter(|_| !config.routes.iter().any(|route| route.reach.is_tls))
         {

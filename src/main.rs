@@ -1,6 +1,7 @@
 //! The binary: arguments, configuration, run, exit code.
 
 use narrows::cli::{Action, CheckArguments, Cli, ImportArguments, RunArguments, TokenArguments};
+use narrows::config::acme_state::state_warnings;
 use narrows::config::outline::outline;
 use narrows::config::problem::Problem;
 use narrows::config::report::{Colours, Severity, explained, report};
@@ -62,8 +63,8 @@ fn check(arguments: CheckArguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => return refuse(&problems),
     };
-    let warnings = warnings(&snapshot.config);
-    for warning in snapshot.remarks.iter().chain(warnings.iter()) {
+    let (warnings, of_state) = (warnings(&snapshot.config), state_warnings(&snapshot));
+    for warning in snapshot.remarks.iter().chain(warnings.iter()).chain(of_state.iter()) {
         explain(warning, Severity::Warning);
     }
     let mut has_expired = false;

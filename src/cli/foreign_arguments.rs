@@ -35,6 +35,14 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ),
     ("state-dir data-dir cache-dir storage", "write --state /var/lib/narrows"),
     ("acme-url acme-server directory", "write --acme-directory URL"),
+    (
+        "staging test-cert dry-run",
+        "write --acme-directory https://acme-staging-v02.api.letsencrypt.org/directory",
+    ),
+    (
+        "client-ca mtls client-auth tls-client-ca require-client-cert",
+        "client_ca of a [[listener]] has this, in a file: --config narrows.toml",
+    ),
     ("redirect https-redirect force-https", "leave it out; --domain leads port 80 to https"),
     ("cacert ca-cert ca-file root-ca cafile ca-bundle", "write --ca roots.pem"),
     ("verbose v vv debug d loglevel level q quiet trace", "write --log-level debug"),

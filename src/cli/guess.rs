@@ -5,6 +5,7 @@
 //! Not here: a word that is not a command (`usage_error`).
 
 use crate::config::lookalike::corrected;
+use crate::config::problem::nearest;
 use clap::Command;
 
 /// The command that is missing before `arguments`, if the first of them is a route or a URL, or an
@@ -29,6 +30,14 @@ pub(super) fn joined_option(argument: &str, cli: &Command) -> Option<String> {
     let run = cli.find_subcommand("run")?;
     let is_known = run.get_arguments().any(|it| it.get_long() == Some(name));
     is_known.then(|| format!("--{name} {value}"))
+}
+
+/// `--listen` for `-listen`, which clap reads as letters.
+pub(super) fn long_option(argument: &str, cli: &Command) -> Option<String> {
+    let name = argument.strip_prefix('-').filter(|it| !it.starts_with('-') && it.len() > 1)?;
+    let run = cli.find_subcommand("run")?;
+    let known: Vec<_> = run.get_arguments().filter_map(|it| it.get_long()).collect();
+    nearest(name, known).map(|it| format!("--{it}"))
 }
 
 #[cfg(test)]

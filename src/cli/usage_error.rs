@@ -3,7 +3,7 @@
 //! place of a file name.
 
 use super::foreign_arguments::{instead_of, instead_of_command};
-use super::guess::{joined_option, missing_command};
+use super::guess::{joined_option, long_option, missing_command};
 use crate::config::excerpt::{Excerpt, shown};
 use crate::config::problem::{nearest, quoted};
 use crate::config::report::{Colours, Severity, advice, quotation, title};
@@ -92,9 +92,9 @@ fn refusal(
             Some((no_command(command, arguments), typed.first().cloned()))
         }
         ErrorKind::UnknownArgument => {
-            let argument = argument?;
+            let argument = whole_argument(argument?, typed);
             let (refused, culprit) = unknown(&argument, arguments, error);
-            let joined = joined_option(&argument, cli);
+            let joined = joined_option(&argument, cli).or_else(|| long_option(&argument, cli));
             let help = joined.map(|meant| vec![format!("did you mean {}?", shown(&meant))]);
             Some((Refused { help: help.unwrap_or(refused.help), ..refused }, culprit))
         }
@@ -185,6 +185,13 @@ fn missing(argument: &str) -> Refused {
 /// `ROUTE or --config FILE` of `<ROUTE|--config <FILE>>`.
 fn plain(argument: &str) -> String {
     argument.replace(['<', '>', '[', ']'], "").replace("...", "").replace('|', " or ")
+}
+
+/// `-foo` for `-f`: of what begins with one hyphen, clap reports a letter.
+fn whole_argument(argument: String, typed: &[String]) -> String {
+    let is_letter = argument.chars().count() == 2 && !argument.starts_with("--");
+    let whole = typed.iter().find(|it| is_letter && it.starts_with(&argument));
+    whole.map_or(argument, |it| it.split('=').next().unwrap_or(it).to_owned())
 }
 
 /// An argument that is not ours.
@@ -288,6 +295,17 @@ mod tests {
             let text = refused(&["run", "--api-key", "sk-pa55word", "/=http://h/"]);
             assert!(!text.contains("pa55word"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_word_with_one_hyphen_is_refused_as_a_whole() {
+        let text = refused(&["run", "-listen", ":443", "/=http://h/"]);
+        assert!(text.starts_with("error: unknown argument \"-listen\"\n"), "{text}");
+        assert!(text.contains("\n = help: did you mean --listen?\n"), "{text}");
+        let text = refused(&["check", "--domain", "-foo", "/=http://h/"]);
+        assert!(text.contains("\"-foo\"") && !text.contains("--config"), "{text}");
+        assert!(refused(&["run", "-port=80", "/=http://h/"]).contains("--listen 127.0.0.1:80"));
+        assert!(refused(&["run", "-c", "a.toml"]).contains("write --config narrows.toml"));
     }
 
     fn refused(arguments: &[&str]) -> String {

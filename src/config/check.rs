@@ -13,6 +13,9 @@ use super::value::Mode;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+const SEVERAL_CERTIFICATES: &str = "one listener has all names of an address, in `domains`, and \
+                                    several certificates, in `certificates`";
+
 /// Notes every contradiction between parts of `config`.
 pub(crate) fn check(config: &Config, problems: &mut Problems) {
     check_duplicates(config, problems);
@@ -85,7 +88,11 @@ fn check_duplicates(config: &Config, problems: &mut Problems) {
             let clashes = address_clashes(config, written, &mut taken);
             // Both families may have the same one.
             if let Some(first) = clashes.into_iter().flatten().next() {
-                problems.add(&listener.location, clash(first, written));
+                let one_for_both = *first.address == *written.address
+                    && first.listener.is_tls()
+                    && written.listener.is_tls();
+                let help = one_for_both.then(|| SEVERAL_CERTIFICATES.to_owned());
+                problems.add_with_help(&listener.location, clash(first, written), help);
             }
         }
     }
@@ -236,6 +243,18 @@ mod tests {
         );
         refuse(&text, "f:13: route.path: \"/gpt/\" is routed twice; the first is in line 6");
         assert!(read(&text.replace(":8080", ":0").replacen("gpt", "a", 1)).is_ok());
+    }
+
+    #[cfg(feature = "acme")]
+    #[test]
+    fn who_writes_a_listener_for_each_name_learns_that_one_may_have_several() {
+        let listener = |name| format!("[[listener]]\naddress = \":443\"\ndomains = \"{name}\"\n");
+        let text = format!("{}{}{MINIMAL}", listener("a.example"), listener("b.example"));
+        refuse(
+            &text,
+            "f:5: listener.address: :443 is listened on twice; the first is in line 2; one \
+             listener has all names of an address, in `domains`",
+        );
     }
 
     #[test]

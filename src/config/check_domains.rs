@@ -53,14 +53,15 @@ pub(super) fn serves_https(config: &Config, listener: &ListenerConfig) -> bool {
     listener.is_tls() && (listener.mode == Mode::Http || leads_to_http())
 }
 
-/// Notes listeners that lead to https where there is none. Where something else is wrong, that may
-/// be a certificate.
+/// Notes listeners that lead to https where there is none, and have no challenge to answer either.
+/// Where something else is wrong, that may be a certificate.
 pub(super) fn check_redirects(config: &Config, problems: &mut Problems) {
     if !problems.is_empty() {
         return;
     }
-    let is_https = config.listeners.iter().any(|it| serves_https(config, it));
-    for listener in config.listeners.iter().filter(|it| it.redirect && !is_https) {
+    let is_of_use = |it: &ListenerConfig| serves_https(config, it) || !it.domains.is_empty();
+    let is_useless = !config.listeners.iter().any(is_of_use);
+    for listener in config.listeners.iter().filter(|it| it.redirect && is_useless) {
         let what = "`redirect` leads to https, and no http listener has a certificate";
         let help = "give one a certificate, by `domains` or `certificate`".to_owned();
         problems.add_with_help(&listener.location, what, [help]);
@@ -121,9 +122,9 @@ mod tests {
             &file(&["redirect = true"]),
             "f:2: listener.address: `redirect` leads to https, and",
         );
-        refuse(
-            &file(&["redirect = true", "domains = \"a.example\"\nmode = \"tcp\""]),
-            "no http listener has a certificate",
+        // It answers challenges.
+        assert!(
+            read(&file(&["redirect = true", "domains = \"a.example\"\nmode = \"tcp\""])).is_ok()
         );
         assert!(read(&file(&["redirect = true", "domains = \"a.example\""])).is_ok());
         let wrong = read(&file(&["redirect = true", "domains = \"*.example\""])).unwrap_err();

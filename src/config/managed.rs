@@ -10,6 +10,7 @@ use super::acme_values::DirectoryUrl;
 use super::identifier::Identifier;
 use super::own_certificate::OwnCertificate;
 use super::problem::Location;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Most characters of a name in the name of a file, which may have 255 with what follows it.
@@ -26,6 +27,8 @@ pub struct ManagedCertificate {
     pub location: Location,
     /// What the file holds; `None`: there is none yet, or it cannot be used.
     pub stored: Option<OwnCertificate>,
+    /// Whether this user may not read the file.
+    pub is_unreadable: bool,
     /// If there is none: certificates of other sets that have some of the names.
     pub stand_ins: Vec<OwnCertificate>,
     /// The names that no certificate is there for: clients that ask for them are refused.
@@ -47,9 +50,26 @@ pub fn file_of(state: &Path, directory: &DirectoryUrl, names: &[Identifier]) -> 
     folder_of(state, directory).join(format!("{first}-{:08x}.pem", digest(&names.join(" "))))
 }
 
-/// The folder of the certificates from `directory`.
+/// The folder of the certificates from `directory`: that of its host, unless it belongs to another
+/// directory at this host. The authorities of two directories may be trusted by different clients,
+/// so the certificates of one are not those of the other.
 pub fn folder_of(state: &Path, directory: &DirectoryUrl) -> PathBuf {
-    state.join("certificates").join(in_path(&directory.authority))
+    let (folders, host) = (state.join("certificates"), in_path(&directory.authority));
+    let of_host = folders.join(&host);
+    let url = directory.to_string();
+    let owner = fs::read_to_string(owner_file(&of_host));
+    match owner {
+        Ok(owner) if owner.trim_end() != url => {
+            folders.join(format!("{host}-{:08x}", digest(&url)))
+        }
+        // Its own, or that of no one yet.
+        Ok(_) | Err(_) => of_host,
+    }
+}
+
+/// The file that holds the URL of the directory that a folder belongs to.
+pub fn owner_file(folder: &Path) -> PathBuf {
+    folder.join("directory")
 }
 
 /// The file of the key of an account at `directory`, bound to the external account `key_id` if that
@@ -77,6 +97,7 @@ fn digest(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::testing::pem::Folder;
     use std::str::FromStr;
 
     fn identifiers(names: &[&str]) -> Vec<Identifier> {
@@ -90,6 +111,22 @@ mod tests {
         assert_eq!(sets[0], identifiers(&["b.example", "a.example"]));
         assert_eq!(sets[1], identifiers(&["203.0.113.7", "2001:db8::1"]));
         assert_eq!(super::sets(&domains[..1]).count(), 1);
+    }
+
+    #[test]
+    fn a_second_directory_at_a_host_has_a_folder_of_its_own() {
+        let state = Folder::new();
+        let of = |path: &str| {
+            let directory = DirectoryUrl::from_str(&format!("https://ca.example/{path}")).unwrap();
+            folder_of(&state.path(""), &directory)
+        };
+        let folder = state.path("certificates/ca.example");
+        assert_eq!((of("one"), of("two")), (folder.clone(), folder.clone()), "of no one yet");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(owner_file(&folder), "https://ca.example/one\n").unwrap();
+        assert_eq!(of("one"), folder);
+        let other = of("two").into_os_string().into_string().unwrap();
+        assert!(other.contains("/certificates/ca.example-"), "{other}");
     }
 
     #[test]

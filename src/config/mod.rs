@@ -16,6 +16,7 @@
 pub mod access;
 mod acme_files;
 mod acme_reach;
+pub mod acme_state;
 pub mod acme_values;
 mod address_files;
 pub mod address_list;

@@ -48,21 +48,22 @@ pub fn outline(snapshot: &Snapshot, now: SystemTime) -> String {
     .concat()
 }
 
-/// A heading, and a row of two columns for each of `rows`.
+/// A heading, and a row of two columns for each of `rows`. The second may have several lines.
 fn section(heading: &str, between: &str, rows: Vec<(String, String)>) -> String {
     if rows.is_empty() {
         return String::new();
     }
     let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    let indent = format!("\n{:1$}", "", 2 + width + between.len());
     let row = |(left, right): &(String, String)| match right.as_str() {
         "" => format!("  {left}\n"),
-        right => format!("  {left:<width$}{between}{right}\n"),
+        right => format!("  {left:<width$}{between}{}\n", right.replace('\n', &indent)),
     };
     let rows: String = rows.iter().map(row).collect();
     format!("{heading}\n{rows}")
 }
 
-/// What the listener shows, or awaits: one entry for each certificate.
+/// What the listener shows, or awaits: a line for each certificate.
 fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) -> String {
     let named = listener.certificates.iter().filter_map(|files| {
         let mut loaded = snapshot.certificates.iter();
@@ -73,8 +74,11 @@ fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) 
     let managed = snapshot.managed.iter().filter(of_listener).map(|it| {
         let state = match &it.stored {
             Some(own) => days_left(own, now),
-            None if it.awaited.is_empty() => "awaited, another serves meanwhile".to_owned(),
-            None => "awaited".to_owned(),
+            None if it.is_unreadable => "which this user may not read".to_owned(),
+            None if it.awaited.is_empty() => {
+                "not there yet: `narrows run` orders it, and another serves until then".to_owned()
+            }
+            None => "not there yet: `narrows run` orders it".to_owned(),
         };
         let domains: Vec<_> = it.names.iter().map(Identifier::to_string).collect();
         format!("certificate by ACME for {}, {state}", names(&domains))
@@ -87,7 +91,7 @@ fn certificate(snapshot: &Snapshot, listener: &ListenerConfig, now: SystemTime) 
         let lists = if it.crl.is_some() { ", unless revoked" } else { "" };
         format!("clients need a certificate by {}{lists}", it.roots.path.display())
     });
-    named.chain(managed).chain(rules).collect::<Vec<_>>().join("; ")
+    named.chain(managed).chain(rules).collect::<Vec<_>>().join("\n")
 }
 
 /// Who is served, and who may say who that is.
@@ -298,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_in_one_line_are_told_apart_and_shared_ones_found() {
+    fn certificates_of_one_listener_are_told_apart_and_shared_ones_found() {
         let folder = Folder::new();
         folder.write("a.pem", format!("{CERTIFICATE}{KEY}"));
         folder.write("b.pem", format!("{LEAF}{INTERMEDIATE}{LEAF_KEY}"));
@@ -318,10 +322,11 @@ mod tests {
         let [a, b] = [0, 1].map(|it| format!("certificate for {}, ", names[it]));
         let lines: Vec<_> = outline.lines().collect();
         assert_ne!(a, b);
-        assert!(lines[1].contains(&a) && lines[1].contains(&b), "{outline}");
-        assert!(!lines[2].contains(&a) && lines[2].contains(&b), "{outline}");
-        let rules = format!("; clients need a certificate by {}", folder.path("a.pem").display());
-        assert!(lines[2].ends_with(&rules) && !lines[1].contains("clients need"), "{outline}");
+        assert!(lines[1].contains(&a) && lines[2].contains(&b), "{outline}");
+        assert!(!lines[3].contains(&a) && lines[3].contains(&b), "{outline}");
+        let rules = format!("clients need a certificate by {}", folder.path("a.pem").display());
+        assert!(lines[4].trim_start() == rules && outline.matches(&rules).count() == 1);
+        assert!(lines[2].starts_with(&" ".repeat(lines[1].find("cert").unwrap())), "{outline}");
     }
 
     #[test]
@@ -353,15 +358,16 @@ mod tests {
         let (file, outline) = of();
         let line = |name: &str, address: &str| {
             format!(
-                "  https://:443  certificate by ACME for localhost, {name}; \
+                "  https://:443  certificate by ACME for localhost, {name}\n                \
                  certificate by ACME for 127.0.0.1, {address}\n  http://:80    redirect to https\n"
             )
         };
-        assert!(outline.contains(&line("awaited", "awaited")), "{outline}");
+        let ordered = "not there yet: `narrows run` orders it";
+        assert!(outline.contains(&line(ordered, ordered)), "{outline}");
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, format!("{CERTIFICATE}{KEY}")).unwrap();
         let (_, outline) = of();
-        let meanwhile = "awaited, another serves meanwhile";
-        assert!(outline.contains(&line("61 days left", meanwhile)), "{outline}");
+        let meanwhile = format!("{ordered}, and another serves until then");
+        assert!(outline.contains(&line("61 days left", &meanwhile)), "{outline}");
     }
 }

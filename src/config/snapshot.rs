@@ -39,6 +39,7 @@ use std::path::PathBuf;
 use std::ptr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All that workers need to know.
 #[derive(Clone, Debug)]
@@ -182,6 +183,13 @@ impl Snapshot {
             ForwardTarget::Http => None,
         });
         self.routes.iter().map(|it| &*it.upstream).chain(of_forwards)
+    }
+
+    /// The names of each certificate that stands in for one that is ordered, and has expired.
+    pub fn expired_stand_ins(&self, now: SystemTime) -> Vec<String> {
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64);
+        let stand_ins = self.managed.iter().flat_map(|it| &it.stand_ins);
+        stand_ins.filter(|it| it.not_after <= now).map(|it| it.names.join(" ")).collect()
     }
 
     /// The listeners that have sockets.

@@ -25,6 +25,8 @@ use crate::tls::identity::Identity;
 use crate::tls::key_exchange::KeyExchange;
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -115,14 +117,22 @@ impl<'b> TlsFiles<'b> {
             };
             let known = |own: &Rc<Identity>| OwnCertificate::of(own, &file);
             let stored = own.as_ref().map(known);
+            let is_unreadable = stored.is_none() && is_forbidden(&file.path);
             let stand_ins = others.iter().map(known).collect();
             identities.extend(own.into_iter().chain(others));
             let certified: Vec<_> = identities.iter().flat_map(|it| it.every_name()).collect();
             let is_awaited = |name: &&Identifier| !certified.iter().any(|it| covers(it, name));
             let awaited = names.iter().filter(is_awaited).cloned().collect();
             let NamedFile { path: file, location } = file;
-            let managed = ManagedCertificate { names, file, location, stored, stand_ins, awaited };
-            self.managed.push(managed);
+            self.managed.push(ManagedCertificate {
+                names,
+                file,
+                location,
+                stored,
+                is_unreadable,
+                stand_ins,
+                awaited,
+            });
         }
         identities
     }
@@ -237,7 +247,9 @@ impl<'b> TlsFiles<'b> {
         if own.is_none() {
             self.read.is_awaited(&file.path);
             let is_absent = matches!(file.path.try_exists(), Ok(false));
-            for problem in found.iter().filter(|_| !is_absent) {
+            // Then nothing is ordered either, and that is said as a whole.
+            let is_known = !is_absent && !is_forbidden(&file.path);
+            for problem in found.iter().filter(|_| is_known) {
                 let what = "the stored certificate cannot be used, and another one is ordered";
                 self.remarks.add(&file.location, format!("{what}: {}", problem.what));
             }
@@ -353,6 +365,11 @@ impl<'b> TlsFiles<'b> {
 
 /// The location of problems with built-in roots.
 const ARGUMENT: Location = Location::Argument("TLS");
+
+/// Whether this user may not read a file.
+fn is_forbidden(file: &Path) -> bool {
+    File::open(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Compares the declarations with the manual and with the defaults of the types.
 
 use super::{acme, client, credentials, forward, limits, listener, log, route, timeouts, top};
+use crate::config::Config;
 use crate::config::key::Default::{Literal, Number, OfField, Required, Words};
 use crate::config::key::{Key, Needs, Read};
 use crate::config::testing::read;
@@ -159,7 +160,9 @@ fn an_explicit_default_changes_nothing() {
             let Some(value) = default else { continue };
             let (with, without) = (text(heading, &format!("{name} = {value}")), text(heading, ""));
             assert_ne!(with, without, "{heading} {name}: it is not in the text");
-            assert_eq!(read(&with).unwrap(), read(&without).unwrap(), "{heading} {name}");
+            // Whether there is a table `[acme]` is known without its keys.
+            let read = |text| Config { acme_location: None, ..read(text).unwrap() };
+            assert_eq!(read(&with), read(&without), "{heading} {name}");
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Config {
     pub forwards: Vec<ForwardConfig>,
     /// Where certificates are ordered.
     pub acme: AcmeConfig,
+    /// Where that is written, if it is.
+    pub acme_location: Option<Location>,
     /// Limits of time.
     pub timeouts: Timeouts,
     /// Limits of number and size.
@@ -68,6 +70,7 @@ pub(super) struct Draft {
     routes: Vec<Option<RouteConfig>>,
     forwards: Vec<Option<ForwardConfig>>,
     acme: AcmeConfig,
+    acme_location: Option<Location>,
     timeouts: Timeouts,
     limits: Limits,
     log: LogSettings,
@@ -128,7 +131,10 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
     Key::new(
         "acme",
-        With(|it, entry| read_entry(entry, acme::KEYS, &mut it.acme)),
+        With(|it, entry| {
+            it.acme_location = Some(entry.location.clone());
+            read_entry(entry, acme::KEYS, &mut it.acme);
+        }),
         Words("its keys' defaults"),
         row("Where the certificates for `domains` are ordered and kept.", "a table `[acme]`"),
     ),
@@ -164,7 +170,7 @@ pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> ReadConfig
     let mut draft = Draft::default();
     read_table(reader, top, KEYS, &mut draft);
     let Draft { workers, admin, listeners, clients, routes, forwards, .. } = draft;
-    let Draft { acme, timeouts, limits, log, .. } = draft;
+    let Draft { acme, acme_location, timeouts, limits, log, .. } = draft;
     let (clients, clients_at) = clients.into_iter().flatten().unzip();
     let has_all_routes = routes.iter().all(Option::is_some);
     if let Some(listeners) = listeners.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
@@ -178,6 +184,7 @@ pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> ReadConfig
         routes: routes.into_iter().flatten().collect(),
         forwards: forwards.into_iter().flatten().collect(),
         acme,
+        acme_location,
         timeouts,
         limits,
         log,
@@ -194,7 +201,7 @@ fn note_missing(
 ) {
     let [route, forward] = missing;
     let example = |key| foreign_keys::example("", key).map(|it| format!("write {it}"));
-    let has = |mode| listeners.iter().any(|listener| listener.mode == mode);
+    let has = |mode| listeners.iter().any(|it| it.mode == mode && !it.redirect);
     if let Some(location) = route.filter(|_| has(Mode::Http) || !has(Mode::Tcp)) {
         let what = "this key is missing; an http listener leads to routes";
         reader.problems.add_with_help(&location, what, example("route"));
@@ -231,6 +238,15 @@ mod tests {
             &format!("admin = \"unix:admin.sock\"\n{MINIMAL}"),
             "f:1: admin: the path \"admin.sock\" does not begin with \"/\"; IP:port or unix:PATH",
         );
+    }
+
+    #[test]
+    fn a_listener_that_leads_to_https_needs_no_route() {
+        let tcp = "[[listener]]\naddress = \":5432\"\nmode = \"tcp\"\ndomains = \"db.example\"\n\
+                   [[forward]]\nserver_name = \"*\"\nupstream = \"tcp://127.0.0.1:1\"\n";
+        let redirect = "[[listener]]\naddress = \":80\"\nredirect = true\n";
+        assert!(read(&format!("{tcp}{redirect}")).is_ok());
+        refuse(redirect, "f:1: route: this key is missing");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod tests {
                 file: names.join("-").into(),
                 location: Location::Argument("--domain"),
                 stored: None,
+                is_unreadable: false,
                 stand_ins: Vec::new(),
                 awaited: Vec::new(),
             };

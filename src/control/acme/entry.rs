@@ -221,8 +221,9 @@ mod tests {
         let (stand_ins, awaited) = Default::default();
         let location = Location::Argument("--domain");
         let file = "a.pem".into();
+        let (stored, is_unreadable) = (None, false);
         let managed =
-            ManagedCertificate { names, file, location, stored: None, stand_ins, awaited };
+            ManagedCertificate { names, file, location, stored, is_unreadable, stand_ins, awaited };
         Entry::new(&managed, 0, 0)
     }
 

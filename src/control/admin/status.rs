@@ -416,8 +416,15 @@ mod tests {
         let location = snapshot.certificates[0].location.clone();
         let (names, file) = (vec!["b.example".parse().unwrap()], folder.path("b.pem"));
         let (stand_ins, awaited) = (Vec::new(), names.clone());
-        snapshot.managed =
-            vec![ManagedCertificate { names, file, location, stored: None, stand_ins, awaited }];
+        snapshot.managed = vec![ManagedCertificate {
+            names,
+            file,
+            location,
+            stored: None,
+            is_unreadable: false,
+            stand_ins,
+            awaited,
+        }];
         let snapshot = Arc::new(snapshot);
         let own = &snapshot.certificates[0];
         let names: Vec<_> = own.names.iter().map(|it| format!("\n        \"{it}\"")).collect();
