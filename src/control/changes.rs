@@ -23,7 +23,10 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
         let upstreams = it.routes.iter().map(|it| &it.upstream);
         upstreams.map(|it| (Identity::from(it), Arc::clone(it))).collect()
     };
-    let ordered = |it: &Snapshot| it.managed.iter().map(|it| (it.file.clone(), ())).collect();
+    let domains = |it: &Snapshot| {
+        let names = it.managed.iter().flat_map(|it| &it.names);
+        names.map(|name| (name.clone(), ())).collect()
+    };
     let admin = |it: &Snapshot| it.config.admin.as_ref().map(|it| it.address.clone());
     let parts = [
         count("listeners", &listeners(old), &listeners(new), is_same_listener),
@@ -31,7 +34,7 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
         count("routes", &routes(old), &routes(new), is_same_route),
         count("forwards", &forwards(old), &forwards(new), |old, new| old == new),
         count("upstreams", &upstreams(old), &upstreams(new), |old, new| old == new),
-        count("certificates by ACME", &ordered(old), &ordered(new), |(), ()| true),
+        count("domains", &domains(old), &domains(new), |(), ()| true),
         (old.config.acme != new.config.acme).then(|| "acme".to_owned()),
         (admin(old) != admin(new)).then(|| "admin".to_owned()),
         (old.timeouts != new.timeouts).then(|| "timeouts".to_owned()),
@@ -144,7 +147,7 @@ mod tests {
         let mode = "address = \"127.0.0.1:0\"\nmode = \"tcp\"";
         check("address = \"127.0.0.1:0\"", mode, "listeners: 1 changed");
         let domains = "address = \"127.0.0.1:0\"\ndomains = [\"a.example\", \"127.0.0.1\"]";
-        let ordered = "listeners: 1 changed; certificates by ACME: 2 added";
+        let ordered = "listeners: 1 changed; domains: 2 added";
         check("address = \"127.0.0.1:0\"", domains, ordered);
         check("[[route]]", "[acme]\nprofile = \"shortlived\"\n[[route]]", "acme");
         let client = |digit: &str| {
@@ -157,12 +160,25 @@ mod tests {
         check("[[forward]]", limits, "timeouts; limits");
     }
 
+    #[test]
+    fn a_name_that_is_added_is_one_change_whatever_becomes_of_certificates() {
+        let with = |domains| BEFORE.replacen(":0\"", &format!(":0\"\ndomains = [{domains}]"), 1);
+        let before = with("\"a.example\"");
+        let after = with("\"a.example\", \"b.example\"");
+        check_from(&before, &after, "listeners: 1 changed; domains: 1 added");
+        check_from(&after, &before, "listeners: 1 changed; domains: 1 removed");
+    }
+
     #[track_caller]
     fn check(replaced: &str, by: &str, want: &str) {
+        check_from(BEFORE, &BEFORE.replacen(replaced, by, 1), want);
+    }
+
+    #[track_caller]
+    fn check_from(before: &str, toml: &str, want: &str) {
         let load = |toml: &str| Config::parse("narrows.toml", Path::new("."), toml).unwrap();
-        let old = Snapshot::load(load(BEFORE)).unwrap();
-        let toml = BEFORE.replacen(replaced, by, 1);
-        let new = Snapshot::load_after(load(&toml), &old).unwrap();
+        let old = Snapshot::load(load(before)).unwrap();
+        let new = Snapshot::load_after(load(toml), &old).unwrap();
         assert_eq!(changes(&old, &new), want, "{toml}");
     }
 }

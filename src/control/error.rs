@@ -38,7 +38,7 @@ impl fmt::Display for RunError {
 impl std::error::Error for RunError {}
 
 /// What to do about a port that cannot be listened on, as the end of a line.
-fn advice(port: u16, error: &io::Error) -> String {
+pub(super) fn advice(port: u16, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!("; another process listens there: `ss -ltnp sport = :{port}` shows which")

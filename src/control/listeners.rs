@@ -2,7 +2,7 @@
 //! spreads the connections (SO_REUSEPORT).
 
 use crate::config::snapshot::{Listener, Snapshot};
-use crate::control::error::RunError;
+use crate::control::error::{RunError, advice};
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::activation::Inherited;
 use crate::net::listen::{listen, listen_beside, overlap};
@@ -76,7 +76,7 @@ pub(super) fn open_listeners(
     inherited: &mut Inherited,
 ) -> Result<Vec<Listening>, RunError> {
     let mut free: Vec<_> = before.iter().collect();
-    let mut all: Vec<Listening> = Vec::new();
+    let (mut all, mut missing): (Vec<Listening>, _) = (Vec::new(), None);
     for listener in snapshot.sockets() {
         let wanted = listener.address;
         // Port 0 is another port each time, so a socket is for one listener only.
@@ -102,7 +102,10 @@ pub(super) fn open_listeners(
                 match opened {
                     Ok(opened) => Arc::new(opened),
                     Err(error) if listener.is_optional => {
-                        warn_of_missing(listener, &error);
+                        // Once for both families.
+                        if missing.replace(&listener.name) != Some(&listener.name) {
+                            warn_of_missing(listener, &error);
+                        }
                         continue;
                     }
                     Err(error) => return Err(RunError::Listen(wanted, error)),
@@ -177,8 +180,8 @@ pub(super) fn log_difference(before: &[Listening], after: &[Listening]) {
 fn warn_of_missing(listener: &Listener, error: &io::Error) {
     tracing::warn!(
         target: SERVER,
-        address = %listener.address,
-        %error,
+        address = &*listener.name,
+        error = format!("{error}{}", advice(listener.address.port(), error)),
         "cannot listen here; requests by http:// are not led to https://, and no challenge is \
          answered by HTTP-01"
     );
@@ -225,9 +228,11 @@ mod tests {
     use crate::config::Config;
     use crate::net::listen::port_of_no_one;
     use crate::net::listen::{assert_tuned, has_ip};
+    use crate::telemetry::{LogFormat, logged};
     use std::io::ErrorKind;
     use std::net::{IpAddr, Ipv6Addr, TcpStream};
     use std::path::Path;
+    use tracing::Level;
 
     #[test]
     fn a_wildcard_has_one_port_for_all_families_that_the_machine_has() {
@@ -340,7 +345,17 @@ mod tests {
         };
         assert!(open(&snapshot).is_err());
         Arc::make_mut(&mut snapshot.listeners[0]).is_optional = true;
-        assert_eq!(open(&snapshot).unwrap(), 1);
+        // As if it was the other family of the first.
+        let mut second = snapshot.listeners[0].clone();
+        Arc::make_mut(&mut second).is_second_family = true;
+        snapshot.listeners.insert(1, second);
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            assert_eq!(open(&snapshot).unwrap(), 1);
+        });
+        assert_eq!(log.lines().count(), 1, "{log}");
+        let port = taken.rsplit(':').next().unwrap();
+        assert!(log.contains("cannot listen here; requests by http:// are not led"), "{log}");
+        assert!(log.contains(&format!("`ss -ltnp sport = :{port}` shows which")), "{log}");
     }
 
     fn snapshot(addresses: &[&str], write: &str) -> Snapshot {

@@ -376,7 +376,7 @@ impl Control {
             return;
         }
         match self.adopt(Arc::new(after)).await {
-            Ok(_) => tell_changed(&files),
+            Ok(_) => tell_changed(files.iter().filter(|it| !self.state.take_written_file(it))),
             Err(reasons) => reasons.log(),
         }
     }

@@ -8,8 +8,10 @@ use crate::config::snapshot::Snapshot;
 use crate::control::listeners::Listening;
 use crate::control::progress::Progress;
 use std::cell::{Cell, Ref, RefCell};
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::{Notify, watch};
@@ -38,6 +40,8 @@ pub(super) struct State {
     unusable_files: RefCell<Problems>,
     progress: Progress,
     files_changed: Notify,
+    /// Those that this process has written, and that were not seen to change since.
+    files_written: RefCell<HashSet<PathBuf>>,
 }
 
 /// The results of all reloads.
@@ -66,8 +70,17 @@ impl State {
         let (snapshot, phase) = (watch::Sender::new(snapshot), watch::Sender::new(Phase::Starting));
         let listening = RefCell::new(listening);
         let (reloads, unusable_files) = (Cell::default(), RefCell::default());
-        let (progress, files_changed) = Default::default();
-        Self { snapshot, phase, listening, reloads, unusable_files, progress, files_changed }
+        let (progress, files_changed, files_written) = Default::default();
+        Self {
+            snapshot,
+            phase,
+            listening,
+            reloads,
+            unusable_files,
+            progress,
+            files_changed,
+            files_written,
+        }
     }
 
     /// What is served now, and a way to wait for the next.
@@ -112,6 +125,18 @@ impl State {
     #[cfg(any(feature = "acme", test))]
     pub(super) fn note_changed_file(&self) {
         self.files_changed.notify_one();
+    }
+
+    /// The same for a file that this process has written, and said so.
+    #[cfg(feature = "acme")]
+    pub(super) fn note_written_file(&self, file: &Path) {
+        self.files_written.borrow_mut().insert(file.into());
+        self.note_changed_file();
+    }
+
+    /// Whether this process has written a file since this was asked.
+    pub(super) fn take_written_file(&self, file: &Path) -> bool {
+        self.files_written.borrow_mut().remove(file)
     }
 
     /// Waits until that is asked for.

@@ -19,6 +19,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
+use std::time::SystemTime;
 use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 
@@ -58,7 +59,7 @@ pub(super) async fn watch_files(state: Rc<State>, changes: Sender<Change>) {
 }
 
 /// Says that new connections use what these files hold now.
-pub(super) fn tell_changed(files: &[PathBuf]) {
+pub(super) fn tell_changed<'f>(files: impl IntoIterator<Item = &'f PathBuf>) {
     for file in files {
         tracing::info!(
             target: CERTIFICATE,
@@ -95,7 +96,8 @@ async fn look(state: &State) -> thread::Result<Found> {
 }
 
 fn find(before: Arc<Snapshot>) -> Found {
-    if before.files.changed().is_empty() {
+    let expired = before.expired_stand_ins(SystemTime::now());
+    if before.files.changed().is_empty() && expired.is_empty() {
         return Found::Unchanged;
     }
     let (after, trouble) = match before.renewed() {
@@ -104,7 +106,15 @@ fn find(before: Arc<Snapshot>) -> Found {
     };
     let files = after.files.changed_since(&before.files).into_iter();
     let files: Vec<_> = files.map(Path::to_path_buf).collect();
-    match (files.is_empty(), trouble.is_empty()) {
+    for names in &expired {
+        tracing::warn!(
+            target: CERTIFICATE,
+            names,
+            "a certificate that was used until another is ordered has expired, and is no longer \
+             used"
+        );
+    }
+    match (files.is_empty() && expired.is_empty(), trouble.is_empty()) {
         (false, _) => Found::Change(Box::new(Change { before, after, files }), trouble),
         (true, false) => Found::Trouble(trouble),
         // As it was again, in the meantime.
@@ -297,6 +307,33 @@ mod tests {
         assert!(lines[0].contains("cannot be read: No such file"), "{log}");
         assert!(lines[1].contains("is not a regular file"), "{log}");
         assert!(lines[2].contains(" INFO narrows::certificate: the files are again"), "{log}");
+    }
+
+    #[test]
+    fn a_certificate_that_stands_in_is_no_longer_used_when_it_has_expired() {
+        let folder = Folder::new();
+        let text = format!(
+            "[acme]\nstate = {:?}\n[[listener]]\naddress = \":443\"\n\
+             domains = [\"localhost\", \"new.example\"]\n[[route]]\npath = \"/\"\n\
+             upstream = \"https://h/\"\n",
+            folder.path("")
+        );
+        let load = || {
+            let config = Config::parse("f", Path::new(""), &text).unwrap();
+            Snapshot::load(config).unwrap()
+        };
+        let stored = load().managed[0].file.with_file_name("other.pem");
+        fs::create_dir_all(stored.parent().unwrap()).unwrap();
+        fs::write(stored, format!("{CERTIFICATE}{KEY}")).unwrap();
+        let mut snapshot = load();
+        assert!(matches!(find(Arc::new(snapshot.clone())), Found::Unchanged));
+        snapshot.managed[0].stand_ins[0].not_after = 1;
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            let Found::Change(change, _) = find(Arc::new(snapshot)) else { panic!("no change") };
+            assert!(change.files.is_empty());
+        });
+        assert!(log.contains("has expired, and is no longer used"), "{log}");
+        assert!(log.contains("names=\"localhost"), "{log}");
     }
 
     #[test]

@@ -31,6 +31,8 @@ async fn a_bare_server_serves_https_as_soon_as_it_has_a_certificate() {
         assert!(status.success(), "{log:#?}");
         let complaints = log.iter().filter(|it| it.contains(" WARN ") || it.contains(" ERROR "));
         assert_eq!(complaints.count(), 0, "{log:#?}");
+        // One line for one certificate.
+        assert!(!log.iter().any(|it| it.contains("a file has changed")), "{log:#?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The state directory: full, read-only, shared, damaged, and left by a process that was killed.
 
-use crate::scene::{NAME, Scene};
+use crate::scene::{NAME, OTHER, Scene};
 use narrows_kit::acme::{Endpoint, Event, Fault, Rules};
 use narrows_kit::relay::Relay;
 use rustix::process::Signal;
@@ -68,6 +68,22 @@ async fn of_two_processes_one_orders_and_both_serve() {
     second.reload(&scene.toml(&[NAME, "b.example.net"])).await;
     second.wait_for_log("a certificate was issued").await;
     assert_eq!(scene.ca().issued(), 2);
+}
+
+#[tokio::test]
+async fn a_process_that_waits_for_another_says_which_names_that_one_does_not_order() {
+    let scene = Scene::kit(Rules::default()).await;
+    let first = scene.served(&[NAME]).await;
+    let second = scene.setup(&[NAME, OTHER]).await;
+    let line = second.wait_for_log("but none for these names").await;
+    assert!(line.contains(" WARN ") && line.contains("state directory of its own"), "{line}");
+    let (names, awaited) = (format!("names=\"{NAME} {OTHER}\""), format!("awaited=\"{OTHER}\""));
+    assert!(line.contains(&names) && line.contains(&awaited), "{line}");
+    // The first one stops, and the second one takes its place.
+    drop(first.stop().await);
+    let second = scene.found(second);
+    second.wait_for_log("a certificate was issued").await;
+    drop(scene.connected(&second, OTHER).await);
 }
 
 #[tokio::test]

@@ -149,6 +149,21 @@ pub(super) fn waits(entry: &Entry, wait: Wait, next: i64, now: i64) {
     }
 }
 
+/// Another process has the lock, and does not order these names.
+pub(super) fn not_ordered_elsewhere(names: &[Identifier], awaited: &[Identifier]) {
+    let awaited = (!awaited.is_empty()).then(|| listed(awaited));
+    let advice = "give this service a state directory of its own (--state, or state in [acme]), \
+                  or stop the other one";
+    tracing::warn!(
+        target: ACME,
+        names = listed(names),
+        awaited,
+        advice,
+        "another process orders certificates in the same state directory, but none for these \
+         names: they are neither ordered nor renewed"
+    );
+}
+
 /// A new certificate cannot be stored.
 pub(super) fn not_stored(names: &[Identifier], error: &str) {
     let (names, pause) = (listed(names), ACME_STATE_TRIED_EVERY.as_secs());

@@ -10,6 +10,7 @@
 mod account_file;
 mod blocking;
 mod due;
+mod elsewhere;
 mod entry;
 mod failed_validations;
 mod https;
@@ -31,6 +32,7 @@ mod trouble;
 
 use crate::config::snapshot::Snapshot;
 use crate::control::acme::blocking::{blocking, blocking_with};
+use crate::control::acme::elsewhere::Elsewhere;
 use crate::control::acme::opening::{Opened, Settings};
 use crate::control::acme::restart::restarted;
 use crate::control::acme::session::Session;
@@ -40,7 +42,6 @@ use crate::control::acme::trouble::Trouble;
 use crate::control::progress::{OrderError, OrderPhase, Standing};
 use crate::control::state::Phase;
 use crate::limits::{ACME_LOCK_TRIED_EVERY, ACME_STATE_TRIED_EVERY};
-use crate::telemetry::targets::ACME;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,27 +91,13 @@ async fn manage_on(parts: &Parts) {
 
 /// Waits for the lock of the state directory. `None`: the configuration has changed meanwhile.
 async fn lock(parts: &Parts, settings: &Settings) -> Option<Lock> {
-    let (mut trouble, mut is_told) = (Trouble::default(), false);
+    let (mut trouble, mut elsewhere) = (Trouble::default(), Elsewhere::default());
     loop {
         let state = settings.state();
         match blocking(move || state.lock()).await {
             Ok(Some(lock)) => return Some(lock),
-            Ok(None) => {
-                note(parts, OrderPhase::Elsewhere, None);
-                if !is_told {
-                    is_told = true;
-                    tracing::info!(
-                        target: ACME,
-                        "another process orders certificates in the same state directory; this \
-                         one serves what it stores"
-                    );
-                }
-            }
-            Err(error) => {
-                let error = error.to_string();
-                trouble.tell(&error);
-                note(parts, OrderPhase::Retrying, Some(error));
-            }
+            Ok(None) => elsewhere.note(parts, settings.state()).await,
+            Err(error) => tell(parts, &mut trouble, error.to_string()),
         }
         is_unchanged_for(parts, settings, ACME_LOCK_TRIED_EVERY).await?;
     }
@@ -124,10 +111,7 @@ async fn open(parts: &Parts, settings: &Settings, lock: &Arc<Lock>) -> Option<Op
         let settings_there = settings.clone();
         match blocking_with(lock, move || settings_there.open()).await {
             Ok(opened) => return Some(opened),
-            Err(error) => {
-                trouble.tell(&error);
-                note(parts, OrderPhase::Retrying, Some(error));
-            }
+            Err(error) => tell(parts, &mut trouble, error),
         }
         is_unchanged_for(parts, settings, ACME_STATE_TRIED_EVERY).await?;
     }
@@ -140,11 +124,12 @@ async fn is_unchanged_for(parts: &Parts, settings: &Settings, time: Duration) ->
     timeout(time, snapshots.wait_for(other)).await.is_err().then_some(())
 }
 
-/// All certificates have come so far.
-fn note(parts: &Parts, phase: OrderPhase, error: Option<String>) {
-    let at = system_time(now());
-    let last_error = error.map(|text| OrderError { text, at });
+/// Nothing can be ordered now.
+fn tell(parts: &Parts, trouble: &mut Trouble, text: String) {
+    trouble.tell(&text);
+    let last_error = Some(OrderError { text, at: system_time(now()) });
     for managed in &parts.state.snapshot().managed {
+        let phase = OrderPhase::Retrying;
         let standing = Standing { phase, next: None, last_error: last_error.clone() };
         parts.state.progress().note(&managed.file, standing);
     }

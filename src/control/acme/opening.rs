@@ -3,13 +3,13 @@
 use crate::acme::account::{Account, Registration};
 use crate::acme::jws::ExternalAccount;
 use crate::config::keys::acme::{self as keys, AcmeConfig};
-use crate::config::managed::account_file;
+use crate::config::managed::{account_file, folder_of, owner_file};
 use crate::config::snapshot::{Snapshot, UpstreamTls};
 use crate::control::acme::account_file::load_or_make;
 use crate::control::acme::failed_validations::FailedValidations;
 use crate::control::acme::lines;
 use crate::control::acme::pauses::Pauses;
-use crate::control::acme::state_directory::StateDirectory;
+use crate::control::acme::state_directory::{StateDirectory, read, replace};
 use crate::control::acme::time::now;
 use crate::tls::alpn::Alpn;
 use crate::tls::client::ClientSide;
@@ -22,6 +22,8 @@ use std::path::PathBuf;
 pub(super) struct Settings {
     acme: AcmeConfig,
     state: PathBuf,
+    /// Of the certificates.
+    folder: PathBuf,
 }
 
 /// What a session begins with.
@@ -36,12 +38,14 @@ impl Settings {
     /// Those of `snapshot`, if it has something to order.
     pub(super) fn of(snapshot: &Snapshot) -> Option<Self> {
         let acme = snapshot.config.acme.clone();
-        let state = acme.state_directory().filter(|_| !snapshot.managed.is_empty())?;
-        Some(Self { acme, state })
+        let state = acme.state_directory()?;
+        let folder = snapshot.managed.first()?.file.parent()?.to_owned();
+        Some(Self { acme, state, folder })
     }
 
     pub(super) fn are_those_of(&self, snapshot: &Snapshot) -> bool {
-        !snapshot.managed.is_empty() && snapshot.config.acme == self.acme
+        let folder = snapshot.managed.first().and_then(|it| it.file.parent());
+        folder == Some(&*self.folder) && snapshot.config.acme == self.acme
     }
 
     /// Whether a file that is read for the directory holds something else than before.
@@ -72,6 +76,7 @@ impl Settings {
     /// Why it cannot begin.
     pub(super) fn open(&self) -> Result<Opened, String> {
         let AcmeConfig { directory, contact, ca, external_account, .. } = &self.acme;
+        self.own_folder()?;
         let ca = ca.as_ref().map(|ca| Chain::read(&ca.path)).transpose();
         let ca = ca.map_err(|error| error.to_string())?;
         let side = ClientSide {
@@ -110,6 +115,23 @@ impl Settings {
         let registration = Registration { contact, external, is_new: stored.is_new };
         let account = Account::new(&directory.to_string(), stored.key, registration);
         Ok(Opened { tls, account, failed, pauses })
+    }
+}
+
+impl Settings {
+    /// Makes the folder of the certificates one of this directory.
+    fn own_folder(&self) -> Result<(), String> {
+        let directory = &self.acme.directory;
+        if folder_of(&self.state, directory) != self.folder {
+            let folder = self.folder.display();
+            return Err(format!("{folder} belongs to another directory by now; reload"));
+        }
+        let owner = owner_file(&self.folder);
+        let content = format!("{directory}\n");
+        if read(&owner).map_err(|error| error.to_string())?.as_deref() != Some(content.as_bytes()) {
+            replace(&owner, content.as_bytes()).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 }
 

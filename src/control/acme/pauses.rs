@@ -2,7 +2,7 @@
 //! that is started anew keeps them.
 
 use crate::acme::schedule::CA_PAUSE_MAX;
-use crate::control::acme::state_directory::{StateDirectory, StateError};
+use crate::control::acme::state_directory::{StateDirectory, StateError, key_of};
 use crate::control::acme::times_file::TimesFile;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ impl Pauses {
 
     /// The end of the pause for a certificate; `now` if there is none.
     pub(super) fn end_for(&self, certificate: &Path, now: i64) -> i64 {
-        self.0.of(&key(certificate)).first().map_or(now, |end| now.max(*end))
+        self.0.of(&key_of(certificate)).first().map_or(now, |end| now.max(*end))
     }
 
     /// The pause for a certificate ends then, and there is none if that is not later than `now`.
@@ -38,9 +38,9 @@ impl Pauses {
         end: i64,
         now: i64,
     ) -> Option<impl FnOnce() -> Result<(), StateError> + Send + use<>> {
-        let before = self.0.times.insert(key(certificate), vec![end]);
+        let before = self.0.times.insert(key_of(certificate), vec![end]);
         self.forget_old(now);
-        let after = self.0.times.get(&key(certificate));
+        let after = self.0.times.get(&key_of(certificate));
         (before.as_ref() != after).then(|| self.0.write())
     }
 
@@ -48,13 +48,6 @@ impl Pauses {
     fn forget_old(&mut self, now: i64) {
         self.0.keep(|end| (now + 1..=now + CA_PAUSE_MAX).contains(end));
     }
-}
-
-/// Its folder and its name, which stay the same if the state directory is moved.
-fn key(certificate: &Path) -> String {
-    let mut parts = certificate.iter().rev().take(2).collect::<Vec<_>>();
-    parts.reverse();
-    parts.iter().collect::<PathBuf>().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::acme::wanted::Wanted;
 use crate::config::snapshot::Snapshot;
 use crate::control::acme::blocking::blocking_with;
 use crate::control::acme::due::first_due;
+use crate::control::acme::elsewhere::Ordered;
 use crate::control::acme::entry::{Entry, Task, identifiers};
 use crate::control::acme::failed_validations::FailedValidations;
 use crate::control::acme::kinds::kinds;
@@ -46,6 +47,7 @@ pub(super) struct Session<'p> {
     failed: Rc<Mutex<FailedValidations>>,
     pauses: Pauses,
     entries: Vec<Entry>,
+    ordered: Ordered,
     /// What is being done, for one entry each.
     running: Running,
     trouble: Trouble,
@@ -73,6 +75,7 @@ impl<'p> Session<'p> {
             failed,
             pauses,
             entries: Vec::new(),
+            ordered: Ordered::default(),
             running: Running::new(),
             trouble: Trouble::default(),
             clock: Steady::start(),
@@ -96,6 +99,8 @@ impl<'p> Session<'p> {
                 return;
             }
             self.follow(&snapshot);
+            let ordered = self.ordered.write(&snapshot, self.settings.state(), &self.lock);
+            ordered.await.unwrap_or_else(|error| self.trouble.tell(&error.to_string()));
             self.follow_clock();
             self.check_files().await;
             // A reload has read the configuration anew; a certificate that changes has not.
@@ -221,7 +226,7 @@ impl<'p> Session<'p> {
             let file = entry.file.clone();
             blocking_with(&self.lock, move || replace(&file, &content)).await?;
             entry.unsaved = None;
-            self.parts.state.note_changed_file();
+            self.parts.state.note_written_file(&entry.file);
         }
         let file = entry.file.clone();
         let found = blocking_with(&self.lock, move || stored::look(&file)).await?;

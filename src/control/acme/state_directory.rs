@@ -107,6 +107,13 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     }
 }
 
+/// A certificate's folder and file, which stay the same if the state directory is moved.
+pub(super) fn key_of(certificate: &Path) -> String {
+    let mut parts = certificate.iter().rev().take(2).collect::<Vec<_>>();
+    parts.reverse();
+    parts.iter().collect::<PathBuf>().to_string_lossy().into_owned()
+}
+
 /// Gives a file that cannot be used another name, which is returned: `NAME.unusable-1`, or the next
 /// number that is free.
 ///
