@@ -101,6 +101,7 @@ fn configurations_and_commands_of_the_readmes_and_guides_are_valid() {
                 for name in ["privkey.pem", "origin.key"] {
                     folder.write(name, KEY);
                 }
+                folder.write("cloudflare.txt", "173.245.48.0/20\n");
                 folder.write("openai.key", "sk-test\n");
                 let only_mine = std::fs::Permissions::from_mode(0o600);
                 std::fs::set_permissions(folder.path.join("openai.key"), only_mine).unwrap();

@@ -145,6 +145,10 @@ def write_configuration(text, place):
         key = re.search(r'key = "([a-z]+\.key|[a-z]+\.pem)"', text)
         if key and not os.path.exists(f"/etc/narrows/{name}.pem"):
             place.certificate("/etc/narrows", f"{name}.pem", key.group(1), ["your.domain"])
+    # The ranges of a CDN.
+    for name in re.findall(r'"([a-z]+\.txt)"', text):
+        with open(f"/etc/narrows/{name}", "w") as file:
+            file.write("198.51.100.0/24\n")
     text = re.sub(r'(\nupstream = "https://.*")', rf'\1\nca = "{place.ca}"', text)
     # The comment about addresses in place of names is one.
     acme = (f'\ndirectory = "https://acme-v02.api.letsencrypt.org/dir"\nca = "{place.ca}"\n')
