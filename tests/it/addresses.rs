@@ -255,7 +255,7 @@ async fn behind_cloudflare_the_client_is_whom_it_names_as_the_manual_has_it() {
     let mut toml = example.to_owned();
     for (written, here) in [
         ("\":443\"", "\"127.0.0.1:0\"".to_owned()),
-        ("domains = [\"api.example.com\"]\n", String::new()),
+        ("certificate = \"origin.pem\"\nkey = \"origin.key\"\n", String::new()),
         ("\"cloudflare.txt\"", format!("{cloudflare:?}")),
         ("https://api.openai.com/", format!("http://{}/", origin.address())),
     ] {
