@@ -37,7 +37,7 @@ pub const CLIENT_HELLO_BYTES_MAX: usize = (16 + 2) * 1024;
 pub const CLIENT_HANDSHAKE_BYTES_MAX: u32 = 2 * CLIENT_HELLO_BYTES_MAX as u32 + 4 * 1024;
 /// Most bytes of TLS without content that a client may send after its handshake: an incomplete
 /// record of 16 KiB, and more than enough for key updates.
-pub const TLS_BYTES_WITHOUT_CONTENT_MAX: u32 = 24 * 1024;
+pub const TLS_BYTES_WITHOUT_CONTENT_MAX: usize = 24 * 1024;
 
 /// Longest PROXY protocol header that is read. Addresses need 232 bytes at most. What proxies add
 /// takes a few hundred bytes, or 1 to 2 KiB with a client's certificate.
@@ -47,6 +47,20 @@ pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
 ///
 /// Four TLS records. Larger reads gain nothing measurable.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Longest content of a TLS record (RFC 8446, section 5.1).
+pub const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
+/// More than a TLS record of ours has besides its content: 29 bytes at most, and as much again for
+/// a key update before it.
+pub const RECORD_FRAME_BYTES_MAX: usize = 64;
+/// Size of a worker's scratch buffer for TLS records. A write uses one record's worth to collect
+/// content in, and the rest, four records and one for what is left of a whole scratch buffer, for
+/// what is sealed. A read uses all of it: what a peer may leave incomplete, a record or a message
+/// of the handshake of up to 64 KiB, and some to read into.
+pub const TLS_SCRATCH_BYTES: usize = 2 * RECORD_CONTENT_BYTES_MAX + SCRATCH_BYTES;
+/// Least room for a read of TLS, for callers that have little for content. What they have no room
+/// for is held: this much, and the rest of a record.
+pub const TLS_READ_BYTES_MIN: usize = 4 * 1024;
 
 /// Capacity of a pipe that plain bytes are spliced through, and so of the largest single move.
 ///
@@ -329,3 +343,6 @@ const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES)
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);
+// An incomplete message of the handshake, in records, leaves room to read the rest.
+const _: () = assert!(64 * 1024 + 4 * 1024 + TLS_READ_BYTES_MIN <= TLS_SCRATCH_BYTES);
+const _: () = assert!(TLS_BYTES_WITHOUT_CONTENT_MAX + SCRATCH_BYTES <= TLS_SCRATCH_BYTES);

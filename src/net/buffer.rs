@@ -4,10 +4,12 @@
 //! Both are thread-local, so taking one needs no lock and, once a worker has run for a while, no
 //! allocation. A connection that waits for its peer holds none.
 
-use crate::limits::{BUFFER_BYTES, BUFFER_KEPT_BYTES_MAX, BUFFERS_KEPT_MAX, SCRATCH_BYTES};
+use crate::limits::{
+    BUFFER_BYTES, BUFFER_KEPT_BYTES_MAX, BUFFERS_KEPT_MAX, SCRATCH_BYTES, TLS_SCRATCH_BYTES,
+};
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 /// The memory of a buffer with bytes. Boxed, because a connection has several buffers, and nearly
 /// all of them are empty.
@@ -15,12 +17,19 @@ type Memory = Box<BytesMut>;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
+    static TLS_SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; TLS_SCRATCH_BYTES].into());
     static FREE: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends the worker's scratch buffer for one call, which must not borrow it again.
 pub fn with_scratch<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {
     SCRATCH.with_borrow_mut(|scratch| use_it(scratch))
+}
+
+/// Lends the worker's scratch buffer for TLS records for one call, which must not borrow it again.
+/// It is not [`with_scratch`]'s, which holds the content meanwhile.
+pub fn with_tls_scratch<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {
+    TLS_SCRATCH.with_borrow_mut(|scratch| use_it(scratch))
 }
 
 /// A growable buffer. It has memory only while it holds bytes, and then returns it to its worker's
@@ -70,6 +79,12 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[u8] {
         self.0.as_deref().map_or(&[], |bytes| bytes)
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.0.as_deref_mut().map_or(&mut [], |bytes| bytes)
     }
 }
 

@@ -41,7 +41,7 @@ impl From<Errno> for SocketError {
 impl From<ErrorKind> for IoFault {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            // TLS without close_notify, by tokio-rustls.
+            // TLS without close_notify.
             ErrorKind::UnexpectedEof => Self::Truncated,
             ErrorKind::TimedOut => Self::TimedOut,
             _ => Self::Failed,

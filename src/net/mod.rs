@@ -6,8 +6,8 @@
 //!   was started with, and [`passing`] takes descriptors from one process to another. [`admission`]
 //!   counts the clients that connect.
 //! - [`tcp`] is the socket, [`transport`] a stream whatever carries it, and [`tls_stream`] one over
-//!   TLS. [`read_limit`] bounds what a client sends without content, and [`send_queue`] asks the
-//!   kernel what a peer has acknowledged.
+//!   TLS, whose [`records`] are opened and sealed without I/O. [`read_limit`] bounds what a client
+//!   sends in its handshake, and [`send_queue`] asks the kernel what a peer has acknowledged.
 //! - [`buffer`] has the memory of a worker. [`read_buffer`] is the only place that reads, and
 //!   [`write_buffer`] the only one that writes, with a copy of what may have to be sent again
 //!   (`replay`). [`splice`] moves bytes between two sockets past both.
@@ -25,6 +25,7 @@ pub mod memory;
 pub mod passing;
 pub mod read_buffer;
 pub mod read_limit;
+pub mod records;
 mod replay;
 pub mod send_queue;
 pub mod splice;

@@ -1,8 +1,8 @@
-//! What TLS may read from a client before it has made content of it: `ReadLimit`. Pure.
+//! What TLS may read from a client during its handshake: `ReadLimit`. Pure.
 //!
-//! TLS buffers an incomplete message for as long as its peer likes, so the bytes that may arrive
-//! without content are limited. And the first bytes may be a request in plain HTTP: TLS must not
-//! see those, so that its client can be answered in plain HTTP.
+//! An incomplete message is held for as long as its peer likes, so the bytes that may arrive are
+//! limited. And the first bytes may be a request in plain HTTP: TLS must not see those, so that its
+//! client can be answered in plain HTTP.
 
 use crate::h1::partial_head::{begins_request, may_be_head};
 use std::io::ErrorKind;
@@ -49,11 +49,6 @@ impl ReadLimit {
         self.left != Self::UNLIMITED
     }
 
-    /// Whether no more may be read.
-    pub(super) fn is_reached(&self) -> bool {
-        self.left == 0
-    }
-
     /// Makes the first bytes an error if they begin a request in plain HTTP.
     pub(super) fn refuse_plain_http(&mut self) {
         self.first = First::Awaited;
@@ -96,7 +91,7 @@ mod tests {
         assert!(!limit.is_set());
         limit.set(5);
         assert_eq!(limit.check(b"hello"), Ok(()));
-        assert!(limit.is_set() && limit.is_reached());
+        assert!(limit.is_set());
         limit.set(3);
         assert_eq!(limit.check(b"four"), Err(ErrorKind::InvalidData));
         assert_eq!(limit.check(b"x"), Err(ErrorKind::InvalidData));

@@ -22,7 +22,6 @@ pub struct MeteredTcp {
     tcp: TcpStream,
     written: u64,
     resets_on_close: bool,
-    is_emptied: bool,
     read_limit: ReadLimit,
     opened: Instant,
 }
@@ -30,9 +29,8 @@ pub struct MeteredTcp {
 impl MeteredTcp {
     /// Counts from now on.
     pub fn new(tcp: TcpStream) -> Self {
-        let (resets_on_close, is_emptied, opened) = (false, false, Instant::now());
-        let read_limit = ReadLimit::NONE;
-        Self { tcp, written: 0, resets_on_close, is_emptied, read_limit, opened }
+        let (resets_on_close, opened) = (false, Instant::now());
+        Self { tcp, written: 0, resets_on_close, read_limit: ReadLimit::NONE, opened }
     }
 
     /// The stream itself, for socket options.
@@ -48,12 +46,6 @@ impl MeteredTcp {
     /// Bytes that the socket has accepted.
     pub fn written(&self) -> u64 {
         self.written
-    }
-
-    /// Whether the last read took everything, so that another would find nothing until the runtime
-    /// reports readiness again.
-    pub fn is_emptied(&self) -> bool {
-        self.is_emptied
     }
 
     /// Makes a close a reset, which also discards what is still to be sent; or a FIN again.
@@ -91,16 +83,9 @@ impl MeteredTcp {
         self.read_limit.take_plain_http()
     }
 
-    /// Renews the limit of [`MeteredTcp::limit_reads`], if there is one.
-    pub fn renew_limit(&mut self, len: u32) {
-        if self.read_limit.is_set() {
-            self.read_limit.set(len);
-        }
-    }
-
-    /// Whether the limit on what may be read is reached.
-    pub fn is_exhausted(&self) -> bool {
-        self.read_limit.is_reached()
+    /// Lets any number of bytes be read again.
+    pub fn lift_limit(&mut self) {
+        self.read_limit = ReadLimit::NONE;
     }
 
     /// Ready if a read may find something, as far as the runtime knows.
@@ -181,9 +166,8 @@ impl AsyncRead for MeteredTcp {
     ) -> Poll<io::Result<()>> {
         let room = into.remaining();
         let read = Pin::new(&mut self.tcp).poll_read(cx, into);
-        let len = room - into.remaining();
-        self.is_emptied = (1..room).contains(&len);
         if self.read_limit.is_set() {
+            let len = room - into.remaining();
             let filled = into.filled();
             self.read_limit.check(&filled[filled.len() - len..])?;
         }
@@ -263,29 +247,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_that_had_more_room_than_there_was_to_read_has_emptied_the_socket() {
-        let (mut far, mut near) = pair().await;
-        far.write_all(b"bytes").await.unwrap();
-        near.arrived(5).await;
-        assert!(!near.is_emptied(), "nothing was read");
-        near.read_exact(&mut [0; 2]).await.unwrap();
-        assert!(!near.is_emptied());
-        assert_eq!(near.read(&mut [0; 4]).await.unwrap(), 3);
-        assert!(near.is_emptied());
-        far.write_all(b"more").await.unwrap();
-        near.arrived(4).await;
-        assert_eq!(near.read(&mut [0; 4]).await.unwrap(), 4);
-        assert!(!near.is_emptied(), "there may be a fifth byte");
-    }
-
-    #[tokio::test]
     async fn one_byte_more_than_the_limit_on_reads_is_an_error() {
         let (mut far, mut near) = pair().await;
-        near.renew_limit(2);
-        near.limit_reads(5);
+        near.limit_reads(2);
+        near.lift_limit();
         far.write_all(b"hello").await.unwrap();
         near.read_exact(&mut [0; 5]).await.unwrap();
-        near.renew_limit(3);
+        near.limit_reads(3);
         far.write_all(b"fo").await.unwrap();
         near.read_exact(&mut [0; 2]).await.unwrap();
         far.write_all(b"ur").await.unwrap();

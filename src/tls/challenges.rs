@@ -12,6 +12,7 @@ use crate::error::TlsFault;
 use crate::limits::{ALERT_LINGER, CLIENT_HANDSHAKE_BYTES_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::tcp::MeteredTcp;
+use crate::net::tls_stream::TlsStream;
 use crate::net::transport::Transport;
 use crate::preface::client_hello::ClientHello;
 use crate::tls::fault;
@@ -22,10 +23,9 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::server::NoServerSessionStorage;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, UnbufferedServerConnection};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 /// What to answer to authorities; one for the whole process.
@@ -112,7 +112,9 @@ impl Challenges {
 /// The handshake fails.
 pub async fn answer(config: Arc<ServerConfig>, mut tcp: MeteredTcp) -> io::Result<()> {
     tcp.limit_reads(CLIENT_HANDSHAKE_BYTES_MAX);
-    let mut tls = Transport::from(TlsAcceptor::from(config).accept(tcp).await?);
+    let side = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+    let shaken = TlsStream::shake_hands(side, tcp).await;
+    let mut tls = Transport::from(shaken.map_err(|(error, _)| error)?);
     let ending = async {
         poll_fn(|cx| tls.poll_shutdown(cx)).await?;
         poll_fn(|cx| with_scratch(|scratch| tls.poll_discard(cx, scratch))).await

@@ -5,6 +5,7 @@
 
 use crate::error::TlsFault;
 use crate::net::tcp::MeteredTcp;
+use crate::net::tls_stream::TlsStream;
 use crate::net::transport::Transport;
 use crate::tls::alpn::Alpn;
 use crate::tls::credential_error::CredentialError;
@@ -15,9 +16,8 @@ use crate::tls::provider::provider;
 use crate::tls::{fault, roots};
 use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::client::{Resumption, UnbufferedClientConnection};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
@@ -70,10 +70,11 @@ pub async fn connect(
     name: &ServerName<'static>,
     tcp: TcpStream,
 ) -> Result<Transport, TlsFault> {
-    let connector = TlsConnector::from(Arc::clone(config));
-    match connector.connect(name.clone(), MeteredTcp::new(tcp)).await {
+    let side = UnbufferedClientConnection::new(Arc::clone(config), name.clone());
+    let side = side.map_err(|error| fault::of_rustls(&error))?;
+    match TlsStream::shake_hands(side, MeteredTcp::new(tcp)).await {
         Ok(tls) => Ok(tls.into()),
-        Err(error) => Err(fault::of(&error)),
+        Err((error, _)) => Err(fault::of(&error)),
     }
 }
 

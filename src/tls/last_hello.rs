@@ -1,10 +1,11 @@
-//! What a client asked for whose handshake failed, where rustls's error does not say it.
+//! What a client asked for, where rustls does not say it.
 //!
+//! - The server name is shown only to a resolver: [`take_name`].
 //! - rustls says "no key exchange group in common" also of an old client none of whose cipher
 //!   suites needs a group. What such a client lacks is a suite.
 //! - It has no error of its own for a hello for which the resolver has no certificate.
 //!
-//! [`explain`] says what it was.
+//! [`explain`] corrects the error of a handshake.
 
 use crate::tls::provider::PROVIDER;
 use std::cell::Cell;
@@ -27,6 +28,7 @@ struct LastHello {
 }
 
 thread_local! {
+    static LAST_NAME: Cell<Option<Box<str>>> = const { Cell::new(None) };
     static LAST_HELLO: Cell<LastHello> =
         const { Cell::new(LastHello { offers_suite: true, has_certificate: true }) };
 }
@@ -39,6 +41,7 @@ impl ResolvesServerCert for NoteHello {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let known = |offered| PROVIDER.cipher_suites.iter().any(|it| it.suite() == offered);
         let offers_suite = hello.cipher_suites().iter().any(|offered| known(*offered));
+        LAST_NAME.set(hello.server_name().map(Into::into));
         let certificate = self.0.resolve(hello);
         LAST_HELLO.set(LastHello { offers_suite, has_certificate: certificate.is_some() });
         certificate
@@ -56,6 +59,11 @@ impl fmt::Display for CertificateAwaited {
 }
 
 impl error::Error for CertificateAwaited {}
+
+/// The server name that the last hello on this thread asked for, once.
+pub(super) fn take_name() -> Option<Box<str>> {
+    LAST_NAME.take()
+}
 
 /// The error of a handshake that has just failed, corrected to what the client really lacks.
 pub(super) fn explain(error: io::Error) -> io::Error {

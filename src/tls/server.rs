@@ -1,15 +1,16 @@
 //! TLS with clients: the [`config`] of a listener, and the handshake, [`accept`].
 
-use crate::limits::{ALERT_LINGER, CLIENT_HANDSHAKE_BYTES_MAX, TLS_BYTES_WITHOUT_CONTENT_MAX};
+use crate::limits::{ALERT_LINGER, CLIENT_HANDSHAKE_BYTES_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::read_limit::PlainHttp;
 use crate::net::tcp::MeteredTcp;
+use crate::net::tls_stream::TlsStream;
 use crate::net::transport::{Stream, Transport};
 use crate::tls::alpn::Alpn;
 use crate::tls::certificates::{Certificates, connected_to};
 use crate::tls::client_rules::ClientRules;
 use crate::tls::credential_error::CredentialError;
-use crate::tls::last_hello::{NoteHello, explain};
+use crate::tls::last_hello::{NoteHello, explain, take_name};
 use crate::tls::provider::PROVIDER;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -17,9 +18,9 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
+use tokio_rustls::rustls::server::UnbufferedServerConnection;
 
 /// Session tickets per TLS 1.3 handshake. rustls sends two; clients that resume keep one
 /// connection, and each ticket costs us an encryption and a record.
@@ -86,20 +87,28 @@ pub async fn accept(
     alpn: Alpn,
     local: Option<IpAddr>,
 ) -> io::Result<Greeted> {
-    let acceptor = TlsAcceptor::from(Arc::clone(config));
-    // rustls would buffer 64 KiB of a message, which the client need not end.
+    let side = UnbufferedServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+    // An incomplete message is held, and the client need not end it.
     tcp.limit_reads(CLIENT_HANDSHAKE_BYTES_MAX);
     if alpn == Alpn::Http {
         tcp.refuse_plain_http();
     }
-    let mut handshake = pin!(acceptor.accept(tcp).into_fallible());
+    let mut handshake = pin!(TlsStream::shake_hands(side, tcp));
+    let mut asked_name = None;
     let shaken = poll_fn(|cx| {
         connected_to(local);
-        handshake.as_mut().poll(cx)
+        let polled = handshake.as_mut().poll(cx);
+        // Before another hello comes on this thread.
+        asked_name = take_name().or(asked_name.take());
+        polled
     });
     match shaken.await {
         Ok(mut tls) => {
-            tls.get_mut().0.limit_reads(TLS_BYTES_WITHOUT_CONTENT_MAX);
+            tls.carrier_mut().lift_limit();
+            // HTTP has a name of its own in each request.
+            if alpn == Alpn::Anything {
+                tls.note_asked_name(asked_name);
+            }
             Ok(Greeted::Tls(tls.into()))
         }
         Err((error, tcp)) if error.kind() == ErrorKind::UnexpectedEof && tcp.written() == 0 => {

@@ -27,9 +27,8 @@ const PER_EVENT: u64 = 0;
 /// again doubles its buffer on its way to [`REPLAY_BYTES_MAX`].
 const PER_COPY: u64 = 6;
 /// What rustls allocates for each record that comes in on one side and leaves on the other: one
-/// vector for the opened record, one for the sealed one, and one for the slices of a vectored
-/// write. A long body is cheaper: its writes are one slice each.
-const PER_RECORD: u64 = 3;
+/// vector for the opened record, and one for the sealed one.
+const PER_RECORD: u64 = 2;
 /// Longest content of a TLS record (RFC 8446, section 5.1).
 const RECORD_BYTES: usize = 16 * 1024;
 
