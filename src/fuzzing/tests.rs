@@ -39,6 +39,14 @@ fn every_input_of_the_corpora_has_its_property() {
 }
 
 #[test]
+fn scripts_of_the_relay_have_its_property_over_tls() {
+    for input in inputs("relay") {
+        println!("{}", input.display()); // Shown only if the next line panics.
+        super::relay(&[b"~t", &*fs::read(input).unwrap()].concat());
+    }
+}
+
+#[test]
 fn every_fuzz_target_is_one_line_into_this_module_and_has_a_corpus_that_is_replayed() {
     if is_packaged() {
         return;

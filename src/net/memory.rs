@@ -214,6 +214,7 @@ impl Stream for MemoryStream {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.resets_unless_shut_down = false;
         self.end(End::Clean);
         Poll::Ready(Ok(()))
     }
@@ -272,6 +273,9 @@ impl Stream for MemoryStream {
 
 impl Drop for MemoryStream {
     fn drop(&mut self) {
+        if self.resets_unless_shut_down {
+            self.reset();
+        }
         self.end(End::Cut);
         let mut pipe = self.incoming.borrow_mut();
         pipe.reader_gone = true;

@@ -1,6 +1,7 @@
 //! Whole sessions of the relay, between clients and upstreams in memory.
 
 mod check;
+mod far_end;
 mod reading;
 mod script;
 mod stage;
@@ -22,7 +23,7 @@ use stage::play;
 /// - An upstream connection carries another request only if the exchange before it ended exactly.
 /// - Sessions end in bounded time without spinning, hold a bounded number of buffers, and return
 ///   them all.
-/// - None of this depends on how the bytes are cut.
+/// - None of this depends on how the bytes are cut, nor on whether TLS carries them.
 /// - If no peer does anything wrong, the first request and its response arrive.
 pub fn relay(data: &[u8]) {
     let acts = read(data);
@@ -38,7 +39,7 @@ pub fn relay(data: &[u8]) {
 /// Whether the outcome of a script cannot depend on how its bytes are cut.
 fn has_no_race(acts: &[Act]) -> bool {
     let is_timeless = |act: &Act| match act {
-        Act::Say(..) | Act::End(..) | Act::Settle | Act::Narrow => true,
+        Act::Say(..) | Act::End(..) | Act::Settle | Act::Narrow | Act::Tls => true,
         Act::Pause(_) | Act::Connect | Act::FailDials | Act::Drain | Act::Sleep(_) => false,
     };
     let is_race = |pair: &[Act]| match pair {

@@ -28,6 +28,8 @@ pub(super) enum Act {
     FailDials,
     /// From now on connections hold only a few bytes.
     Narrow,
+    /// From now on connections have TLS, from the first one if a script begins with this.
+    Tls,
     /// The worker is asked to stop.
     Drain,
     /// All peers and the relay do what can be done now.
@@ -55,6 +57,7 @@ const REPEATS: usize = 64;
 /// | `~k` | another client connects, and speaks |
 /// | `~f` | makes dials fail, or work again |
 /// | `~n` | makes new connections narrow |
+/// | `~t` | gives new connections TLS; at the beginning of a script, all |
 /// | `~d` | asks the worker to stop |
 /// | `~s`, `~S` | a second, or a minute, passes |
 /// | `~~` | a tilde |
@@ -109,6 +112,7 @@ impl ScriptReader {
             }
             b'f' => self.acts.push(Act::FailDials),
             b'n' => self.acts.push(Act::Narrow),
+            b't' => self.acts.push(Act::Tls),
             b'd' => self.acts.push(Act::Drain),
             b's' => self.acts.push(Act::Sleep(1)),
             b'S' => self.acts.push(Act::Sleep(60)),
@@ -159,7 +163,7 @@ pub(super) fn have_crossing_words(acts: &[Act]) -> bool {
     let actor = |act: &Act| match act {
         Act::Say(actor, _) | Act::End(actor, _) | Act::Pause(actor) => Some(*actor),
         Act::Settle | Act::Sleep(_) => None,
-        Act::Connect | Act::FailDials | Act::Narrow | Act::Drain => None,
+        Act::Connect | Act::FailDials | Act::Narrow | Act::Tls | Act::Drain => None,
     };
     let is_pause = |act: &Act| matches!(act, Act::Settle | Act::Sleep(_));
     acts.split(is_pause).any(|at_once| {

@@ -1,5 +1,6 @@
 //! A relay between peers in memory that follow a script, on a paused clock.
 
+use super::far_end::FarEnd;
 use super::script::{Act, Actor};
 use crate::error::{Cause, ExchangeError, SocketError};
 use crate::fuzzing::model::{HEADS, routes};
@@ -15,7 +16,7 @@ use crate::upstream::{Dial, Dialing, ProxyHeader, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{ErrorKind, IoSlice};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,8 +31,9 @@ const CAPACITY: usize = 1 << 20;
 const NARROW_CAPACITY: usize = 5;
 /// No time limit of the relay is longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(40);
-/// Most buffers that one session holds: four boxes, a copy, and a read in progress.
-const BUFFERS_OF_SESSION_MAX: usize = 6;
+/// Most buffers that one session holds: four boxes, a copy, and a read in progress; and three of
+/// TLS on each side.
+const BUFFERS_OF_SESSION_MAX: usize = 6 + 2 * 3;
 /// Free buffers before a script begins: more than its sessions need.
 const FREE_BUFFERS: usize = 30;
 const CLIENTS_MAX: usize = 4;
@@ -92,6 +94,7 @@ pub(super) fn play(acts: &[Act]) -> Played {
     let free = free_buffers();
     let record = runtime.block_on(async {
         let stage = Stage::new(acts, free);
+        stage.network.has_tls.set(acts.first() == Some(&Act::Tls));
         stage.connect();
         for act in acts {
             stage.perform(act).await;
@@ -117,6 +120,7 @@ struct Stage {
 struct FakeNetwork {
     fails: Cell<bool>,
     is_narrow: Cell<bool>,
+    has_tls: Cell<bool>,
     accepted: RefCell<Vec<Rc<Far>>>,
 }
 
@@ -130,17 +134,23 @@ impl Dial for Dialer {
                 let refused = Cause::Unreachable(SocketError::ConnectionRefused);
                 return Err(ExchangeError::upstream(refused).into());
             }
-            let (near, far) = network.pair();
+            let (near, far) = network.pair(FarEnd::tls_upstream);
             network.accepted.borrow_mut().push(far);
-            Ok(Transport::from(near).into())
+            Ok(near.into())
         })
     }
 }
 
+type Handshake = fn(MemoryStream, MemoryStream) -> (Transport, FarEnd);
+
 impl FakeNetwork {
-    fn pair(&self) -> (MemoryStream, Rc<Far>) {
+    fn pair(&self, with_tls: Handshake) -> (Transport, Rc<Far>) {
         let capacity = if self.is_narrow.get() { NARROW_CAPACITY } else { CAPACITY };
         let (near, far) = MemoryStream::pair(capacity);
+        let (near, far) = match self.has_tls.get() {
+            true => with_tls(near, far),
+            false => (near.into(), FarEnd::plain(far)),
+        };
         (near, Far::open(far))
     }
 }
@@ -175,9 +185,9 @@ impl Stage {
         if self.clients.borrow().len() == CLIENTS_MAX {
             return;
         }
-        let (near, far) = self.network.pair();
+        let (transport, far) = self.network.pair(FarEnd::tls_client);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let (context, transport) = (Rc::clone(&self.context), Transport::from(near));
+        let context = Rc::clone(&self.context);
         let mut session = Session::new(context, transport, address);
         let polls = Rc::clone(&self.polls);
         let polls_max = 2000 + 20 * (self.said + self.acts);
@@ -225,6 +235,7 @@ impl Stage {
             Act::Connect => self.connect(),
             Act::FailDials => toggle(&self.network.fails),
             Act::Narrow => self.network.is_narrow.set(true),
+            Act::Tls => self.network.has_tls.set(true),
             Act::Drain => self.context.drain.begin(DRAIN_GRACE),
             Act::Settle => self.wait(Duration::from_millis(1)).await,
             Act::Sleep(seconds) => self.wait(Duration::from_secs(*seconds)).await,
@@ -267,7 +278,7 @@ impl Stage {
 
 /// The far end of a connection: a client or an upstream.
 struct Far {
-    stream: RefCell<MemoryStream>,
+    stream: RefCell<FarEnd>,
     queue: RefCell<VecDeque<Out>>,
     is_paused: Cell<bool>,
     traffic: RefCell<Traffic>,
@@ -280,7 +291,7 @@ enum Out {
 }
 
 impl Far {
-    fn open(stream: MemoryStream) -> Rc<Self> {
+    fn open(stream: FarEnd) -> Rc<Self> {
         let far = Rc::new(Self {
             stream: RefCell::new(stream),
             queue: RefCell::default(),
@@ -327,6 +338,7 @@ impl Far {
 
     fn write(&self, cx: &mut task::Context<'_>) {
         let mut stream = self.stream.borrow_mut();
+        stream.flush(cx);
         let mut queue = self.queue.borrow_mut();
         while let Some(first) = queue.front_mut() {
             let bytes = match first {
@@ -334,13 +346,14 @@ impl Far {
                     self.traffic.borrow_mut().own_end.get_or_insert(*end);
                     match end {
                         End::Reset => stream.reset(),
-                        End::Clean | End::Cut => stream.end(*end),
+                        End::Clean | End::Cut if stream.poll_end(cx, *end).is_ready() => {}
+                        End::Clean | End::Cut => return,
                     }
                     return queue.clear();
                 }
                 Out::Bytes(bytes) => bytes,
             };
-            match stream.poll_write(cx, &[IoSlice::new(bytes)]) {
+            match stream.poll_write(cx, bytes) {
                 Poll::Pending => return,
                 Poll::Ready(Err(_)) => return queue.clear(),
                 Poll::Ready(Ok(len)) => {
