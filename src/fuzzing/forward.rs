@@ -25,7 +25,7 @@ use std::net::{IpAddr, Ipv4Addr};
 const ID: RequestId = RequestId::new(0x0123_4567_89ab_cdef);
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 /// The address of every client.
-const ANYONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+pub(super) const ANYONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 /// The requests that responses answer.
 const REQUESTS: [&[u8]; 3] = [
     b"GET /gpt/ HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -90,7 +90,7 @@ fn request(data: &[u8]) {
     }
 }
 
-const ANY: naive::HeadBounds = naive::HeadBounds { bytes: 1 << 20, fields: 1024 };
+pub(super) const ANY: naive::HeadBounds = naive::HeadBounds { bytes: 1 << 20, fields: 1024 };
 
 /// The whole body, if its trailers are well-formed, too.
 pub(super) fn complete(body: &Verdict<Body>) -> Option<&Body> {

@@ -20,6 +20,7 @@ mod acme;
 mod arrival;
 mod client_address;
 mod config;
+mod credentials;
 mod exchange;
 mod forward;
 mod front;
@@ -35,6 +36,7 @@ mod target;
 pub use acme::acme;
 pub use client_address::client_address;
 pub use config::config;
+pub use credentials::credentials;
 pub use exchange::exchange;
 pub use forward::forward;
 #[cfg(test)]

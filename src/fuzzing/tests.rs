@@ -13,6 +13,7 @@ const TARGETS: &[(&str, Property)] = &[
     ("client_address", super::client_address),
     ("client_hello", super::client_hello),
     ("config", super::config),
+    ("credentials", super::credentials),
     ("exchange", super::exchange),
     ("forward", super::forward),
     ("import", super::import),

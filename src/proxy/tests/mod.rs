@@ -4,6 +4,7 @@ mod arrival;
 mod bench;
 mod carriage;
 mod client_limits;
+mod credentials;
 mod cuts;
 mod departure;
 mod footprint;
