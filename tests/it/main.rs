@@ -53,6 +53,7 @@ mod request_head;
 mod request_id;
 mod responses;
 mod reuse;
+mod secrets;
 mod smoke;
 mod stop;
 mod stopped_origin;

@@ -11,7 +11,7 @@ const NO_TOKEN: &[u8] = b"REDACTED";
 
 /// Shortest key that is searched for. Real ones have 32 characters and more; a shorter word may be
 /// in a head by chance.
-const KEY_BYTES_MIN: usize = 8;
+const KEY_BYTES_MIN: usize = 6;
 
 /// Replaces each of the `keys` in the head that `out` holds from `start` on by the `token` that was
 /// in its place in the request; if that is empty, by a word.

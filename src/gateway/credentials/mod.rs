@@ -310,7 +310,8 @@ fn key_place(
         Some(place @ Place::Subprotocol(..))
             if field == KeyField::Authorization
                 && request.offers_websocket
-                && is_token(key.secret()) =>
+                && is_token(key.secret())
+                && !fields.lists(FieldId::Connection, b"sec-websocket-protocol") =>
         {
             KeyPlace::Of(place)
         }

@@ -244,6 +244,9 @@ fn the_key_takes_the_place_of_the_token_among_the_subprotocols_of_a_websocket() 
     check(&with_key(KeyField::Authorization), "", &lines, Ok(("", &want)));
     let want = format!("Sec-WebSocket-Protocol: realtime, beta\r\nx-api-key: {KEY}\r\n{upgrade}");
     check(&with_key(KeyField::XApiKey), "", &lines, Ok(("", &want)));
+    let nominated = lines.replace("Connection: ", "Connection: sec-websocket-protocol, ");
+    let want = format!("Authorization: Bearer {KEY}\r\n{upgrade}");
+    check(&with_key(KeyField::Authorization), "", &nominated, Ok(("", &want)));
     let twice = format!("{lines}sec-websocket-protocol: c,openai-insecure-api-key.own\r\n");
     let want = format!("{}sec-websocket-protocol: c\r\n{upgrade}", offer(KEY));
     check(&with_key(KeyField::Authorization), "", &twice, Ok(("", &want)));
