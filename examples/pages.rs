@@ -17,6 +17,7 @@ const MORE: &str = r#".SH EXAMPLES
 .nf
 narrows run /gpt/=https://api.openai.com/
 narrows check /etc/narrows/narrows.toml
+narrows doctor /etc/narrows/narrows.toml
 narrows run \-\-config /etc/narrows/narrows.toml
 .fi
 .SH FILES
@@ -38,8 +39,8 @@ Hand over to the program file that is there now; no client is refused and no str
 SIGTERM, SIGINT, SIGQUIT
 Stop; running exchanges have time to end. A second one ends the process at once.
 .SH EXIT STATUS
-0 after a clean stop, and for a valid configuration; 1 after a failure while running; 2 for bad
-arguments or a bad configuration.
+0 after a clean stop, for a valid configuration, and if doctor has found no failure; 1 after a
+failure while running, or if doctor has found one; 2 for bad arguments or a bad configuration.
 "#;
 
 fn main() -> io::Result<()> {

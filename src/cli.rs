@@ -1,10 +1,11 @@
-//! The command line: `narrows run`, `check`, `token` and `import`.
+//! The command line: `narrows run`, `check`, `doctor`, `token` and `import`.
 //!
 //! clap parses a [`Cli`]. [`RunArguments::config`] turns it into a [`Config`], from the file that
 //! it names or from the other arguments. Values have the same types as in the file
 //! (`config::value`), and so the same messages. The exit code for refused arguments is 2.
 
 mod acme_options;
+mod doctor;
 mod foreign_arguments;
 mod guess;
 mod import;
@@ -16,6 +17,7 @@ mod token;
 mod usage_error;
 
 pub use acme_options::AcmeOptions;
+pub use doctor::DoctorArguments;
 pub use import::{ImportArguments, Printed};
 pub use route_argument::{CheckArgument, RouteArgument};
 pub use token::TokenArguments;
@@ -50,6 +52,7 @@ Examples:
   narrows run /gpt/=https://api.openai.com/   # then: curl http://127.0.0.1:8080/gpt/v1/models
   narrows check narrows.toml
   narrows run --config narrows.toml
+  narrows doctor narrows.toml
 
 `narrows help run` lists the arguments.";
 
@@ -82,6 +85,8 @@ pub enum Action {
     Run(Box<RunArguments>),
     /// Say whether a configuration is valid, the files it names included.
     Check(Box<CheckArguments>),
+    /// Try step by step what a request would meet, and say what to repair.
+    Doctor(Box<DoctorArguments>),
     /// Make a token for a client, and print it with its table for the configuration file.
     Token(TokenArguments),
     /// Translate the configuration of another program.

@@ -56,6 +56,7 @@
 //! 9. `upstream`: names, connections, the pool.
 //! 10. `proxy`: one client connection, one exchange, both directions of its bytes.
 //! 11. `worker` and `control`: one thread, and all of them.
+//! 12. `doctor`: what a request would meet, step by step.
 //!
 //! Tests and fuzz targets also have `fuzzing`: what has to hold for any bytes.
 
@@ -73,6 +74,8 @@ pub mod clock;
 pub mod config;
 #[cfg_attr(doc, doc(hidden))]
 pub mod control;
+#[cfg_attr(doc, doc(hidden))]
+pub mod doctor;
 #[cfg_attr(doc, doc(hidden))]
 pub mod error;
 #[cfg(any(test, fuzzing))]

@@ -6,6 +6,7 @@ use narrows::config::outline::outline;
 use narrows::config::problem::Problem;
 use narrows::config::report::{Colours, Severity, explained, report};
 use narrows::config::warnings::warnings;
+use narrows::doctor;
 use narrows::{Launch, Launcher, Problems, Server, Snapshot, catch_signals, telemetry};
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -26,6 +27,11 @@ fn main() -> ExitCode {
     match Cli::read().command {
         Action::Run(arguments) => run(*arguments),
         Action::Check(arguments) => check(*arguments),
+        Action::Doctor(arguments) => match doctor::run(*arguments) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(FAILED),
+            Err(problems) => refuse(&problems),
+        },
         Action::Token(arguments) => token(&arguments),
         Action::Import(arguments) => import(&arguments),
     }

@@ -160,7 +160,7 @@ fn unknown_command(error: &Error, command: &str) -> Refused {
     let suggested = context(error, ContextKind::SuggestedSubcommand);
     let help = instead.or(suggested.map(|meant| format!("did you mean narrows {meant}?")));
     let help = help.unwrap_or_else(|| {
-        "run, check and token are commands; narrows --help explains them".into()
+        "run, check, doctor, token and import are commands; narrows --help explains them".into()
     });
     Refused { what: format!("{} is not a command", quoted(command)), help: vec![help] }
 }

@@ -51,6 +51,11 @@ impl<S: Side> Records<S> {
         Self { side, is_closed: false }
     }
 
+    /// What rustls knows of the connection.
+    pub fn side(&self) -> &S {
+        &self.side
+    }
+
     /// Whether the handshake is still to be completed.
     pub fn is_handshaking(&self) -> bool {
         self.side.is_handshaking()

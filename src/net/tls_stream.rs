@@ -81,6 +81,11 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
         }
     }
 
+    /// What rustls knows of the connection.
+    pub fn side(&self) -> &S {
+        self.records.side()
+    }
+
     /// What carries the records.
     pub fn carrier_mut(&mut self) -> &mut C {
         &mut self.carrier

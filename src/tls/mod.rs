@@ -13,6 +13,7 @@
 //! - [`challenges`] are what an authority gets as an answer that verifies our names.
 //! - `roots` are what upstreams are verified against. [`client`] makes a configuration of them, and
 //!   shakes hands with upstreams.
+//! - [`inspection`] is a handshake for a diagnosis, which remembers what the server has shown.
 //! - [`fault`] turns errors of rustls into ours.
 //!
 //! The caller of a handshake limits its time. What precedes a handshake is in
@@ -27,6 +28,7 @@ pub mod credential_error;
 pub mod credential_file;
 pub mod fault;
 pub mod identity;
+pub mod inspection;
 pub mod key_exchange;
 mod last_hello;
 pub mod pem;

@@ -96,6 +96,13 @@ impl<'c> Certificate<'c> {
         common_name(self.subject).or_else(first).filter(|it| it.len() <= HOLDER_BYTES_MAX)
     }
 
+    /// Who issued it: the organization and the common name, as far as they are printable ASCII.
+    pub fn issuer_name(&self) -> Option<String> {
+        let parts = [attribute(self.issuer, ORGANIZATION), common_name(self.issuer)];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
     /// Which key of the issuer signed it (section 4.2.1.1), if it says so.
     pub fn authority_key_identifier(&self) -> Option<&'c [u8]> {
         let value = extension(self.extensions, AUTHORITY_KEY_IDENTIFIER)?;
@@ -181,6 +188,8 @@ const KEY_IDENTIFIER: u8 = 0x80;
 const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
 /// 2.5.29.17
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+/// 2.5.4.10
+const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 /// 2.5.4.3
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
@@ -261,12 +270,16 @@ fn general_name((tag, content): (u8, &[u8])) -> Option<String> {
     }
 }
 
-/// The common name in a `Name`: a sequence of sets of pairs.
 fn common_name(name: &[u8]) -> Option<String> {
+    attribute(name, COMMON_NAME)
+}
+
+/// The attribute of a `Name` with this identifier: that is a sequence of sets of pairs.
+fn attribute(name: &[u8], identifier: &[u8]) -> Option<String> {
     let (name, _) = element(name, SEQUENCE)?;
     elements(name.content).flat_map(|(_, set)| elements(set)).find_map(|(_, pair)| {
         let (id, value) = element(pair, OBJECT_IDENTIFIER)?;
-        let (_, value) = elements(value).next().filter(|_| id.content == COMMON_NAME)?;
+        let (_, value) = elements(value).next().filter(|_| id.content == identifier)?;
         printable(value)
     })
 }
@@ -380,6 +393,13 @@ mod tests {
             with_common_name(b"\"=narrows\\ x client").as_deref(),
             Some("\"=narrows\\ x client")
         );
+    }
+
+    #[test]
+    fn an_issuer_is_an_organization_and_a_common_name() {
+        let of = |pem| Certificate::parse(&der(pem)).unwrap().issuer_name();
+        let root = of(include_str!("../../certs/server.pem"));
+        assert_eq!(root.as_deref(), Some("narrows test CA"));
     }
 
     #[test]

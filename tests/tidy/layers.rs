@@ -33,6 +33,8 @@ const LAYERS: &[&str] = &[
     "proxy",
     "worker",
     "control",
+    // What a request would meet, step by step.
+    "doctor",
     // The binary, and the properties that fuzzing checks.
     "main",
     "fuzzing",

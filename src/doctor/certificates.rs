@@ -1,0 +1,171 @@
+//! The certificates that clients are shown, and those that are ordered.
+
+use super::finding::{Finding, count};
+use crate::config::managed::ManagedCertificate;
+use crate::config::own_certificate::OwnCertificate;
+use crate::config::problem::{Problem, Problems};
+use crate::config::snapshot::Snapshot;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const STEP: &str = "certificate";
+
+/// Most names of a certificate that are shown.
+const NAMES_SHOWN_MAX: usize = 4;
+const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
+
+/// Certificates that were loaded: names, days, chain. That each has its key is certain, because
+/// they could not be loaded otherwise.
+pub(super) fn examine(snapshot: &Snapshot, now: SystemTime) -> Vec<Finding> {
+    let own = snapshot.certificates.iter().flat_map(|it| verdict(it, now));
+    let managed = snapshot.managed.iter().flat_map(|it| ordered(it, now));
+    let remarks = snapshot.remarks.iter().map(|it| {
+        let remedy = "it works; `narrows check` shows the place in the configuration";
+        Finding::warning(STEP, &it.location.to_string(), it.what.clone(), remedy)
+    });
+    own.chain(managed).chain(remarks).collect()
+}
+
+/// Files that cannot be used.
+pub(super) fn refused(problems: &Problems) -> Vec<Finding> {
+    let failure = |problem: &Problem| {
+        let remedy = match problem.help.is_empty() {
+            true => remedy_for(&problem.what).to_owned(),
+            false => problem.help.join("; "),
+        };
+        Finding::failure(STEP, &problem.location.to_string(), problem.what.clone(), remedy)
+    };
+    problems.iter().map(failure).collect()
+}
+
+fn remedy_for(what: &str) -> &'static str {
+    if what.contains("does not belong to") {
+        return "name the key that the certificate was made with: both come from one order, like \
+                fullchain.pem and privkey.pem of one folder";
+    }
+    "put a file there that holds what the message asks for"
+}
+
+fn verdict(certificate: &OwnCertificate, now: SystemTime) -> Vec<Finding> {
+    let about = certificate.file.display().to_string();
+    let complaints = certificate.validity.complaints(now);
+    if complaints.is_empty() {
+        let days = (certificate.not_after - since_1970(now)) / SECONDS_OF_DAY;
+        let days = count(days.max(0).unsigned_abs(), "day");
+        let what = format!("for {}; {days} left; its key fits", names(&certificate.names));
+        return vec![Finding::ok(STEP, &about, what)];
+    }
+    let finding = |reason, what: String| {
+        let remedy = remedy_of(reason);
+        match reason {
+            "ends_soon" => Finding::warning(STEP, &about, what, remedy),
+            _ => Finding::failure(STEP, &about, what, remedy),
+        }
+    };
+    complaints.into_iter().map(|it| finding(it.reason, it.what)).collect()
+}
+
+/// What helps against a complaint, by its word.
+fn remedy_of(reason: &str) -> &'static str {
+    match reason {
+        "expired" => {
+            "renew it (certbot renew, acme.sh --renew), and check that the renewed file is the one \
+             that is named here; or let narrows order certificates: domains = \"NAME\""
+        }
+        "ends_soon" => "check why it was not renewed, and renew it",
+        "not_yet_valid" => "check this machine's clock (timedatectl)",
+        "no_intermediate" => "name the file with the whole chain, like fullchain.pem",
+        _ => "replace it",
+    }
+}
+
+fn ordered(managed: &ManagedCertificate, now: SystemTime) -> Vec<Finding> {
+    if let Some(stored) = &managed.stored {
+        return verdict(stored, now);
+    }
+    let names: Vec<_> = managed.names.iter().map(ToString::to_string).collect();
+    let remedy = "start narrows, which orders it; if it stays so, the lines narrows::acme of its \
+                  log say why";
+    let what = match managed.awaited.len() {
+        0 => "not there yet; another one serves meanwhile",
+        _ => "not there yet; clients that ask for it are refused meanwhile",
+    };
+    vec![Finding::warning(STEP, &shortened(&names), what, remedy)]
+}
+
+fn names(names: &[String]) -> String {
+    if names.is_empty() { "no name".to_owned() } else { shortened(names) }
+}
+
+fn shortened(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES_SHOWN_MAX).map(String::as_str).collect::<Vec<_>>();
+    match names.len().saturating_sub(NAMES_SHOWN_MAX) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn since_1970(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs().cast_signed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::doctor::finding::Verdict;
+    use std::path::Path;
+    use std::time::Duration;
+
+    /// Of a listener that shows a pair from `certs/`, or orders a certificate.
+    fn check(keys: &str) -> Vec<Finding> {
+        let certs = concat!(env!("CARGO_MANIFEST_DIR"), "/certs/");
+        let keys = keys.replace('@', certs);
+        let listener = format!("[[listener]]\naddress = \"127.0.0.1:8080\"\n{keys}\n");
+        let route = "[[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1/\"\n";
+        let config = Config::parse("f", Path::new("."), &(listener + route)).unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        match Snapshot::load(config) {
+            Ok(snapshot) => examine(&snapshot, now),
+            Err(problems) => refused(&problems),
+        }
+    }
+
+    fn pair(name: &str, key: &str) -> Vec<Finding> {
+        check(&format!("certificate = \"@{name}.pem\"\nkey = \"@{key}.key\""))
+    }
+
+    #[test]
+    fn a_certificate_is_described_or_its_fault_named() {
+        let good = &pair("authority", "authority")[0];
+        assert_eq!(good.verdict, Verdict::Ok);
+        assert!(good.what.starts_with("for localhost, ") && good.what.contains("days left"));
+        let expired = &pair("expired", "expired")[0];
+        assert_eq!((expired.verdict, &*expired.what), (Verdict::Failure, EXPIRED));
+        assert!(expired.remedy.as_ref().unwrap().starts_with("renew it"));
+        let early = &pair("not-yet-valid", "not-yet-valid")[0];
+        assert!(early.remedy.as_ref().unwrap().contains("clock"), "{early:?}");
+        let alone = &pair("chain-leaf", "chain-leaf")[0];
+        assert!(alone.remedy.as_ref().unwrap().contains("fullchain.pem"), "{alone:?}");
+    }
+
+    const EXPIRED: &str = "the certificate expired on 2021-01-01";
+
+    #[test]
+    fn a_key_of_another_certificate_is_a_failure() {
+        let mismatch = &pair("authority", "impostor")[0];
+        assert_eq!(mismatch.verdict, Verdict::Failure);
+        assert!(mismatch.remedy.as_ref().unwrap().starts_with("name the key"), "{mismatch:?}");
+        assert!(refused_key().remedy.unwrap().starts_with("put a file there"));
+    }
+
+    fn refused_key() -> Finding {
+        pair("authority", "encrypted").remove(0)
+    }
+
+    #[test]
+    fn many_names_are_shortened() {
+        let many: Vec<_> = (0..9).map(|it| format!("{it}.example")).collect();
+        assert_eq!(names(&many), "0.example, 1.example, 2.example, 3.example and 5 more");
+        assert_eq!(names(&[]), "no name");
+    }
+}

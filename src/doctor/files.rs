@@ -1,0 +1,208 @@
+//! The files that the configuration names: whether they can be read, and who else can.
+
+use super::finding::Finding;
+use crate::config::Config;
+use crate::config::credentials::CredentialFiles;
+use crate::config::keys::acme::AcmeConfig;
+use rustix::process::geteuid;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+const STEP: &str = "file";
+
+/// What a file is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Whoever reads it can pretend to be us.
+    Secret,
+    /// Everyone may read it.
+    Public,
+}
+
+/// What was seen of one file.
+struct Seen {
+    file: PathBuf,
+    kind: Kind,
+    opened: Result<(), ErrorKind>,
+    /// Of the file, if that can be found out.
+    owner_and_mode: Option<(u32, u32)>,
+    /// The folder that cannot be entered, if one is in the way.
+    closed_folder: Option<PathBuf>,
+    /// Who asks.
+    user: u32,
+}
+
+/// The files, and whether all can be read.
+pub(super) fn examine(config: &Config) -> (Vec<Finding>, bool) {
+    let seen: Vec<_> = named(config).into_iter().map(|(file, kind)| see(file, kind)).collect();
+    let all_readable = seen.iter().all(|it| it.opened.is_ok());
+    let mut findings: Vec<_> = seen.iter().map(verdict).collect();
+    if config.listeners.iter().any(|it| !it.domains.is_empty()) {
+        findings.extend(state_directory(&config.acme));
+    }
+    (findings, all_readable)
+}
+
+/// Each file once, in the order of the configuration.
+fn named(config: &Config) -> Vec<(PathBuf, Kind)> {
+    let mut all: Vec<(PathBuf, Kind)> = Vec::new();
+    let mut add = |file: &Path, kind| {
+        if !all.iter().any(|(known, _)| known == file) {
+            all.push((file.to_owned(), kind));
+        }
+    };
+    let mut add_pair = |files: &CredentialFiles| {
+        // A key in the file of the certificate makes that a secret.
+        add(&files.key.path, Kind::Secret);
+        add(&files.certificate.path, Kind::Public);
+    };
+    config.listeners.iter().flat_map(|it| &it.certificates).for_each(&mut add_pair);
+    let reaches = || {
+        let of_forwards = config.forwards.iter().filter_map(|it| it.reach.as_ref());
+        config.routes.iter().map(|it| &it.reach).chain(of_forwards)
+    };
+    reaches().filter_map(|it| it.client.as_ref()).for_each(add_pair);
+    let client_ca = config.listeners.iter().filter_map(|it| it.client_ca.as_ref());
+    for ca in client_ca {
+        add(&ca.roots.path, Kind::Public);
+        ca.crl.iter().for_each(|it| add(&it.path, Kind::Public));
+    }
+    reaches().filter_map(|it| it.ca.as_ref()).for_each(|it| add(&it.path, Kind::Public));
+    config.acme.ca.iter().for_each(|it| add(&it.path, Kind::Public));
+    all
+}
+
+fn see(file: PathBuf, kind: Kind) -> Seen {
+    let is_denied = |it: &io::Result<_>| {
+        it.as_ref().is_err_and(|it: &io::Error| it.kind() == ErrorKind::PermissionDenied)
+    };
+    // From the root down, so that it is the first one in the way.
+    let mut ancestors: Vec<_> = file.ancestors().collect();
+    ancestors.reverse();
+    let denied = ancestors.into_iter().find(|it| is_denied(&fs::metadata(it).map(drop)));
+    let closed_folder = denied.and_then(Path::parent).map(Path::to_owned);
+    let owner_and_mode = fs::metadata(&file).ok().map(|it| (it.uid(), it.mode() & 0o7777));
+    // To open a pipe may take for ever; the configuration refuses one.
+    let opened = match fs::metadata(&file) {
+        Ok(it) if it.is_file() => File::open(&file).map(drop),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let opened = opened.map_err(|it| it.kind());
+    Seen { file, kind, opened, owner_and_mode, closed_folder, user: geteuid().as_raw() }
+}
+
+fn verdict(seen: &Seen) -> Finding {
+    let about = seen.file.display().to_string();
+    match seen.opened {
+        Ok(()) => readable(seen, &about),
+        Err(ErrorKind::NotFound) => Finding::failure(
+            STEP,
+            &about,
+            "there is no such file",
+            "correct its name; a relative one starts from the folder of the configuration file",
+        ),
+        Err(ErrorKind::PermissionDenied) => {
+            let user = seen.user;
+            let (what, remedy) = match (&seen.closed_folder, seen.owner_and_mode) {
+                (Some(folder), _) => (
+                    format!("user {user} may not enter {}", folder.display()),
+                    "copy the file to /etc/narrows, or give the service it by LoadCredential= in \
+                     the unit",
+                ),
+                (None, Some((owner, mode))) => (
+                    format!("user {user} may not read it (owner {owner}, mode {mode:04o})"),
+                    "give it to the group that the service has (chgrp GROUP, then chmod 640)",
+                ),
+                (None, None) => {
+                    (format!("user {user} may not read it"), "give the service access to it")
+                }
+            };
+            Finding::failure(STEP, &about, what, remedy)
+        }
+        Err(kind) => {
+            let what = format!("cannot be read: {}", io::Error::from(kind));
+            Finding::failure(STEP, &about, what, "check the disk that it is on")
+        }
+    }
+}
+
+fn readable(seen: &Seen, about: &str) -> Finding {
+    const READ_BY_OTHERS: u32 = 0o004;
+    const WRITTEN_BY_OTHERS: u32 = 0o002;
+    let mode = seen.owner_and_mode.map_or(0, |(_, mode)| mode);
+    if mode & WRITTEN_BY_OTHERS != 0 {
+        let what = format!("every user of this machine can change it (mode {mode:04o})");
+        return Finding::warning(STEP, about, what, format!("chmod o-w {about}"));
+    }
+    if seen.kind == Kind::Secret && mode & READ_BY_OTHERS != 0 {
+        let what = format!("every user of this machine can read this key (mode {mode:04o})");
+        return Finding::warning(STEP, about, what, format!("chmod o= {about}"));
+    }
+    const GROUP_AND_OTHERS: u32 = 0o077;
+    let is_roots = seen.owner_and_mode.is_some_and(|(owner, _)| owner == 0);
+    if seen.kind == Kind::Secret && is_roots && mode & GROUP_AND_OTHERS == 0 && seen.user == 0 {
+        let what = "can be read by root alone: a service of another user needs LoadCredential= \
+                    in its unit";
+        return Finding::ok(STEP, about, what);
+    }
+    Finding::ok(STEP, about, "can be read")
+}
+
+/// Whether certificates can be stored.
+fn state_directory(acme: &AcmeConfig) -> Option<Finding> {
+    const WRITE: u32 = 0o222;
+    let state = acme.state_directory()?;
+    let about = state.display().to_string();
+    let user = geteuid();
+    let there = state.ancestors().find_map(|it| fs::metadata(it).ok())?;
+    // Only the owner's bits are certain; groups and ACLs may allow it, too.
+    let may_write =
+        user.is_root() || there.uid() == user.as_raw() || there.mode() & WRITE & 0o022 != 0;
+    Some(match may_write {
+        true => Finding::ok(STEP, &about, "certificates are kept here"),
+        false => Finding::warning(
+            STEP,
+            &about,
+            format!("user {} may not be able to write here", user.as_raw()),
+            "if the service runs as another user, run doctor as that one; otherwise chown it, or \
+             add --state DIR",
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Verdict;
+
+    fn seen(kind: Kind, opened: Result<(), ErrorKind>, mode: u32) -> Seen {
+        let (file, owner_and_mode) = (PathBuf::from("/etc/narrows/a.key"), Some((0, mode)));
+        Seen { file, kind, opened, owner_and_mode, closed_folder: None, user: 65534 }
+    }
+
+    #[test]
+    fn a_key_that_everyone_can_read_is_a_warning_and_a_certificate_is_not() {
+        assert_eq!(verdict(&seen(Kind::Secret, Ok(()), 0o644)).verdict, Verdict::Warning);
+        assert_eq!(verdict(&seen(Kind::Secret, Ok(()), 0o640)).verdict, Verdict::Ok);
+        assert_eq!(verdict(&seen(Kind::Public, Ok(()), 0o644)).verdict, Verdict::Ok);
+        let of_root = Seen { user: 0, ..seen(Kind::Secret, Ok(()), 0o600) };
+        assert!(verdict(&of_root).what.contains("LoadCredential"));
+        assert_eq!(verdict(&seen(Kind::Public, Ok(()), 0o666)).verdict, Verdict::Warning);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_says_for_whom_and_why() {
+        let denied = Err(ErrorKind::PermissionDenied);
+        let finding = verdict(&seen(Kind::Secret, denied, 0o600));
+        assert_eq!(finding.what, "user 65534 may not read it (owner 0, mode 0600)");
+        assert!(finding.remedy.unwrap().contains("chmod 640"));
+        let folder = Some(PathBuf::from("/etc/letsencrypt/live"));
+        let closed = Seen { closed_folder: folder, ..seen(Kind::Secret, denied, 0) };
+        assert_eq!(verdict(&closed).what, "user 65534 may not enter /etc/letsencrypt/live");
+        let missing = verdict(&seen(Kind::Public, Err(ErrorKind::NotFound), 0));
+        assert_eq!((missing.verdict, &*missing.what), (Verdict::Failure, "there is no such file"));
+    }
+}
