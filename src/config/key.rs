@@ -67,34 +67,34 @@ pub(super) enum Default {
     Words(&'static str),
 }
 
-/// A key's row in the manual. Only tests need it, so the binary does not contain it.
+/// A key's row in the manual. The binary does not contain it.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     /// What the key does.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "reference"))]
     pub(super) meaning: &'static str,
     /// Which values are allowed; for a time limit, its kind.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "reference"))]
     pub(super) allowed: &'static str,
 }
 
 /// What a key does, and which values are allowed.
 pub(super) const fn row(meaning: &'static str, allowed: &'static str) -> Row {
-    #[cfg(not(test))]
+    #[cfg(not(any(test, feature = "reference")))]
     let _ = (meaning, allowed);
     Row {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "reference"))]
         meaning,
-        #[cfg(test)]
+        #[cfg(any(test, feature = "reference"))]
         allowed,
     }
 }
 
 impl Row {
     const fn allowed(self) -> &'static str {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "reference"))]
         return self.allowed;
-        #[cfg(not(test))]
+        #[cfg(not(any(test, feature = "reference")))]
         ""
     }
 }

@@ -52,6 +52,8 @@ pub mod problem;
 pub mod reach;
 pub mod report;
 pub mod route_access;
+#[cfg(any(test, feature = "reference"))]
+pub mod schema;
 mod secret_lists;
 pub mod snapshot;
 pub mod source;

@@ -12,6 +12,8 @@ pub mod forward;
 pub mod limits;
 pub mod listener;
 pub mod log;
+#[cfg(any(test, feature = "reference"))]
+pub mod reference;
 pub mod route;
 pub(super) mod timeouts;
 pub mod top;

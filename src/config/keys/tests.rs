@@ -1,103 +1,11 @@
 //! Compares the declarations with the manual and with the defaults of the types.
 
-use super::{acme, client, credentials, forward, limits, listener, log, route, timeouts, top};
+use super::reference::{Declared, Table, tables};
 use crate::config::Config;
-use crate::config::key::Default::{Literal, Number, OfField, Required, Words};
-use crate::config::key::{Key, Needs, Read};
 use crate::config::testing::read;
-use std::time::Duration;
 use std::{env, fs};
 
 const MANUAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-
-/// A table of the file, and its section in the manual.
-struct Table {
-    heading: &'static str,
-    keys: Vec<Declared>,
-}
-
-impl Table {
-    fn rows(&self) -> String {
-        let rows: Vec<_> = self.keys.iter().map(|key| key.row.as_str()).collect();
-        rows.join("\n")
-    }
-}
-
-/// A key without the type that it is read into.
-struct Declared {
-    name: &'static str,
-    /// Its default as TOML, if a value means it.
-    default: Option<String>,
-    /// Its row in the manual.
-    row: String,
-}
-
-fn tables() -> Vec<Table> {
-    vec![
-        table("## Top level", "", top::KEYS),
-        table("## `[[listener]]`", "", listener::KEYS),
-        table("### `certificates`", "", credentials::KEYS),
-        table("## `[[client]]`", "", client::KEYS),
-        table("## `[[route]]`", " Only for `https://`.", route::KEYS),
-        table("## `[[forward]]`", " Only for `tls://`.", forward::KEYS),
-        table("## `[acme]`", "", acme::KEYS),
-        table("### `external_account`", "", acme::ACCOUNT_KEYS),
-        table("## `[timeouts]`", "", timeouts::KEYS),
-        table("### `to_upstream`", "", timeouts::TO_UPSTREAM),
-        table("### `to_client`", "", timeouts::TO_CLIENT),
-        table("## `[limits]`", "", limits::KEYS),
-        table("## `log`", "", log::KEYS),
-    ]
-}
-
-/// `only_tls` is added to the explanation of keys that need TLS.
-fn table<T: Default>(heading: &'static str, only_tls: &str, keys: &'static [Key<T>]) -> Table {
-    let declared = |key: &Key<T>| {
-        let default = default_value(key);
-        let last = match (key.default, &default) {
-            (Required, _) => "required".to_owned(),
-            (Words(words), _) => words.to_owned(),
-            (_, Some(value)) => format!("`{value}`"),
-            (_, None) => {
-                panic!("{heading}: {}: only periods have the default of a field", key.name)
-            }
-        };
-        let only = if key.needs == Needs::Tls { only_tls } else { "" };
-        let allowed = match &key.read {
-            Read::Number(range, _) => format!("{} to {}", range.start(), range.end()),
-            Read::Period(_) | Read::Delay(_) | Read::Table(_) | Read::With(_) => {
-                key.row.allowed.to_owned()
-            }
-        };
-        let row = format!("| `{}` | {}{only} | {allowed} | {last} |", key.name, key.row.meaning);
-        Declared { name: key.name, default, row }
-    };
-    Table { heading, keys: keys.iter().map(declared).collect() }
-}
-
-fn default_value<T: Default>(key: &Key<T>) -> Option<String> {
-    match (key.default, &key.read) {
-        (Literal(value), _) => Some(value.to_owned()),
-        (Number(number), _) => Some(number.to_string()),
-        (OfField, Read::Period(field) | Read::Delay(field)) => {
-            Some(period(*field(&mut T::default())))
-        }
-        (OfField, Read::Table(keys)) => {
-            let pair = |key: &Key<T>| Some(format!("{} = {}", key.name, default_value(key)?));
-            let pairs: Option<Vec<_>> = keys.iter().map(pair).collect();
-            pairs.map(|pairs| format!("{{ {} }}", pairs.join(", ")))
-        }
-        (OfField | Required | Words(_), _) => None,
-    }
-}
-
-/// A period as the manual writes it: minutes where there is more than one.
-fn period(period: Duration) -> String {
-    match period.as_secs() {
-        seconds if seconds > 60 && seconds % 60 == 0 => format!("\"{}m\"", seconds / 60),
-        seconds => format!("\"{seconds}s\""),
-    }
-}
 
 /// `UPDATE_MANUAL=1 cargo test --lib the_manual` writes the rows into the manual.
 #[test]
@@ -108,9 +16,9 @@ fn the_manual_has_the_row_of_every_declaration_and_no_other() {
         fs::write(MANUAL, &manual).unwrap();
     }
     for table in tables() {
-        let (_, rows, _) = split(&manual, table.heading);
-        let wanted = table.rows();
-        assert!(rows == wanted, "{}: the rows should be:\n{wanted}\n", table.heading);
+        let (_, written, _) = split(&manual, table.heading);
+        let wanted = rows(&table);
+        assert!(written == wanted, "{}: the rows should be:\n{wanted}\n", table.heading);
     }
 }
 
@@ -155,7 +63,7 @@ fn an_explicit_default_changes_nothing() {
             place("## `[[forward]]`"),
         )
     };
-    for Table { heading, keys } in tables() {
+    for Table { heading, keys, .. } in tables() {
         for Declared { name, default, .. } in keys {
             let Some(value) = default else { continue };
             let (with, without) = (text(heading, &format!("{name} = {value}")), text(heading, ""));
@@ -178,9 +86,13 @@ fn the_examples_of_the_manual_are_valid() {
     }
 }
 
+fn rows(table: &Table) -> String {
+    table.keys.iter().map(Declared::row).collect::<Vec<_>>().join("\n")
+}
+
 fn with_rows(manual: &str, table: &Table) -> String {
     let (before, _, after) = split(manual, table.heading);
-    format!("{before}{}{after}", table.rows())
+    format!("{before}{}{after}", rows(table))
 }
 
 /// The manual before, in and after the rows under this heading.

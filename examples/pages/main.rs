@@ -1,9 +1,12 @@
-//! Writes the manual pages and the completions of shells, from the declaration of the arguments:
+//! Writes the manual pages and the completions of shells, from the declarations of the arguments
+//! and of the configuration's keys:
 //!
 //!     cargo run --example pages -- FOLDER
 //!
 //! packaging/build puts them into every package. They are not in the program, which they would make
 //! a quarter of a megabyte larger.
+
+mod config_page;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -23,8 +26,8 @@ narrows run \-\-config /etc/narrows/narrows.toml
 .SH FILES
 .TP
 .I /etc/narrows/narrows.toml
-The configuration of the service. Every key is described in
-.IR /usr/share/doc/narrows/docs/configuration.md .
+The configuration of the service, see
+.BR narrows.toml (5).
 .TP
 .I /var/lib/narrows
 Its state: certificates that it has obtained.
@@ -55,5 +58,6 @@ fn main() -> io::Result<()> {
     }
     clap_mangen::generate_to(command, &folder)?;
     let mut page = fs::OpenOptions::new().append(true).open(folder.join("narrows.1"))?;
-    page.write_all(MORE.as_bytes())
+    page.write_all(MORE.as_bytes())?;
+    config_page::write(&mut fs::File::create(folder.join("narrows.toml.5"))?)
 }
