@@ -76,7 +76,7 @@ mod tests {
             "stream { server { listen 443; proxy_pass i:1; } }",
         ];
         let mut random = Random::of(b"nginx");
-        for _ in 0..2000 {
+        for _ in 0..200 {
             let (mut text, mut depth) = (String::new(), 0);
             for _ in 0..random.below(30) {
                 let word = WORDS[random.below(WORDS.len())];

@@ -13,6 +13,7 @@ pub(super) struct Draft {
     /// Threads, if their number was said.
     pub(super) workers: Option<(usize, Note)>,
     pub(super) listeners: Vec<Listener>,
+    pub(super) clients: Vec<Client>,
     pub(super) routes: Vec<Route>,
     pub(super) forwards: Vec<Forward>,
     /// Values of `[timeouts]` by their dotted keys.
@@ -38,6 +39,20 @@ pub(super) struct Listener {
     pub(super) redirect: bool,
     pub(super) is_tcp: bool,
     pub(super) proxy_protocol: Vec<String>,
+    /// Proxies that name their client, and the field in which they do.
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) client_address: Option<String>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// A `[[client]]`.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) name: String,
+    /// The digest of its token, or a file that it has to be written to.
+    pub(super) token: Result<String, &'static str>,
+    /// Paths of the routes that it may use.
+    pub(super) routes: Vec<String>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -48,6 +63,15 @@ pub(super) struct Route {
     pub(super) upstream: String,
     /// Its optional keys and their strings.
     pub(super) options: Vec<(&'static str, String)>,
+    /// Addresses of clients that may use it; `None`: all.
+    pub(super) allow: Option<Vec<String>>,
+    /// Whether preflights of browsers are answered.
+    pub(super) cors: bool,
+    /// Whether clients need a token, and the digests of those that are known.
+    pub(super) needs_token: bool,
+    /// Whether it says that they need none, because something else limits who they are.
+    pub(super) is_for_anyone: bool,
+    pub(super) tokens: Vec<(String, Note)>,
     /// Why it is written as a comment, so that no one uses it unasked.
     pub(super) closed: Vec<Note>,
     pub(super) notes: Vec<Note>,

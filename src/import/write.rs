@@ -1,6 +1,6 @@
 //! The text of a [`Draft`]: each table with its notes before it, then what has no table.
 
-use super::draft::{Draft, Forward, Listener, Route};
+use super::draft::{Client, Draft, Forward, Listener, Route};
 use super::note::{Note, grouped};
 use crate::config::listen_address::ListenAddress;
 use std::fmt::Write;
@@ -22,7 +22,9 @@ pub(super) fn toml(draft: &Draft) -> String {
         let _ = writeln!(text, "workers = {workers}");
     }
     draft.listeners.iter().for_each(|it| listener(&mut text, it));
-    draft.routes.iter().for_each(|it| route(&mut text, it));
+    draft.clients.iter().for_each(|it| client(&mut text, it));
+    let has_clients = !draft.clients.is_empty();
+    draft.routes.iter().for_each(|it| route(&mut text, it, has_clients));
     draft.forwards.iter().for_each(|it| forward(&mut text, it));
     timeouts(&mut text, draft);
     limits(&mut text, draft);
@@ -100,9 +102,25 @@ fn listener(text: &mut String, listener: &Listener) {
     if !listener.proxy_protocol.is_empty() {
         list(text, "proxy_protocol", &listener.proxy_protocol);
     }
+    if !listener.trusted_proxies.is_empty() {
+        list(text, "trusted_proxies", &listener.trusted_proxies);
+        listener.client_address.iter().for_each(|it| key(text, "client_address", it));
+    }
 }
 
-fn route(text: &mut String, route: &Route) {
+fn client(text: &mut String, client: &Client) {
+    text.push('\n');
+    notes(text, &client.notes);
+    text.push_str("[[client]]\n");
+    key(text, "name", &client.name);
+    match &client.token {
+        Ok(digest) => key(text, "token", digest),
+        Err(file) => key(text, "token_file", file),
+    }
+    list(text, "routes", &client.routes);
+}
+
+fn route(text: &mut String, route: &Route, has_clients: bool) {
     text.push('\n');
     notes(text, &route.notes);
     notes(text, &route.closed);
@@ -110,6 +128,15 @@ fn route(text: &mut String, route: &Route) {
     key(&mut table, "path", &route.path);
     key(&mut table, "upstream", &route.upstream);
     route.options.iter().for_each(|(name, value)| key(&mut table, name, value));
+    if let Some(allow) = &route.allow {
+        list(&mut table, "allow", allow);
+    }
+    if route.cors {
+        table.push_str("cors = true\n");
+    }
+    if route.is_for_anyone || (has_clients && !route.needs_token) {
+        key(&mut table, "clients", "anyone");
+    }
     for line in table.lines() {
         let _ = writeln!(text, "{}{line}", if route.is_closed() { "#" } else { "" });
     }

@@ -39,9 +39,12 @@ fn every_result_is_valid_with_and_without_the_files_it_names() {
         let folder = Folder::new("import");
         folder.write("certificate.pem", CERTIFICATE);
         folder.write("key.pem", KEY);
+        folder.write("api.keys", "sk-0123456789\n");
+        folder.write("clients.tokens", format!("sha256:{}\n", "0123456789abcdef".repeat(4)));
         folder.write("narrows.toml", &with_files);
         let (code, _, stderr) = narrows(&folder, &["check", "narrows.toml"]);
         assert_eq!(code, 0, "{}: {stderr}", file.display());
+        let folder = Folder::new("import");
         folder.write("narrows.toml", &toml);
         let (code, _, stderr) = narrows(&folder, &["check", "narrows.toml"]);
         assert_eq!(code, if named > 0 { 2 } else { 0 }, "{}: {stderr}", file.display());
@@ -121,6 +124,8 @@ fn with_our_file(line: &str, named: &mut usize) -> String {
         ("ca", "certificate.pem"),
         ("client_certificate", "certificate.pem"),
         ("client_key", "key.pem"),
+        ("key_file", "api.keys"),
+        ("token_file", "clients.tokens"),
     ];
     for (key, file) in keys {
         for before in ["", "  { ", ", "] {

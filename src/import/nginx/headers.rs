@@ -32,7 +32,7 @@ pub(super) fn translate(
                 let what = "WebSocket and connections that are kept work without a setting";
                 Some(work.note(field, what))
             }
-            it if CREDENTIALS.contains(&it) => credential(work, field),
+            it if CREDENTIALS.contains(&it) => credential(work, field, scope, route),
             _ => other(work, field, &name),
         };
         route.notes.extend(note);
@@ -89,19 +89,56 @@ fn host(
     }
 }
 
-/// A field that may hold a key.
-fn credential(work: &mut Work, field: &Directive) -> Option<Note> {
-    let value = field.argument(1);
+/// A field that may hold the API's key. The key itself is never repeated.
+fn credential(
+    work: &mut Work,
+    field: &Directive,
+    scope: &Scope<'_>,
+    route: &mut Route,
+) -> Option<Note> {
     if passes_as_it_is(field) {
         return Some(work.note(field, "it passes as it is"));
     }
-    let what = if value.is_empty() {
-        "what the client sends in it passes"
-    } else {
-        "clients send the API's key themselves"
-    };
-    work.left_out(field, what);
-    None
+    let key_of = |it: &Directive| constant(it.argument(1), scope).filter(|it| !it.is_empty());
+    let is_empty = constant(field.argument(1), scope).is_some_and(|it| it.is_empty());
+    let others = scope.all("proxy_set_header").into_iter().filter(|it| it.id != field.id);
+    let has_other = |it: &Directive| CREDENTIALS.contains(&&*it.argument(0).to_ascii_lowercase());
+    if is_empty && others.into_iter().any(|it| has_other(it) && key_of(it).is_some()) {
+        return Some(work.note(field, "with a key of the route no other one is forwarded"));
+    }
+    let name = field.argument(0).to_ascii_lowercase();
+    let is_key = |key: &String| name != CREDENTIALS[0] || key.to_lowercase().starts_with("bearer ");
+    let has_key = route.options.iter().any(|(key, _)| *key == "key_file");
+    match key_of(field).filter(is_key).filter(|_| !has_key) {
+        Some(_) => {
+            let file = key_file(&route.path);
+            let what = format!(
+                "the key is not repeated here: write it into {file}, one line, which only narrows \
+                 can read (chmod 600)"
+            );
+            route.options.push(("key_file", file));
+            if name != CREDENTIALS[0] {
+                route.options.push(("key_field", name));
+            }
+            Some(work.note(field, what))
+        }
+        None => {
+            let what = if is_empty {
+                "what the client sends in it passes"
+            } else {
+                "a route has one key, of the form that APIs have"
+            };
+            work.left_out(field, what);
+            None
+        }
+    }
+}
+
+/// The name of the file for the keys of the route with this path.
+fn key_file(path: &str) -> String {
+    let is_plain = |it: &char| it.is_ascii_alphanumeric() || *it == '-';
+    let name: String = path.trim_matches('/').replace('/', "-").chars().filter(is_plain).collect();
+    format!("{}.keys", if name.is_empty() { "api" } else { &name })
 }
 
 fn other(work: &mut Work, field: &Directive, name: &str) -> Option<Note> {

@@ -16,6 +16,8 @@ pub(super) struct Site<'t> {
     pub(super) http: &'t [Directive],
     pub(super) scope: Scope<'t>,
     pub(super) names: Vec<&'t str>,
+    /// Whether only this machine reaches it.
+    pub(super) is_local: bool,
 }
 
 /// Adds a route for each location that leads to an upstream; how many there are.
@@ -53,7 +55,8 @@ fn inside<'t>(work: &mut Work, site: &Site<'t>, around: &Scope<'t>) -> usize {
             continue;
         }
         match route(work, site.http, &scope, &site.names, location, proxy_pass) {
-            Ok(route) => {
+            Ok(mut route) => {
+                guard_key(work, site, location, &mut route);
                 times::translate(work, &scope);
                 add(work, location, route);
                 count += 1;
@@ -64,16 +67,48 @@ fn inside<'t>(work: &mut Work, site: &Site<'t>, around: &Scope<'t>) -> usize {
     count
 }
 
+/// Says who may use the key of a route. In nginx everyone who reaches it does.
+fn guard_key(work: &mut Work, site: &Site<'_>, location: &Directive, route: &mut Route) {
+    let has_key = route.options.iter().any(|(key, _)| *key == "key_file");
+    if !has_key || route.needs_token || site.is_local {
+        return;
+    }
+    let has_client_ca =
+        site.scope.last("ssl_verify_client").is_some_and(|it| it.argument(0) == "on");
+    if route.allow.is_some() || has_client_ca {
+        route.is_for_anyone = true;
+        return;
+    }
+    route.needs_token = true;
+    let what = "in nginx everyone who reaches this uses your key; here clients need a token";
+    let note = Note::new(location.line, &shown(location), what);
+    work.draft.left_out.push(note.clone());
+    route.notes.push(note);
+}
+
 /// Adds `route`, unless its path is taken.
-fn add(work: &mut Work, location: &Directive, route: Route) {
+fn add(work: &mut Work, location: &Directive, mut route: Route) {
+    name_key_file(work, &mut route);
     let Some(first) = work.draft.routes.iter_mut().find(|it| it.path == route.path) else {
         work.draft.routes.push(route);
         return;
     };
-    let is_same = first.upstream == route.upstream && first.options == route.options;
-    if is_same {
+    if first.upstream == route.upstream && first.options == route.options {
+        // Of two servers, the stricter one counts.
+        first.needs_token |= route.needs_token;
+        first.is_for_anyone &= route.is_for_anyone;
+        first.cors |= route.cors;
+        first.tokens.extend(route.tokens);
         first.closed.extend(route.closed);
         first.notes.extend(route.notes);
+        first.allow = match (first.allow.take(), route.allow) {
+            (Some(one), Some(other)) if one != other => {
+                let what = "two servers allow different addresses, so that this is a comment";
+                first.closed.push(Note::new(location.line, &shown(location), what));
+                Some(one)
+            }
+            (one, other) => one.or(other),
+        };
         return;
     }
     let line = first.notes.first().and_then(|it| it.lines.first()).copied().unwrap_or_default();
@@ -82,6 +117,22 @@ fn add(work: &mut Work, location: &Directive, route: Route) {
          another narrows, or another path, can serve it"
     );
     work.draft.left_out.push(Note::new(location.line, &shown(location), what));
+}
+
+/// Gives the keys of `route` a file of their own: no API may get those of another.
+fn name_key_file(work: &Work, route: &mut Route) {
+    let path = &route.path;
+    let others = work.draft.routes.iter().filter(|it| it.path != *path);
+    let taken: Vec<&String> =
+        others.flat_map(|it| it.options.iter().map(|(_, file)| file)).collect();
+    for (_, file) in route.options.iter_mut().filter(|(key, _)| *key == "key_file") {
+        let mut number = 1;
+        let written = file.clone();
+        while taken.contains(&&*file) {
+            number += 1;
+            *file = format!("{number}-{written}");
+        }
+    }
 }
 
 /// A location that leads to no upstream: whether that can be said.

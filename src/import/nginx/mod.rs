@@ -6,8 +6,8 @@
 //! the listeners. `stream` makes forwards. `work` remembers what is accounted for; whatever is not,
 //! in the end, is explained by `known`.
 //!
-//! A location that nginx guards in a way that cannot be said becomes a comment: importing never
-//! opens what was closed.
+//! A location that nginx guards needs a token in narrows, or is a comment, if not even that says
+//! the same: importing never opens it to everyone.
 
 mod guards;
 mod headers;
@@ -35,7 +35,7 @@ use self::scope::Scope;
 use self::servers::Server;
 use self::tree::Directive;
 use self::work::Work;
-use super::draft::Listener;
+use super::draft::{Client, Draft, Listener};
 use super::note::Note;
 use super::{Imported, Refused, checked};
 use crate::config::keys::top::WORKERS_RANGE;
@@ -46,6 +46,8 @@ type Written<'t> = (Option<&'t Directive>, Server<'t>);
 
 /// Where a relay listens of which no server says it.
 const DEFAULT_PORT: u16 = 8080;
+/// Where the digests of tokens go that have to be made.
+const TOKEN_FILE: &str = "clients.tokens";
 
 /// Translates `text`, the file that is called `name`.
 ///
@@ -85,6 +87,7 @@ fn translate_tree(work: &mut Work, tree: &[Directive]) {
         stream::translate(work, streams);
     }
     complete(work);
+    clients(&mut work.draft);
     explain_rest(work, tree);
 }
 
@@ -157,6 +160,40 @@ fn complete(work: &mut Work) {
     }
 }
 
+/// Adds the clients that routes need: those whose tokens are known, and one for all others.
+fn clients(draft: &mut Draft) {
+    let (mut known, mut unknown): (Vec<Client>, Vec<String>) = (Vec::new(), Vec::new());
+    for route in draft.routes.iter_mut().filter(|it| it.needs_token && !it.is_closed()) {
+        if route.tokens.is_empty() {
+            unknown.push(route.path.clone());
+        }
+        for (digest, note) in route.tokens.drain(..) {
+            let digest = Ok(digest);
+            let same = known.iter_mut().find(|it| it.token == digest);
+            match same {
+                Some(client) => client.routes.push(route.path.clone()),
+                None => known.push(Client {
+                    name: format!("imported-{}", known.len() + 1),
+                    token: digest,
+                    routes: vec![route.path.clone()],
+                    notes: vec![note],
+                }),
+            }
+        }
+    }
+    draft.clients = known;
+    if !unknown.is_empty() {
+        let what = format!(
+            "for each client, run narrows token NAME, and write the digest (sha256:…) into \
+             {TOKEN_FILE}"
+        );
+        let (lines, subject) = (Vec::new(), "token_file".to_owned());
+        let notes = vec![Note { lines, subject, what }];
+        let (name, token) = ("imported".to_owned(), Err(TOKEN_FILE));
+        draft.clients.push(Client { name, token, routes: unknown, notes });
+    }
+}
+
 /// Explains what is not accounted for.
 fn explain_rest(work: &mut Work, block: &[Directive]) {
     for directive in block {
@@ -187,6 +224,7 @@ mod tests {
     use super::*;
 
     const RELAY: &str = "location / { proxy_pass https://h; }";
+    const OPEN: &str = "server { listen 81; location /b/ { proxy_pass https://h; } }";
 
     #[test]
     fn every_directive_is_accounted_for() {
@@ -208,10 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn a_guarded_location_is_a_comment() {
+    fn a_guarded_location_needs_a_token() {
         for guard in [
             "auth_basic x;",
-            "deny 10.0.0.1;",
             "auth_request /a;",
             "if ($http_x_token != a) { return 403; }",
             "access_by_lua_block { x() }",
@@ -219,15 +256,63 @@ mod tests {
             let inner = format!("location /a/ {{ {guard} proxy_pass https://h; }}");
             let outer = format!("{guard} location /a/ {{ proxy_pass https://h; }}");
             for location in [inner, outer] {
-                let open = "server { listen 81; location /b/ { proxy_pass https://h; } }";
-                let toml = toml(&format!("{open} server {{ listen 80; {location} }}"));
-                assert!(toml.contains("\n#path = \"/a/\"\n"), "{toml}");
+                let toml = toml(&format!("server {{ listen 80; {location} }} {OPEN}"));
+                assert!(toml.contains("token_file = \"clients.tokens\"\nroutes = [\"/a/\"]\n"));
+                assert_eq!(toml.matches("clients = \"anyone\"").count(), 1, "{toml}");
             }
         }
         for harmless in ["allow all;", "auth_basic off;", "if ($http_user_agent) { return 403; }"] {
             let toml = toml(&format!("server {{ listen 80; {harmless} {RELAY} }}"));
-            assert!(toml.contains("\npath = \"/\"\n"), "{toml}");
+            assert!(toml.contains("\npath = \"/\"\n") && !toml.contains("[[client]]"), "{toml}");
         }
+    }
+
+    #[test]
+    fn addresses_that_may_use_a_location_are_a_list_or_the_route_is_a_comment() {
+        let with = |rules: &str| {
+            let location = format!("location /a/ {{ {rules} proxy_pass https://h; }}");
+            toml(&format!("server {{ listen 80; {location} }} {OPEN}"))
+        };
+        let list = with("allow 10.0.0.1/8; allow ::1; deny all;");
+        assert!(list.contains("\nallow = [\"10.0.0.0/8\", \"::1\"]\n"), "{list}");
+        assert!(!with("allow 10.0.0.1;").contains("\nallow ="));
+        for rules in [
+            "deny 10.0.0.1; allow all;",
+            "allow 10.0.0.1; deny 10.0.0.0/8; deny all;",
+            "deny 10.0.0.1;",
+            "deny all;",
+            "allow unix:; deny all;",
+            "allow host.example; deny all;",
+        ] {
+            let toml = with(rules);
+            assert!(toml.contains("\n#path = \"/a/\"\n"), "{rules}: {toml}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_everyone_could_use_needs_clients_with_tokens() {
+        let field = "proxy_set_header Authorization \"Bearer sk-0123456789\";";
+        let location =
+            |more: &str| format!("location /a/ {{ {field} {more} proxy_pass https://h; }}");
+        let open = toml(&format!("server {{ listen 80; {} }}", location("")));
+        assert!(open.contains("key_file = \"a.keys\"") && open.contains("[[client]]"), "{open}");
+        assert!(!open.contains("0123456789"));
+        let local = toml(&format!("server {{ listen localhost:80; {} }}", location("")));
+        assert!(local.contains("key_file") && !local.contains("[[client]]"), "{local}");
+        let few = location("allow 10.0.0.1; deny all;");
+        let few = toml(&format!("server {{ listen 80; {few} }}"));
+        assert!(few.contains("clients = \"anyone\"") && !few.contains("[[client]]"), "{few}");
+    }
+
+    #[test]
+    fn two_routes_never_share_a_file_of_keys() {
+        let location = |path: &str| {
+            let field = "proxy_set_header x-api-key secret-of-one";
+            format!("location {path} {{ {field}; proxy_pass https://h; }}")
+        };
+        let locations = [location("/a/b/"), location("/a-b/")].concat();
+        let toml = toml(&format!("server {{ listen localhost:80; {locations} }}"));
+        assert!(toml.contains("\"a-b.keys\"") && toml.contains("\"2-a-b.keys\""), "{toml}");
     }
 
     #[test]

@@ -52,11 +52,11 @@ pub(super) fn route<'t>(
         route.notes.extend([work.note(block, what), work.note(server, "")]);
     }
     headers::translate(work, scope, server_names, &url, &mut route);
+    guards::apply(work, scope, &mut route);
     if url.scheme == Scheme::Https {
         tls(work, scope, &url, &mut route);
     }
     other_options(work, scope, &url, &mut route);
-    route.closed = guards::guards(work, scope);
     Ok(route)
 }
 

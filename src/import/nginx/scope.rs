@@ -40,6 +40,12 @@ impl<'t> Scope<'t> {
         self.all(name).pop()
     }
 
+    /// The innermost block that has one of these.
+    pub(super) fn innermost_with(&self, names: &[&str]) -> Option<&'t [Directive]> {
+        let has = |level: &&&[Directive]| level.iter().any(|it| names.contains(&it.name.as_str()));
+        self.levels.iter().rev().find(has).copied()
+    }
+
     /// Those of this name in every block, the innermost first.
     pub(super) fn everywhere(&self, name: &str) -> impl Iterator<Item = &'t Directive> {
         let levels = self.levels.iter().rev();

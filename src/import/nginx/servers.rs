@@ -3,6 +3,7 @@
 //! In nginx a server has addresses and names; in narrows a listener has an address, all its
 //! certificates, and every route.
 
+use super::guards::network;
 use super::leads::Lead;
 use super::listen::Listen;
 use super::locations::Site;
@@ -12,7 +13,7 @@ use super::scope::Scope;
 use super::tree::Directive;
 use super::work::Work;
 use crate::config::identifier::Identifier;
-use crate::config::network::Network;
+use crate::gateway::client_address::ClientAddressField;
 use crate::import::draft::Listener;
 use crate::import::note::Note;
 use crate::import::write::quoted;
@@ -39,7 +40,10 @@ impl<'t> Server<'t> {
         if written.is_empty() && is_server {
             listens.extend(Listen::default());
         }
-        Self { site: Site { http, scope, names }, listens, lead, routes: 0 }
+        let mut server =
+            Self { site: Site { http, scope, names, is_local: false }, listens, lead, routes: 0 };
+        server.site.is_local = server.reach() == 0;
+        server
     }
 
     /// Whether it leads clients to https.
@@ -108,6 +112,8 @@ impl Place {
         self.names.extend(server.site.names.iter().map(|it| (*it).to_owned()));
         if listen.proxy_protocol {
             self.add_proxies(work, server);
+        } else {
+            self.add_trusted(work, server);
         }
     }
 
@@ -186,12 +192,12 @@ impl Place {
     /// Who sends PROXY headers: those that nginx believes, or everyone.
     fn add_proxies(&mut self, work: &mut Work, server: &Server<'_>) {
         for from in server.site.scope.all("set_real_ip_from") {
-            if Network::from_str(from.argument(0)).is_err() {
+            let Some(network) = network(from.argument(0)) else {
                 work.left_out(from, "a peer is an IP address or a range");
                 continue;
-            }
+            };
             self.listener.notes.push(work.note(from, ""));
-            self.listener.proxy_protocol.push(from.argument(0).to_owned());
+            self.listener.proxy_protocol.push(network);
         }
         if let Some(header) = server.site.scope.last("real_ip_header") {
             self.listener.notes.push(work.note(header, "the address in the PROXY header counts"));
@@ -200,6 +206,34 @@ impl Place {
             self.listener.proxy_protocol = vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()];
         }
         self.listener.proxy_protocol.dedup();
+    }
+
+    /// Proxies that name their client in a field.
+    fn add_trusted(&mut self, work: &mut Work, server: &Server<'_>) {
+        let scope = &server.site.scope;
+        let header = scope.last("real_ip_header");
+        let field = header.map_or("X-Real-IP", |it| it.argument(0));
+        let same = self.listener.client_address.as_deref().is_none_or(|it| it == field);
+        if ClientAddressField::from_str(field).is_err() || !same {
+            return;
+        }
+        for from in scope.all("set_real_ip_from") {
+            let Some(network) = network(from.argument(0)) else {
+                work.left_out(from, "a proxy is an IP address or a range");
+                continue;
+            };
+            self.listener.client_address = Some(field.to_owned());
+            self.listener.notes.push(work.note(from, ""));
+            if !self.listener.trusted_proxies.contains(&network) {
+                self.listener.trusted_proxies.push(network);
+            }
+        }
+        if self.listener.client_address.is_some() {
+            self.listener.notes.extend(header.map(|it| work.note(it, "")));
+            let what = "from the right, the first address that is not a trusted proxy's";
+            let recursive = scope.last("real_ip_recursive");
+            self.listener.notes.extend(recursive.map(|it| work.note(it, what)));
+        }
     }
 
     /// The listener, unless it could only be less safe than nginx.
