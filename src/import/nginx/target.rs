@@ -72,6 +72,10 @@ pub(super) fn target(
     let (authority, path) = rest.split_at(end);
     let sent = match &pieces[1..] {
         [] if path.is_empty() => Sent::Same,
+        [] if proxy_pass.argument(0).contains('$') => {
+            return Err("with a variable nginx sends every request to this one path, and a route \
+                        only replaces a prefix");
+        }
         [] => Sent::Path(path),
         [Piece::Variable(name)] if WHOLE.contains(&name.as_str()) => Sent::Below(path),
         [Piece::Variable(name)] if name == "1" && !path.is_empty() => Sent::Captured(path),
@@ -221,6 +225,7 @@ mod tests {
 
     #[test]
     fn what_no_route_can_say_is_refused() {
+        refuse("set $h h; location /a/ { proxy_pass https://$h/b/; }", "to this one path");
         refuse("location / { proxy_pass $http_x; }", "a variable names");
         refuse("location / { proxy_pass https://$host/; }", "a variable names");
         refuse("location ~ ^/(.*) { proxy_pass $scheme://$1; }", "a variable names");
