@@ -85,7 +85,11 @@ pub(super) fn copy_fields<'a>(
     let (mut run_start, mut run_end) = (0, 0);
     for line in fields.lines() {
         let mut edit = edit(line);
-        if nominated.includes(fields, line) && !matches!(edit, Edit::Line(..)) {
+        // Most messages nominate nothing.
+        if nominated.count > 0
+            && nominated.includes(fields, line)
+            && !matches!(edit, Edit::Line(..))
+        {
             edit = Edit::Drop;
         }
         if matches!(edit, Edit::Keep) && run_end == line.start as usize {
