@@ -11,7 +11,9 @@ use crate::timeouts::{Timeouts, Timer};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -37,6 +39,13 @@ impl Deadline {
             Some(_) | None => self,
         }
     }
+}
+
+/// How long ago this process first asked: a time that all of its threads share.
+pub fn since_start() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let now = Instant::now();
+    now.saturating_duration_since(*START.get_or_init(|| now))
 }
 
 /// Why a bounded step did not succeed.

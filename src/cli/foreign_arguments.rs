@@ -67,7 +67,11 @@ const ARGUMENTS: &[(&str, &str)] = &[
         "timeout read-timeout idle-timeout",
         "limits of time are in [timeouts] of a file: --config narrows.toml",
     ),
-    ("api-key token auth", "leave it out; the client sends its own key, which is passed on"),
+    (
+        "api-key token auth",
+        "leave it out; the client sends its own key, which is passed on; or name a `key_file` in a \
+         configuration file",
+    ),
 ];
 
 /// Words of other programs in place of a command, and what to do instead.

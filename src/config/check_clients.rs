@@ -3,8 +3,8 @@
 
 use super::keys::client::{ClientPlaces, TokenSource};
 use super::keys::top::Config;
-use super::problem::{Location, Problems, also_at, nearest, quoted};
-use super::table::Reader;
+use super::problem::{Location, Problem, Problems, also_at, nearest, quoted};
+use super::source::Source;
 use super::token_digest::{Guesses, TokenDigest, clear_tokens};
 use super::value::RoutePath;
 use std::collections::BTreeMap;
@@ -42,15 +42,17 @@ pub(super) fn check_clients(
     }
 }
 
-/// Notes tokens in clear text that no problem is about yet, wherever they are, also in comments.
-pub(super) fn check_clear_tokens(reader: &mut Reader) {
-    let source = Arc::clone(&reader.source);
-    for place in clear_tokens(source.text()) {
-        let location = reader.location(place, "");
-        if reader.problems.iter().all(|it| it.location.line() != location.line()) {
+/// Notes tokens in clear text that no problem with a key is about yet, wherever they are in the
+/// text of the file called `name`, also in comments.
+pub(super) fn check_clear_tokens(name: &str, text: &str, problems: &mut Problems) {
+    let source = Arc::new(Source::new(name, text));
+    for place in clear_tokens(text) {
+        let location = Location::File { source: Arc::clone(&source), place, key: "".into() };
+        let is_it = |it: &Problem| it.location.line() == location.line();
+        if !problems.iter().any(|it| is_it(it) && !it.location.name().is_empty()) {
             let what = "this is a token in clear text, which whoever reads the file could use";
             let help = "keep only its digest: `narrows token NAME` prints both".to_owned();
-            reader.problems.add_with_help(&location, what, [help]);
+            problems.add_with_help(&location, what, [help]);
         }
     }
 }

@@ -30,6 +30,9 @@ const SECRET_NAMES: &[&str] = &[
     "api-key",
     "authorization",
     "key_env",
+    "access_key",
+    "master_key",
+    "virtual_key",
 ];
 
 /// A line as it is shown, and the place within it.
@@ -120,12 +123,17 @@ fn is_plain_key(text: &str) -> bool {
         && text.chars().all(|it| it.is_ascii_lowercase() || " \t_-.=\"".contains(it))
 }
 
-/// Whether `line` gives a value to a key whose values are secrets.
+/// Whether `line` gives a value to a key whose values are secrets, also inside of a table.
 fn names_secret(line: &str) -> bool {
-    let lower = line.to_ascii_lowercase();
-    let key = lower.split_once(['=', ':']).map_or("", |(key, _)| key.trim());
-    let is_key = key.chars().all(|it| it.is_ascii_alphanumeric() || "_-.\"".contains(it));
-    is_key && SECRET_NAMES.iter().any(|name| key.contains(name))
+    let is_in_key = |it: char| it.is_ascii_alphanumeric() || "_-.".contains(it);
+    let mut parts = line.split(['=', ':']);
+    // Nothing is given to what is last.
+    let _value = parts.next_back();
+    parts.any(|part| {
+        let part = part.trim_end_matches(['"', ' ', '\t']).to_ascii_lowercase();
+        let key = part.rsplit(|it| !is_in_key(it)).next().unwrap_or_default();
+        !key.ends_with("_file") && SECRET_NAMES.iter().any(|name| key.contains(name))
+    })
 }
 
 /// One character as it is shown, and its columns.

@@ -64,11 +64,15 @@ impl Config {
     pub fn parse(name: &str, folder: &Path, text: &str) -> Result<Self, Problems> {
         // Editors of Windows write a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let (mut reader, document) = Reader::open(name, folder, text, keys::tables_with)?;
+        let opened = Reader::open(name, folder, text, keys::tables_with);
+        let (mut reader, document) = opened.map_err(|mut problems| {
+            check_clear_tokens(name, text, &mut problems);
+            problems.sorted()
+        })?;
         let ReadConfig { config, clients_at, has_all_routes } = top::read(&mut reader, document);
         check(&config, &mut reader.problems);
         check_clients(&config, &clients_at, has_all_routes, &mut reader.problems);
-        check_clear_tokens(&mut reader);
+        check_clear_tokens(name, text, &mut reader.problems);
         reader.problems.or(config)
     }
 }

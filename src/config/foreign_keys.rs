@@ -139,7 +139,10 @@ const KEYS: &[(&str, Instead)] = &[
         "proxy_http_version http_version http2 h2 http3",
         Words("delete it; HTTP/1.1 is spoken on both sides"),
     ),
-    ("websocket websockets upgrade", Words("delete it; WebSocket needs no setting")),
+    (
+        "websockets upgrade",
+        Words("delete it; WebSocket needs no setting; `websocket = false` in [[route]] refuses it"),
+    ),
     ("log_level loglevel verbose debug level log", LEVEL),
     ("log_format logformat json", FORMAT),
     ("access_log error_log log_file logfile log_path log.file log.path log.output", TO_STDERR),
@@ -200,8 +203,15 @@ const KEYS: &[(&str, Instead)] = &[
         Words("delete it; the upstream's path always replaces the path of the route"),
     ),
     (
-        "api_key apikey token auth authorization bearer",
-        Words("delete it; the client sends its own key, which is passed on"),
+        "api_key apikey api_keys openai_api_key anthropic_api_key authorization bearer keys",
+        Key("[[route]]", "key_file = \"openai.keys\""),
+    ),
+    (
+        "token tokens auth users basic_auth auth_basic password master_key access_keys \
+         client_keys virtual_keys",
+        Words(
+            "clients have tokens; `narrows token NAME` makes one and prints its table [[client]]",
+        ),
     ),
     (
         "proxy http_proxy https_proxy socks5",

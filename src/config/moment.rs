@@ -6,6 +6,9 @@ use toml::de::DeValue;
 
 const ALLOWED: &str = "a date, or a date and a time, is allowed: 2027-01-01, 2027-01-01T12:00:00Z";
 
+/// Of the year 9999, since 1970.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 /// Seconds since 1970 at a TOML date, which is its beginning in UTC, or at a date and a time, which
 /// is in UTC unless it has an offset. Otherwise what is wrong, and what helps.
 pub(super) fn read(value: &DeValue<'_>) -> Result<u64, (String, String)> {
@@ -24,8 +27,9 @@ pub(super) fn read(value: &DeValue<'_>) -> Result<u64, (String, String)> {
         minutes * 60 + i64::from(it.second.unwrap_or(0))
     });
     let offset = moment.offset.map_or(0, |it| seconds_east(&it.to_string()));
-    // Before 1970 is as long ago as 1970.
-    Ok(u64::try_from(days * 24 * 60 * 60 + of_day - offset).unwrap_or(0))
+    // Before 1970 is as long ago as 1970, and an offset cannot lead beyond the year 9999.
+    let seconds = (days * 24 * 60 * 60 + of_day - offset).clamp(0, LAST_SECOND);
+    Ok(seconds.unsigned_abs())
 }
 
 /// An offset as it is printed, `Z` or `+08:00`, in seconds. Its type has no name outside of `toml`.
@@ -51,6 +55,7 @@ mod tests {
             ("2027-01-01T08:00:00+08:00", 1_798_761_600),
             ("2026-12-31T19:00:00-05:00", 1_798_761_600),
             ("2024-02-29T23:59:59.999Z", 1_709_251_199),
+            ("9999-12-31T23:59:59-12:00", 253_402_300_799),
         ] {
             assert_eq!(read(&DeValue::Datetime(text.parse().unwrap())), Ok(want), "{text}");
         }

@@ -48,10 +48,7 @@ pub(super) fn tokens(file: &Path, bytes: &[u8]) -> Result<Vec<(u32, TokenDigest)
     let digest = |(line, text): (u32, &[u8])| {
         let refuse = |what| ListError::Line(file.into(), line, what);
         if text.starts_with(TOKEN_PREFIX.as_bytes()) {
-            return Err(refuse(
-                "this is a token in clear text, and its digest is needed; whoever \
-                               reads the file could use it",
-            ));
+            return Err(refuse("this is a token in clear text; write its digest instead"));
         }
         let text = str::from_utf8(text).ok();
         let digest = text.and_then(|text| TokenDigest::from_str(text).ok());

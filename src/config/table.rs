@@ -25,8 +25,7 @@ pub(super) type Homes = fn(&str) -> Vec<&'static str>;
 
 /// Turns offsets in the file into locations, and collects problems.
 pub(super) struct Reader {
-    /// The text.
-    pub(super) source: Arc<Source>,
+    source: Arc<Source>,
     /// The folder that relative file names start from.
     folder: PathBuf,
     homes: Homes,
@@ -205,8 +204,7 @@ impl Reader {
         self.source.text().get(value.span()).unwrap_or_default()
     }
 
-    /// The location of a place in the text.
-    pub(super) fn location(&self, place: Range<usize>, key: &str) -> Location {
+    fn location(&self, place: Range<usize>, key: &str) -> Location {
         Location::File { source: Arc::clone(&self.source), place, key: key.into() }
     }
 }

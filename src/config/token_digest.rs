@@ -50,10 +50,11 @@ impl Guesses {
         for word in WORDS.split_ascii_whitespace() {
             guesses.add(word, "a word that everyone tries first");
         }
-        let printable = || ('!'..='~').map(String::from);
-        let two = || printable().flat_map(|one| printable().map(move |two| format!("{one}{two}")));
-        let numbers = (100..10_000).map(|it: u16| it.to_string());
-        for short in printable().chain(two()).chain(numbers) {
+        let one = ('!'..='~').map(String::from);
+        let letters = || ('0'..='z').filter(char::is_ascii_alphanumeric);
+        let two = letters().flat_map(|one| letters().map(move |two| format!("{one}{two}")));
+        let numbers = (100..1000).map(|it: u16| it.to_string());
+        for short in one.chain(two).chain(numbers) {
             guesses.add(&short, "a text that is too short");
         }
         guesses
@@ -189,8 +190,7 @@ mod tests {
     #[test]
     fn the_digest_of_what_can_be_guessed_is_recognised() {
         let guesses = Guesses::new();
-        for text in ["", "\n", "test", "test\n", "changeme", "x", "x\n", "ab", "42", "1234", "9999"]
-        {
+        for text in ["", "\n", "test", "test\n", "changeme", "x", "x\n", "ab", "42", "123", "999"] {
             assert!(guesses.find(&TokenDigest::of(text.as_bytes())).is_some(), "{text:?}");
         }
         let token = format!("{TOKEN_PREFIX}{}", "a1".repeat(20));

@@ -376,7 +376,7 @@ impl Control {
             return;
         }
         match self.adopt(Arc::new(after)).await {
-            Ok(_) => tell_changed(files.iter().filter(|it| !self.state.take_written_file(it))),
+            Ok(now) => tell_changed(&files, &now.config, &self.state),
             Err(reasons) => reasons.log(),
         }
     }

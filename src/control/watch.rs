@@ -8,6 +8,7 @@
 //!
 //! Not here: the configuration file, which only a reload reads again.
 
+use crate::config::Config;
 use crate::config::problem::{Location, Problems};
 use crate::config::snapshot::Snapshot;
 use crate::control::state::State;
@@ -58,13 +59,18 @@ pub(super) async fn watch_files(state: Rc<State>, changes: Sender<Change>) {
     }
 }
 
-/// Says that new connections use what these files hold now.
-pub(super) fn tell_changed<'f>(files: impl IntoIterator<Item = &'f PathBuf>) {
-    for file in files {
+/// Says that new connections use what these files hold now, or new requests, if they are files of
+/// tokens or of API keys. Nothing is said of a file that we have written ourselves.
+pub(super) fn tell_changed(files: &[PathBuf], config: &Config, state: &State) {
+    let of_clients = config.clients.iter().filter_map(|it| it.tokens.file());
+    let of_routes = config.routes.iter().filter_map(|it| it.access.keys.as_ref()?.file());
+    let of_access: Vec<_> = of_clients.chain(of_routes).map(|it| &it.path).collect();
+    for file in files.iter().filter(|it| !state.take_written_file(it)) {
+        let what = if of_access.contains(&file) { "requests" } else { "connections" };
         tracing::info!(
             target: CERTIFICATE,
             file = %file.display(),
-            "a file has changed; new connections use what it holds now"
+            "a file has changed; new {what} use what it holds now"
         );
     }
 }
@@ -146,7 +152,6 @@ fn tell_trouble(problems: &Problems) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::telemetry::{LogFormat, logged};
     use crate::tls::testing::chain::{INTERMEDIATE, LEAF, LEAF_KEY};
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};

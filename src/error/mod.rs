@@ -68,6 +68,11 @@ pub enum Cause {
     TokenNotForRoute,
     /// The route does not switch to the WebSocket protocol.
     WebSocketOff,
+    /// The client has as many exchanges at one time as it may.
+    ClientExchanges,
+    /// The client has sent as many requests in a minute as it may; in so many seconds there is room
+    /// for one.
+    ClientRate(u32),
     /// No https listener serves the host of the request, so it is led to none.
     NameNotServed,
     /// No challenge of ACME with this token is under way.
@@ -166,6 +171,8 @@ impl ExchangeError {
             | Cause::TokenExpired
             | Cause::TokenNotForRoute
             | Cause::WebSocketOff
+            | Cause::ClientExchanges
+            | Cause::ClientRate(_)
             | Cause::NameNotServed
             | Cause::NoChallenge
             | Cause::PlainHttp

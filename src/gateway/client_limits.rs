@@ -46,21 +46,22 @@ pub enum LimitReached {
 pub struct Permit(Arc<ClientUse>);
 
 impl ClientUse {
-    /// Counts a request that comes `now`. There is a permit to hold only if exchanges are limited.
+    /// Counts a request. `clock` is asked only if requests are limited, and there is a permit to
+    /// hold only if exchanges are.
     ///
     /// # Errors
     /// A limit is reached. Nothing has been counted.
     pub fn acquire(
         self: &Arc<Self>,
         limits: &ClientLimits,
-        now: Duration,
+        clock: impl FnOnce() -> Duration,
     ) -> Result<Option<Permit>, LimitReached> {
         let permit = match limits.exchanges {
             Some(exchanges) => Some(self.enter(exchanges)?),
             None => None,
         };
         if let Some(requests) = limits.requests_per_minute {
-            self.take(requests, now)?;
+            self.take(requests, clock())?;
         }
         Ok(permit)
     }
@@ -126,7 +127,7 @@ mod tests {
             (Arc::new(ClientUse::default()), Some(requests_per_minute));
         let limits = ClientLimits { exchanges: None, requests_per_minute };
         for (at, want) in requests {
-            let got = used.acquire(&limits, seconds(*at)).err();
+            let got = used.acquire(&limits, || seconds(*at)).err();
             assert_eq!(got, want.map(LimitReached::Rate), "at {at}");
         }
     }
@@ -185,30 +186,30 @@ mod tests {
     fn as_many_exchanges_run_as_may_and_one_that_ends_makes_room() {
         let used = Arc::new(ClientUse::default());
         let limits = ClientLimits { exchanges: Some(2), requests_per_minute: None };
-        let one = used.acquire(&limits, START).unwrap();
-        let two = used.acquire(&limits, START).unwrap();
-        assert_eq!(used.acquire(&limits, START).unwrap_err(), LimitReached::Exchanges);
+        let one = used.acquire(&limits, || START).unwrap();
+        let two = used.acquire(&limits, || START).unwrap();
+        assert_eq!(used.acquire(&limits, || START).unwrap_err(), LimitReached::Exchanges);
         drop(one);
-        let three = used.acquire(&limits, START).unwrap();
+        let three = used.acquire(&limits, || START).unwrap();
         let fewer = ClientLimits { exchanges: Some(1), ..limits };
-        assert_eq!(used.acquire(&fewer, START).unwrap_err(), LimitReached::Exchanges);
+        assert_eq!(used.acquire(&fewer, || START).unwrap_err(), LimitReached::Exchanges);
         drop((two, three));
-        assert!(used.acquire(&fewer, START).unwrap().is_some());
-        assert!(used.acquire(&ClientLimits::default(), START).unwrap().is_none());
+        assert!(used.acquire(&fewer, || START).unwrap().is_some());
+        assert!(used.acquire(&ClientLimits::default(), || START).unwrap().is_none());
     }
 
     #[test]
     fn what_one_limit_refuses_does_not_count_for_the_other() {
         let used = Arc::new(ClientUse::default());
         let limits = ClientLimits { exchanges: Some(1), requests_per_minute: Some(2) };
-        let running = used.acquire(&limits, START).unwrap();
+        let running = used.acquire(&limits, || START).unwrap();
         for _ in 0..5 {
-            assert_eq!(used.acquire(&limits, START).unwrap_err(), LimitReached::Exchanges);
+            assert_eq!(used.acquire(&limits, || START).unwrap_err(), LimitReached::Exchanges);
         }
         drop(running);
-        drop(used.acquire(&limits, START).unwrap());
+        drop(used.acquire(&limits, || START).unwrap());
         for _ in 0..5 {
-            assert_eq!(used.acquire(&limits, START).unwrap_err(), LimitReached::Rate(30));
+            assert_eq!(used.acquire(&limits, || START).unwrap_err(), LimitReached::Rate(30));
         }
         assert_eq!(used.running.load(Ordering::Relaxed), 0);
     }
@@ -218,7 +219,7 @@ mod tests {
         let used = Arc::new(ClientUse::default());
         let limits = ClientLimits { exchanges: Some(3), requests_per_minute: Some(100) };
         let let_in = thread::scope(|scope| {
-            let ask = || (0..1000).filter(|_| used.acquire(&limits, START).is_ok()).count();
+            let ask = || (0..1000).filter(|_| used.acquire(&limits, || START).is_ok()).count();
             let workers: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
             workers.into_iter().map(|it| it.join().unwrap()).sum::<usize>()
         });

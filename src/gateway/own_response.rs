@@ -5,6 +5,8 @@
 use crate::gateway::answer::{Answer, ResponseOptions};
 use crate::gateway::request_id::{RequestId, put_request_id};
 use crate::h1::encode::put_decimal;
+use alloc::borrow::Cow;
+use alloc::format;
 use bytes::{BufMut, BytesMut};
 
 /// The head of an own response, beyond what its options say.
@@ -44,9 +46,13 @@ pub fn put_own_response(
         [OPEN, answer.message, MIDDLE, answer.code, CLOSE]
     };
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let Answer { status, reason, fields, .. } = *answer;
+    let Answer { status, reason, fields, retry_after, .. } = *answer;
+    let fields = match retry_after {
+        None => Cow::Borrowed(fields),
+        Some(seconds) => Cow::Owned(format!("{fields}Retry-After: {seconds}\r\n")),
+    };
     let media_type = if length > 0 { "application/json" } else { "" };
-    let head = OwnHead { status, reason, media_type, length, id, fields };
+    let head = OwnHead { status, reason, media_type, length, id, fields: &fields };
     put_own_head(out, &head, options, date);
     if options.head_only {
         return 0;
@@ -98,6 +104,7 @@ mod tests {
         status: 404,
         reason: "Not Found",
         fields: "",
+        retry_after: None,
         code: "route_not_found",
         message: "No route.",
     };

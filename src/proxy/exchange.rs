@@ -14,6 +14,7 @@ use crate::net::buffer::Buffer;
 use crate::net::date::unix_seconds;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::client_connection::{ClientConnection, Next, Unserved};
+use crate::proxy::client_limits::admit;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::{About, Context};
 use crate::proxy::departure::watch_after_head;
@@ -125,7 +126,8 @@ fn begin(
             let route = Rc::clone(forwarded.route);
             recorder.method(forwarded.method());
             recorder.route(&route.upstream.metrics);
-            if let Err(error) = take_place(recorder, context, about) {
+            let taken = take_place(recorder, context, about);
+            if let Err(error) = taken.and_then(|()| admit(&forwarded, recorder)) {
                 let request = forwarded.request;
                 return Err(declined(io, head.len(), &request, draining, error));
             }

@@ -23,6 +23,7 @@ mod attempt;
 mod body_relay;
 pub mod challenge;
 mod client_connection;
+mod client_limits;
 mod connection;
 pub mod context;
 mod dead_peer;

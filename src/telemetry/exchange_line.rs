@@ -29,6 +29,7 @@ pub(super) fn write(record: &Record, facts: &ExchangeFacts, line: &mut Fields<'_
     line.field("method", Word(facts.method.as_str()));
     line.field("status", facts.status);
     line.field("upstream_status", facts.upstream_status().map(Word));
+    line.field("key", record.key.map(u64::from));
     record.write_connect(line);
     line.field("reused", facts.reused);
     line.field("request_ms", facts.request);
@@ -96,6 +97,15 @@ mod tests {
         let text = logged(LogFormat::Text, Level::INFO, || ended(&named()));
         let want = r#" client=192.0.2.7:4711 client_name="a \" client_name=\\\"b\" x" id="#;
         assert!(text.contains(want), "{text}");
+    }
+
+    #[test]
+    fn the_key_of_an_api_is_named_by_its_line() {
+        let with = || Record { key: Some(3), ..full() };
+        let text = logged(LogFormat::Text, Level::INFO, || ended(&with()));
+        assert!(text.contains(" key=3 "), "{text}");
+        let json = logged(LogFormat::Json, Level::INFO, || ended(&with()));
+        assert!(json.contains(",\"key\":3,"), "{json}");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What a recorder remembers of exchanges alone, or of connections alone: [`Facts`].
 
 use super::lap::Lap;
-use super::record::{ConnectionFacts, ExchangeFacts, MethodName, Subject};
+use super::metrics::ClientMetrics;
+use super::record::{ConnectionFacts, DialTimes, ExchangeFacts, MethodName, Subject};
 use super::waits::Waits;
+use crate::gateway::client_limits::Permit;
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::request_id::RequestId;
 use std::mem::take;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,6 +31,18 @@ pub struct ExchangeLaps {
     pub(super) is_event_stream: bool,
     pub(super) events: Option<EventCounter>,
     pub(super) waits: Waits,
+}
+
+/// What few exchanges have.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// The time to open a connection that was waited for.
+    pub(super) dial: Option<DialTimes>,
+    /// The client whose token it has, and its place among those that the client may have.
+    pub(super) client: Option<Rc<ClientMetrics>>,
+    pub(super) permit: Option<Permit>,
+    /// The line of the API's key that it gets.
+    pub(super) key: Option<u32>,
 }
 
 impl Facts for ExchangeLaps {

@@ -1,7 +1,7 @@
 //! Passes the record of an exchange or a connection to the metrics and to the access log.
 
 use super::log::log_line;
-use super::metrics::{RouteMetrics, WorkerMetrics};
+use super::metrics::{ClientMetrics, RouteMetrics, WorkerMetrics};
 use super::record::{Record, Subject};
 use super::refusals::{Refused, may_tell};
 use super::stderr::columns;
@@ -10,9 +10,16 @@ use super::{connection_line, exchange_line, row};
 use crate::error::Fault;
 use tracing::Level;
 
-/// Counts an exchange or a connection at its end. `route` is `None` if it never had one.
-pub(super) fn count(record: &Record, metrics: &WorkerMetrics, route: Option<&RouteMetrics>) {
+/// Counts an exchange or a connection at its end. `route` is `None` if it never had one, and
+/// `client` if it had no token.
+pub(super) fn count(
+    record: &Record,
+    metrics: &WorkerMetrics,
+    route: Option<&RouteMetrics>,
+    client: Option<&ClientMetrics>,
+) {
     metrics.of(route).ended(record);
+    client.iter().for_each(|client| client.ended(record));
     let (fault, cause) = (record.outcome.fault(), record.outcome.cause());
     if fault == Some(Fault::Client)
         && refused(record).is_some()

@@ -1,6 +1,7 @@
 //! What is known of an exchange, or of a connection in tcp mode, at its end: a [`Record`].
 //!
-//! It contains nothing that a client or an upstream wrote, so it is safe to log, except two names:
+//! The names of routes and clients are the operator's. It contains nothing that a client or an
+//! upstream wrote, so it is safe to log, except two names:
 //! that which a client of a tcp listener asks for, which decided its route and is always a valid
 //! host name, and that in a client's certificate: printable ASCII, signed by the operator's CA.
 
@@ -21,8 +22,12 @@ pub struct Record {
     pub client: SocketAddr,
     /// The trusted proxy that names the client in a field of its request.
     pub peer: Option<SocketAddr>,
-    /// The name in the client's certificate, if it had to show one.
+    /// The name of the client whose token it was, or else the one in the client's certificate.
     pub client_name: Option<Arc<str>>,
+    /// Whether it was a token.
+    pub has_token: bool,
+    /// The line of the API's key that went with it.
+    pub key: Option<u32>,
     /// The route's path or the forward's `server_name`, as configured; `None` when none was found.
     pub name: Option<Arc<str>>,
     /// Until the connection to the upstream was ready; `None` when none was opened for it.
@@ -85,6 +90,8 @@ impl Record {
             client: SocketAddr::from(([192, 0, 2, 7], 4711)),
             peer: None,
             client_name: None,
+            has_token: false,
+            key: None,
             name: None,
             connect: None,
             dial: None,

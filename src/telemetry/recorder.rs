@@ -1,15 +1,16 @@
 //! What is remembered of an exchange, or of a connection in tcp mode, while it lasts: a
 //! [`Recorder`]. At the end it makes a [`Record`] of it for the observer.
 
-use super::facts::{ExchangeLaps, Facts};
+use super::facts::{ExchangeLaps, Facts, Rare};
 use super::lap::Lap;
-use super::metrics::{Entry, RouteMetrics, UpstreamMetrics, WorkerMetrics};
+use super::metrics::{ClientMetrics, Entry, RouteMetrics, UpstreamMetrics, WorkerMetrics};
 use super::observer::{count, ended};
 use super::record::{ConnectionFacts, Detail, DialTimes, MethodName, Outcome, Record};
 use super::request_ids::new_request_id;
 use super::waits::Awaited;
 use super::who::Who;
 use crate::error::{DialFailure, ExchangeError, Fault};
+use crate::gateway::client_limits::Permit;
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::request_id::RequestId;
 use std::cell::{Cell, RefCell, RefMut};
@@ -47,8 +48,8 @@ struct Known<F> {
     /// The upstream, while there is a connection to it.
     upstream: Option<Rc<UpstreamMetrics>>,
     connect: Option<Lap>,
-    /// In a box, because most exchanges have none.
-    dial: Option<Box<DialTimes>>,
+    /// In a box, because most exchanges have none of it.
+    rare: Option<Box<Rare>>,
     to_upstream: u64,
     to_client: u64,
     /// The bytes in both directions that the route has counted.
@@ -65,7 +66,9 @@ impl<F: Facts> Entry for Slot<F> {
         let (_, known) = &*self.known.borrow();
         let Some(started) = known.started else { return };
         let route = self.metrics.of(known.route.as_deref());
-        route.count_running(now.duration_since(started));
+        let age = now.duration_since(started);
+        route.count_running(age);
+        known.client().iter().for_each(|client| client.count_running(age));
         known.count_bytes(route);
         known.upstream.iter().for_each(|upstream| upstream.count_busy());
     }
@@ -75,6 +78,16 @@ impl<F> Known<F> {
     /// How long ago it began, at `now`.
     fn age(&self, now: Instant) -> Duration {
         self.started.map_or(Duration::ZERO, |started| now.duration_since(started))
+    }
+
+    fn client(&self) -> Option<&ClientMetrics> {
+        self.rare.as_ref()?.client.as_deref()
+    }
+
+    fn set_dial(&mut self, dial: Option<DialTimes>) {
+        if dial.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().dial = dial;
+        }
     }
 
     fn lap(&self, now: Instant) -> Lap {
@@ -144,13 +157,19 @@ impl<F: Facts> Recorder<F> {
         let route = known.route.take();
         known.count_bytes(self.0.metrics.of(route.as_deref()));
         known.upstream = None;
+        // The permit is given back.
+        let Rare { dial, client, key, .. } =
+            known.rare.take().map(|rare| *rare).unwrap_or_default();
+        let name = client.as_ref().map(|client| Arc::clone(client.name()));
         let record = Record {
             client: who.address(),
-            client_name: who.name(),
+            client_name: name.or_else(|| who.name()),
             peer: who.proxy(),
+            has_token: client.is_some(),
+            key,
             name: route.as_ref().map(|route| Arc::clone(route.name())),
             connect: known.connect.map(Duration::from),
-            dial: known.dial.take().map(|dial| *dial),
+            dial,
             total: known.age(now),
             to_upstream: known.to_upstream,
             to_client: known.to_client,
@@ -160,7 +179,7 @@ impl<F: Facts> Recorder<F> {
         };
         known.started = None;
         drop(slot);
-        count(&record, &self.0.metrics, route.as_deref());
+        count(&record, &self.0.metrics, route.as_deref(), client.as_deref());
         ended(&record);
     }
 
@@ -223,6 +242,19 @@ impl ExchangeRecorder {
         self.known().route = Some(Rc::clone(route));
     }
 
+    /// It has the token of this client, and keeps `permit` until its end.
+    pub fn of_client(&mut self, name: &str, permit: Option<Permit>) {
+        let client = self.0.metrics.client(name);
+        let mut known = self.known();
+        let rare = known.rare.get_or_insert_default();
+        (rare.client, rare.permit) = (Some(client), permit);
+    }
+
+    /// It gets the key of the API in this line.
+    pub fn key(&mut self, line: u32) {
+        self.known().rare.get_or_insert_default().key = Some(line);
+    }
+
     /// The exchange has its connection to `upstream`: an idle one, or one just opened. `dial` is
     /// how long it took to open one that was waited for.
     pub fn connected(
@@ -237,7 +269,7 @@ impl ExchangeRecorder {
         }
         known.upstream = Some(Rc::clone(upstream));
         known.connect = (!reused).then(|| known.lap(Instant::now()));
-        known.dial = dial.map(Box::new);
+        known.set_dial(dial);
         known.facts.reused = Some(reused);
     }
 
@@ -325,7 +357,7 @@ impl ConnectionRecorder {
         let mut known = self.known();
         known.upstream = Some(Rc::clone(upstream));
         known.connect = Some(known.lap(Instant::now()));
-        known.dial = Some(Box::new(dial));
+        known.set_dial(Some(dial));
     }
 
     /// The connection becomes one of the HTTP relay: its exchanges have records, it has none.

@@ -112,6 +112,7 @@ fn parts(record: &Record) -> String {
     let mut parts: Vec<_> =
         times.map(|(name, time)| format!("{name} {}", duration(time))).collect();
     let id = facts.id.map(|id| String::from_utf8_lossy(&id.digits()).into_owned());
+    parts.extend(record.key.map(|line| format!("key {line}")));
     parts.extend(id.map(|id| format!("id {id}")));
     parts.join(" ")
 }
@@ -136,7 +137,7 @@ fn name(record: &Record) -> &str {
     asked_for.or(record.name.as_deref()).unwrap_or("-")
 }
 
-/// The name in its certificate, or its address without the port, which says nothing to a person.
+/// Its name, or its address without the port, which says nothing to a person.
 fn client(record: &Record) -> String {
     match &record.client_name {
         Some(name) => cut(name, NAME_COLUMNS),

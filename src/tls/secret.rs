@@ -40,9 +40,7 @@ impl fmt::Display for FileName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string_lossy();
         if may_be_secret(&text) {
-            f.write_str(
-                "what is said here is no name of a file, but perhaps what should be in one: it",
-            )
+            f.write_str("this looks like a key, and not like the name of a file; it")
         } else {
             write!(f, "{:?}", self.0)
         }

@@ -4,6 +4,8 @@
 //! that begins with `$ narrows` is a command; any other is the text of a narrows.toml, which
 //! `check` reads. `{U+FEFF}` is that character, and `{UTF-16LE}` at the start encodes the file.
 //!
+//! Other files follow it, each after a line with its name and its mode: `@ openai.keys 600`.
+//!
 //! `UPDATE_MISTAKES=1 cargo test --test config` rewrites the messages. Read the difference as
 //! someone who is tired, and whose first language is not English.
 
@@ -11,6 +13,7 @@ use super::{folder, narrows};
 use narrows_kit::folder::Folder;
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -53,6 +56,15 @@ fn every_message_says_what_is_wrong_and_where_in_lines_that_fit() {
     }
 }
 
+#[test]
+fn no_message_repeats_a_token_or_a_key() {
+    for case in cases(include_str!("access.txt")) {
+        for secret in ["hunter2", "0123456789abcdefghij", "nrw_4GZ2", "tango-uniform"] {
+            assert!(!case.want.contains(secret), "{}", case.title);
+        }
+    }
+}
+
 #[derive(PartialEq)]
 struct Case<'t> {
     title: &'t str,
@@ -81,13 +93,26 @@ impl Case<'_> {
             }
             None => {
                 let folder = folder("", super::KEY);
-                write_file(&folder, input);
+                write_files(&folder, input);
                 narrows(&folder, &["check", "--config", "narrows.toml"])
             }
         };
         let code = if code == 2 { String::new() } else { format!("(exit code {code})\n") };
         let blank = if input.is_empty() { "" } else { "\n" };
         format!("=== {title}\n{input}{blank}---\n{}\n{code}\n", stderr.trim_end())
+    }
+}
+
+/// Writes the configuration, and the files behind it.
+fn write_files(folder: &Folder, input: &str) {
+    let mut files = input.split("\n@ ");
+    write_file(folder, files.next().unwrap_or_default());
+    for file in files {
+        let (head, text) = file.split_once('\n').unwrap_or((file, ""));
+        let (name, mode) = head.split_once(' ').unwrap();
+        let path = folder.write(name, format!("{text}\n"));
+        let mode = fs::Permissions::from_mode(u32::from_str_radix(mode, 8).unwrap());
+        fs::set_permissions(path, mode).unwrap();
     }
 }
 

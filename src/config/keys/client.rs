@@ -46,8 +46,18 @@ pub(in crate::config) struct ClientPlaces {
 pub enum TokenSource {
     /// In the configuration, and it has this one.
     Digest(TokenDigest),
-    /// In a file, one a line.
-    File(NamedFile),
+    /// In a file, one a line. Boxed, because most clients have none.
+    File(Box<NamedFile>),
+}
+
+impl TokenSource {
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&NamedFile> {
+        match self {
+            Self::Digest(_) => None,
+            Self::File(file) => Some(file),
+        }
+    }
 }
 
 /// The table as it is read.
@@ -171,7 +181,7 @@ fn tokens(
             return None;
         }
         (Some(token), None) => TokenSource::Digest(token),
-        (None, Some(file)) => TokenSource::File(file),
+        (None, Some(file)) => TokenSource::File(Box::new(file)),
         (None, None) => return None,
     };
     let location = present.location("token").or_else(|| present.location("token_file"));

@@ -118,5 +118,6 @@ fn text(body: &str) -> Content {
 
 fn unready(code: &'static str, message: &'static str) -> Answer {
     let fields = "Cache-Control: no-store\r\n";
-    Answer { status: 503, reason: "Service Unavailable", code, message, fields }
+    let reason = "Service Unavailable";
+    Answer { status: 503, reason, code, message, fields, retry_after: None }
 }

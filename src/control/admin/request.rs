@@ -124,6 +124,7 @@ const NOT_FOUND: Answer = Answer {
     code: "page_not_found",
     message: "The admin listener has /livez, /readyz, /metrics and /status.",
     fields: "",
+    retry_after: None,
 };
 
 const NOT_ALLOWED: Answer = Answer {
@@ -132,6 +133,7 @@ const NOT_ALLOWED: Answer = Answer {
     code: "method_not_allowed",
     message: "The admin listener answers GET and HEAD.",
     fields: "Allow: GET, HEAD\r\n",
+    retry_after: None,
 };
 
 const MISDIRECTED: Answer = Answer {
@@ -140,6 +142,7 @@ const MISDIRECTED: Answer = Answer {
     code: "host_not_allowed",
     message: "On a loopback address this page is served by IP address or as localhost.",
     fields: "",
+    retry_after: None,
 };
 
 #[cfg(test)]

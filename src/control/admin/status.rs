@@ -4,6 +4,7 @@
 //! be added; none is renamed or removed. Times are RFC 3339, durations are seconds.
 
 use crate::config::identifier::Identifier;
+use crate::config::keys::client::ClientConfig;
 use crate::config::managed::ManagedCertificate;
 use crate::config::own_certificate::OwnCertificate;
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
@@ -41,8 +42,7 @@ pub(super) struct Status {
     routes: Vec<RouteStatus>,
     forwards: Vec<RouteStatus>,
     upstreams: Vec<UpstreamStatus>,
-    /// There are no named clients yet.
-    clients: [(); 0],
+    clients: Vec<ClientStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,6 +102,15 @@ struct RouteStatus {
 }
 
 #[derive(Debug, Serialize)]
+struct ClientStatus {
+    name: String,
+    /// `None`: never.
+    expires: Option<String>,
+    running: usize,
+    oldest_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
 struct UpstreamStatus {
     name: Box<str>,
     connections: ConnectionStatus,
@@ -150,7 +159,7 @@ impl Status {
             routes: routes(&snapshot, totals),
             forwards: forwards(&snapshot, totals),
             upstreams: upstreams(&snapshot, totals, now),
-            clients: [],
+            clients: clients(&snapshot, totals),
         }
     }
 
@@ -245,6 +254,20 @@ fn route(name: &str, upstream: Option<&Arc<UpstreamConfig>>, totals: &Totals) ->
     }
 }
 
+fn clients(snapshot: &Snapshot, totals: &Totals) -> Vec<ClientStatus> {
+    let client = |client: &ClientConfig| {
+        let running = totals.clients_running.get(client.name.as_str());
+        let expires = client.expires.map(|it| time(UNIX_EPOCH + Duration::from_secs(it)));
+        ClientStatus {
+            name: client.name.to_string(),
+            expires,
+            running: running.map_or(0, |it| it.count),
+            oldest_seconds: running.map(|it| seconds(it.oldest)),
+        }
+    };
+    snapshot.config.clients.iter().map(client).collect()
+}
+
 fn upstreams(snapshot: &Snapshot, totals: &Totals, now: SystemTime) -> Vec<UpstreamStatus> {
     let of_routes = snapshot.routes.iter().map(|it| &it.upstream);
     let of_forwards = snapshot.forwards.iter().filter_map(|it| upstream_of(&it.target));
@@ -300,6 +323,13 @@ mod tests {
         [[listener]]
         address = "127.0.0.1:2"
         mode = "tcp"
+        [[client]]
+        name = "alice"
+        token = "sha256:9f2c1f2a35f5e0d1c1b7a1a4a7de4f8b1f0a5d0c6b9e3d7f8a2b4c6d8e0f1a3b"
+        expires = 2030-01-01
+        [[client]]
+        name = "bob"
+        token = "sha256:1f2c1f2a35f5e0d1c1b7a1a4a7de4f8b1f0a5d0c6b9e3d7f8a2b4c6d8e0f1a3b"
         [[route]]
         path = "/gpt/"
         upstream = "https://api.openai.com/"
@@ -402,7 +432,20 @@ mod tests {
       "last_error": null
     }
   ],
-  "clients": []
+  "clients": [
+    {
+      "name": "alice",
+      "expires": "2030-01-01T00:00:00Z",
+      "running": 2,
+      "oldest_seconds": 3.0
+    },
+    {
+      "name": "bob",
+      "expires": null,
+      "running": 0,
+      "oldest_seconds": null
+    }
+  ]
 }
 "#;
 
@@ -468,6 +511,8 @@ mod tests {
         let mut totals = Totals::default();
         let running = Running { count: 3, oldest: Duration::from_micros(12_345_499) };
         totals.running.insert("/gpt/".into(), running);
+        let running = Running { count: 2, oldest: Duration::from_secs(3) };
+        totals.clients_running.insert("alice".into(), running);
         let last_failure = Some(("upstream_unreachable", Duration::from_secs(30)));
         let upstream =
             UpstreamReport { idle: 1, busy: 2, opening: 3, last_failure, ..Default::default() };

@@ -12,9 +12,9 @@ use crate::h1::partial_head::{has_origin_line, is_of_head_request};
 use crate::timeouts::Timer;
 pub use table::Answer;
 use table::{
-    ALLOWED, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NAME_NOT_SERVED, NO_CHALLENGE, NO_ROUTE,
-    PREFLIGHT, TOKEN_MISSING, TOKEN_UNKNOWN, WEBSOCKET_OFF, bad_gateway, bad_request, forbidden,
-    refusal, timeout, tls_failure, unavailable,
+    ALLOWED, CLIENT_EXCHANGES, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NAME_NOT_SERVED,
+    NO_CHALLENGE, NO_ROUTE, PREFLIGHT, TOKEN_MISSING, TOKEN_UNKNOWN, WEBSOCKET_OFF, bad_gateway,
+    bad_request, client_rate, forbidden, refusal, timeout, tls_failure, unavailable,
 };
 
 /// What to answer a request that is not forwarded.
@@ -106,6 +106,8 @@ pub fn answer_to(error: &ExchangeError) -> Option<Answer> {
             forbidden("token_not_for_route", "This token is not for this route.")
         }
         Cause::WebSocketOff => WEBSOCKET_OFF,
+        Cause::ClientExchanges => CLIENT_EXCHANGES,
+        Cause::ClientRate(seconds) => client_rate(seconds),
         Cause::NameNotServed => NAME_NOT_SERVED,
         Cause::NoChallenge => NO_CHALLENGE,
         Cause::PlainHttp => bad_request(
@@ -165,6 +167,8 @@ pub fn name_of(error: &ExchangeError) -> &'static str {
         | Cause::TokenExpired
         | Cause::TokenNotForRoute
         | Cause::WebSocketOff
+        | Cause::ClientExchanges
+        | Cause::ClientRate(_)
         | Cause::NameNotServed
         | Cause::NoChallenge
         | Cause::PlainHttp

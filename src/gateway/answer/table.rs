@@ -19,6 +19,8 @@ pub struct Answer {
     pub message: &'static str,
     /// Further field lines, each with its CRLF.
     pub fields: &'static str,
+    /// Seconds after which the client may ask again (RFC 9110, section 10.2.3).
+    pub retry_after: Option<u32>,
 }
 
 /// What we can do for a client that asks with OPTIONS how far it has come.
@@ -28,6 +30,7 @@ pub(super) const ALLOWED: Answer = Answer {
     code: "",
     message: "",
     fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+    retry_after: None,
 };
 
 /// Any method, and any field: for fields, `*` is all but Authorization (Fetch, section 3.3.4).
@@ -41,6 +44,7 @@ pub(super) const PREFLIGHT: Answer = Answer {
         "Access-Control-Allow-Headers: *, Authorization\r\n",
         "Access-Control-Max-Age: 7200\r\n",
     ),
+    retry_after: None,
 };
 
 pub(super) const TOKEN_MISSING: Answer = Answer {
@@ -49,6 +53,7 @@ pub(super) const TOKEN_MISSING: Answer = Answer {
     code: "token_missing",
     message: "This relay needs a token.",
     fields: "WWW-Authenticate: Bearer\r\n",
+    retry_after: None,
 };
 
 pub(super) const TOKEN_UNKNOWN: Answer = Answer {
@@ -64,6 +69,7 @@ pub(super) const WEBSOCKET_OFF: Answer = Answer {
     code: "websocket_off",
     message: "WebSockets are off on this route: ask in plain HTTP.",
     fields: "Connection: Upgrade\r\nUpgrade: HTTP/1.1\r\n",
+    retry_after: None,
 };
 
 pub(super) const NO_ROUTE: Answer = Answer {
@@ -72,6 +78,7 @@ pub(super) const NO_ROUTE: Answer = Answer {
     code: "route_not_found",
     message: "No route of this relay has this path.",
     fields: "",
+    retry_after: None,
 };
 
 pub(super) const NAME_NOT_SERVED: Answer = Answer {
@@ -80,6 +87,7 @@ pub(super) const NAME_NOT_SERVED: Answer = Answer {
     code: "name_not_served",
     message: "No https listener of this relay serves this host.",
     fields: "",
+    retry_after: None,
 };
 
 pub(super) const NO_CHALLENGE: Answer = Answer {
@@ -88,6 +96,7 @@ pub(super) const NO_CHALLENGE: Answer = Answer {
     code: "challenge_not_found",
     message: "No challenge with this token is under way.",
     fields: "",
+    retry_after: None,
 };
 
 pub(super) const MALFORMED_RESPONSE: Answer =
@@ -102,27 +111,40 @@ pub(super) const INTERNAL: Answer = Answer {
     code: "internal_error",
     message: "The relay made a mistake.",
     fields: "",
+    retry_after: None,
 };
 
 pub(super) const fn bad_request(code: &'static str, message: &'static str) -> Answer {
-    Answer { status: 400, reason: "Bad Request", code, message, fields: "" }
+    Answer { status: 400, reason: "Bad Request", code, message, fields: "", retry_after: None }
 }
 
 pub(super) const fn forbidden(code: &'static str, message: &'static str) -> Answer {
-    Answer { status: 403, reason: "Forbidden", code, message, fields: "" }
+    Answer { status: 403, reason: "Forbidden", code, message, fields: "", retry_after: None }
 }
 
 pub(super) const fn bad_gateway(code: &'static str, message: &'static str) -> Answer {
-    Answer { status: 502, reason: "Bad Gateway", code, message, fields: "" }
+    Answer { status: 502, reason: "Bad Gateway", code, message, fields: "", retry_after: None }
+}
+
+pub(super) const CLIENT_EXCHANGES: Answer =
+    too_many("client_exchanges", "This client has as many exchanges at one time as it may.", 1);
+
+pub(super) const fn client_rate(seconds: u32) -> Answer {
+    too_many("client_rate", "This client has sent as many requests as it may.", seconds)
+}
+
+const fn too_many(code: &'static str, message: &'static str, seconds: u32) -> Answer {
+    let (reason, retry_after) = ("Too Many Requests", Some(seconds));
+    Answer { status: 429, reason, code, message, fields: "", retry_after }
 }
 
 pub(super) const fn unavailable(code: &'static str, message: &'static str) -> Answer {
-    let fields = "Retry-After: 1\r\n";
-    Answer { status: 503, reason: "Service Unavailable", code, message, fields }
+    let reason = "Service Unavailable";
+    Answer { status: 503, reason, code, message, fields: "", retry_after: Some(1) }
 }
 
 pub(super) const fn gateway_timeout(code: &'static str, message: &'static str) -> Answer {
-    Answer { status: 504, reason: "Gateway Timeout", code, message, fields: "" }
+    Answer { status: 504, reason: "Gateway Timeout", code, message, fields: "", retry_after: None }
 }
 
 pub(super) fn refusal(error: RequestError) -> Answer {
@@ -135,6 +157,7 @@ pub(super) fn refusal(error: RequestError) -> Answer {
             code: "unknown_transfer_coding",
             message: "The only transfer coding understood is chunked.",
             fields: "",
+            retry_after: None,
         },
         RequestError::Framing(_) => {
             bad_request("ambiguous_length", "The length of the request body is ambiguous.")
@@ -148,6 +171,7 @@ pub(super) fn refusal(error: RequestError) -> Answer {
             code: "method_not_allowed",
             message: "CONNECT and TRACE are not allowed.",
             fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+            retry_after: None,
         },
         RequestError::UnknownExpectation => Answer {
             status: 417,
@@ -155,6 +179,7 @@ pub(super) fn refusal(error: RequestError) -> Answer {
             code: "unknown_expectation",
             message: "The only expectation understood is 100-continue.",
             fields: "",
+            retry_after: None,
         },
         RequestError::TooManyConnectionOptions => {
             bad_request("too_many_options", "The Connection field has too many options.")
@@ -173,6 +198,7 @@ fn bad_head(error: HeadError) -> Answer {
             code: "target_too_long",
             message: "The request line is too long.",
             fields: "",
+            retry_after: None,
         },
         HeadError::HeadTooLarge | HeadError::TooManyFields => Answer {
             status: 431,
@@ -180,6 +206,7 @@ fn bad_head(error: HeadError) -> Answer {
             code: "head_too_large",
             message: "The request head is too large.",
             fields: "",
+            retry_after: None,
         },
         HeadError::UnsupportedVersion => Answer {
             status: 505,
@@ -187,6 +214,7 @@ fn bad_head(error: HeadError) -> Answer {
             code: "unsupported_version",
             message: "The relay speaks HTTP/1.1 and HTTP/1.0.",
             fields: "",
+            retry_after: None,
         },
         HeadError::MethodCase => Answer {
             status: 501,
@@ -194,6 +222,7 @@ fn bad_head(error: HeadError) -> Answer {
             code: "unknown_method",
             message: "Methods are case-sensitive, and this is a standard one in another case.",
             fields: "",
+            retry_after: None,
         },
         HeadError::Target(error) => bad_target(error),
         HeadError::Tls => bad_request(
@@ -232,6 +261,7 @@ pub(super) fn timeout(timer: Timer) -> Option<Answer> {
             code: "request_timeout",
             message: "The request took too long to arrive.",
             fields: "",
+            retry_after: None,
         }),
         Timer::Lookup => Some(gateway_timeout(
             "upstream_lookup_timeout",

@@ -256,9 +256,6 @@ fn find_token<'a>(
     clients: &'a Clients,
 ) -> Result<(Option<Token<'a>>, bool), Cause> {
     let (mut token, mut has_any) = (None, false);
-    if clients.is_empty() {
-        return Ok((token, has_any));
-    }
     let mut words = 0;
     for credential in credentials(fields, query) {
         match meaning(&credential, clients, &mut words) {

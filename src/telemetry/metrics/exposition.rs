@@ -185,14 +185,15 @@ impl Scrape {
         let all = all.map(|(name, count)| ([("route", &**name)], count));
         out.gauges("narrows_exchanges_running", "Exchanges that run now.", all)?;
 
-        let ended = self.routes(|name, route| {
-            let ended = route.ended.iter().map(move |((end, class), count)| {
-                let client = ("client", "");
-                let labels =
-                    [("route", name), client, ("status", class.name()), ("end", end.name())];
-                (labels, *count)
-            });
-            ended.collect()
+        let ended = self.routes(|name, route| vec![(name, "", &route.ended)]);
+        let of_clients = self.totals.clients.iter().flat_map(|(client, report)| {
+            report.ended.iter().map(move |(name, ended)| (&**name, &**client, ended))
+        });
+        let ended = ended.chain(of_clients).flat_map(|(route, client, ended)| {
+            ended.iter().map(move |((end, class), count)| {
+                let (status, end) = (("status", class.name()), ("end", end.name()));
+                ([("route", route), ("client", client), status, end], *count)
+            })
         });
         out.counters("narrows_exchanges", "Exchanges that have ended.", ended)?;
         let faults = self.routes(|name, route| {

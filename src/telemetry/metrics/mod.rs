@@ -4,9 +4,11 @@
 //! shares no cache line. At a scrape each worker makes a report of them on its own thread, the main
 //! thread adds the reports up ([`Totals`]), and [`Scrape`] writes them down.
 //!
-//! The number of series is bounded by the configuration: labels are names of routes, forwards and
-//! upstreams, addresses of listeners, and fixed words of ours. None holds what a peer wrote.
+//! The number of series is bounded by the configuration: labels are names of routes, forwards,
+//! upstreams and clients, addresses of listeners, and fixed words of ours. None holds what a peer
+//! wrote.
 
+mod client;
 mod exposition;
 mod histogram;
 mod named;
@@ -17,6 +19,7 @@ mod totals;
 mod upstream;
 mod worker;
 
+pub use client::{ClientMetrics, ClientReport};
 pub use exposition::{Format, Orders, Reloads, Scrape};
 pub use histogram::Distribution;
 pub use process::ProcessStats;

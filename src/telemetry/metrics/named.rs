@@ -39,12 +39,27 @@ impl<T> Named<T> {
 
     /// Forgets those that nothing uses, now and at the last reload.
     pub(super) fn forget_unused(&self) {
-        self.0.borrow_mut().retain(|_, kept| {
-            let is_unused = Rc::strong_count(&kept.counters) == 1;
+        self.forget_unless(|_| false);
+    }
+
+    /// The same, but keeps those whose names `is_used`.
+    pub(super) fn forget_unless(&self, is_used: impl Fn(&str) -> bool) {
+        self.0.borrow_mut().retain(|name, kept| {
+            let is_unused = Rc::strong_count(&kept.counters) == 1 && !is_used(name);
             let stays = !(is_unused && kept.is_unused);
             kept.is_unused = is_unused;
             stays
         });
+    }
+
+    /// Does something with each.
+    pub(super) fn each(&self, mut act: impl FnMut(&T)) {
+        self.0.borrow().values().for_each(|kept| act(&kept.counters));
+    }
+
+    /// Whether there are counters with this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.borrow().contains_key(name)
     }
 
     /// What `report` gives for each, with its name.

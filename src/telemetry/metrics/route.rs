@@ -37,7 +37,7 @@ type Faults = BTreeMap<(&'static str, &'static str), u64>;
 /// What one route has counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RouteReport {
-    /// Exchanges, by how they ended and by the class of the status.
+    /// Exchanges without a client's token, by how they ended and by the class of the status.
     pub ended: BTreeMap<(End, StatusClass), u64>,
     /// Those that went wrong, by the words for whose fault it was and for the cause.
     pub faults: BTreeMap<(&'static str, &'static str), u64>,
@@ -71,8 +71,11 @@ impl RouteMetrics {
     /// Counts an exchange or a connection at its end.
     pub fn ended(&self, record: &Record) {
         let cells = self.cells();
-        let (end, class) = (record.outcome.end(), record.status_class());
-        increase(&cells.ended[end as usize][class.number()], 1);
+        // That of a client is counted there.
+        if !record.has_token {
+            let (end, class) = (record.outcome.end(), record.status_class());
+            increase(&cells.ended[end as usize][class.number()], 1);
+        }
         cells.exchange.observe(record.total);
         if let Some(gap) = record.longest_gap() {
             cells.longest_gap.observe(gap);

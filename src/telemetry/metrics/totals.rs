@@ -1,6 +1,7 @@
 //! The numbers of one worker, or the sums of all: [`Totals`]. Plain data that goes to the main
 //! thread.
 
+use super::client::ClientReport;
 use super::route::{RouteReport, add_counts};
 use super::running::Running;
 use super::upstream::UpstreamReport;
@@ -19,6 +20,10 @@ pub struct Totals {
     pub routes: BTreeMap<Arc<str>, RouteReport>,
     /// Upstreams, by their `host:port`.
     pub upstreams: BTreeMap<Arc<str>, UpstreamReport>,
+    /// Clients with tokens, by their names.
+    pub clients: BTreeMap<Arc<str>, ClientReport>,
+    /// What runs of theirs.
+    pub clients_running: BTreeMap<Arc<str>, Running>,
     /// Connections and requests that were refused before an upstream saw any of them, by the word
     /// for the reason.
     pub refused: BTreeMap<&'static str, u64>,
@@ -44,6 +49,7 @@ impl Totals {
     /// The worker has ended: what it counted remains, and what ran has ended with it.
     pub fn nothing_runs(&mut self) {
         self.running.clear();
+        self.clients_running.clear();
         self.connections.clear();
         for upstream in self.upstreams.values_mut() {
             (upstream.idle, upstream.busy, upstream.opening) = (0, 0, 0);
@@ -54,7 +60,8 @@ impl Totals {
     pub fn add_forgotten(&mut self, before: &Self, now: &Self) {
         let routes = missing(&before.routes, &now.routes);
         let upstreams = missing(&before.upstreams, &now.upstreams);
-        let mut forgotten = Self { routes, upstreams, ..Self::default() };
+        let clients = missing(&before.clients, &now.clients);
+        let mut forgotten = Self { routes, upstreams, clients, ..Self::default() };
         forgotten.nothing_runs();
         self.add(&forgotten);
     }
@@ -64,6 +71,7 @@ impl Totals {
         let others = || others.clone();
         self.routes.retain(|name, _| others().any(|it| it.routes.contains_key(name)));
         self.upstreams.retain(|name, _| others().any(|it| it.upstreams.contains_key(name)));
+        self.clients.retain(|name, _| others().any(|it| it.clients.contains_key(name)));
     }
 
     fn add(&mut self, other: &Self) {
@@ -78,6 +86,12 @@ impl Totals {
         }
         for (name, report) in &other.upstreams {
             self.upstreams.entry(Arc::clone(name)).or_default().add(report);
+        }
+        for (name, report) in &other.clients {
+            self.clients.entry(Arc::clone(name)).or_default().add(report);
+        }
+        for (name, running) in &other.clients_running {
+            self.clients_running.entry(Arc::clone(name)).or_default().add(running);
         }
         add_counts(&mut self.refused, &other.refused);
     }

@@ -1,5 +1,6 @@
 //! All that one worker counts: [`WorkerMetrics`].
 
+use super::client::ClientMetrics;
 use super::named::Named;
 use super::route::RouteMetrics;
 use super::running::{Entry, RunningList};
@@ -21,6 +22,7 @@ pub struct WorkerMetrics {
     unrouted: RouteMetrics,
     routes: Named<RouteMetrics>,
     upstreams: Named<UpstreamMetrics>,
+    clients: Named<ClientMetrics>,
     refused: RefCell<BTreeMap<&'static str, u64>>,
 }
 
@@ -35,16 +37,24 @@ impl WorkerMetrics {
         self.upstreams.get(label, UpstreamMetrics::default)
     }
 
+    /// The counters of the client with this name.
+    pub fn client(&self, name: &str) -> Rc<ClientMetrics> {
+        self.clients.get(name, || ClientMetrics::new(name))
+    }
+
     /// A connection or a request was refused before an upstream saw any of it.
     pub fn refused(&self, reason: &'static str) {
         *self.refused.borrow_mut().entry(reason).or_default() += 1;
     }
 
     /// Forgets the routes and upstreams that were removed before the last reload, and that nothing
-    /// uses. To be called when a new site has taken the place of the old one.
-    pub fn forget_unused(&self) {
+    /// uses, and the clients for which
+    /// `is_client` does not hold. To be called when a new site has taken the place of the old one.
+    pub fn forget_unused(&self, is_client: impl Fn(&str) -> bool) {
         self.routes.forget_unused();
         self.upstreams.forget_unused();
+        self.clients.forget_unless(is_client);
+        self.clients.each(|client| client.keep_routes(|route| self.routes.has(route)));
     }
 
     /// Lists a client connection, until [`WorkerMetrics::leave`].
@@ -73,12 +83,16 @@ impl WorkerMetrics {
         let unrouted = self.unrouted.report().map(|report| (Arc::default(), report));
         let routes = self.routes.reports(RouteMetrics::report).into_iter();
         let upstreams = self.upstreams.reports(UpstreamMetrics::report_if_used);
+        let clients = self.clients.reports(ClientMetrics::report);
+        let clients_running = self.clients.reports(ClientMetrics::take_running);
         let refused = self.refused.borrow().clone();
         let mut totals = Totals { refused, ..Totals::default() };
         // To collect them would sort them first, by code of its own for each type.
         totals.running.extend(running.chain(unrouted_running));
         totals.routes.extend(routes.chain(unrouted));
         totals.upstreams.extend(upstreams);
+        totals.clients.extend(clients);
+        totals.clients_running.extend(clients_running);
         totals
     }
 }

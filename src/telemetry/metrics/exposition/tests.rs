@@ -1,7 +1,7 @@
 //! The texts, whole: what a scraper sees of every family.
 
 use super::*;
-use crate::telemetry::metrics::Running;
+use crate::telemetry::metrics::{ClientReport, Running};
 use crate::telemetry::record::{End, StatusClass};
 use std::time::Duration;
 
@@ -80,12 +80,16 @@ fn scrape() -> Scrape {
         reused: 6,
         ..UpstreamReport::default()
     };
+    let answered = [((End::Answered, StatusClass::of(Some(429))), 5)].into();
+    let client = ClientReport { ended: [("/gpt/".into(), answered)].into() };
     let running = Running { count: 2, oldest: Duration::from_secs(9) };
     let totals = Arc::new(Totals {
         running: [("".into(), running)].into(),
         connections: [("127.0.0.1:8443".parse().unwrap(), 3)].into(),
         routes: [("/gpt/".into(), route)].into(),
         upstreams: [("api.test:443".into(), upstream)].into(),
+        clients: [("alice".into(), client)].into(),
+        clients_running: [].into(),
         refused: [("bad_host", 7)].into(),
     });
     Scrape {
@@ -145,6 +149,7 @@ narrows_exchanges_running{route="/gpt/"} 0
 # HELP narrows_exchanges_total Exchanges that have ended.
 # TYPE narrows_exchanges_total counter
 narrows_exchanges_total{route="/gpt/",client="",status="2xx",end="completed"} 2
+narrows_exchanges_total{route="/gpt/",client="alice",status="4xx",end="answered"} 5
 # HELP narrows_faults_total Exchanges that went wrong.
 # TYPE narrows_faults_total counter
 narrows_faults_total{route="/gpt/",fault="upstream",cause="upstream_closed_early"} 1

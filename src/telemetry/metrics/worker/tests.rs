@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::{Cause, ExchangeError};
+use crate::gateway::client_limits::{ClientLimits, ClientUse};
 use crate::telemetry::metrics::Running;
 use crate::telemetry::record::{DialTimes, End, StatusClass};
 use crate::telemetry::{ConnectionRecorder, Detail, ExchangeRecorder, Outcome};
@@ -92,6 +93,63 @@ async fn an_exchange_is_counted_by_its_route_its_end_its_status_and_its_times() 
     let upstream = &report.upstreams["api.test:443"];
     assert_eq!((upstream.busy, upstream.reused), (0, 1));
     assert!(report.refused.is_empty(), "an upstream was at work");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_with_a_token_is_counted_once_for_its_client_and_keeps_its_place_until_its_end()
+{
+    let metrics = Rc::<WorkerMetrics>::default();
+    let [gpt, other] = ["/gpt/", "/other/"].map(|name| metrics.route(&name.into()));
+    let (used, one) = (Arc::<ClientUse>::default(), Some(1));
+    let limits = ClientLimits { exchanges: one, requests_per_minute: None };
+    let mut recorder = ExchangeRecorder::new(client(), &metrics);
+    for route in [&gpt, &gpt, &other] {
+        recorder.start();
+        recorder.route(route);
+        recorder.of_client("alice", used.acquire(&limits, || Duration::ZERO).unwrap());
+        assert!(used.acquire(&limits, || Duration::ZERO).is_err());
+        advance(Duration::from_secs(1)).await;
+        let running = metrics.report().clients_running["alice"];
+        assert_eq!((running.count, running.oldest), (1, Duration::from_secs(1)));
+        recorder.answered(200);
+        recorder.end(Outcome::Completed);
+    }
+    // A panic or a stop ends an exchange, too.
+    recorder.start();
+    recorder.of_client("alice", used.acquire(&limits, || Duration::ZERO).unwrap());
+    drop(recorder);
+    assert!(used.acquire(&limits, || Duration::ZERO).is_ok());
+
+    let report = metrics.report();
+    assert!(report.clients_running.is_empty());
+    let completed = |count| [((End::Completed, StatusClass::of(Some(200))), count)].into();
+    let aborted = [((End::Aborted, StatusClass::default()), 1)].into();
+    let by_route = [("/gpt/", completed(2)), ("/other/", completed(1)), ("", aborted)];
+    let want = by_route.map(|(route, ended)| (route.into(), ended)).into();
+    assert_eq!(report.clients["alice"].ended, want);
+    assert!(report.routes.values().all(|route| route.ended.is_empty()));
+    assert_eq!(report.routes["/gpt/"].exchange.count(), 2);
+}
+
+#[test]
+fn a_client_is_forgotten_when_it_is_no_longer_configured() {
+    let metrics = Rc::<WorkerMetrics>::default();
+    let mut recorder = ExchangeRecorder::new(client(), &metrics);
+    let route = metrics.route(&"/gpt/".into());
+    for name in ["alice", "bob"] {
+        recorder.start();
+        recorder.route(&route);
+        recorder.of_client(name, None);
+        recorder.end(Outcome::Completed);
+    }
+    let names = || metrics.report().clients.into_keys().collect::<Vec<_>>();
+    for want in [&["alice", "bob"][..], &["alice"], &["alice"]] {
+        metrics.forget_unused(|name| name == "alice");
+        assert_eq!(names(), want.iter().map(|&name| name.into()).collect::<Vec<Arc<str>>>());
+    }
+    drop(route);
+    (0..2).for_each(|_| metrics.forget_unused(|name| name == "alice"));
+    assert_eq!(names(), [], "what it had on a route that is gone");
 }
 
 #[test]

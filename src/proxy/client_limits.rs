@@ -1,0 +1,32 @@
+//! Whether a client may have one more exchange, and what the log says of it.
+
+use crate::clock::since_start;
+use crate::error::{Cause, ExchangeError};
+use crate::gateway::client_limits::LimitReached;
+use crate::gateway::credentials::Credentials;
+use crate::gateway::plan::ForwardedRequest;
+use crate::telemetry::ExchangeRecorder;
+
+/// Counts a request for the client whose token it has. The exchange keeps its place until it ends.
+///
+/// # Errors
+/// The client has as much as it may.
+pub(super) fn admit<U>(
+    request: &ForwardedRequest<'_, U>,
+    recorder: &mut ExchangeRecorder,
+) -> Result<(), ExchangeError> {
+    let Some(Credentials { client, key, .. }) = &request.credentials else { return Ok(()) };
+    if let Some(client) = client {
+        let (permit, error) = match client.used.acquire(&client.limits, since_start) {
+            Ok(permit) => (permit, None),
+            Err(LimitReached::Exchanges) => (None, Some(Cause::ClientExchanges)),
+            Err(LimitReached::Rate(seconds)) => (None, Some(Cause::ClientRate(seconds))),
+        };
+        recorder.of_client(&client.name, permit);
+        if let Some(cause) = error {
+            return Err(ExchangeError::client(cause));
+        }
+    }
+    key.iter().for_each(|key| recorder.key(key.line));
+    Ok(())
+}

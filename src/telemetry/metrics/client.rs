@@ -1,0 +1,86 @@
+//! What one worker counts of the exchanges of one client: [`ClientMetrics`], and the
+//! [`ClientReport`] of it.
+
+use super::route::add_counts;
+use super::running::Running;
+use crate::telemetry::record::{End, Record, StatusClass};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The counters of one client, whose name is the operator's.
+#[derive(Debug, Default)]
+pub struct ClientMetrics {
+    name: Arc<str>,
+    /// What runs, while a report counts it.
+    running: Cell<Running>,
+    ended: RefCell<BTreeMap<Arc<str>, Ended>>,
+}
+
+/// Exchanges, by how they ended and by the class of the status.
+type Ended = BTreeMap<(End, StatusClass), u64>;
+
+/// What one client has had, by route; empty for none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientReport {
+    /// Exchanges, by how they ended and by the class of the status.
+    pub ended: BTreeMap<Arc<str>, BTreeMap<(End, StatusClass), u64>>,
+}
+
+impl ClientMetrics {
+    /// For the client with this name.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// The name of the client.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Counts an exchange at its end.
+    pub(in crate::telemetry) fn ended(&self, record: &Record) {
+        let key = (record.outcome.end(), record.status_class());
+        let mut routes = self.ended.borrow_mut();
+        let route = record.name.as_deref().unwrap_or_default();
+        match routes.get_mut(route) {
+            Some(ended) => *ended.entry(key).or_default() += 1,
+            None => {
+                routes.insert(route.into(), [(key, 1)].into());
+            }
+        }
+    }
+
+    /// Counts an exchange that runs, and is so old. For a report, which counts them anew.
+    pub(in crate::telemetry) fn count_running(&self, age: Duration) {
+        let mut running = self.running.get();
+        running.count(age);
+        self.running.set(running);
+    }
+
+    /// What was counted as running, if anything.
+    pub(super) fn take_running(&self) -> Option<Running> {
+        Some(self.running.take()).filter(|running| running.count > 0)
+    }
+
+    /// What was counted so far; `None` if nothing was.
+    pub(super) fn report(&self) -> Option<ClientReport> {
+        let ended = self.ended.borrow().clone();
+        (!ended.is_empty()).then_some(ClientReport { ended })
+    }
+
+    /// Forgets the routes for which `is_known` does not hold.
+    pub(super) fn keep_routes(&self, is_known: impl Fn(&str) -> bool) {
+        self.ended.borrow_mut().retain(|route, _| route.is_empty() || is_known(route));
+    }
+}
+
+impl ClientReport {
+    /// Adds what another worker has counted.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (route, ended) in &other.ended {
+            add_counts(self.ended.entry(Arc::clone(route)).or_default(), ended);
+        }
+    }
+}
