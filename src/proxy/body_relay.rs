@@ -1,5 +1,7 @@
 //! A body on its way through: the bytes of one read become one write.
 
+use crate::gateway::access::ApiKeys;
+use crate::gateway::credentials::hide_keys;
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::rewrite::{put_trailers, trailers_for};
 use crate::h1::body::{After, BodyReader, BodyWriter};
@@ -67,7 +69,7 @@ impl BodyRelay {
     }
 
     /// Sends on what `input` holds of the body, and counts its `events`; gives how many bytes of it
-    /// are dealt with.
+    /// are dealt with. Its trailers are sent without `keys`.
     pub(super) fn pass(
         &mut self,
         cx: &mut Context<'_>,
@@ -75,11 +77,12 @@ impl BodyRelay {
         write_buffer: &mut WriteBuffer,
         to: &mut Transport,
         mut events: Option<&mut EventCounter>,
+        keys: Option<&ApiKeys>,
     ) -> Result<usize, BodyError> {
         let mut consumed = 0;
         while consumed < input.len() && !self.finished {
             let events = events.as_deref_mut();
-            let len = self.pass_once(cx, &input[consumed..], write_buffer, to, events)?;
+            let len = self.pass_once(cx, &input[consumed..], write_buffer, to, events, keys)?;
             if len == 0 {
                 break;
             }
@@ -95,12 +98,13 @@ impl BodyRelay {
         write_buffer: &mut WriteBuffer,
         to: &mut Transport,
         events: Option<&mut EventCounter>,
+        keys: Option<&ApiKeys>,
     ) -> Result<usize, BodyError> {
         let walk = self.reader.walk(input)?;
         count(events, walk.content(input));
         let content = walk.content_len();
         let (trailers, broken) = match &walk.trailers {
-            Some(range) => match self.trailers(&input[range.clone()]) {
+            Some(range) => match self.trailers(&input[range.clone()], keys) {
                 Ok(trailers) => (trailers, None),
                 Err(error) => (None, Some(error)),
             },
@@ -140,12 +144,19 @@ impl BodyRelay {
         broken.map_or(Ok(walk.consumed), Err)
     }
 
-    /// The trailer section to send, filtered, when the receiver gets one at all.
-    fn trailers(&self, section: &[u8]) -> Result<Option<Buffer>, BodyError> {
+    /// The trailer section to send, filtered and without `keys`, when the receiver gets one at all.
+    fn trailers(
+        &self,
+        section: &[u8],
+        keys: Option<&ApiKeys>,
+    ) -> Result<Option<Buffer>, BodyError> {
         let fields = trailers_for(self.writer, section).map_err(BodyError::Trailers)?;
         Ok(fields.map(|fields| {
             let mut out = Buffer::take();
             put_trailers(out.to_append(), &fields);
+            if let Some(keys) = keys {
+                hide_keys(out.to_append(), 0, keys, b"");
+            }
             out
         }))
     }

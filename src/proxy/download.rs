@@ -5,7 +5,7 @@
 
 use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError, Fault, ResponseError};
-use crate::gateway::access::RouteAccess;
+use crate::gateway::access::{ApiKeys, RouteAccess};
 use crate::gateway::credentials::hide_keys;
 use crate::gateway::event_stream::{EventCounter, is_event_stream};
 use crate::gateway::exchange::{Exchange, ResponseState};
@@ -82,6 +82,11 @@ impl<'a> Guide<'a> {
 
     fn access(&self) -> Option<&'a RouteAccess> {
         self.route.access.as_deref()
+    }
+
+    /// The keys of the API, which the client must not see.
+    fn keys(&self) -> Option<&'a ApiKeys> {
+        self.access()?.keys.as_deref()
     }
 
     /// Whether a page asks, on a route where we answer its preflights.
@@ -231,7 +236,7 @@ impl Download {
                 self.part = ResponsePart::Body(BodyRelay::of_response(reader, response.writer));
             }
         }
-        if let Some(keys) = guide.access().and_then(|access| access.keys.as_ref()) {
+        if let Some(keys) = guide.keys() {
             hide_keys(client.write_buffer.queue(), queued, keys, guide.about.token());
         }
     }
@@ -246,8 +251,9 @@ impl Download {
     ) -> Result<(), ExchangeError> {
         let ResponsePart::Body(relay) = &mut self.part else { return Ok(()) };
         let Connection { transport, write_buffer, .. } = client;
-        let (bytes, mut events) = (upstream.read_buffer.bytes(), guide.recorder.events());
-        let passed = relay.pass(cx, bytes, write_buffer, transport, events.as_deref_mut());
+        let (bytes, keys) = (upstream.read_buffer.bytes(), guide.keys());
+        let mut events = guide.recorder.events();
+        let passed = relay.pass(cx, bytes, write_buffer, transport, events.as_deref_mut(), keys);
         drop(events);
         upstream.read_buffer.consume(passed.map_err(broken)?);
         self.settle(guide);
@@ -263,9 +269,10 @@ impl Download {
     ) -> Result<Poll<()>, ExchangeError> {
         let ResponsePart::Body(relay) = &mut self.part else { return Ok(Poll::Ready(())) };
         let Connection { transport, write_buffer, .. } = client;
+        let keys = guide.keys();
         let mut events = guide.recorder.events();
         let passed = upstream.read_buffer.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
-            relay.pass(cx, bytes, write_buffer, transport, events.as_deref_mut())
+            relay.pass(cx, bytes, write_buffer, transport, events.as_deref_mut(), keys)
         });
         drop(events);
         match passed {

@@ -109,7 +109,7 @@ impl Upload {
         self.begun = true;
         let Connection { transport, write_buffer, .. } = upstream;
         let bytes = client.read_buffer.bytes();
-        let passed = self.relay.pass(cx, bytes, write_buffer, transport, None);
+        let passed = self.relay.pass(cx, bytes, write_buffer, transport, None, None);
         client.read_buffer.consume(passed.map_err(broken)?);
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Upload {
         let Connection { transport, write_buffer, .. } = upstream;
         let relay = &mut self.relay;
         let passed = client.read_buffer.poll_pass(cx, &mut client.transport, |cx, bytes| {
-            relay.pass(cx, bytes, write_buffer, transport, None)
+            relay.pass(cx, bytes, write_buffer, transport, None, None)
         });
         match passed {
             Poll::Pending => return Ok(Poll::Pending),

@@ -279,6 +279,27 @@ fn no_credential_in_a_trailer_reaches_the_upstream() {
 }
 
 #[test]
+fn a_key_that_comes_back_in_a_trailer_does_not_reach_the_client() {
+    for key_field in [None, Some(KeyField::XApiKey)] {
+        run(async |bench| {
+            rule(bench, access(key_field));
+            let mut client = bench.client();
+            client.send(request(Place::Field("x-api-key"), Kind::Http11("\r\n"))).await;
+            let mut upstream = bench.upstream().await;
+            upstream.read().await;
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+            upstream.send(format!("{head}0\r\nSum: {KEY}.1\r\n\r\n")).await;
+            let mut got = client.read().await;
+            while !got.ends_with(".1\r\n\r\n") {
+                got += &client.read().await;
+            }
+            let shown = if key_field.is_some() { "REDACTED" } else { KEY };
+            assert!(got.ends_with(&format!("\r\n0\r\nSum: {shown}.1\r\n\r\n")), "{got}");
+        });
+    }
+}
+
+#[test]
 fn a_page_may_ask_and_read_where_preflights_are_answered_by_us() {
     let log = run(async |bench| {
         rule(bench, RouteAccess { cors: true, ..access(Some(KeyField::Authorization)) });
