@@ -22,6 +22,20 @@ const KEY: &str = "sk-real";
 /// The fields for keys, and that for a token alone.
 const FIELDS: [&str; 5] =
     ["authorization", "x-api-key", "api-key", "x-goog-api-key", "x-narrows-token"];
+/// What may have a credential besides, with `-` for `_`.
+const OTHERS: [&str; 8] = [
+    "cookie",
+    "xi-api-key",
+    "ocp-apim-subscription-key",
+    "x-auth-token",
+    "x-access-token",
+    "x-api-token",
+    "x-functions-key",
+    "apikey",
+];
+const OTHER_PARAMETERS: [&str; 5] =
+    ["access_token", "api_key", "api-key", "apikey", "subscription-key"];
+const METHODS: [&str; 3] = ["x-http-method", "x-http-method-override", "x-method-override"];
 const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 const ELEMENT: &str = "openai-insecure-api-key.";
 
@@ -47,7 +61,7 @@ pub fn credentials(data: &[u8]) {
         (Plan::Forward(forwarded), Ok(left)) => {
             let sent = sent(&forwarded);
             rules.check_credentials(&sent, &left);
-            check_rest(&sent, &unruled);
+            check_rest(&sent, &unruled, rules.bareness(&meant, unruled.body));
             check_body(&forwarded, &sent, &naive::body(unruled.body, body, false), body);
         }
         (Plan::Answer(answer), Err(expected)) => {
@@ -68,6 +82,15 @@ struct Rules {
     needs_token: bool,
     cors: bool,
     websocket: bool,
+}
+
+/// What does not pass besides.
+#[derive(Clone, Copy)]
+struct Bareness {
+    /// Fields and parameters that may have a credential.
+    is_bare: bool,
+    /// Fields that make another method of the request.
+    is_unproven: bool,
 }
 
 /// A credential on the naive reading.
@@ -118,11 +141,7 @@ impl Rules {
         facts: &model::RequestFacts,
         body: Length,
     ) -> Result<Vec<Found>, Option<Cause>> {
-        let has = |name: &str| head.values(name).next().is_some();
-        let is_preflight = head.method() == b"OPTIONS"
-            && has("origin")
-            && has("access-control-request-method")
-            && matches!(body, Length::None | Length::Exact(0));
+        let is_preflight = is_preflight(head, body);
         if is_preflight && self.cors {
             return Err(None);
         }
@@ -150,7 +169,7 @@ impl Rules {
             can_be_token: true,
         };
         Ok(match self.key_field {
-            Some(_) if is_preflight => Vec::new(),
+            _ if is_preflight && (self.needs_token || self.key_field.is_some()) => Vec::new(),
             Some(field) => vec![key(field)],
             None => {
                 let stays = |it: &Found| {
@@ -161,6 +180,12 @@ impl Rules {
                 found.into_iter().filter(stays).collect()
             }
         })
+    }
+
+    fn bareness(&self, head: &Head, body: Length) -> Bareness {
+        let is_unproven =
+            is_preflight(head, body) && (self.needs_token || self.key_field.is_some());
+        Bareness { is_bare: self.key_field.is_some() || is_unproven, is_unproven }
     }
 
     /// The credentials in `sent` are those that are `left`. The place of the key may be another.
@@ -178,6 +203,14 @@ impl Rules {
         }
         assert_eq!(found, left);
     }
+}
+
+fn is_preflight(head: &Head, body: Length) -> bool {
+    let has = |name: &str| head.values(name).next().is_some();
+    head.method() == b"OPTIONS"
+        && has("origin")
+        && has("access-control-request-method")
+        && matches!(body, Length::None | Length::Exact(0))
 }
 
 /// No digest, but as good as one for short words.
@@ -276,7 +309,14 @@ fn sent(forwarded: &ForwardedRequest<'_, ()>) -> Head {
 }
 
 /// All that is no credential is as on a route without rules.
-fn check_rest(sent: &Head, unruled: &model::Forwarded) {
+fn check_rest(sent: &Head, unruled: &model::Forwarded, bareness: Bareness) {
+    let Bareness { is_bare, is_unproven } = bareness;
+    let is_left_out = |line: &[u8]| {
+        let text = naive::text(line).to_ascii_lowercase().replace('_', "-");
+        let name = text.split(':').next().unwrap_or_default();
+        is_bare && OTHERS.contains(&name) || is_unproven && METHODS.contains(&name)
+    };
+    assert!(!sent.fields.iter().any(|field| is_left_out(&field.raw)));
     let is_for_keys = |line: &[u8]| {
         let text = naive::text(line);
         let name = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
@@ -284,15 +324,23 @@ fn check_rest(sent: &Head, unruled: &model::Forwarded) {
         FIELDS.contains(&read.as_str()) || read == SUBPROTOCOLS
     };
     let rest = |lines: &[Vec<u8>]| -> Vec<Vec<u8>> {
-        lines.iter().filter(|line| !is_for_keys(line)).cloned().collect()
+        let stays = |line: &&Vec<u8>| !is_for_keys(line) && !is_left_out(line);
+        lines.iter().filter(stays).cloned().collect()
     };
     let lines: Vec<_> = sent.fields.iter().map(|field| field.raw.clone()).collect();
     assert_eq!(rest(&lines), rest(&unruled.lines));
     assert_eq!(sent.method(), unruled.method);
     let [sent, unruled] = [sent.target(), &unruled.target].map(naive::text);
+    let is_parameter_left_out = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        is_bare && OTHER_PARAMETERS.contains(&name.as_str())
+    };
     let other = |target: &str| -> (String, Vec<String>) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let is_key = |it: &&str| decoded(it.split('=').next().unwrap_or_default()) == "key";
+        let is_key = |it: &&str| {
+            let name = decoded(it.split('=').next().unwrap_or_default());
+            name == "key" || is_parameter_left_out(&name)
+        };
         let others = query.split(['&', ';']).filter(|it| !is_key(it) && !it.is_empty());
         (path.to_owned(), others.map(str::to_owned).collect())
     };

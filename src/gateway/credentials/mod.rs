@@ -4,7 +4,7 @@
 //! A request may hold any number of credentials (`places`). At most one of them is a token: with
 //! two it would be open whose request it is. A token never reaches the upstream.
 //!
-//! On a route with keys no credential of the request does. The key of the API goes where the token
+//! On a route with keys no credential of the request does, nor what else may be one (`others`). The key of the API goes where the token
 //! was, in the field that the API expects:
 //!
 //! | the token came | the key goes |
@@ -17,10 +17,11 @@
 //! On a route without keys the token is removed, and other credentials pass: in `X-Narrows-Token` a
 //! client sends a token beside its own key of the API.
 //!
-//! A CORS preflight (Fetch, section 3.3.2) can hold no token. It passes without one, and gets no
-//! key.
+//! A CORS preflight (Fetch, section 3.3.2) can hold no token. It passes without one where a token is
+//! needed, but without any credential, and without what makes another method of it.
 
 mod echo;
+mod others;
 mod places;
 mod query;
 mod subprotocols;
@@ -38,6 +39,7 @@ use crate::limits::CREDENTIAL_WORDS_MAX;
 use alloc::sync::Arc;
 use bytes::BytesMut;
 use core::fmt;
+use others::{is_other, is_other_field, overrides_method};
 use places::{Credential, Place, credentials, is_key_field};
 use query::{ParameterEdit, put_query};
 use subprotocols::{ElementEdit, keys_of, put_list};
@@ -52,6 +54,8 @@ pub struct Credentials<'a> {
     access: &'a RouteAccess,
     token: Option<Token<'a>>,
     key_place: KeyPlace,
+    /// It is forwarded although no one knows whose it is.
+    is_unproven: bool,
 }
 
 /// What becomes of a field line.
@@ -120,7 +124,8 @@ impl<'a> Credentials<'a> {
             Some(key) => key_place(&head.fields, request, access.key_field, key, token),
             None => KeyPlace::Nowhere,
         };
-        Ok(Self { client, key, access, token, key_place })
+        let is_unproven = is_preflight && (access.needs_token || access.keys.is_some());
+        Ok(Self { client, key, access, token, key_place, is_unproven })
     }
 
     /// Whether the client may make a request on the route with this path now. `clock` gives the
@@ -179,11 +184,17 @@ impl<'a> Credentials<'a> {
         }
     }
 
+    /// Whether lines of this name, which no rule asks for elsewhere, are left out.
+    pub fn drops(&self, name: &[u8]) -> bool {
+        self.is_bare() && is_other_field(name) || self.is_unproven && overrides_method(name)
+    }
+
     /// Appends the query that the upstream gets.
     pub fn put_query(&self, out: &mut BytesMut, query: &[u8]) {
         put_query(out, query, |number, parameter| {
             let place = Place::Parameter(number);
-            if !parameter.is_key() || self.passes(place) {
+            let is_credential = parameter.is_key() || self.is_bare() && is_other(parameter);
+            if !is_credential || self.passes(place) {
                 ParameterEdit::Keep
             } else if self.key_place == KeyPlace::Of(place) {
                 ParameterEdit::Value(self.secret())
@@ -219,7 +230,12 @@ impl<'a> Credentials<'a> {
 
     /// Whether the credential in this place goes to the upstream.
     fn passes(&self, place: Place) -> bool {
-        self.access.keys.is_none() && self.token.is_none_or(|token| token.place != place)
+        !self.is_bare() && self.token.is_none_or(|token| token.place != place)
+    }
+
+    /// Whether no credential of the request reaches the upstream.
+    fn is_bare(&self) -> bool {
+        self.access.keys.is_some() || self.is_unproven
     }
 
     /// Whether a credential must not pass that we do not read.

@@ -48,9 +48,14 @@ pub(super) fn parameters(query: &[u8]) -> impl Iterator<Item = Parameter<'_>> {
 }
 
 impl Parameter<'_> {
+    /// Its name, decoded.
+    pub(super) fn name(&self) -> Cow<'_, [u8]> {
+        percent_decoded(self.name)
+    }
+
     /// Whether it is where a key is.
     pub(super) fn is_key(&self) -> bool {
-        *percent_decoded(self.name) == *NAME
+        *self.name() == *NAME
     }
 }
 

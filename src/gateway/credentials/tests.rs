@@ -289,7 +289,7 @@ fn a_preflight_needs_no_token_and_gets_no_key() {
         Ok(format!("OPTIONS /{query} HTTP/1.1\r\nHost: up\r\n{lines}\r\n"))
     };
     let asked = preflight(asks);
-    assert_eq!(outcome(guarded(), &asked), forwarded("?key=own", asks));
+    assert_eq!(outcome(guarded(), &asked), forwarded("", asks));
     assert_eq!(outcome(with_key(KeyField::XApiKey), &asked), forwarded("", asks));
     let answered = RouteAccess { cors: true, ..with_key(KeyField::XApiKey) };
     assert_eq!(outcome(answered, &asked), Err("preflight"));
@@ -299,8 +299,40 @@ fn a_preflight_needs_no_token_and_gets_no_key() {
     let answered = RouteAccess { cors: true, ..guarded() };
     assert_eq!(outcome(answered, &no_preflight), Err("token_unknown"));
     let with_token = format!("{asks}x-api-key: {ALICE}\r\nx-api-key: own\r\n");
-    let left = format!("{asks}x-api-key: own\r\n");
-    assert_eq!(outcome(guarded(), &preflight(&with_token)), forwarded("?key=own", &left));
+    assert_eq!(outcome(guarded(), &preflight(&with_token)), forwarded("", asks));
+    let free = RouteAccess { needs_token: false, ..guarded() };
+    let own = format!("{asks}x-api-key: own\r\nX-HTTP-Method: PUT\r\n");
+    assert_eq!(outcome(free, &preflight(&own)), forwarded("?key=own", &own));
+}
+
+#[test]
+fn a_preflight_on_a_route_that_needs_a_token_has_no_credential_and_no_other_method() {
+    let asks = "Origin: https://page\r\nAccess-Control-Request-Method: POST\r\n";
+    let credentials = "Authorization: Bearer own\r\nx-api-key: own\r\nx_api_key: own\r\n\
+         Cookie: own\r\nX_Auth_Token: own\r\n\
+         Sec-WebSocket-Protocol: openai-insecure-api-key.own\r\n";
+    let methods = "X-HTTP-Method: POST\r\nX-HTTP-Method-Override: POST\r\n\
+         x-method-override: POST\r\nX_HTTP_Method: POST\r\n";
+    let lines = format!("{credentials}{asks}{methods}");
+    let target = "/a/?key=own&access_token=own";
+    let asked = format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    let want = format!("OPTIONS / HTTP/1.1\r\nHost: up\r\n{asks}\r\n");
+    for access in [guarded(), with_key(KeyField::Authorization)] {
+        assert_eq!(outcome(access, &asked), Ok(want.clone()));
+    }
+}
+
+#[test]
+fn no_other_credential_passes_on_a_route_with_keys() {
+    let own = "Cookie: a=b\r\nxi-api-key: own\r\nOcp-Apim-Subscription-Key: own\r\n\
+         X-Auth-Token: own\r\nx_auth_token: own\r\nX-Access-Token: own\r\n\
+         X-API-Token: own\r\nx-functions-key: own\r\napikey: own\r\n";
+    let method = "X-HTTP-Method-Override: PUT\r\n";
+    let lines = format!("{own}{method}x-api-key: {ALICE}\r\n");
+    let query = "?a&access_token=own&api_key=own&API%2Dkey=own&subscription-key=own&apikey&b=1";
+    let want = format!("{method}x-api-key: {KEY}\r\n");
+    check(&with_key(KeyField::XApiKey), query, &lines, Ok(("?a&b=1", &want)));
+    check(&guarded(), query, &lines, Ok((query, &format!("{own}{method}"))));
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub fn put_request_head(
     let fields = &head.fields;
     copy_fields(out, fields, |line| match credentials {
         Some(credentials) if holds_key(line) => key_edit(fields, line, credentials),
+        Some(credentials) if line.id.is_none() && credentials.drops(fields.name(line)) => {
+            Edit::Drop
+        }
         Some(_) | None => request_edit(fields, line, request, host),
     });
     if let Some((credentials, name)) = credentials.and_then(|it| Some((it, it.name_behind()?))) {
