@@ -43,7 +43,7 @@ impl NewToken {
     /// What to do with the two parts.
     pub fn advice(&self) -> String {
         format!(
-            "The first line is the token of {}; it is shown this once, and nowhere kept. The rest \
+            "The first line is the token of {}; it is shown this once, and kept nowhere. The rest \
              goes into the configuration file.",
             self.name
         )

@@ -41,12 +41,12 @@ const ELEMENT: &str = "openai-insecure-api-key.";
 
 /// A byte that says what the rules of the route are, and a request with its body.
 ///
-/// - A request with one token of ours, or without any where none is needed, is forwarded; every
-///   other one is answered with the right cause.
+/// - A request with one token of ours, in at most two places, or without any where none is needed,
+///   is forwarded; every other one is answered with the right cause.
 /// - The upstream sees no token, and of the credentials of the client those that are not tokens; on
 ///   a route with keys none of them, but the key, once.
-/// - All other lines, the path and the body are those of a route without rules, and hyper reads
-///   exactly this request.
+/// - All other lines, the path and the body are those of a route without rules, but for those that
+///   may hold a credential besides, and hyper reads exactly this request.
 pub fn credentials(data: &[u8]) {
     let Some((&rules, data)) = data.split_first() else { return };
     let rules = Rules::of(rules);
@@ -151,8 +151,11 @@ impl Rules {
         let tokens = all_words.clone().filter(|it| is_token(it)).count();
         let is_one = |it: &&Found| it.can_be_token && it.words.iter().any(is_token);
         let token = found.iter().filter(is_one).count();
-        let refused =
-            tokens > 1 || tokens != token || all_words.clone().count() > CREDENTIAL_WORDS_MAX;
+        let distinct = TOKENS.iter().filter(|it| all_words.clone().any(|word| word == *it));
+        let refused = distinct.count() > 1
+            || tokens > 2
+            || tokens != token
+            || all_words.clone().count() > CREDENTIAL_WORDS_MAX;
         match (refused, self.needs_token && !is_preflight && token == 0) {
             (true, _) => return Err(Some(Cause::TokenUnknown)),
             (false, true) if all_words.count() > 0 => return Err(Some(Cause::TokenUnknown)),
@@ -245,17 +248,14 @@ fn found(head: &Head) -> Vec<Found> {
 
 fn of_field(field: &Field) -> Found {
     let mut words = words(&naive::text(&field.value));
-    let mut can_be_token = true;
-    if field.name == "authorization" {
+    if matches!(field.name.as_str(), "authorization" | "x-narrows-token") {
         let value = naive::text(&field.value).replace('\t', " ");
         let scheme = value.split(' ').next().unwrap_or_default();
-        can_be_token = scheme.eq_ignore_ascii_case("bearer");
-        if can_be_token {
+        if scheme.eq_ignore_ascii_case("bearer") {
             words.remove(0);
         }
     }
-    let can_be_token = can_be_token && words.len() < 2;
-    Found { place: field.name.clone(), words, can_be_token }
+    Found { place: field.name.clone(), can_be_token: words.len() < 2, words }
 }
 
 fn of_list(list: &str) -> Vec<Found> {

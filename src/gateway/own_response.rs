@@ -81,7 +81,7 @@ pub fn put_own_head(out: &mut BytesMut, head: &OwnHead<'_>, options: ResponseOpt
     if options.for_page {
         out.put_slice(b"\r\nAccess-Control-Allow-Origin: *");
         // A script sees few other fields without this (Fetch, section 3.3.3).
-        out.put_slice(b"\r\nAccess-Control-Expose-Headers: X-Request-Id");
+        out.put_slice(b"\r\nAccess-Control-Expose-Headers: X-Request-Id, Retry-After");
     }
     if options.close {
         out.put_slice(b"\r\nConnection: close");
@@ -136,7 +136,10 @@ mod tests {
     fn a_page_of_any_origin_may_read_an_own_answer() {
         let page = text(&NOT_FOUND, ResponseOptions { for_page: true, ..CLOSE });
         assert!(page.contains("\r\nAccess-Control-Allow-Origin: *\r\n"), "{page}");
-        assert!(page.contains("\r\nAccess-Control-Expose-Headers: X-Request-Id\r\n"), "{page}");
+        assert!(
+            page.contains("\r\nAccess-Control-Expose-Headers: X-Request-Id, Retry-After\r\n"),
+            "{page}"
+        );
         assert!(!text(&NOT_FOUND, CLOSE).contains("Access-Control"));
     }
 

@@ -58,7 +58,8 @@ pub(super) const TOKEN_MISSING: Answer = Answer {
 
 pub(super) const TOKEN_UNKNOWN: Answer = Answer {
     code: "token_unknown",
-    message: "The request has no token of this relay, or more than one.",
+    message: "This relay knows no such token: it is mistyped or revoked, has another scheme than \
+              Bearer, or there are two.",
     ..TOKEN_MISSING
 };
 

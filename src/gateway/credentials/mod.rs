@@ -1,11 +1,12 @@
 //! The credentials of a request on a route with rules of access: which of them is the token of a
 //! client, and what the upstream gets in place of it.
 //!
-//! A request may hold any number of credentials (`places`). At most one of them is a token: with
-//! two it would be open whose request it is. A token never reaches the upstream.
+//! A request may hold any number of credentials (`places`), among them the token of one client:
+//! with two clients it would be open whose request it is. Some SDKs send what they have in two
+//! places, so that the token may be in two. A token never reaches the upstream.
 //!
-//! On a route with keys no credential of the request does, nor what else may be one (`others`). The key of the API goes where the token
-//! was, in the field that the API expects:
+//! On a route with keys no credential of the request does, nor what else may be one (`others`). The
+//! key of the API goes where the token was, in the field that the API expects:
 //!
 //! | the token came | the key goes |
 //! |---|---|
@@ -17,8 +18,8 @@
 //! On a route without keys the token is removed, and other credentials pass: in `X-Narrows-Token` a
 //! client sends a token beside its own key of the API.
 //!
-//! A CORS preflight (Fetch, section 3.3.2) can hold no token. It passes without one where a token is
-//! needed, but without any credential, and without what makes another method of it.
+//! A CORS preflight (Fetch, section 3.3.2) can hold no token. It passes without one where a token
+//! is needed, but without any credential, and without what makes another method of it.
 
 mod echo;
 mod others;
@@ -76,6 +77,8 @@ pub enum LineEdit<'a> {
 struct Token<'a> {
     client: &'a Arc<Client>,
     place: Place,
+    /// Where it, or another one of the same client, is once more.
+    again: Option<Place>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +107,7 @@ impl<'a> Credentials<'a> {
     /// Reads those of a request along a route with these rules.
     ///
     /// # Errors
-    /// It needs a token and has none, or it has more than one.
+    /// It needs a token and has none, or it has those of two clients, or one too often.
     pub fn of(
         head: &RequestHead<'a>,
         query: &'a [u8],
@@ -230,7 +233,7 @@ impl<'a> Credentials<'a> {
 
     /// Whether the credential in this place goes to the upstream.
     fn passes(&self, place: Place) -> bool {
-        !self.is_bare() && self.token.is_none_or(|token| token.place != place)
+        !self.is_bare() && self.token.is_none_or(|token| !token.is_in(place))
     }
 
     /// Whether no credential of the request reaches the upstream.
@@ -245,6 +248,12 @@ impl<'a> Credentials<'a> {
 
     fn secret(&self) -> &'a [u8] {
         self.key.map_or(b"", ApiKey::secret)
+    }
+}
+
+impl Token<'_> {
+    fn is_in(&self, place: Place) -> bool {
+        self.place == place || self.again == Some(place)
     }
 }
 
@@ -265,22 +274,26 @@ pub fn is_preflight(head: &RequestHead<'_>, request: &Request) -> bool {
         && fields.lines().iter().any(|line| fields.name(line).eq_ignore_ascii_case(NAME))
 }
 
-/// The only token among all credentials, and whether there is any credential.
+/// The token among all credentials, and whether there is any credential.
 fn find_token<'a>(
     fields: &FieldSection<'a>,
     query: &'a [u8],
     clients: &'a Clients,
 ) -> Result<(Option<Token<'a>>, bool), Cause> {
-    let (mut token, mut has_any) = (None, false);
+    let (mut token, mut has_any) = (None::<Token<'_>>, false);
     let mut words = 0;
     for credential in credentials(fields, query) {
         match meaning(&credential, clients, &mut words) {
             Meaning::Nothing => {}
             Meaning::Foreign => has_any = true,
-            Meaning::Token(client) if token.is_none() => {
-                token = Some(Token { client, place: credential.place });
-            }
-            Meaning::Token(_) | Meaning::Mixed => return Err(Cause::TokenUnknown),
+            Meaning::Token(client) => match &mut token {
+                None => token = Some(Token { client, place: credential.place, again: None }),
+                Some(first) if first.again.is_none() && Arc::ptr_eq(first.client, client) => {
+                    first.again = Some(credential.place);
+                }
+                Some(_) => return Err(Cause::TokenUnknown),
+            },
+            Meaning::Mixed => return Err(Cause::TokenUnknown),
         }
     }
     Ok((token, has_any))

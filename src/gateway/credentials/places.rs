@@ -2,7 +2,7 @@
 //!
 //! | place | whose credential |
 //! |---|---|
-//! | `Authorization: Bearer TOKEN` | that of OpenAI's SDKs and most others |
+//! | `Authorization: Bearer TOKEN`, or without a scheme | that of OpenAI's SDKs and most others |
 //! | `x-api-key: TOKEN` | of Anthropic's |
 //! | `api-key: TOKEN` | of Azure's |
 //! | `x-goog-api-key: TOKEN`, `?key=TOKEN` | of Google's |
@@ -37,8 +37,7 @@ pub(super) struct Credential<'a> {
     pub(super) text: &'a [u8],
     /// As it is meant.
     value: Cow<'a, [u8]>,
-    /// Whether its field is for several schemes (RFC 9110, section 11.4), of which Bearer alone has
-    /// tokens.
+    /// Whether a scheme may precede it (RFC 9110, section 11.4), of which Bearer alone has tokens.
     has_scheme: bool,
 }
 
@@ -69,7 +68,8 @@ fn in_line<'a>(
         Some(id) if is_key_field(id) => (Some(value), b""),
         Some(_) | None => (None, b""),
     };
-    let (start, has_scheme) = (line.start, line.id == Some(FieldId::Authorization));
+    let has_scheme = matches!(line.id, Some(FieldId::Authorization | FieldId::NarrowsToken));
+    let start = line.start;
     let alone = alone.map(|text| (Place::Line(start), text));
     let listed = (0..).zip(keys_of(list));
     let listed = listed.map(move |(number, text)| (Place::Subprotocol(start, number), text));
@@ -93,9 +93,9 @@ impl Credential<'_> {
         words.filter(|word| !word.is_empty()).skip(usize::from(self.is_bearer()))
     }
 
-    /// Whether it can be a token: one word, and where schemes are, of the scheme Bearer.
+    /// Whether it can be a token: one word. Where schemes are, Bearer may precede it.
     pub(super) fn can_be_token(&self) -> bool {
-        (!self.has_scheme || self.is_bearer()) && self.words().nth(1).is_none()
+        self.words().nth(1).is_none()
     }
 
     fn is_bearer(&self) -> bool {

@@ -95,6 +95,8 @@ fn a_token_is_accepted_in_each_place_and_does_not_leave() {
     for line in [
         format!("Authorization: Bearer {ALICE}\r\n"),
         format!("aUTHORIZATION:\tbearer \t {ALICE}\t \r\n"),
+        format!("Authorization: {ALICE}\r\n"),
+        format!("X-Narrows-Token: Bearer {ALICE}\r\n"),
         format!("x-api-key: {ALICE}\r\n"),
         format!("X-API-Key:{ALICE}\r\n"),
         format!("api-key: {ALICE}\r\n"),
@@ -134,16 +136,15 @@ fn without_a_token_that_is_known_a_request_is_refused() {
     for lines in [
         "Authorization: Bearer nrw_alic\r\n".to_owned(),
         "Authorization: Bearer NRW_ALICE\r\n".to_owned(),
-        format!("Authorization: {ALICE}\r\n"),
         format!("Authorization: Basic {ALICE}\r\n"),
         format!("Authorization: Bearer{ALICE}\r\n"),
         format!("Authorization: Bearer Bearer {ALICE}\r\n"),
         format!("Authorization: Bearer {long}\r\n"),
         format!("Authorization: Bearer {ALICE},{ALICE}\r\n"),
         format!("Authorization: Bearer {ALICE}, Bearer {}\r\n", BOB[0]),
-        format!("Authorization: Bearer {ALICE}\r\nAuthorization: Bearer {ALICE}\r\n"),
+        format!("x-api-key: Bearer {ALICE}\r\n"),
+        format!("x-api-key: {ALICE}\r\napi-key: {ALICE}\r\nX-Narrows-Token: {ALICE}\r\n"),
         format!("Authorization: Bearer {ALICE}\r\nx-api-key: {}\r\n", BOB[0]),
-        format!("x-api-key: {ALICE}\r\nX-Narrows-Token: {ALICE}\r\n"),
         format!("x-api-key: {ALICE} x\r\n"),
         format!("Proxy-Authorization: Bearer {ALICE}\r\nx-api-key: x\r\n"),
         format!("X_Narrows_Token: {ALICE}\r\nX_Api_Key: {ALICE}\r\nx-api-key: x\r\n"),
@@ -151,8 +152,27 @@ fn without_a_token_that_is_known_a_request_is_refused() {
     ] {
         check(&access, "", &lines, Err("token_unknown"));
     }
-    for query in ["?key=x", "?key=nrw_alice&key=nrw_alice", "?key=nrw_bob_1;key=nrw_bob_2"] {
+    for query in ["?key=x", "?key=nrw_alice&key=nrw_bob_1", "?key=nrw_alice,nrw_alice"] {
         check(&access, query, "", Err("token_unknown"));
+    }
+}
+
+#[test]
+fn the_token_of_one_client_may_be_in_two_places_and_leaves_neither() {
+    for (query, lines) in [
+        ("", format!("Authorization: Bearer {ALICE}\r\nx-api-key: {ALICE}\r\n")),
+        ("", format!("X-Narrows-Token: {ALICE}\r\nx-api-key: {ALICE}\r\n")),
+        ("", format!("x-api-key: {}\r\nx-api-key: {}\r\n", BOB[0], BOB[1])),
+        ("?key=nrw_alice", format!("x-api-key: {ALICE}\r\n")),
+        ("?key=nrw_alice&key=nrw_alice", String::new()),
+    ] {
+        check(&guarded(), query, &lines, Ok(("", "")));
+        check(
+            &with_key(KeyField::XApiKey),
+            query,
+            &lines,
+            Ok(("", &format!("x-api-key: {KEY}\r\n"))),
+        );
     }
 }
 
