@@ -1,18 +1,22 @@
 //! Checks of who may use routes: a route with keys that anyone outside can reach needs clients, or
 //! the word that this is meant. And warnings about what is valid, and probably not meant.
 
+use super::address_list::AddressList;
 use super::keys::client::ClientConfig;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::Config;
 use super::listen_address::ListenAddress;
+use super::network::Network;
 use super::problem::Problems;
 use super::route_access::KeySource;
 use super::url::Host;
 use super::value::Mode;
 use crate::gateway::access::KeyField;
+use crate::gateway::address_ranges::AddressRanges;
 use std::net::SocketAddr;
+use std::ptr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Notes each route whose keys everyone outside could use, without anyone having said so.
@@ -20,10 +24,9 @@ pub(super) fn check_access(config: &Config, problems: &mut Problems) {
     if !config.clients.is_empty() {
         return;
     }
-    let Some(listener) = config.listeners.iter().find(|it| is_open(config, it)) else { return };
-    let is_guarded = |it: &&RouteConfig| it.access.is_for_anyone || it.access.allow.is_some();
-    for route in config.routes.iter().filter(|it| !is_guarded(it)) {
+    for route in config.routes.iter().filter(|it| !it.access.is_for_anyone) {
         let Some(source) = &route.access.keys else { continue };
+        let Some(listener) = open_listener(config, route.access.allow.as_ref()) else { continue };
         let what = format!(
             "whoever reaches {} could use the keys of this route: there is no [[client]]",
             listener.name()
@@ -38,14 +41,81 @@ pub(super) fn check_access(config: &Config, problems: &mut Problems) {
     }
 }
 
-/// Whether routes can be reached from other machines by way of `listener`.
-fn is_open(config: &Config, listener: &ListenerConfig) -> bool {
-    let leads_to_routes = match listener.mode {
+/// Notes each route that asked for a token in `before`, and would be open because the last client
+/// is gone: to delete its table revokes its token, and is not meant to admit everyone.
+pub(super) fn check_last_client(config: &Config, before: &Config, problems: &mut Problems) {
+    if before.clients.is_empty() || !config.clients.is_empty() {
+        return;
+    }
+    let is_reachable = open_listener(config, None).is_some();
+    let opens =
+        |it: &&RouteConfig| !it.access.is_for_anyone && (is_reachable || it.access.keys.is_some());
+    for route in config.routes.iter().filter(opens) {
+        let what = "the last [[client]] is gone, so that this route would ask for no token any \
+                    longer";
+        let help = [
+            "to revoke the last token, keep a [[client]] whose `token_file` is empty".to_owned(),
+            "if everyone may use the route, write clients = \"anyone\"".to_owned(),
+        ];
+        problems.add_with_help(&route.location, what, help);
+    }
+}
+
+/// A listener by way of which everyone on other machines reaches a route with this `allow`.
+fn open_listener<'c>(
+    config: &'c Config,
+    of_route: Option<&AddressList>,
+) -> Option<&'c ListenerConfig> {
+    config.listeners.iter().find(|listener| {
+        let limits = |allow: Option<&AddressList>| {
+            allow.is_some_and(|it| !has_all(it)) && !believes_everyone(config, listener)
+        };
+        leads_to_routes(config, listener)
+            && is_reachable(listener)
+            && !asks_for_certificate(listener)
+            && !limits(listener.allow.as_ref())
+            && !limits(of_route)
+    })
+}
+
+fn leads_to_routes(config: &Config, listener: &ListenerConfig) -> bool {
+    match listener.mode {
         Mode::Http => !listener.redirect,
         Mode::Tcp => config.forwards.iter().any(|it| it.upstream == ForwardUpstream::Http),
+    }
+}
+
+/// Whether clients on other machines reach it: by its address, or through the proxy that it names.
+fn is_reachable(listener: &ListenerConfig) -> bool {
+    let is_proxied = listener.trusted_proxies.is_some() || !listener.proxy_protocol.is_empty();
+    is_proxied || listener.addresses.iter().any(is_outside)
+}
+
+/// Whether each client needs a certificate. Behind a trusted proxy it is the proxy that shows one.
+fn asks_for_certificate(listener: &ListenerConfig) -> bool {
+    listener.client_ca.is_some() && listener.trusted_proxies.is_none()
+}
+
+/// Whether every peer may say which address it has, so that no `allow` keeps anyone out. Routes
+/// behind a tcp listener see what the http listener beside it believes.
+fn believes_everyone(config: &Config, listener: &ListenerConfig) -> bool {
+    let is_it = |it: &&ListenerConfig| match listener.mode {
+        Mode::Http => ptr::eq(*it, listener),
+        Mode::Tcp => true,
     };
-    let is_guarded = listener.client_ca.is_some() || listener.allow.is_some();
-    leads_to_routes && !is_guarded && listener.addresses.iter().any(is_outside)
+    config.listeners.iter().filter(is_it).any(|it| {
+        it.trusted_proxies.as_ref().is_some_and(has_all) || is_whole_family(&it.proxy_protocol)
+    })
+}
+
+/// Whether every address of a family is in the list itself: then it keeps out no one who matters.
+fn has_all(list: &AddressList) -> bool {
+    is_whole_family(&list.networks)
+}
+
+fn is_whole_family(networks: &[Network]) -> bool {
+    let ranges: AddressRanges = networks.iter().map(Network::range).collect();
+    matches!(ranges.are_all(), (true, _) | (_, true))
 }
 
 fn is_outside(address: &ListenAddress) -> bool {
@@ -139,6 +209,7 @@ fn check_forwards(config: &Config, warnings: &mut Problems) {
 
 #[cfg(test)]
 mod tests {
+    use super::{Problems, check_last_client};
     use crate::config::testing::{read, refuse};
     use crate::config::token_digest::TokenDigest;
     use crate::config::warnings::warnings;
@@ -190,6 +261,88 @@ mod tests {
         let redirect = "[[listener]]\naddress = \":80\"\nredirect = true\n";
         let https = listener("\"127.0.0.1:443\"", "");
         assert!(read(&format!("{https}{redirect}{keys}")).is_ok());
+    }
+
+    #[test]
+    fn an_allow_that_keeps_out_no_one_guards_no_keys() {
+        let why = "could use the keys of this route: there is no [[client]]";
+        let keys = |more: &str| route(&format!("key_file = \"k\"\n{more}"));
+        let office = "allow = [\"192.0.2.0/24\"]";
+        for all in [
+            "allow = [\"0.0.0.0/0\", \"::/0\"]",
+            "allow = [\"0.0.0.0/0\"]",
+            "allow = [\"0.0.0.0/1\", \"128.0.0.0/1\"]",
+            "allow = [\"::/0\", \"192.0.2.7\"]",
+        ] {
+            refuse(&format!("{}{}", listener("\":443\"", all), keys("")), why);
+            refuse(&format!("{}{}", listener("\":443\"", ""), keys(all)), why);
+        }
+        for invented in [
+            "trusted_proxies = [\"0.0.0.0/0\"]",
+            "trusted_proxies = [\"::/1\", \"8000::/1\"]",
+            "proxy_protocol = [\"0.0.0.0/0\"]",
+        ] {
+            let open = listener("\":443\"", invented);
+            refuse(
+                &format!("{}{}", listener("\":443\"", &format!("{invented}\n{office}")), keys("")),
+                why,
+            );
+            refuse(&format!("{open}{}", keys(office)), why);
+        }
+        let trusts = "trusted_proxies = [\"10.0.0.0/8\"]";
+        for closed in [
+            format!("{}{}", listener("\":443\"", office), keys("")),
+            format!("{}{}", listener("\":443\"", ""), keys(office)),
+            format!("{}{}", listener("\":443\"", trusts), keys(office)),
+            format!("{}{}", listener("\":443\"", "allow = [\"./office.txt\"]"), keys("")),
+        ] {
+            assert!(read(&closed).is_ok(), "{closed}");
+        }
+    }
+
+    #[test]
+    fn a_listener_behind_a_proxy_is_reached_by_its_clients_wherever_it_listens() {
+        let why = "could use the keys of this route: there is no [[client]]";
+        let keys = route("key_file = \"k\"");
+        for proxied in [
+            "trusted_proxies = [\"127.0.0.1\"]",
+            "proxy_protocol = [\"127.0.0.1\"]",
+            // It is the proxy that shows a certificate.
+            "trusted_proxies = [\"127.0.0.1\"]\nclient_ca = \"ca.pem\"",
+        ] {
+            let local = |more: &str| listener("\"127.0.0.1:1\"", &format!("{proxied}\n{more}"));
+            refuse(&format!("{}{keys}", local("")), why);
+            assert!(read(&format!("{}{keys}{}", local(""), client(""))).is_ok());
+            assert!(read(&format!("{}{keys}", local("allow = [\"192.0.2.7\"]"))).is_ok());
+        }
+        let certificates = "proxy_protocol = [\"127.0.0.1\"]\nclient_ca = \"ca.pem\"";
+        assert!(read(&format!("{}{keys}", listener("\"127.0.0.1:1\"", certificates))).is_ok());
+    }
+
+    #[test]
+    fn the_last_client_does_not_leave_its_routes_to_everyone() {
+        let told = |listener: &str, route: &str, before: &str| {
+            let text = format!("{listener}{route}");
+            let before = read(&format!("{text}{before}")).unwrap();
+            let mut problems = Problems::default();
+            check_last_client(&read(&text).unwrap(), &before, &mut problems);
+            problems.to_string()
+        };
+        let (open, local) = (listener("\":443\"", ""), listener("\"127.0.0.1:1\"", ""));
+        let keys = route("key_file = \"k\"");
+        for (listener, route) in [(&open, &route("")), (&local, &keys)] {
+            let told = told(listener, route, &client(""));
+            assert!(told.contains("the last [[client]] is gone, so that this route"), "{told}");
+            assert!(told.contains("keep a [[client]] whose `token_file` is empty"), "{told}");
+        }
+        let anyone = route("clients = \"anyone\"");
+        assert_eq!(told(&open, &anyone, &client("")), "");
+        assert_eq!(told(&open, &route(""), ""), "", "there was none");
+        assert_eq!(told(&local, &route(""), &client("")), "", "no one else reaches it");
+        let both = format!("{}{open}{}", route(""), client(""));
+        let mut problems = Problems::default();
+        check_last_client(&read(&both).unwrap(), &read(&both).unwrap(), &mut problems);
+        assert!(problems.is_empty());
     }
 
     #[test]

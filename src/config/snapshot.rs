@@ -10,6 +10,7 @@ use super::access::{Access, AccessLoader};
 use super::acme_files::state_directory;
 use super::address_files;
 use super::check::{http_behind, shares_address};
+use super::check_access::check_last_client;
 use super::files::Files;
 use super::https_names::https_names;
 use super::identifier::Identifier;
@@ -92,9 +93,12 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// As for [`Snapshot::load`].
+    /// As for [`Snapshot::load`]; and routes that asked for a token are not opened to everyone
+    /// unless the configuration says so.
     pub fn load_after(config: impl Into<Arc<Config>>, previous: &Self) -> Result<Self, Problems> {
-        Self::load_anew(config.into(), Loader::new(Some(previous))).map(|(loaded, _)| loaded)
+        let (config, mut loader) = (config.into(), Loader::new(Some(previous)));
+        check_last_client(&config, &previous.config, &mut loader.files.problems);
+        Self::load_anew(config, loader).map(|(loaded, _)| loaded)
     }
 
     /// The same configuration with what its files hold now. Those that cannot be used count with
