@@ -26,6 +26,9 @@ use zeroize::Zeroizing;
 const OPEN_TO_OTHERS: u32 = 0o077;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
+/// What it means that a file of tokens is gone, or cannot be used: who deletes it may mean another.
+const STAY_VALID: &str = "; its tokens stay valid, and only an empty file revokes them all";
+
 /// The clients, and the rules of each route.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
@@ -90,7 +93,7 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
             TokenSource::Digest(token) => return vec![("this".to_owned(), *token)],
             TokenSource::File(file) => file,
         };
-        let tokens = self.files.or_kept(file, tokens).unwrap_or_default();
+        let tokens = self.files.or_kept_with(file, tokens, STAY_VALID).unwrap_or_default();
         if tokens.is_empty() {
             let what = "the file holds no digest, so that the client has no token";
             self.files.remarks.add(&file.location, what);
@@ -342,6 +345,11 @@ mod tests {
             assert!(kept.client(ALICE).is_some() && kept.lines_of_keys().is_some());
             assert_eq!(load(&text, None, None).files.problems.iter().len(), 2);
         }
+        fs::remove_file(&token).unwrap();
+        let gone = load(&text, Some(&before.access), Some(&before.files.read));
+        assert!(gone.client(ALICE).is_some());
+        let trouble = gone.files.trouble.to_string();
+        assert!(trouble.contains("its tokens stay valid, and only an empty file"), "{trouble}");
         // The last token is revoked like any other.
         folder.write("k", "sk-one\n");
         folder.write("t", "# none\n");

@@ -348,6 +348,16 @@ impl<'b> TlsFiles<'b> {
         file: &NamedFile,
         parse: fn(&Path, &[u8]) -> Result<T, E>,
     ) -> Option<T> {
+        self.or_kept_with(file, parse, "")
+    }
+
+    /// The same. Where it serves on, the problem ends with what that `means`.
+    pub(super) fn or_kept_with<T, E: From<CredentialError> + Display>(
+        &mut self,
+        file: &NamedFile,
+        parse: fn(&Path, &[u8]) -> Result<T, E>,
+        means: &str,
+    ) -> Option<T> {
         let error = match self.read.parse(&file.path, parse) {
             Ok(parsed) => return Some(parsed),
             Err(error) => error,
@@ -357,8 +367,10 @@ impl<'b> TlsFiles<'b> {
             self.read.keep(&file.path, kept);
             Some(parsed)
         });
-        let problems = if kept.is_some() { &mut self.trouble } else { &mut self.problems };
-        problems.add(&file.location, error.to_string());
+        match kept {
+            Some(_) => self.trouble.add(&file.location, format!("{error}{means}")),
+            None => self.problems.add(&file.location, error.to_string()),
+        }
         kept
     }
 }
