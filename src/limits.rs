@@ -329,6 +329,10 @@ pub const WRONG_TOKEN_EVERY: Duration = Duration::from_millis(250);
 /// Longest that such an answer waits. It holds its connection so long, of which an address has 256
 /// by default: so a flood gets no more than 26 answers a second from each process.
 pub const WRONG_TOKEN_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Such answers may hold this part of `limits.connections`, all addresses together: the connections
+/// of a trusted proxy count for no address, and a flood through it would hold all of them. Further
+/// ones come at once, and end their connection.
+pub const WRONG_TOKEN_CONNECTIONS_DIVISOR: usize = 16;
 /// Most addresses that are remembered for this, at some 50 bytes each. Answers to further ones do
 /// not wait.
 pub const WRONG_TOKEN_ADDRESSES_MAX: usize = 4096;

@@ -6,13 +6,15 @@
 //!
 //! Not here: how a client is turned away (`worker`).
 
+use crate::limits::WRONG_TOKEN_CONNECTIONS_DIVISOR;
 use crate::net::block::Block;
-use crate::net::wrong_tokens::WrongTokens;
+use crate::net::wrong_tokens::{Pace, WrongTokens};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
 
 /// How many connections one address may have at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +53,7 @@ pub struct Admission {
     counts_loopback: AtomicBool,
     connections: AtomicUsize,
     addresses: Mutex<HashMap<Block, usize>>,
-    /// Who has sent wrong tokens lately.
-    pub wrong_tokens: WrongTokens,
+    wrong_tokens: WrongTokens,
 }
 
 /// Without any limit.
@@ -105,6 +106,14 @@ impl Admission {
     pub fn place(self: &Arc<Self>, address: IpAddr) -> Result<Option<Place>, LimitReached> {
         let block = self.enter(address)?;
         Ok(block.map(|block| Place { admission: Arc::clone(self), block }))
+    }
+
+    /// When the answer to a wrong token from `address` is sent. Those that wait hold no more than
+    /// a small part of the connections.
+    pub fn pace(&self, address: IpAddr, now: Instant) -> Pace<'_> {
+        let connections = self.connections_max.load(Ordering::Relaxed);
+        let waiting_max = (connections / WRONG_TOKEN_CONNECTIONS_DIVISOR).max(1);
+        self.wrong_tokens.pace(address, now, waiting_max)
     }
 
     /// How many connections there are now.

@@ -5,6 +5,9 @@
 //! the answer to a wrong token and nothing else: who has a right one is served at once, also from
 //! the same address.
 //!
+//! A waiting answer holds a connection, so only so many wait at a time. Behind a trusted proxy,
+//! whose connections count for no address, a flood would hold all of them otherwise.
+//!
 //! All workers share it. It is touched only by a wrong token.
 
 use crate::limits::{
@@ -13,6 +16,7 @@ use crate::limits::{
 use crate::net::block::Block;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -22,7 +26,26 @@ const SWEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// The addresses that wrong tokens have come from lately.
 #[derive(Debug, Default)]
-pub struct WrongTokens(Mutex<Lately>);
+pub struct WrongTokens {
+    lately: Mutex<Lately>,
+    /// Answers that wait now.
+    waiting: AtomicUsize,
+}
+
+/// What becomes of the answer to a wrong token.
+#[derive(Debug)]
+pub enum Pace<'a> {
+    /// It is sent.
+    AtOnce,
+    /// It waits for so long, while it holds this.
+    After(Duration, Waiting<'a>),
+    /// It would wait if not too many did: it is sent, and ends its connection.
+    AtOnceAndLast,
+}
+
+/// Counts an answer that waits.
+#[derive(Debug)]
+pub struct Waiting<'a>(&'a AtomicUsize);
 
 #[derive(Debug, Default)]
 struct Lately {
@@ -32,12 +55,25 @@ struct Lately {
 }
 
 impl WrongTokens {
+    /// When the answer to one more wrong token from `address` is sent, while no more than
+    /// `waiting_max` may wait.
+    pub fn pace(&self, address: IpAddr, now: Instant, waiting_max: usize) -> Pace<'_> {
+        let wait = self.wait(address, now);
+        if wait.is_zero() {
+            return Pace::AtOnce;
+        }
+        // Relaxed: the count orders nothing but itself.
+        let others = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting(&self.waiting);
+        if others < waiting_max { Pace::After(wait, waiting) } else { Pace::AtOnceAndLast }
+    }
+
     /// How long the answer to one more wrong token from `address` waits.
     ///
     /// If too many addresses are known, that of a new one does not wait.
-    pub fn wait(&self, address: IpAddr, now: Instant) -> Duration {
+    fn wait(&self, address: IpAddr, now: Instant) -> Duration {
         // Nothing in here panics between two states.
-        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
         let block = Block::of(address);
         if !lately.has_room(block, now) {
             return Duration::ZERO;
@@ -48,6 +84,12 @@ impl WrongTokens {
         let wait = next.duration_since(now).saturating_sub(at_once).min(WRONG_TOKEN_WAIT_MAX);
         *paid_until = next.min(now + at_once + WRONG_TOKEN_WAIT_MAX);
         wait
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -103,6 +145,23 @@ mod tests {
     }
 
     #[test]
+    fn beyond_its_share_of_the_connections_a_flood_waits_no_longer_and_loses_its_own() {
+        let (tokens, now) = (WrongTokens::default(), Instant::now());
+        let address = "192.0.2.1".parse().unwrap();
+        waits(&tokens, "192.0.2.1", AT_ONCE, now);
+        let held: Vec<_> = (0..3).map(|_| tokens.pace(address, now, 3)).collect();
+        assert!(held.iter().all(|it| matches!(it, Pace::After(..))), "{held:?}");
+        for _ in 0..2 {
+            assert!(matches!(tokens.pace(address, now, 3), Pace::AtOnceAndLast));
+        }
+        let other = "192.0.2.2".parse().unwrap();
+        assert!(matches!(tokens.pace(other, now, 3), Pace::AtOnce), "it would not wait anyway");
+        drop(held);
+        assert!(matches!(tokens.pace(address, now, 3), Pace::After(..)));
+        assert_eq!(tokens.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
     fn an_address_that_stops_is_soon_like_a_new_one() {
         let (tokens, now) = (WrongTokens::default(), Instant::now());
         waits(&tokens, "192.0.2.1", 1000, now);
@@ -114,7 +173,7 @@ mod tests {
     fn a_flood_from_many_addresses_takes_no_more_than_its_memory_and_is_forgotten() {
         let (tokens, now) = (WrongTokens::default(), Instant::now());
         let from = |number: u32| IpAddr::from((0x0a00_0000 + number).to_be_bytes());
-        let known = || tokens.0.lock().unwrap().paid_until.len();
+        let known = || tokens.lately.lock().unwrap().paid_until.len();
         for number in 0..3 * WRONG_TOKEN_ADDRESSES_MAX as u32 {
             assert_eq!(tokens.wait(from(number), now), Duration::ZERO);
             assert!(known() <= WRONG_TOKEN_ADDRESSES_MAX);

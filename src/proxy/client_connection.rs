@@ -15,10 +15,11 @@ use crate::net::buffer::with_scratch;
 use crate::net::date::with_date;
 use crate::net::read_buffer::{Fill, ReadBuffer};
 use crate::net::transport::{Peek, Transport};
+use crate::net::wrong_tokens::Pace;
 use crate::proxy::connection::Connection;
 use crate::proxy::context::{About, Client, Context, client_name};
 use crate::proxy::delivery::{Delivery, Patience};
-use crate::proxy::departure::GONE;
+use crate::proxy::departure::{GONE, watch};
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::telemetry::{Awaited, ExchangeRecorder, Outcome, Who};
 use crate::timeouts::Timer;
@@ -179,13 +180,16 @@ impl ClientConnection {
     /// Answers a request that is not forwarded, or whose exchange failed, and writes its line. An
     /// error for which the client can get no answer cuts the connection.
     pub(super) async fn reply(&mut self, context: &Context, unserved: Box<Unserved>) -> Next {
-        let Unserved { reply, options, dial } = *unserved;
+        let Unserved { reply, mut options, dial } = *unserved;
+        if let Reply::Error(error @ ExchangeError { cause: Cause::TokenUnknown, .. }) = reply
+            && self.slow_down(context, &mut options).await.is_err()
+        {
+            self.recorder.fail(&error, false);
+            return Next::Abort;
+        }
         if options.close {
             // No other request is read, and the client may take its time.
             self.io.read_buffer = ReadBuffer::default();
-        }
-        if let Reply::Error(ExchangeError { cause: Cause::TokenUnknown, .. }) = reply {
-            self.slow_down(context).await;
         }
         match (reply.answer(), reply) {
             (None, Reply::Error(error)) => return Next::Cut(error),
@@ -222,19 +226,34 @@ impl ClientConnection {
         }
     }
 
-    /// Lets the answer to a wrong token wait, if many have come from the client's address.
-    async fn slow_down(&mut self, context: &Context) {
+    /// Lets the answer to a wrong token wait, if many have come from the client's address. Where
+    /// too many wait already, it ends its connection instead.
+    ///
+    /// # Errors
+    /// The client has left.
+    async fn slow_down(
+        &mut self,
+        context: &Context,
+        options: &mut ResponseOptions,
+    ) -> Result<(), ExchangeError> {
         let (now, address) = (Instant::now(), self.recorder.client().ip());
-        let wait = context.admission.wrong_tokens.wait(address, now);
-        if wait.is_zero() {
-            return;
-        }
-        let alarm = &mut self.alarm;
-        poll_fn(|cx| match context.drain.is_over() {
-            true => Poll::Ready(()),
-            false => alarm.poll(cx, now + wait),
+        let (wait, _waiting) = match context.admission.pace(address, now) {
+            Pace::AtOnce => return Ok(()),
+            Pace::After(wait, waiting) => (wait, waiting),
+            Pace::AtOnceAndLast => {
+                options.close = true;
+                return Ok(());
+            }
+        };
+        let Self { io, alarm, .. } = self;
+        poll_fn(|cx| {
+            watch(io, cx)?;
+            match context.drain.is_over() {
+                true => Poll::Ready(Ok(())),
+                false => alarm.poll(cx, now + wait).map(Ok),
+            }
         })
-        .await;
+        .await
     }
 
     /// Queues an answer of our own.

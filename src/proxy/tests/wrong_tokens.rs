@@ -1,11 +1,13 @@
 //! Floods of wrong tokens.
 
-use super::bench::{Bench, EMPTY, GET, run, seconds};
+use super::bench::{Bench, EMPTY, GET, run, seconds, settle};
 use super::wire::Wire;
 use crate::gateway::access::{Client, Clients, Digest, RouteAccess};
 use crate::gateway::route::{Route, RouteTable};
 use crate::gateway::server_name::ForwardTable;
-use crate::limits::{WRONG_TOKEN_EVERY, WRONG_TOKENS_AT_ONCE};
+use crate::limits::{WRONG_TOKEN_CONNECTIONS_DIVISOR, WRONG_TOKEN_EVERY, WRONG_TOKENS_AT_ONCE};
+use crate::net::admission::AddressLimit;
+use crate::net::memory::End;
 use crate::proxy::Site;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,30 @@ fn of_a_flood_of_wrong_tokens_the_answers_wait_and_a_right_one_of_the_same_addre
     });
     let wrong = log.iter().filter(|it| *it == "401 answered client token_unknown").count();
     assert!(wrong > 20, "{log:?}");
+}
+
+#[test]
+fn beyond_their_share_of_the_connections_answers_do_not_wait_and_end_their_connection() {
+    run(async |bench| {
+        ask_for_tokens(bench);
+        let of_address = AddressLimit { connections: usize::MAX, counts_loopback: false };
+        bench.context.admission.set_limits(WRONG_TOKEN_CONNECTIONS_DIVISOR, of_address);
+        let (mut flood, mut next) = (bench.client(), bench.client());
+        for _ in 0..WRONG_TOKENS_AT_ONCE {
+            wrong(&mut flood).await;
+        }
+        flood.send(with("wrong")).await;
+        settle().await;
+        let begun = Instant::now();
+        next.send(with("wrong")).await;
+        let (answer, _) = next.read_to_end().await;
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // One that leaves makes room.
+        flood.end(End::Clean);
+        settle().await;
+        assert!(wrong(&mut bench.client()).await > WRONG_TOKEN_EVERY);
+    });
 }
 
 /// How long the answer to a wrong token takes.
