@@ -14,6 +14,7 @@ mod memory;
 mod message;
 mod one_timer;
 mod passthrough;
+mod places;
 mod pump;
 mod repeat;
 mod rules;
