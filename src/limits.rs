@@ -19,6 +19,15 @@ pub const CONNECTION_OPTIONS_MAX: usize = 16;
 /// costs a digest; clients send one or two, and the longest schemes of `Authorization` have some
 /// 16. With more, the token is unknown.
 pub const CREDENTIAL_WORDS_MAX: usize = 32;
+/// Most keys of one route: a request remembers their places in a byte each.
+pub const KEYS_MAX: usize = 255;
+/// For how long a key is not used after a 429 that does not say when to come back.
+pub const KEY_REST: Duration = Duration::from_secs(60);
+/// The longest that a 429 can let a key rest, whatever it says. Limits are a day's at most.
+pub const KEY_REST_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest 429 that is remembered while all keys of a route rest. Those of APIs have some 400
+/// bytes.
+pub const KEY_REFUSAL_BYTES_MAX: usize = 8 * 1024;
 /// Most interim (1xx) responses before a final one. Real servers send one or two. Each costs a
 /// write to the client, so an endless series is an attack.
 pub const INTERIM_RESPONSES_MAX: u8 = 32;

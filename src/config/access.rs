@@ -13,6 +13,7 @@ use super::token_digest::{Guesses, TokenDigest, sha256};
 use super::value::{NamedFile, RoutePath};
 use crate::gateway::access::{ApiKeys, Client, Clients, RouteAccess};
 use crate::gateway::client_limits::{ClientLimits, ClientUse};
+use crate::limits::KEYS_MAX;
 use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::fs;
@@ -177,11 +178,20 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
                 return None;
             }
         }
-        // What could be wrong has been refused.
+        if keys.len() > KEYS_MAX {
+            let what = format!("the file holds {} keys; at most {KEYS_MAX} are used", keys.len());
+            self.files.problems.add(location, what);
+            return None;
+        }
+        // What else could be wrong has been refused.
         let keys = ApiKeys::new(keys).ok()?;
         let before = self.before.iter().flat_map(|it| it.routes.iter().flatten());
-        let unchanged = before.filter_map(|it| it.keys.as_ref()).find(|it| ***it == keys);
-        Some(unchanged.map_or_else(|| Arc::new(keys), Arc::clone))
+        let mut before = before.filter_map(|it| it.keys.as_ref());
+        if let Some(unchanged) = before.clone().find(|it| ***it == keys) {
+            return Some(Arc::clone(unchanged));
+        }
+        before.by_ref().for_each(|it| keys.rest_as(it));
+        Some(Arc::new(keys))
     }
 
     /// Remarks on a file whose mode has one of these `bits`. systemd sets that of its credentials,

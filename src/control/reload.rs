@@ -143,7 +143,7 @@ impl NotReloaded {
 }
 
 fn load(source: &Source, current: &Snapshot) -> Result<Snapshot, Problems> {
-    match source() {
+    let loaded = match source() {
         Some(config) => Snapshot::load_after(config?, current),
         None => {
             tracing::warn!(
@@ -153,7 +153,14 @@ fn load(source: &Source, current: &Snapshot) -> Result<Snapshot, Problems> {
             );
             Snapshot::load_after(Arc::clone(&current.config), current)
         }
-    }
+    }?;
+    // Who reloads may have paid for them.
+    loaded
+        .routes
+        .iter()
+        .filter_map(|it| it.access.as_ref()?.keys.as_ref())
+        .for_each(|it| it.forgive());
+    Ok(loaded)
 }
 
 #[cfg(test)]

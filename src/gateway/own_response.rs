@@ -36,15 +36,7 @@ pub fn put_own_response(
     date: &str,
     id: Option<RequestId>,
 ) -> usize {
-    let parts: [&str; 5] = if answer.code.is_empty() {
-        [""; 5]
-    } else {
-        const OPEN: &str = r#"{"error":{"message":""#;
-        const MIDDLE: &str = r#"","type":"narrows","code":""#;
-        // With a newline, for those who read it in a terminal.
-        const CLOSE: &str = "\",\"param\":null}}\n";
-        [OPEN, answer.message, MIDDLE, answer.code, CLOSE]
-    };
+    let parts = error_content(answer);
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let Answer { status, reason, fields, retry_after, .. } = *answer;
     let fields = match retry_after {
@@ -59,6 +51,18 @@ pub fn put_own_response(
     }
     parts.iter().for_each(|part| out.put_slice(part.as_bytes()));
     length
+}
+
+/// The content of an answer, in parts; empty if it has no code.
+pub fn error_content(answer: &Answer) -> [&'static str; 5] {
+    const OPEN: &str = r#"{"error":{"message":""#;
+    const MIDDLE: &str = r#"","type":"narrows","code":""#;
+    // With a newline, for those who read it in a terminal.
+    const CLOSE: &str = "\",\"param\":null}}\n";
+    if answer.code.is_empty() {
+        return [""; 5];
+    }
+    [OPEN, answer.message, MIDDLE, answer.code, CLOSE]
 }
 
 /// Appends the head of an own response.

@@ -131,11 +131,15 @@ impl<'a, U> ForwardedRequest<'a, U> {
     ///
     /// # Errors
     /// Another head.
-    pub fn again(head: &'a [u8], route: &'a Rc<Route<U>>) -> Result<Self, ExchangeError> {
+    pub fn again(
+        head: &'a [u8],
+        route: &'a Rc<Route<U>>,
+        clock: fn() -> u64,
+    ) -> Result<Self, ExchangeError> {
         let refused = |error| ExchangeError::client(Cause::Request(error));
         let head = RequestHead::parse(head, &LIMITS_MAX).map_err(|error| refused(error.into()))?;
         let ValidRequest { request, authority, path, query } = validate(&head).map_err(refused)?;
-        let credentials = credentials(route, &head, query, &request);
+        let credentials = credentials(route, &head, query, &request, clock);
         let credentials = credentials.map_err(ExchangeError::client)?;
         Ok(Self { route, request, authority, credentials, path: resolve(path)?, query, head })
     }
@@ -211,9 +215,10 @@ fn credentials<'a, U>(
     head: &RequestHead<'a>,
     query: &'a [u8],
     request: &Request,
+    clock: fn() -> u64,
 ) -> Result<Option<Credentials<'a>>, Cause> {
     let Some(access) = &route.access else { return Ok(None) };
-    Credentials::of(head, query, request, access).map(Some)
+    Credentials::of(head, query, request, access, clock).map(Some)
 }
 
 /// The credentials of a request that may be made on this route.
@@ -224,7 +229,7 @@ fn admitted<'a, U>(
     request: &Request,
     clock: fn() -> u64,
 ) -> Result<Option<Credentials<'a>>, Cause> {
-    let credentials = credentials(route, head, query, request)?;
+    let credentials = credentials(route, head, query, request, clock)?;
     if let Some(credentials) = &credentials {
         credentials.check(&route.path, clock)?;
     }
@@ -362,7 +367,7 @@ mod tests {
         forwarded.put_head(&mut out);
         assert_eq!(&*forwarded.route.name, route);
         let mut again = BytesMut::new();
-        let forwarded = ForwardedRequest::again(head.as_bytes(), forwarded.route).unwrap();
+        let forwarded = ForwardedRequest::again(head.as_bytes(), forwarded.route, || 0).unwrap();
         forwarded.put_head(&mut again);
         assert_eq!(again, out, "made again, it is the same");
         assert!(out.starts_with(line.as_bytes()), "{out:?}");

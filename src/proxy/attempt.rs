@@ -1,6 +1,7 @@
 //! One attempt to send a request, on one connection to the upstream.
 
 use crate::error::ExchangeError;
+use crate::gateway::access::KeyTurn;
 use crate::gateway::exchange::{Exchange, Persistence, ResponseState};
 use crate::gateway::retry::{Acknowledged, Failure, TimedOut};
 use crate::limits::{REPLAY_BYTES_MAX, TCP_USER_TIMEOUT};
@@ -26,19 +27,23 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Sends a request that begins with `head`. Keeps a copy of what is sent when the connection
-    /// may turn out to be dead.
-    pub(super) fn first(connection: UpstreamConnection, head: Buffer) -> Self {
+    /// Sends a request that begins with `head`. Keeps a copy of what is sent if the connection may
+    /// turn out to be dead, or its key may be refused.
+    pub(super) fn first(connection: UpstreamConnection, head: Buffer, turn: &KeyTurn) -> Self {
         let mut attempt = Self::new(connection, head);
-        if attempt.was_idle {
+        if attempt.was_idle || turn.may_go_on() {
             attempt.io.write_buffer.keep_copy(REPLAY_BYTES_MAX);
         }
         attempt
     }
 
-    /// Sends what was sent before. There is no third attempt, so no copy is kept.
-    pub(super) fn second(connection: UpstreamConnection, sent: Buffer) -> Self {
-        Self::new(connection, sent)
+    /// Sends what was sent before. There is no other attempt with the same key.
+    pub(super) fn second(connection: UpstreamConnection, sent: Buffer, turn: &KeyTurn) -> Self {
+        let mut attempt = Self::new(connection, sent);
+        if turn.may_go_on() {
+            attempt.io.write_buffer.keep_copy(REPLAY_BYTES_MAX);
+        }
+        attempt
     }
 
     fn new(connection: UpstreamConnection, queued: Buffer) -> Self {

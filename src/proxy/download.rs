@@ -5,7 +5,7 @@
 
 use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError, Fault, ResponseError};
-use crate::gateway::access::{ApiKeys, RouteAccess};
+use crate::gateway::access::{ApiKeys, KeyTurn, RouteAccess};
 use crate::gateway::credentials::hide_keys;
 use crate::gateway::event_stream::{EventCounter, is_event_stream};
 use crate::gateway::exchange::{Exchange, ResponseState};
@@ -22,6 +22,7 @@ use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
 use crate::proxy::connection::Connection;
 use crate::proxy::context::About;
 use crate::proxy::departure::GONE;
+use crate::proxy::keys::judge;
 use crate::proxy::site::Route;
 use crate::telemetry::ExchangeRecorder;
 use crate::tls::fault;
@@ -65,6 +66,7 @@ pub(super) struct Guide<'a> {
     pub(super) draining: bool,
     pub(super) route: &'a Route,
     pub(super) about: &'a About,
+    pub(super) turn: &'a mut KeyTurn,
 }
 
 impl<'a> Guide<'a> {
@@ -190,8 +192,20 @@ impl Download {
             guide.exchange.doubt_response();
             return Ok(Poll::Ready(()));
         }
-        // From here on the request is not repeated, whatever happens.
-        upstream.write_buffer.take_copy();
+        // Behind an interim response the answer may still refuse the key.
+        let is_interim = matches!(head.status, 100 | 102..=199);
+        if guide.turn.may_go_on() && !is_interim {
+            let (behind, has_copy) = (&bytes[span.end..], upstream.write_buffer.has_copy());
+            judge(guide.turn, guide.route, &head, behind, has_copy);
+            if guide.turn.is_to_go_on() {
+                guide.exchange.doubt_response();
+                return Ok(Poll::Ready(()));
+            }
+        }
+        if !(guide.turn.may_go_on() && is_interim) {
+            // From here on the request is not repeated, whatever happens.
+            upstream.write_buffer.take_copy();
+        }
         let kind = guide.exchange.response_head(&head, guide.draining).map_err(malformed)?;
         self.queue_head(kind, &head, client, guide);
         upstream.read_buffer.consume(span.end);

@@ -5,6 +5,7 @@
 //! kept while the client waits.
 
 use crate::error::{Cause, DialFailure, ExchangeError};
+use crate::gateway::access::KeyTurn;
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::plan::{ForwardedRequest, OwnAnswer, Plan, plan};
@@ -19,12 +20,12 @@ use crate::proxy::connection::Connection;
 use crate::proxy::context::{About, Context};
 use crate::proxy::departure::watch_after_head;
 use crate::proxy::download::Pumped;
+use crate::proxy::keys::{at_rest, put_refusal, sent_with_next_key};
 use crate::proxy::pump::{InFlight, pump};
 use crate::proxy::sender::{sender, take_place};
 use crate::proxy::site::Route;
 use crate::proxy::tunnel::tunnel;
 use crate::proxy::unrouted;
-use crate::proxy::upload::Upload;
 use crate::telemetry::{ExchangeRecorder, Outcome};
 use crate::upstream::Upstream;
 use crate::upstream::connection::UpstreamConnection;
@@ -128,21 +129,21 @@ fn begin(
             recorder.route(&route.upstream.metrics);
             let taken = take_place(recorder, context, about);
             if let Err(error) = taken.and_then(|()| admit(&forwarded, recorder)) {
-                let request = forwarded.request;
-                return Err(declined(io, head.len(), &request, draining, error));
+                let options = declined(io, head.len(), forwarded.request, draining);
+                return Err((Reply::Error(error), options));
+            }
+            if let Some(rest) = at_rest(&route) {
+                let options = declined(io, head.len(), forwarded.request, draining);
+                return Err((put_refusal(client, &rest, options), options));
             }
             remember(about, &forwarded);
-            let head_bytes = head.len();
-            let sending = match at_once(&route.upstream.connections, &forwarded, recorder) {
+            let (head_bytes, turn) = (head.len(), turn(&forwarded));
+            let sending = match at_once(&route.upstream.connections, &forwarded, &turn, recorder) {
                 Some(attempt) => Sending::Begun(attempt),
                 // Heads are far below 4 GiB.
                 None => Sending::Waits { head_bytes: head_bytes as u32 },
             };
-            let request = InFlight {
-                exchange: Exchange::new(forwarded.request),
-                upload: Upload::new(&forwarded.request),
-                route,
-            };
+            let request = InFlight::new(&forwarded.request, route, turn);
             if let Sending::Begun(_) = &sending {
                 *preconnect = None;
                 io.read_buffer.consume(head_bytes);
@@ -170,25 +171,25 @@ fn remember<U>(about: &mut About, request: &ForwardedRequest<'_, U>) {
 fn declined(
     io: &mut Connection,
     head_bytes: usize,
-    request: &Request,
+    request: Request,
     draining: bool,
-    error: ExchangeError,
-) -> (Reply, ResponseOptions) {
+) -> ResponseOptions {
     io.read_buffer.consume(head_bytes);
     let behind = io.read_buffer.bytes();
-    let (options, body_bytes) = ResponseOptions::unforwarded(request, behind, draining);
+    let (options, body_bytes) = ResponseOptions::unforwarded(&request, behind, draining);
     io.read_buffer.consume(body_bytes);
-    (Reply::Error(error), options)
+    options
 }
 
 /// The request on its way, if a connection is available at once.
 fn at_once<U>(
     upstream: &Upstream,
     request: &ForwardedRequest<'_, U>,
+    turn: &KeyTurn,
     recorder: &mut ExchangeRecorder,
 ) -> Option<Attempt> {
     let connection = idle_connection(upstream)?;
-    let attempt = Attempt::first(connection, written(request));
+    let attempt = Attempt::first(connection, written(request), turn);
     recorder.connected(upstream.metrics(), attempt.reused, None);
     Some(attempt)
 }
@@ -196,6 +197,11 @@ fn at_once<U>(
 /// A connection that is available at once.
 fn idle_connection(upstream: &Upstream) -> Option<UpstreamConnection> {
     if upstream.sends_proxy_header() { None } else { upstream.take_idle() }
+}
+
+fn turn<U>(request: &ForwardedRequest<'_, U>) -> KeyTurn {
+    let keys = request.route.access.as_ref().and_then(|access| access.keys.as_deref());
+    KeyTurn::with(keys, request.credentials.as_ref().and_then(|it| it.key))
 }
 
 fn written<U>(request: &ForwardedRequest<'_, U>) -> Buffer {
@@ -245,18 +251,22 @@ fn watched<T>(
 /// Writes the head for the connection that was waited for: the same bytes along the same route.
 fn first_attempt(
     client: &mut ClientConnection,
-    request: &InFlight,
+    request: &mut InFlight,
     head_bytes: u32,
     connection: UpstreamConnection,
 ) -> Result<Attempt, Box<Unserved>> {
     let ClientConnection { io, recorder, .. } = client;
     let head = &io.read_buffer.bytes()[..head_bytes as usize];
-    let forwarded = ForwardedRequest::again(head, &request.route);
+    let forwarded = ForwardedRequest::again(head, &request.route, unix_seconds);
     let forwarded = forwarded.map_err(|error| {
         Unserved::boxed(Reply::Error(error), ResponseOptions::malformed(head), None)
     })?;
     let times = connection.times;
-    let attempt = Attempt::first(connection, written(&forwarded));
+    // Another key may be in use by now.
+    request.upload.turn = turn(&forwarded);
+    let key = forwarded.credentials.as_ref().and_then(|it| it.key);
+    key.iter().for_each(|key| recorder.key(key.line));
+    let attempt = Attempt::first(connection, written(&forwarded), &request.upload.turn);
     io.read_buffer.consume(head_bytes as usize);
     let counted = request.route.upstream.connections.metrics();
     recorder.connected(counted, attempt.reused, times);
@@ -273,14 +283,21 @@ fn failed(
     (error, attempt.take_sent_after(error, exchange, &route.upstream.connections))
 }
 
-/// As [`failed`], if the response is about the silence before the request. Otherwise it is passed
-/// on after all.
+/// As [`failed`], if the response is about the silence before the request, or refuses a key that
+/// another one can stand in for. Otherwise it is passed on after all.
 fn doubted(
-    client: &ClientConnection,
+    client: &mut ClientConnection,
     request: &mut InFlight,
     attempt: &mut Attempt,
 ) -> Option<(ExchangeError, Option<Buffer>)> {
-    let sent = attempt.take_sent_after_408(client.recorder.elapsed());
+    let sent = match request.upload.turn.is_to_go_on() {
+        true => {
+            let sent = attempt.io.write_buffer.take_copy();
+            let turn = &mut request.upload.turn;
+            sent_with_next_key(turn, &request.route, sent, &mut client.recorder)
+        }
+        false => attempt.take_sent_after_408(client.recorder.elapsed()),
+    };
     if sent.is_none() {
         request.exchange.accept_response();
         return None;
@@ -296,7 +313,7 @@ fn second_attempt(
     sent: Buffer,
 ) -> Attempt {
     let times = connection.times;
-    let attempt = Attempt::second(connection, sent);
+    let attempt = Attempt::second(connection, sent, &request.upload.turn);
     let counted = request.route.upstream.connections.metrics();
     client.recorder.repeated();
     client.recorder.connected(counted, attempt.reused, times);

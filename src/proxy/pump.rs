@@ -7,8 +7,10 @@
 //! The client is watched all the time (`departure`): if it leaves, the exchange ends.
 
 use crate::error::ExchangeError;
+use crate::gateway::access::KeyTurn;
 use crate::gateway::due::{Clock, Due, Held, due};
 use crate::gateway::exchange::{Exchange, RequestState, ResponseState};
+use crate::gateway::request::Request;
 use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::connection::{Connection, STOPPED};
@@ -29,6 +31,14 @@ pub(super) struct InFlight {
     pub(super) exchange: Exchange,
     pub(super) route: Rc<Route>,
     pub(super) upload: Upload,
+}
+
+impl InFlight {
+    /// A request along `route`, with one of its keys.
+    pub(super) fn new(request: &Request, route: Rc<Route>, turn: KeyTurn) -> Self {
+        let exchange = Exchange::new(*request);
+        Self { exchange, route, upload: Upload::new(request, turn) }
+    }
 }
 
 /// Moves bytes until the response is complete, or something is wrong. The request's head, or
@@ -101,8 +111,9 @@ impl Pump<'_> {
         let Self { client, context, request, upstream, download } = self;
         let ClientConnection { io: client, recorder, about, .. } = &mut **client;
         let InFlight { exchange, route, upload } = &mut **request;
+        let turn = &mut upload.turn;
         let draining = context.drain.is_announced();
-        let mut guide = Guide { exchange, recorder, draining, route, about };
+        let mut guide = Guide { exchange, recorder, draining, route, about, turn };
         let pumped = download.poll(cx, client, upstream, &mut guide);
         recorder.bytes(upload.content_bytes(), download.content_bytes());
         pumped

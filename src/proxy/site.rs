@@ -8,10 +8,13 @@
 //! holds no part of a site.
 
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
+use crate::gateway;
+use crate::gateway::access::RouteAccess;
 use crate::gateway::redirect::HttpsNames;
 use crate::gateway::route::RouteTable;
 use crate::gateway::server_name::ForwardTable;
 use crate::h1::limits::HeadLimits;
+use crate::proxy::refusal::LastRefusal;
 use crate::telemetry::metrics::{RouteMetrics, WorkerMetrics};
 use crate::timeouts::Timeouts;
 use crate::upstream::{Dial, Upstream};
@@ -19,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// A route with the worker's own connections to its upstream.
-pub type Route = crate::gateway::route::Route<RouteUpstream>;
+pub type Route = gateway::route::Route<RouteUpstream>;
 
 /// The upstream of one route.
 #[derive(Clone)]
@@ -28,6 +31,30 @@ pub struct RouteUpstream {
     pub connections: Upstream,
     /// The counters of what goes to it on this route.
     pub metrics: Rc<RouteMetrics>,
+    /// What its API has said when no key could be used, where there are several.
+    pub last_refusal: Option<Rc<LastRefusal>>,
+}
+
+impl RouteUpstream {
+    /// Of a route, whose exchanges are counted in `metrics` by its name.
+    pub fn of<U>(
+        route: &gateway::route::Route<U>,
+        connections: Upstream,
+        metrics: &WorkerMetrics,
+    ) -> Self {
+        Self::new(connections, metrics.route(&route.name), route.access.as_deref())
+    }
+
+    /// With these connections, on a route with these rules.
+    pub fn new(
+        connections: Upstream,
+        metrics: Rc<RouteMetrics>,
+        access: Option<&RouteAccess>,
+    ) -> Self {
+        let keys = access.and_then(|access| access.keys.as_ref());
+        let has_several = keys.is_some_and(|keys| keys.iter().nth(1).is_some());
+        Self { connections, metrics, last_refusal: has_several.then(Rc::default) }
+    }
 }
 
 /// The routes and forwards of one snapshot, and its limits.

@@ -5,6 +5,7 @@
 
 use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError};
+use crate::gateway::access::KeyTurn;
 use crate::gateway::exchange::{Exchange, RequestState};
 use crate::gateway::request::Request;
 use crate::h1::body::BodyReader;
@@ -30,10 +31,12 @@ pub(super) struct Upload {
     begun: bool,
     /// The upstream may leave bytes unacknowledged for long.
     user_timeout_raised: bool,
+    /// Which of the route's keys the request is sent with.
+    pub(super) turn: KeyTurn,
 }
 
 impl Upload {
-    pub(super) fn new(request: &Request) -> Self {
+    pub(super) fn new(request: &Request, turn: KeyTurn) -> Self {
         let reader = BodyReader::new(request.body);
         Self {
             relay: BodyRelay::of_request(reader, request.writer()),
@@ -41,6 +44,7 @@ impl Upload {
             taken: 0,
             begun: false,
             user_timeout_raised: false,
+            turn,
         }
     }
 

@@ -80,8 +80,8 @@ impl Upstreams {
                 yield_now().await;
             }
             routes.extend(some.iter().map(|route| {
-                let metrics = metrics.route(&route.name);
-                route.to(RouteUpstream { connections: upstream(&route.upstream), metrics })
+                let connections = upstream(&route.upstream);
+                route.to(RouteUpstream::of(route, connections, metrics))
             }));
         }
         let site = Site::new(snapshot, metrics, routes, |forward| Rc::new(dialer(forward)));

@@ -208,10 +208,10 @@ fn snapshot(security: Security, origin: SocketAddr) -> Snapshot {
 fn context(snapshot: Snapshot, dialer: Box<dyn Dial>) -> Rc<Context> {
     let upstream = Upstream::new(dialer, 0);
     let metrics = Rc::<WorkerMetrics>::default();
-    let routes = snapshot.routes.iter().map(|route| {
-        let metrics = metrics.route(&route.name);
-        route.to(RouteUpstream { connections: upstream.clone(), metrics })
-    });
+    let routes = snapshot
+        .routes
+        .iter()
+        .map(|route| route.to(RouteUpstream::of(route, upstream.clone(), &metrics)));
     let routes = routes.collect();
     let site = Site::new(&snapshot, &metrics, routes, |_| unreachable!("there is no forward"));
     Rc::new(Context::new(site, metrics))

@@ -159,7 +159,7 @@ impl Stage {
     fn new(acts: &[Act], free: usize) -> Self {
         let network = Rc::<FakeNetwork>::default();
         let upstream = Upstream::new(Box::new(Dialer(Rc::clone(&network))), 0);
-        let counted = RouteUpstream { connections: upstream.clone(), metrics: Rc::default() };
+        let counted = RouteUpstream::new(upstream.clone(), Rc::default(), None);
         let site = Site {
             routes: routes(&counted),
             forwards: ForwardTable::new([]),

@@ -10,12 +10,12 @@ use crate::gateway::request::{Method, Request};
 use crate::h1::head::Version;
 use crate::h1::partial_head::{has_origin_line, is_of_head_request};
 use crate::timeouts::Timer;
-pub use table::Answer;
 use table::{
     ALLOWED, CLIENT_EXCHANGES, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NAME_NOT_SERVED,
     NO_CHALLENGE, NO_ROUTE, PREFLIGHT, TOKEN_MISSING, TOKEN_UNKNOWN, WEBSOCKET_OFF, bad_gateway,
     bad_request, client_rate, forbidden, refusal, timeout, tls_failure, unavailable,
 };
+pub use table::{Answer, KEYS_COOLING};
 
 /// What to answer a request that is not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,6 +63,16 @@ pub(super) const TOKEN_UNKNOWN: Answer = Answer {
     ..TOKEN_MISSING
 };
 
+/// While all keys of a route rest, and the API's answer is unknown. The caller adds `Retry-After`.
+pub const KEYS_COOLING: Answer = Answer {
+    status: 503,
+    reason: "Service Unavailable",
+    fields: "",
+    retry_after: None,
+    code: "keys_cooling",
+    message: "The API has refused all keys of this route for now.",
+};
+
 /// RFC 9110, section 15.5.22 wants to know which protocol will do: the one that is spoken.
 pub(super) const WEBSOCKET_OFF: Answer = Answer {
     status: 426,

@@ -22,12 +22,14 @@
 //! is needed, but without any credential, and without what makes another method of it.
 
 mod echo;
+mod other_key;
 mod others;
 mod places;
 mod query;
 mod subprotocols;
 
 pub use echo::hide_keys;
+pub use other_key::put_other_key;
 
 use crate::error::Cause;
 use crate::gateway::access::{ApiKey, Client, Clients, KeyField, RouteAccess};
@@ -104,7 +106,8 @@ enum Meaning<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Reads those of a request along a route with these rules.
+    /// Reads those of a request along a route with these rules. `clock` gives the seconds since
+    /// 1970-01-01 (UTC), and is only asked for keys that rest.
     ///
     /// # Errors
     /// It needs a token and has none, or it has those of two clients, or one too often.
@@ -113,6 +116,7 @@ impl<'a> Credentials<'a> {
         query: &'a [u8],
         request: &Request,
         access: &'a RouteAccess,
+        clock: fn() -> u64,
     ) -> Result<Self, Cause> {
         let is_preflight = is_preflight(head, request);
         let (token, has_any) = find_token(&head.fields, query, &access.clients)?;
@@ -122,7 +126,7 @@ impl<'a> Credentials<'a> {
         }
         let client = token.map(|it| it.client).filter(|_| needs_token);
         let keys = access.keys.as_ref().filter(|_| !is_preflight);
-        let key = keys.and_then(|keys| keys.in_use());
+        let key = keys.and_then(|keys| keys.in_use(clock));
         let key_place = match key {
             Some(key) => key_place(&head.fields, request, access.key_field, key, token),
             None => KeyPlace::Nowhere,

@@ -373,7 +373,8 @@ fn only_a_token_where_the_key_may_be_repeated_is_remembered() {
         let text = format!("GET /a/{target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
         let head = RequestHead::parse(text.as_bytes(), &LIMITS).unwrap();
         let valid = crate::gateway::request::validate(&head).unwrap();
-        let credentials = Credentials::of(&head, valid.query, &valid.request, access).unwrap();
+        let credentials =
+            Credentials::of(&head, valid.query, &valid.request, access, || 0).unwrap();
         String::from_utf8(credentials.token_to_repeat(&head.fields, valid.query).into()).unwrap()
     };
     let google = with_key(KeyField::XGoogApiKey);

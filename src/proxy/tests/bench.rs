@@ -142,7 +142,7 @@ impl Bench {
         let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))), 0);
         let head_limits = Limits::default().head;
         let metrics = Rc::new(RouteMetrics::new(&"/gpt/".into()));
-        let counted = RouteUpstream { connections: upstream.clone(), metrics };
+        let counted = RouteUpstream::new(upstream.clone(), metrics, None);
         let route = Route {
             origins: Some(Origins::new(false, [b"api.test".as_slice()])),
             timeouts: Arc::clone(&timeouts),

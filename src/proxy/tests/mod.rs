@@ -10,6 +10,7 @@ mod departure;
 mod footprint;
 mod idle_limit;
 mod incomplete;
+mod keys;
 mod memory;
 mod message;
 mod one_timer;

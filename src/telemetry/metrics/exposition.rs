@@ -209,7 +209,10 @@ impl Scrape {
         });
         out.counters("narrows_bytes", "Bytes of content that were forwarded.", bytes)?;
         let repeats = self.routes(|name, route| vec![([("route", name)], route.repeats)]);
-        out.counters("narrows_repeats", "Requests that were sent once more.", repeats)
+        out.counters("narrows_repeats", "Requests that were sent once more.", repeats)?;
+        let cooldowns = self.routes(|name, route| vec![([("route", name)], route.key_cooldowns)]);
+        let what = "Refusals of keys that were in use.";
+        out.counters("narrows_key_cooldowns", what, cooldowns)
     }
 
     fn write_durations(&self, out: &mut Writer<'_>) -> fmt::Result {

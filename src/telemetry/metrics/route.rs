@@ -23,6 +23,7 @@ struct Cells {
     ended: [[Cell<u64>; StatusClass::COUNT]; End::COUNT],
     faults: RefCell<Faults>,
     repeats: Cell<u64>,
+    key_cooldowns: Cell<u64>,
     to_upstream: Cell<u64>,
     to_client: Cell<u64>,
     response_head: Histogram,
@@ -43,6 +44,8 @@ pub struct RouteReport {
     pub faults: BTreeMap<(&'static str, &'static str), u64>,
     /// Requests that were sent once more.
     pub repeats: u64,
+    /// How often an API has refused a key that was usable.
+    pub key_cooldowns: u64,
     /// Bytes of content from clients.
     pub to_upstream: u64,
     /// Bytes of content from the upstream.
@@ -101,6 +104,11 @@ impl RouteMetrics {
         increase(&self.cells().repeats, 1);
     }
 
+    /// A key of the API was refused, and is not used for a while.
+    pub fn key_refused(&self) {
+        increase(&self.cells().key_cooldowns, 1);
+    }
+
     /// So many bytes more were forwarded.
     pub fn moved(&self, to_upstream: u64, to_client: u64) {
         let cells = self.cells();
@@ -133,6 +141,7 @@ impl RouteMetrics {
             ended: BTreeMap::new(),
             faults: cells.faults.borrow().clone(),
             repeats: cells.repeats.get(),
+            key_cooldowns: cells.key_cooldowns.get(),
             to_upstream: cells.to_upstream.get(),
             to_client: cells.to_client.get(),
             response_head: cells.response_head.report(),
@@ -155,6 +164,7 @@ impl RouteReport {
         add_counts(&mut self.ended, &other.ended);
         add_counts(&mut self.faults, &other.faults);
         self.repeats += other.repeats;
+        self.key_cooldowns += other.key_cooldowns;
         self.to_upstream += other.to_upstream;
         self.to_client += other.to_client;
         self.response_head.add(&other.response_head);

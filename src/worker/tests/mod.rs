@@ -322,10 +322,10 @@ fn worker_with(upstream: Upstream) -> Worker {
     let limits = &snapshot.limits;
     let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
     let metrics = Rc::<WorkerMetrics>::default();
-    let routes = snapshot.routes.iter().map(|route| {
-        let metrics = metrics.route(&route.name);
-        route.to(RouteUpstream { connections: upstream.clone(), metrics })
-    });
+    let routes = snapshot
+        .routes
+        .iter()
+        .map(|route| route.to(RouteUpstream::of(route, upstream.clone(), &metrics)));
     let routes = routes.collect();
     let site = Site::new(&snapshot, &metrics, routes, |_| unreachable!("there is no forward"));
     let admitter = Rc::new(Admitter::new(admission, usize::MAX));

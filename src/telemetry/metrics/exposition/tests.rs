@@ -67,6 +67,7 @@ fn scrape() -> Scrape {
         ended: [((End::Completed, StatusClass::of(Some(200))), 2)].into(),
         faults: [(("upstream", "upstream_closed_early"), 1)].into(),
         repeats: 1,
+        key_cooldowns: 2,
         to_upstream: 17,
         to_client: 4096,
         first_byte: histogram.report(),
@@ -160,6 +161,9 @@ narrows_bytes_total{route="/gpt/",direction="to_client"} 4096
 # HELP narrows_repeats_total Requests that were sent once more.
 # TYPE narrows_repeats_total counter
 narrows_repeats_total{route="/gpt/"} 1
+# HELP narrows_key_cooldowns_total Refusals of keys that were in use.
+# TYPE narrows_key_cooldowns_total counter
+narrows_key_cooldowns_total{route="/gpt/"} 2
 # HELP narrows_response_head_seconds From a request's first byte to the end of the response's head.
 # TYPE narrows_response_head_seconds histogram
 narrows_response_head_seconds_sum{route="/gpt/"} 0.0

@@ -1,0 +1,72 @@
+//! The same request with another key of the API.
+
+use super::query::{is_unreserved, put_percent_encoded};
+use crate::gateway::access::ApiKey;
+use bytes::{BufMut, BytesMut};
+use memchr::memmem::{find, find_iter};
+
+/// Puts `next` in place of `before` in the head of a request that was sent: as a word, or in its
+/// query. False, and nothing has changed, if that key is not in the head exactly once.
+pub fn put_other_key(sent: &mut BytesMut, before: &ApiKey, next: &ApiKey) -> bool {
+    let Some(end) = find(sent, b"\r\n\r\n") else { return false };
+    let words = [before, next].map(|key| BytesMut::from(key.secret()));
+    let [plain_before, _] = &words;
+    let is_encoded = !plain_before.iter().copied().all(is_unreserved)
+        && find(&sent[..end], plain_before).is_none();
+    let [before, next] = match is_encoded {
+        true => words.map(|word| {
+            let mut encoded = BytesMut::new();
+            put_percent_encoded(&mut encoded, &word);
+            encoded
+        }),
+        false => words,
+    };
+    let mut places = find_iter(&sent[..end], &before);
+    let (Some(at), None) = (places.next(), places.next()) else { return false };
+    let behind = sent.split_off(at);
+    sent.put_slice(&next);
+    sent.put_slice(&behind[before.len()..]);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::access::ApiKeys;
+
+    #[track_caller]
+    fn check(keys: [&str; 2], sent: &str, want: Option<&str>) {
+        let keys = (1..).zip(keys).map(|(line, key)| (line, key.as_bytes().to_vec().into()));
+        let keys = ApiKeys::new(keys.collect()).unwrap();
+        let [one, other] = [0, 1].map(|place| keys.iter().nth(place).unwrap());
+        let mut bytes = BytesMut::from(sent);
+        assert_eq!(put_other_key(&mut bytes, one, other), want.is_some(), "{sent:?}");
+        assert_eq!(&bytes, want.unwrap_or(sent).as_bytes());
+    }
+
+    #[test]
+    fn the_key_is_replaced_where_it_was() {
+        check(
+            ["sk-1", "sk-other"],
+            "POST / HTTP/1.1\r\nAuthorization: Bearer sk-1\r\nA: b\r\n\r\nsk-1",
+            Some("POST / HTTP/1.1\r\nAuthorization: Bearer sk-other\r\nA: b\r\n\r\nsk-1"),
+        );
+        check(
+            ["a/b+c", "d/e"],
+            "GET /?key=a%2Fb%2Bc&x HTTP/1.1\r\n\r\n",
+            Some("GET /?key=d%2Fe&x HTTP/1.1\r\n\r\n"),
+        );
+        check(
+            ["a/b+c", "d/e"],
+            "GET / HTTP/1.1\r\nx-api-key: a/b+c\r\n\r\n",
+            Some("GET / HTTP/1.1\r\nx-api-key: d/e\r\n\r\n"),
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_once_is_not_replaced() {
+        check(["sk-1", "sk-2"], "GET / HTTP/1.1\r\nA: b\r\n\r\nsk-1", None);
+        check(["sk-1", "sk-2"], "GET / HTTP/1.1\r\nA: sk-1\r\nB: sk-1\r\n\r\n", None);
+        check(["sk-1", "sk-2"], "GET / HTTP/1.1\r\nA: sk-1\r\n", None);
+    }
+}
