@@ -64,7 +64,7 @@ pub fn credentials(data: &[u8]) {
             check_rest(&sent, &unruled, rules.bareness(&meant, unruled.body));
             check_body(&forwarded, &sent, &naive::body(unruled.body, body, false), body);
         }
-        (Plan::Answer(answer), Err(expected)) => {
+        (Plan::Answer(answer, _), Err(expected)) => {
             let cause = match answer.reply {
                 Reply::Error(error) => Some(error.cause),
                 Reply::Preflight => None,

@@ -116,7 +116,7 @@ fn forwarded_head(data: &[u8]) -> Option<(Vec<u8>, Request, usize)> {
             forwarded.put_head(&mut out);
             Some((out.to_vec(), forwarded.request, span.end))
         }
-        Plan::Answer(answer) => {
+        Plan::Answer(answer, _) => {
             check_own_answer(head, rest, &answer);
             None
         }

@@ -31,8 +31,8 @@ use core::net::IpAddr;
 pub enum Plan<'a, U> {
     /// Forward it.
     Forward(ForwardedRequest<'a, U>),
-    /// Answer it ourselves.
-    Answer(OwnAnswer<'a>),
+    /// Answer it ourselves. The route, if it is one that the request may not use, or need not.
+    Answer(OwnAnswer<'a>, Option<&'a Rc<Route<U>>>),
 }
 
 /// A request to forward, and along which route.
@@ -86,34 +86,33 @@ pub fn plan<'a, U>(
 ) -> Plan<'a, U> {
     let parsed = match RequestHead::parse(head, limits) {
         Ok(parsed) => parsed,
-        Err(error) => return Plan::Answer(refuse(head, b"", error.into())),
+        Err(error) => return Plan::Answer(refuse(head, b"", error.into()), None),
     };
     let ValidRequest { request, authority, path, query } = match validate(&parsed) {
         Ok(valid) => valid,
-        Err(error) => return Plan::Answer(refuse(head, parsed.method, error)),
+        Err(error) => return Plan::Answer(refuse(head, parsed.method, error), None),
     };
     let method = parsed.method;
-    let answer = |reply| {
+    let answer = |reply, route| {
         let (options, body_bytes) = ResponseOptions::unforwarded(&request, behind, draining);
-        Plan::Answer(OwnAnswer { method, reply, options, body_bytes })
+        Plan::Answer(OwnAnswer { method, reply, options, body_bytes }, route)
     };
     if !from.is_allowed {
-        return answer(Reply::Error(ExchangeError::client(Cause::AddressNotAllowed)));
+        return answer(Reply::Error(ExchangeError::client(Cause::AddressNotAllowed)), None);
     }
     if request.max_forwards == Some(0) {
-        return answer(Reply::Allowed);
+        return answer(Reply::Allowed, None);
     }
-    let found = resolve(path).and_then(|resolved| {
-        let route = find_route(routes, path, &resolved)?;
-        check_address(route, from.address)?;
-        Ok((route, resolved))
-    });
+    let found = resolve(path).and_then(|it| Ok((find_route(routes, path, &it)?, it)));
     let (route, path) = match found {
         Ok(found) => found,
-        Err(error) => return answer(Reply::Error(error)),
+        Err(error) => return answer(Reply::Error(error), None),
     };
+    if let Err(error) = check_address(route, from.address) {
+        return answer(Reply::Error(error), Some(route));
+    }
     if may_be_answered(route) && is_preflight(&parsed, &request) {
-        return answer(Reply::Preflight);
+        return answer(Reply::Preflight, Some(route));
     }
     match admitted(route, &parsed, query, &request, clock) {
         Ok(credentials) => {
@@ -122,7 +121,7 @@ pub fn plan<'a, U>(
                 ForwardedRequest { route, request, authority, credentials, head, path, query };
             Plan::Forward(forwarded)
         }
-        Err(cause) => answer(Reply::Error(ExchangeError::client(cause))),
+        Err(cause) => answer(Reply::Error(ExchangeError::client(cause)), Some(route)),
     }
 }
 
@@ -286,10 +285,10 @@ mod tests {
         let refusal = |method: &str, target: &str, from: Sender| {
             let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
             match plan(head.as_bytes(), b"", &routes, &LIMITS, false, || 0, from) {
-                Plan::Answer(OwnAnswer { reply: Reply::Error(error), .. }) => {
+                Plan::Answer(OwnAnswer { reply: Reply::Error(error), .. }, _) => {
                     Some(answer_to(&error).unwrap().code)
                 }
-                Plan::Answer(_) | Plan::Forward(_) => None,
+                Plan::Answer(..) | Plan::Forward(_) => None,
             }
         };
         let [inside, outside] = [[192, 0, 2, 7], [203, 0, 113, 9]].map(IpAddr::from);
@@ -388,7 +387,7 @@ mod tests {
         draining: bool,
     ) -> OwnAnswer<'a> {
         match plan(head.as_bytes(), behind.as_bytes(), routes, &LIMITS, draining, || 0, anyone()) {
-            Plan::Answer(answer) => answer,
+            Plan::Answer(answer, _) => answer,
             Plan::Forward(forwarded) => panic!("{forwarded:?}"),
         }
     }

@@ -125,8 +125,7 @@ fn begin(
     match plan(head, behind, &site.routes, &site.head_limits, draining, unix_seconds, from) {
         Plan::Forward(forwarded) => {
             let route = Rc::clone(forwarded.route);
-            recorder.method(forwarded.method());
-            recorder.route(&route.upstream.metrics);
+            note(recorder, forwarded.method(), Some(&route));
             let taken = take_place(recorder, context, about);
             if let Err(error) = taken.and_then(|()| admit(&forwarded, recorder)) {
                 let options = declined(io, head.len(), forwarded.request, draining);
@@ -150,12 +149,20 @@ fn begin(
             }
             Ok(Forwarding { request, sending })
         }
-        Plan::Answer(answer) => {
-            recorder.method(answer.method);
+        Plan::Answer(answer, route) => {
+            note(recorder, answer.method, route);
             let OwnAnswer { reply, options, body_bytes, .. } = answer;
             io.read_buffer.consume(span.end - span.start + body_bytes);
             Err((reply, options))
         }
+    }
+}
+
+/// The recorder gets to know what the request is for.
+fn note(recorder: &mut ExchangeRecorder, method: &[u8], route: Option<&Rc<Route>>) {
+    recorder.method(method);
+    if let Some(route) = route {
+        recorder.route(&route.upstream.metrics);
     }
 }
 

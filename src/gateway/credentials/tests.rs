@@ -67,7 +67,7 @@ fn outcome(access: RouteAccess, request: &str) -> Result<String, &'static str> {
             forwarded.put_head(&mut out);
             Ok(String::from_utf8(out.to_vec()).unwrap())
         }
-        Plan::Answer(answer) => Err(match answer.reply {
+        Plan::Answer(answer, _) => Err(match answer.reply {
             Reply::Error(error) => answer_to(&error).unwrap().code,
             Reply::Preflight => "preflight",
             Reply::Allowed | Reply::Queued => "other",

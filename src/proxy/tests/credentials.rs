@@ -1,7 +1,7 @@
 //! Tokens in, keys out: what the upstream sees of a request, byte for byte, and what the client
 //! sees of an answer.
 
-use super::bench::{Bench, EMPTY, run, settle};
+use super::bench::{Bench, EMPTY, log_of, run, settle, words};
 use crate::gateway::access::{ApiKeys, Client, Clients, KeyField, RouteAccess};
 use crate::gateway::route::RouteTable;
 use crate::gateway::server_name::ForwardTable;
@@ -348,7 +348,7 @@ fn a_page_may_ask_and_read_where_preflights_are_answered_by_us() {
 
 #[test]
 fn a_refusal_says_what_is_wanted_and_a_page_can_read_it() {
-    let log = run(async |bench| {
+    let log = log_of(async |bench| {
         rule(bench, RouteAccess { websocket: false, ..access(None) });
         let mut client = bench.client();
         client.send("GET /gpt/v1 HTTP/1.1\r\nHost: a\r\nOrigin: https://page\r\n\r\n").await;
@@ -363,5 +363,6 @@ fn a_refusal_says_what_is_wanted_and_a_page_can_read_it() {
         assert_eq!(end, End::Clean);
         assert_eq!(bench.dials(), 0);
     });
-    assert_eq!(log, ["401 answered client token_missing", "426 answered client websocket_off"]);
+    let told: Vec<_> = log.iter().map(|it| words(it, &["route", "status", "cause"])).collect();
+    assert_eq!(told, ["/gpt/ 401 token_missing", "/gpt/ 426 websocket_off"]);
 }
