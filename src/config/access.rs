@@ -100,7 +100,7 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
             self.files.remarks.add(&file.location, what);
         }
         self.check_mode(file, WRITABLE_BY_OTHERS, "others can write into it, and add a token");
-        let guesses = Guesses::new();
+        let guesses = Guesses::among(tokens.iter().map(|(_, token)| token));
         for (_, token) in &tokens {
             check_token(token, &file.location, &guesses, &mut self.files.problems);
         }

@@ -21,7 +21,11 @@ pub(super) fn check_clients(
     if config.clients.is_empty() {
         return;
     }
-    let guesses = Guesses::new();
+    let digests = config.clients.iter().filter_map(|client| match &client.tokens {
+        TokenSource::Digest(token) => Some(token),
+        TokenSource::File(_) => None,
+    });
+    let guesses = Guesses::among(digests);
     let (mut names, mut tokens) = (BTreeMap::new(), BTreeMap::new());
     let known: Vec<_> = config.routes.iter().map(|it| it.path.as_str()).collect();
     for (client, at) in config.clients.iter().zip(places) {

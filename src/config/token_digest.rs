@@ -39,13 +39,14 @@ pub(super) fn clear_tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The digests of texts that anyone would try, and what each text is in words.
-pub(super) struct Guesses(HashMap<[u8; 32], &'static str>);
+/// Digests of tokens, and what the text of each is in words if anyone would try it.
+pub(super) struct Guesses(HashMap<[u8; 32], Option<&'static str>>);
 
 impl Guesses {
-    /// Takes some milliseconds, so it is made once for all tokens.
-    pub(super) fn new() -> Self {
-        let mut guesses = Self(HashMap::new());
+    /// Of these tokens, those that can be guessed. Takes some milliseconds for any number of them.
+    pub(super) fn among<'t>(tokens: impl IntoIterator<Item = &'t TokenDigest>) -> Self {
+        // Few of the texts are a token, so their digests take no room.
+        let mut guesses = Self(tokens.into_iter().map(|token| (token.0, None)).collect());
         guesses.add("", "an empty text");
         for word in WORDS.split_ascii_whitespace() {
             guesses.add(word, "a word that everyone tries first");
@@ -62,13 +63,16 @@ impl Guesses {
 
     /// What the text with this digest is, if it can be guessed.
     pub(super) fn find(&self, TokenDigest(digest): &TokenDigest) -> Option<&'static str> {
-        self.0.get(digest).copied()
+        self.0.get(digest).copied().flatten()
     }
 
     /// Adds `text`, and the line that `echo` makes of it.
     fn add(&mut self, text: &str, what: &'static str) {
-        self.0.entry(sha256(text.as_bytes())).or_insert(what);
-        self.0.entry(sha256(format!("{text}\n").as_bytes())).or_insert(what);
+        for digest in [sha256(text.as_bytes()), sha256(format!("{text}\n").as_bytes())] {
+            if let Some(guess) = self.0.get_mut(&digest) {
+                guess.get_or_insert(what);
+            }
+        }
     }
 }
 
@@ -189,11 +193,12 @@ mod tests {
 
     #[test]
     fn the_digest_of_what_can_be_guessed_is_recognised() {
-        let guesses = Guesses::new();
         for text in ["", "\n", "test", "test\n", "changeme", "x", "x\n", "ab", "42", "123", "999"] {
-            assert!(guesses.find(&TokenDigest::of(text.as_bytes())).is_some(), "{text:?}");
+            let token = TokenDigest::of(text.as_bytes());
+            assert!(Guesses::among([&token]).find(&token).is_some(), "{text:?}");
         }
         let token = format!("{TOKEN_PREFIX}{}", "a1".repeat(20));
-        assert_eq!(guesses.find(&TokenDigest::of(token.as_bytes())), None);
+        let token = TokenDigest::of(token.as_bytes());
+        assert_eq!(Guesses::among([&token]).find(&token), None);
     }
 }
