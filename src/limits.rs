@@ -346,6 +346,12 @@ pub const WRONG_TOKEN_CONNECTIONS_DIVISOR: usize = 16;
 /// not wait.
 pub const WRONG_TOKEN_ADDRESSES_MAX: usize = 4096;
 
+/// How often a client that has as many exchanges as it may is looked at again before it is refused:
+/// an answer arrives a little before the worker that sent it counts the exchange as ended.
+pub const CLIENT_LOOKS: u32 = 10;
+/// Pause before each of these looks.
+pub const CLIENT_LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// Most connections over `limits.connections` that are being answered with a 503 at one time. The
 /// others are closed without an answer.
 pub const REFUSALS_MAX: usize = 64;

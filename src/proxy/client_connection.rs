@@ -256,6 +256,16 @@ impl ClientConnection {
         .await
     }
 
+    /// Does nothing until `end`, or until the relay ends.
+    pub(super) async fn pause(&mut self, context: &Context, end: Instant) {
+        let alarm = &mut self.alarm;
+        poll_fn(|cx| match context.drain.is_over() {
+            true => Poll::Ready(()),
+            false => alarm.poll(cx, end),
+        })
+        .await;
+    }
+
     /// Queues an answer of our own.
     pub(super) fn queue_answer(&mut self, answer: &Answer, options: ResponseOptions) {
         let (out, id) = (self.io.write_buffer.queue(), self.recorder.request_id());

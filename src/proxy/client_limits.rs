@@ -5,7 +5,9 @@ use crate::error::{Cause, ExchangeError};
 use crate::gateway::client_limits::LimitReached;
 use crate::gateway::credentials::Credentials;
 use crate::gateway::plan::ForwardedRequest;
+use crate::proxy::site::Route;
 use crate::telemetry::ExchangeRecorder;
+use std::rc::Rc;
 
 /// Counts a request for the client whose token it has. The exchange keeps its place until it ends.
 ///
@@ -29,4 +31,12 @@ pub(super) fn admit<U>(
     }
     key.iter().for_each(|key| recorder.key(key.line));
     Ok(())
+}
+
+/// The recorder gets to know what the request is for.
+pub(super) fn note(recorder: &mut ExchangeRecorder, method: &[u8], route: Option<&Rc<Route>>) {
+    recorder.method(method);
+    if let Some(route) = route {
+        recorder.route(&route.upstream.metrics);
+    }
 }

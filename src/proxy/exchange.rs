@@ -9,15 +9,15 @@ use crate::gateway::access::KeyTurn;
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::exchange::{Exchange, Persistence};
 use crate::gateway::plan::{ForwardedRequest, OwnAnswer, Plan, plan};
-use crate::gateway::request::Request;
 use crate::h1::head_reader::HeadSpan;
+use crate::limits::{CLIENT_LOOK_EVERY, CLIENT_LOOKS};
 use crate::net::buffer::Buffer;
 use crate::net::date::unix_seconds;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::client_connection::{ClientConnection, Next, Unserved};
-use crate::proxy::client_limits::admit;
-use crate::proxy::connection::Connection;
+use crate::proxy::client_limits::{admit, note};
 use crate::proxy::context::{About, Context};
+use crate::proxy::declined::{Declined, declined};
 use crate::proxy::departure::watch_after_head;
 use crate::proxy::download::Pumped;
 use crate::proxy::keys::{at_rest, put_refusal, sent_with_next_key};
@@ -32,6 +32,7 @@ use crate::upstream::connection::UpstreamConnection;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use tokio::time::Instant;
 
 /// A request that is being forwarded.
 struct Forwarding {
@@ -59,12 +60,12 @@ pub(super) fn exchange<'s>(
     context: &'s Context,
     span: HeadSpan,
 ) -> impl Future<Output = Result<Next, Box<Unserved>>> + 's {
-    let mut begun = begin(client, context, span);
+    let mut begun = begin(client, context, span, true);
     async move {
-        let Forwarding { request, sending } = match &mut begun {
-            Ok(forwarding) => forwarding,
-            Err((reply, options)) => return Err(Unserved::boxed(*reply, *options, None)),
-        };
+        if let Err(Declined { later: Some(span), .. }) = begun {
+            begun = Box::pin(begin_later(client, context, span)).await;
+        }
+        let Forwarding { request, sending } = begun.as_mut().map_err(|it| it.to_unserved())?;
         let attempt = loop {
             let head_bytes = match sending {
                 Sending::Begun(attempt) => break attempt,
@@ -105,18 +106,37 @@ pub(super) fn exchange<'s>(
     }
 }
 
+/// Begins when the client has fewer exchanges, or declines.
+async fn begin_later(
+    client: &mut ClientConnection,
+    context: &Context,
+    mut span: HeadSpan,
+) -> Result<Forwarding, Declined> {
+    let mut looks = CLIENT_LOOKS;
+    loop {
+        client.pause(context, Instant::now() + CLIENT_LOOK_EVERY).await;
+        client.about.leave_place();
+        looks -= 1;
+        match begin(client, context, span, looks > 0) {
+            Err(Declined { later: Some(next), .. }) => span = next,
+            begun => return begun,
+        }
+    }
+}
+
 /// Makes a plan for the request, and sends it where an idle connection is at hand.
 fn begin(
     client: &mut ClientConnection,
     context: &Context,
     span: HeadSpan,
-) -> Result<Forwarding, (Reply, ResponseOptions)> {
+    may_look_again: bool,
+) -> Result<Forwarding, Declined> {
     // An exchange keeps to the site that is served at its head.
     let site = context.site();
     let head = &client.io.read_buffer.bytes()[span.start..span.end];
     let from = sender(&mut client.recorder, context, head, &site.head_limits);
     if let Some(own) = unrouted::answer(client, context, span, from) {
-        return Err(own);
+        return Err(Declined::answered(own.0, own.1));
     }
     let ClientConnection { io, recorder, about, preconnect, .. } = client;
     io.read_buffer.consume(span.start);
@@ -128,12 +148,12 @@ fn begin(
             note(recorder, forwarded.method(), Some(&route));
             let taken = take_place(recorder, context, about);
             if let Err(error) = taken.and_then(|()| admit(&forwarded, recorder)) {
-                let options = declined(io, head.len(), forwarded.request, draining);
-                return Err((Reply::Error(error), options));
+                let request = forwarded.request;
+                return Err(Declined::by(error, io, head.len(), request, draining, may_look_again));
             }
             if let Some(rest) = at_rest(&route) {
                 let options = declined(io, head.len(), forwarded.request, draining);
-                return Err((put_refusal(client, &rest, options), options));
+                return Err(Declined::answered(put_refusal(client, &rest, options), options));
             }
             remember(about, &forwarded);
             let (head_bytes, turn) = (head.len(), turn(&forwarded));
@@ -153,16 +173,8 @@ fn begin(
             note(recorder, answer.method, route);
             let OwnAnswer { reply, options, body_bytes, .. } = answer;
             io.read_buffer.consume(span.end - span.start + body_bytes);
-            Err((reply, options))
+            Err(Declined::answered(reply, options))
         }
-    }
-}
-
-/// The recorder gets to know what the request is for.
-fn note(recorder: &mut ExchangeRecorder, method: &[u8], route: Option<&Rc<Route>>) {
-    recorder.method(method);
-    if let Some(route) = route {
-        recorder.route(&route.upstream.metrics);
     }
 }
 
@@ -172,20 +184,6 @@ fn remember<U>(about: &mut About, request: &ForwardedRequest<'_, U>) {
         about.remember_authority(request.authority);
     }
     about.remember_token(request.token_to_repeat());
-}
-
-/// Declines a request that could be forwarded. Its body is skipped, as far as it is here.
-fn declined(
-    io: &mut Connection,
-    head_bytes: usize,
-    request: Request,
-    draining: bool,
-) -> ResponseOptions {
-    io.read_buffer.consume(head_bytes);
-    let behind = io.read_buffer.bytes();
-    let (options, body_bytes) = ResponseOptions::unforwarded(&request, behind, draining);
-    io.read_buffer.consume(body_bytes);
-    options
 }
 
 /// The request on its way, if a connection is available at once.

@@ -27,6 +27,7 @@ mod client_limits;
 mod connection;
 pub mod context;
 mod dead_peer;
+mod declined;
 mod delivery;
 mod departure;
 mod download;

@@ -184,6 +184,35 @@ async fn exchanges_above_the_limit_are_refused_until_one_has_ended() {
 }
 
 #[tokio::test]
+async fn a_client_that_asks_one_thing_at_a_time_is_never_above_a_limit_of_one() {
+    let (origin, (_folder, keys)) = (Origin::plain().await, key_file());
+    let alice = NewClient::named("alice");
+    let limited = format!("{}exchanges = 1\n", alice.table);
+    let relay = Relay::start(&configuration(&origin, &keys, &limited)).workers(2).await;
+    tokio::spawn(async move {
+        while let Ok(mut upstream) = origin.try_accept().await {
+            tokio::spawn(async move {
+                loop {
+                    upstream.read_head().await;
+                    upstream.send(OK).await;
+                }
+            });
+        }
+    });
+    // Of four connections, both workers have one most of the time.
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(relay.connect().await);
+    }
+    for number in 0..500 {
+        let client = &mut clients[number % 4];
+        client.send(alice.get()).await;
+        let (head, content) = client.read_message().await;
+        assert_eq!(content, b"ok", "request {number}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_of_tokens_that_loses_all_of_them_lets_no_one_in() {
     let (origin, (folder, keys)) = (Origin::plain().await, key_file());
     let team = NewClient::named("team");
