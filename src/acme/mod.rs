@@ -7,7 +7,7 @@
 //! An [`Account`](account::Account) lasts; an [`Order`](order::Order) is for one certificate.
 //! Several may be under way, because each borrows the account for a step alone:
 //!
-//! ```ignore
+//! ```text
 //! let mut account = Account::new(directory_url, key, registration);
 //! let mut order = Order::new(wanted, now());
 //! loop {
