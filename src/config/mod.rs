@@ -43,7 +43,7 @@ pub mod listener;
 pub mod lookalike;
 pub mod managed;
 mod moment;
-mod near;
+pub(crate) mod near;
 mod near_url;
 pub mod network;
 pub mod outline;

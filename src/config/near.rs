@@ -51,7 +51,7 @@ fn of_unit(name: &str) -> Option<f64> {
 }
 
 /// A period in the largest unit that gives a whole number.
-pub(super) fn written(period: Duration) -> String {
+pub(crate) fn written(period: Duration) -> String {
     let milliseconds = period.as_millis();
     if milliseconds == 0 {
         return "0s".to_owned();
@@ -91,6 +91,18 @@ mod tests {
         ] {
             assert_eq!(period(text).as_deref(), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_period_has_the_largest_unit_that_fits() {
+        let check = |milliseconds, want| {
+            assert_eq!(written(Duration::from_millis(milliseconds)), want);
+        };
+        check(1, "1ms");
+        check(1500, "1500ms");
+        check(75_000, "75s");
+        check(600_000, "10m");
+        check(86_400_000, "24h");
     }
 
     #[test]

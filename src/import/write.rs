@@ -3,8 +3,8 @@
 use super::draft::{Client, Draft, Forward, Listener, Route};
 use super::note::{Note, grouped};
 use crate::config::listen_address::ListenAddress;
+use crate::config::near::written;
 use std::fmt::Write;
-use std::time::Duration;
 
 /// The text of the file.
 pub(super) fn toml(draft: &Draft) -> String {
@@ -50,16 +50,6 @@ pub(super) fn quoted(value: &str) -> String {
         }
     }
     quoted + "\""
-}
-
-/// A period in the largest unit of the file that it is a whole number of.
-pub(super) fn period(period: Duration) -> String {
-    let milliseconds = period.as_millis();
-    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let unit =
-        units.iter().find(|(each, _)| milliseconds > 0 && milliseconds.is_multiple_of(*each));
-    let (each, name) = unit.copied().unwrap_or((1, "ms"));
-    format!("{}{name}", milliseconds / each)
 }
 
 fn listener(text: &mut String, listener: &Listener) {
@@ -158,7 +148,7 @@ fn timeouts(text: &mut String, draft: &Draft) {
     text.push_str("\n[timeouts]\n");
     for (name, (value, about)) in &draft.timeouts {
         notes(text, about);
-        key(text, name, &period(*value));
+        key(text, name, &written(*value));
     }
 }
 
@@ -224,17 +214,5 @@ mod tests {
             let table = toml::de::DeTable::parse(&line).unwrap();
             assert_eq!(table.get_ref()["a"].get_ref().as_str(), Some(text), "{line}");
         }
-    }
-
-    #[test]
-    fn a_period_has_the_largest_unit_that_fits() {
-        let check = |milliseconds, want| {
-            assert_eq!(period(Duration::from_millis(milliseconds)), want);
-        };
-        check(1, "1ms");
-        check(1500, "1500ms");
-        check(75_000, "75s");
-        check(600_000, "10m");
-        check(86_400_000, "24h");
     }
 }

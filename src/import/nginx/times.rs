@@ -2,9 +2,9 @@
 
 use super::scope::Scope;
 use super::work::Work;
+use crate::config::near::written;
 use crate::config::value::PERIOD_MAX;
 use crate::import::draft::Draft;
-use crate::import::write::period;
 use crate::timeouts::Timeouts;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(super) fn translate(work: &mut Work, scope: &Scope<'_>) {
         };
         let value = value.min(PERIOD_MAX);
         let default = default(&defaults);
-        let what = match period(default) {
+        let what = match written(default) {
             it if value == default => format!("{it} is the default, too"),
             it => format!("the default is {it}; for all routes, the longest of them"),
         };
@@ -113,7 +113,7 @@ mod tests {
             let mut work = Work::default();
             tree.iter().for_each(|it| translate(&mut work, &Scope::new(it.children())));
             let told = work.draft.timeouts.iter();
-            told.map(|(key, (value, _))| format!("{key}={}", period(*value))).collect::<Vec<_>>()
+            told.map(|(key, (value, _))| format!("{key}={}", written(*value))).collect::<Vec<_>>()
         };
         assert_eq!(
             of("a { proxy_read_timeout 300s; } b { proxy_read_timeout 200; }"),
