@@ -3,6 +3,7 @@
 use super::parse::parse_value;
 use crate::config::client_name::ClientName;
 use crate::config::token_digest::{TOKEN_DIGITS, TOKEN_PREFIX, TokenDigest};
+use crate::config::toml_value::quoted;
 use aws_lc_rs::rand;
 use clap::Args;
 use std::fmt;
@@ -54,14 +55,9 @@ impl fmt::Display for NewToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, token } = self;
         let digest = TokenDigest::of(token.as_bytes());
-        let name = toml_string(name.as_str());
+        let name = quoted(name.as_str());
         write!(f, "{}\n\n[[client]]\nname = {name}\ntoken = \"{digest}\"", **token)
     }
-}
-
-/// `text` as a basic string of TOML. A name has no control characters.
-fn toml_string(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// `bytes` as a number in base62, with as many digits as the largest one needs.

@@ -64,7 +64,7 @@ mod table;
 mod tls_configs;
 pub mod tls_files;
 pub mod token_digest;
-mod toml_value;
+pub(crate) mod toml_value;
 pub mod upstream;
 pub mod url;
 pub mod value;

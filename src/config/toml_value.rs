@@ -1,6 +1,22 @@
-//! What a TOML value is.
+//! What a TOML value is, and a string as one.
 
+use std::fmt::Write;
 use toml::de::DeValue;
+
+/// A basic string of TOML.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            it if it.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(it));
+            }
+            it => quoted.push(it),
+        }
+    }
+    quoted + "\""
+}
 
 /// Where the keys of a table are.
 pub(super) fn below(table: &str) -> String {
@@ -36,5 +52,19 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Datetime(_) => "a date or a time",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_of_toml_holds_any_text() {
+        for text in ["", "a\"b\\c", "\u{0}\n\t\u{7f}", "é\u{2028}\u{85}"] {
+            let line = format!("a = {}", quoted(text));
+            let table = toml::de::DeTable::parse(&line).unwrap();
+            assert_eq!(table.get_ref()["a"].get_ref().as_str(), Some(text), "{line}");
+        }
     }
 }

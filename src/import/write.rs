@@ -4,6 +4,7 @@ use super::draft::{Client, Draft, Forward, Listener, Route};
 use super::note::{Note, grouped};
 use crate::config::listen_address::ListenAddress;
 use crate::config::near::written;
+use crate::config::toml_value::quoted;
 use std::fmt::Write;
 
 /// The text of the file.
@@ -35,21 +36,6 @@ pub(super) fn toml(draft: &Draft) -> String {
     );
     section(&mut text, "Left out, because it cannot be said in narrows:", &draft.left_out);
     text
-}
-
-/// A basic string of TOML.
-pub(super) fn quoted(value: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in value.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            it if it.is_control() => {
-                let _ = write!(quoted, "\\u{:04X}", u32::from(it));
-            }
-            it => quoted.push(it),
-        }
-    }
-    quoted + "\""
 }
 
 fn listener(text: &mut String, listener: &Listener) {
@@ -201,18 +187,4 @@ fn key(text: &mut String, name: &str, value: &str) {
 fn list(text: &mut String, name: &str, values: &[String]) {
     let values: Vec<_> = values.iter().map(|it| quoted(it)).collect();
     let _ = writeln!(text, "{name} = [{}]", values.join(", "));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_string_of_toml_holds_any_text() {
-        for text in ["", "a\"b\\c", "\u{0}\n\t\u{7f}", "é\u{2028}\u{85}"] {
-            let line = format!("a = {}", quoted(text));
-            let table = toml::de::DeTable::parse(&line).unwrap();
-            assert_eq!(table.get_ref()["a"].get_ref().as_str(), Some(text), "{line}");
-        }
-    }
 }

@@ -13,10 +13,10 @@ use super::scope::Scope;
 use super::tree::Directive;
 use super::work::Work;
 use crate::config::identifier::Identifier;
+use crate::config::toml_value::quoted;
 use crate::gateway::client_address::ClientAddressField;
 use crate::import::draft::Listener;
 use crate::import::note::Note;
-use crate::import::write::quoted;
 use std::str::FromStr;
 
 /// A `server`.
