@@ -39,7 +39,10 @@ pub struct Access {
     pub(super) routes: Vec<Option<Arc<RouteAccess>>>,
 }
 
-/// Loads one after the other, each file once.
+/// The digest of a token, and its line if it is in a file.
+type Token = (Option<u32>, TokenDigest);
+
+/// Loads one after the other, each file of keys once.
 pub(super) struct AccessLoader<'l, 'b> {
     files: &'l mut TlsFiles<'b>,
     /// That of the snapshot before. What is unchanged is taken from it.
@@ -65,14 +68,18 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
     fn clients(&mut self, configured: &[ClientConfig]) -> Arc<Clients> {
         let known = self.before.iter().flat_map(|it| it.clients.iter());
         let used: HashMap<_, _> = known.map(|it| (Arc::clone(&it.name), &it.used)).collect();
+        let tokens: Vec<_> = configured.iter().map(|it| self.tokens(it)).collect();
+        self.check_tokens(configured, &tokens);
         let mut by_digest: BTreeMap<TokenDigest, Arc<Client>> = BTreeMap::new();
-        for config in configured {
+        for (config, tokens) in configured.iter().zip(tokens) {
             let name = config.name.to_shared();
             let used = used.get(&name).map_or_else(Arc::default, |it| Arc::clone(it));
             let client = Arc::new(client(config, name, used));
-            for (place, token) in self.tokens(config) {
+            for (line, token) in tokens {
                 let Some(other) = by_digest.insert(token, Arc::clone(&client)) else { continue };
                 let location = location_of(config);
+                let place = line.map(|line| format!("the digest in line {line}"));
+                let place = place.as_deref().unwrap_or("this");
                 if Arc::ptr_eq(&other, &client) {
                     self.files.remarks.add(location, format!("{place} is in this file twice"));
                 } else {
@@ -88,10 +95,10 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
         unchanged.map_or_else(|| Arc::new(clients), Arc::clone)
     }
 
-    /// The digests of a client's tokens, and the place of each in words.
-    fn tokens(&mut self, config: &ClientConfig) -> Vec<(String, TokenDigest)> {
+    /// The digests of a client's tokens.
+    fn tokens(&mut self, config: &ClientConfig) -> Vec<Token> {
         let file = match &config.tokens {
-            TokenSource::Digest(token) => return vec![("this".to_owned(), *token)],
+            TokenSource::Digest(token) => return vec![(None, *token)],
             TokenSource::File(file) => file,
         };
         let tokens = self.files.or_kept_with(file, tokens, STAY_VALID).unwrap_or_default();
@@ -100,12 +107,21 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
             self.files.remarks.add(&file.location, what);
         }
         self.check_mode(file, WRITABLE_BY_OTHERS, "others can write into it, and add a token");
-        let guesses = Guesses::among(tokens.iter().map(|(_, token)| token));
-        for (_, token) in &tokens {
-            check_token(token, &file.location, &guesses, &mut self.files.problems);
+        tokens.into_iter().map(|(line, token)| (Some(line), token)).collect()
+    }
+
+    /// Notes tokens in files that can be guessed. Those in the configuration have been checked.
+    fn check_tokens(&mut self, configured: &[ClientConfig], tokens: &[Vec<Token>]) {
+        let of_files = || {
+            let all = configured.iter().zip(tokens);
+            all.filter_map(|(config, tokens)| Some((config.tokens.file()?, tokens)))
+        };
+        let guesses = Guesses::among(of_files().flat_map(|(_, it)| it).map(|(_, token)| token));
+        for (file, tokens) in of_files() {
+            for (_, token) in tokens {
+                check_token(token, &file.location, &guesses, &mut self.files.problems);
+            }
         }
-        let placed = |(line, token)| (format!("the digest in line {line}"), token);
-        tokens.into_iter().map(placed).collect()
     }
 
     /// The rules of a route; `None`: there are none.

@@ -43,10 +43,14 @@ pub(super) fn clear_tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
 pub(super) struct Guesses(HashMap<[u8; 32], Option<&'static str>>);
 
 impl Guesses {
-    /// Of these tokens, those that can be guessed. Takes some milliseconds for any number of them.
+    /// Of these tokens, those that can be guessed. Takes some milliseconds for any number of them,
+    /// and no time for none.
     pub(super) fn among<'t>(tokens: impl IntoIterator<Item = &'t TokenDigest>) -> Self {
         // Few of the texts are a token, so their digests take no room.
         let mut guesses = Self(tokens.into_iter().map(|token| (token.0, None)).collect());
+        if guesses.0.is_empty() {
+            return guesses;
+        }
         guesses.add("", "an empty text");
         for word in WORDS.split_ascii_whitespace() {
             guesses.add(word, "a word that everyone tries first");
