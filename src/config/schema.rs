@@ -7,6 +7,7 @@
 
 use super::Config;
 use super::keys::reference::{Declared, Form, Table, tables};
+use super::toml_value::header;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
@@ -155,12 +156,12 @@ fn problems(table: &Table, key: &Declared, value: &str) -> Vec<String> {
     let line = format!("{} = {value}", key.name);
     let text = match table.name.split_once('.') {
         _ if table.name.is_empty() => line,
-        Some((outer, inner)) if is_list(outer) => {
-            format!("[[{outer}]]\n{inner} = [{{ {line} }}]")
+        // The only list of tables in a table.
+        Some((outer, inner @ "certificates")) => {
+            format!("{}\n{inner} = [{{ {line} }}]", header(outer))
         }
-        Some((outer, inner)) => format!("[{outer}]\n{inner} = {{ {line} }}"),
-        None if is_list(table.name) => format!("[[{}]]\n{line}", table.name),
-        None => format!("[{}]\n{line}", table.name),
+        Some((outer, inner)) => format!("{}\n{inner} = {{ {line} }}", header(outer)),
+        None => format!("{}\n{line}", header(table.name)),
     };
     let name = dotted(table, key.name);
     match Config::parse("narrows.toml", Path::new(""), &text) {
@@ -171,14 +172,6 @@ fn problems(table: &Table, key: &Declared, value: &str) -> Vec<String> {
             .map(|it| it.what.clone())
             .collect(),
     }
-}
-
-/// Whether there may be several of a table.
-fn is_list(table: &str) -> bool {
-    tables().first().is_some_and(|top| {
-        let of_table = top.keys.iter().find(|it| it.name == table);
-        of_table.is_some_and(|it| it.meaning.contains("[["))
-    })
 }
 
 fn dotted(table: &Table, key: &str) -> String {
@@ -193,7 +186,7 @@ fn json_of_toml(value: &str) -> Option<Value> {
 }
 
 /// The value in JSON, as editors give it to a schema.
-pub fn json_of(value: &DeValue<'_>) -> Value {
+fn json_of(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => json!(text),
         DeValue::Integer(number) => {
@@ -208,7 +201,7 @@ pub fn json_of(value: &DeValue<'_>) -> Value {
 }
 
 /// A table, or a whole document, in JSON.
-pub fn json_of_table(table: &DeTable<'_>) -> Value {
+fn json_of_table(table: &DeTable<'_>) -> Value {
     let entries = table.iter();
     Value::Object(
         entries.map(|(key, it)| (key.get_ref().to_string(), json_of(it.get_ref()))).collect(),
