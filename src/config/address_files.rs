@@ -6,7 +6,7 @@
 
 use super::address_list::AddressList;
 use super::keys::listener::ListenerConfig;
-use super::network::Network;
+use super::network::{Network, ranges_of};
 use super::problem::quoted;
 use super::tls_files::TlsFiles;
 use super::value::Invalid;
@@ -41,7 +41,7 @@ pub(super) fn ranges(files: &mut TlsFiles<'_>, list: &AddressList) -> AddressRan
     for file in &list.files {
         networks.extend(files.or_kept(file, parse).unwrap_or_default());
     }
-    networks.iter().map(Network::range).collect()
+    ranges_of(&networks)
 }
 
 /// Why a file is no list of addresses.

@@ -3,9 +3,8 @@
 use super::address_list::AddressList;
 use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
-use super::network::Network;
+use super::network::ranges_of;
 use super::problem::{Problems, nearest};
-use crate::gateway::address_ranges::AddressRanges;
 
 /// Fields that have the address of a client, as CDNs and proxies write them.
 const KNOWN_FIELDS: [&str; 12] = [
@@ -56,7 +55,7 @@ fn check_trust(list: &AddressList, listener: &ListenerConfig, warnings: &mut Pro
 
 /// Whether all of IPv4 is in the list itself, and all of IPv6.
 fn is_all(list: &AddressList) -> (bool, bool) {
-    list.networks.iter().map(Network::range).collect::<AddressRanges>().are_all()
+    ranges_of(&list.networks).are_all()
 }
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::Config;
 use super::listen_address::ListenAddress;
-use super::network::Network;
+use super::network::{Network, ranges_of};
 use super::problem::Problems;
 use super::route_access::KeySource;
 use super::url::Host;
 use super::value::Mode;
 use crate::gateway::access::KeyField;
-use crate::gateway::address_ranges::AddressRanges;
 use std::net::SocketAddr;
 use std::ptr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -114,8 +113,7 @@ fn has_all(list: &AddressList) -> bool {
 }
 
 fn is_whole_family(networks: &[Network]) -> bool {
-    let ranges: AddressRanges = networks.iter().map(Network::range).collect();
-    matches!(ranges.are_all(), (true, _) | (_, true))
+    matches!(ranges_of(networks).are_all(), (true, _) | (_, true))
 }
 
 fn is_outside(address: &ListenAddress) -> bool {

@@ -2,7 +2,7 @@
 
 use super::problem::quoted;
 use super::value::{Invalid, Value};
-use crate::gateway::address_ranges::range_of;
+use crate::gateway::address_ranges::{AddressRanges, range_of};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -22,10 +22,14 @@ impl Network {
             || address.to_canonical() != address && self.contains(address.to_canonical())
     }
 
-    /// The first and the last of them.
-    pub fn range(&self) -> (IpAddr, IpAddr) {
+    fn range(&self) -> (IpAddr, IpAddr) {
         range_of(self.first, self.prefix_bits)
     }
+}
+
+/// All addresses of these networks.
+pub(super) fn ranges_of(networks: &[Network]) -> AddressRanges {
+    networks.iter().map(Network::range).collect()
 }
 
 impl Value for Network {
