@@ -156,7 +156,9 @@ fn check_route(config: &Config, route: &RouteConfig, warnings: &mut Problems) {
         None if access.is_for_anyone && config.clients.is_empty() => {
             let what =
                 "clients = \"anyone\" has no effect here: there is no [[client]], and no key";
-            warnings.add(&route.location, what);
+            let help = "delete it, unless the last [[client]] was just deleted: then a reload \
+                        needs it";
+            warnings.add_with_help(&route.location, what, [help.to_owned()]);
         }
         None => {}
     }
