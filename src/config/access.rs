@@ -1,6 +1,7 @@
 //! Who may use the routes, and with which keys, loaded: [`Access`].
 
 use super::address_files::ranges;
+use super::check_access::check_access;
 use super::check_clients::check_token;
 use super::keys::client::{ClientConfig, TokenSource};
 use super::keys::top::Config;
@@ -61,6 +62,10 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
         let needs_token = !config.clients.is_empty();
         let routes = config.routes.iter();
         let routes = routes.map(|it| self.route(&it.access, &clients, needs_token)).collect();
+        // What a file gains later is in the way of no renewal.
+        if !self.files.is_renewal() {
+            check_access(config, &self.files.read, &mut self.files.problems);
+        }
         Access { clients, routes }
     }
 

@@ -5,11 +5,12 @@
 //! is served, what it held before stays in use.
 
 use super::address_list::AddressList;
+use super::files::Files;
 use super::keys::listener::ListenerConfig;
 use super::network::{Network, ranges_of};
 use super::problem::quoted;
 use super::tls_files::TlsFiles;
-use super::value::Invalid;
+use super::value::{Invalid, NamedFile};
 use crate::gateway::address_ranges::AddressRanges;
 use crate::gateway::client_address::AddressRules;
 use crate::tls::credential_error::CredentialError;
@@ -41,7 +42,14 @@ pub(super) fn ranges(files: &mut TlsFiles<'_>, list: &AddressList) -> AddressRan
     for file in &list.files {
         networks.extend(files.or_kept(file, parse).unwrap_or_default());
     }
-    ranges_of(&networks)
+    ranges_of(networks)
+}
+
+/// The addresses of a list that are known: those in the list itself, and in files that were `read`.
+pub(super) fn known_ranges(list: &AddressList, read: &Files) -> AddressRanges {
+    let of_file = |file: &NamedFile| parse(&file.path, read.content(&file.path)?).ok();
+    let of_files = list.files.iter().filter_map(of_file).flatten();
+    ranges_of(list.networks.iter().copied().chain(of_files))
 }
 
 /// Why a file is no list of addresses.

@@ -55,7 +55,7 @@ fn check_trust(list: &AddressList, listener: &ListenerConfig, warnings: &mut Pro
 
 /// Whether all of IPv4 is in the list itself, and all of IPv6.
 fn is_all(list: &AddressList) -> (bool, bool) {
-    ranges_of(&list.networks).are_all()
+    ranges_of(list.networks.iter().copied()).are_all()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use super::admin_address::{AdminAddress, AdminConfig};
 use super::check_access::check_access;
 use super::check_domains::{check_domains, check_redirects};
+use super::files::Files;
 use super::keys::forward::ForwardUpstream;
 use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
@@ -23,7 +24,7 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
     check_forwards(config, problems);
     check_domains(config, problems);
     check_redirects(config, problems);
-    check_access(config, problems);
+    check_access(config, &Files::default(), problems);
 }
 
 /// Whether a tcp listener hands its connections at `address` to this http listener, which then has

@@ -1,31 +1,36 @@
 //! Checks of who may use routes: a route with keys that anyone outside can reach needs clients, or
 //! the word that this is meant. And warnings about what is valid, and probably not meant.
 
+use super::address_files::known_ranges;
 use super::address_list::AddressList;
+use super::files::Files;
 use super::keys::client::ClientConfig;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::Config;
 use super::listen_address::ListenAddress;
-use super::network::{Network, ranges_of};
+use super::network::ranges_of;
 use super::problem::Problems;
 use super::route_access::KeySource;
 use super::url::Host;
 use super::value::Mode;
 use crate::gateway::access::KeyField;
+use crate::gateway::address_ranges::AddressRanges;
 use std::net::SocketAddr;
 use std::ptr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Notes each route whose keys everyone outside could use, without anyone having said so.
-pub(super) fn check_access(config: &Config, problems: &mut Problems) {
+/// Notes each route whose keys everyone outside could use, without anyone having said so. A list of
+/// addresses counts with those of its files that have been `read`.
+pub(super) fn check_access(config: &Config, read: &Files, problems: &mut Problems) {
     if !config.clients.is_empty() {
         return;
     }
     for route in config.routes.iter().filter(|it| !it.access.is_for_anyone) {
         let Some(source) = &route.access.keys else { continue };
-        let Some(listener) = open_listener(config, route.access.allow.as_ref()) else { continue };
+        let allow = route.access.allow.as_ref();
+        let Some(listener) = open_listener(config, allow, read) else { continue };
         let what = format!(
             "whoever reaches {} could use the keys of this route: there is no [[client]]",
             listener.name()
@@ -46,7 +51,7 @@ pub(super) fn check_last_client(config: &Config, before: &Config, problems: &mut
     if before.clients.is_empty() || !config.clients.is_empty() {
         return;
     }
-    let is_reachable = open_listener(config, None).is_some();
+    let is_reachable = open_listener(config, None, &Files::default()).is_some();
     let opens =
         |it: &&RouteConfig| !it.access.is_for_anyone && (is_reachable || it.access.keys.is_some());
     for route in config.routes.iter().filter(opens) {
@@ -64,10 +69,11 @@ pub(super) fn check_last_client(config: &Config, before: &Config, problems: &mut
 fn open_listener<'c>(
     config: &'c Config,
     of_route: Option<&AddressList>,
+    read: &Files,
 ) -> Option<&'c ListenerConfig> {
     config.listeners.iter().find(|listener| {
         let limits = |allow: Option<&AddressList>| {
-            allow.is_some_and(|it| !has_all(it)) && !believes_everyone(config, listener)
+            allow.is_some_and(|it| !has_all(it, read)) && !believes_everyone(config, listener, read)
         };
         leads_to_routes(config, listener)
             && is_reachable(listener)
@@ -97,23 +103,24 @@ fn asks_for_certificate(listener: &ListenerConfig) -> bool {
 
 /// Whether every peer may say which address it has, so that no `allow` keeps anyone out. Routes
 /// behind a tcp listener see what the http listener beside it believes.
-fn believes_everyone(config: &Config, listener: &ListenerConfig) -> bool {
+fn believes_everyone(config: &Config, listener: &ListenerConfig, read: &Files) -> bool {
     let is_it = |it: &&ListenerConfig| match listener.mode {
         Mode::Http => ptr::eq(*it, listener),
         Mode::Tcp => true,
     };
     config.listeners.iter().filter(is_it).any(|it| {
-        it.trusted_proxies.as_ref().is_some_and(has_all) || is_whole_family(&it.proxy_protocol)
+        it.trusted_proxies.as_ref().is_some_and(|it| has_all(it, read))
+            || are_whole_family(&ranges_of(it.proxy_protocol.iter().copied()))
     })
 }
 
-/// Whether every address of a family is in the list itself: then it keeps out no one who matters.
-fn has_all(list: &AddressList) -> bool {
-    is_whole_family(&list.networks)
+/// Whether every address of a family is in the list: then it keeps out no one who matters.
+fn has_all(list: &AddressList, read: &Files) -> bool {
+    are_whole_family(&known_ranges(list, read))
 }
 
-fn is_whole_family(networks: &[Network]) -> bool {
-    matches!(ranges_of(networks).are_all(), (true, _) | (_, true))
+fn are_whole_family(ranges: &AddressRanges) -> bool {
+    matches!(ranges.are_all(), (true, _) | (_, true))
 }
 
 fn is_outside(address: &ListenAddress) -> bool {
@@ -210,9 +217,12 @@ fn check_forwards(config: &Config, warnings: &mut Problems) {
 #[cfg(test)]
 mod tests {
     use super::{Problems, check_last_client};
+    use crate::config::Config;
+    use crate::config::snapshot::Snapshot;
     use crate::config::testing::{read, refuse};
     use crate::config::token_digest::TokenDigest;
     use crate::config::warnings::warnings;
+    use crate::tls::testing::pem::Folder;
 
     const CERTIFICATE: &str = "certificate = \"c\"\nkey = \"k\"\n";
 
@@ -297,6 +307,29 @@ mod tests {
             format!("{}{}", listener("\":443\"", "allow = [\"./office.txt\"]"), keys("")),
         ] {
             assert!(read(&closed).is_ok(), "{closed}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_keeps_out_no_one_guards_no_keys_once_it_is_loaded() {
+        let folder = Folder::new();
+        folder.write("k", "sk-one\n");
+        let load = |of_listener: &str, of_route: &str, ranges: &str| {
+            folder.write("office.txt", ranges);
+            let listener = format!("[[listener]]\naddress = \":443\"\n{of_listener}\n");
+            let route = route(&format!("key_file = \"k\"\n{of_route}"));
+            let file = folder.write("narrows.toml", format!("{listener}{route}"));
+            Snapshot::load(Config::read(&file).unwrap())
+        };
+        let file = "allow = [\"office.txt\"]";
+        let trusts = "trusted_proxies = [\"office.txt\"]\nallow = [\"192.0.2.7\"]";
+        let half = "allow = [\"office.txt\", \"128.0.0.0/1\"]";
+        for (listener, route) in [(file, ""), ("", file), (trusts, ""), ("", half)] {
+            let first = load(listener, route, "10.0.0.0/8\n").unwrap();
+            let problems = load(listener, route, "0.0.0.0/1\n128.0.0.0/1\n").unwrap_err();
+            let why = "route.key_file: whoever reaches :443 could use the keys of this route";
+            assert!(problems.to_string().contains(why), "{problems}");
+            assert!(first.renewed().is_ok());
         }
     }
 

@@ -28,8 +28,8 @@ impl Network {
 }
 
 /// All addresses of these networks.
-pub(super) fn ranges_of(networks: &[Network]) -> AddressRanges {
-    networks.iter().map(Network::range).collect()
+pub(super) fn ranges_of(networks: impl IntoIterator<Item = Network>) -> AddressRanges {
+    networks.into_iter().map(|it| it.range()).collect()
 }
 
 impl Value for Network {
