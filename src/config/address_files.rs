@@ -7,16 +7,14 @@
 use super::address_list::AddressList;
 use super::files::Files;
 use super::keys::listener::ListenerConfig;
+use super::list_error::ListError;
 use super::network::{Network, ranges_of};
 use super::problem::quoted;
 use super::tls_files::TlsFiles;
 use super::value::{Invalid, NamedFile};
 use crate::gateway::address_ranges::AddressRanges;
 use crate::gateway::client_address::AddressRules;
-use crate::tls::credential_error::CredentialError;
-use crate::tls::secret::FileName;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What a listener knows of addresses; `None` if that is nothing.
@@ -52,46 +50,12 @@ pub(super) fn known_ranges(list: &AddressList, read: &Files) -> AddressRanges {
     ranges_of(list.networks.iter().copied().chain(of_files))
 }
 
-/// Why a file is no list of addresses.
-#[derive(Debug)]
-enum ListError {
-    Unreadable(CredentialError),
-    NotText(PathBuf),
-    /// JSON, as some clouds publish their ranges.
-    Json(PathBuf),
-    Empty(PathBuf),
-    /// The line, and what is wrong with it.
-    Line(PathBuf, usize, String),
-}
-
-impl From<CredentialError> for ListError {
-    fn from(error: CredentialError) -> Self {
-        Self::Unreadable(error)
-    }
-}
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(error) => error.fmt(f),
-            Self::NotText(file) => write!(f, "{} is not text", FileName(file)),
-            Self::Json(file) => {
-                write!(f, "{} is JSON; one range a line is needed", FileName(file))
-            }
-            Self::Empty(file) => write!(f, "{} has no address and no range", FileName(file)),
-            Self::Line(file, line, what) => {
-                write!(f, "{} has a mistake in line {line}: {what}", FileName(file))
-            }
-        }
-    }
-}
-
 /// The ranges that a file has.
 fn parse(file: &Path, content: &[u8]) -> Result<Vec<Network>, ListError> {
-    let text = str::from_utf8(content).map_err(|_| ListError::NotText(file.into()))?;
+    let text = str::from_utf8(content).map_err(|_| ListError::whole(file, "is not text"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{') {
-        return Err(ListError::Json(file.into()));
+        return Err(ListError::whole(file, "is JSON; one range a line is needed"));
     }
     let mut networks = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -99,13 +63,17 @@ fn parse(file: &Path, content: &[u8]) -> Result<Vec<Network>, ListError> {
         if !range.is_empty() {
             let wrong = |Invalid { what, meant }: Invalid| {
                 let meant = meant.map(|meant| format!("; did you mean {}?", quoted(&meant)));
-                let what = what + &meant.unwrap_or_default();
-                ListError::Line(file.into(), index + 1, what)
+                let meant = meant.unwrap_or_default();
+                let line = index + 1;
+                ListError::whole(file, format!("has a mistake in line {line}: {what}{meant}"))
             };
             networks.push(range.parse().map_err(wrong)?);
         }
     }
-    if networks.is_empty() { Err(ListError::Empty(file.into())) } else { Ok(networks) }
+    match networks.is_empty() {
+        true => Err(ListError::whole(file, "has no address and no range")),
+        false => Ok(networks),
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ mod https_names;
 pub mod identifier;
 mod key;
 pub mod keys;
+mod list_error;
 pub mod listen_address;
 pub mod listener;
 pub mod lookalike;

@@ -3,11 +3,9 @@
 //! Blank lines and lines that begin with `#` are skipped. A message names the line, and never
 //! repeats any of it.
 
+use super::list_error::ListError;
 use super::token_digest::{TOKEN_PREFIX, TokenDigest};
-use crate::tls::credential_error::CredentialError;
-use crate::tls::secret::FileName;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
@@ -15,33 +13,6 @@ use zeroize::Zeroizing;
 const KEY_BYTES_MAX: usize = 4096;
 /// Most keys of one file, and most tokens of one client.
 const LINES_MAX: usize = 10_000;
-
-/// Why a file cannot be used. Displays as one line that names the file.
-#[derive(Debug)]
-pub(super) enum ListError {
-    /// It cannot be read.
-    File(CredentialError),
-    /// This line of it is wrong.
-    Line(PathBuf, u32, &'static str),
-    /// It as a whole is.
-    Whole(PathBuf, &'static str),
-}
-
-impl From<CredentialError> for ListError {
-    fn from(error: CredentialError) -> Self {
-        Self::File(error)
-    }
-}
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(error) => error.fmt(f),
-            Self::Line(file, line, what) => write!(f, "{}, line {line}: {what}", FileName(file)),
-            Self::Whole(file, what) => write!(f, "{} {what}", FileName(file)),
-        }
-    }
-}
 
 /// The digests in a file, each with its line. There may be none: then the client has no token.
 pub(super) fn tokens(file: &Path, bytes: &[u8]) -> Result<Vec<(u32, TokenDigest)>, ListError> {
@@ -76,7 +47,7 @@ pub(super) fn keys(file: &Path, bytes: &[u8]) -> Result<(Vec<Key>, Vec<String>),
         }
     }
     match keys.is_empty() {
-        true => Err(ListError::Whole(file.into(), "holds no key; write one into each line")),
+        true => Err(ListError::whole(file, "holds no key; write one into each line")),
         false => Ok((keys, remarks)),
     }
 }
@@ -133,13 +104,13 @@ fn lines<'b>(file: &Path, bytes: &'b [u8]) -> Result<Vec<(u32, &'b [u8])>, ListE
     // Editors of Windows write a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.contains(&0) {
-        return Err(ListError::Whole(file.into(), "is not text; save it as UTF-8"));
+        return Err(ListError::whole(file, "is not text; save it as UTF-8"));
     }
     let numbered = (1..).zip(bytes.split(|it| *it == b'\n').map(|line| line.trim_ascii()));
     let said = numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"));
     let lines: Vec<_> = said.take(LINES_MAX + 1).collect();
     if lines.len() > LINES_MAX {
-        return Err(ListError::Whole(file.into(), "has more than 10000 lines"));
+        return Err(ListError::whole(file, "has more than 10000 lines"));
     }
     Ok(lines)
 }
