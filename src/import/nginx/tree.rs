@@ -66,7 +66,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Directive>, Refused> {
                 words.push(word);
             }
             Token::End => {
-                let directive = directive(&mut words, &mut count, first_line.max(1), line)?;
+                let directive = directive(&mut words, &mut count, first_line, line)?;
                 current.push(directive);
             }
             Token::Open => {
