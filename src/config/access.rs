@@ -18,7 +18,7 @@ use crate::limits::KEYS_MAX;
 use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -171,8 +171,8 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
     /// The key in a variable of the environment; `None` if a problem was noted.
     fn variable(&mut self, name: &VariableName, location: &Location) -> Option<Zeroizing<Vec<u8>>> {
         let name = name.as_str();
-        let key = Zeroizing::new(env::var_os(name).unwrap_or_default().as_bytes().to_vec());
-        let key = Zeroizing::new(key.trim_ascii().to_vec());
+        let value = Zeroizing::new(env::var_os(name).unwrap_or_default().into_vec());
+        let key = Zeroizing::new(value.trim_ascii().to_vec());
         let what = match instead_of_key(&key) {
             _ if key.is_empty() => {
                 format!("the environment has no variable {name}, or an empty one")
