@@ -1,13 +1,10 @@
 //! Tokens in, keys out: what the upstream sees of a request, byte for byte, and what the client
 //! sees of an answer.
 
-use super::bench::{Bench, EMPTY, log_of, run, settle, words};
+use super::bench::{EMPTY, log_of, run, settle, words};
+use super::new_route::rule;
 use crate::gateway::access::{ApiKeys, Client, Clients, KeyField, RouteAccess};
-use crate::gateway::route::RouteTable;
-use crate::gateway::server_name::ForwardTable;
 use crate::net::memory::End;
-use crate::proxy::Site;
-use crate::proxy::site::Route;
 use std::sync::Arc;
 
 const TOKEN: &str = "nrw_token";
@@ -75,23 +72,6 @@ fn access(key_field: Option<KeyField>) -> RouteAccess {
         key_field: key_field.unwrap_or_default(),
         ..RouteAccess::default()
     }
-}
-
-/// From now on the only route has these rules.
-fn rule(bench: &Bench, access: RouteAccess) {
-    let site = bench.context.site();
-    let route = site.routes.iter().next().unwrap();
-    let access = Some(Arc::new(access));
-    let route = Route { access, ..route.to(route.upstream.clone()) };
-    bench.context.replace_site(Site {
-        routes: RouteTable::new([route]),
-        forwards: ForwardTable::new([]),
-        forward_metrics: Vec::new(),
-        https_names: Arc::clone(&site.https_names),
-        sole_upstream: site.sole_upstream.clone(),
-        timeouts: Arc::clone(&site.timeouts),
-        head_limits: site.head_limits,
-    });
 }
 
 fn request(place: Place, kind: Kind) -> String {

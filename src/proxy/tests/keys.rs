@@ -1,37 +1,16 @@
 //! Several keys of an API: which one a request is sent with, and what the client gets.
 
 use super::bench::{Bench, EMPTY, GET, run, settle};
+use super::new_route::rule;
 use super::wire::Wire;
 use crate::gateway::access::{ApiKeys, RouteAccess};
-use crate::gateway::route::RouteTable;
-use crate::gateway::server_name::ForwardTable;
 use crate::limits::REPLAY_BYTES_MAX;
 use crate::net::memory::End;
-use crate::proxy::Site;
-use crate::proxy::site::{Route, RouteUpstream};
 use std::sync::Arc;
 
 const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nDate: now\r\nRetry-After: 3600\r\n\
     X-Request-Id: i\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nbusy";
 const POST: &str = "POST /gpt/v1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
-
-/// From now on the only route has these rules.
-pub(super) fn rule(bench: &Bench, access: RouteAccess) {
-    let site = bench.context.site();
-    let route = site.routes.iter().next().unwrap();
-    let RouteUpstream { connections, metrics, .. } = route.upstream.clone();
-    let counted = RouteUpstream::new(connections, metrics, Some(&access));
-    let route = Route { access: Some(Arc::new(access)), ..route.to(counted) };
-    bench.context.replace_site(Site {
-        routes: RouteTable::new([route]),
-        forwards: ForwardTable::new([]),
-        forward_metrics: Vec::new(),
-        https_names: Arc::clone(&site.https_names),
-        sole_upstream: site.sole_upstream.clone(),
-        timeouts: Arc::clone(&site.timeouts),
-        head_limits: site.head_limits,
-    });
-}
 
 /// The route has so many keys.
 fn with_keys(bench: &Bench, count: u32) {

@@ -13,6 +13,7 @@ mod incomplete;
 mod keys;
 mod memory;
 mod message;
+mod new_route;
 mod one_timer;
 mod passthrough;
 mod places;

@@ -1,12 +1,9 @@
 //! A new site takes the place of the current one while an exchange waits for its connection.
 
 use super::bench::{DialOutcome, EMPTY, GET, run, settle};
-use crate::gateway::route::RouteTable;
-use crate::gateway::server_name::ForwardTable;
-use crate::proxy::Site;
+use super::new_route::replace_route;
 use crate::proxy::site::Route;
 use std::rc::Rc;
-use std::sync::Arc;
 
 #[test]
 fn an_exchange_that_waits_for_its_connection_keeps_its_route() {
@@ -19,20 +16,9 @@ fn an_exchange_that_waits_for_its_connection_keeps_its_route() {
         second.send(GET).await;
         settle().await;
 
-        let site = bench.context.site();
-        let old = site.routes.iter().next().unwrap();
-        let new = Route { replacement: b"/new/".as_slice().into(), ..old.to(old.upstream.clone()) };
-        bench.context.replace_site(Site {
-            routes: RouteTable::new([new]),
-            forwards: ForwardTable::new([]),
-            forward_metrics: Vec::new(),
-            https_names: Arc::clone(&site.https_names),
-            sole_upstream: site.sole_upstream.clone(),
-            timeouts: Arc::clone(&site.timeouts),
-            head_limits: site.head_limits,
-        });
-        let old = Rc::downgrade(old);
-        drop(site);
+        let old = Rc::downgrade(bench.context.site().routes.iter().next().unwrap());
+        let replacement = b"/new/".as_slice().into();
+        replace_route(bench, |old| Route { replacement, ..old.to(old.upstream.clone()) });
 
         upstream.send(EMPTY).await;
         assert_eq!(first.read().await, EMPTY);

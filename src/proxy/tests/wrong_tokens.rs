@@ -1,14 +1,12 @@
 //! Floods of wrong tokens.
 
 use super::bench::{Bench, EMPTY, GET, run, seconds, settle};
+use super::new_route::rule;
 use super::wire::Wire;
 use crate::gateway::access::{Client, Clients, Digest, RouteAccess};
-use crate::gateway::route::{Route, RouteTable};
-use crate::gateway::server_name::ForwardTable;
 use crate::limits::{WRONG_TOKEN_CONNECTIONS_DIVISOR, WRONG_TOKEN_EVERY, WRONG_TOKENS_AT_ONCE};
 use crate::net::admission::AddressLimit;
 use crate::net::memory::End;
-use crate::proxy::Site;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -89,21 +87,9 @@ fn with(token: &str) -> String {
 
 /// The route needs the token `right`.
 fn ask_for_tokens(bench: &Bench) {
-    let site = bench.context.site();
-    let old = site.routes.iter().next().unwrap();
     let clients = Clients::new([(digest(b"right"), Arc::new(Client::new("alice")))], digest);
-    let access =
-        RouteAccess { clients: Arc::new(clients), needs_token: true, ..RouteAccess::default() };
-    let route = Route { access: Some(Arc::new(access)), ..old.to(old.upstream.clone()) };
-    bench.context.replace_site(Site {
-        routes: RouteTable::new([route]),
-        forwards: ForwardTable::new([]),
-        forward_metrics: Vec::new(),
-        https_names: Arc::clone(&site.https_names),
-        sole_upstream: site.sole_upstream.clone(),
-        timeouts: Arc::clone(&site.timeouts),
-        head_limits: site.head_limits,
-    });
+    let clients = Arc::new(clients);
+    rule(bench, RouteAccess { clients, needs_token: true, ..RouteAccess::default() });
 }
 
 fn digest(token: &[u8]) -> Digest {
