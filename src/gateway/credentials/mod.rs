@@ -64,7 +64,7 @@ pub struct Credentials<'a> {
 /// What becomes of a field line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LineEdit<'a> {
-    /// It stays as it came.
+    /// It is like on a route without rules.
     Keep,
     /// It is left out.
     Drop,
@@ -171,7 +171,7 @@ impl<'a> Credentials<'a> {
         (self.key_place == KeyPlace::Behind).then(|| self.access.key_field.name())
     }
 
-    /// What becomes of a line that may hold a credential.
+    /// What becomes of a line, because it may hold a credential or make another method.
     pub fn edit_line<'f>(&self, fields: &FieldSection<'f>, line: &FieldLine) -> LineEdit<'f> {
         match line.id {
             Some(FieldId::WebSocketProtocol) => self.edit_subprotocols(fields.value(line), line),
@@ -187,13 +187,9 @@ impl<'a> Credentials<'a> {
                 }
             }
             Some(FieldId::KeyLookalike) if self.guards() => LineEdit::Drop,
+            None if self.drops(fields.name(line)) => LineEdit::Drop,
             Some(_) | None => LineEdit::Keep,
         }
-    }
-
-    /// Whether lines of this name, which no rule asks for elsewhere, are left out.
-    pub fn drops(&self, name: &[u8]) -> bool {
-        self.is_bare() && is_other_field(name) || self.is_unproven && overrides_method(name)
     }
 
     /// Appends the query that the upstream gets.
@@ -248,6 +244,11 @@ impl<'a> Credentials<'a> {
     /// Whether a credential must not pass that we do not read.
     fn guards(&self) -> bool {
         self.access.keys.is_some() || !self.access.clients.is_empty()
+    }
+
+    /// Whether lines of this name, which has no id, are left out.
+    fn drops(&self, name: &[u8]) -> bool {
+        self.is_bare() && is_other_field(name) || self.is_unproven && overrides_method(name)
     }
 
     fn secret(&self) -> &'a [u8] {

@@ -41,12 +41,9 @@ pub fn put_request_head(
         put_all(out, &[b"Host: ", host, b"\r\n"]);
     }
     let fields = &head.fields;
-    copy_fields(out, fields, |line| match credentials {
-        Some(credentials) if holds_key(line) => key_edit(fields, line, credentials),
-        Some(credentials) if line.id.is_none() && credentials.drops(fields.name(line)) => {
-            Edit::Drop
-        }
-        Some(_) | None => request_edit(fields, line, request, host),
+    copy_fields(out, fields, |line| {
+        let edit = credentials.and_then(|it| credential_edit(fields, line, it));
+        edit.unwrap_or_else(|| request_edit(fields, line, request, host))
     });
     if let Some((credentials, name)) = credentials.and_then(|it| Some((it, it.name_behind()?))) {
         let [scheme, key] = credentials.key_value();
@@ -125,28 +122,14 @@ fn is_for_one_hop(id: FieldId) -> bool {
     }
 }
 
-/// Whether a key of the API may be in the line.
-fn holds_key(line: &FieldLine) -> bool {
-    matches!(
-        line.id,
-        Some(
-            FieldId::Authorization
-                | FieldId::XApiKey
-                | FieldId::ApiKey
-                | FieldId::XGoogApiKey
-                | FieldId::WebSocketProtocol
-                | FieldId::KeyLookalike
-        )
-    )
-}
-
-fn key_edit<'a>(
+/// What becomes of a line because of its credentials; `None`: the same as on a route without rules.
+fn credential_edit<'a>(
     fields: &FieldSection<'a>,
     line: &FieldLine,
     credentials: &'a Credentials<'a>,
-) -> Edit<'a> {
-    match credentials.edit_line(fields, line) {
-        LineEdit::Keep => Edit::Keep,
+) -> Option<Edit<'a>> {
+    Some(match credentials.edit_line(fields, line) {
+        LineEdit::Keep => return None,
         LineEdit::Drop => Edit::Drop,
         LineEdit::Key(name) => {
             let name = name.map_or(fields.name(line), str::as_bytes);
@@ -155,5 +138,5 @@ fn key_edit<'a>(
         LineEdit::Subprotocols(list) => {
             Edit::Value(NewValue::Subprotocols(list, line.start, credentials))
         }
-    }
+    })
 }
