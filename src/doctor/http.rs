@@ -165,9 +165,7 @@ fn of_interest(head: &ResponseHead<'_>, body: &BodyReader) -> Head {
 }
 
 fn value(fields: &FieldSection<'_>, name: &str) -> Option<String> {
-    let mut lines = fields.lines().iter();
-    let line = lines.find(|line| fields.name(line).eq_ignore_ascii_case(name.as_bytes()))?;
-    let value = fields.value(line);
+    let value = fields.named(name.as_bytes()).next()?;
     let is_plain =
         value.len() <= VALUE_BYTES_MAX && value.iter().all(|it| matches!(it, b' '..=b'~'));
     is_plain.then(|| String::from_utf8_lossy(value).into_owned())

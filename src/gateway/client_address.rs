@@ -91,10 +91,7 @@ impl AddressRules {
     /// The client that a trusted proxy names.
     fn named_client(&self, fields: &FieldSection<'_>) -> Option<SocketAddr> {
         let ClientAddressField { name, form } = &self.field;
-        let lines = fields.lines().iter().rev();
-        let mut values = lines
-            .filter(|line| fields.name(line).eq_ignore_ascii_case(name))
-            .map(|line| fields.value(line));
+        let mut values = fields.named(name).rev();
         match form {
             Form::Single => {
                 let address = parse_address(values.next()?)?;

@@ -9,7 +9,7 @@
 //! line. A line ends in LF, CR or CRLF; a byte order mark before the first is not part of it.
 
 use crate::h1::field::FieldId;
-use crate::h1::section::{FieldLine, FieldSection};
+use crate::h1::section::FieldSection;
 use memchr::memchr2;
 
 /// Whether the content is an event stream.
@@ -60,10 +60,7 @@ impl Default for Place {
 impl EventCounter {
     /// For content with these fields, unless it is encoded (RFC 9110, section 8.4).
     pub fn of_content(fields: &FieldSection<'_>) -> Option<Self> {
-        let is_encoding =
-            |line: &FieldLine| fields.name(line).eq_ignore_ascii_case(b"content-encoding");
-        let mut encodings = fields.lines().iter().filter(|line| is_encoding(line));
-        let is_encoded = encodings.any(|line| !fields.value(line).is_empty());
+        let is_encoded = fields.named(b"content-encoding").any(|value| !value.is_empty());
         (!is_encoded).then(Self::default)
     }
 

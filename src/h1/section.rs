@@ -77,6 +77,14 @@ impl<'b> FieldSection<'b> {
         self.lines.iter().filter(move |line| line.id == Some(id)).map(|line| self.value(line))
     }
 
+    /// The values of all lines with this name, in any case, in the order they came. For names that
+    /// have no id.
+    pub fn named(&self, name: &[u8]) -> impl DoubleEndedIterator<Item = &'b [u8]> {
+        let lines =
+            self.lines.iter().filter(move |line| self.name(line).eq_ignore_ascii_case(name));
+        lines.map(|line| self.value(line))
+    }
+
     /// The value of the only line with this name, `None` without one.
     ///
     /// Two lines are an error even if they agree. This is for fields such as Host and the two
@@ -231,6 +239,14 @@ mod tests {
         assert_eq!(section.single(FieldId::Te), Ok(Some(b"x".as_slice())));
         assert_eq!(section.single(FieldId::Via), Ok(None));
         assert_eq!(section.values(FieldId::Host).count(), 2);
+    }
+
+    #[test]
+    fn lines_without_an_id_are_found_by_their_name_in_any_case() {
+        let section = parse_trailers(b"Sum: 1\r\nSums: 2\r\nsUM: 3\r\n\r\n", 8).unwrap();
+        let found = |name: &[u8]| section.named(name).collect::<Vec<_>>();
+        assert_eq!(found(b"sum"), [b"1", b"3"]);
+        assert!(found(b"su").is_empty());
     }
 
     #[test]

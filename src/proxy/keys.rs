@@ -12,7 +12,7 @@ use crate::h1::token::parse_decimal;
 use crate::net::buffer::Buffer;
 use crate::net::date::{unix_seconds, with_date};
 use crate::proxy::client_connection::ClientConnection;
-use crate::proxy::refusal::{Content, first_value};
+use crate::proxy::refusal::Content;
 use crate::proxy::site::Route;
 use crate::telemetry::ExchangeRecorder;
 use crate::telemetry::targets::UPSTREAM;
@@ -108,7 +108,7 @@ fn keys(route: &Route) -> Option<&ApiKeys> {
 
 /// In seconds (RFC 9110, section 10.2.3).
 fn retry_after(head: &ResponseHead<'_>) -> Option<u64> {
-    let value = first_value(head, b"Retry-After")?.trim_ascii();
+    let value = head.fields.named(b"Retry-After").next()?.trim_ascii();
     parse_decimal(value).or_else(|| {
         let at = httpdate::parse_http_date(str::from_utf8(value).ok()?).ok()?;
         // What is over by the time that it arrives can be tried at once.

@@ -48,7 +48,7 @@ impl Content {
     }
 
     fn kept(head: &ResponseHead<'_>, behind: &[u8]) -> Option<Self> {
-        if first_value(head, b"Content-Encoding").is_some() {
+        if head.fields.named(b"Content-Encoding").next().is_some() {
             return None;
         }
         let mut reader = BodyReader::new(response_body_length(head, ResponseTo::Other).ok()?);
@@ -65,11 +65,4 @@ impl Content {
         let (reason, media_type) = ("Too Many Requests", str::from_utf8(media_type).ok()?.into());
         Some(Self { status: 429, reason, media_type, body: body.into() })
     }
-}
-
-/// The value of the first line with this name.
-pub(super) fn first_value<'b>(head: &ResponseHead<'b>, name: &[u8]) -> Option<&'b [u8]> {
-    let fields = &head.fields;
-    let mut lines = fields.lines().iter();
-    lines.find(|it| fields.name(it).eq_ignore_ascii_case(name)).map(|it| fields.value(it))
 }

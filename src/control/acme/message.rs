@@ -162,9 +162,7 @@ fn response(head: &ResponseHead<'_>) -> Response {
 
 /// The first value of a field, if it is visible ASCII of a sensible length.
 fn field(fields: &FieldSection<'_>, name: &str) -> Option<String> {
-    let mut lines = fields.lines().iter();
-    let line = lines.find(|line| fields.name(line).eq_ignore_ascii_case(name.as_bytes()))?;
-    let value = fields.value(line);
+    let value = fields.named(name.as_bytes()).next()?;
     let is_visible = |byte: &u8| matches!(byte, b' '..=b'~');
     let is_usable = value.len() <= ACME_FIELD_BYTES_MAX && value.iter().all(is_visible);
     is_usable.then(|| String::from_utf8_lossy(value).into_owned())

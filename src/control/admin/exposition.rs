@@ -11,8 +11,7 @@ const WEIGHT_MAX: u16 = 1000;
 /// The format that Accept prefers: the one with the greatest weight, and the first of equals. One
 /// that is neither, or none at all, gets text, because a scraper can read nothing worse.
 pub(super) fn negotiate(fields: &FieldSection<'_>) -> Format {
-    let named = |line: &&_| fields.name(line).eq_ignore_ascii_case(b"accept");
-    let accepted = fields.lines().iter().filter(named).map(|line| fields.value(line));
+    let accepted = fields.named(b"accept");
     let mut best = (Format::Text, 0);
     for (format, weight) in accepted.flat_map(list_elements).filter_map(media_range) {
         if weight > best.1 {

@@ -271,12 +271,10 @@ impl fmt::Debug for Token<'_> {
 /// Whether a browser asks whether a page may make a request (Fetch, section 3.3.2). With content it
 /// is something else.
 pub fn is_preflight(head: &RequestHead<'_>, request: &Request) -> bool {
-    const NAME: &[u8] = b"access-control-request-method";
-    let fields = &head.fields;
     head.method == b"OPTIONS"
         && request.has_origin
         && request.body.is_empty()
-        && fields.lines().iter().any(|line| fields.name(line).eq_ignore_ascii_case(NAME))
+        && head.fields.named(b"access-control-request-method").next().is_some()
 }
 
 /// The token among all credentials, and whether there is any credential.

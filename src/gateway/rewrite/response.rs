@@ -182,8 +182,7 @@ fn passes(fields: &FieldSection<'_>, id: FieldId, name: &[u8]) -> bool {
 
 /// Whether the upstream says itself which pages may read its answer (Fetch, section 3.3.3).
 fn names_origins(fields: &FieldSection<'_>) -> bool {
-    const NAME: &[u8] = b"access-control-allow-origin";
-    fields.lines().iter().any(|line| fields.name(line).eq_ignore_ascii_case(NAME))
+    fields.named(b"access-control-allow-origin").next().is_some()
 }
 
 fn put_status_line(out: &mut BytesMut, head: &ResponseHead<'_>) {
