@@ -1,8 +1,9 @@
 //! Keys that an upstream repeats in the head of a response: in a reference to itself
 //! (`Location: /v1/files?key=KEY`), as the chosen subprotocol, or for no reason.
 
-use super::query::{is_unreserved, put_percent_encoded};
+use super::query::percent_encoded;
 use crate::gateway::access::{ApiKey, ApiKeys};
+use alloc::borrow::Cow;
 use bytes::{BufMut, BytesMut};
 use memchr::memmem::find;
 
@@ -20,9 +21,7 @@ pub fn hide_keys(out: &mut BytesMut, start: usize, keys: &ApiKeys, token: &[u8])
     let secrets = keys.iter().map(ApiKey::secret);
     for secret in secrets.filter(|secret| secret.len() >= KEY_BYTES_MIN) {
         replace(out, start, secret, stand_in);
-        if !secret.iter().copied().all(is_unreserved) {
-            let mut encoded = BytesMut::new();
-            put_percent_encoded(&mut encoded, secret);
+        if let Cow::Owned(encoded) = percent_encoded(secret) {
             replace(out, start, &encoded, stand_in);
         }
     }

@@ -1,7 +1,8 @@
 //! The same request with another key of the API.
 
-use super::query::{is_unreserved, put_percent_encoded};
+use super::query::percent_encoded;
 use crate::gateway::access::ApiKey;
+use alloc::borrow::Cow;
 use bytes::{BufMut, BytesMut};
 use memchr::memmem::{find, find_iter};
 
@@ -9,17 +10,10 @@ use memchr::memmem::{find, find_iter};
 /// query. False, and nothing has changed, if that key is not in the head exactly once.
 pub fn put_other_key(sent: &mut BytesMut, before: &ApiKey, next: &ApiKey) -> bool {
     let Some(end) = find(sent, b"\r\n\r\n") else { return false };
-    let words = [before, next].map(|key| BytesMut::from(key.secret()));
-    let [plain_before, _] = &words;
-    let is_encoded = !plain_before.iter().copied().all(is_unreserved)
-        && find(&sent[..end], plain_before).is_none();
-    let [before, next] = match is_encoded {
-        true => words.map(|word| {
-            let mut encoded = BytesMut::new();
-            put_percent_encoded(&mut encoded, &word);
-            encoded
-        }),
-        false => words,
+    let keys = [before, next].map(ApiKey::secret);
+    let [before, next] = match find(&sent[..end], before.secret()) {
+        Some(_) => keys.map(Cow::Borrowed),
+        None => keys.map(percent_encoded),
     };
     let mut places = find_iter(&sent[..end], &before);
     let (Some(at), None) = (places.next(), places.next()) else { return false };

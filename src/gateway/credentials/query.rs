@@ -80,7 +80,7 @@ pub(super) fn put_query<'a>(
         }
         match edit {
             ParameterEdit::Keep => out.put_slice(parameter.value),
-            ParameterEdit::Value(value) => put_percent_encoded(out, value),
+            ParameterEdit::Value(value) => out.put_slice(&percent_encoded(value)),
             ParameterEdit::Drop => {}
         }
     }
@@ -109,22 +109,27 @@ pub(super) fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-/// Whether `byte` means itself in a query wherever it is: unreserved (RFC 3986, section 2.3).
-pub(super) fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// Appends `text`, every byte but the unreserved ones encoded.
-pub(super) fn put_percent_encoded(out: &mut BytesMut, text: &[u8]) {
+/// `text`, every byte but the unreserved ones encoded; borrowed if it has no others.
+pub(super) fn percent_encoded(text: &[u8]) -> Cow<'_, [u8]> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in text {
+    if text.iter().all(is_unreserved) {
+        return Cow::Borrowed(text);
+    }
+    let mut encoded = Vec::with_capacity(3 * text.len());
+    for byte in text {
         if is_unreserved(byte) {
-            out.put_u8(byte);
+            encoded.push(*byte);
         } else {
             let [high, low] = [byte >> 4, byte & 0xf].map(|digit| DIGITS[usize::from(digit)]);
-            out.put_slice(&[b'%', high, low]);
+            encoded.extend([b'%', high, low]);
         }
     }
+    Cow::Owned(encoded)
+}
+
+/// Whether `byte` means itself in a query wherever it is: unreserved (RFC 3986, section 2.3).
+fn is_unreserved(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 #[cfg(test)]
