@@ -10,10 +10,11 @@ use memchr::memmem::{find, find_iter};
 /// query. False, and nothing has changed, if that key is not in the head exactly once.
 pub fn put_other_key(sent: &mut BytesMut, before: &ApiKey, next: &ApiKey) -> bool {
     let Some(end) = find(sent, b"\r\n\r\n") else { return false };
+    let line = find(sent, b"\r\n").unwrap_or(end);
     let keys = [before, next].map(ApiKey::secret);
-    let [before, next] = match find(&sent[..end], before.secret()) {
-        Some(_) => keys.map(Cow::Borrowed),
-        None => keys.map(percent_encoded),
+    let [before, next] = match find(&sent[..line], &percent_encoded(before.secret())) {
+        Some(_in_query) => keys.map(percent_encoded),
+        None => keys.map(Cow::Borrowed),
     };
     let mut places = find_iter(&sent[..end], &before);
     let (Some(at), None) = (places.next(), places.next()) else { return false };
@@ -54,6 +55,20 @@ mod tests {
             ["a/b+c", "d/e"],
             "GET / HTTP/1.1\r\nx-api-key: a/b+c\r\n\r\n",
             Some("GET / HTTP/1.1\r\nx-api-key: d/e\r\n\r\n"),
+        );
+    }
+
+    #[test]
+    fn in_a_query_the_next_key_is_encoded_whatever_the_one_before_it_was() {
+        check(
+            ["sk-1", "a&b"],
+            "GET /?key=sk-1&x HTTP/1.1\r\n\r\n",
+            Some("GET /?key=a%26b&x HTTP/1.1\r\n\r\n"),
+        );
+        check(
+            ["a/b", "sk-1"],
+            "GET /a/b?key=a%2Fb HTTP/1.1\r\n\r\n",
+            Some("GET /a/b?key=sk-1 HTTP/1.1\r\n\r\n"),
         );
     }
 
