@@ -111,7 +111,7 @@ pub fn plan<'a, U>(
     if let Err(error) = check_address(route, from.address) {
         return answer(Reply::Error(error), Some(route));
     }
-    if may_be_answered(route) && is_preflight(&parsed, &request) {
+    if route.answers_preflights() && is_preflight(&parsed, &request) {
         return answer(Reply::Preflight, Some(route));
     }
     match admitted(route, &parsed, query, &request, clock) {
@@ -202,11 +202,6 @@ fn check_address<U>(route: &Route<U>, address: IpAddr) -> Result<(), ExchangeErr
         true => Ok(()),
         false => Err(ExchangeError::client(Cause::AddressNotAllowed)),
     }
-}
-
-/// Whether preflights on this route are for us to answer.
-fn may_be_answered<U>(route: &Route<U>) -> bool {
-    route.access.as_ref().is_some_and(|access| access.cors)
 }
 
 fn credentials<'a, U>(

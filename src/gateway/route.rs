@@ -11,7 +11,7 @@
 //! Not here: what becomes of the request-target (`h1::target`), and the checks on what the
 //! operator wrote (`config`).
 
-use crate::gateway::access::RouteAccess;
+use crate::gateway::access::{ApiKeys, RouteAccess};
 use crate::gateway::rewrite::uri_reference::Origins;
 use crate::h1::limits::HeadLimits;
 use crate::timeouts::Timeouts;
@@ -63,6 +63,16 @@ impl<U> Route<U> {
             timeouts: Arc::default(),
             head_limits: HeadLimits::default(),
         }
+    }
+
+    /// The keys of its API, if it has any.
+    pub fn keys(&self) -> Option<&ApiKeys> {
+        self.access.as_ref()?.keys.as_deref()
+    }
+
+    /// Whether CORS preflights are answered by us.
+    pub fn answers_preflights(&self) -> bool {
+        self.access.as_ref().is_some_and(|access| access.cors)
     }
 
     /// The same route to `upstream`.

@@ -5,7 +5,7 @@
 
 use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError, Fault, ResponseError};
-use crate::gateway::access::{ApiKeys, KeyTurn, RouteAccess};
+use crate::gateway::access::{ApiKeys, KeyTurn};
 use crate::gateway::credentials::hide_keys;
 use crate::gateway::event_stream::{EventCounter, is_event_stream};
 use crate::gateway::exchange::{Exchange, ResponseState};
@@ -82,18 +82,14 @@ impl<'a> Guide<'a> {
         })
     }
 
-    fn access(&self) -> Option<&'a RouteAccess> {
-        self.route.access.as_deref()
-    }
-
     /// The keys of the API, which the client must not see.
     fn keys(&self) -> Option<&'a ApiKeys> {
-        self.access()?.keys.as_deref()
+        self.route.keys()
     }
 
     /// Whether a page asks, on a route where we answer its preflights.
     fn is_open_to_pages(&self) -> bool {
-        self.exchange.request().has_origin && self.access().is_some_and(|access| access.cors)
+        self.exchange.request().has_origin && self.route.answers_preflights()
     }
 }
 

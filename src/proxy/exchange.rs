@@ -205,8 +205,7 @@ fn idle_connection(upstream: &Upstream) -> Option<UpstreamConnection> {
 }
 
 fn turn<U>(request: &ForwardedRequest<'_, U>) -> KeyTurn {
-    let keys = request.route.access.as_ref().and_then(|access| access.keys.as_deref());
-    KeyTurn::with(keys, request.credentials.as_ref().and_then(|it| it.key))
+    KeyTurn::with(request.route.keys(), request.credentials.as_ref().and_then(|it| it.key))
 }
 
 fn written<U>(request: &ForwardedRequest<'_, U>) -> Buffer {

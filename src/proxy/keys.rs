@@ -3,7 +3,7 @@
 //!
 //! Which key is used is decided in `gateway::access`.
 
-use crate::gateway::access::{ApiKeys, KeyRefusal, KeyTurn, Refused};
+use crate::gateway::access::{KeyRefusal, KeyTurn, Refused};
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::credentials::put_other_key;
 use crate::gateway::own_response::{OwnHead, put_own_head};
@@ -30,7 +30,7 @@ pub(super) fn judge(
     behind: &[u8],
     has_copy: bool,
 ) {
-    let Some(keys) = keys(route) else { return };
+    let Some(keys) = route.keys() else { return };
     if head.status >= 500 {
         // An API that fails says nothing about a key.
         return;
@@ -57,7 +57,7 @@ pub(super) fn sent_with_next_key(
     sent: Option<Buffer>,
     recorder: &mut ExchangeRecorder,
 ) -> Option<Buffer> {
-    let [before, next] = turn.next(keys(route)?)?;
+    let [before, next] = turn.next(route.keys()?)?;
     let with_next =
         sent.and_then(|mut sent| put_other_key(sent.to_append(), before, next).then_some(sent));
     match &with_next {
@@ -79,7 +79,7 @@ pub(super) struct Rest {
 /// or it is unknown what the API would say.
 pub(super) fn at_rest(route: &Route) -> Option<Rest> {
     let content = route.upstream.last_refusal.as_ref()?.get()?;
-    Some(Rest { content, seconds: keys(route)?.rest(unix_seconds)? })
+    Some(Rest { content, seconds: route.keys()?.rest(unix_seconds)? })
 }
 
 /// Queues that answer.
@@ -100,10 +100,6 @@ pub(super) fn put_refusal(
     }
     client.recorder.answered(status);
     Reply::Queued
-}
-
-fn keys(route: &Route) -> Option<&ApiKeys> {
-    route.access.as_ref()?.keys.as_deref()
 }
 
 /// In seconds (RFC 9110, section 10.2.3).

@@ -9,7 +9,7 @@
 
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
 use crate::gateway;
-use crate::gateway::access::RouteAccess;
+use crate::gateway::access::ApiKeys;
 use crate::gateway::redirect::HttpsNames;
 use crate::gateway::route::RouteTable;
 use crate::gateway::server_name::ForwardTable;
@@ -42,17 +42,12 @@ impl RouteUpstream {
         connections: Upstream,
         metrics: &WorkerMetrics,
     ) -> Self {
-        Self::new(connections, metrics.route(&route.name), route.access.as_deref())
+        Self::new(connections, metrics.route(&route.name), route.keys())
     }
 
-    /// With these connections, on a route with these rules.
-    pub fn new(
-        connections: Upstream,
-        metrics: Rc<RouteMetrics>,
-        access: Option<&RouteAccess>,
-    ) -> Self {
-        let keys = access.and_then(|access| access.keys.as_ref());
-        let has_several = keys.is_some_and(|keys| keys.iter().nth(1).is_some());
+    /// With these connections, on a route with these keys.
+    pub fn new(connections: Upstream, metrics: Rc<RouteMetrics>, keys: Option<&ApiKeys>) -> Self {
+        let has_several = keys.is_some_and(ApiKeys::are_several);
         Self { connections, metrics, last_refusal: has_several.then(Rc::default) }
     }
 }

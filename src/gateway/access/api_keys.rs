@@ -173,6 +173,11 @@ impl ApiKeys {
         self.iter().nth(usize::from(place).checked_sub(1)?)
     }
 
+    /// Whether there is another one to go on with.
+    pub fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &ApiKey> {
         self.0.iter()

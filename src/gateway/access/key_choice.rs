@@ -68,7 +68,7 @@ impl KeyRefusal {
 impl KeyTurn {
     /// A request with this key, if it has one of several.
     pub fn with(keys: Option<&ApiKeys>, key: Option<&ApiKey>) -> Self {
-        let current = keys.filter(|keys| keys.iter().nth(1).is_some()).and(key);
+        let current = keys.filter(|keys| keys.are_several()).and(key);
         Self { current: current.map_or(0, |key| key.place), ..Self::default() }
     }
 

@@ -27,7 +27,7 @@ pub(super) fn replace_route(bench: &Bench, change: impl FnOnce(&Route) -> Route)
 pub(super) fn rule(bench: &Bench, access: RouteAccess) {
     replace_route(bench, |route| {
         let RouteUpstream { connections, metrics, .. } = route.upstream.clone();
-        let upstream = RouteUpstream::new(connections, metrics, Some(&access));
+        let upstream = RouteUpstream::new(connections, metrics, access.keys.as_deref());
         Route { access: Some(Arc::new(access)), ..route.to(upstream) }
     });
 }
