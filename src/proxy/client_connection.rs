@@ -6,7 +6,7 @@
 use crate::clock::{Alarm, Deadline, Halt};
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
 use crate::gateway::answer::{Answer, Reply, ResponseOptions};
-use crate::gateway::own_response::put_own_response;
+use crate::gateway::own_response::{OwnHead, put_own_head, put_own_response};
 use crate::gateway::request::has_begun;
 use crate::h1::head_error::HeadError;
 use crate::h1::head_reader::{HeadReader, HeadSpan};
@@ -25,6 +25,7 @@ use crate::telemetry::{Awaited, ExchangeRecorder, Outcome, Who};
 use crate::timeouts::Timer;
 use crate::tls::fault;
 use crate::upstream::Preconnect;
+use bytes::BufMut;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -271,6 +272,23 @@ impl ClientConnection {
         let (out, id) = (self.io.write_buffer.queue(), self.recorder.request_id());
         let content = with_date(|date| put_own_response(out, answer, options, date, id));
         self.recorder.own_content(content);
+    }
+
+    /// Queues another response of our own, which is no answer to an error.
+    pub(super) fn queue_own(
+        &mut self,
+        head: &OwnHead<'_>,
+        content: &[u8],
+        options: ResponseOptions,
+    ) -> Reply {
+        let out = self.io.write_buffer.queue();
+        with_date(|date| put_own_head(out, head, options, date));
+        if !options.head_only {
+            out.put_slice(content);
+            self.recorder.own_content(content.len());
+        }
+        self.recorder.answered(head.status);
+        Reply::Queued
     }
 
     /// Sends what is queued.

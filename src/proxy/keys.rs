@@ -6,17 +6,16 @@
 use crate::gateway::access::{KeyRefusal, KeyTurn, Refused};
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::credentials::put_other_key;
-use crate::gateway::own_response::{OwnHead, put_own_head};
+use crate::gateway::own_response::OwnHead;
 use crate::h1::head::ResponseHead;
 use crate::h1::token::parse_decimal;
 use crate::net::buffer::Buffer;
-use crate::net::date::{unix_seconds, with_date};
+use crate::net::date::unix_seconds;
 use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::refusal::Content;
 use crate::proxy::site::Route;
 use crate::telemetry::ExchangeRecorder;
 use crate::telemetry::targets::UPSTREAM;
-use bytes::BufMut;
 use std::rc::Rc;
 use std::str;
 use std::time::{Duration, SystemTime};
@@ -88,18 +87,12 @@ pub(super) fn put_refusal(
     Rest { content, seconds }: &Rest,
     options: ResponseOptions,
 ) -> Reply {
-    let (out, id) = (client.io.write_buffer.queue(), client.recorder.request_id());
+    let id = client.recorder.request_id();
     let Content { status, reason, media_type, body } = &**content;
     let fields = format!("Retry-After: {seconds}\r\n");
     let (status, length) = (*status, body.len());
     let head = OwnHead { status, reason, media_type, length, id, fields: &fields };
-    with_date(|date| put_own_head(out, &head, options, date));
-    if !options.head_only {
-        out.put_slice(body);
-        client.recorder.own_content(length);
-    }
-    client.recorder.answered(status);
-    Reply::Queued
+    client.queue_own(&head, body, options)
 }
 
 /// In seconds (RFC 9110, section 10.2.3).

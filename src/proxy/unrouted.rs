@@ -3,14 +3,12 @@
 
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::client_address::Sender;
-use crate::gateway::own_response::{OwnHead, put_own_head};
+use crate::gateway::own_response::OwnHead;
 use crate::gateway::plan::OwnAnswer;
 use crate::gateway::redirect::{Challenge, Redirect, redirect};
 use crate::h1::head_reader::HeadSpan;
-use crate::net::date::with_date;
 use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::context::Context;
-use bytes::BufMut;
 use std::sync::Arc;
 
 /// What is said.
@@ -58,17 +56,14 @@ pub(super) fn answer(
     recorder.method(method);
     io.read_buffer.consume(span.end + body_bytes);
     let reply = match said {
-        Ok(said) => {
-            put(client, &said, options);
-            Reply::Queued
-        }
+        Ok(said) => put(client, &said, options),
         Err(reply) => reply,
     };
     Some((reply, options))
 }
 
-fn put(client: &mut ClientConnection, said: &Said, options: ResponseOptions) {
-    let (out, id) = (client.io.write_buffer.queue(), client.recorder.request_id());
+fn put(client: &mut ClientConnection, said: &Said, options: ResponseOptions) -> Reply {
+    let id = client.recorder.request_id();
     let (status, reason, media_type, body, fields) = match said {
         Said::KeyAuthorization(key) => {
             (200, "OK", "application/octet-stream", &**key, String::new())
@@ -76,10 +71,5 @@ fn put(client: &mut ClientConnection, said: &Said, options: ResponseOptions) {
         Said::Location(url) => (308, "Permanent Redirect", "", "", format!("Location: {url}\r\n")),
     };
     let head = OwnHead { status, reason, media_type, length: body.len(), id, fields: &fields };
-    with_date(|date| put_own_head(out, &head, options, date));
-    if !options.head_only {
-        out.put_slice(body.as_bytes());
-    }
-    client.recorder.answered(status);
-    client.recorder.own_content(body.len());
+    client.queue_own(&head, body.as_bytes(), options)
 }

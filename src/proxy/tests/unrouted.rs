@@ -1,6 +1,6 @@
 //! What is answered before a route is looked for.
 
-use super::bench::{EMPTY, run, settle};
+use super::bench::{EMPTY, log_of, run, settle, words};
 use crate::net::memory::End;
 
 const HOST: &str = "Host: api.example\r\n";
@@ -73,4 +73,19 @@ fn a_challenge_is_answered_while_it_is_under_way_and_is_for_a_route_otherwise() 
     let refused =
         ["404 answered client route_not_found", "404 answered client challenge_not_found"];
     assert_eq!(log, [&["200 completed"; 3][..], &refused].concat());
+}
+
+#[test]
+fn the_content_of_a_challenge_counts_where_it_is_sent() {
+    let log = log_of(async |bench| {
+        bench.context.challenges.set_http("a-token", "a-token.thumbprint");
+        let mut client = bench.client();
+        for method in ["GET", "HEAD"] {
+            let target = "/.well-known/acme-challenge/a-token";
+            client.send(format!("{method} {target} HTTP/1.1\r\nHost: any\r\n\r\n")).await;
+            assert!(client.read().await.contains("\r\nContent-Length: 18\r\n"));
+        }
+    });
+    let told: Vec<_> = log.iter().map(|it| words(it, &["method", "to_client"])).collect();
+    assert_eq!(told, ["GET 18", "HEAD 0"]);
 }
