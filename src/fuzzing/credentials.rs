@@ -22,7 +22,8 @@ const KEY: &str = "sk-real";
 /// The fields for keys, and that for a token alone.
 const FIELDS: [&str; 5] =
     ["authorization", "x-api-key", "api-key", "x-goog-api-key", "x-narrows-token"];
-/// What may have a credential besides, with `-` for `_`.
+/// What may have a credential besides, with `-` for `_`. These lists are not those of `gateway`, so
+/// that a name that is lost there is missed here.
 const OTHERS: [&str; 8] = [
     "cookie",
     "xi-api-key",

@@ -99,7 +99,8 @@ pub enum ResponseState {
     Silent,
     /// A head is awaited, be it interim or final.
     Head,
-    /// A head that is here may be about the silence before the request (`gateway::retry`).
+    /// A head that is here may be about the silence before the request (`gateway::retry`), or about
+    /// the key that went with it (`gateway::access`).
     Doubted,
     /// The final head was passed on, and the body follows.
     Body,

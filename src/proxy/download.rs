@@ -36,8 +36,8 @@ pub(super) enum Pumped {
     Answered,
     /// The upstream switched protocols; its head waits in the client's write buffer.
     Switched,
-    /// A 408 came that may be about the silence before the request. It was not passed on, and is
-    /// still in the read buffer.
+    /// A 408 came that may be about the silence before the request, or a refusal of a key that
+    /// another one can stand in for. It was not passed on, and is still in the read buffer.
     Doubted,
 }
 

@@ -46,8 +46,7 @@ pub struct KeyTurn {
 pub struct Refused {
     /// The line of the key in its file.
     pub line: u32,
-    /// For how many seconds it is not used; `None`: until a reload, or until its
-    /// file changes.
+    /// For how many seconds it is not used; `None`: until a reload, or until its file changes.
     pub rests: Option<u64>,
 }
 

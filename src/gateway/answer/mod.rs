@@ -27,7 +27,8 @@ pub enum Reply {
     Allowed,
     /// That a page may make any request: a CORS preflight (Fetch, section 3.3.2).
     Preflight,
-    /// What has been queued: a redirect to https, or the key authorization of a challenge.
+    /// What has been queued: a redirect to https, the key authorization of a challenge, or what an
+    /// API has said when it refused the last of its keys.
     Queued,
 }
 

@@ -48,8 +48,8 @@ impl WorkerMetrics {
     }
 
     /// Forgets the routes and upstreams that were removed before the last reload, and that nothing
-    /// uses, and the clients for which
-    /// `is_client` does not hold. To be called when a new site has taken the place of the old one.
+    /// uses, and likewise the clients for which `is_client` does not hold. To be called when a new
+    /// site has taken the place of the old one.
     pub fn forget_unused(&self, is_client: impl Fn(&str) -> bool) {
         self.routes.forget_unused();
         self.upstreams.forget_unused();
