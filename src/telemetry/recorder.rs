@@ -67,8 +67,8 @@ impl<F: Facts> Entry for Slot<F> {
         let Some(started) = known.started else { return };
         let route = self.metrics.of(known.route.as_deref());
         let age = now.duration_since(started);
-        route.count_running(age);
-        known.client().iter().for_each(|client| client.count_running(age));
+        route.running.add(age);
+        known.client().iter().for_each(|client| client.running.add(age));
         known.count_bytes(route);
         known.upstream.iter().for_each(|upstream| upstream.count_busy());
     }

@@ -2,19 +2,18 @@
 //! [`ClientReport`] of it.
 
 use super::route::add_counts;
-use super::running::Running;
+use super::running::RunningCount;
 use crate::telemetry::record::{End, Record, StatusClass};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The counters of one client, whose name is the operator's.
 #[derive(Debug, Default)]
 pub struct ClientMetrics {
     name: Arc<str>,
-    /// What runs, while a report counts it.
-    running: Cell<Running>,
+    /// What runs.
+    pub(in crate::telemetry) running: RunningCount,
     ended: RefCell<BTreeMap<Arc<str>, Ended>>,
 }
 
@@ -50,18 +49,6 @@ impl ClientMetrics {
                 routes.insert(route.into(), [(key, 1)].into());
             }
         }
-    }
-
-    /// Counts an exchange that runs, and is so old. For a report, which counts them anew.
-    pub(in crate::telemetry) fn count_running(&self, age: Duration) {
-        let mut running = self.running.get();
-        running.count(age);
-        self.running.set(running);
-    }
-
-    /// What was counted as running, if anything.
-    pub(super) fn take_running(&self) -> Option<Running> {
-        Some(self.running.take()).filter(|running| running.count > 0)
     }
 
     /// What was counted so far; `None` if nothing was.

@@ -2,7 +2,7 @@
 //! [`RouteMetrics`], and the [`RouteReport`] of it.
 
 use super::histogram::{Distribution, Histogram};
-use super::running::Running;
+use super::running::RunningCount;
 use crate::telemetry::record::{End, Record, StatusClass};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
     name: Arc<str>,
-    /// What runs, while a report counts it.
-    running: Cell<Running>,
+    /// What runs.
+    pub(in crate::telemetry) running: RunningCount,
     cells: OnceCell<Box<Cells>>,
 }
 
@@ -114,18 +114,6 @@ impl RouteMetrics {
         let cells = self.cells();
         increase(&cells.to_upstream, to_upstream);
         increase(&cells.to_client, to_client);
-    }
-
-    /// Counts an exchange that runs, and is so old. For a report, which counts them anew.
-    pub(in crate::telemetry) fn count_running(&self, age: Duration) {
-        let mut running = self.running.get();
-        running.count(age);
-        self.running.set(running);
-    }
-
-    /// What was counted as running, if anything.
-    pub(super) fn take_running(&self) -> Option<Running> {
-        Some(self.running.take()).filter(|running| running.count > 0)
     }
 
     /// What was counted so far; `None` if the route was not used.

@@ -17,12 +17,25 @@ pub struct Running {
     pub oldest: Duration,
 }
 
-impl Running {
-    /// Adds one that began so long ago.
-    pub(super) fn count(&mut self, age: Duration) {
-        self.add(&Self { count: 1, oldest: age });
+/// What runs on one route or of one client, while a report counts it.
+#[derive(Debug, Default)]
+pub(in crate::telemetry) struct RunningCount(Cell<Running>);
+
+impl RunningCount {
+    /// Counts one that began so long ago.
+    pub(in crate::telemetry) fn add(&self, age: Duration) {
+        let mut running = self.0.get();
+        running.add(&Running { count: 1, oldest: age });
+        self.0.set(running);
     }
 
+    /// What was counted, if anything. The next report counts anew.
+    pub(super) fn take(&self) -> Option<Running> {
+        Some(self.0.take()).filter(|running| running.count > 0)
+    }
+}
+
+impl Running {
     /// Adds those of another worker or route.
     pub(super) fn add(&mut self, other: &Self) {
         self.count += other.count;

@@ -78,13 +78,13 @@ impl WorkerMetrics {
     /// What was counted so far. The caller knows the client connections.
     pub fn report(&self) -> Totals {
         self.running.count();
-        let unrouted_running = self.unrouted.take_running().map(|it| (Arc::default(), it));
-        let running = self.routes.reports(RouteMetrics::take_running).into_iter();
+        let unrouted_running = self.unrouted.running.take().map(|it| (Arc::default(), it));
+        let running = self.routes.reports(|route| route.running.take()).into_iter();
         let unrouted = self.unrouted.report().map(|report| (Arc::default(), report));
         let routes = self.routes.reports(RouteMetrics::report).into_iter();
         let upstreams = self.upstreams.reports(UpstreamMetrics::report_if_used);
         let clients = self.clients.reports(ClientMetrics::report);
-        let clients_running = self.clients.reports(ClientMetrics::take_running);
+        let clients_running = self.clients.reports(|client| client.running.take());
         let refused = self.refused.borrow().clone();
         let mut totals = Totals { refused, ..Totals::default() };
         // To collect them would sort them first, by code of its own for each type.
