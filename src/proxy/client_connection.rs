@@ -103,7 +103,6 @@ impl ClientConnection {
         &mut self,
         context: &Context,
     ) -> Result<Option<HeadSpan>, ExchangeError> {
-        self.about.leave_place();
         // Behind a stray CRLF a client may idle: no request has begun with it, so none may be late.
         while !has_begun(self.io.read_buffer.bytes()) {
             if !self.first_byte_arrives(context).await {
@@ -305,7 +304,6 @@ impl ClientConnection {
     /// direction first, then what the client still sends is read, because a close with unread
     /// bytes is a reset, and a reset can overtake the response.
     pub(super) async fn end(&mut self, context: &Context) {
-        self.about.leave_place();
         let deadline = Deadline::start(Timer::ToClientWrite, &context.site().timeouts);
         let transport = &mut self.io.transport;
         let shutdown = poll_fn(|cx| transport.poll_shutdown(cx));
@@ -342,7 +340,6 @@ impl ClientConnection {
         let delivered = delivering.await;
         self.recorder.not_sent(self.io.write_buffer.held_bytes());
         self.recorder.fail(error, false);
-        self.about.leave_place();
         if resets || delivered.is_err() {
             return self.io.transport.abort();
         }

@@ -3,7 +3,7 @@
 
 use crate::gateway::client_address::AddressRules;
 use crate::limits::{CLIENT_AUTHORITY_BYTES_MAX, DRAIN_GRACE};
-use crate::net::admission::{Admission, Place};
+use crate::net::admission::Admission;
 use crate::net::transport::Transport;
 use crate::proxy::site::Site;
 use crate::telemetry::metrics::WorkerMetrics;
@@ -52,8 +52,6 @@ struct ClientFacts {
     destination: Option<SocketAddr>,
     /// Its requests are only led to https.
     leads_to_https: bool,
-    /// Counts the exchange for the client behind a trusted proxy.
-    place: Option<Place>,
 }
 
 impl About {
@@ -73,18 +71,6 @@ impl About {
 
     pub(super) fn leads_to_https(&self) -> bool {
         self.0.as_ref().is_some_and(|known| known.leads_to_https)
-    }
-
-    /// The exchange that begins has this place.
-    pub(super) fn take(&mut self, place: Place) {
-        self.0.get_or_insert_default().place = Some(place);
-    }
-
-    /// The exchange has ended.
-    pub(super) fn leave_place(&mut self) {
-        if let Some(known) = &mut self.0 {
-            known.place = None;
-        }
     }
 
     /// The authority in the client's last request; empty when there was none.

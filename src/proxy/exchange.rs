@@ -115,7 +115,7 @@ async fn begin_later(
     let mut looks = CLIENT_LOOKS;
     loop {
         client.pause(context, Instant::now() + CLIENT_LOOK_EVERY).await;
-        client.about.leave_place();
+        client.recorder.holds(None);
         looks -= 1;
         match begin(client, context, span, looks > 0) {
             Err(Declined { later: Some(next), .. }) => span = next,
@@ -146,7 +146,7 @@ fn begin(
         Plan::Forward(forwarded) => {
             let route = Rc::clone(forwarded.route);
             note(recorder, forwarded.method(), Some(&route));
-            let taken = take_place(recorder, context, about);
+            let taken = take_place(recorder, context);
             if let Err(error) = taken.and_then(|()| admit(&forwarded, recorder)) {
                 let request = forwarded.request;
                 return Err(Declined::by(error, io, head.len(), request, draining, may_look_again));

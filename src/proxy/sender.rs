@@ -7,7 +7,7 @@
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::client_address::Sender;
 use crate::h1::limits::HeadLimits;
-use crate::proxy::context::{About, Context};
+use crate::proxy::context::Context;
 use crate::telemetry::ExchangeRecorder;
 
 /// The sender of the request whose whole head is `head`. The recorder gets to know it.
@@ -24,14 +24,14 @@ pub(super) fn sender(
     Sender { address: client.ip(), is_allowed: rules.allows(client.ip()) }
 }
 
-/// Counts the exchange for a client behind a trusted proxy. Others are counted by their connection.
+/// Counts the exchange for a client behind a trusted proxy, until it ends. Others are counted by
+/// their connection.
 ///
 /// # Errors
 /// The client has as many exchanges as `limits.connections_per_address` allows.
 pub(super) fn take_place(
-    recorder: &ExchangeRecorder,
+    recorder: &mut ExchangeRecorder,
     context: &Context,
-    about: &mut About,
 ) -> Result<(), ExchangeError> {
     let client = recorder.client();
     if client == recorder.peer() {
@@ -39,7 +39,7 @@ pub(super) fn take_place(
     }
     match context.admission.place(client.ip()) {
         Ok(place) => {
-            place.into_iter().for_each(|place| about.take(place));
+            place.into_iter().for_each(|place| recorder.holds(Some(place)));
             Ok(())
         }
         Err(_limit) => Err(ExchangeError::client(Cause::TooManyOfAddress)),

@@ -7,6 +7,7 @@ use super::waits::Waits;
 use crate::gateway::client_limits::Permit;
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::request_id::RequestId;
+use crate::net::admission::Place;
 use std::mem::take;
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(super) struct Rare {
     /// The client whose token it has, and its place among those that the client may have.
     pub(super) client: Option<Rc<ClientMetrics>>,
     pub(super) permit: Option<Permit>,
+    /// Its place among those of its client's address, behind a trusted proxy.
+    pub(super) place: Option<Place>,
     /// The line of the API's key that it gets.
     pub(super) key: Option<u32>,
 }

@@ -13,6 +13,7 @@ use crate::error::{DialFailure, ExchangeError, Fault};
 use crate::gateway::client_limits::Permit;
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::request_id::RequestId;
+use crate::net::admission::Place;
 use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -157,7 +158,7 @@ impl<F: Facts> Recorder<F> {
         let route = known.route.take();
         known.count_bytes(self.0.metrics.of(route.as_deref()));
         known.upstream = None;
-        // The permit is given back.
+        // The permit and the place are given back.
         let Rare { dial, client, key, .. } =
             known.rare.take().map(|rare| *rare).unwrap_or_default();
         let name = client.as_ref().map(|client| Arc::clone(client.name()));
@@ -248,6 +249,11 @@ impl ExchangeRecorder {
         let mut known = self.known();
         let rare = known.rare.get_or_insert_default();
         (rare.client, rare.permit) = (Some(client), permit);
+    }
+
+    /// It holds `place` until its end, and no other.
+    pub fn holds(&mut self, place: Option<Place>) {
+        self.known().rare.get_or_insert_default().place = place;
     }
 
     /// It gets the key of the API in this line.
