@@ -1,13 +1,16 @@
 //! The same request with another key of the API.
 
 use super::query::percent_encoded;
+use super::subprotocols::precedes_key;
 use crate::gateway::access::ApiKey;
+use crate::h1::token::is_token;
 use alloc::borrow::Cow;
 use bytes::{BufMut, BytesMut};
 use memchr::memmem::{find, find_iter};
 
 /// Puts `next` in place of `before` in the head of a request that was sent: as a word, or in its
-/// query. False, and nothing has changed, if that key is not in the head exactly once.
+/// query. False, and nothing has changed, if that key is not in the head exactly once, or `next`
+/// cannot be where it is: in a subprotocol, which is a token.
 pub fn put_other_key(sent: &mut BytesMut, before: &ApiKey, next: &ApiKey) -> bool {
     let Some(end) = find(sent, b"\r\n\r\n") else { return false };
     let line = find(sent, b"\r\n").unwrap_or(end);
@@ -18,6 +21,9 @@ pub fn put_other_key(sent: &mut BytesMut, before: &ApiKey, next: &ApiKey) -> boo
     };
     let mut places = find_iter(&sent[..end], &before);
     let (Some(at), None) = (places.next(), places.next()) else { return false };
+    if precedes_key(&sent[..at]) && !is_token(&next) {
+        return false;
+    }
     let behind = sent.split_off(at);
     sent.put_slice(&next);
     sent.put_slice(&behind[before.len()..]);
@@ -70,6 +76,19 @@ mod tests {
             "GET /a/b?key=a%2Fb HTTP/1.1\r\n\r\n",
             Some("GET /a/b?key=sk-1 HTTP/1.1\r\n\r\n"),
         );
+    }
+
+    #[test]
+    fn in_a_subprotocol_only_a_token_can_be_the_next_key() {
+        let offer = |key: &str| {
+            format!(
+                "GET / HTTP/1.1\r\nSec-WebSocket-Protocol: a, OpenAI-insecure-api-key.{key}\r\n\r\n"
+            )
+        };
+        check(["sk-1", "sk-2"], &offer("sk-1"), Some(&offer("sk-2")));
+        for other in ["a,b", "a/b", "a=="] {
+            check(["sk-1", other], &offer("sk-1"), None);
+        }
     }
 
     #[test]

@@ -27,6 +27,12 @@ fn split(element: &[u8]) -> Option<(&[u8], &[u8])> {
     prefix.eq_ignore_ascii_case(PREFIX).then_some((prefix, key))
 }
 
+/// Whether what follows `text` in a list is a key.
+pub(super) fn precedes_key(text: &[u8]) -> bool {
+    let prefix = text.len().checked_sub(PREFIX.len()).and_then(|start| text.get(start..));
+    prefix.is_some_and(|it| it.eq_ignore_ascii_case(PREFIX))
+}
+
 /// Appends the list with edits of the elements that hold a key, by their number among these.
 pub(super) fn put_list<'a>(out: &mut BytesMut, list: &[u8], edit: impl Fn(u32) -> ElementEdit<'a>) {
     let (mut keys, mut is_first) = (0, true);
