@@ -83,7 +83,7 @@ def environment(place):
                 file.write(f"#!/bin/sh\nset -eu\nroute= acme=\n{script}")
             os.chmod(f"{folder}/{name}", 0o755)
         # The installer is tried by packaging/test; here it is only asked whether it is one.
-        with open(f"{place.folder}/work/install.sh", "w") as file:
+        with open(f"{place.folder}/files/install.sh", "w") as file:
             file.write(f"exec sh {ROOT}/packaging/install.sh --help\n")
     return {**os.environ, **READER, "PATH": f"{folder}:{os.environ['PATH']}", "CA": place.ca,
             "NARROWS": place.narrows, "LOG": place.log,
@@ -222,7 +222,7 @@ def received(connection, what):
 
 def haproxy(text, place):
     """Is only checked: benches/scaling.py runs one, with three narrows behind it."""
-    with open(f"{place.folder}/work/haproxy.cfg", "w") as file:
+    with open(f"{place.folder}/files/haproxy.cfg", "w") as file:
         file.write(text)
     place.shell("haproxy -c -f haproxy.cfg", environment(place))
 
@@ -237,7 +237,7 @@ def yaml_file(text, place):
         place.compose = service["command"]
         return command(f"narrows check {place.compose.removeprefix('run ')}", place)
     if "groups" in value:
-        with open(f"{place.folder}/work/rules.yaml", "w") as file:
+        with open(f"{place.folder}/files/rules.yaml", "w") as file:
             file.write(text)
         return command("promtool check rules rules.yaml", place)
     raise RuntimeError("neither services nor groups")

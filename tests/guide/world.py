@@ -40,7 +40,7 @@ class World:
         self.made = [it for it in ["/etc/narrows", "/var/lib/narrows"] if not os.path.exists(it)]
 
     def __enter__(self):
-        os.makedirs(f"{self.folder}/work")
+        os.makedirs(f"{self.folder}/files")
         for folder in ["/etc/narrows", "/var/lib/narrows"]:
             os.makedirs(folder, exist_ok=True)
             run("mount", "-t", "tmpfs", "none", folder)
@@ -143,7 +143,7 @@ class World:
     def shell(self, line, environment):
         """What a command says; it has to succeed."""
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", line], env=environment, text=True,
-                              cwd=f"{self.folder}/work", stdin=subprocess.DEVNULL,
+                              cwd=f"{self.folder}/files", stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
         if done.returncode != 0:
             raise OSError(f"exit code {done.returncode}: {line}: {done.stdout}")
@@ -159,7 +159,7 @@ class World:
             log.write(f"$ {' '.join(command)}\n")
             log.flush()
             self.service = subprocess.Popen(command, stderr=log, stdout=log, env=environment,
-                                            cwd=f"{self.folder}/work")
+                                            cwd=f"{self.folder}/files")
         before = self.log_text().count("narrows::ready")
         self.wait_for_line("narrows::ready", before)
 
