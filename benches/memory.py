@@ -167,10 +167,11 @@ class Origin:
             stream = self.context.wrap_socket(accepted, server_side=True)
             self.held.append(stream)
             head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                head += stream.recv(4096) or exit()
-            stream.sendall(RESPONSE)
-        except (OSError, SystemExit):
+            while part := stream.recv(4096):
+                head += part
+                if head.endswith(b"\r\n\r\n"):
+                    stream.sendall(RESPONSE)
+        except OSError:
             pass  # A check whether the port is open, or the end.
 
 
