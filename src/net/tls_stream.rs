@@ -8,7 +8,9 @@
 //! Most polls of a relay find nothing, because each wake-up of a task polls both of its peers. So a
 //! read first asks the runtime whether the socket is readable, which costs less than anything else.
 
-use crate::limits::{TLS_BYTES_WITHOUT_CONTENT_MAX, TLS_READ_BYTES_MIN};
+use crate::limits::{
+    RECORD_CONTENT_BYTES_MAX, RECORD_FRAME_BYTES, TLS_BYTES_WITHOUT_CONTENT_MAX, TLS_READ_BYTES_MIN,
+};
 use crate::net::buffer::{Buffer, with_tls_scratch};
 use crate::net::records::{Records, Side};
 use crate::net::send_queue::SendQueue;
@@ -122,7 +124,9 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
         with_tls_scratch(|scratch| {
             let kept = self.incomplete.len();
             scratch[..kept].copy_from_slice(&self.incomplete);
-            let room = into.len().saturating_sub(kept).max(TLS_READ_BYTES_MIN);
+            // For full records as many as `into` has room for, and not the most of one more.
+            let frames = into.len() / RECORD_CONTENT_BYTES_MAX * RECORD_FRAME_BYTES;
+            let room = (into.len() + frames).saturating_sub(kept).max(TLS_READ_BYTES_MIN);
             let end = scratch.len().min(kept + room);
             if kept == end {
                 let error = InvalidMessage::HandshakePayloadTooLarge.into();

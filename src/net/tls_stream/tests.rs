@@ -1,6 +1,7 @@
 //! A TLS stream over sockets and over memory, ours at both ends.
 
 use super::*;
+use crate::limits::SCRATCH_BYTES;
 use crate::net::buffer::free_buffers;
 use crate::net::memory::{End, MemoryStream};
 use crate::tls::alpn::Alpn;
@@ -199,6 +200,18 @@ async fn a_client_may_send_as_much_content_at_once_as_it_likes() {
         got += read(&mut far, &mut into[got..]).await.unwrap();
     }
     assert!(into[..got] == sent);
+}
+
+/// Or the beginning of one more would be copied twice, each time.
+#[tokio::test]
+async fn a_read_takes_as_many_full_records_as_it_has_room_for() {
+    let (mut near, mut far) = pair_in_memory(1 << 20).await;
+    let mut into = vec![0; SCRATCH_BYTES];
+    let records = seal(&mut far, &into);
+    assert_eq!(records.len(), SCRATCH_BYTES + 4 * FRAME);
+    write_below(&mut far, &records).await;
+    assert_eq!(read_some(&mut near, &mut into).await.unwrap(), SCRATCH_BYTES);
+    assert!(near.incomplete.is_empty());
 }
 
 #[tokio::test]
