@@ -322,14 +322,10 @@ impl Order {
         Ok(())
     }
 
-    /// Whether the order is to be made again, without saying what it replaces.
-    fn does_without_replacing(&mut self, cause: Cause) -> bool {
-        cause == Cause::Refused && self.wanted.replaces.take().is_some()
-    }
-
     /// Ends the order, or does without what was refused.
     fn refused(&mut self, account: &mut Account, failure: Failure, response: &Response, now: i64) {
         self.exchange = Exchange::default();
+        let is_replacement = failure.cause == Cause::Refused && self.wanted.replaces.is_some();
         let is_refusal = failure.cause == Cause::Refused && failure.kind != "unauthorized";
         match (&*failure.kind, self.stage) {
             // Not every CA says accountDoesNotExist, as it should.
@@ -351,7 +347,7 @@ impl Order {
                 self.stage = Stage::CreateOrder;
             }
             // RFC 9773, section 5: it has been replaced already, or is another account's or CA's.
-            (_, Stage::CreateOrder) if self.does_without_replacing(failure.cause) => {}
+            (_, Stage::CreateOrder) if is_replacement => self.wanted.replaces = None,
             ("orderNotReady", Stage::Finalize) => {
                 self.stage = Stage::Validate;
                 self.pause(response, now);
