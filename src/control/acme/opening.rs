@@ -9,7 +9,7 @@ use crate::control::acme::account_file::load_or_make;
 use crate::control::acme::failed_validations::FailedValidations;
 use crate::control::acme::lines;
 use crate::control::acme::pauses::Pauses;
-use crate::control::acme::state_directory::{StateDirectory, read, replace};
+use crate::control::acme::state_directory::{StateDirectory, StateError, read, replace};
 use crate::control::acme::time::now;
 use crate::tls::alpn::Alpn;
 use crate::tls::client::ClientSide;
@@ -101,16 +101,8 @@ impl Settings {
             lines::set_aside_other("the key of the account", file);
         }
         let failed = FailedValidations::load(&self.state(), now());
-        let (failed, failed_aside) = failed.map_err(|error| error.to_string())?;
-        let pauses = Pauses::load(&self.state(), now());
-        let (pauses, pauses_aside) = pauses.map_err(|error| error.to_string())?;
-        for (what, aside) in
-            [("the list of failed validations", failed_aside), ("the list of pauses", pauses_aside)]
-        {
-            if let Some(file) = aside {
-                lines::set_aside_other(what, &file);
-            }
-        }
+        let failed = usable("the list of failed validations", failed)?;
+        let pauses = usable("the list of pauses", Pauses::load(&self.state(), now()))?;
         let contact = contact.iter().map(|it| it.0.to_string()).collect();
         let registration = Registration { contact, external, is_new: stored.is_new };
         let account = Account::new(&directory.to_string(), stored.key, registration);
@@ -133,6 +125,15 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// What was loaded. A file that could not be used was set aside, which is told.
+fn usable<T>(what: &str, loaded: Result<(T, Option<PathBuf>), StateError>) -> Result<T, String> {
+    let (loaded, aside) = loaded.map_err(|error| error.to_string())?;
+    if let Some(file) = aside {
+        lines::set_aside_other(what, &file);
+    }
+    Ok(loaded)
 }
 
 fn read_external(account: &keys::ExternalAccount) -> Result<ExternalAccount, String> {
