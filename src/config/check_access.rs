@@ -17,9 +17,9 @@ use super::url::Host;
 use super::value::Mode;
 use crate::gateway::access::KeyField;
 use crate::gateway::address_ranges::AddressRanges;
+use crate::net::date::unix_seconds;
 use std::net::SocketAddr;
 use std::ptr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Notes each route whose keys everyone outside could use, without anyone having said so. A list of
 /// addresses counts with those of its files that have been `read`.
@@ -139,8 +139,7 @@ pub(super) fn warnings(config: &Config, warnings: &mut Problems) {
 }
 
 fn check_client(config: &Config, client: &ClientConfig, warnings: &mut Problems) {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    if client.expires.is_some_and(|end| end <= since_1970.as_secs()) {
+    if client.expires.is_some_and(|end| end <= unix_seconds()) {
         let what = format!("the tokens of {} have expired", client.name);
         let help = "set a later `expires`, or delete the client".to_owned();
         warnings.add_with_help(&client.location, what, [help]);

@@ -15,6 +15,7 @@ use super::route_access::KeySource;
 use super::snapshot::{Snapshot, count};
 use super::url::Scheme;
 use super::value::RoutePath;
+use crate::tls::validity::since_1970;
 use humantime::format_rfc3339_seconds;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -114,7 +115,7 @@ fn names(all: &[String]) -> String {
 }
 
 fn days_left(own: &OwnCertificate, now: SystemTime) -> String {
-    let now = now.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64);
+    let now = since_1970(now);
     match own.not_after - now {
         ..0 => "expired".to_owned(),
         left => match left / (24 * 60 * 60) {

@@ -33,6 +33,7 @@ use crate::gateway::route::Route;
 use crate::gateway::server_name::{Forward, ForwardTarget};
 use crate::timeouts::Timeouts;
 use crate::tls::alpn::Alpn;
+use crate::tls::validity::since_1970;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -40,7 +41,7 @@ use std::path::PathBuf;
 use std::ptr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// All that workers need to know.
 #[derive(Clone, Debug)]
@@ -191,7 +192,7 @@ impl Snapshot {
 
     /// The names of each certificate that stands in for one that is ordered, and has expired.
     pub fn expired_stand_ins(&self, now: SystemTime) -> Vec<String> {
-        let now = now.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64);
+        let now = since_1970(now);
         let stand_ins = self.managed.iter().flat_map(|it| &it.stand_ins);
         stand_ins.filter(|it| it.not_after <= now).map(|it| it.names.join(" ")).collect()
     }

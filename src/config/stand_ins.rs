@@ -9,11 +9,12 @@ use super::identifier::Identifier;
 use super::managed::folder_of;
 use crate::tls::credential_file::{Chain, PrivateKey, read_file};
 use crate::tls::identity::Identity;
+use crate::tls::validity::since_1970;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// Most files that are read to find some.
 const FILES_MAX: usize = 1000;
@@ -42,8 +43,7 @@ pub(super) fn stand_ins(
 
 /// Whether a certificate may be valid now.
 pub(super) fn is_unexpired(own: &Identity) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64);
-    own.validity.not_after() > now
+    own.validity.not_after() > since_1970(SystemTime::now())
 }
 
 /// Whether a certificate is for `name` that has the name `certified`, which may be a wildcard for

@@ -5,7 +5,8 @@ use crate::config::managed::ManagedCertificate;
 use crate::config::own_certificate::OwnCertificate;
 use crate::config::problem::{Problem, Problems};
 use crate::config::snapshot::Snapshot;
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::tls::validity::since_1970;
+use std::time::SystemTime;
 
 const STEP: &str = "certificate";
 
@@ -104,17 +105,13 @@ fn shortened(names: &[String]) -> String {
     }
 }
 
-fn since_1970(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs().cast_signed())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
     use crate::doctor::finding::Verdict;
     use std::path::Path;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     /// Of a listener that shows a pair from `certs/`, or orders a certificate.
     fn check(keys: &str) -> Vec<Finding> {

@@ -3,7 +3,8 @@
 use super::finding::{Finding, count, shown};
 use crate::error::{SocketError, TlsFault};
 use crate::tls::inspection::Shown;
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::tls::validity::since_1970;
+use std::time::SystemTime;
 
 const STEP: &str = "tls";
 
@@ -78,7 +79,7 @@ pub(super) struct Seen {
 
 /// Judges a handshake with `about`.
 pub(super) fn verdict(about: &str, seen: &Seen, now: SystemTime) -> Finding {
-    let now = now.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs().cast_signed());
+    let now = since_1970(now);
     match (seen.outcome, &seen.shown) {
         (Ok(version), Some(certificate)) => verified(about, version, certificate, now),
         (Ok(version), None) => Finding::ok(STEP, about, format!("verified, {version}")),
@@ -235,7 +236,7 @@ fn days(seconds: i64) -> String {
 mod tests {
     use super::*;
     use crate::doctor::finding::Verdict;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     const NOW: i64 = 1_800_000_000;
 

@@ -95,8 +95,8 @@ fn soon(not_before: i64, not_after: i64) -> i64 {
     part.min(ENDS_SOON.as_secs().cast_signed())
 }
 
-fn since_1970(time: SystemTime) -> i64 {
-    // A clock before 1970 is as wrong as one at 1970.
+/// The seconds that certificates count. A clock before 1970 is as wrong as one at 1970.
+pub(crate) fn since_1970(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64)
 }
 

@@ -1,5 +1,6 @@
 //! The time of day, which certificates and authorities go by, in seconds since 1970.
 
+use crate::tls::validity::since_1970;
 use humantime::format_rfc3339_seconds;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{self, Instant, sleep};
@@ -11,8 +12,7 @@ const LAST: i64 = 253_402_300_799;
 
 /// The time.
 pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    since_1970(SystemTime::now())
 }
 
 /// Sleeps until that time, or for so long.
