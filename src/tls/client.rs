@@ -10,10 +10,11 @@ use crate::net::transport::Transport;
 use crate::tls::alpn::Alpn;
 use crate::tls::credential_error::CredentialError;
 use crate::tls::credential_file::Chain;
+use crate::tls::fault;
 use crate::tls::identity::Identity;
 use crate::tls::key_exchange::KeyExchange;
 use crate::tls::provider::provider;
-use crate::tls::{fault, roots};
+use crate::tls::roots::Verifier;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ClientConfig;
@@ -43,12 +44,18 @@ pub struct ClientSide<'f> {
 /// # Errors
 /// TLS cannot use a certificate in `ca`.
 pub fn config(side: ClientSide<'_>) -> Result<Arc<ClientConfig>, CredentialError> {
+    config_with(side, Arc::new(Verifier::new(side.ca)?))
+}
+
+/// The same with a verifier that was made before.
+pub(super) fn config_with(
+    side: ClientSide<'_>,
+    verifier: Arc<Verifier>,
+) -> Result<Arc<ClientConfig>, CredentialError> {
     let config = ClientConfig::builder_with_provider(provider(side.key_exchange))
-        .with_safe_default_protocol_versions()?;
-    let config = match side.ca {
-        None => config.with_root_certificates(roots::built_in()),
-        Some(ca) => config.dangerous().with_custom_certificate_verifier(roots::verifier(ca)?),
-    };
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     let mut config = match side.identity {
         None => config.with_no_client_auth(),
         Some(identity) => {

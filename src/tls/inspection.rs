@@ -5,29 +5,22 @@ use crate::error::TlsFault;
 use crate::net::tcp::MeteredTcp;
 use crate::net::tls_stream::TlsStream;
 use crate::net::transport::Transport;
-use crate::tls::client::ClientSide;
+use crate::tls::client::{self, ClientSide};
 use crate::tls::credential_error::CredentialError;
-use crate::tls::identity::Identity;
-use crate::tls::provider::{PROVIDER, provider};
+use crate::tls::fault;
+use crate::tls::roots::Verifier;
 use crate::tls::x509::Certificate;
-use crate::tls::{fault, roots};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::client::danger::{
-    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
-};
-use tokio_rustls::rustls::client::{UnbufferedClientConnection, WebPkiServerVerifier};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, ProtocolVersion, SignatureScheme,
-};
+use tokio_rustls::rustls::client::UnbufferedClientConnection;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
 /// A client of servers that are inspected. It remembers sessions.
 #[derive(Debug)]
 pub struct Inspector {
     config: Arc<ClientConfig>,
-    witness: Arc<Witness>,
+    verifier: Arc<Verifier>,
 }
 
 /// A handshake that has succeeded.
@@ -64,35 +57,15 @@ impl Inspector {
     /// # Errors
     /// TLS cannot use a certificate of `side`.
     pub fn new(side: ClientSide<'_>) -> Result<Self, CredentialError> {
-        let verifier = match side.ca {
-            Some(ca) => roots::verifier(ca)?,
-            None => {
-                let built_in = Arc::new(roots::built_in());
-                let built = WebPkiServerVerifier::builder_with_provider(built_in, PROVIDER.clone());
-                built.build().map_err(|_| CredentialError::Tls(TlsFault::Other))?
-            }
-        };
-        let witness = Arc::new(Witness { verifier, shown: Mutex::default() });
-        let config = ClientConfig::builder_with_provider(provider(side.key_exchange))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>);
-        let shown = |identity: &Identity| {
-            let certified = CertifiedKey::clone(&identity.certified);
-            Arc::new(SingleCertAndKey::from(certified))
-        };
-        let mut config = match side.identity {
-            None => config.with_no_client_auth(),
-            Some(identity) => config.with_client_cert_resolver(shown(identity)),
-        };
-        config.alpn_protocols = side.alpn.offered();
-        Ok(Self { config: Arc::new(config), witness })
+        let verifier = Arc::new(Verifier::new(side.ca)?.remembering());
+        let config = client::config_with(side, Arc::clone(&verifier))?;
+        Ok(Self { config, verifier })
     }
 
     /// Shakes hands as a client of `name`. The caller limits the time.
     ///
     /// # Errors
-    /// As for [`client::connect`](super::client::connect).
+    /// As for [`client::connect`].
     pub async fn connect(
         &self,
         name: &ServerName<'static>,
@@ -113,7 +86,7 @@ impl Inspector {
 
     /// What the last server has shown, whether it was accepted or not.
     pub fn shown(&self) -> Option<Shown> {
-        let chain = self.witness.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = self.verifier.shown();
         let first = Certificate::parse(chain.first()?)?;
         Some(Shown {
             issuer: first.issuer_name(),
@@ -123,50 +96,5 @@ impl Inspector {
             certificates: chain.len(),
             is_self_issued: first.is_self_issued(),
         })
-    }
-}
-
-/// Remembers the certificates that it verifies.
-#[derive(Debug)]
-struct Witness {
-    verifier: Arc<dyn ServerCertVerifier>,
-    shown: Mutex<Vec<CertificateDer<'static>>>,
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let all = [end_entity].into_iter().chain(intermediates);
-        let all = all.map(|it| it.clone().into_owned()).collect();
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = all;
-        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
     }
 }

@@ -1,5 +1,5 @@
-//! The roots that upstream certificates are verified against: Mozilla's, which are [`built_in`], or
-//! only those that the operator names ([`verifier`]).
+//! What upstream certificates are verified against ([`Verifier`]): the roots of Mozilla's list, or
+//! only those that the operator names.
 //!
 //! Named roots verify as rustls does it, with one addition. A server without an authority often
 //! shows a self-signed certificate that calls itself one (CA:TRUE), because that is what `openssl
@@ -14,7 +14,7 @@ use crate::tls::credential_file::Chain;
 use crate::tls::fault;
 use crate::tls::provider::PROVIDER;
 use crate::tls::x509::Certificate;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
@@ -26,7 +26,7 @@ use tokio_rustls::rustls::{
 };
 
 /// The roots of Mozilla's list, as this program was built with them.
-pub(super) fn built_in() -> RootCertStore {
+fn built_in() -> RootCertStore {
     webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
 }
 
@@ -45,27 +45,44 @@ pub(super) fn named(ca: &Chain) -> Result<RootCertStore, CredentialError> {
     Ok(roots)
 }
 
-/// Accepts the certificates that a root in `ca` has issued, and the self-signed ones in `ca`.
-///
-/// # Errors
-/// TLS cannot use a certificate in `ca`.
-pub(super) fn verifier(ca: &Chain) -> Result<Arc<dyn ServerCertVerifier>, CredentialError> {
-    let roots = Arc::new(named(ca)?);
-    let webpki = WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone());
-    // Only a store without roots is refused, and a chain has at least one.
-    let webpki = webpki.build().map_err(|_| CredentialError::Tls(TlsFault::Other))?;
-    let is_self_issued =
-        |it: &&CertificateDer<'_>| Certificate::parse(it).is_some_and(|it| it.is_self_issued());
-    let named = ca.certificates.iter().map(|(_, certificate)| certificate);
-    let named = named.filter(is_self_issued).cloned().collect();
-    Ok(Arc::new(Verifier { webpki, named }))
-}
-
+/// Accepts the certificates that a root has issued, and the self-signed ones that are named.
 #[derive(Debug)]
-struct Verifier {
+pub(super) struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
     /// Self-signed certificates in `ca`, which a server may show as its own.
     named: Vec<CertificateDer<'static>>,
+    /// What the last server has shown, if that is to be remembered.
+    shown: Option<Mutex<Vec<CertificateDer<'static>>>>,
+}
+
+impl Verifier {
+    /// One by the roots in `ca`, and no others; without `ca`, by the built-in ones.
+    ///
+    /// # Errors
+    /// TLS cannot use a certificate in `ca`.
+    pub(super) fn new(ca: Option<&Chain>) -> Result<Self, CredentialError> {
+        let roots = ca.map_or_else(|| Ok(built_in()), named)?;
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone());
+        // Only a store without roots is refused, and a chain has at least one.
+        let webpki = webpki.build().map_err(|_| CredentialError::Tls(TlsFault::Other))?;
+        let is_self_issued =
+            |it: &&CertificateDer<'_>| Certificate::parse(it).is_some_and(|it| it.is_self_issued());
+        let named = ca.iter().flat_map(|it| &it.certificates).map(|(_, certificate)| certificate);
+        let named = named.filter(is_self_issued).cloned().collect();
+        Ok(Self { webpki, named, shown: None })
+    }
+
+    /// The same, but it remembers what servers show.
+    pub(super) fn remembering(self) -> Self {
+        Self { shown: Some(Mutex::default()), ..self }
+    }
+
+    /// What the last server has shown, whether it was accepted or not; nothing, if that is not
+    /// remembered.
+    pub(super) fn shown(&self) -> Vec<CertificateDer<'static>> {
+        let shown = self.shown.as_ref().map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
+        shown.map(|it| it.clone()).unwrap_or_default()
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -77,6 +94,11 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if let Some(shown) = &self.shown {
+            let all = [end_entity].into_iter().chain(intermediates);
+            let all = all.map(|it| it.clone().into_owned()).collect();
+            *shown.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        }
         let verified = self.webpki.verify_server_cert(
             end_entity,
             intermediates,
@@ -161,7 +183,7 @@ mod tests {
         };
         let folder = Folder::new();
         let ca = Chain::read(&folder.write("ca.pem", named)).unwrap();
-        let (verifier, shown) = (verifier(&ca).unwrap(), certificate(shown));
+        let (verifier, shown) = (Verifier::new(Some(&ca)).unwrap(), certificate(shown));
         let name = ServerName::try_from(name).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let verified = verifier.verify_server_cert(&shown, &[], &name, &[], now);
