@@ -18,14 +18,14 @@ use crate::h1::limits::HeadLimits;
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::listen::listen;
 use crate::net::tcp::MeteredTcp;
-use crate::net::transport::Transport;
+use crate::net::transport::{Transport, receive, send_all};
 use crate::task::spawn;
 use crate::tls::alpn::Alpn;
 use crate::tls::server::{Greeted, accept};
 use bytes::{Buf, BytesMut};
 use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, IoSlice, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -256,20 +256,12 @@ impl Connection {
         if is_chunked { self.send(b"0\r\n\r\n").await } else { Ok(()) }
     }
 
-    async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let slices = [IoSlice::new(bytes)];
-            let sent = poll_fn(|cx| self.transport.poll_write(cx, &slices)).await?;
-            bytes = &bytes[sent..];
-        }
-        poll_fn(|cx| self.transport.poll_flush(cx)).await
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        send_all(&mut self.transport, bytes).await
     }
 
     async fn receive(&mut self) -> io::Result<usize> {
-        let mut read = [0; 16 * 1024];
-        let len = poll_fn(|cx| self.transport.poll_read(cx, &mut read)).await?;
-        self.bytes.extend_from_slice(&read[..len]);
-        Ok(len)
+        receive(&mut self.transport, &mut self.bytes).await
     }
 }
 

@@ -9,10 +9,9 @@ use crate::h1::head_reader::HeadReader;
 use crate::h1::limits::HeadLimits;
 use crate::h1::section::FieldSection;
 use crate::limits::INTERIM_RESPONSES_MAX;
-use crate::net::transport::Transport;
+use crate::net::transport::{Transport, receive, send_all};
 use bytes::{Buf, BytesMut};
-use std::future::poll_fn;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
 /// Most bytes of a body that are read. Errors of APIs are much shorter.
@@ -81,13 +80,8 @@ impl Client {
     }
 
     /// Sends bytes.
-    pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let slices = [IoSlice::new(bytes)];
-            let sent = poll_fn(|cx| self.transport.poll_write(cx, &slices)).await?;
-            bytes = &bytes[sent..];
-        }
-        poll_fn(|cx| self.transport.poll_flush(cx)).await
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        send_all(&mut self.transport, bytes).await
     }
 
     /// Reads the final head.
@@ -143,10 +137,7 @@ impl Client {
     }
 
     async fn receive(&mut self) -> io::Result<usize> {
-        let mut read = [0; 4096];
-        let len = poll_fn(|cx| self.transport.poll_read(cx, &mut read)).await?;
-        self.bytes.extend_from_slice(&read[..len]);
-        Ok(len)
+        receive(&mut self.transport, &mut self.bytes).await
     }
 }
 
@@ -175,6 +166,8 @@ fn value(fields: &FieldSection<'_>, name: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::net::memory::{End, MemoryStream};
+    use std::future::poll_fn;
+    use std::io::IoSlice;
 
     /// The response that `bytes` are taken for.
     async fn ask(bytes: &str, end: Option<End>) -> Result<Response, Unanswered> {

@@ -1,7 +1,8 @@
 //! One end of a connection, whatever carries it: [`Transport`].
 //!
 //! A [`Stream`] is plain TCP, TLS as server or as client (`tls_stream`), or memory for tests
-//! (`memory`). Every operation is a poll, and none has a buffer of its own.
+//! (`memory`). Every operation is a poll, and none has a buffer of its own. [`send_all`] and
+//! [`receive`] wait.
 //!
 //! There are three ways to end a connection, because the peer concludes something else from each:
 //!
@@ -13,8 +14,10 @@
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::send_queue::{SendQueue, send_queue};
 use crate::net::tcp::MeteredTcp;
+use bytes::BytesMut;
 use socket2::SockRef;
 use std::fmt::Debug;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -202,6 +205,33 @@ pub trait Stream: Debug {
     }
 }
 
+/// Sends all of `bytes`, and what TLS has kept of them.
+///
+/// # Errors
+/// Those of the socket.
+pub async fn send_all(transport: &mut Transport, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let slices = [IoSlice::new(bytes)];
+        let sent = poll_fn(|cx| transport.poll_write(cx, &slices)).await?;
+        bytes = &bytes[sent..];
+    }
+    poll_fn(|cx| transport.poll_flush(cx)).await
+}
+
+/// Waits for bytes, and appends some to `into`. Says how many; 0 is a proper end.
+///
+/// # Errors
+/// As for [`Stream::poll_read`].
+pub async fn receive(transport: &mut Transport, into: &mut BytesMut) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut read = [0; 4096];
+        let len = ready!(transport.poll_read(cx, &mut read))?;
+        into.extend_from_slice(&read[..len]);
+        Poll::Ready(Ok(len))
+    })
+    .await
+}
+
 /// What waits to be read from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peek {
@@ -302,7 +332,6 @@ impl Stream for MeteredTcp {
 mod tests {
     use super::*;
     use crate::net::memory::{End, MemoryStream};
-    use std::future::poll_fn;
     use tokio::net::TcpListener;
 
     #[tokio::test]

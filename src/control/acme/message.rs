@@ -14,10 +14,9 @@ use crate::h1::head_reader::HeadReader;
 use crate::h1::limits::HeadLimits;
 use crate::h1::section::FieldSection;
 use crate::limits::{ACME_ANSWER_BYTES_MAX, ACME_FIELD_BYTES_MAX, INTERIM_RESPONSES_MAX};
-use crate::net::transport::{Peek, Transport};
+use crate::net::transport::{Peek, Transport, receive, send_all};
 use bytes::{Buf, BytesMut};
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 
 /// Why there is no response.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,22 +58,13 @@ impl Connection {
         request: &[u8],
         to: ResponseTo,
     ) -> Result<(Response, bool), Failed> {
-        let sent = self.send(request).await;
+        let sent = send_all(&mut self.transport, request).await;
         if sent.is_err() && self.bytes.is_empty() {
             return Err(Failed::Unanswered);
         }
         let (mut response, mut body, persists) = self.head(to).await?;
         self.body(&mut body, &mut response.body).await?;
         Ok((response, persists && self.bytes.is_empty()))
-    }
-
-    async fn send(&mut self, mut request: &[u8]) -> io::Result<()> {
-        while !request.is_empty() {
-            let slices = [IoSlice::new(request)];
-            let sent = poll_fn(|cx| self.transport.poll_write(cx, &slices)).await?;
-            request = &request[sent..];
-        }
-        poll_fn(|cx| self.transport.poll_flush(cx)).await
     }
 
     /// The head of the final response, how to read its body, and whether the connection persists
@@ -141,10 +131,7 @@ impl Connection {
 
     /// Reads once. 0 is the end.
     async fn receive(&mut self) -> io::Result<usize> {
-        let mut read = [0; 4096];
-        let len = poll_fn(|cx| self.transport.poll_read(cx, &mut read)).await?;
-        self.bytes.extend_from_slice(&read[..len]);
-        Ok(len)
+        receive(&mut self.transport, &mut self.bytes).await
     }
 }
 
@@ -188,6 +175,8 @@ fn failed(error: &io::Error) -> Failed {
 mod tests {
     use super::*;
     use crate::net::memory::{End, MemoryStream};
+    use std::future::poll_fn;
+    use std::io::IoSlice;
     use ResponseTo::Other;
 
     const NONCED: &str = "HTTP/1.1 201 Created\r\nReplay-Nonce: n1\r\nLocation: https://a/1\r\n\
