@@ -7,7 +7,6 @@ use crate::h1::framing::{ResponseTo, response_body_length};
 use crate::h1::head::{ResponseHead, Version};
 use crate::h1::head_reader::HeadReader;
 use crate::h1::limits::HeadLimits;
-use crate::h1::section::FieldSection;
 use crate::limits::INTERIM_RESPONSES_MAX;
 use crate::net::transport::{Transport, receive, send_all};
 use bytes::{Buf, BytesMut};
@@ -143,23 +142,17 @@ impl Client {
 
 fn of_interest(head: &ResponseHead<'_>, body: &BodyReader) -> Head {
     let closes = head.fields.lists(FieldId::Connection, b"close");
+    let value = |name| head.fields.printable(name, VALUE_BYTES_MAX);
     Head {
         status: head.status,
-        date: value(&head.fields, "date").and_then(|it| httpdate::parse_http_date(&it).ok()),
-        server: value(&head.fields, "server"),
-        location: value(&head.fields, "location"),
-        content_type: value(&head.fields, "content-type"),
+        date: value("date").and_then(|it| httpdate::parse_http_date(it).ok()),
+        server: value("server").map(str::to_owned),
+        location: value("location").map(str::to_owned),
+        content_type: value("content-type").map(str::to_owned),
         persists: head.version == Version::Http11
             && !closes
             && !matches!(body, BodyReader::UntilClose),
     }
-}
-
-fn value(fields: &FieldSection<'_>, name: &str) -> Option<String> {
-    let value = fields.named(name.as_bytes()).next()?;
-    let is_plain =
-        value.len() <= VALUE_BYTES_MAX && value.iter().all(|it| matches!(it, b' '..=b'~'));
-    is_plain.then(|| String::from_utf8_lossy(value).into_owned())
 }
 
 #[cfg(test)]

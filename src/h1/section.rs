@@ -95,6 +95,15 @@ impl<'b> FieldSection<'b> {
         if values.next().is_some() { Err(Repeated) } else { Ok(first) }
     }
 
+    /// The value of the first line with this name, in any case, if it is printable ASCII and has at
+    /// most `bytes_max` bytes. For fields without an id.
+    pub fn printable(&self, name: &str, bytes_max: usize) -> Option<&'b str> {
+        let value = self.named(name.as_bytes()).next()?;
+        let is_printable =
+            value.len() <= bytes_max && value.iter().all(|it| matches!(it, b' '..=b'~'));
+        str::from_utf8(value).ok().filter(|_| is_printable)
+    }
+
     /// Whether `token`, in any case, is a list element of any line with this name.
     pub fn lists(&self, id: FieldId, token: &[u8]) -> bool {
         self.values(id).flat_map(list_elements).any(|element| element.eq_ignore_ascii_case(token))

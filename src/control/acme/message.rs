@@ -12,7 +12,6 @@ use crate::h1::head::{ResponseHead, Version};
 use crate::h1::head_error::HeadError;
 use crate::h1::head_reader::HeadReader;
 use crate::h1::limits::HeadLimits;
-use crate::h1::section::FieldSection;
 use crate::limits::{ACME_ANSWER_BYTES_MAX, ACME_FIELD_BYTES_MAX, INTERIM_RESPONSES_MAX};
 use crate::net::transport::{Peek, Transport, receive, send_all};
 use bytes::{Buf, BytesMut};
@@ -137,22 +136,15 @@ impl Connection {
 
 /// What `head` says, without a body.
 fn response(head: &ResponseHead<'_>) -> Response {
+    let field = |name| head.fields.printable(name, ACME_FIELD_BYTES_MAX).map(str::to_owned);
     Response {
         status: head.status,
-        nonce: field(&head.fields, "replay-nonce"),
-        location: field(&head.fields, "location"),
-        retry_after: field(&head.fields, "retry-after"),
-        date: field(&head.fields, "date"),
+        nonce: field("replay-nonce"),
+        location: field("location"),
+        retry_after: field("retry-after"),
+        date: field("date"),
         body: Vec::new(),
     }
-}
-
-/// The first value of a field, if it is visible ASCII of a sensible length.
-fn field(fields: &FieldSection<'_>, name: &str) -> Option<String> {
-    let value = fields.named(name.as_bytes()).next()?;
-    let is_visible = |byte: &u8| matches!(byte, b' '..=b'~');
-    let is_usable = value.len() <= ACME_FIELD_BYTES_MAX && value.iter().all(is_visible);
-    is_usable.then(|| String::from_utf8_lossy(value).into_owned())
 }
 
 fn bad_head(error: HeadError) -> Failed {
