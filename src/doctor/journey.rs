@@ -53,7 +53,7 @@ struct Way {
 }
 
 /// Goes to `server`, as a request of a client would.
-pub(super) async fn travel(server: Server, resolver: Arc<Resolver>) -> Travelled {
+pub(super) async fn travel(server: &Server, resolver: &Arc<Resolver>) -> Travelled {
     let mut travelled = Travelled::default();
     let findings = &mut travelled.findings;
     let inspector = match server.reach.is_tls.then(|| server.inspector(server.reach.key_exchange)) {
@@ -66,13 +66,13 @@ pub(super) async fn travel(server: Server, resolver: Arc<Resolver>) -> Travelled
         }
     };
     let begun = Instant::now();
-    let found = names(&server, &resolver).await;
+    let found = names(server, resolver).await;
     let looked_up = begun.elapsed();
-    findings.extend(finding_of_name(&server, &found, looked_up));
-    let tried = connect_both(&server, &found).await;
+    findings.extend(finding_of_name(server, &found, looked_up));
+    let tried = connect_both(server, &found).await;
     let others = [other(&tried[1]), other(&tried[0])];
-    let of_tcp = [0, 1].map(|at| finding_of_tcp(&server, at, &found[at], &tried[at], others[at]));
-    let [four, six] = tried.map(|it| secure(&server, inspector.as_ref(), it.connected));
+    let of_tcp = [0, 1].map(|at| finding_of_tcp(server, at, &found[at], &tried[at], others[at]));
+    let [four, six] = tried.map(|it| secure(server, inspector.as_ref(), it.connected));
     let secured = <[_; 2]>::from(tokio::join!(four, six));
     let now = SystemTime::now();
     let mut ways = Vec::new();
@@ -91,10 +91,10 @@ pub(super) async fn travel(server: Server, resolver: Arc<Resolver>) -> Travelled
         Some(way) => {
             let address = way.address;
             let response =
-                request(&server, inspector.as_ref(), way, looked_up, &mut travelled).await;
+                request(server, inspector.as_ref(), way, looked_up, &mut travelled).await;
             travelled.reached = response.map(|it| Reached { address, inspector, response: it });
         }
-        None => travelled.said = date_in_plain(&server, doubted).await,
+        None => travelled.said = date_in_plain(server, doubted).await,
     }
     travelled
 }

@@ -47,7 +47,6 @@ use crate::doctor::server::Server;
 use crate::doctor::together::{Later, in_order};
 use crate::upstream::resolver::Resolver;
 use std::env;
-use std::future::Future;
 use std::io::{self, Stdout};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -71,7 +70,7 @@ pub fn run(arguments: DoctorArguments) -> Result<bool, Problems> {
     let mut report = Report::new(Form::of_stdout(json), io::stdout());
     let begun = Instant::now();
     let config = match run.config() {
-        Ok(config) => Some(config),
+        Ok(config) => Some(Arc::new(config)),
         // Those of arguments alone are refused as `run` refuses them.
         Err(problems) if problems.iter().any(is_of_arguments) => return Err(problems),
         Err(problems) => {
@@ -87,7 +86,7 @@ pub fn run(arguments: DoctorArguments) -> Result<bool, Problems> {
         (snapshot, running) = on_this_machine(config, &mut report);
     }
     let outside = url.map(|url| Outside { url, serve, running, snapshot: snapshot.map(Rc::new) });
-    over_the_network(config.as_ref(), outside, &mut report);
+    over_the_network(config.as_deref(), outside, &mut report);
     Ok(report.finish())
 }
 
@@ -135,13 +134,13 @@ fn warned(config: &Config) -> Vec<Finding> {
 
 /// What can be seen without a network: the files loaded, if they can be, and the narrows that runs.
 fn on_this_machine(
-    config: &Config,
+    config: &Arc<Config>,
     report: &mut Report<Stdout>,
 ) -> (Option<Snapshot>, Option<u32>) {
     let (files, all_readable) = files::examine(config);
     report.add(files);
     let begun = Instant::now();
-    let loaded = all_readable.then(|| Snapshot::load(config.clone()));
+    let loaded = all_readable.then(|| Snapshot::load(Arc::clone(config)));
     let found = match &loaded {
         Some(Ok(snapshot)) => certificates::examine(snapshot, SystemTime::now()),
         Some(Err(problems)) => certificates::refused(problems),
@@ -191,12 +190,14 @@ async fn visit(config: Option<&Config>, outside: Option<Outside>, report: &mut R
         tasks.push(Box::pin(own_name(host, Arc::clone(&resolver))));
     }
     for server in servers {
+        let resolver = Arc::clone(&resolver);
         let about = server.name.clone();
-        tasks.push(Box::pin(bounded(about, travel(server, Arc::clone(&resolver)))));
+        let travel = Box::pin(async move { travel(&server, &resolver).await });
+        tasks.push(Box::pin(bounded(about, travel)));
     }
     if let Some(outside) = outside {
         let about = outside.url.endpoint.to_string();
-        tasks.push(Box::pin(bounded(about, outside::examine(outside, resolver))));
+        tasks.push(Box::pin(bounded(about, Box::pin(outside::examine(outside, resolver)))));
     }
     let mut said: Vec<Said> = Vec::new();
     let pass_on = |travelled: Travelled| {
@@ -218,7 +219,7 @@ fn own_names(config: &Config) -> Vec<Host> {
     hosts
 }
 
-async fn bounded(about: String, travel: impl Future<Output = Travelled>) -> Travelled {
+async fn bounded(about: String, travel: Later<Travelled>) -> Travelled {
     timeout(SERVER_MAX, travel).await.unwrap_or_else(|_elapsed| {
         let what = format!("given up after {} s", SERVER_MAX.as_secs());
         let remedy = "see the other steps; something on the way drops packets";

@@ -45,7 +45,7 @@ pub(super) async fn examine(outside: Outside, resolver: Arc<Resolver>) -> Travel
     let endpoint = match outside.endpoint() {
         Ok(endpoint) => endpoint,
         Err(why) => {
-            let mut travelled = travel(server, resolver).await;
+            let mut travelled = travel(&server, &resolver).await;
             travelled.findings.extend(travelled.reached.as_ref().and_then(|it| lost(&about, it)));
             let skipped =
                 ["stream", "upload"].map(|step| Finding::skipped(step, &about, why.clone()));
@@ -61,7 +61,7 @@ pub(super) async fn examine(outside: Outside, resolver: Arc<Resolver>) -> Travel
     let (addresses, sent) = (endpoint.addresses(), endpoint.ticks());
     endpoint.serve();
     server.request = Some(hello);
-    let mut travelled = travel(server.clone(), resolver).await;
+    let mut travelled = travel(&server, &resolver).await;
     let Some(reached) = travelled.reached.take() else { return travelled };
     let arrived = reached.response.body == HELLO.as_bytes() && reached.response.head.status == 200;
     if !arrived {

@@ -16,7 +16,7 @@ use crate::tls::inspection::Inspector;
 const SERVERS_MAX: usize = 16;
 
 /// One server.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Server {
     /// What the report calls it: host and port.
     pub(super) name: String,

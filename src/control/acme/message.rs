@@ -167,9 +167,9 @@ fn failed(error: &io::Error) -> Failed {
 mod tests {
     use super::*;
     use crate::net::memory::{End, MemoryStream};
+    use ResponseTo::Other;
     use std::future::poll_fn;
     use std::io::IoSlice;
-    use ResponseTo::Other;
 
     const NONCED: &str = "HTTP/1.1 201 Created\r\nReplay-Nonce: n1\r\nLocation: https://a/1\r\n\
         Retry-After: 3\r\nContent-Length: 2\r\n\r\n{}";
