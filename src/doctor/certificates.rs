@@ -1,6 +1,6 @@
 //! The certificates that clients are shown, and those that are ordered.
 
-use super::finding::{Finding, count};
+use super::finding::{Finding, Verdict, count};
 use crate::config::managed::ManagedCertificate;
 use crate::config::own_certificate::OwnCertificate;
 use crate::config::problem::{Problem, Problems};
@@ -19,22 +19,16 @@ const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 pub(super) fn examine(snapshot: &Snapshot, now: SystemTime) -> Vec<Finding> {
     let own = snapshot.certificates.iter().flat_map(|it| verdict(it, now));
     let managed = snapshot.managed.iter().flat_map(|it| ordered(it, now));
-    let remarks = snapshot.remarks.iter().map(|it| {
-        let remedy = "it works; `narrows check` shows the place in the configuration";
-        Finding::warning(STEP, &it.location.to_string(), it.what.clone(), remedy)
-    });
+    let remedy = "it works; `narrows check` shows the place in the configuration";
+    let remark = |it| Finding::of_problem(STEP, Verdict::Warning, it, remedy);
+    let remarks = snapshot.remarks.iter().map(remark);
     own.chain(managed).chain(remarks).collect()
 }
 
 /// Files that cannot be used.
 pub(super) fn refused(problems: &Problems) -> Vec<Finding> {
-    let failure = |problem: &Problem| {
-        let remedy = match problem.help.is_empty() {
-            true => remedy_for(&problem.what).to_owned(),
-            false => problem.help.join("; "),
-        };
-        Finding::failure(STEP, &problem.location.to_string(), problem.what.clone(), remedy)
-    };
+    let failure =
+        |it: &Problem| Finding::of_problem(STEP, Verdict::Failure, it, remedy_for(&it.what));
     problems.iter().map(failure).collect()
 }
 
@@ -109,7 +103,6 @@ fn shortened(names: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::doctor::finding::Verdict;
     use std::path::Path;
     use std::time::{Duration, UNIX_EPOCH};
 

@@ -4,6 +4,7 @@
 //! A finding may be pasted into a public issue: it names hosts, addresses, ports, files and
 //! programs, and never a path of a URL, a key, or what a peer wrote, except through [`shown`].
 
+use crate::config::problem::Problem;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -78,6 +79,21 @@ impl Finding {
 
     pub(super) fn skipped(step: &'static str, about: &str, why: impl Into<String>) -> Self {
         Self::new(step, about, Verdict::Skipped, why.into(), None)
+    }
+
+    /// What the configuration says about itself. If it does not say what helps, this does.
+    pub(super) fn of_problem(
+        step: &'static str,
+        verdict: Verdict,
+        problem: &Problem,
+        remedy: &str,
+    ) -> Self {
+        let remedy = match problem.help.is_empty() {
+            true => remedy.to_owned(),
+            false => problem.help.join("; "),
+        };
+        let about = problem.location.to_string();
+        Self::new(step, &about, verdict, problem.what.clone(), Some(remedy))
     }
 
     fn new(

@@ -39,7 +39,7 @@ use crate::config::snapshot::Snapshot;
 use crate::config::url::Host;
 use crate::config::warnings::warnings;
 use crate::doctor::clock::Said;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{Finding, Verdict};
 use crate::doctor::journey::{Travelled, own_name, travel};
 use crate::doctor::outside::Outside;
 use crate::doctor::report::{Form, Report};
@@ -97,11 +97,8 @@ fn is_of_arguments(problem: &Problem) -> bool {
 }
 
 fn refused(problem: &Problem, run: &RunArguments) -> Finding {
-    let remedy = match problem.help.is_empty() {
-        true => format!("correct it; `narrows check {}` shows the line", run.name()),
-        false => problem.help.join("; "),
-    };
-    Finding::failure(CONFIGURATION, &problem.location.to_string(), problem.what.clone(), remedy)
+    let remedy = format!("correct it; `narrows check {}` shows the line", run.name());
+    Finding::of_problem(CONFIGURATION, Verdict::Failure, problem, &remedy)
 }
 
 fn configuration(config: &Config, run: &RunArguments) -> Finding {
@@ -121,14 +118,8 @@ fn environment(has: impl Fn(&str) -> bool) -> Option<Finding> {
 }
 
 fn warned(config: &Config) -> Vec<Finding> {
-    let warned = |it: &Problem| {
-        let remedy = if it.help.is_empty() {
-            "see docs/configuration.md".to_owned()
-        } else {
-            it.help.join("; ")
-        };
-        Finding::warning(CONFIGURATION, &it.location.to_string(), it.what.clone(), remedy)
-    };
+    let remedy = "see docs/configuration.md";
+    let warned = |it| Finding::of_problem(CONFIGURATION, Verdict::Warning, it, remedy);
     warnings(config).iter().map(warned).collect()
 }
 
