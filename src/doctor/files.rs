@@ -4,9 +4,11 @@ use super::finding::Finding;
 use crate::config::Config;
 use crate::config::credentials::CredentialFiles;
 use crate::config::keys::acme::AcmeConfig;
+use crate::config::value::NamedFile;
 use rustix::process::geteuid;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -45,18 +47,19 @@ pub(super) fn examine(config: &Config) -> (Vec<Finding>, bool) {
     (findings, all_readable)
 }
 
-/// Each file once, in the order of the configuration.
+/// Each file once. Not from a snapshot, because there is none if a file cannot be read; and without
+/// the key of an external account, which may be gone once the account is made.
 fn named(config: &Config) -> Vec<(PathBuf, Kind)> {
     let mut all: Vec<(PathBuf, Kind)> = Vec::new();
-    let mut add = |file: &Path, kind| {
-        if !all.iter().any(|(known, _)| known == file) {
-            all.push((file.to_owned(), kind));
+    let mut add = |file: &NamedFile, kind| {
+        if !all.iter().any(|(known, _)| *known == file.path) {
+            all.push((file.path.clone(), kind));
         }
     };
     let mut add_pair = |files: &CredentialFiles| {
         // A key in the file of the certificate makes that a secret.
-        add(&files.key.path, Kind::Secret);
-        add(&files.certificate.path, Kind::Public);
+        add(&files.key, Kind::Secret);
+        add(&files.certificate, Kind::Public);
     };
     config.listeners.iter().flat_map(|it| &it.certificates).for_each(&mut add_pair);
     let reaches = || {
@@ -64,13 +67,17 @@ fn named(config: &Config) -> Vec<(PathBuf, Kind)> {
         config.routes.iter().map(|it| &it.reach).chain(of_forwards)
     };
     reaches().filter_map(|it| it.client.as_ref()).for_each(add_pair);
+    let accesses = || config.routes.iter().map(|it| &it.access);
+    let keys = accesses().filter_map(|it| it.keys.as_ref()?.file());
+    keys.for_each(|it| add(it, Kind::Secret));
     let client_ca = config.listeners.iter().filter_map(|it| it.client_ca.as_ref());
-    for ca in client_ca {
-        add(&ca.roots.path, Kind::Public);
-        ca.crl.iter().for_each(|it| add(&it.path, Kind::Public));
-    }
-    reaches().filter_map(|it| it.ca.as_ref()).for_each(|it| add(&it.path, Kind::Public));
-    config.acme.ca.iter().for_each(|it| add(&it.path, Kind::Public));
+    let client_ca = client_ca.flat_map(|it| iter::once(&it.roots).chain(&it.crl));
+    let ca = reaches().map(|it| &it.ca).chain([&config.acme.ca]).flatten();
+    // Only their digests.
+    let tokens = config.clients.iter().filter_map(|it| it.tokens.file());
+    let listeners = config.listeners.iter().flat_map(|it| [&it.allow, &it.trusted_proxies]);
+    let ranges = listeners.chain(accesses().map(|it| &it.allow)).flatten().flat_map(|it| &it.files);
+    client_ca.chain(ca).chain(tokens).chain(ranges).for_each(|it| add(it, Kind::Public));
     all
 }
 
@@ -181,6 +188,25 @@ mod tests {
     fn seen(kind: Kind, opened: Result<(), ErrorKind>, mode: u32) -> Seen {
         let (file, owner_and_mode) = (PathBuf::from("/etc/narrows/a.key"), Some((0, mode)));
         Seen { file, kind, opened, owner_and_mode, closed_folder: None, user: 65534 }
+    }
+
+    #[test]
+    fn every_file_is_named_once_with_what_it_is_to_us() {
+        let toml = "[[listener]]\naddress = \":443\"\ncertificate = \"a.pem\"\nkey = \"a.key\"\n\
+                    client_ca = \"c.pem\"\nclient_crl = \"c.crl\"\nallow = [\"allow.txt\"]\n\
+                    trusted_proxies = [\"proxies.txt\", \"10.0.0.0/8\"]\n\
+                    [[client]]\nname = \"alice\"\ntoken_file = \"alice.tokens\"\n\
+                    [[route]]\npath = \"/\"\nupstream = \"https://api.example/\"\n\
+                    key_file = \"api.keys\"\nallow = [\"allow.txt\"]\nca = \"c.pem\"\n";
+        let config = Config::parse("f", Path::new("/etc"), toml).unwrap();
+        let named = named(&config);
+        let of = |kind| {
+            let named = named.iter().filter(|it| it.1 == kind);
+            named.map(|it| it.0.to_str().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(Kind::Secret), ["/etc/a.key", "/etc/api.keys"]);
+        let public = ["a.pem", "c.pem", "c.crl", "alice.tokens", "allow.txt", "proxies.txt"];
+        assert_eq!(of(Kind::Public), public.map(|it| format!("/etc/{it}")));
     }
 
     #[test]
