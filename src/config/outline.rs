@@ -105,7 +105,8 @@ fn addresses(listener: &ListenerConfig) -> String {
     allow.into_iter().chain(trusted).collect::<Vec<_>>().join("; ")
 }
 
-fn names(all: &[String]) -> String {
+/// The first of the names of a certificate.
+pub(crate) fn names(all: &[String]) -> String {
     let shown = all.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     match all.len() {
         0 => "no name".to_owned(),
@@ -114,7 +115,8 @@ fn names(all: &[String]) -> String {
     }
 }
 
-fn days_left(own: &OwnCertificate, now: SystemTime) -> String {
+/// How long a certificate is valid, in days.
+pub(crate) fn days_left(own: &OwnCertificate, now: SystemTime) -> String {
     let now = since_1970(now);
     match own.not_after - now {
         ..0 => "expired".to_owned(),
@@ -370,5 +372,12 @@ mod tests {
         let (_, outline) = of();
         let meanwhile = format!("{ordered}, and another serves until then");
         assert!(outline.contains(&line("61 days left", &meanwhile)), "{outline}");
+    }
+
+    #[test]
+    fn many_names_are_shortened() {
+        let many: Vec<_> = (0..9).map(|it| format!("{it}.example")).collect();
+        assert_eq!(names(&many), "0.example, 1.example, 2.example, 3.example and 5 more");
+        assert_eq!(names(&[]), "no name");
     }
 }

@@ -204,7 +204,7 @@ impl Snapshot {
 }
 
 /// `1 route`, `2 routes`.
-pub(super) fn count(number: usize, word: &str) -> String {
+pub(crate) fn count(number: usize, word: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {word}{plural}")
 }

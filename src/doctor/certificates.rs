@@ -1,18 +1,14 @@
 //! The certificates that clients are shown, and those that are ordered.
 
-use super::finding::{Finding, Verdict, count};
+use super::finding::{Finding, Verdict};
 use crate::config::managed::ManagedCertificate;
+use crate::config::outline::{days_left, names};
 use crate::config::own_certificate::OwnCertificate;
 use crate::config::problem::{Problem, Problems};
 use crate::config::snapshot::Snapshot;
-use crate::tls::validity::since_1970;
 use std::time::SystemTime;
 
 const STEP: &str = "certificate";
-
-/// Most names of a certificate that are shown.
-const NAMES_SHOWN_MAX: usize = 4;
-const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 
 /// Certificates that were loaded: names, days, chain. That each has its key is certain, because
 /// they could not be loaded otherwise.
@@ -44,10 +40,8 @@ fn verdict(certificate: &OwnCertificate, now: SystemTime) -> Vec<Finding> {
     let about = certificate.file.display().to_string();
     let complaints = certificate.validity.complaints(now);
     if complaints.is_empty() {
-        let days = (certificate.not_after - since_1970(now)) / SECONDS_OF_DAY;
-        let days = count(days.max(0).unsigned_abs(), "day");
-        let what = format!("for {}; {days} left; its key fits", names(&certificate.names));
-        return vec![Finding::ok(STEP, &about, what)];
+        let (names, left) = (names(&certificate.names), days_left(certificate, now));
+        return vec![Finding::ok(STEP, &about, format!("for {names}; {left}; its key fits"))];
     }
     let finding = |reason, what: String| {
         let remedy = remedy_of(reason);
@@ -77,26 +71,14 @@ fn ordered(managed: &ManagedCertificate, now: SystemTime) -> Vec<Finding> {
     if let Some(stored) = &managed.stored {
         return verdict(stored, now);
     }
-    let names: Vec<_> = managed.names.iter().map(ToString::to_string).collect();
+    let ordered: Vec<_> = managed.names.iter().map(ToString::to_string).collect();
     let remedy = "start narrows, which orders it; if it stays so, the lines narrows::acme of its \
                   log say why";
     let what = match managed.awaited.len() {
         0 => "not there yet; another one serves meanwhile",
         _ => "not there yet; clients that ask for it are refused meanwhile",
     };
-    vec![Finding::warning(STEP, &shortened(&names), what, remedy)]
-}
-
-fn names(names: &[String]) -> String {
-    if names.is_empty() { "no name".to_owned() } else { shortened(names) }
-}
-
-fn shortened(names: &[String]) -> String {
-    let shown = names.iter().take(NAMES_SHOWN_MAX).map(String::as_str).collect::<Vec<_>>();
-    match names.len().saturating_sub(NAMES_SHOWN_MAX) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    vec![Finding::warning(STEP, &names(&ordered), what, remedy)]
 }
 
 #[cfg(test)]
@@ -150,12 +132,5 @@ mod tests {
 
     fn refused_key() -> Finding {
         pair("authority", "encrypted").remove(0)
-    }
-
-    #[test]
-    fn many_names_are_shortened() {
-        let many: Vec<_> = (0..9).map(|it| format!("{it}.example")).collect();
-        assert_eq!(names(&many), "0.example, 1.example, 2.example, 3.example and 5 more");
-        assert_eq!(names(&[]), "no name");
     }
 }

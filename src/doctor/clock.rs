@@ -1,6 +1,7 @@
 //! This machine's clock, against the `Date` fields of responses.
 
-use super::finding::{Finding, count};
+use super::finding::Finding;
+use crate::config::snapshot::count;
 use std::time::{Duration, SystemTime};
 
 const STEP: &str = "clock";
@@ -48,7 +49,7 @@ fn off(said: &Said) -> Duration {
 }
 
 fn rough(time: Duration) -> String {
-    match time.as_secs() {
+    match time.as_secs() as usize {
         seconds @ ..120 => count(seconds, "second"),
         seconds @ ..7200 => count(seconds / 60, "minute"),
         seconds @ ..172_800 => count(seconds / 3600, "hour"),

@@ -125,12 +125,6 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
-/// `1 day`, `2 days`.
-pub(super) fn count(number: u64, word: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {word}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,7 +35,7 @@ use crate::cli::{DoctorArguments, RunArguments};
 use crate::config::Config;
 use crate::config::identifier::Identifier;
 use crate::config::problem::{Location, Problem, Problems};
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Snapshot, count};
 use crate::config::url::Host;
 use crate::config::warnings::warnings;
 use crate::doctor::clock::Said;
@@ -103,8 +103,8 @@ fn refused(problem: &Problem, run: &RunArguments) -> Finding {
 
 fn configuration(config: &Config, run: &RunArguments) -> Finding {
     let urls: Vec<_> = config.listeners.iter().map(|it| it.urls()).collect();
-    let number = config.routes.len() as u64;
-    let what = format!("valid: {}; {}", urls.join(", "), finding::count(number, "route"));
+    let routes = count(config.routes.len(), "route");
+    let what = format!("valid: {}; {routes}", urls.join(", "));
     Finding::ok(CONFIGURATION, &run.name(), what)
 }
 

@@ -1,6 +1,7 @@
 //! What the system's resolver says about a name, for each family: [`look_up`] and [`verdict`].
 
-use super::finding::{Finding, count};
+use super::finding::Finding;
+use crate::config::snapshot::count;
 use crate::config::url::Host;
 use crate::config::value::Family;
 use crate::error::LookupFault;
@@ -92,7 +93,7 @@ pub(super) fn verdict(
                       let streams through";
         return Finding::warning(STEP, &about, format!("has the address {}", found[0]), remedy);
     }
-    let number = |it: &Found| it.as_ref().map_or(0, Vec::len) as u64;
+    let number = |it: &Found| it.as_ref().map_or(0, Vec::len);
     let (four, six) = (number(four), number(six));
     let what =
         format!("{four} IPv4 and {}", count(six, "IPv6 address").replace("addresss", "addresses"));

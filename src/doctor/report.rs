@@ -1,7 +1,8 @@
 //! Findings as people read them, line by line while they come, and as JSON for machines:
 //! [`Report`].
 
-use super::finding::{Finding, Verdict, count};
+use super::finding::{Finding, Verdict};
+use crate::config::snapshot::count;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
@@ -94,7 +95,7 @@ fn line(finding: &Finding, previous: Option<&str>, has_colour: bool) -> String {
 }
 
 fn summary(findings: &[Finding], took: Duration, has_colour: bool) -> String {
-    let number = |verdict| findings.iter().filter(|it| it.verdict == verdict).count() as u64;
+    let number = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
     let (failures, warnings) = (number(Verdict::Failure), number(Verdict::Warning));
     let worst = match (failures, warnings) {
         (0, 0) => Verdict::Ok,

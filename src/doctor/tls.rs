@@ -1,6 +1,7 @@
 //! The handshake with a server, and its certificate: [`verdict`].
 
-use super::finding::{Finding, count, shown};
+use super::finding::{Finding, shown};
+use crate::config::snapshot::count;
 use crate::error::{SocketError, TlsFault};
 use crate::tls::inspection::Shown;
 use crate::tls::validity::since_1970;
@@ -9,8 +10,8 @@ use std::time::SystemTime;
 const STEP: &str = "tls";
 
 const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
-/// A certificate that is renewed by itself has more days left.
-const DAYS_SOON: i64 = 7;
+/// A certificate that is renewed by itself is valid for longer.
+const SOON: i64 = 7 * SECONDS_OF_DAY;
 /// Names of a wrong certificate that are shown.
 const NAMES_SHOWN_MAX: usize = 3;
 
@@ -89,15 +90,14 @@ pub(super) fn verdict(about: &str, seen: &Seen, now: SystemTime) -> Finding {
 
 fn verified(about: &str, version: &str, certificate: &Shown, now: i64) -> Finding {
     let issuer = issuer(certificate);
-    let days = (certificate.not_after - now) / SECONDS_OF_DAY;
-    let left = count(days.max(0).unsigned_abs(), "day");
-    let what = format!("verified, {version}; issuer {issuer}, {left} left");
+    let left = certificate.not_after - now;
+    let what = format!("verified, {version}; issuer {issuer}, {} left", days(left));
     if is_inspector(certificate) {
         let remedy = "something on the way reads all requests, with their keys, and may hold \
                       streams back: ask its administrator to exempt this server";
         return Finding::warning(STEP, about, what, remedy);
     }
-    if days < DAYS_SOON && certificate.not_after - certificate.not_before > 30 * SECONDS_OF_DAY {
+    if left < SOON && certificate.not_after - certificate.not_before > 30 * SECONDS_OF_DAY {
         let remedy = "who runs the server has to renew it in time";
         return Finding::warning(STEP, about, what, remedy);
     }
@@ -229,7 +229,7 @@ fn names(certificate: &Shown) -> String {
 }
 
 fn days(seconds: i64) -> String {
-    count((seconds / SECONDS_OF_DAY).max(0).unsigned_abs(), "day")
+    count(usize::try_from(seconds / SECONDS_OF_DAY).unwrap_or(0), "day")
 }
 
 #[cfg(test)]
