@@ -44,7 +44,8 @@ pub(super) fn check_descriptors(connections: usize) {
     }
 }
 
-fn room_in(available: u64) -> usize {
+/// For how many client connections so many descriptors are enough.
+pub(crate) fn room_in(available: u64) -> usize {
     usize::try_from(available.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX)
 }
 

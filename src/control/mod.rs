@@ -13,7 +13,7 @@
 mod acme;
 mod admin;
 mod changes;
-mod descriptors;
+pub(crate) mod descriptors;
 mod error;
 mod handover;
 mod launch;

@@ -1,7 +1,7 @@
 //! The limit of open files.
 
 use super::finding::Finding;
-use crate::limits::DESCRIPTORS_RESERVED;
+use crate::control::descriptors::room_in;
 use rustix::process::{Resource, getrlimit};
 use std::fs;
 
@@ -20,12 +20,10 @@ pub(super) fn examine(running: Option<u32>, connections: usize) -> Finding {
 }
 
 fn verdict(limit: u64, whose: &str, connections: usize) -> Finding {
-    // A client's connection may need one for its upstream, too.
-    let room = limit.saturating_sub(DESCRIPTORS_RESERVED) / 2;
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
     if limit == u64::MAX {
         return Finding::ok(STEP, whose, "no limit");
     }
+    let room = room_in(limit);
     let said = format!("at most {limit}, enough for {room} connections");
     // Nearly enough is enough: no one counts on the last tenth.
     if room >= connections - connections / 10 {

@@ -22,10 +22,10 @@ use crate::net::transport::{Transport, receive, send_all};
 use crate::task::spawn;
 use crate::tls::alpn::Alpn;
 use crate::tls::server::{Greeted, accept};
+use aws_lc_rs::rand;
 use bytes::{Buf, BytesMut};
-use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Endpoint {
 /// What a path begins with that no one can guess.
 fn secret() -> io::Result<String> {
     let mut bytes = [0; SECRET_BYTES];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    rand::fill(&mut bytes).map_err(|_| io::Error::other("there are no random bytes"))?;
     let digits = bytes.map(|it| format!("{it:02x}"));
     Ok(format!("narrows-doctor-{}", digits.concat()))
 }

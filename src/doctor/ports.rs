@@ -4,9 +4,9 @@ use super::finding::Finding;
 use super::holders::{Holder, holders};
 use crate::config::Config;
 use crate::config::admin_address::AdminAddress;
-use crate::net::listen::has_ip;
+use crate::limits::TCP_USER_TIMEOUT;
+use crate::net::listen::{has_ip, try_out};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 
@@ -50,20 +50,11 @@ fn addresses(config: &Config) -> Vec<(SocketAddr, bool)> {
 }
 
 fn see((address, is_optional): (SocketAddr, bool)) -> Seen {
-    let bound = bind(address).map_err(|it| Errno::from_io_error(&it).unwrap_or(Errno::IO));
+    let bound = try_out(address, TCP_USER_TIMEOUT);
+    let bound = bound.map_err(|it| Errno::from_io_error(&it).unwrap_or(Errno::IO));
     // For the narrows that runs, its address is of interest, too.
     let holders = if bound.is_err() { holders(address) } else { Vec::new() };
     Seen { address, is_optional, bound, holders }
-}
-
-/// Binds as a listener would, without listening: no client meets it.
-fn bind(address: SocketAddr) -> io::Result<()> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())
 }
 
 fn verdict(seen: &Seen) -> Finding {

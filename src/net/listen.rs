@@ -26,7 +26,7 @@ pub fn listen(
     if address.port() != 0 {
         // With SO_REUSEPORT alone we would share the port with any program of the same user that
         // has set it, too.
-        socket(address, user_timeout)?.bind(&address.into())?;
+        try_out(address, user_timeout)?;
     }
     listen_beside(address, count, user_timeout)
 }
@@ -54,6 +54,14 @@ pub fn listen_beside(
             Ok(socket.into())
         })
         .collect()
+}
+
+/// Binds `address` for a moment, alone and without listening: no client meets it.
+///
+/// # Errors
+/// As for [`listen`].
+pub fn try_out(address: SocketAddr, user_timeout: Duration) -> io::Result<()> {
+    socket(address, user_timeout)?.bind(&address.into())
 }
 
 /// Whether one of two addresses is part of the other.
