@@ -16,8 +16,9 @@
 
 use super::excerpt::Excerpt;
 use super::problem::{Location, Problem, Problems};
-use crate::telemetry::stderr_has_colour;
+use crate::telemetry::has_colour;
 use std::fmt::Write;
+use std::io::{self, IsTerminal};
 
 /// Most problems that are shown. What comes after so many is hardly read.
 const SHOWN_MAX: usize = 100;
@@ -52,10 +53,16 @@ pub enum Colours {
 impl Colours {
     /// What fits stderr: colours on a terminal, as the log's lines have them.
     pub fn of_stderr() -> Self {
-        if stderr_has_colour() { Self::On } else { Self::Off }
+        Self::of(&io::stderr())
     }
 
-    fn paint(self, code: &str, text: &str) -> String {
+    /// What fits `stream`, by the same rules.
+    pub fn of(stream: &impl IsTerminal) -> Self {
+        if has_colour(stream) { Self::On } else { Self::Off }
+    }
+
+    /// `text` in the colour with this number, or as it is.
+    pub(crate) fn paint(self, code: &str, text: &str) -> String {
         match self {
             Self::On if !text.is_empty() => format!("\x1b[{code}m{text}\x1b[0m"),
             Self::On | Self::Off => text.to_owned(),

@@ -2,21 +2,19 @@
 //! [`Report`].
 
 use super::finding::{Finding, Verdict};
+use crate::config::report::Colours;
 use crate::config::snapshot::count;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
+use std::mem;
 use std::time::{Duration, Instant};
-use std::{env, mem};
 
 /// How the report looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// Lines of text.
-    Text {
-        /// With the colours of a terminal.
-        has_colour: bool,
-    },
+    Text(Colours),
     /// One JSON document at the end.
     Json,
 }
@@ -24,12 +22,7 @@ pub(super) enum Form {
 impl Form {
     /// What fits stdout.
     pub(super) fn of_stdout(json: bool) -> Self {
-        let refused = env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty())
-            || env::var_os("TERM").is_some_and(|it| it == "dumb");
-        match json {
-            true => Self::Json,
-            false => Self::Text { has_colour: io::stdout().is_terminal() && !refused },
-        }
+        if json { Self::Json } else { Self::Text(Colours::of(&io::stdout())) }
     }
 }
 
@@ -50,9 +43,9 @@ impl<W: Write> Report<W> {
     /// Adds findings, and shows them at once if they are shown as text.
     pub(super) fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         for finding in findings {
-            if let Form::Text { has_colour } = self.form {
+            if let Form::Text(colours) = self.form {
                 let previous = self.findings.last().map(|it| it.step);
-                let text = line(&finding, previous, has_colour);
+                let text = line(&finding, previous, colours);
                 // If no one reads, the exit code still says it all.
                 let _unread = self.out.write_all(text.as_bytes());
                 let _unread = self.out.flush();
@@ -66,7 +59,7 @@ impl<W: Write> Report<W> {
         let findings = mem::take(&mut self.findings);
         let is_well = !findings.iter().any(|it| it.verdict == Verdict::Failure);
         let text = match self.form {
-            Form::Text { has_colour } => summary(&findings, self.begun.elapsed(), has_colour),
+            Form::Text(colours) => summary(&findings, self.begun.elapsed(), colours),
             Form::Json => json(&findings, is_well),
         };
         let _unread = self.out.write_all(text.as_bytes());
@@ -78,10 +71,10 @@ impl<W: Write> Report<W> {
 /// Where what was found begins in a line, and so the remedy in the next.
 const INDENT: usize = 8 + 10 + 15;
 
-fn line(finding: &Finding, previous: Option<&str>, has_colour: bool) -> String {
+fn line(finding: &Finding, previous: Option<&str>, colours: Colours) -> String {
     let Finding { step, about, verdict, what, remedy, took } = finding;
     let took = took.map(milliseconds).unwrap_or_default();
-    let verdict_name = painted(verdict.name(), *verdict, has_colour);
+    let verdict_name = painted(verdict.name(), *verdict, colours);
     let padding = " ".repeat(8 - verdict.name().len());
     let step = if previous == Some(step) { "" } else { step };
     let mut text = format!("{verdict_name}{padding}{took:>8}  {step:<15}{about}");
@@ -94,7 +87,7 @@ fn line(finding: &Finding, previous: Option<&str>, has_colour: bool) -> String {
     text
 }
 
-fn summary(findings: &[Finding], took: Duration, has_colour: bool) -> String {
+fn summary(findings: &[Finding], took: Duration, colours: Colours) -> String {
     let number = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
     let (failures, warnings) = (number(Verdict::Failure), number(Verdict::Warning));
     let worst = match (failures, warnings) {
@@ -103,7 +96,7 @@ fn summary(findings: &[Finding], took: Duration, has_colour: bool) -> String {
         _ => Verdict::Failure,
     };
     let said = format!("{}, {}", count(failures, "failure"), count(warnings, "warning"));
-    let said = painted(&said, worst, has_colour);
+    let said = painted(&said, worst, colours);
     let (ok, skipped) = (number(Verdict::Ok), number(Verdict::Skipped));
     let seconds = took.as_secs_f64();
     let mut text = format!("\n{said}, {ok} ok, {skipped} skipped, in {seconds:.1} s\n");
@@ -123,14 +116,14 @@ fn milliseconds(took: Duration) -> String {
     }
 }
 
-fn painted(text: &str, verdict: Verdict, has_colour: bool) -> String {
+fn painted(text: &str, verdict: Verdict, colours: Colours) -> String {
     let code = match verdict {
         Verdict::Ok => "32",
         Verdict::Warning => "1;33",
         Verdict::Failure => "1;31",
         Verdict::Skipped => "2",
     };
-    if has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    colours.paint(code, text)
 }
 
 #[derive(Serialize)]
@@ -187,7 +180,7 @@ mod tests {
 
     #[test]
     fn each_finding_is_a_line_and_its_remedy_the_next() {
-        let (text, is_well) = text(Form::Text { has_colour: false }, findings());
+        let (text, is_well) = text(Form::Text(Colours::Off), findings());
         let want = "\
 ok        1.2 ms  tcp            a:443, IPv4: connected
 warning                          a:443, IPv6: no answer
@@ -204,15 +197,15 @@ Begin with the first failure: http: a:443: no \"answer\"
     #[test]
     fn warnings_alone_are_no_failure() {
         let warning = || [Finding::warning("tcp", "", "slow", "wait")];
-        assert!(text(Form::Text { has_colour: true }, warning()).1);
+        assert!(text(Form::Text(Colours::On), warning()).1);
         let (text, is_well) = text(Form::Json, warning());
         assert!(is_well && text.contains("\"ok\": true"), "{text}");
     }
 
     #[test]
     fn colours_are_for_terminals() {
-        assert!(text(Form::Text { has_colour: true }, findings()).0.contains("\x1b[1;31mfailure"));
-        assert!(!text(Form::Text { has_colour: false }, findings()).0.contains('\x1b'));
+        assert!(text(Form::Text(Colours::On), findings()).0.contains("\x1b[1;31mfailure"));
+        assert!(!text(Form::Text(Colours::Off), findings()).0.contains('\x1b'));
     }
 
     #[test]

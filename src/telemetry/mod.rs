@@ -42,6 +42,6 @@ pub use log::{Log, LogSettings, change_log, init_log};
 pub(crate) use log::{capture::logged, log_panic};
 pub use record::{Detail, DialTimes, Outcome};
 pub use recorder::{ConnectionRecorder, ExchangeRecorder};
-pub use stderr::{stderr_has_colour, write_gathered_lines};
+pub use stderr::{has_colour, write_gathered_lines};
 pub use waits::Awaited;
 pub use who::Who;

@@ -70,14 +70,14 @@ pub(super) fn fitting_format() -> LogFormat {
     if !io::stderr().is_terminal() {
         return LogFormat::Text;
     }
-    LogFormat::Terminal { has_colour: stderr_has_colour() }
+    LogFormat::Terminal { has_colour: has_colour(&io::stderr()) }
 }
 
-/// Whether what is written to stderr has colours: on a terminal that shows them, for people who do
-/// not refuse them by `NO_COLOR`.
-pub fn stderr_has_colour() -> bool {
+/// Whether what is written to `stream` has colours: on a terminal that shows them, for people who
+/// do not refuse them by `NO_COLOR`.
+pub fn has_colour(stream: &impl IsTerminal) -> bool {
     let [no_color, term] = ["NO_COLOR", "TERM"].map(env::var_os);
-    io::stderr().is_terminal() && wants_colour(no_color.as_deref(), term.as_deref())
+    stream.is_terminal() && wants_colour(no_color.as_deref(), term.as_deref())
 }
 
 /// Columns of the terminal that stderr is, now.
