@@ -16,7 +16,7 @@ pub(super) fn examine(snapshot: &Snapshot, now: SystemTime) -> Vec<Finding> {
     let own = snapshot.certificates.iter().flat_map(|it| verdict(it, now));
     let managed = snapshot.managed.iter().flat_map(|it| ordered(it, now));
     let remedy = "it works; `narrows check` shows the place in the configuration";
-    let remark = |it| Finding::of_problem(STEP, Verdict::Warning, it, remedy);
+    let remark = |it| Finding::of_problem(STEP, Verdict::Warning, it, remedy.into());
     let remarks = snapshot.remarks.iter().map(remark);
     own.chain(managed).chain(remarks).collect()
 }
@@ -24,7 +24,7 @@ pub(super) fn examine(snapshot: &Snapshot, now: SystemTime) -> Vec<Finding> {
 /// Files that cannot be used.
 pub(super) fn refused(problems: &Problems) -> Vec<Finding> {
     let failure =
-        |it: &Problem| Finding::of_problem(STEP, Verdict::Failure, it, remedy_for(&it.what));
+        |it: &Problem| Finding::of_problem(STEP, Verdict::Failure, it, remedy_for(&it.what).into());
     problems.iter().map(failure).collect()
 }
 

@@ -6,6 +6,7 @@
 
 use crate::config::problem::Problem;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Most characters that are shown of what a peer wrote.
@@ -37,6 +38,9 @@ impl Verdict {
     }
 }
 
+/// What a finding says: mostly the same each time.
+pub(super) type Text = Cow<'static, str>;
+
 /// What one step has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
@@ -47,23 +51,23 @@ pub(crate) struct Finding {
     /// How it ended.
     pub(super) verdict: Verdict,
     /// What was found, or why nothing was tried.
-    pub(super) what: String,
+    pub(super) what: Text,
     /// What to do about it: a warning or a failure has one.
-    pub(super) remedy: Option<String>,
+    pub(super) remedy: Option<Text>,
     /// How long it took, if it took time.
     pub(super) took: Option<Duration>,
 }
 
 impl Finding {
-    pub(super) fn ok(step: &'static str, about: &str, what: impl Into<String>) -> Self {
+    pub(super) fn ok(step: &'static str, about: &str, what: impl Into<Text>) -> Self {
         Self::new(step, about, Verdict::Ok, what.into(), None)
     }
 
     pub(super) fn warning(
         step: &'static str,
         about: &str,
-        what: impl Into<String>,
-        remedy: impl Into<String>,
+        what: impl Into<Text>,
+        remedy: impl Into<Text>,
     ) -> Self {
         Self::new(step, about, Verdict::Warning, what.into(), Some(remedy.into()))
     }
@@ -71,13 +75,13 @@ impl Finding {
     pub(super) fn failure(
         step: &'static str,
         about: &str,
-        what: impl Into<String>,
-        remedy: impl Into<String>,
+        what: impl Into<Text>,
+        remedy: impl Into<Text>,
     ) -> Self {
         Self::new(step, about, Verdict::Failure, what.into(), Some(remedy.into()))
     }
 
-    pub(super) fn skipped(step: &'static str, about: &str, why: impl Into<String>) -> Self {
+    pub(super) fn skipped(step: &'static str, about: &str, why: impl Into<Text>) -> Self {
         Self::new(step, about, Verdict::Skipped, why.into(), None)
     }
 
@@ -86,22 +90,23 @@ impl Finding {
         step: &'static str,
         verdict: Verdict,
         problem: &Problem,
-        remedy: &str,
+        remedy: Text,
     ) -> Self {
         let remedy = match problem.help.is_empty() {
-            true => remedy.to_owned(),
-            false => problem.help.join("; "),
+            true => remedy,
+            false => problem.help.join("; ").into(),
         };
         let about = problem.location.to_string();
-        Self::new(step, &about, verdict, problem.what.clone(), Some(remedy))
+        Self::new(step, &about, verdict, problem.what.clone().into(), Some(remedy))
     }
 
+    #[cold]
     fn new(
         step: &'static str,
         about: &str,
         verdict: Verdict,
-        what: String,
-        remedy: Option<String>,
+        what: Text,
+        remedy: Option<Text>,
     ) -> Self {
         Self { step, about: about.to_owned(), verdict, what, remedy, took: None }
     }

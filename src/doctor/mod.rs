@@ -98,7 +98,7 @@ fn is_of_arguments(problem: &Problem) -> bool {
 
 fn refused(problem: &Problem, run: &RunArguments) -> Finding {
     let remedy = format!("correct it; `narrows check {}` shows the line", run.name());
-    Finding::of_problem(CONFIGURATION, Verdict::Failure, problem, &remedy)
+    Finding::of_problem(CONFIGURATION, Verdict::Failure, problem, remedy.into())
 }
 
 fn configuration(config: &Config, run: &RunArguments) -> Finding {
@@ -119,7 +119,7 @@ fn environment(has: impl Fn(&str) -> bool) -> Option<Finding> {
 
 fn warned(config: &Config) -> Vec<Finding> {
     let remedy = "see docs/configuration.md";
-    let warned = |it| Finding::of_problem(CONFIGURATION, Verdict::Warning, it, remedy);
+    let warned = |it| Finding::of_problem(CONFIGURATION, Verdict::Warning, it, remedy.into());
     warnings(config).iter().map(warned).collect()
 }
 

@@ -2,7 +2,7 @@
 //! other, so that a dead one makes every lookup slow.
 
 use super::dns::{NAME_ERROR, REFUSED, Record, Reply, SERVER_FAILURE, question, reply};
-use super::finding::Finding;
+use super::finding::{Finding, Text};
 use super::together::{Later, all};
 use std::fs;
 use std::io;
@@ -102,7 +102,7 @@ async fn ask(server: SocketAddr, name: &str, record: Record) -> Outcome {
 
 fn verdict(server: IpAddr, a: Outcome, aaaa: Outcome, some_answer: bool) -> Finding {
     let about = server.to_string();
-    let dead = |what: String| match some_answer {
+    let dead = |what: Text| match some_answer {
         true => Finding::warning(
             STEP,
             &about,
@@ -123,9 +123,9 @@ fn verdict(server: IpAddr, a: Outcome, aaaa: Outcome, some_answer: bool) -> Find
     };
     let replies = match (a, aaaa) {
         (Outcome::Silent, _) => {
-            return dead(format!("no answer within {} s", ANSWER_MAX.as_secs()));
+            return dead(format!("no answer within {} s", ANSWER_MAX.as_secs()).into());
         }
-        (Outcome::Unreachable, _) => return dead("nothing answers there".to_owned()),
+        (Outcome::Unreachable, _) => return dead("nothing answers there".into()),
         (Outcome::Reply(_), Outcome::Silent | Outcome::Unreachable) => {
             return Finding::warning(
                 STEP,
@@ -144,9 +144,9 @@ fn verdict(server: IpAddr, a: Outcome, aaaa: Outcome, some_answer: bool) -> Find
             format!("answers: {} IPv4, {} IPv6", replies.0.addresses, replies.1.addresses),
         ),
         NAME_ERROR => Finding::ok(STEP, &about, "answers: it does not know the name"),
-        SERVER_FAILURE => dead("answers SERVFAIL: it could not find out".to_owned()),
-        REFUSED => dead("answers REFUSED: it does not work for this machine".to_owned()),
-        code => dead(format!("answers with the error {code}")),
+        SERVER_FAILURE => dead("answers SERVFAIL: it could not find out".into()),
+        REFUSED => dead("answers REFUSED: it does not work for this machine".into()),
+        code => dead(format!("answers with the error {code}").into()),
     }
 }
 

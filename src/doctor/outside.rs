@@ -6,7 +6,7 @@
 
 use super::answer;
 use super::endpoint::{Endpoint, HELLO, STREAM, UPLOAD};
-use super::finding::Finding;
+use super::finding::{Finding, Text};
 use super::http::Response;
 use super::journey::{Reached, Travelled, open, travel};
 use super::server::{Server, request};
@@ -205,41 +205,44 @@ fn lost(about: &str, reached: &Reached) -> Option<Finding> {
 
 /// Judges the status of what should have come from the endpoint, and did not.
 fn elsewhere(about: &str, status: u16, addresses: &str) -> Finding {
-    let (what, remedy) = match status {
+    let (what, remedy): (_, Text) = match status {
         // Cloudflare's own.
         525 | 526 => (
-            "Cloudflare does not accept the certificate that this machine shows".to_owned(),
+            "Cloudflare does not accept the certificate that this machine shows",
             "show one that is valid for the name (domains = \"NAME\", or Cloudflare's origin \
              certificate), or plain HTTP with the mode Flexible"
-                .to_owned(),
+                .into(),
         ),
         520..=524 => (
-            "Cloudflare cannot reach this machine".to_owned(),
+            "Cloudflare cannot reach this machine",
             format!(
                 "let the firewall pass Cloudflare to its port, which has to be one that Cloudflare \
                  connects to (443 or 80), and lead that to {addresses}"
-            ),
+            )
+            .into(),
         ),
         502..=504 => (
-            "the server in front cannot reach this machine's listener".to_owned(),
+            "the server in front cannot reach this machine's listener",
             format!(
                 "let it forward to {addresses} (nginx: proxy_pass), and check a firewall between"
-            ),
+            )
+            .into(),
         ),
         401 | 403 => (
-            "the server in front refuses it, or asks for a login of its own".to_owned(),
-            "remove that for this path: programs that use the API cannot log in there".to_owned(),
+            "the server in front refuses it, or asks for a login of its own",
+            "remove that for this path: programs that use the API cannot log in there".into(),
         ),
         300..=399 => (
-            "the server in front leads elsewhere".to_owned(),
-            "name the URL that it leads to by --url, and in your programs".to_owned(),
+            "the server in front leads elsewhere",
+            "name the URL that it leads to by --url, and in your programs".into(),
         ),
         _ => (
-            "another program answers for this URL".to_owned(),
+            "another program answers for this URL",
             format!(
                 "check that the path is that of a location in front, and that it leads to \
                      {addresses}"
-            ),
+            )
+            .into(),
         ),
     };
     Finding::failure("arrival", about, format!("{status}: {what}"), remedy)

@@ -1,6 +1,6 @@
 //! The addresses to listen on: free, or who has them.
 
-use super::finding::Finding;
+use super::finding::{Finding, Text};
 use super::holders::{Holder, holders};
 use crate::config::Config;
 use crate::config::admin_address::AdminAddress;
@@ -59,7 +59,7 @@ fn see((address, is_optional): (SocketAddr, bool)) -> Seen {
 
 fn verdict(seen: &Seen) -> Finding {
     let about = seen.address.to_string();
-    let bad = |what: String, remedy: String| match seen.is_optional {
+    let bad = |what: Text, remedy: Text| match seen.is_optional {
         true => Finding::warning(STEP, &about, what, remedy),
         false => Finding::failure(STEP, &about, what, remedy),
     };
@@ -67,25 +67,25 @@ fn verdict(seen: &Seen) -> Finding {
         Ok(()) => Finding::ok(STEP, &about, "free"),
         Err(Errno::ADDRINUSE) => taken(&about, &seen.holders, bad),
         Err(Errno::ACCESS) => bad(
-            "only root may listen below port 1024".to_owned(),
+            "only root may listen below port 1024".into(),
             "start narrows by its systemd unit, which may; or `setcap cap_net_bind_service=+ep` on \
              the program file; or choose a port from 1024 up"
-                .to_owned(),
+                .into(),
         ),
         Err(Errno::ADDRNOTAVAIL) => bad(
-            "this machine does not have the address".to_owned(),
+            "this machine does not have the address".into(),
             "write an address that `ip address` shows, or \":PORT\" for all of them; behind NAT \
              the public address belongs to the router"
-                .to_owned(),
+                .into(),
         ),
         Err(error) => bad(
-            format!("cannot be bound: {}", io::Error::from(error)),
-            "choose another address".to_owned(),
+            format!("cannot be bound: {}", io::Error::from(error)).into(),
+            "choose another address".into(),
         ),
     }
 }
 
-fn taken(about: &str, holders: &[Holder], bad: impl Fn(String, String) -> Finding) -> Finding {
+fn taken(about: &str, holders: &[Holder], bad: impl Fn(Text, Text) -> Finding) -> Finding {
     const INIT: u32 = 1;
     if let Some(narrows) = holders.iter().find(|it| it.is_narrows()) {
         return Finding::ok(STEP, about, format!("{} listens here", narrows.text()));
@@ -95,16 +95,17 @@ fn taken(about: &str, holders: &[Holder], bad: impl Fn(String, String) -> Findin
     }
     match holders.first() {
         Some(holder) => bad(
-            format!("{} listens here", holder.text()),
+            format!("{} listens here", holder.text()).into(),
             format!(
                 "stop {0}, or listen on another port; to work behind {0}, listen on 127.0.0.1:8080 \
                  and let {0} forward to it",
                 holder.name
-            ),
+            )
+            .into(),
         ),
         None => bad(
-            "another program listens here".to_owned(),
-            "find it with `sudo ss -ltnp` and stop it, or listen on another port".to_owned(),
+            "another program listens here".into(),
+            "find it with `sudo ss -ltnp` and stop it, or listen on another port".into(),
         ),
     }
 }

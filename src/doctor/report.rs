@@ -42,16 +42,18 @@ impl<W: Write> Report<W> {
 
     /// Adds findings, and shows them at once if they are shown as text.
     pub(super) fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        for finding in findings {
-            if let Form::Text(colours) = self.form {
-                let previous = self.findings.last().map(|it| it.step);
-                let text = line(&finding, previous, colours);
-                // If no one reads, the exit code still says it all.
-                let _unread = self.out.write_all(text.as_bytes());
-                let _unread = self.out.flush();
-            }
-            self.findings.push(finding);
+        findings.into_iter().for_each(|it| self.add_one(it));
+    }
+
+    fn add_one(&mut self, finding: Finding) {
+        if let Form::Text(colours) = self.form {
+            let previous = self.findings.last().map(|it| it.step);
+            let text = line(&finding, previous, colours);
+            // If no one reads, the exit code still says it all.
+            let _unread = self.out.write_all(text.as_bytes());
+            let _unread = self.out.flush();
         }
+        self.findings.push(finding);
     }
 
     /// Ends the report. Whether nothing has failed.

@@ -191,14 +191,14 @@ fn refused(about: &str, family: &str, error: SocketError, other: Other) -> Findi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Verdict;
+    use crate::doctor::finding::{Text, Verdict};
 
     fn check(family: &str, fault: Fault, other: Other) -> Finding {
         let tried = Tried { connected: None, fault: Some(fault), failed: 1, number: 1 };
         verdict("a:443", family, &tried, other)
     }
 
-    fn remedy(fault: SocketError) -> String {
+    fn remedy(fault: SocketError) -> Text {
         check("IPv4", Fault::Socket(fault), Other::Absent).remedy.unwrap()
     }
 

@@ -112,7 +112,7 @@ fn failed(
     now: i64,
 ) -> Finding {
     use TlsFault as It;
-    let failure = |what: String, remedy: &str| Finding::failure(STEP, about, what, remedy);
+    let failure = |what: String, remedy: &'static str| Finding::failure(STEP, about, what, remedy);
     match (trouble, certificate) {
         (Trouble::Fault(It::CertificateIssuer | It::CertificateOfAuthority), Some(certificate)) => {
             unknown_issuer(about, certificate, seen.is_ours)
@@ -160,7 +160,7 @@ const HANDSHAKE_FAILURE: u8 = 40;
 const UNRECOGNIZED_NAME: u8 = 112;
 const CERTIFICATE_REQUIRED: u8 = 116;
 
-fn cut(what: &str, seen: &Seen, failure: impl Fn(String, &str) -> Finding) -> Finding {
+fn cut(what: &str, seen: &Seen, failure: impl Fn(String, &'static str) -> Finding) -> Finding {
     if seen.classic_works {
         let what = format!("{what}, unless it is made smaller");
         let remedy = "write key_exchange = \"classic\" in the route: a firewall on the way drops a \
@@ -235,7 +235,7 @@ fn days(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Verdict;
+    use crate::doctor::finding::{Text, Verdict};
     use std::time::{Duration, UNIX_EPOCH};
 
     const NOW: i64 = 1_800_000_000;
@@ -258,7 +258,7 @@ mod tests {
         verdict("api.example:443", &seen, UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs()))
     }
 
-    fn refused(fault: TlsFault, shown: Shown) -> (String, String) {
+    fn refused(fault: TlsFault, shown: Shown) -> (Text, Text) {
         let finding = check(Err(Trouble::Fault(fault)), shown, false);
         assert_eq!(finding.verdict, Verdict::Failure);
         (finding.what, finding.remedy.unwrap())
