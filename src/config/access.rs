@@ -18,6 +18,7 @@ use crate::limits::KEYS_MAX;
 use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::fs;
+use std::mem;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -56,8 +57,26 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
         Self { files, before, keys: HashMap::new() }
     }
 
-    /// All of it.
+    /// All of it. If files contradict each other in a renewal, all of them count with what they
+    /// held before, so that no other file is held up.
     pub(super) fn load(mut self, config: &Config) -> Access {
+        let others = mem::take(&mut self.files.problems);
+        let access = self.load_now(config);
+        let found = mem::replace(&mut self.files.problems, others);
+        match (self.files.kept(), self.before) {
+            (Some(kept), Some(before)) if !found.is_empty() => {
+                self.files.trouble.append(found);
+                files_of(config).for_each(|it| self.files.read.keep(&it.path, kept));
+                before.clone()
+            }
+            _ => {
+                self.files.problems.append(found);
+                access
+            }
+        }
+    }
+
+    fn load_now(&mut self, config: &Config) -> Access {
         let clients = self.clients(&config.clients);
         let needs_token = !config.clients.is_empty();
         let routes = config.routes.iter();
@@ -228,6 +247,14 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
     }
 }
 
+/// The files of all clients and routes.
+fn files_of(config: &Config) -> impl Iterator<Item = &NamedFile> {
+    let of_clients = config.clients.iter().filter_map(|it| it.tokens.file());
+    let of_keys = config.routes.iter().filter_map(|it| it.access.keys.as_ref()?.file());
+    let lists = config.routes.iter().filter_map(|it| it.access.allow.as_ref());
+    of_clients.chain(of_keys).chain(lists.flat_map(|it| &it.files))
+}
+
 fn client(config: &ClientConfig, name: Arc<str>, used: Arc<ClientUse>) -> Client {
     let ClientConfig { routes, expires, exchanges, requests_per_minute, .. } = config;
     let path = |it: &RoutePath| it.as_str().as_bytes().into();
@@ -387,6 +414,29 @@ mod tests {
         let none = load(&text, Some(&before.access), Some(&before.files.read));
         assert!(none.client(ALICE).is_none() && none.files.trouble.is_empty());
         assert!(none.access.routes[0].as_ref().unwrap().needs_token, "it is not open now");
+    }
+
+    #[test]
+    fn files_that_contradict_each_other_count_with_what_they_held() {
+        let folder = Folder::new();
+        let (keys, tokens) = (folder.write("k", "sk-one\n"), folder.write("t", digest(ALICE)));
+        let bob = table("bob", &format!("token = \"{}\"", digest("no-prefix-but-a-token")));
+        let team = table("team", &format!("token_file = {tokens:?}"));
+        let text = format!("{MINIMAL}key_file = {keys:?}\n{bob}{team}");
+        let before = load(&text, None, None);
+        folder.write("t", digest(BOB));
+        folder.write("k", "sk-one\nno-prefix-but-a-token\n");
+        let kept = load(&text, Some(&before.access), Some(&before.files.read));
+        assert!(kept.files.problems.is_empty(), "{}", kept.files.problems);
+        let trouble = kept.files.trouble.to_string();
+        assert!(trouble.contains("line 2 holds the token of bob"), "{trouble}");
+        assert!(kept.client(ALICE).is_some() && kept.client(BOB).is_none());
+        assert_eq!(kept.lines_of_keys().unwrap(), [1]);
+        assert_eq!(kept.files.read.changed().len(), 2, "they are tried again");
+        folder.write("k", "sk-one\n");
+        let mended = load(&text, Some(&kept.access), Some(&kept.files.read));
+        assert!(mended.files.trouble.is_empty(), "{}", mended.files.trouble);
+        assert!(mended.client(ALICE).is_none() && mended.client(BOB).is_some());
     }
 
     #[test]

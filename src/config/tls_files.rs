@@ -89,6 +89,11 @@ impl<'b> TlsFiles<'b> {
         self.kept.is_some()
     }
 
+    /// What files held that serve on with it if they cannot be used now.
+    pub(super) fn kept(&self) -> Option<&'b Files> {
+        self.kept
+    }
+
     /// What a pair holds, if it was loaded.
     pub(super) fn loaded(&self, files: &CredentialFiles) -> Option<&Identity> {
         let names = (files.certificate.path.clone(), files.key.path.clone());
