@@ -212,10 +212,10 @@ fn is_own(answer: &Said, is_head: bool) -> bool {
     let says_so = naive::text(&answer.content).contains("\"type\":\"narrows\"");
     let is_last_hop = answer.head.status() == 204 && answer.head.values("allow").next().is_some();
     answer.head.fields.iter().all(|it| is_ours(&it.name))
-        && answer.interims.is_empty() | says_so
         && (says_so
+            // To HEAD, without the content that would say so; also after interim responses.
             || is_head && answer.head.values("content-type").next().is_some()
-            || is_last_hop)
+            || is_last_hop && answer.interims.is_empty())
 }
 
 /// Whether `got` is `said` after its way through the relay.
