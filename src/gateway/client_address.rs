@@ -181,7 +181,14 @@ fn parse_address(text: &[u8]) -> Option<SocketAddr> {
 }
 
 /// The parameter `for` of an element of `Forwarded` (RFC 7239, section 4), if it has exactly one.
+///
+/// An element with half of a quoted string is part of one: a proxy that names the Host as well
+/// sends `host="x,for=192.0.2.1"` where a client has written that.
 fn parse_forwarded(element: &[u8]) -> Option<SocketAddr> {
+    let quotes = element.iter().filter(|byte| **byte == b'"').count();
+    if quotes % 2 == 1 || element.contains(&b'\\') {
+        return None;
+    }
     let mut nodes = element.split(|byte| *byte == b';').filter_map(|pair| {
         let (name, value) = trim_ows(pair).split_at_checked("for=".len())?;
         name.eq_ignore_ascii_case(b"for=").then_some(value)
@@ -341,6 +348,11 @@ mod tests {
             "for=\"203.0.113.9\\\"\"",
             "for = 203.0.113.9",
             "host=\"a,b\";for=\"203.0.113.9",
+            // What a client has written as its Host, and its proxy has quoted.
+            "for=203.0.113.9;host=\"a,for=10.9.9.9\"",
+            "for=203.0.113.9;host=\"a,for=10.9.9.9;b=c\"",
+            "for=203.0.113.9;host=\"a,for=10.9.9.9;b=c\";by=\"[fd00::1]\"",
+            "for=203.0.113.9;host=\"a,for=10.9.9.9;b=\\\"c\"",
         ] {
             check(bad, PEER);
         }
