@@ -7,13 +7,16 @@ const STEP: &str = "http";
 
 /// What bodies say to clients from countries that an API does not serve.
 const NOT_HERE: &[&str] = &[
+    // OpenAI, 403: the `code`.
     "unsupported_country_region_territory",
-    "Country, region, or territory not supported",
-    "User location is not supported",
-    "unsupported_country",
-    "not available in your country",
+    // Anthropic, 403: the `message` of an error of the type `forbidden`.
     "Request not allowed",
+    // Gemini, 400 with the status FAILED_PRECONDITION, to requests with a key.
+    "User location is not supported",
 ];
+
+/// What Gemini says to requests without a key (403), whatever the country.
+const WANTS_KEY: &[&str] = &["Method doesn't allow unregistered callers"];
 
 /// What Cloudflare's pages say to those whom its firewall turns away.
 const TURNED_AWAY: &[&str] =
@@ -36,8 +39,9 @@ pub(super) fn missing(about: &str, trouble: Trouble) -> Finding {
         Trouble::Late => Finding::failure(
             STEP,
             about,
-            "connected, but no response came",
-            "look at the server: it accepts connections and does not serve them",
+            "connected, and no whole response came within 10 s",
+            "look at the server (its log, its load): it accepts connections and does not serve \
+             them, or it waits for a server of its own that does not answer",
         ),
         Trouble::Unanswered(Unanswered::Ended) => Finding::failure(
             STEP,
@@ -66,6 +70,11 @@ pub(super) fn verdict(about: &str, response: &Response, is_tls: bool) -> Finding
     }
     match status {
         401 => Finding::ok(STEP, about, "401: it asks for a key, as it should without one"),
+        403 if says(WANTS_KEY) => Finding::ok(
+            STEP,
+            about,
+            "403: it asks for a key; whether it serves this country shows only with one",
+        ),
         400 if !is_tls && says(WANTS_TLS) => Finding::failure(
             STEP,
             about,
@@ -190,11 +199,19 @@ mod tests {
 
     #[test]
     fn a_country_that_is_not_served_is_told_from_a_missing_key() {
-        let openai = r#"{"error":{"code":"unsupported_country_region_territory"}}"#;
+        // As they are quoted in reports of users.
+        let openai = r#"{"error":{"code":"unsupported_country_region_territory",
+            "message":"Country, region, or territory not supported","param":null,
+            "type":"request_forbidden"}}"#;
         check(403, openai, Verdict::Failure, "country");
-        check(403, r#"{"error":{"message":"Request not allowed"}}"#, Verdict::Failure, "country");
-        let gemini = r#"{"message":"User location is not supported for the API use."}"#;
+        let anthropic = r#"{"error":{"type":"forbidden","message":"Request not allowed"}}"#;
+        check(403, anthropic, Verdict::Failure, "country");
+        let gemini = r#"{"error":{"code":400,"message":"User location is not supported for the API
+            use.","status":"FAILED_PRECONDITION"}}"#;
         check(400, gemini, Verdict::Failure, "country");
+        let keyless = r#"{"error":{"code":403,"message":"Method doesn't allow unregistered callers
+            (callers without established identity).","status":"PERMISSION_DENIED"}}"#;
+        check(403, keyless, Verdict::Ok, "only with one");
         check(403, "<title>Just a moment...</title>", Verdict::Failure, "another public address");
     }
 

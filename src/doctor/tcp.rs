@@ -147,7 +147,7 @@ fn silent(about: &str, family: &str, other: Other) -> Finding {
     }
     let remedy = "let the firewall (of this machine, of the hoster, of the network) pass outgoing \
                   connections to this port; if the network blocks this server, run narrows \
-                  elsewhere";
+                  elsewhere; a server that is overloaded is silent, too";
     Finding::failure(STEP, about, what, remedy)
 }
 

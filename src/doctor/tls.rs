@@ -167,8 +167,9 @@ fn cut(what: &str, seen: &Seen, failure: impl Fn(String, &'static str) -> Findin
                       ClientHello of two packets";
         return failure(what, remedy);
     }
-    let remedy = "a firewall on the way blocks this server by its name: ask who runs the network, \
-                  or run narrows elsewhere";
+    let remedy = "if it works from another network, a firewall on the way blocks this server by \
+                  its name: ask who runs the network, or run narrows elsewhere; if not, the server \
+                  hangs, or its port is not for TLS";
     failure(what.to_owned(), remedy)
 }
 

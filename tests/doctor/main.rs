@@ -13,4 +13,5 @@ mod nginx;
 mod outside;
 mod patient;
 mod servers;
+mod silence;
 mod upstream;

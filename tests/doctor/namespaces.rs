@@ -39,6 +39,17 @@ fn nameservers_that_are_all_dead_are_named() {
 }
 
 #[test]
+fn a_nameserver_that_takes_questions_and_says_nothing_is_named() {
+    let name = "a_nameserver_that_takes_questions_and_says_nothing_is_named";
+    let Some(network) = (Network { setup: "true", name }).enter() else { return };
+    network.resolv_conf(&format!("nameserver 127.0.0.1\n{SOON}"));
+    name_server(Answers::Nothing);
+    let found = Diagnosis::of_route("http://api.test/", &[]);
+    found.exits(1).has("nameserver", "failure", "no answer within 2 s", "put one that works");
+    found.has("name", "failure", "no nameserver answers", "step nameserver");
+}
+
+#[test]
 fn nameservers_that_do_not_listen_or_fail_are_named() {
     let name = "nameservers_that_do_not_listen_or_fail_are_named";
     let Some(network) = (Network { setup: "true", name }).enter() else { return };
@@ -197,6 +208,7 @@ enum Answers {
     NoSuchName,
     /// SERVFAIL.
     Failure,
+    Nothing,
 }
 
 /// A nameserver at 127.0.0.1.
@@ -215,6 +227,7 @@ fn name_server(answers: Answers) {
                 Answers::Addresses | Answers::OnlyAboutIpv4 => 0x80,
                 Answers::NoSuchName => 0x83,
                 Answers::Failure => 0x82,
+                Answers::Nothing => continue,
             };
             // One question, and nothing else yet.
             reply[6..12].fill(0);

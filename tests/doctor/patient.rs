@@ -63,6 +63,14 @@ impl Diagnosis {
         self
     }
 
+    /// What was found about one server.
+    pub(crate) fn about(&self, server: SocketAddr) -> Self {
+        let server = server.to_string();
+        let is_it = |it: &&serde_json::Value| it["about"].as_str().unwrap().starts_with(&server);
+        let findings = self.findings.iter().filter(is_it).cloned().collect();
+        Self { code: self.code, text: self.text.clone(), findings }
+    }
+
     /// Asserts that nothing has failed, or that something has.
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Self {

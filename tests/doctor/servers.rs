@@ -84,6 +84,12 @@ fn shake(
     Ok(StreamOwned::new(connection, tcp))
 }
 
+/// Reads until the client leaves, and says nothing.
+pub(crate) fn hold(mut tcp: TcpStream) -> io::Result<()> {
+    while tcp.read(&mut [0; 4096])? > 0 {}
+    Ok(())
+}
+
 fn answer_all(stream: &mut (impl Read + Write), response: &str) -> io::Result<()> {
     while !head(stream)?.is_empty() {
         stream.write_all(response.as_bytes())?;
@@ -95,7 +101,7 @@ fn answer_all(stream: &mut (impl Read + Write), response: &str) -> io::Result<()
 }
 
 /// The next head; empty at the end.
-fn head(stream: &mut impl Read) -> io::Result<String> {
+pub(crate) fn head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? > 0 {
