@@ -5,9 +5,9 @@ killed and started again: docs/scaling.md has the result.
     cargo build --release && benches/scaling.py [--narrows target/release/narrows] [--times 5]
 
 HAProxy balances connections (mode tcp), announces clients by the PROXY protocol, and asks /readyz of
-each narrows; TLS ends in narrows. The load, over TLS: new connections, connections that are kept, and
-streams, one after the other. Everything is on loopback at ports that are free. Needs Linux, Python 3
-and HAProxy.
+each narrows; TLS ends in narrows. The load, over TLS: new connections with one request each,
+connections that are kept, and streams, one after the other. A new connection that fails is counted by
+how far it came. Everything is on loopback at ports that are free. Needs Linux, Python 3 and HAProxy.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import random
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import tempfile
 import urllib.request
@@ -27,8 +28,12 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 CERTIFICATE = os.path.abspath(f"{ROOT}/certs/authority.pem")
 KEY = os.path.abspath(f"{ROOT}/certs/authority.key")
 NODES = 3
-# New connections in a second, connections that are kept, streams at one time.
-NEW, KEPT, STREAMS = 40, 12, 30
+# Connections that are kept, streams at one time.
+KEPT, STREAMS = 12, 30
+# How far a new connection came that failed.
+NO_TLS, HANDSHAKE, REQUEST = "no byte of TLS answered", "in the handshake", "after the handshake"
+# The offset of tcpi_bytes_received in the structure of TCP_INFO (linux/tcp.h).
+BYTES_RECEIVED = 128
 
 NARROWS = """workers = 1
 admin = "127.0.0.1:{admin}"
@@ -46,6 +51,7 @@ stop = "30s"
 """
 HAPROXY = """global
     nbthread 1
+    stats socket {folder}/stats
 defaults
     mode tcp
     timeout connect 2s
@@ -67,6 +73,8 @@ def main():
     parser.add_argument("--narrows", default=f"{ROOT}/target/release/narrows")
     parser.add_argument("--seconds", type=float, default=12, help="between two of them")
     parser.add_argument("--times", type=int, default=1, help="of each")
+    parser.add_argument("--only", help="a part of the name of what happens")
+    parser.add_argument("--new", type=int, default=40, help="new connections in a second")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(arguments, folder))
@@ -79,21 +87,26 @@ async def measure(arguments, folder):
         await node.start()
     balancer = Balancer(folder, nodes)
     await balancer.start()
-    load = Load(balancer.port)
+    load = Load(balancer.port, arguments.new)
     try:
         await load.warm_up()
-        print("| what happens to one of three | exchanges | refused | streams | cut | "
-              "kept connections lost |\n|---|---|---|---|---|---|")
+        print("| what happens to one of three | exchanges | led to another node | new connections "
+              f"that failed: {NO_TLS} | {HANDSHAKE} | {REQUEST} | streams | cut | "
+              "kept connections lost |\n|---|---|---|---|---|---|---|---|---|")
         # Each time another one, so that it has its share of the connections that are kept.
         for name, happens, node in [("nothing", nothing, nodes[0]),
                                     ("drained, and started again", drain, nodes[0]),
                                     ("upgraded (SIGUSR2)", upgrade, nodes[1]),
                                     ("killed (SIGKILL), and started again", kill, nodes[2])]:
-            before = load.counts.copy()
+            if arguments.only and arguments.only not in name:
+                continue
+            before, redispatched = load.counts.copy(), balancer.redispatched()
             for _ in range(arguments.times):
                 await asyncio.gather(happens(node), asyncio.sleep(arguments.seconds))
             change = load.counts - before
-            print(f"| {name} | {change['exchanges']:,} | {change['refused']} | "
+            redispatched = balancer.redispatched() - redispatched
+            failed = " | ".join(str(change[it]) for it in (NO_TLS, HANDSHAKE, REQUEST))
+            print(f"| {name} | {change['exchanges']:,} | {redispatched} | {failed} | "
                   f"{change['streams']:,} | {change['cut']} | {change['lost']} |", flush=True)
         if load.counts["wrong"]:
             raise SystemExit(f"{load.counts['wrong']} answers were wrong")
@@ -177,10 +190,10 @@ class Balancer:
     """HAProxy."""
 
     def __init__(self, folder, nodes):
-        self.port = free_port()
+        self.port, self.stats = free_port(), f"{folder}/stats"
         self.file = f"{folder}/haproxy.cfg"
         with open(self.file, "w") as file:
-            file.write(HAPROXY.format(port=self.port))
+            file.write(HAPROXY.format(port=self.port, folder=folder))
             for number, node in enumerate(nodes):
                 file.write(SERVER.format(number=number, port=node.port, admin=node.admin))
         self.log = open(f"{folder}/haproxy.log", "w")
@@ -195,6 +208,15 @@ class Balancer:
             except ConnectionRefusedError:
                 await asyncio.sleep(0.05)
 
+    def redispatched(self):
+        """Connections that a node refused, so that HAProxy opened them at another."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self.stats)
+            connection.sendall(b"show stat\n")
+            lines = connection.makefile().read().removeprefix("# ").strip().splitlines()
+        rows = [dict(zip(lines[0].split(","), line.split(","))) for line in lines[1:]]
+        return sum(int(row["wredis"] or 0) for row in rows if row["svname"] == "BACKEND")
+
     def end(self):
         self.process.kill()
         self.process.wait()
@@ -203,8 +225,8 @@ class Balancer:
 class Load:
     """Clients; `counts` says what has become of them."""
 
-    def __init__(self, port):
-        self.port, self.counts, self.tasks = port, collections.Counter(), []
+    def __init__(self, port, new):
+        self.port, self.new, self.counts, self.tasks = port, new, collections.Counter(), []
         self.trust = ssl.create_default_context(cafile=CERTIFICATE)
 
     async def warm_up(self):
@@ -223,15 +245,24 @@ class Load:
             task = asyncio.create_task(self.ask_anew())
             running.add(task)
             task.add_done_callback(running.discard)
-            await asyncio.sleep(random.expovariate(NEW))
+            await asyncio.sleep(random.expovariate(self.new))
 
     async def ask_anew(self):
-        try:
-            reader, writer = await self.open()
-            await self.ask(reader, writer)
-            writer.transport.abort()
-        except (OSError, asyncio.IncompleteReadError):
-            self.counts["refused"] += 1
+        connection = socket.socket()
+        connection.setblocking(False)
+        # Of the same connection, when asyncio has closed its own after an error.
+        with connection.dup() as observed:
+            stage = NO_TLS
+            try:
+                await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.port))
+                reader, writer = await self.secure(sock=connection)
+                stage = REQUEST
+                await self.ask(reader, writer)
+                writer.transport.abort()
+            except (OSError, asyncio.IncompleteReadError):
+                if stage == NO_TLS and bytes_received(observed) > 0:
+                    stage = HANDSHAKE
+                self.counts[stage] += 1
 
     async def keep_connection(self):
         """Asks five times a second, and opens another connection if the response says so."""
@@ -268,8 +299,11 @@ class Load:
                 await asyncio.sleep(0.2)
 
     async def open(self):
-        return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trust,
-                                             server_hostname="localhost", limit=1 << 20)
+        return await self.secure(host="127.0.0.1", port=self.port)
+
+    async def secure(self, **where):
+        return await asyncio.open_connection(**where, ssl=self.trust, server_hostname="localhost",
+                                             limit=1 << 20)
 
 
 async def serve(reader, writer):
@@ -284,10 +318,17 @@ async def serve(reader, writer):
                          b"Transfer-Encoding: chunked\r\n\r\n")
             for _ in range(random.randint(5, 20)):
                 writer.write(b"a\r\ndata: {}\n\n\r\n")
+                await writer.drain()
                 await asyncio.sleep(0.2)
             writer.write(b"0\r\n\r\n")
     except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
         writer.close()
+
+
+def bytes_received(connection):
+    size = BYTES_RECEIVED + struct.calcsize("=Q")
+    information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+    return struct.unpack_from("=Q", information, BYTES_RECEIVED)[0]
 
 
 def port_of(server):
