@@ -59,6 +59,10 @@ defaults
     timeout server 10m
     retries 3
     option redispatch 1
+    option srvtcpka
+    srvtcpka-idle 10s
+    srvtcpka-intvl 5s
+    srvtcpka-cnt 3
     balance leastconn
 listen narrows
     bind 127.0.0.1:{port}
