@@ -9,7 +9,7 @@ const FOREIGN: &[&str] = &[
     "std", "core", "alloc", "tokio", "rustls", "webpki", "socket2", "rustix", "hyper", "tracing",
     "str", "io", "u8", "u16", "u32", "u64", "usize",
 ];
-/// Words that look like names of ours: the kernel's, of other crates, and directives of nginx.
+/// Words that look like names of ours: the kernel's, of other crates, of nginx and of Caddy.
 const FOREIGN_WORDS: &[&str] = &[
     "AF_UNIX",
     "IOV_MAX",
@@ -21,11 +21,17 @@ const FOREIGN_WORDS: &[&str] = &[
     "ServerNameList",
     "SubjectPublicKeyInfo",
     "TCP_INFO",
+    "file_server",
+    "forward_auth",
+    "lb_policy",
     "libgcc_s",
     "lingering_time",
     "proxy_cookie_path",
     "proxy_redirect",
+    "request_body",
     "stop_grace_period",
+    "stream_close_delay",
+    "tls_client_auth",
 ];
 
 /// In back-ticks: `path::to::item`, `Type::method`, `some_function()`, `SomeType`, `some_name`.
