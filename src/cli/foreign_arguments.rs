@@ -24,7 +24,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
         "write --key privkey.pem",
     ),
     (
-        "upstream target backend to url proxy-pass u t base-url api-base origin destination \
+        "upstream target backend to url proxy-pass u base-url api-base origin destination \
          remote route r path prefix location",
         ROUTE,
     ),
@@ -61,8 +61,12 @@ const ARGUMENTS: &[(&str, &str)] = &[
         "insecure k no-verify skip-verify insecure-skip-verify no-check-certificate",
         "an upstream is always verified; --ca FILE trusts a root of your own",
     ),
+    (
+        "proxy http-proxy socks5 x",
+        "leave it out; upstreams are reached directly; --connect dials another host and port",
+    ),
     ("s signal reload", "send a signal: `kill -HUP PID` reloads, `kill PID` stops"),
-    ("test", "write narrows check --config narrows.toml"),
+    ("test t check validate", "write narrows check narrows.toml"),
     (
         "timeout read-timeout idle-timeout",
         "limits of time are in [timeouts] of a file: --config narrows.toml",

@@ -9,15 +9,17 @@ use crate::config::problem::nearest;
 use clap::Command;
 
 /// The command that is missing before `arguments`, if the first of them is a route or a URL, or an
-/// option with a route among the rest, or if the only one is a file.
+/// option with a route among the rest, or `--config`, or if the only one is a file.
 pub(super) fn missing_command(arguments: &[String]) -> Option<&'static [&'static str]> {
     let (first, rest) = arguments.split_first()?;
     let is_route = |text: &String| text.starts_with('/') && text.contains("/=http");
-    if rest.is_empty() && first.ends_with(".toml") {
+    if rest.is_empty() && first.ends_with(".toml") && !first.starts_with('-') {
         return Some(&["run", "--config"]);
     }
     let is_run = first.starts_with('/')
         || first.contains("://")
+        || first == "--config"
+        || first.starts_with("--config=")
         || first.starts_with("--") && rest.iter().any(is_route);
     is_run.then_some(&["run"])
 }
@@ -49,7 +51,14 @@ mod tests {
 
     #[test]
     fn a_route_or_a_file_without_a_command_is_a_run() {
-        for arguments in [&[ROUTE][..], &["--listen", ":443", ROUTE], &["/gpt/"], &["https://h/"]] {
+        for arguments in [
+            &[ROUTE][..],
+            &["--listen", ":443", ROUTE],
+            &["/gpt/"],
+            &["https://h/"],
+            &["--config", "narrows.toml"],
+            &["--config=narrows.toml"],
+        ] {
             assert_eq!(guess(arguments), Some(&["run"][..]), "{arguments:?}");
         }
         for file in ["narrows.toml", "/etc/narrows/narrows.toml"] {

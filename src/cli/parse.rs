@@ -22,7 +22,9 @@ pub(super) fn parse_workers(text: &str) -> Result<NonZeroUsize, Refused> {
     let workers = NonZeroUsize::from_str(text).ok();
     workers.filter(|workers| WORKERS_RANGE.contains(&workers.get())).ok_or_else(|| {
         let allowed = format!("{} to {} is allowed", WORKERS_RANGE.start(), WORKERS_RANGE.end());
-        Refused { what: format!("{} is out of range", quoted(text)), help: vec![allowed] }
+        let is_number = !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+        let why = if is_number { "is out of range" } else { "is not a whole number" };
+        Refused { what: format!("{} {why}", quoted(text)), help: vec![allowed] }
     })
 }
 

@@ -93,7 +93,7 @@ fn refusal(
         }
         ErrorKind::UnknownArgument => {
             let argument = whole_argument(argument?, typed);
-            let (refused, culprit) = unknown(&argument, arguments, error);
+            let (refused, culprit) = unknown(&argument, arguments, error, cli);
             let joined = joined_option(&argument, cli).or_else(|| long_option(&argument, cli));
             let help = joined.map(|meant| vec![format!("did you mean {}?", shown(&meant))]);
             Some((Refused { help: help.unwrap_or(refused.help), ..refused }, culprit))
@@ -107,7 +107,9 @@ fn refusal(
             let command = context(error, ContextKind::InvalidSubcommand)?;
             Some((unknown_command(error, &command), Some(command)))
         }
-        ErrorKind::MissingRequiredArgument => Some((missing(&argument?), None)),
+        ErrorKind::MissingRequiredArgument => {
+            Some((missing(&argument?, command_of(arguments, cli)), None))
+        }
         ErrorKind::ArgumentConflict => {
             let other = context(error, ContextKind::PriorArg)?;
             let what = format!("{} cannot be used with {}", plain(&argument?), plain(&other));
@@ -141,9 +143,17 @@ fn bad_value(error: &Error, name: &str, value: &str) -> Refused {
         "" => format!("{name} needs a value"),
         _ => format!("{name}: {} is not allowed", quoted(value)),
     };
-    let allowed = context(error, ContextKind::ValidValue).filter(|it| !it.is_empty());
-    let help = allowed.map(|allowed| format!("{allowed} are allowed"));
-    Refused { what, help: help.into_iter().collect() }
+    let Some(ContextValue::Strings(words)) = error.get(ContextKind::ValidValue) else {
+        return Refused { what, help: Vec::new() };
+    };
+    let verb = if words.len() == 1 { "is" } else { "are" };
+    let mut help = vec![format!("{} {verb} allowed", words.join(", "))];
+    let lower = value.to_ascii_lowercase();
+    let begins = words.iter().find(|it| lower.starts_with(it.as_str())).map(String::as_str);
+    let near = || nearest(&lower, words.iter().map(String::as_str)).filter(|_| !value.is_empty());
+    let meant = begins.or_else(near);
+    help.extend(meant.map(|it| format!("did you mean {it}?")));
+    Refused { what, help }
 }
 
 /// Arguments without the command that was meant.
@@ -166,20 +176,26 @@ fn unknown_command(error: &Error, command: &str) -> Refused {
 }
 
 /// An argument that is missing.
-fn missing(argument: &str) -> Refused {
-    let examples =
-        ["narrows run /gpt/=https://api.openai.com/", "narrows run --config narrows.toml"];
-    let to_check = ["narrows check narrows.toml", "narrows check /gpt/=https://api.openai.com/"];
+fn missing(argument: &str, command: &str) -> Refused {
+    let with_route = format!("narrows {command} /gpt/=https://api.openai.com/");
+    let with_file = format!("narrows {command} narrows.toml");
     let help: &[&str] = match name_of(argument) {
         "--key" => &["--key privkey.pem"],
         "--certificate" => &["--certificate fullchain.pem"],
-        _ if argument.contains("NAME") => &["narrows token alice"],
-        _ if argument.contains("|FILE") => &to_check,
-        _ if argument.contains("ROUTE") => &examples,
+        _ if command == "token" => &["narrows token alice"],
+        _ if command == "import" => &["narrows import nginx nginx.conf > narrows.toml"],
+        _ if argument.contains("|FILE") => &[&with_file, &with_route],
+        _ if argument.contains("ROUTE") => &[&with_route, "narrows run --config narrows.toml"],
         _ => &[],
     };
     let help = help.iter().map(|example| format!("write {example}"));
     Refused { what: format!("{} is missing", plain(argument)), help: help.collect() }
+}
+
+/// The command that was typed, or `run`.
+fn command_of<'t>(arguments: &'t [String], cli: &Command) -> &'t str {
+    let typed = arguments.get(1).map(String::as_str);
+    typed.filter(|it| cli.find_subcommand(it).is_some()).unwrap_or("run")
 }
 
 /// `ROUTE or --config FILE` of `<ROUTE|--config <FILE>>`.
@@ -195,7 +211,12 @@ fn whole_argument(argument: String, typed: &[String]) -> String {
 }
 
 /// An argument that is not ours.
-fn unknown(name: &str, arguments: &[String], error: &Error) -> (Refused, Option<String>) {
+fn unknown(
+    name: &str,
+    arguments: &[String],
+    error: &Error,
+    cli: &Command,
+) -> (Refused, Option<String>) {
     let is_it = |it: &&String| it.as_str() == name || it.starts_with(&format!("{name}="));
     let written = arguments.iter().find(is_it).cloned();
     let value =
@@ -212,7 +233,9 @@ fn unknown(name: &str, arguments: &[String], error: &Error) -> (Refused, Option<
         _ => None,
     };
     let help = instead_of(name, value.as_deref()).or(suggested);
-    let help = help.unwrap_or_else(|| "narrows run --help lists what there is".to_owned());
+    let help = help.unwrap_or_else(|| {
+        format!("narrows {} --help lists what there is", command_of(arguments, cli))
+    });
     (Refused { what: format!("unknown argument {}", quoted(name)), help: vec![help] }, written)
 }
 

@@ -20,6 +20,10 @@ const IN_TOML: &[&str] = &[
     "a file in TOML has [[listener]] and [[route]]; docs/configuration.md begins with an example",
     "no file is needed for one route: narrows run /gpt/=https://api.openai.com/",
 ];
+const NGINX: &[&str] = &[
+    "`narrows import nginx FILE > narrows.toml` translates it",
+    "no file is needed for one route: narrows run /gpt/=https://api.openai.com/",
+];
 const UNIT: &[&str] =
     &["a unit names it: ExecStart=/usr/local/bin/narrows run --config /etc/narrows.toml"];
 const PEM: &[&str] = &[
@@ -56,7 +60,7 @@ pub(super) fn recognized(text: &str) -> Option<Recognized> {
         return found("this is a systemd unit, not a configuration", UNIT, line);
     }
     if let Some(line) = find(is_nginx) {
-        return found("this is a configuration of nginx, not TOML", IN_TOML, line);
+        return found("this is a configuration of nginx, not TOML", NGINX, line);
     }
     if let Some(line) = find(is_caddy) {
         return found("this is a Caddyfile, not TOML", IN_TOML, line);

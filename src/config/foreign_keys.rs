@@ -90,9 +90,10 @@ const KEYS: &[(&str, Instead)] = &[
         "forward.listener forward.listeners forward.address",
         Words("delete it; every tcp listener serves all forwards"),
     ),
+    ("host_header", Key("[[route]]", "host = \"api.openai.com\"")),
     (
-        "host_header proxy_set_header header_up headers set_header",
-        Key("[[route]]", "host = \"api.openai.com\""),
+        "proxy_set_header add_header header_up headers header set_header request_headers",
+        Words("delete it; fields pass unchanged; `host` sets Host, and `key_file` the API's key"),
     ),
     (
         "proxy_read_timeout read_timeout timeout timeout_server response_timeout \
@@ -203,7 +204,8 @@ const KEYS: &[(&str, Instead)] = &[
         Words("delete it; the upstream's path always replaces the path of the route"),
     ),
     (
-        "api_key apikey api_keys openai_api_key anthropic_api_key authorization bearer keys",
+        "route.key route.token api_key apikey api_keys openai_api_key anthropic_api_key \
+         authorization bearer keys",
         Key("[[route]]", "key_file = \"openai.keys\""),
     ),
     (

@@ -108,6 +108,11 @@ fn meant(text: &str) -> Option<String> {
     if let Some(port) = bare.strip_prefix("*:").and_then(port) {
         return Some(format!(":{port}"));
     }
+    if let Some((ip, port)) = bare.rsplit_once(':').and_then(|(ip, it)| Some((ip, port(it)?)))
+        && let Ok(ip) = ip.parse::<Ipv6Addr>()
+    {
+        return Some(SocketAddr::new(ip.into(), port).to_string());
+    }
     if let Ok(ip) = bare.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         return Some(SocketAddr::new(ip, 8080).to_string());
     }
@@ -165,6 +170,8 @@ mod tests {
         {
             refuse(text, "is not an address to listen on; IP:port, \":443\"");
         }
+        refuse("::1:8080", "did you mean \"[::1]:8080\"?");
+        refuse(":::443", "did you mean \"[::]:443\"?");
         refuse("*:443", "did you mean \":443\"?");
         refuse("0.0.0.0", "did you mean \"0.0.0.0:8080\"?");
         refuse("[::1]", "did you mean \"[::1]:8080\"?");

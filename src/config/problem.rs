@@ -207,7 +207,8 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         .map(|(_, known)| known)
 }
 
-/// Levenshtein's distance in bytes: insertions, deletions and substitutions from `a` to `b`.
+/// Levenshtein's distance in bytes, regardless of case: insertions, deletions and substitutions
+/// from `a` to `b`.
 fn edit_distance(a: &str, b: &str) -> usize {
     // `row[j]` is the distance from the part of `a` seen so far to the first `j` bytes of `b`.
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -215,7 +216,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
         let mut diagonal = i;
         row[0] = i + 1;
         for (j, to) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(from != to);
+            let substituted = diagonal + usize::from(!from.eq_ignore_ascii_case(&to));
             diagonal = row[j + 1];
             row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
         }

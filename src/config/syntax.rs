@@ -230,9 +230,17 @@ fn assignment(key: &str, value: &str, place: Range<usize>) -> Option<Finding> {
         '[' | '{' | '=' => return None,
         _ => {
             let bare = value.split(" #").next().unwrap_or(value).trim_end_matches([';', ',', ' ']);
-            let lower = bare.to_ascii_lowercase();
-            if ["true", "false"].contains(&lower.as_str()) || bare.parse::<i64>().is_ok() {
-                ("this is not a value of TOML", format!("{key} = {lower}"), "write the value alone")
+            if let Some(value) = boolean(bare) {
+                ("this is not a value of TOML", format!("{key} = {value}"), "write true or false")
+            } else if bare.parse::<i64>().is_ok() {
+                ("this is not a value of TOML", format!("{key} = {bare}"), "write the value alone")
+            } else if is_like_a_date(bare) {
+                return Some(Finding {
+                    place: place.start..place.start + bare.len(),
+                    what: "this is not a date".to_owned(),
+                    rewrite: None,
+                    help: "write a day that there is, as in 2027-01-31 or 2027-01-31T12:00:00Z",
+                });
             } else {
                 let value = bare.replace('"', "");
                 let place = place.start..place.start + bare.len();
@@ -246,6 +254,26 @@ fn assignment(key: &str, value: &str, place: Range<usize>) -> Option<Finding> {
         }
     };
     Some(Finding { place, what: what.to_owned(), rewrite: Some(rewrite), help })
+}
+
+/// `true` or `false`, as other languages write it.
+fn boolean(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => Some(true),
+        "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether a text begins with a year and a month, as a date does.
+fn is_like_a_date(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    let mut is_number = |digits| {
+        parts.next().is_some_and(|it| {
+            (1..=digits).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    is_number(4) && is_number(2) && parts.next().is_some()
 }
 
 /// `key = "…`, where the string is wrong.

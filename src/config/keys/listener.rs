@@ -131,6 +131,7 @@ pub(super) struct Draft {
     client_crl: Option<NamedFile>,
     redirect: bool,
     mode: Mode,
+    has_unknown_mode: bool,
     proxy_protocol: Vec<Network>,
     allow: Option<AddressList>,
     trusted_proxies: Option<AddressList>,
@@ -229,7 +230,11 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
     Key::new(
         "mode",
-        With(|it, entry| it.mode = entry.value().unwrap_or_default()),
+        With(|it, entry| {
+            let mode = entry.value();
+            it.has_unknown_mode = mode.is_none();
+            it.mode = mode.unwrap_or_default();
+        }),
         Literal("\"http\""),
         row(
             "What clients speak: HTTP, for the routes, or any protocol, for the \
@@ -295,6 +300,10 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<ListenerConf
     let at = |key| present.location(key).unwrap_or(&location).clone();
     let domains_location = at("domains");
     let client_address_location = at("client_address");
+    if draft.has_unknown_mode {
+        // Nobody can say whether it needs routes or forwards.
+        return None;
+    }
     let Draft { addresses, domains, client_ca, client_crl, redirect, mode, .. } = draft;
     Some(ListenerConfig {
         certificates,
