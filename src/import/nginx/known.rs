@@ -50,7 +50,7 @@ const ROWS: &[Row] = &[
     ),
     (
         "proxy_buffer_size proxy_buffers proxy_busy_buffers_size output_buffers postpone_output \
-         client_header_buffer_size",
+         client_header_buffer_size large_client_header_buffers",
         "",
         Always,
         "buffers need no setting; limits.head_bytes bounds a message head",

@@ -20,11 +20,20 @@ const ENDPOINTS: &[&str] = &[
     "embeddings",
     "messages",
     "models",
+    "realtime",
     "images/generations",
+    "images/edits",
     "audio/transcriptions",
+    "audio/translations",
     "audio/speech",
+    "moderations",
+    "files",
+    "batches",
+    "rerank",
     "generate",
     "chat",
+    "embed",
+    "tags",
 ];
 
 impl Mapping {
@@ -57,13 +66,28 @@ impl Mapping {
 
     /// What lies before the endpoint, if it is the same on both sides.
     pub(super) fn shared_prefix(&self) -> Option<Self> {
-        let before = |path: &str, endpoint| {
+        let endpoint = endpoint_of(&self.to)?;
+        let before = |path: &str| {
             path.strip_suffix(endpoint).filter(|it| it.ends_with('/')).map(str::to_owned)
         };
-        ENDPOINTS.iter().find_map(|endpoint| {
-            Some(Self { from: before(&self.from, endpoint)?, to: before(&self.to, endpoint)? })
-        })
+        Some(Self { from: before(&self.from)?, to: before(&self.to)? })
     }
+
+    /// Whether one path is sent to one endpoint that has another name.
+    pub(super) fn is_one_path(&self) -> bool {
+        !self.from.ends_with('/')
+            && endpoint_of(&self.to).is_some()
+            && self.shared_prefix().is_none()
+    }
+}
+
+/// The end of `path` that names one endpoint: a well-known one, or `model:method` as Google has it.
+fn endpoint_of(path: &str) -> Option<&str> {
+    let is_end = |endpoint: &&&str| {
+        path.strip_suffix(**endpoint).is_some_and(|before| before.ends_with('/'))
+    };
+    let method = path.rsplit('/').next().filter(|segment| segment.contains(':'));
+    ENDPOINTS.iter().find(is_end).copied().or(method)
 }
 
 /// The beginning of the paths that `regex` matches, if it is plain text followed by at most one
@@ -120,7 +144,9 @@ mod tests {
         let beside = "lies beside";
         check("/v1/chat/completions", "/v1/chat/completions", "/v1/", "/v1/", beside);
         check("/v1/messages", "/anthropic/v1/messages", "/v1/", "/anthropic/v1/", beside);
-        check("/messages", "/v1/responses", "/messages/", "/v1/responses/", "whole segments");
+        check("/v1/realtime", "/v1/realtime", "/v1/", "/v1/", beside);
+        let generate = "/v1beta/models/gemini:generateContent";
+        check(generate, generate, "/v1beta/models/", "/v1beta/models/", beside);
     }
 
     #[test]

@@ -137,6 +137,9 @@ fn mapping(place: &Place, sent: Sent<'_>) -> Result<Mapping, &'static str> {
         Place::Exact(_) if mapping.shared_prefix().is_none() => {
             Err("a route is a prefix that ends in \"/\", and this is one path")
         }
+        Place::Prefix(_) if mapping.is_one_path() => {
+            Err("a route replaces a prefix, and this gives one endpoint another name")
+        }
         Place::Exact(_) | Place::Prefix(_) | Place::Regex(_) | Place::Named => Ok(mapping),
     }
 }
@@ -235,6 +238,7 @@ mod tests {
         refuse("location ~ \\.php$ { proxy_pass https://h; }", "more than one");
         refuse("location = / { proxy_pass https://h; }", "this is one path");
         refuse("location = /a { proxy_pass https://h/b; }", "this is one path");
+        refuse("location /chat { proxy_pass https://h/v1/chat/completions; }", "another name");
         refuse("location ~ ^/a/ { proxy_pass https://h/$2; }", "other variables");
         refuse("location /a/ { proxy_pass https://h/$1; }", "nothing is captured");
     }
