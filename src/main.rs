@@ -93,9 +93,11 @@ fn check(arguments: CheckArguments) -> ExitCode {
 fn token(arguments: &TokenArguments) -> ExitCode {
     match arguments.token() {
         Ok(token) => {
-            say(io::stdout(), format_args!("{token}"));
-            say(io::stderr(), format_args!("{}", token.advice()));
-            ExitCode::SUCCESS
+            let printed = print(format_args!("{token}\n"));
+            if printed.is_ok() {
+                say(io::stderr(), format_args!("{}", token.advice()));
+            }
+            code_of(printed)
         }
         Err(error) => {
             say(io::stderr(), format_args!("narrows: no token can be made: {error}"));
@@ -106,14 +108,23 @@ fn token(arguments: &TokenArguments) -> ExitCode {
 
 fn import(arguments: &ImportArguments) -> ExitCode {
     let printed = arguments.translate();
-    let written = printed.toml.as_ref().map(|it| io::stdout().write_all(it.as_bytes()));
+    let written = printed.toml.as_ref().map(|it| print(format_args!("{it}")));
     // What to read comes last.
     let _unread = io::stderr().write_all(printed.remarks.as_bytes());
-    match written {
-        None => ExitCode::from(REFUSED),
-        Some(Ok(())) => ExitCode::SUCCESS,
-        Some(Err(_)) => ExitCode::from(FAILED),
-    }
+    written.map_or(ExitCode::from(REFUSED), code_of)
+}
+
+/// Writes what was asked for to stdout, which may be a file on a full disk.
+fn print(text: Arguments<'_>) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    stdout.write_fmt(text)?;
+    stdout.flush()
+}
+
+fn code_of(printed: io::Result<()>) -> ExitCode {
+    let Err(error) = printed else { return ExitCode::SUCCESS };
+    say(io::stderr(), format_args!("narrows: stdout cannot be written to: {error}"));
+    ExitCode::from(FAILED)
 }
 
 fn refuse(problems: &Problems) -> ExitCode {

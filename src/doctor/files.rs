@@ -116,8 +116,8 @@ fn verdict(seen: &Seen) -> Finding {
             let (what, remedy) = match (&seen.closed_folder, seen.owner_and_mode) {
                 (Some(folder), _) => (
                     format!("user {user} may not enter {}", folder.display()),
-                    "copy the file to /etc/narrows, or give the service it by LoadCredential= in \
-                     the unit",
+                    "copy the file to /etc/narrows, or open the folder to the group that the \
+                     service has (chgrp GROUP, then chmod 750)",
                 ),
                 (None, Some((owner, mode))) => (
                     format!("user {user} may not read it (owner {owner}, mode {mode:04o})"),
@@ -151,8 +151,8 @@ fn readable(seen: &Seen, about: &str) -> Finding {
     const GROUP_AND_OTHERS: u32 = 0o077;
     let is_roots = seen.owner_and_mode.is_some_and(|(owner, _)| owner == 0);
     if seen.kind == Kind::Secret && is_roots && mode & GROUP_AND_OTHERS == 0 && seen.user == 0 {
-        let what = "can be read by root alone: a service of another user needs LoadCredential= \
-                    in its unit";
+        let what = "can be read by root alone: a service of another user needs it in its group \
+                    (chgrp GROUP, then chmod 640)";
         return Finding::ok(STEP, about, what);
     }
     Finding::ok(STEP, about, "can be read")
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(verdict(&seen(Kind::Secret, Ok(()), 0o640)).verdict, Verdict::Ok);
         assert_eq!(verdict(&seen(Kind::Public, Ok(()), 0o644)).verdict, Verdict::Ok);
         let of_root = Seen { user: 0, ..seen(Kind::Secret, Ok(()), 0o600) };
-        assert!(verdict(&of_root).what.contains("LoadCredential"));
+        assert!(verdict(&of_root).what.contains("chgrp GROUP"));
         assert_eq!(verdict(&seen(Kind::Public, Ok(()), 0o666)).verdict, Verdict::Warning);
     }
 

@@ -10,6 +10,7 @@ use narrows_kit::peer::End;
 use narrows_kit::relay::Relay;
 use narrows_kit::within;
 use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
@@ -303,4 +304,23 @@ async fn narrows(arguments: &[&str]) -> Output {
 async fn end_of(mut command: Command) -> Output {
     let running = tokio::task::spawn_blocking(move || command.output());
     within("the end of the process", running).await.unwrap().unwrap()
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure_and_not_lost_in_silence() {
+    let folder = Folder::new("unwritten");
+    let location = "server { listen 80; location / { proxy_pass https://api.openai.com/; } }";
+    folder.write("nginx.conf", location);
+    for arguments in [&["token", "alice"][..], &["import", "nginx", "nginx.conf"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_narrows"))
+            .args(arguments)
+            .current_dir(&folder)
+            .stdout(full)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr.contains("stdout cannot be written to: No space left"), "{stderr}");
+    }
 }
