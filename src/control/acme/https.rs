@@ -9,7 +9,7 @@ use crate::config::reach::{Reach, ReachOptions};
 use crate::config::snapshot::{UpstreamConfig, UpstreamTls};
 use crate::config::url::{Endpoint, HostField, UpstreamUrl};
 use crate::control::acme::message::{Connection, Failed};
-use crate::error::{DialFailure, ExchangeError};
+use crate::error::{Cause, DialFailure, ExchangeError, TlsFault};
 use crate::h1::framing::ResponseTo;
 use crate::limits::{ACME_ANSWER_BYTES_MAX, ACME_ANSWER_MAX};
 use crate::timeouts::Timeouts;
@@ -160,6 +160,24 @@ fn encode(request: &Request, url: &Url<'_>) -> Vec<u8> {
     [head, body.clone()].concat().into_bytes()
 }
 
+impl HttpsError {
+    /// What usually helps, if it is clear from the failure.
+    pub(super) fn advice(&self) -> Option<&'static str> {
+        let Self::Dial(_, failure) = self else { return None };
+        match failure.error.cause {
+            Cause::Tls(TlsFault::CertificateExpired | TlsFault::CertificateNotYetValid) => Some(
+                "check the clock of this machine, by which the CA's own certificate is not valid \
+                 now",
+            ),
+            Cause::Tls(TlsFault::CertificateIssuer) => Some(
+                "if the CA is your own, name its root (--acme-ca, or ca in [acme]); otherwise \
+                 something on the way ends TLS",
+            ),
+            _ => None,
+        }
+    }
+}
+
 fn dialer(endpoint: &Endpoint, tls: &UpstreamTls, resolver: &Arc<Resolver>) -> NetworkDialer {
     let server_name = endpoint.host.server_name();
     let upstream = UpstreamConfig {
@@ -205,7 +223,7 @@ impl fmt::Display for HttpsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Cause, SocketError};
+    use crate::error::{DialStep, SocketError};
     use crate::net::memory::{End, MemoryStream};
     use crate::net::transport::Transport;
     use std::cell::RefCell;
@@ -213,6 +231,7 @@ mod tests {
     use std::future::poll_fn;
     use std::io::IoSlice;
     use std::task::Context;
+    use std::time::Duration;
     use tokio::time::Instant;
 
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -306,6 +325,21 @@ mod tests {
         client.ask(&get("https://b.example/")).await.unwrap();
         let hosts = servers.opened.borrow().iter().map(|it| it.0.to_string()).collect::<Vec<_>>();
         assert_eq!(hosts, ["a.example:443", "b.example:443"]);
+    }
+
+    #[test]
+    fn a_certificate_of_the_server_that_is_not_valid_now_leads_to_the_clock() {
+        let advice = |fault| {
+            let error = ExchangeError::upstream(Cause::Tls(fault));
+            let failure = DialFailure::at(DialStep::Tls, None, Duration::ZERO, error);
+            let url: UpstreamUrl = "https://a.example/".parse().unwrap();
+            HttpsError::Dial(url.endpoint, failure).advice().unwrap_or_default()
+        };
+        for fault in [TlsFault::CertificateExpired, TlsFault::CertificateNotYetValid] {
+            assert!(advice(fault).contains("the clock of this machine"));
+        }
+        assert!(advice(TlsFault::CertificateIssuer).contains("--acme-ca"));
+        assert_eq!(advice(TlsFault::NotTls), "");
     }
 
     #[tokio::test]

@@ -139,16 +139,22 @@ async fn ask(client: &mut HttpsClient, request: &Request) -> Result<Response, Fa
     for pause in ACME_ASK_PAUSES {
         match client.ask(request).await {
             Err(HttpsError::Unanswered(_) | HttpsError::Response(..)) => sleep(pause).await,
-            ended => return ended.map_err(|error| Failure::unreachable(error.to_string())),
+            ended => return ended.map_err(|error| unreachable(&error)),
         }
     }
-    client.ask(request).await.map_err(|error| Failure::unreachable(error.to_string()))
+    client.ask(request).await.map_err(|error| unreachable(&error))
 }
 
 /// The challenges that are answered for one order.
 struct Answered {
     challenges: Arc<Challenges>,
     prepared: Vec<Challenge>,
+}
+
+/// What helps is said, if it is clear.
+fn unreachable(error: &HttpsError) -> Failure {
+    let advice = error.advice().map(str::to_owned);
+    Failure { advice, ..Failure::unreachable(error.to_string()) }
 }
 
 impl Answered {
