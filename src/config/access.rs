@@ -162,7 +162,16 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
             has_clients || options.keys.is_some() || !websocket || cors || allow.is_some();
         let clients = Arc::clone(clients);
         let needs_token = has_clients && !is_for_anyone;
-        let access = RouteAccess { clients, allow, needs_token, keys, key_field, websocket, cors };
+        let access = RouteAccess {
+            clients,
+            allow,
+            needs_token,
+            is_for_anyone,
+            keys,
+            key_field,
+            websocket,
+            cors,
+        };
         has_rules.then(|| Arc::new(access))
     }
 

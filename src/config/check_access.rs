@@ -158,7 +158,10 @@ fn check_client(config: &Config, client: &ClientConfig, warnings: &mut Problems)
 fn check_route(config: &Config, route: &RouteConfig, warnings: &mut Problems) {
     let access = &route.access;
     match &access.keys {
-        Some(source) => check_field(route, source, warnings),
+        Some(source) => {
+            check_field(route, source, warnings);
+            check_pages(config, route, warnings);
+        }
         None if access.is_for_anyone && config.clients.is_empty() => {
             let what =
                 "clients = \"anyone\" has no effect here: there is no [[client]], and no key";
@@ -167,6 +170,17 @@ fn check_route(config: &Config, route: &RouteConfig, warnings: &mut Problems) {
             warnings.add_with_help(&route.location, what, [help.to_owned()]);
         }
         None => {}
+    }
+}
+
+/// Warns of keys that every page in a browser that reaches them may use.
+fn check_pages(config: &Config, route: &RouteConfig, warnings: &mut Problems) {
+    let access = &route.access;
+    if access.cors && !access.is_for_anyone && config.clients.is_empty() {
+        let what = "any web page that is opened where the listener can be reached can use the keys \
+                    of this route: it asks for no token, and cors = true lets pages in";
+        let help = "add a client: `narrows token NAME` makes a token and prints the table";
+        warnings.add_with_help(&route.location, what, [help.to_owned()]);
     }
 }
 
@@ -398,6 +412,10 @@ mod tests {
         assert!(useless.contains("no route of alice asks for a token"), "{useless}");
         let without = warned(&format!("{open}{anyone}"));
         assert!(without.contains("clients = \"anyone\" has no effect here"), "{without}");
+        let pages =
+            format!("{}{}", listener("\"127.0.0.1:1\"", ""), route("key_env = \"K\"\ncors = true"));
+        assert!(warned(&pages).contains("any web page that is opened"), "{}", warned(&pages));
+        assert_eq!(warned(&format!("{pages}{}", client(""))), "");
         let tcp = "[[listener]]\naddress = \":5432\"\nmode = \"tcp\"\n[[forward]]\n\
                    server_name = \"*\"\nupstream = \"tls://db.example.com:5432\"\n";
         let forward = warned(&format!("{open}{tcp}{}{}", route(""), client("")));

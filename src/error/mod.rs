@@ -56,6 +56,11 @@ pub enum Cause {
     Request(RequestError),
     /// The client's address is not in `allow`.
     AddressNotAllowed,
+    /// The request calls us by a name that its owner can point anywhere, on a route that no web
+    /// page may use.
+    PublicHost,
+    /// A page of another site asks, on a route that none may use.
+    OtherSite,
     /// No route has the path of the request.
     NoRoute,
     /// The route needs a token, and the request has none.
@@ -159,6 +164,8 @@ impl ExchangeError {
             Cause::NameNotResolved(fault) => Some(fault.reason()),
             Cause::Tls(fault) => Some(fault.reason()),
             Cause::Opening(error) => error.reason(),
+            Cause::PublicHost => Some("public_host"),
+            Cause::OtherSite => Some("other_site"),
             Cause::TooManyOfAddress => Some("connections_per_address"),
             Cause::Request(error) => Some(reason::of_request(error)),
             Cause::Response(error) => Some(reason::of_response(error)),

@@ -123,6 +123,7 @@ impl Rules {
         let access = Arc::new(RouteAccess {
             clients: Arc::new(Clients::new(clients, digest)),
             needs_token: self.needs_token,
+            is_for_anyone: !self.needs_token,
             keys: self.key_field.map(|_| Arc::new(keys)),
             key_field: self.key_field.unwrap_or_default(),
             websocket: self.websocket,

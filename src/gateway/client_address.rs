@@ -32,13 +32,16 @@ pub struct AddressRules {
     pub field: ClientAddressField,
 }
 
-/// The sender of a request, as far as its address decides.
+/// The sender of a request, as far as its connection decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender {
     /// The client's address.
     pub address: IpAddr,
     /// Whether the listener serves it.
     pub is_allowed: bool,
+    /// Whether someone has checked the name by which it calls us: TLS, which has compared it with
+    /// our certificate, or a proxy in front.
+    pub name_is_checked: bool,
 }
 
 /// A field that has the client's address.
@@ -126,7 +129,7 @@ impl AddressRules {
 /// One whose address nothing depends on.
 impl From<IpAddr> for Sender {
     fn from(address: IpAddr) -> Self {
-        Self { address, is_allowed: true }
+        Self { address, is_allowed: true, name_is_checked: false }
     }
 }
 

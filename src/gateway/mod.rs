@@ -20,6 +20,8 @@
 //! [`client_address`] says which client a request comes from behind proxies that are trusted, and
 //! whether its address is allowed; [`address_ranges`] is a set of addresses.
 //!
+//! [`cross_site`] recognises what a web page has its visitor's browser send.
+//!
 //! [`redirect`] is for plain listeners: challenges of ACME, and redirects to https.
 //!
 //! [`request_id`] is the id of an exchange, and [`event_stream`] counts the events of a streamed
@@ -34,6 +36,7 @@ pub mod answer;
 pub mod client_address;
 pub mod client_limits;
 pub mod credentials;
+mod cross_site;
 pub mod due;
 pub mod event_stream;
 pub mod exchange;

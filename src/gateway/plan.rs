@@ -12,6 +12,7 @@ use crate::error::{Cause, ExchangeError, RequestError};
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::client_address::Sender;
 use crate::gateway::credentials::{Credentials, is_preflight};
+use crate::gateway::cross_site::refuse_other_sites;
 use crate::gateway::request::{Request, ValidRequest, validate};
 use crate::gateway::rewrite::{NewTarget, put_request_head};
 use crate::gateway::route::{Route, RouteTable};
@@ -110,6 +111,11 @@ pub fn plan<'a, U>(
     };
     if let Err(error) = check_address(route, from.address) {
         return answer(Reply::Error(error), Some(route));
+    }
+    if route.keeps_other_sites_out()
+        && let Err(cause) = refuse_other_sites(&parsed.fields, authority, from.name_is_checked)
+    {
+        return answer(Reply::Error(ExchangeError::client(cause)), Some(route));
     }
     if route.answers_preflights() && is_preflight(&parsed, &request) {
         return answer(Reply::Preflight, Some(route));
@@ -223,8 +229,8 @@ fn admitted<'a, U>(
     request: &Request,
     clock: fn() -> u64,
 ) -> Result<Option<Credentials<'a>>, Cause> {
-    let credentials = credentials(route, head, query, request, clock)?;
-    if let Some(credentials) = &credentials {
+    let mut credentials = credentials(route, head, query, request, clock)?;
+    if let Some(credentials) = &mut credentials {
         credentials.check(&route.path, clock)?;
     }
     if request.offers_websocket && route.access.as_ref().is_some_and(|access| !access.websocket) {
@@ -240,7 +246,7 @@ fn refused_target(error: TargetError) -> ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::access::RouteAccess;
+    use crate::gateway::access::{ApiKeys, RouteAccess};
     use crate::gateway::address_ranges::range_of;
     use crate::gateway::answer::answer_to;
     use alloc::sync::Arc;
@@ -293,10 +299,49 @@ mod tests {
         assert_eq!(refusal("GET", "/a/", outside.into()), None);
         assert_eq!(refusal("GET", "/none", outside.into()), Some("route_not_found"));
         // Whom the listener refuses learns nothing of its routes.
-        let refused = Sender { address: inside, is_allowed: false };
+        let refused = Sender { address: inside, is_allowed: false, name_is_checked: false };
         for (method, target) in [("GET", "/gpt/"), ("GET", "/none"), ("OPTIONS", "/")] {
             assert_eq!(refusal(method, target, refused), not_allowed, "{method} {target}");
         }
+    }
+
+    #[test]
+    fn a_route_with_keys_and_without_tokens_is_not_for_pages_of_other_sites() {
+        let keys = || ApiKeys::new(vec![(1, b"sk-real".to_vec().into())]).unwrap();
+        let access = || RouteAccess { keys: Some(Arc::new(keys())), ..RouteAccess::default() };
+        let decide = |access: RouteAccess, host: &str, lines: &str, from: Sender| {
+            let access = Some(Arc::new(access));
+            let routes = RouteTable::new([Route { access, ..Route::new("/a/", "/", "up", ()) }]);
+            let head = format!("OPTIONS /a/ HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n");
+            match plan(head.as_bytes(), b"", &routes, &LIMITS, false, || 0, from) {
+                Plan::Answer(OwnAnswer { reply: Reply::Error(error), .. }, _) => Some(error.cause),
+                Plan::Answer(..) | Plan::Forward(_) => None,
+            }
+        };
+        let page = "Origin: https://evil.example\r\n";
+        let preflight = "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n";
+        let (rebound, page_host) = ("evil.example:8080", "localhost:8080");
+        let proxied = Sender { name_is_checked: true, ..anyone() };
+        for (host, lines, from, want) in [
+            (rebound, "", anyone(), Some(Cause::PublicHost)),
+            (rebound, "", proxied, None),
+            (page_host, "", anyone(), None),
+            (page_host, page, anyone(), Some(Cause::OtherSite)),
+            (page_host, page, proxied, Some(Cause::OtherSite)),
+            (page_host, preflight, anyone(), Some(Cause::OtherSite)),
+        ] {
+            assert_eq!(decide(access(), host, lines, from), want, "{host} {lines}");
+            // These say that pages are meant, or keep them out by another way, or have nothing.
+            for open in [
+                RouteAccess { cors: true, ..access() },
+                RouteAccess { is_for_anyone: true, ..access() },
+                RouteAccess::default(),
+            ] {
+                assert_eq!(decide(open, host, lines, from), None, "{host} {lines}");
+            }
+        }
+        let needs_token = RouteAccess { needs_token: true, ..access() };
+        assert_eq!(decide(needs_token, rebound, page, anyone()), Some(Cause::TokenMissing));
     }
 
     #[test]

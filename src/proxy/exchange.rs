@@ -133,8 +133,7 @@ fn begin(
 ) -> Result<Forwarding, Declined> {
     // An exchange keeps to the site that is served at its head.
     let site = context.site();
-    let head = &client.io.read_buffer.bytes()[span.start..span.end];
-    let from = sender(&mut client.recorder, context, head, &site.head_limits);
+    let from = sender(client, context, span, &site.head_limits);
     if let Some(own) = unrouted::answer(client, context, span, from) {
         return Err(Declined::answered(own.0, own.1));
     }

@@ -6,22 +6,31 @@
 
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::client_address::Sender;
+use crate::h1::head_reader::HeadSpan;
 use crate::h1::limits::HeadLimits;
+use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::context::Context;
 use crate::telemetry::ExchangeRecorder;
 
-/// The sender of the request whose whole head is `head`. The recorder gets to know it.
+/// The sender of the request whose head is at `span` of the client's read buffer. The recorder gets
+/// to know it.
 pub(super) fn sender(
-    recorder: &mut ExchangeRecorder,
+    client: &mut ClientConnection,
     context: &Context,
-    head: &[u8],
+    span: HeadSpan,
     limits: &HeadLimits,
 ) -> Sender {
+    let ClientConnection { io, recorder, about, .. } = client;
+    let name_is_checked = io.transport.is_tls() || about.destination().is_some();
     let rules = context.address_rules();
-    let Some(rules) = &*rules else { return recorder.client().ip().into() };
-    let client = rules.client(recorder.peer(), head, limits);
+    let Some(rules) = &*rules else {
+        return Sender { name_is_checked, ..recorder.client().ip().into() };
+    };
+    let peer = recorder.peer();
+    let client = rules.client(peer, &io.read_buffer.bytes()[span.start..span.end], limits);
     recorder.is_of(client);
-    Sender { address: client.ip(), is_allowed: rules.allows(client.ip()) }
+    let name_is_checked = name_is_checked || rules.trusts(peer.ip());
+    Sender { address: client.ip(), is_allowed: rules.allows(client.ip()), name_is_checked }
 }
 
 /// Counts the exchange for a client behind a trusted proxy, until it ends. Others are counted by

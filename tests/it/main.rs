@@ -23,6 +23,7 @@ mod canaries;
 mod chunked;
 mod client_certificates;
 mod clients;
+mod cross_site;
 mod cut_arrives;
 mod cut_request;
 mod departure;

@@ -205,7 +205,9 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         Literal("false"),
         row(
             "Whether CORS preflights of browsers are [answered here](access.md#browsers), for APIs \
-             that do not answer them. Otherwise they are forwarded, without a credential.",
+             that do not answer them. Otherwise they are forwarded, without a credential. On a \
+             route with keys that asks for no token, it also \
+             [lets pages of all sites in](access.md#keys-without-tokens-and-web-pages).",
             "`true`, `false`",
         ),
     ),

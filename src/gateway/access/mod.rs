@@ -26,6 +26,8 @@ pub struct RouteAccess {
     pub allow: Option<Arc<AddressRanges>>,
     /// Whether a request needs the token of a client.
     pub needs_token: bool,
+    /// Whether the operator says that it is for everyone.
+    pub is_for_anyone: bool,
     /// The keys of the upstream's API. No other credential is forwarded on a route with keys.
     pub keys: Option<Arc<ApiKeys>>,
     /// Where the key goes.
@@ -36,6 +38,14 @@ pub struct RouteAccess {
     pub cors: bool,
 }
 
+impl RouteAccess {
+    /// Whether it is for those who reach the listener, but not for what web pages have their
+    /// browsers send: its keys need no token, and nothing says that it is for everyone.
+    pub fn keeps_other_sites_out(&self) -> bool {
+        self.keys.is_some() && !self.needs_token && !self.is_for_anyone && !self.cors
+    }
+}
+
 /// Everyone may do everything, with credentials of their own.
 impl Default for RouteAccess {
     fn default() -> Self {
@@ -43,6 +53,7 @@ impl Default for RouteAccess {
             clients: Arc::default(),
             allow: None,
             needs_token: false,
+            is_for_anyone: false,
             keys: None,
             key_field: KeyField::default(),
             websocket: true,

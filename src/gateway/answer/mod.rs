@@ -12,8 +12,9 @@ use crate::h1::partial_head::{has_origin_line, is_of_head_request};
 use crate::timeouts::Timer;
 use table::{
     ALLOWED, CLIENT_EXCHANGES, CLOSED_EARLY, INTERNAL, MALFORMED_RESPONSE, NAME_NOT_SERVED,
-    NO_CHALLENGE, NO_ROUTE, PREFLIGHT, TOKEN_MISSING, TOKEN_UNKNOWN, WEBSOCKET_OFF, bad_gateway,
-    bad_request, client_rate, forbidden, refusal, timeout, tls_failure, unavailable,
+    NO_CHALLENGE, NO_ROUTE, OTHER_SITE, PREFLIGHT, PUBLIC_HOST, TOKEN_MISSING, TOKEN_UNKNOWN,
+    WEBSOCKET_OFF, bad_gateway, bad_request, client_rate, forbidden, refusal, timeout, tls_failure,
+    unavailable,
 };
 pub use table::{Answer, KEYS_COOLING};
 
@@ -99,6 +100,8 @@ pub fn answer_to(error: &ExchangeError) -> Option<Answer> {
         Cause::AddressNotAllowed => {
             forbidden("address_not_allowed", "This relay does not serve clients at this address.")
         }
+        Cause::PublicHost => PUBLIC_HOST,
+        Cause::OtherSite => OTHER_SITE,
         Cause::NoRoute => NO_ROUTE,
         Cause::TokenMissing => TOKEN_MISSING,
         Cause::TokenUnknown => TOKEN_UNKNOWN,
@@ -162,6 +165,8 @@ pub fn name_of(error: &ExchangeError) -> &'static str {
         Cause::Timeout(_) => "timeout",
         Cause::Request(_)
         | Cause::AddressNotAllowed
+        | Cause::PublicHost
+        | Cause::OtherSite
         | Cause::NoRoute
         | Cause::TokenMissing
         | Cause::TokenUnknown

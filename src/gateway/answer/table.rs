@@ -83,6 +83,20 @@ pub(super) const WEBSOCKET_OFF: Answer = Answer {
     retry_after: None,
 };
 
+/// Addressed to the operator, who is the client in most cases: the listener is on this machine.
+pub(super) const PUBLIC_HOST: Answer = forbidden(
+    "address_not_allowed",
+    "This route asks for no token, so it is not served under a public name, which a web page could \
+     have (DNS rebinding): use localhost or an IP address, or HTTPS, or give the route a \
+     [[client]].",
+);
+
+pub(super) const OTHER_SITE: Answer = forbidden(
+    "address_not_allowed",
+    "This route asks for no token, so pages of other sites may not use its keys: give it a \
+     [[client]], or allow pages by cors = true.",
+);
+
 pub(super) const NO_ROUTE: Answer = Answer {
     status: 404,
     reason: "Not Found",
