@@ -19,12 +19,12 @@ use crate::gateway::route::{Route, RouteTable};
 use crate::h1::dot_segments::{has_dot_segments, resolve_dot_segments};
 use crate::h1::head::RequestHead;
 use crate::h1::limits::HeadLimits;
+use crate::h1::section::FieldSection;
 use crate::h1::target::TargetError;
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use bytes::BytesMut;
-use core::net::IpAddr;
 
 /// What to do about a request.
 #[derive(Debug)]
@@ -109,12 +109,7 @@ pub fn plan<'a, U>(
         Ok(found) => found,
         Err(error) => return answer(Reply::Error(error), None),
     };
-    if let Err(error) = check_address(route, from.address) {
-        return answer(Reply::Error(error), Some(route));
-    }
-    if route.keeps_other_sites_out()
-        && let Err(cause) = refuse_other_sites(&parsed.fields, authority, from.name_is_checked)
-    {
+    if let Err(cause) = check_sender(route, &parsed.fields, authority, from) {
         return answer(Reply::Error(ExchangeError::client(cause)), Some(route));
     }
     if route.answers_preflights() && is_preflight(&parsed, &request) {
@@ -202,12 +197,21 @@ fn find_route<'a, U>(
     }
 }
 
-fn check_address<U>(route: &Route<U>, address: IpAddr) -> Result<(), ExchangeError> {
-    let allow = route.access.as_ref().and_then(|access| access.allow.as_ref());
-    match allow.is_none_or(|allow| allow.contains(address)) {
-        true => Ok(()),
-        false => Err(ExchangeError::client(Cause::AddressNotAllowed)),
+/// Whether the route is for this sender, whoever the client is.
+fn check_sender<U>(
+    route: &Route<U>,
+    fields: &FieldSection<'_>,
+    authority: &[u8],
+    from: Sender,
+) -> Result<(), Cause> {
+    let Some(access) = &route.access else { return Ok(()) };
+    if access.allow.as_ref().is_some_and(|allow| !allow.contains(from.address)) {
+        return Err(Cause::AddressNotAllowed);
     }
+    if access.keeps_other_sites_out() {
+        refuse_other_sites(fields, authority, from.name_is_checked)?;
+    }
+    Ok(())
 }
 
 fn credentials<'a, U>(
@@ -246,12 +250,14 @@ fn refused_target(error: TargetError) -> ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::access::{ApiKeys, RouteAccess};
+    use crate::gateway::access::{ApiKeys, Client, Clients, RouteAccess};
     use crate::gateway::address_ranges::range_of;
     use crate::gateway::answer::answer_to;
     use alloc::sync::Arc;
+    use core::net::IpAddr;
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 32 };
+    const NOW: u64 = 1000;
 
     #[test]
     fn a_request_leaves_along_the_route_of_its_path() {
@@ -342,6 +348,43 @@ mod tests {
         }
         let needs_token = RouteAccess { needs_token: true, ..access() };
         assert_eq!(decide(needs_token, rebound, page, anyone()), Some(Cause::TokenMissing));
+    }
+
+    #[test]
+    fn a_token_counts_where_none_is_needed_if_it_would_do_where_one_is() {
+        let paths = || Some([b"/b/"[..].into()].into());
+        let clients = [
+            Client { expires: Some(NOW + 1), ..Client::new("a") },
+            Client { expires: Some(NOW), ..Client::new("late") },
+            Client { routes: paths(), ..Client::new("elsewhere") },
+        ];
+        // As good as a digest for words of different lengths.
+        let length = |word: &[u8]| [word.len() as u8; 32];
+        let token = |it: Client| (length(&[b"nrw_", it.name.as_bytes()].concat()), Arc::new(it));
+        let clients = Arc::new(Clients::new(clients.map(token), length));
+        let keys = || ApiKeys::new(vec![(1, b"sk-real".to_vec().into())]).unwrap();
+        for keys in [None, Some(Arc::new(keys()))] {
+            let (clients, is_for_anyone) = (Arc::clone(&clients), true);
+            let access = RouteAccess { clients, is_for_anyone, keys, ..RouteAccess::default() };
+            let access = Some(Arc::new(access));
+            let routes = RouteTable::new([Route { access, ..Route::new("/a/", "/", "up", ()) }]);
+            for (lines, want) in [
+                ("x-api-key: nrw_a", Some("a")),
+                ("X-Narrows-Token: Bearer nrw_a", Some("a")),
+                ("x-api-key: nrw_late", None),
+                ("x-api-key: nrw_elsewhere", None),
+                ("A: b", None),
+            ] {
+                let head = format!("GET /a/ HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n");
+                let plan = plan(head.as_bytes(), b"", &routes, &LIMITS, false, || NOW, anyone());
+                let Plan::Forward(forwarded) = plan else { panic!("{plan:?}") };
+                let client = forwarded.credentials.as_ref().and_then(|it| it.client);
+                assert_eq!(client.map(|it| &*it.name), want, "{lines}");
+                let mut out = BytesMut::new();
+                forwarded.put_head(&mut out);
+                assert!(!String::from_utf8_lossy(&out).contains("nrw_"), "{out:?}");
+            }
+        }
     }
 
     #[test]

@@ -75,11 +75,6 @@ impl<U> Route<U> {
         self.access.as_ref().is_some_and(|access| access.cors)
     }
 
-    /// Whether requests that a page of another site may have caused are refused.
-    pub fn keeps_other_sites_out(&self) -> bool {
-        self.access.as_ref().is_some_and(|access| access.keeps_other_sites_out())
-    }
-
     /// The same route to `upstream`.
     pub fn to<V>(&self, upstream: V) -> Route<V> {
         Route {

@@ -135,6 +135,31 @@ async fn requests_above_the_rate_are_refused_and_told_when_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_token_counts_also_where_none_is_needed() {
+    let (origin, (_folder, keys)) = (Origin::plain().await, key_file());
+    let alice = NewClient::named("alice");
+    let more = format!("clients = \"anyone\"\n{}requests_per_minute = 1\n", alice.table);
+    let relay = Relay::start(&configuration(&origin, &keys, &more)).await;
+    let mut client = alice.asks(&relay).await;
+    let mut upstream = origin.accept().await;
+    let head = upstream.read_head().await;
+    assert!(!head.contains(&alice.token) && head.contains("sk-0123456789"), "{head}");
+    upstream.send(OK).await;
+    client.read_message().await;
+    relay.wait_for_log(" client_name=\"alice\" ").await;
+    client.send(alice.get()).await;
+    expect_own_error(&mut client, 429, "client_rate").await;
+    // Without a token, or with one that was revoked, it is anyone's.
+    for token in ["", "nrw_revoked"] {
+        client.send(alice.get().replace(&alice.token, token)).await;
+        let head = upstream.read_head().await;
+        assert!(!head.contains("nrw_"), "{head}");
+        upstream.send(OK).await;
+        assert_eq!(client.read_message().await.1, b"ok");
+    }
+}
+
+#[tokio::test]
 async fn exchanges_above_the_limit_are_refused_until_one_has_ended() {
     let (origin, (_folder, keys)) = (Origin::plain().await, key_file());
     let alice = NewClient::named("alice");

@@ -50,7 +50,7 @@ use subprotocols::{ElementEdit, keys_of, put_list};
 /// What has been decided about the credentials of a request.
 #[derive(Debug)]
 pub struct Credentials<'a> {
-    /// Whose request it is, on a route that needs a token.
+    /// Whose request it is: the client of the token, also where none is needed.
     pub client: Option<&'a Arc<Client>>,
     /// The key that it gets.
     pub key: Option<&'a ApiKey>,
@@ -124,7 +124,7 @@ impl<'a> Credentials<'a> {
         if needs_token && token.is_none() {
             return Err(if has_any { Cause::TokenUnknown } else { Cause::TokenMissing });
         }
-        let client = token.map(|it| it.client).filter(|_| needs_token);
+        let client = token.map(|it| it.client).filter(|_| !is_preflight);
         let keys = access.keys.as_ref().filter(|_| !is_preflight);
         let key = keys.and_then(|keys| keys.in_use(clock));
         let key_place = match key {
@@ -135,17 +135,26 @@ impl<'a> Credentials<'a> {
         Ok(Self { client, key, access, token, key_place, is_unproven })
     }
 
-    /// Whether the client may make a request on the route with this path now. `clock` gives the
-    /// seconds since 1970-01-01 (UTC).
+    /// Whether the client may make a request on the route with this path now. Where no token is
+    /// needed, one that is of no use here is none. `clock` gives the seconds since 1970-01-01
+    /// (UTC).
     ///
     /// # Errors
     /// Its token has expired, or is for other routes.
-    pub fn check(&self, path: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Cause> {
+    pub fn check(&mut self, path: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Cause> {
         let Some(client) = self.client else { return Ok(()) };
-        if client.expires.is_some() && client.has_expired(clock()) {
-            return Err(Cause::TokenExpired);
+        let refusal = if client.expires.is_some() && client.has_expired(clock()) {
+            Cause::TokenExpired
+        } else if !client.may_use(path) {
+            Cause::TokenNotForRoute
+        } else {
+            return Ok(());
+        };
+        if self.access.needs_token {
+            return Err(refusal);
         }
-        if client.may_use(path) { Ok(()) } else { Err(Cause::TokenNotForRoute) }
+        self.client = None;
+        Ok(())
     }
 
     /// The token as it came, if the key takes its place where an upstream may repeat it: in a
@@ -302,7 +311,8 @@ fn find_token<'a>(
     Ok((token, has_any))
 }
 
-/// What a credential is. `words` counts what is hashed for one request.
+/// What a credential is: a token only if it is its sole word, which the scheme Bearer may precede
+/// where schemes are. `words` counts what is hashed for one request.
 fn meaning<'a>(
     credential: &Credential<'_>,
     clients: &'a Clients,
@@ -314,11 +324,11 @@ fn meaning<'a>(
         if *words > CREDENTIAL_WORDS_MAX {
             return Meaning::Mixed;
         }
-        match clients.with_token(word) {
-            Some(client) if credential.can_be_token() => meaning = Meaning::Token(client),
-            Some(_) => return Meaning::Mixed,
-            None => meaning = Meaning::Foreign,
-        }
+        meaning = match (clients.with_token(word), meaning) {
+            (Some(client), Meaning::Nothing) => Meaning::Token(client),
+            (None, Meaning::Nothing | Meaning::Foreign) => Meaning::Foreign,
+            (Some(_), _) | (None, Meaning::Token(_) | Meaning::Mixed) => return Meaning::Mixed,
+        };
     }
     meaning
 }

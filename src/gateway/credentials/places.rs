@@ -17,6 +17,7 @@ use super::subprotocols::keys_of;
 use crate::h1::field::FieldId;
 use crate::h1::section::{FieldLine, FieldSection};
 use alloc::borrow::Cow;
+use memchr::memchr3;
 
 /// Where a credential is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,12 @@ pub(super) fn credentials<'f, 'a>(
     fields: &'f FieldSection<'a>,
     query: &'a [u8],
 ) -> impl Iterator<Item = Credential<'a>> + use<'f, 'a> {
-    let in_fields = fields.lines().iter().flat_map(|line| in_line(fields, line));
+    let may_hold_one = |line: &&FieldLine| {
+        let is_list_or_ours = |id| matches!(id, FieldId::WebSocketProtocol | FieldId::NarrowsToken);
+        line.id.is_some_and(|id| is_list_or_ours(id) || is_key_field(id))
+    };
+    let lines = fields.lines().iter().filter(may_hold_one);
+    let in_fields = lines.flat_map(|line| in_line(fields, line));
     let in_query = (0..).zip(parameters(query)).filter(|(_, it)| it.is_key());
     let in_query = in_query.map(|(number, parameter)| Credential {
         place: Place::Parameter(number),
@@ -57,6 +63,7 @@ pub(super) fn credentials<'f, 'a>(
     in_fields.chain(in_query)
 }
 
+/// Those of a line that may hold one.
 fn in_line<'a>(
     fields: &FieldSection<'a>,
     line: &FieldLine,
@@ -64,9 +71,7 @@ fn in_line<'a>(
     let value = fields.value(line);
     let (alone, list): (_, &[u8]) = match line.id {
         Some(FieldId::WebSocketProtocol) => (None, value),
-        Some(FieldId::NarrowsToken) => (Some(value), b""),
-        Some(id) if is_key_field(id) => (Some(value), b""),
-        Some(_) | None => (None, b""),
+        Some(_) | None => (Some(value), b""),
     };
     let has_scheme = matches!(line.id, Some(FieldId::Authorization | FieldId::NarrowsToken));
     let start = line.start;
@@ -89,13 +94,14 @@ pub(super) fn is_key_field(id: FieldId) -> bool {
 impl Credential<'_> {
     /// The words of it, without the scheme.
     pub(super) fn words(&self) -> impl Iterator<Item = &[u8]> {
-        let words = self.value.split(|byte| matches!(byte, b' ' | b'\t' | b','));
+        let mut rest = Some(&*self.value);
+        let words = core::iter::from_fn(move || {
+            let text = rest?;
+            let end = memchr3(b' ', b'\t', b',', text);
+            rest = end.map(|end| &text[end + 1..]);
+            Some(&text[..end.unwrap_or(text.len())])
+        });
         words.filter(|word| !word.is_empty()).skip(usize::from(self.is_bearer()))
-    }
-
-    /// Whether it can be a token: one word. Where schemes are, Bearer may precede it.
-    pub(super) fn can_be_token(&self) -> bool {
-        self.words().nth(1).is_none()
     }
 
     fn is_bearer(&self) -> bool {
