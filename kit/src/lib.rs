@@ -12,6 +12,7 @@
 //!   [`certificates`] has what TLS needs; [`folder`] is a place for files.
 //! - [`issuer`] makes certificates that are not in `certs/`.
 //! - [`relay`] starts narrows as a process; [`programs`] starts it beside nginx and HAProxy.
+//! - [`secrets`] recognises the keys and tokens of tests where they must not be.
 //! - [`conformance`] is the table of the conformance suite, with a reader of its own that judges.
 
 #![expect(
@@ -34,6 +35,7 @@ pub mod pattern;
 pub mod peer;
 pub mod programs;
 pub mod relay;
+pub mod secrets;
 pub mod server;
 pub mod wire;
 

@@ -8,6 +8,7 @@ use narrows_kit::origin::Origin;
 use narrows_kit::peer::{End, Peer};
 use narrows_kit::programs::narrows;
 use narrows_kit::relay::Relay;
+use narrows_kit::secrets::assert_none;
 use narrows_kit::within;
 use rustix::process::Signal;
 use std::fs;
@@ -223,7 +224,9 @@ pub(super) async fn get(probe: &mut Peer, path: &str) -> (u16, String) {
     let (head, body) = probe.read_message().await;
     assert_eq!(field_value(&head, "connection"), None, "{head}");
     let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
-    (status.expect("a status"), String::from_utf8(body).unwrap())
+    let body = String::from_utf8(body).unwrap();
+    assert_none(&body);
+    (status.expect("a status"), body)
 }
 
 /// The exit code and the message of a relay that cannot start.

@@ -3,6 +3,7 @@
 use narrows_kit::client::{connect_plain, connect_tls, connect_tls_as};
 use narrows_kit::origin::Origin;
 use narrows_kit::peer::{End, Peer};
+use narrows_kit::relay::Relay;
 
 #[tokio::test]
 async fn tls_agrees_on_http_1_1_and_carries_the_name() {
@@ -131,6 +132,19 @@ async fn an_origin_sees_whether_a_client_came() {
     accepted.send("hello").await;
     assert_eq!(client.read_some().await, b"hello");
     client.close().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "secrets are in the log")]
+async fn a_relay_that_logs_a_secret_fails_its_test() {
+    let toml = "[[listener]]\naddress = \"127.0.0.1:0\"\n\
+                [[route]]\npath = \"/canary/\"\nupstream = \"http://127.0.0.1:9/\"\n";
+    let relay = Relay::start(toml).await;
+    let mut client = relay.connect().await;
+    client.send("GET /canary/ HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.read_message().await;
+    relay.wait_for_log("route=\"/canary/\"").await;
+    relay.stop().await;
 }
 
 async fn plain_pair() -> (Peer, Peer) {

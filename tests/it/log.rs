@@ -262,7 +262,7 @@ async fn a_log_that_goes_to_the_journal_has_priorities_and_no_time() {
 async fn a_reload_changes_the_level_and_the_form_of_the_log() {
     let toml = "[[listener]]\naddress = \"127.0.0.1:0\"\n\
                 [[route]]\npath = \"/\"\nupstream = \"http://127.0.0.1:9/\"\n";
-    let relay = Relay::start(toml).await;
+    let relay = Relay::start(toml).at_its_own_level().await;
     let line = relay.wait_for_log("ready").await;
     assert!(line.contains("Z  INFO narrows::ready: ready "), "{line}");
     let log = "[log]\nlevel = \"trace\"\nformat = \"json\"\n";

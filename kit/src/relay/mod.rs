@@ -227,6 +227,12 @@ impl Relay {
         self.ended().await
     }
 
+    /// Asserts that no secret is in what it has logged.
+    fn has_told_nothing(&self) {
+        let leaks = self.log.leaks();
+        assert!(leaks.is_empty(), "secrets are in the log: {leaks:#?}");
+    }
+
     /// Waits until it has ended, for any reason: the status of the process that was started first,
     /// and all that was logged.
     pub async fn ended(&mut self) -> (ExitStatus, Vec<String>) {
@@ -237,6 +243,7 @@ impl Relay {
             successor.ended().await;
         }
         self.log_reader.take().map(JoinHandle::join);
+        self.has_told_nothing();
         (status, self.log_lines())
     }
 }
@@ -248,6 +255,7 @@ impl Drop for Relay {
             eprintln!("the relay logged {:#?}", self.log_lines());
         }
         let first = Pid::from_child(&child);
+        let is_followed = self.successor.is_some();
         let _gone = kill_process(first, Signal::TERM);
         if let Some(successor) = self.successor.take() {
             successor.kill();
@@ -263,6 +271,12 @@ impl Drop for Relay {
             let _gone = kill_process(first, Signal::KILL);
         }
         let _ended = waiting.join();
+        if !is_followed {
+            self.log_reader.take().map(JoinHandle::join);
+        }
+        if !thread::panicking() {
+            self.has_told_nothing();
+        }
     }
 }
 

@@ -26,12 +26,15 @@ pub struct Setup {
     shell: String,
     under: &'static str,
     reads_stdin: bool,
+    /// Whether it runs at `trace`.
+    logs_all: bool,
 }
 
 impl Setup {
     pub(super) fn new(toml: String) -> Self {
         let (arguments, environment, sockets, shell) = Default::default();
-        let (open_files, program, under, reads_stdin) = (None, narrows(), "", false);
+        let (open_files, program, under) = (None, narrows(), "");
+        let (reads_stdin, logs_all) = (false, true);
         Self {
             toml,
             arguments,
@@ -42,6 +45,7 @@ impl Setup {
             shell,
             under,
             reads_stdin,
+            logs_all,
         }
     }
 
@@ -54,6 +58,14 @@ impl Setup {
     /// Further arguments of the command line, such as `--log-level=trace`.
     pub fn argument(mut self, argument: &'static str) -> Self {
         self.arguments.push(argument);
+        self
+    }
+
+    /// At the level of its configuration. Others run at `trace`, and all that they log is searched
+    /// for [`secrets`](crate::secrets); tests see the lines from `info` on, unless they set a
+    /// level.
+    pub fn at_its_own_level(mut self) -> Self {
+        self.logs_all = false;
         self
     }
 
@@ -142,9 +154,15 @@ impl Setup {
         } else {
             command.arg(&configuration);
         }
+        let level = |it: &&str| it.starts_with("--log-level");
+        let logs_all =
+            self.logs_all && !self.arguments.iter().any(level) && !self.toml.contains("log = {");
+        if logs_all {
+            command.arg("--log-level=trace");
+        }
         let mut child = command.args(&self.arguments).stderr(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_child(&child);
-        let (log, log_reader) = Log::collect(child.stderr.take().unwrap());
+        let (log, log_reader) = Log::collect(child.stderr.take().unwrap(), logs_all);
         let tls = self.toml.contains("certificate = ");
         // Made before the wait, so that a relay that never gets ready is stopped, too.
         let mut relay = Relay {

@@ -7,6 +7,7 @@ use narrows_kit::http::field_value;
 use narrows_kit::origin::Origin;
 use narrows_kit::peer::{End, Peer};
 use narrows_kit::relay::Relay;
+use narrows_kit::secrets::assert_none;
 
 /// A relay without TLS and its origin.
 pub struct Rig {
@@ -192,6 +193,7 @@ async fn read_own_error(client: &mut Peer, status: u16, code: &str, has_body: bo
     assert_eq!(field_value(&head, "content-type"), Some("application/json"), "{head}");
     if has_body {
         let body = String::from_utf8(client.read_body_to_end(&head).await).unwrap();
+        assert_none(&body);
         let tail = format!("\",\"type\":\"narrows\",\"code\":\"{code}\",\"param\":null}}}}\n");
         assert!(body.starts_with("{\"error\":{\"message\":\"") && body.ends_with(&tail), "{body}");
     }
