@@ -121,9 +121,13 @@ pub const PIPELINED_BYTES_MAX: usize = 8 * 1024;
 /// Idle time after which upstream connections are closed. Cloudflare closes them at 400 s, and many
 /// NATs drop a flow after some 300 s.
 pub const POOL_IDLE_MAX: Duration = Duration::from_secs(240);
-/// Most idle connections per upstream and worker. Each serves one exchange at a time; more of them
-/// are left over from a burst.
-pub const POOL_CONNECTIONS_MAX: usize = 64;
+/// Most idle connections per upstream and worker. Each serves one exchange at a time, so many are
+/// idle between the responses to many clients and their next requests: with fewer, each such moment
+/// would close connections that the next one opens again, and a handshake costs more than ten small
+/// exchanges. Each takes some 5 KB. More of them are left over from a burst.
+pub const POOL_CONNECTIONS_MAX: usize = 256;
+/// Most of them that `warm` can ask for.
+pub const WARM_CONNECTIONS_MAX: usize = 64;
 /// Idle time from which the kernel is asked whether a connection is alive before it is used. No
 /// upstream is known to end idle connections sooner.
 pub const POOL_PEEK_AGE: Duration = Duration::from_secs(1);
@@ -361,6 +365,7 @@ pub const REFUSALS_MAX: usize = 64;
 const _: () = assert!(SERVICE_STATUS_EVERY.as_secs() * 2 < SERVICE_STOP_EXTENSION.as_secs());
 const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES);
 // Prefaces are peeked at in a slice of the scratch buffer.
+const _: () = assert!(WARM_CONNECTIONS_MAX <= POOL_CONNECTIONS_MAX);
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);

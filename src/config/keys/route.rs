@@ -14,7 +14,7 @@ use crate::config::value::{Age, NamedFile, Redirects, RoutePath};
 use crate::gateway::rewrite::uri_reference::Origins;
 use crate::gateway::route::Route;
 use crate::h1::limits::HeadLimits;
-use crate::limits::POOL_CONNECTIONS_MAX;
+use crate::limits::WARM_CONNECTIONS_MAX;
 use crate::timeouts::Timeouts;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use std::time::Duration;
 /// such servers serve one connection at a time.
 pub const WARM_DEFAULT: usize = 1;
 /// Range of `route.warm`: a pool keeps no more idle connections than that.
-pub const WARM_RANGE: RangeInclusive<usize> = 0..=POOL_CONNECTIONS_MAX;
+pub const WARM_RANGE: RangeInclusive<usize> = 0..=WARM_CONNECTIONS_MAX;
 
 /// A `[[route]]`, its defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
