@@ -34,10 +34,13 @@ impl Queue {
         self.0.borrow_mut().push_back(Rc::downgrade(waiter));
     }
 
-    /// Removes `waiter`, wherever it is.
+    /// Removes `waiter`, wherever it is. One whose wait is over is not in the queue, as most are
+    /// when they leave; only a queue refers to a waiter weakly.
     pub(super) fn leave(&self, waiter: &Rc<Waiter>) {
-        let own = Rc::downgrade(waiter);
-        self.0.borrow_mut().retain(|waiter| !waiter.ptr_eq(&own));
+        if Rc::weak_count(waiter) > 0 {
+            let own = Rc::downgrade(waiter);
+            self.0.borrow_mut().retain(|waiter| !waiter.ptr_eq(&own));
+        }
     }
 
     /// Gives a connection to the longest waiter.
