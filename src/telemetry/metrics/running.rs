@@ -6,7 +6,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::Instant;
+
+/// Entries that are counted before others have their turn: some 0.2 ms.
+const COUNTED_AT_ONCE: usize = 1024;
 
 /// What runs on one route: exchanges, or connections in tcp mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,10 +63,21 @@ pub(in crate::telemetry) trait Entry {
 
 impl RunningList {
     /// Counts all that runs, for a report. Once for each entry, because most of the time goes into
-    /// bringing them into the cache.
-    pub(super) fn count(&self) {
-        let now = Instant::now();
-        self.0.borrow().iter().for_each(|entry| entry.count(now));
+    /// bringing them into the cache. Of thousands, those that begin or end meanwhile may be missed.
+    pub(super) async fn count(&self) {
+        let mut counted = 0;
+        while self.count_next(counted) {
+            counted += COUNTED_AT_ONCE;
+            yield_now().await;
+        }
+    }
+
+    /// Counts the next ones behind those that were `counted`. Whether there are more.
+    fn count_next(&self, counted: usize) -> bool {
+        let (now, entries) = (Instant::now(), self.0.borrow());
+        let next = entries.iter().skip(counted).take(COUNTED_AT_ONCE);
+        next.for_each(|entry| entry.count(now));
+        counted + COUNTED_AT_ONCE < entries.len()
     }
 
     /// Adds an entry, until [`RunningList::leave`].

@@ -75,9 +75,10 @@ impl WorkerMetrics {
         route.unwrap_or(&self.unrouted)
     }
 
-    /// What was counted so far. The caller knows the client connections.
-    pub fn report(&self) -> Totals {
-        self.running.count();
+    /// What was counted so far. The caller knows the client connections. One at a time: each counts
+    /// what runs anew.
+    pub async fn report(&self) -> Totals {
+        self.running.count().await;
         let unrouted_running = self.unrouted.running.take().map(|it| (Arc::default(), it));
         let running = self.routes.reports(|route| route.running.take()).into_iter();
         let unrouted = self.unrouted.report().map(|report| (Arc::default(), report));

@@ -6,8 +6,12 @@ use crate::gateway::client_limits::{ClientLimits, ClientUse};
 use crate::telemetry::metrics::Running;
 use crate::telemetry::record::{DialTimes, End, StatusClass};
 use crate::telemetry::{ConnectionRecorder, Detail, ExchangeRecorder, Outcome};
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::task::{spawn_local, yield_now};
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
@@ -36,7 +40,7 @@ async fn the_oldest_of_each_route_is_known_whatever_began_and_ended_meanwhile() 
     drop(recorders.remove(0));
     drop(recorders);
     assert_eq!(running(&metrics), []);
-    assert_eq!(metrics.report().all_running(), Running::default());
+    assert_eq!(report_of(&metrics).all_running(), Running::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,7 +53,7 @@ async fn a_connection_in_tcp_mode_counts_for_its_forward_from_its_acceptance_to_
     recorder.bytes(3, 5);
     assert_eq!(running(&metrics), [("*".into(), 1, 0)]);
     recorder.tunnelled(Ok(()));
-    let report = metrics.report();
+    let report = report_of(&metrics);
     assert_eq!(report.all_running().count, 0);
     let forward = &report.routes["*"];
     assert_eq!(forward.ended, [((End::Closed, StatusClass::default()), 1)].into());
@@ -69,7 +73,7 @@ async fn an_exchange_is_counted_by_its_route_its_end_its_status_and_its_times() 
     advance(Duration::from_secs(1)).await;
     recorder.first_byte();
     recorder.first_byte();
-    let report = metrics.report();
+    let report = report_of(&metrics);
     assert_eq!(report.upstreams["api.test:443"].busy, 1);
     let [head, first] = [&report.routes["/gpt/"].response_head, &report.routes["/gpt/"].first_byte];
     assert_eq!((head.count(), head.seconds()), (1, 1.0), "known before the end");
@@ -84,7 +88,7 @@ async fn an_exchange_is_counted_by_its_route_its_end_its_status_and_its_times() 
     recorder.answered(502);
     recorder.fail(&error, true);
 
-    let report = metrics.report();
+    let report = report_of(&metrics);
     let route = &report.routes["/gpt/"];
     let ended = |end, status| ((end, StatusClass::of(Some(status))), 1);
     assert_eq!(route.ended, [ended(End::Completed, 200), ended(End::Answered, 502)].into());
@@ -109,7 +113,7 @@ async fn an_exchange_with_a_token_is_counted_once_for_its_client_and_keeps_its_p
         recorder.of_client("alice", used.acquire(&limits, || Duration::ZERO).unwrap());
         assert!(used.acquire(&limits, || Duration::ZERO).is_err());
         advance(Duration::from_secs(1)).await;
-        let running = metrics.report().clients_running["alice"];
+        let running = report_of(&metrics).clients_running["alice"];
         assert_eq!((running.count, running.oldest), (1, Duration::from_secs(1)));
         recorder.answered(200);
         recorder.end(Outcome::Completed);
@@ -120,7 +124,7 @@ async fn an_exchange_with_a_token_is_counted_once_for_its_client_and_keeps_its_p
     drop(recorder);
     assert!(used.acquire(&limits, || Duration::ZERO).is_ok());
 
-    let report = metrics.report();
+    let report = report_of(&metrics);
     assert!(report.clients_running.is_empty());
     let completed = |count| [((End::Completed, StatusClass::of(Some(200))), count)].into();
     let aborted = [((End::Aborted, StatusClass::default()), 1)].into();
@@ -142,7 +146,7 @@ fn a_client_is_forgotten_when_it_is_no_longer_configured() {
         recorder.of_client(name, None);
         recorder.end(Outcome::Completed);
     }
-    let names = || metrics.report().clients.into_keys().collect::<Vec<_>>();
+    let names = || report_of(&metrics).clients.into_keys().collect::<Vec<_>>();
     for want in [&["alice", "bob"][..], &["alice"], &["alice"]] {
         metrics.forget_unused(|name| name == "alice");
         assert_eq!(names(), want.iter().map(|&name| name.into()).collect::<Vec<Arc<str>>>());
@@ -158,11 +162,11 @@ fn bytes_are_counted_while_an_exchange_runs_and_never_go_back() {
     let route = metrics.route(&"/gpt/".into());
     let mut recorder = ExchangeRecorder::new(client(), &metrics);
     let counted = || {
-        let report = metrics.report();
+        let report = report_of(&metrics);
         (report.routes["/gpt/"].to_upstream, report.routes["/gpt/"].to_client)
     };
     for _ in 0..2 {
-        let before = metrics.report().routes.get("/gpt/").map_or(0, |it| it.to_client);
+        let before = report_of(&metrics).routes.get("/gpt/").map_or(0, |it| it.to_client);
         recorder.start();
         recorder.route(&route);
         recorder.bytes(2, 100);
@@ -194,11 +198,40 @@ fn what_a_client_alone_did_wrong_is_counted_by_the_reason() {
     connection.end_with(refused, Detail::default());
     metrics.refused("connections");
 
-    let report = metrics.report();
+    let report = report_of(&metrics);
     let counts = [("route_not_found", 2), ("bad_host", 1), ("some_cause", 1), ("connections", 1)];
     assert_eq!(report.refused, counts.into());
     let ended = &report.routes[""].ended;
     assert_eq!(ended[&(End::Answered, StatusClass::default())], 3, "without a route");
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_report_of_thousands_lets_others_have_their_turn_and_counts_each_once() {
+    let metrics = Rc::<WorkerMetrics>::default();
+    let recorder = |_| {
+        let mut recorder = ExchangeRecorder::new(client(), &metrics);
+        recorder.start();
+        recorder
+    };
+    let _recorders: Vec<_> = (0..2500).map(recorder).collect();
+    let turns = Rc::new(Cell::new(0));
+    let others = Rc::clone(&turns);
+    spawn_local(async move {
+        loop {
+            others.set(others.get() + 1);
+            yield_now().await;
+        }
+    });
+    assert_eq!(metrics.report().await.all_running().count, 2500);
+    assert_eq!(turns.get(), 2, "of three parts");
+}
+
+/// Of so few that they are counted at once.
+fn report_of(metrics: &WorkerMetrics) -> Totals {
+    match pin!(metrics.report()).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(totals) => totals,
+        Poll::Pending => panic!("a report in several parts"),
+    }
 }
 
 fn client() -> SocketAddr {
@@ -207,6 +240,6 @@ fn client() -> SocketAddr {
 
 /// What runs: name, number, and the oldest's age in seconds.
 fn running(metrics: &WorkerMetrics) -> Vec<(Arc<str>, usize, u64)> {
-    let running = metrics.report().running;
+    let running = report_of(metrics).running;
     running.into_iter().map(|(name, it)| (name, it.count, it.oldest.as_secs())).collect()
 }
