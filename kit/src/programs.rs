@@ -122,6 +122,11 @@ impl Program {
 }
 
 impl Relay {
+    /// The process that was started. It may have started others.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it accepts within [`PATIENCE`].
     fn listens(&mut self) -> io::Result<bool> {
         let begun = Instant::now();

@@ -5,6 +5,7 @@ use memchr::memmem;
 use narrows_kit::connection::Connection;
 use narrows_kit::http::{Framing, chat_request};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Digits of a stamp.
@@ -12,8 +13,31 @@ const STAMP_DIGITS: usize = 20;
 /// What precedes a stamp.
 const STAMP: &[u8] = b"data: ";
 
+/// Where to ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) address: SocketAddr,
+    /// In front of the origin's own paths.
+    pub(crate) prefix: &'static str,
+}
+
 /// A connection, with or without a relay in between.
 pub(crate) struct Client(Connection);
+
+/// The delay of each event: from its stamp until all of it was here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Delays(Arc<Mutex<Vec<Duration>>>);
+
+impl Delays {
+    /// Takes those that were noted.
+    pub(crate) fn take(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, delay: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(delay);
+    }
+}
 
 impl Client {
     /// Connects, as a client that was never here before.
@@ -35,27 +59,31 @@ impl Client {
         Ok(first_byte)
     }
 
-    /// Asks for the stream, and gives the delay of each event: from its stamp until all of it was
-    /// here.
-    pub(crate) async fn stream(
-        &mut self,
-        prefix: &str,
-        clock: Instant,
-    ) -> Result<Vec<Duration>, Fault> {
+    /// Asks for a stream, and returns when its first event, which has no stamp, is here.
+    pub(crate) async fn begin_stream(&mut self, prefix: &str) -> Result<(), Fault> {
         self.send(&format!("{prefix}/v1/stream")).await?;
         if self.read_head().await? != Framing::Chunked {
             return Err("the stream is not chunked".into());
         }
-        let (mut content, mut delays) = (Vec::new(), Vec::new());
+        self.0.read_chunk().await?;
+        Ok(())
+    }
+
+    /// Notes the delay of each event of the stream. Ends with an error, as the stream has no end.
+    pub(crate) async fn watch(mut self, clock: Instant, delays: Delays) -> Fault {
+        let mut content = Vec::new();
         loop {
-            let chunk = self.0.read_chunk().await?;
-            if chunk.is_empty() {
-                return Ok(delays);
+            match self.0.read_chunk().await {
+                Ok(chunk) if chunk.is_empty() => return "the stream has ended".into(),
+                Ok(chunk) => content.extend(chunk),
+                Err(error) => return error.into(),
             }
             let now = clock.elapsed();
-            content.extend(chunk);
             while let Some(end) = memmem::find(&content, b"\n\n") {
-                delays.push(now.saturating_sub(stamp(&content[..end])?));
+                match stamp(&content[..end]) {
+                    Ok(stamp) => delays.note(now.saturating_sub(stamp)),
+                    Err(fault) => return fault,
+                }
                 content.drain(..end + b"\n\n".len());
             }
         }

@@ -1,7 +1,9 @@
-//! The results as a picture: plain SVG, readable on a light page and on a dark one.
+//! What a relay adds to the events of streams, and to the first byte of an answer.
 
-use crate::{FirstBytes, Row, origin, percentile, round_trips};
-use narrows_kit::programs::Program;
+use super::svg::{BAR, Svg, nice};
+use crate::first_byte::FirstBytes;
+use crate::statistics::{percentile, typical_percentile};
+use crate::{Row, TIMED_STREAMS, origin};
 use std::time::Duration;
 
 const WIDTH: f64 = 880.0;
@@ -14,42 +16,25 @@ const TOP: f64 = 64.0;
 const BOTTOM: f64 = 320.0;
 /// The legend of the left panel.
 const LEGEND: f64 = 388.0;
-/// From one row of the right panel to the next, and its bar.
+/// From one row of the right panel to the next.
 const ROW: f64 = 18.0;
-const BAR: f64 = 9.0;
 /// Room for the title of a group of rows.
 const GROUP: f64 = 34.0;
 /// Ticks of the left panel's x.
 const TICKS: usize = 5;
 
-/// Text adapts to the page; what is coloured stands out from both.
-const STYLE: &str = "
-  text { font: 13px system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #6e7781; }
-  .title { font-size: 15px; font-weight: 600; }
-  .small { font-size: 12px; }
-  .end { text-anchor: end; }
-  .middle { text-anchor: middle; }
-  .grid { stroke: #8b949e; stroke-opacity: 0.35; }
-  .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
-  @media (prefers-color-scheme: dark) { text { fill: #b7bfc8; } }
-";
-
 /// Draws both panels.
 pub(crate) fn draw(rows: &[Row], rtt: Duration, pause: Duration) -> String {
-    let mut svg = Svg(String::new());
-    svg.put(&format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' role='img' width='{WIDTH}' height='{HEIGHT}' \
-         viewBox='0 0 {WIDTH} {HEIGHT}'>"
-    ));
-    svg.put("<title>What a relay adds to a token, and to the first byte of an answer</title>");
-    svg.put(&format!("<style>{STYLE}</style>"));
+    let title = "What a relay adds to a token, and to the first byte of an answer";
+    let mut svg = Svg::new(title, (WIDTH, HEIGHT));
     draw_tokens(&mut svg, rows);
     draw_first_bytes(&mut svg, rows, rtt, pause);
-    let (tokens, pace) = (rows.first().map_or(0, |row| row.delays.len()), origin::PACE);
+    let turns = rows.first().map_or(0, |row| row.delays.len());
     let caption = [
         format!(
-            "One machine, TLS on both sides, one worker each. Left: {tokens} tokens, one every \
-             {pace:?}."
+            "One machine, TLS on both sides, one worker each. Left: {TIMED_STREAMS} streams, {} \
+             tokens a second; medians of {turns} turns.",
+            origin::EVENTS_PER_SECOND
         ),
         format!(
             "Right: a round trip of {rtt:?} between relay and API; medians, and a dot for each \
@@ -59,14 +44,13 @@ pub(crate) fn draw(rows: &[Row], rtt: Duration, pause: Duration) -> String {
     for (line, y) in caption.iter().zip([HEIGHT - 30.0, HEIGHT - 13.0]) {
         svg.text(16.0, y, "small", line);
     }
-    svg.put("</svg>");
-    svg.0
+    svg.finish()
 }
 
 /// The share of tokens that came with at most so much delay more than the median without a relay.
 fn draw_tokens(svg: &mut Svg, rows: &[Row]) {
-    let straight = rows.first().map_or(0.0, |row| microseconds(row, 50));
-    let added = |row: &Row, percent| microseconds(row, percent) - straight;
+    let straight = rows.first().map_or(0.0, |row| typical_percentile(&row.delays, 50));
+    let added = |row: &Row, percent| typical_percentile(&row.delays, percent) - straight;
     let most = nice(rows.iter().map(|row| added(row, 95)).fold(1.0, f64::max));
     let x = |added: f64| LEFT.0 + (LEFT.1 - LEFT.0) * added / most;
     let y = |percent: f64| BOTTOM - (BOTTOM - TOP) * percent / 100.0;
@@ -93,16 +77,18 @@ fn draw_tokens(svg: &mut Svg, rows: &[Row]) {
         BOTTOM - TOP
     );
     svg.put(&clip);
+    svg.put("<g clip-path='url(#plot)'>");
     for row in rows {
         let points = (0..=100).map(|percent| (x(added(row, percent)), y(percent as f64)));
-        svg.curve(points, row);
+        svg.curve(points, row.program);
     }
+    svg.put("</g>");
     svg.text(LEFT.1 - 60.0, LEGEND, "small end", "p50");
     svg.text(LEFT.1, LEGEND, "small end", "p99");
     for (number, row) in rows.iter().enumerate() {
         let at = LEGEND + (number + 1) as f64 * ROW;
         let [p50, p99] = [50, 99].map(|percent| added(row, percent));
-        svg.sample((LEFT.0, at - 4.0), row);
+        svg.sample((LEFT.0, at - 4.0), row.program);
         svg.text(LEFT.0 + 34.0, at, "small", &row.name);
         svg.text(LEFT.1 - 60.0, at, "small end", &format!("{p50:.0}"));
         svg.text(LEFT.1, at, "small end", &format!("{p99:.0}"));
@@ -144,9 +130,9 @@ fn draw_first_bytes(svg: &mut Svg, rows: &[Row], rtt: Duration, pause: Duration)
             let middle = top + ROW / 2.0;
             let median = round_trips(percentile(times, 50), rtt);
             svg.text(RIGHT.0 - 8.0, middle + 4.0, "small end", &row.name);
-            svg.bar((RIGHT.0, middle - BAR / 2.0), x(median) - RIGHT.0, row);
+            svg.bar((RIGHT.0, middle - BAR / 2.0), x(median) - RIGHT.0, row.program);
             for time in times {
-                svg.dot((x(round_trips(*time, rtt)), middle), row);
+                svg.dot((x(round_trips(*time, rtt)), middle), row.program);
             }
             let beside = x(round_trips(times.last().copied().unwrap_or_default(), rtt)) + 8.0;
             svg.text(beside, middle + 4.0, "small", &format!("{median:.1}"));
@@ -155,79 +141,6 @@ fn draw_first_bytes(svg: &mut Svg, rows: &[Row], rtt: Duration, pause: Duration)
     }
 }
 
-fn microseconds(row: &Row, percent: usize) -> f64 {
-    percentile(&row.delays, percent).as_nanos() as f64 / 1000.0
-}
-
-/// The next number that makes round ticks.
-fn nice(number: f64) -> f64 {
-    let magnitude = 10_f64.powf(number.log10().floor());
-    let steps = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0];
-    let step = steps.into_iter().find(|step| step * magnitude >= number);
-    step.unwrap_or(10.0) * magnitude
-}
-
-/// Colour and dashes of one way.
-fn look(program: Option<Program>) -> (&'static str, &'static str) {
-    match program {
-        None => ("#8b949e", "none"),
-        Some(Program::Narrows) => ("#2f81f7", "none"),
-        Some(Program::Nginx) => ("#2da44e", "7 3"),
-        Some(Program::Haproxy) => ("#d9730d", "2 3"),
-    }
-}
-
-/// A picture in the making.
-struct Svg(String);
-
-type Point = (f64, f64);
-
-impl Svg {
-    fn put(&mut self, element: &str) {
-        self.0.push_str(element);
-        self.0.push('\n');
-    }
-
-    fn text(&mut self, x: f64, y: f64, class: &str, text: &str) {
-        self.put(&format!("<text x='{x:.1}' y='{y:.1}' class='{class}'>{text}</text>"));
-    }
-
-    fn line(&mut self, (x1, y1): Point, (x2, y2): Point, class: &str) {
-        self.put(&format!(
-            "<line x1='{x1:.1}' y1='{y1:.1}' x2='{x2:.1}' y2='{y2:.1}' class='{class}'/>"
-        ));
-    }
-
-    fn curve(&mut self, points: impl Iterator<Item = Point>, row: &Row) {
-        let (colour, dashes) = look(row.program);
-        let points: Vec<_> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let points = points.join(" ");
-        self.put(&format!(
-            "<polyline class='curve' clip-path='url(#plot)' stroke='{colour}' \
-             stroke-dasharray='{dashes}' points='{points}'/>"
-        ));
-    }
-
-    /// The line of a legend.
-    fn sample(&mut self, (x, y): Point, row: &Row) {
-        let (colour, dashes) = look(row.program);
-        let end = x + 24.0;
-        self.put(&format!(
-            "<path class='curve' stroke='{colour}' stroke-dasharray='{dashes}' \
-             d='M{x:.1} {y:.1}H{end:.1}'/>"
-        ));
-    }
-
-    fn bar(&mut self, (x, y): Point, width: f64, row: &Row) {
-        let (colour, _) = look(row.program);
-        self.put(&format!(
-            "<rect x='{x:.1}' y='{y:.1}' width='{width:.1}' height='{BAR}' rx='2' \
-             fill='{colour}' fill-opacity='0.55'/>"
-        ));
-    }
-
-    fn dot(&mut self, (x, y): Point, row: &Row) {
-        let (colour, _) = look(row.program);
-        self.put(&format!("<circle cx='{x:.1}' cy='{y:.1}' r='3' fill='{colour}'/>"));
-    }
+fn round_trips(time: Duration, rtt: Duration) -> f64 {
+    time.as_secs_f64() / rtt.as_secs_f64()
 }
