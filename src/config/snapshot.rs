@@ -348,8 +348,8 @@ fn http_at(
     of_http.find(|it| it.address == tcp.address).or(first).map(Arc::clone)
 }
 
-/// One worker for each core that the process may use.
-fn cores() -> usize {
+/// Cores that the process may use: a worker for each, unless configured otherwise.
+pub fn cores() -> usize {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     cores.min(*WORKERS_RANGE.end())
 }

@@ -1,7 +1,7 @@
 //! The sockets that are listened on: for each address one for each worker, so that the kernel
 //! spreads the connections (SO_REUSEPORT).
 
-use crate::config::snapshot::{Listener, Snapshot};
+use crate::config::snapshot::{Listener, Snapshot, cores};
 use crate::control::error::{RunError, advice};
 use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::activation::Inherited;
@@ -133,7 +133,8 @@ pub(super) fn sockets_for_workers(
         let mut dealt = Vec::new();
         if !known.contains(&sockets.id) {
             let handles = sockets.opened.iter().map(TcpListener::try_clone);
-            dealt = deal(handles.collect::<io::Result<_>>()?, workers);
+            let serving = serving(workers, sockets.opened.len(), cores());
+            dealt = deal(handles.collect::<io::Result<_>>()?, serving);
         }
         dealt.resize_with(workers, Incoming::default);
         for (of_worker, opened) in of_workers.iter_mut().zip(dealt) {
@@ -142,6 +143,15 @@ pub(super) fn sockets_for_workers(
         }
     }
     Ok(of_workers)
+}
+
+/// How many of so many workers get the connections of an address: no more than there are cores. One
+/// more would add nothing but switches between threads, which take a request up to half as much
+/// time again. But two on a single core, so that what keeps one of them busy does not hold up all
+/// clients. Fewer sockets than that are passed by someone, for all workers.
+fn serving(workers: usize, sockets: usize, cores: usize) -> usize {
+    let enough = workers.min(cores.max(2));
+    if sockets < enough { workers } else { enough }
 }
 
 /// The sockets that a new process uses, by the numbers of those that it does not use. The numbers
@@ -233,6 +243,15 @@ mod tests {
     use std::net::{IpAddr, Ipv6Addr, TcpStream};
     use std::path::Path;
     use tracing::Level;
+
+    #[test]
+    fn no_more_workers_serve_clients_than_there_are_cores_but_two_on_one() {
+        for (workers, on_one, on_two, on_eight) in [(1, 1, 1, 1), (2, 2, 2, 2), (8, 2, 2, 8)] {
+            let serving = [1, 2, 8].map(|cores| serving(workers, workers, cores));
+            assert_eq!(serving, [on_one, on_two, on_eight], "{workers}");
+        }
+        assert_eq!(serving(4, 1, 2), 4, "of one socket, as from systemd");
+    }
 
     #[test]
     fn a_wildcard_has_one_port_for_all_families_that_the_machine_has() {

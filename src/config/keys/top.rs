@@ -82,8 +82,9 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         WORKERS_RANGE,
         |it, number| it.workers = NonZeroUsize::new(number),
         Words("the number of cores"),
-        "Threads that serve clients. Each accepts connections, and has its own connections to \
-         upstreams.",
+        "Threads that serve clients, each with its own connections to upstreams. No more of them \
+         get clients than there are cores (two on a single core), unless one socket is passed for \
+         all: others would only [cost time](performance.md#more-than-one-core).",
     ),
     Key::new(
         "admin",
