@@ -34,6 +34,13 @@ fn a_server_in_front_that_cuts_streams_is_named() {
 }
 
 #[test]
+fn a_server_in_front_that_says_nothing_is_named() {
+    let found = through(Front::ServesOneConnection);
+    found.exits(1).has("stream", "failure", "no response came in time", "log of the server");
+    found.has("upload", "failure", "no response came in time", "log of the server in front");
+}
+
+#[test]
 fn a_way_that_leads_nowhere_or_elsewhere_is_named() {
     let serve = free_address();
     let found = from_outside(front(Front::Streams, free_address()), serve);

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -121,11 +122,17 @@ pub(crate) enum Front {
     RefusesLongBodies,
     /// Ends a response after so many bytes.
     CutsAfter(usize),
+    /// Serves its first connection, and says nothing on others.
+    ServesOneConnection,
 }
 
 /// A server in front of `backend`.
 pub(crate) fn front(front: Front, backend: SocketAddr) -> SocketAddr {
+    let is_first = AtomicBool::new(true);
     start(move |mut client| {
+        if !is_first.swap(false, Relaxed) && front == Front::ServesOneConnection {
+            return hold(client);
+        }
         loop {
             let head = head(&mut client)?;
             if head.is_empty() {
