@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks packaging/kubernetes without a cluster: packaging/testing/kubernetes.py NARROWS
+"""Checks packaging/kubernetes without a cluster: packaging/testing/kubernetes.py [NARROWS]
 
 The configurations are valid; probes, ports, labels and times fit them and each other; image and user
 are those of the release. With kubectl each variant is also put together by kustomize, and with the
@@ -23,7 +23,7 @@ LABELS = {"app.kubernetes.io/name": "narrows"}
 
 
 def main():
-    narrows = sys.argv[1]
+    narrows = sys.argv[1] if len(sys.argv) > 1 else "narrows"
     base = read("base")
     check_base(base)
     for folder in sorted(glob.glob(f"{FOLDER}/*")):
