@@ -9,6 +9,7 @@
 //! Not here: what happens between a request and its response (`gateway::exchange`).
 
 use crate::error::{Cause, ExchangeError, RequestError};
+use crate::gateway::access::Client;
 use crate::gateway::answer::{Reply, ResponseOptions};
 use crate::gateway::client_address::Sender;
 use crate::gateway::credentials::{Credentials, is_preflight};
@@ -23,12 +24,12 @@ use crate::h1::section::FieldSection;
 use crate::h1::target::TargetError;
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::BytesMut;
 
 /// What to do about a request.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 pub enum Plan<'a, U> {
     /// Forward it.
     Forward(ForwardedRequest<'a, U>),
@@ -65,6 +66,8 @@ pub struct OwnAnswer<'a> {
     pub options: ResponseOptions,
     /// Bytes after the head that are the request's body, for the caller to skip.
     pub body_bytes: usize,
+    /// Whose token it has, if the request is refused in spite of it.
+    pub client: Option<&'a Arc<Client>>,
 }
 
 /// For a head that was found within the limits before.
@@ -94,12 +97,13 @@ pub fn plan<'a, U>(
         Err(error) => return Plan::Answer(refuse(head, parsed.method, error), None),
     };
     let method = parsed.method;
-    let answer = |reply, route| {
+    let own = |reply| {
         let (options, body_bytes) = ResponseOptions::unforwarded(&request, behind, draining);
-        Plan::Answer(OwnAnswer { method, reply, options, body_bytes }, route)
+        OwnAnswer { method, reply, options, body_bytes, client: None }
     };
+    let answer = |reply, route| Plan::Answer(own(reply), route);
     if !from.is_allowed {
-        return answer(Reply::Error(ExchangeError::client(Cause::AddressNotAllowed)), None);
+        return answer(refusal(Cause::AddressNotAllowed), None);
     }
     if request.max_forwards == Some(0) {
         return answer(Reply::Allowed, None);
@@ -122,7 +126,9 @@ pub fn plan<'a, U>(
                 ForwardedRequest { route, request, authority, credentials, head, path, query };
             Plan::Forward(forwarded)
         }
-        Err(cause) => answer(Reply::Error(ExchangeError::client(cause)), Some(route)),
+        Err((cause, client)) => {
+            Plan::Answer(OwnAnswer { client, ..own(refusal(cause)) }, Some(route))
+        }
     }
 }
 
@@ -170,7 +176,12 @@ impl<'a, U> ForwardedRequest<'a, U> {
 /// Refuses a malformed head, after which it is unknown where another request would begin.
 pub(super) fn refuse<'a>(head: &[u8], method: &'a [u8], error: RequestError) -> OwnAnswer<'a> {
     let reply = Reply::Error(ExchangeError::client(Cause::Request(error)));
-    OwnAnswer { method, reply, options: ResponseOptions::malformed(head), body_bytes: 0 }
+    let options = ResponseOptions::malformed(head);
+    OwnAnswer { method, reply, options, body_bytes: 0, client: None }
+}
+
+fn refusal(cause: Cause) -> Reply {
+    Reply::Error(ExchangeError::client(cause))
 }
 
 fn resolve(path: &[u8]) -> Result<Cow<'_, [u8]>, ExchangeError> {
@@ -225,22 +236,36 @@ fn credentials<'a, U>(
     Credentials::of(head, query, request, access, clock).map(Some)
 }
 
-/// The credentials of a request that may be made on this route.
+/// The credentials of a request that may be made on this route; otherwise also whose it is.
 fn admitted<'a, U>(
     route: &'a Route<U>,
     head: &RequestHead<'a>,
     query: &'a [u8],
     request: &Request,
     clock: fn() -> u64,
-) -> Result<Option<Credentials<'a>>, Cause> {
-    let mut credentials = credentials(route, head, query, request, clock)?;
-    if let Some(credentials) = &mut credentials {
+) -> Result<Option<Credentials<'a>>, (Cause, Option<&'a Arc<Client>>)> {
+    let mut found =
+        credentials(route, head, query, request, clock).map_err(|cause| (cause, None))?;
+    match check_use(route, found.as_mut(), request, clock) {
+        Ok(()) => Ok(found),
+        Err(cause) => Err((cause, found.and_then(|it| it.client))),
+    }
+}
+
+/// Whether a request with these credentials may be made on this route.
+fn check_use<U>(
+    route: &Route<U>,
+    credentials: Option<&mut Credentials<'_>>,
+    request: &Request,
+    clock: fn() -> u64,
+) -> Result<(), Cause> {
+    if let Some(credentials) = credentials {
         credentials.check(&route.path, clock)?;
     }
     if request.offers_websocket && route.access.as_ref().is_some_and(|access| !access.websocket) {
         return Err(Cause::WebSocketOff);
     }
-    Ok(credentials)
+    Ok(())
 }
 
 fn refused_target(error: TargetError) -> ExchangeError {

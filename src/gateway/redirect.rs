@@ -107,7 +107,7 @@ pub fn redirect<'a>(
         Ok(location) => Ok(Redirect { method, location, options, body_bytes }),
         Err(cause) => {
             let reply = Reply::Error(ExchangeError::client(cause));
-            Err(OwnAnswer { method, reply, options, body_bytes })
+            Err(OwnAnswer { method, reply, options, body_bytes, client: None })
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::clock::since_start;
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::client_limits::LimitReached;
 use crate::gateway::credentials::Credentials;
-use crate::gateway::plan::ForwardedRequest;
+use crate::gateway::plan::{ForwardedRequest, OwnAnswer};
 use crate::proxy::site::Route;
 use crate::telemetry::ExchangeRecorder;
 use std::rc::Rc;
@@ -31,6 +31,18 @@ pub(super) fn admit<U>(
     }
     key.iter().for_each(|key| recorder.key(key.line));
     Ok(())
+}
+
+/// The recorder gets to know what the request was for that we answer ourselves, and whose it was.
+pub(super) fn note_answer(
+    recorder: &mut ExchangeRecorder,
+    answer: &OwnAnswer<'_>,
+    route: Option<&Rc<Route>>,
+) {
+    note(recorder, answer.method, route);
+    if let Some(client) = answer.client {
+        recorder.of_client(&client.name, None);
+    }
 }
 
 /// The recorder gets to know what the request is for.

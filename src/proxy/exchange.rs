@@ -15,7 +15,7 @@ use crate::net::buffer::Buffer;
 use crate::net::date::unix_seconds;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::client_connection::{ClientConnection, Next, Unserved};
-use crate::proxy::client_limits::{admit, note};
+use crate::proxy::client_limits::{admit, note, note_answer};
 use crate::proxy::context::{About, Context};
 use crate::proxy::declined::{Declined, declined};
 use crate::proxy::departure::watch_after_head;
@@ -169,7 +169,7 @@ fn begin(
             Ok(Forwarding { request, sending })
         }
         Plan::Answer(answer, route) => {
-            note(recorder, answer.method, route);
+            note_answer(recorder, &answer, route);
             let OwnAnswer { reply, options, body_bytes, .. } = answer;
             io.read_buffer.consume(span.end - span.start + body_bytes);
             Err(Declined::answered(reply, options))

@@ -48,7 +48,7 @@ pub(super) fn answer(
             Ok(Redirect { method, location, options, body_bytes }) => {
                 (Ok(Said::Location(location)), method, options, body_bytes)
             }
-            Err(OwnAnswer { method, reply, options, body_bytes }) => {
+            Err(OwnAnswer { method, reply, options, body_bytes, .. }) => {
                 (Err(reply), method, options, body_bytes)
             }
         },

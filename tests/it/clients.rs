@@ -160,6 +160,36 @@ async fn a_token_counts_also_where_none_is_needed() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_refused_although_its_token_is_known_is_named() {
+    let (origin, (_folder, keys)) = (Origin::plain().await, key_file());
+    let [late, elsewhere, alice] = ["late", "elsewhere", "alice"].map(NewClient::named);
+    let tables = format!(
+        "{}expires = 2020-01-01\n{}routes = [\"/other/\"]\n{}",
+        late.table, elsewhere.table, alice.table
+    );
+    let other = "[[route]]\npath = \"/other/\"\nupstream = \"http://127.0.0.1:9/\"\n";
+    let text = configuration(&origin, &keys, &format!("{other}{tables}"));
+    let text = text.replacen("key_file", "websocket = false\nkey_file", 1);
+    let relay = Relay::start(&text).argument(ADMIN).await;
+    let upgrade =
+        alice.get().replace("Host: a", "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade");
+    for (client, request, status, code) in [
+        (&late, late.get(), 403, "token_expired"),
+        (&elsewhere, elsewhere.get(), 403, "token_not_for_route"),
+        (&alice, upgrade, 426, "websocket_off"),
+    ] {
+        let mut peer = relay.connect().await;
+        peer.send(request).await;
+        expect_own_error(&mut peer, status, code).await;
+        let line = relay.wait_for_log(&format!(" cause=\"{code}\"")).await;
+        let name = client.table.split('"').nth(1).unwrap();
+        assert!(line.contains(&format!(" client_name=\"{name}\" ")), "{line}");
+    }
+    let (_, metrics) = get(&mut connect_plain(admin_address(&relay).await).await, "/metrics").await;
+    assert!(!metrics.contains("route=\"/gpt/\",client=\"\""), "{metrics}");
+}
+
+#[tokio::test]
 async fn exchanges_above_the_limit_are_refused_until_one_has_ended() {
     let (origin, (_folder, keys)) = (Origin::plain().await, key_file());
     let alice = NewClient::named("alice");
