@@ -64,6 +64,7 @@ fn of_target(error: TargetError) -> &'static str {
         TargetError::BadAuthority => "bad_authority",
         TargetError::AboveRoot => "climbing_path",
         TargetError::HiddenDotSegment => "hidden_dot_segment",
+        TargetError::HiddenRoute => "hidden_route",
     }
 }
 

@@ -194,17 +194,21 @@ fn resolve(path: &[u8]) -> Result<Cow<'_, [u8]>, ExchangeError> {
 }
 
 /// The route of the path. Dot segments that lead out of the route in which `written` begins are a
-/// probe, not a path.
+/// probe, not a path, and so is a guarded route in disguise.
 fn find_route<'a, U>(
     routes: &'a RouteTable<U>,
     written: &[u8],
     resolved: &[u8],
 ) -> Result<&'a Rc<Route<U>>, ExchangeError> {
-    match (routes.find(resolved), routes.find(written)) {
-        (Some(found), Some(begun)) if Rc::ptr_eq(found, begun) => Ok(found),
-        (_, Some(_)) => Err(refused_target(TargetError::AboveRoot)),
-        (Some(found), None) => Ok(found),
-        (None, None) => Err(ExchangeError::client(Cause::NoRoute)),
+    let found = match (routes.find(resolved), routes.find(written)) {
+        (Some(found), Some(begun)) if Rc::ptr_eq(found, begun) => found,
+        (_, Some(_)) => return Err(refused_target(TargetError::AboveRoot)),
+        (Some(found), None) => found,
+        (None, None) => return Err(ExchangeError::client(Cause::NoRoute)),
+    };
+    match routes.hides_guarded(resolved, found) {
+        true => Err(refused_target(TargetError::HiddenRoute)),
+        false => Ok(found),
     }
 }
 
@@ -410,6 +414,54 @@ mod tests {
                 assert!(!String::from_utf8_lossy(&out).contains("nrw_"), "{out:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_guarded_route_inside_of_another_one_is_not_reached_in_disguise() {
+        let access = Some(Arc::new(RouteAccess { needs_token: true, ..RouteAccess::default() }));
+        let route = |path| Route::new(path, path, "api.test", ());
+        let guarded = |path| Route { access: access.clone(), ..route(path) };
+        let outcome = |routes: &RouteTable<()>, path: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+            match plan(head.as_bytes(), b"", routes, &LIMITS, false, || 0, anyone()) {
+                Plan::Answer(OwnAnswer { reply: Reply::Error(error), .. }, _) => {
+                    answer_to(&error).unwrap().code
+                }
+                Plan::Answer(..) => "another answer",
+                Plan::Forward(forwarded) => match &*forwarded.route.name {
+                    "/" => "outer",
+                    _ => "inner",
+                },
+            }
+        };
+        let routes = RouteTable::new([route("/"), guarded("/admin/"), guarded("/a/b/")]);
+        for path in [
+            "/%61dmin/x",
+            "/ADMIN/x",
+            "//admin/x",
+            "/.//admin/x",
+            "/%2fadmin/x",
+            "/admin%2fx",
+            "/x/..//admin/x",
+            "/\\admin/x",
+            "/;/admin/x",
+            "/admin;a=b/x",
+            "/%2561dmin/x",
+            "/a//b/x",
+            "/a%2Fb/",
+        ] {
+            assert_eq!(outcome(&routes, path), "path_leaves_route", "{path}");
+        }
+        for path in ["/%61dminx/", "/A", "//x", "/a/B", "/Admins/x", "/x?/%61dmin/", "/b%2fadmin/"]
+        {
+            assert_eq!(outcome(&routes, path), "outer", "{path}");
+        }
+        assert_eq!(outcome(&routes, "/admin/%61"), "token_missing");
+        // Where nothing is guarded, or the guard is outside, bytes are compared alone.
+        let open = RouteTable::new([route("/"), route("/admin/")]);
+        assert_eq!(outcome(&open, "/%61dmin/x"), "outer");
+        let outside = RouteTable::new([guarded("/"), route("/admin/")]);
+        assert_eq!(outcome(&outside, "/%61dmin/x"), "token_missing");
     }
 
     #[test]

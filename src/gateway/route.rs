@@ -3,7 +3,8 @@
 //! [`RouteTable`] finds the route whose prefix a request's path begins with. Prefixes begin and end
 //! with `/`, so `/gpt` and `/gptx` do not match `/gpt/`; of several that match, the longest wins.
 //! Paths are compared byte for byte: case and percent-encodings count, and the caller resolves dot
-//! segments before it asks.
+//! segments before it asks. An upstream may see the same path in other bytes, so that a route with
+//! rules of access inside of another one could be got around: [`RouteTable::hides_guarded`].
 //!
 //! A route is a handle: it holds its upstream and its limits, so an exchange that has its route
 //! needs nothing else of the configuration, and a new configuration does not touch it.
@@ -13,6 +14,7 @@
 
 use crate::gateway::access::{ApiKeys, RouteAccess};
 use crate::gateway::rewrite::uri_reference::Origins;
+use crate::h1::dot_segments::any_reading;
 use crate::h1::limits::HeadLimits;
 use crate::timeouts::Timeouts;
 use alloc::boxed::Box;
@@ -103,6 +105,8 @@ pub struct RouteTable<U> {
     routes: Vec<(u64, Rc<Route<U>>)>,
     /// The route of `/`.
     root: Option<Rc<Route<U>>>,
+    /// Routes with rules of access that are inside of another one.
+    guarded: Vec<Rc<Route<U>>>,
 }
 
 impl<U> RouteTable<U> {
@@ -114,7 +118,12 @@ impl<U> RouteTable<U> {
         let mut routes: Vec<_> =
             others.into_iter().map(|route| (hash_of_first_segment(&route.path), route)).collect();
         routes.sort_by_key(|(hash, route)| (*hash, Reverse(route.path.len())));
-        Self { routes, root: roots.into_iter().next() }
+        let table = Self { routes, root: roots.into_iter().next(), guarded: Vec::new() };
+        let is_inside =
+            |route: &Route<U>| table.find(&route.path[..route.path.len() - 1]).is_some();
+        let guarded = |route: &&Rc<Route<U>>| route.access.is_some() && is_inside(route);
+        let guarded = table.iter().filter(guarded).cloned().collect();
+        Self { guarded, ..table }
     }
 
     /// The route with the longest path that `path` begins with. `path` is the path component of
@@ -127,10 +136,31 @@ impl<U> RouteTable<U> {
         matching.find(|route| path.starts_with(&route.path))
     }
 
+    /// Whether `path`, whose route is `found`, leads into a guarded route inside of that for an
+    /// upstream that reads it otherwise than we do: one that decodes escapes, merges slashes, drops
+    /// parameters, or ignores case. If both routes have the same upstream, it would serve there
+    /// what only the inner one gives access to.
+    pub fn hides_guarded(&self, path: &[u8], found: &Route<U>) -> bool {
+        let inner = || self.guarded.iter().filter(|it| it.path.len() > found.path.len());
+        !self.guarded.is_empty()
+            && can_be_read_otherwise(path)
+            && any_reading(path, |read| inner().any(|route| begins_with(read, &route.path)))
+    }
+
     /// All routes.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<Route<U>>> {
         self.routes.iter().map(|(_, route)| route).chain(&self.root)
     }
+}
+
+/// Whether [`any_reading`] of the path is anything but the path.
+fn can_be_read_otherwise(path: &[u8]) -> bool {
+    path.iter().any(|byte| matches!(byte, b'%' | b'\\' | b';' | b'A'..=b'Z'))
+        || path.windows(2).any(|two| two == b"//")
+}
+
+fn begins_with(path: &[u8], prefix: &[u8]) -> bool {
+    path.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
 }
 
 /// FNV-1a of what is between the first two slashes, or of its beginning.

@@ -49,6 +49,9 @@ pub enum TargetError {
     /// `..` in a disguise that some servers see through: `..%2f`, `..;x`, `%252e%252e`. The bytes
     /// are forwarded as they are, so there it would climb. See `h1::dot_segments`.
     HiddenDotSegment,
+    /// The path leads into a guarded route in a disguise that some servers see through:
+    /// `/%61dmin/`, `//admin/`. See `gateway::route`.
+    HiddenRoute,
 }
 
 impl<'b> RequestTarget<'b> {

@@ -269,8 +269,8 @@ fn bad_head(error: HeadError) -> Answer {
 
 fn bad_target(error: TargetError) -> Answer {
     match error {
-        TargetError::AboveRoot | TargetError::HiddenDotSegment => {
-            bad_request("path_leaves_route", "The path climbs out of its route.")
+        TargetError::AboveRoot | TargetError::HiddenDotSegment | TargetError::HiddenRoute => {
+            bad_request("path_leaves_route", "The path leads out of its route.")
         }
         TargetError::BadByte | TargetError::WrongForm | TargetError::BadAuthority => {
             bad_request("malformed_target", "The request target is malformed.")

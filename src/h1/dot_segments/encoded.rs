@@ -11,6 +11,8 @@
 //!
 //! Names that merely have dots, escapes or parameters are not refused.
 //!
+//! `any_reading` reads a whole path in the same way, for who looks for something else in it.
+//!
 //! A round of decoding is one pass over a copy of the segment, in place, so the work is linear.
 //!
 //! Not here: `..` and `%2e%2e` themselves, which are resolved (`h1::dot_segments`).
@@ -45,6 +47,41 @@ pub(super) fn hides_parent(segment: &[u8]) -> bool {
             has_parent(&text)
         })
     })
+}
+
+/// Whether `is_wanted` is true of what some decoder reads in `path`: of names between single
+/// slashes, without parameters and what else such a decoder leaves out.
+pub fn any_reading(path: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+    if is_wanted(&simplified(path)) {
+        return true;
+    }
+    if memchr(b'%', path).is_none() {
+        return false;
+    }
+    TAIL_BOUNDS.into_iter().any(|tail_bound| {
+        let mut text = path.to_vec();
+        (0..ROUNDS).any(|_| {
+            decode(&mut text, tail_bound);
+            is_wanted(&simplified(&text))
+        })
+    })
+}
+
+fn simplified(text: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(text.len());
+    for segment in text.split(|byte| matches!(byte, b'/' | b'\\')) {
+        if !path.ends_with(b"/") {
+            path.push(b'/');
+        }
+        let before = path.len();
+        let end = segment.iter().position(|byte| matches!(byte, 0 | b';' | b'?' | b'#'));
+        let name = segment[..end.unwrap_or(segment.len())].iter().copied();
+        path.extend(name.filter(|byte| !matches!(*byte, 0..=b' ' | DEL)));
+        if path[before..] == *b"." {
+            path.truncate(before);
+        }
+    }
+    path
 }
 
 /// Whether a piece between two separators is two dots and nothing else that counts.
@@ -167,7 +204,8 @@ fn is_special(byte: u8) -> bool {
     matches!(byte, b'.' | b'/' | b'\\' | b';' | b'%' | b'?' | b'#' | 0)
 }
 
-/// What a character is folded to: any letter, where it resembles nothing that means something.
+/// What a character is folded to: a sign that is in no route, where it resembles nothing that means
+/// something.
 fn fold(code: u32) -> Decoded {
     let byte = match code {
         0..=0x7f => code as u8,
@@ -188,7 +226,7 @@ fn fold(code: u32) -> Decoded {
         0x00ad | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2064 | 0xfeff => {
             return Decoded::Nothing;
         }
-        _ => b'a',
+        _ => b'^',
     };
     Decoded::Byte(byte)
 }
@@ -358,6 +396,31 @@ pub(super) mod tests {
             "%2525252e%2525252e",
         ] {
             assert!(!hides_parent(segment.as_bytes()), "{segment}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_read_as_the_most_lenient_of_servers_would() {
+        let is_read =
+            |path: &str, want: &str| any_reading(path.as_bytes(), |read| read == want.as_bytes());
+        for path in [
+            "/a/b/",
+            "//a///b//",
+            "/a\\b/",
+            "/./a/%2e/b/",
+            "/%61/b/",
+            "/%2561/%252562/",
+            "/a;x=y/b;/",
+            "/a%3bx/b%2f",
+            "/%2fa%5cb/",
+            "/a%00x/%20b/",
+            "/%ef%bd%81/%u0062/",
+            "/a%e2%80%8b/b/",
+        ] {
+            assert!(is_read(path, "/a/b/"), "{path}");
+        }
+        for path in ["/a/b", "/ab/", "/a/b/c", "/A/b/", "/%c3%a9/b/", "/a/%e4%bd%a0/", "/a/b%"] {
+            assert!(!is_read(path, "/a/b/"), "{path}");
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Not here: splitting a target into its path and its query (`h1::target`).
 
-pub use encoded::ROUNDS;
+pub use encoded::{ROUNDS, any_reading};
 
 use crate::h1::target::TargetError;
 use alloc::vec::Vec;
