@@ -177,8 +177,8 @@ fn check_route(config: &Config, route: &RouteConfig, warnings: &mut Problems) {
 fn check_pages(config: &Config, route: &RouteConfig, warnings: &mut Problems) {
     let access = &route.access;
     if access.cors && !access.is_for_anyone && config.clients.is_empty() {
-        let what = "any web page that is opened where the listener can be reached can use the keys \
-                    of this route: it asks for no token, and cors = true lets pages in";
+        let what =
+            "every web page could use the keys of this route: cors = true, and no [[client]]";
         let help = "add a client: `narrows token NAME` makes a token and prints the table";
         warnings.add_with_help(&route.location, what, [help.to_owned()]);
     }
@@ -414,7 +414,7 @@ mod tests {
         assert!(without.contains("clients = \"anyone\" has no effect here"), "{without}");
         let pages =
             format!("{}{}", listener("\"127.0.0.1:1\"", ""), route("key_env = \"K\"\ncors = true"));
-        assert!(warned(&pages).contains("any web page that is opened"), "{}", warned(&pages));
+        assert!(warned(&pages).contains("every web page could use the keys"), "{}", warned(&pages));
         assert_eq!(warned(&format!("{pages}{}", client(""))), "");
         let tcp = "[[listener]]\naddress = \":5432\"\nmode = \"tcp\"\n[[forward]]\n\
                    server_name = \"*\"\nupstream = \"tls://db.example.com:5432\"\n";
