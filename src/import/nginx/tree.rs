@@ -10,6 +10,25 @@ const DIRECTIVES_MAX: usize = 10_000;
 /// Most words of a directive.
 const WORDS_MAX: usize = 1000;
 
+/// Directives that often begin a line. In the middle of another one they show that its `;` is
+/// missing.
+const BEGINNINGS: &[&str] = &[
+    "add_header",
+    "client_max_body_size",
+    "include",
+    "listen",
+    "location",
+    "proxy_buffering",
+    "proxy_http_version",
+    "proxy_pass",
+    "proxy_read_timeout",
+    "proxy_set_header",
+    "proxy_ssl_server_name",
+    "server_name",
+    "ssl_certificate",
+    "ssl_certificate_key",
+];
+
 /// `name arguments… ;` or `name arguments… { block }`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Directive {
@@ -55,13 +74,17 @@ pub(super) fn parse(text: &str) -> Result<Vec<Directive>, Refused> {
     let mut open: Vec<(Directive, Vec<Directive>)> = Vec::new();
     let mut current: Vec<Directive> = Vec::new();
     let mut words: Vec<String> = Vec::new();
-    let mut first_line = 1;
+    let (mut first_line, mut last_line) = (1, 1);
     while let Some((token, line)) = tokens.next()? {
         match token {
             Token::Word(_) if words.len() == WORDS_MAX => {
                 return refuse(first_line, "this has more than 1000 words; is a \";\" missing?");
             }
+            Token::Word(word) if line > last_line && begins_another(&words, &word) => {
+                return refuse(last_line, "\";\" is missing at the end of this line");
+            }
             Token::Word(word) => {
+                last_line = line;
                 first_line = if words.is_empty() { line } else { first_line };
                 words.push(word);
             }
@@ -91,6 +114,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Directive>, Refused> {
         (true, Some((directive, _))) => refuse(directive.line, "the block has no \"}\""),
         (true, None) => Ok(current),
     }
+}
+
+/// Whether `word`, which begins a line, begins a directive, although that of `words` has no end.
+fn begins_another(words: &[String], word: &str) -> bool {
+    !words.is_empty() && BEGINNINGS.contains(&word)
 }
 
 /// The directive that `words` are.
@@ -156,6 +184,8 @@ mod tests {
         refuse("a {\nb;\n", 1, "no \"}\"");
         refuse("a;\n}\n", 2, "ends no block");
         refuse("a {\nb\n}\n", 3, "\";\" is missing");
+        refuse("server {\nlisten 80\nlocation / {\n}\n}", 2, "at the end of this line");
+        refuse("location / {\nproxy_pass\nhttp://a\nproxy_buffering off;\n}", 3, "at the end");
         refuse("a;\n;\n", 2, "a name");
         refuse("\n{ }", 2, "a name");
         refuse(&"a {\n".repeat(40), 33, "more than 32 blocks");
