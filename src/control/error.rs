@@ -26,7 +26,8 @@ impl fmt::Display for RunError {
                 write!(out, "cannot listen on {address}: {error}{advice}")
             }
             Self::Admin(address, error) => {
-                let advice = address.port().map(|port| advice(port, error)).unwrap_or_default();
+                let of_path = || advice_for_path(error).to_owned();
+                let advice = address.port().map_or_else(of_path, |port| advice(port, error));
                 write!(out, "cannot listen on {address} for the admin listener: {error}{advice}")
             }
             Self::Start(error) => write!(out, "cannot start: {error}"),
@@ -53,6 +54,18 @@ pub(super) fn advice(port: u16, error: &io::Error) -> String {
     }
 }
 
+/// The same about the path of a unix socket.
+fn advice_for_path(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process answers there, or the path is that of another file or a folder"
+        }
+        io::ErrorKind::NotFound => "; its folder does not exist",
+        io::ErrorKind::PermissionDenied => "; its folder has to belong to the user of narrows",
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,9 +87,15 @@ mod tests {
 
     #[test]
     fn a_path_that_cannot_be_listened_on_is_not_advised_about_as_a_port() {
-        let address = "unix:/run/admin.sock".parse().unwrap();
-        let message = RunError::Admin(address, ErrorKind::AddrInUse.into()).to_string();
-        assert!(message.ends_with(" for the admin listener: address in use"), "{message}");
+        for (kind, want) in [
+            (ErrorKind::AddrInUse, "that of another file or a folder"),
+            (ErrorKind::NotFound, "; its folder does not exist"),
+            (ErrorKind::PermissionDenied, "belong to the user of narrows"),
+        ] {
+            let address = "unix:/run/admin.sock".parse().unwrap();
+            let message = RunError::Admin(address, kind.into()).to_string();
+            assert!(message.ends_with(want), "{message}");
+        }
         let address = "127.0.0.1:9145".parse().unwrap();
         let message = RunError::Admin(address, ErrorKind::AddrInUse.into()).to_string();
         assert!(message.ends_with("`ss -ltnp sport = :9145` shows which"), "{message}");
