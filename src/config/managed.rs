@@ -45,7 +45,7 @@ pub fn sets(domains: &[Identifier]) -> impl Iterator<Item = Vec<Identifier>> {
 /// The file of the certificate for `names` from `directory`. Their order makes no difference.
 pub fn file_of(state: &Path, directory: &DirectoryUrl, names: &[Identifier]) -> PathBuf {
     let mut names: Vec<_> = names.iter().map(Identifier::to_string).collect();
-    names.sort();
+    names.sort_unstable();
     let first = names.first().map(|it| in_path(it)).unwrap_or_default();
     folder_of(state, directory).join(format!("{first}-{:08x}.pem", digest(&names.join(" "))))
 }

@@ -80,7 +80,7 @@ fn folders(certificates: &Path) -> Vec<PathBuf> {
 fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<_> = entries.take(FILES_MAX).map(|it| it.path()).collect();
-    paths.sort();
+    paths.sort_unstable();
     paths
 }
 

@@ -117,7 +117,7 @@ impl<U> RouteTable<U> {
         let (roots, others): (Vec<_>, Vec<_>) = all.partition(|route| *route.path == *b"/");
         let mut routes: Vec<_> =
             others.into_iter().map(|route| (hash_of_first_segment(&route.path), route)).collect();
-        routes.sort_by_key(|(hash, route)| (*hash, Reverse(route.path.len())));
+        routes.sort_unstable_by_key(|(hash, route)| (*hash, Reverse(route.path.len())));
         let table = Self { routes, root: roots.into_iter().next(), guarded: Vec::new() };
         let is_inside =
             |route: &Route<U>| table.find(&route.path[..route.path.len() - 1]).is_some();

@@ -56,8 +56,8 @@ impl TimesFile {
 }
 
 fn encode(times: &BTreeMap<String, Vec<i64>>) -> String {
-    let names: Map<String, Value> =
-        times.iter().map(|(name, times)| (name.clone(), json!(times))).collect();
+    let mut names = Map::new();
+    names.extend(times.iter().map(|(name, times)| (name.clone(), json!(times))));
     format!("{}\n", json!({ "version": VERSION, "names": names }))
 }
 
@@ -67,11 +67,12 @@ fn parse(content: &[u8]) -> Option<BTreeMap<String, Vec<i64>>> {
         return None;
     }
     let names = value.get("names")?.as_object()?;
-    let times = |(name, times): (&String, &Value)| {
-        let times: Option<Vec<_>> = times.as_array()?.iter().map(Value::as_i64).collect();
-        Some((name.clone(), times?))
-    };
-    names.iter().map(times).collect()
+    let mut all = BTreeMap::new();
+    for (name, times) in names {
+        let times: Option<_> = times.as_array()?.iter().map(Value::as_i64).collect();
+        all.insert(name.clone(), times?);
+    }
+    Some(all)
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Clients {
         hash: fn(&[u8]) -> Digest,
     ) -> Self {
         let mut by_digest: Box<[_]> = clients.into_iter().collect();
-        by_digest.sort_by_key(|(digest, _)| *digest);
+        by_digest.sort_unstable_by_key(|(digest, _)| *digest);
         Self { hash, by_digest }
     }
 

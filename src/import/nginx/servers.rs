@@ -249,7 +249,7 @@ impl Place {
         }
         if self.is_tls && self.listener.pairs.is_empty() {
             self.listener.domains = valid(&self.names).cloned().collect();
-            self.listener.domains.sort();
+            self.listener.domains.sort_unstable();
             self.listener.domains.dedup();
             if self.listener.domains.is_empty() {
                 fail("this needs a certificate, and none is in this file");

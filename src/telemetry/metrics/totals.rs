@@ -103,5 +103,8 @@ fn missing<R: Clone>(
     now: &BTreeMap<Arc<str>, R>,
 ) -> BTreeMap<Arc<str>, R> {
     let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
-    gone.map(|(name, report)| (Arc::clone(name), report.clone())).collect()
+    // To collect them would sort them first, by code of its own for each type.
+    let mut missing = BTreeMap::new();
+    missing.extend(gone.map(|(name, report)| (Arc::clone(name), report.clone())));
+    missing
 }
