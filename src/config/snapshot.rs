@@ -218,6 +218,7 @@ struct Loader<'p> {
 }
 
 impl<'p> Loader<'p> {
+    #[cold]
     fn new(previous: Option<&'p Snapshot>) -> Self {
         let files = TlsFiles::new(previous.map(|it| &it.tls));
         let files = match previous {

@@ -180,6 +180,7 @@ fn comment(text: &mut String, comment: &str) {
     text.push('\n');
 }
 
+#[cold]
 fn key(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{name} = {}", quoted(value));
 }

@@ -215,6 +215,7 @@ fn some(sent: io::Result<usize>) -> io::Result<usize> {
     }
 }
 
+#[cold]
 fn invalid(error: &Error) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, error.clone())
 }

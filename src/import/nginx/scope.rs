@@ -29,6 +29,7 @@ impl<'t> Scope<'t> {
     }
 
     /// The directives of this name in the innermost block that has any.
+    #[cold]
     pub(super) fn all(&self, name: &str) -> Vec<&'t Directive> {
         let of = |level: &&'t [Directive]| level.iter().filter(|it| it.name == name).collect();
         let levels = self.levels.iter().rev().map(of);
@@ -36,6 +37,7 @@ impl<'t> Scope<'t> {
     }
 
     /// The one that applies of those that must not repeat.
+    #[cold]
     pub(super) fn last(&self, name: &str) -> Option<&'t Directive> {
         self.all(name).pop()
     }

@@ -21,18 +21,21 @@ impl Work {
     }
 
     /// Accounts for `directive`; the note that says what became of it.
+    #[cold]
     pub(super) fn note(&mut self, directive: &Directive, what: impl Into<String>) -> Note {
         self.accounted.insert(directive.id);
         Note::new(directive.line, &shown(directive), what)
     }
 
     /// Accounts for `directive`, which needs no key.
+    #[cold]
     pub(super) fn always(&mut self, directive: &Directive, what: impl Into<String>) {
         let note = self.note(directive, what);
         self.draft.always.push(note);
     }
 
     /// Accounts for `directive`, which cannot be said.
+    #[cold]
     pub(super) fn left_out(&mut self, directive: &Directive, what: impl Into<String>) {
         let note = self.note(directive, what);
         self.draft.left_out.push(note);
