@@ -18,15 +18,24 @@ impl RequestId {
 
     /// In lower case.
     pub fn digits(self) -> [u8; 16] {
-        // Without a table, so that all of them are computed at once.
-        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
-        let bytes = self.0.to_be_bytes();
-        core::array::from_fn(|at| {
-            let byte = bytes[at / 2];
-            digit(if at % 2 == 0 { byte >> 4 } else { byte & 15 })
-        })
+        let mut digits = [[0; 2]; 8];
+        for (pair, byte) in digits.iter_mut().zip(self.0.to_be_bytes()) {
+            *pair = HEX_PAIRS[usize::from(byte)];
+        }
+        digits.as_flattened().first_chunk().copied().unwrap_or_default()
     }
 }
+
+/// The two digits of each byte.
+static HEX_PAIRS: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let (mut pairs, mut byte) = ([[0; 2]; 256], 0);
+    while byte < pairs.len() {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Appends the field that tells the client `id`, if there is one.
 pub(super) fn put_request_id(out: &mut BytesMut, id: Option<RequestId>) {

@@ -1,6 +1,7 @@
 //! The line of a connection in tcp mode in the access log: an event of target `narrows::access`,
 //! message `connection`. It follows the rules of `exchange_line`.
 
+use super::field_name::name;
 use super::line::Fields;
 use super::record::{ConnectionFacts, Outcome, Record};
 use crate::error::Fault;
@@ -16,10 +17,10 @@ pub(super) fn is_refusal(record: &Record) -> bool {
 /// The fields.
 pub(super) fn write(record: &Record, facts: &ConnectionFacts, line: &mut Fields<'_>) {
     line.message("connection");
-    line.field("forward", record.name.as_deref());
-    line.field("server_name", facts.server_name.as_deref());
-    line.field("client", record.client);
-    line.field("client_name", record.client_name.as_deref());
+    line.field(name!("forward"), record.name.as_deref());
+    line.field(name!("server_name"), facts.server_name.as_deref());
+    line.field(name!("client"), record.client);
+    line.field(name!("client_name"), record.client_name.as_deref());
     record.write_connect(line);
     record.write_end(line);
 }

@@ -1,6 +1,7 @@
 //! The line of an exchange in the access log: an event of target `narrows::access`, message
 //! `exchange`. Its fields are fixed names; a value that is not known is left out.
 
+use super::field_name::name;
 use super::line::{Fields, Word};
 use super::record::{ExchangeFacts, Outcome, Record};
 use crate::error::Fault;
@@ -20,25 +21,25 @@ pub(super) fn is_refusal(record: &Record, facts: &ExchangeFacts) -> bool {
 /// The fields.
 pub(super) fn write(record: &Record, facts: &ExchangeFacts, line: &mut Fields<'_>) {
     line.message("exchange");
-    line.field("route", record.name.as_deref());
-    line.field("client", record.client);
-    line.field("peer", record.peer);
-    line.field("client_name", record.client_name.as_deref());
+    line.field(name!("route"), record.name.as_deref());
+    line.field(name!("client"), record.client);
+    line.field(name!("peer"), record.peer);
+    line.field(name!("client_name"), record.client_name.as_deref());
     let id = facts.id.map(RequestId::digits);
-    line.field("id", id.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Word));
-    line.field("method", Word(facts.method.as_str()));
-    line.field("status", facts.status);
-    line.field("upstream_status", facts.upstream_status().map(Word));
-    line.field("key", record.key.map(u64::from));
+    line.field(name!("id"), id.as_ref().and_then(|digits| str::from_utf8(digits).ok()).map(Word));
+    line.field(name!("method"), Word(facts.method.as_str()));
+    line.field(name!("status"), facts.status);
+    line.field(name!("upstream_status"), facts.upstream_status().map(Word));
+    line.field(name!("key"), record.key.map(u64::from));
     record.write_connect(line);
-    line.field("reused", facts.reused);
-    line.field("request_ms", facts.request);
-    line.field("head_ms", facts.head);
-    line.field("first_byte_ms", facts.first_byte);
-    line.field("stream", facts.is_event_stream.then_some(true));
-    line.field("events", facts.events);
-    line.field("longest_gap_ms", facts.longest_gap);
-    line.field("client_ms", facts.client);
+    line.field(name!("reused"), facts.reused);
+    line.field(name!("request_ms"), facts.request);
+    line.field(name!("head_ms"), facts.head);
+    line.field(name!("first_byte_ms"), facts.first_byte);
+    line.field(name!("stream"), facts.is_event_stream.then_some(true));
+    line.field(name!("events"), facts.events);
+    line.field(name!("longest_gap_ms"), facts.longest_gap);
+    line.field(name!("client_ms"), facts.client);
     record.write_end(line);
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Their fields are named as in the access log, and their values are fixed words of ours.
 
+use super::field_name::name;
 use super::log::log_line;
 use super::record::Detail;
 use super::refusals::{Refused, may_tell};
@@ -28,9 +29,9 @@ pub fn unreachable_upstream(upstream: &str, failure: &DialFailure) {
 fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) {
     log_line(level, UPSTREAM, |line| {
         line.message(message);
-        line.field("upstream", upstream);
-        line.field("fault", failure.error.fault.name());
-        line.field("cause", name_of(&failure.error));
+        line.field(name!("upstream"), upstream);
+        line.field(name!("fault"), failure.error.fault.name());
+        line.field(name!("cause"), name_of(&failure.error));
         Detail::write_dial(line, failure);
     });
 }
@@ -39,9 +40,9 @@ fn log_dial(level: Level, message: &str, upstream: &str, failure: &DialFailure) 
 pub fn dial_succeeded(upstream: &str, address: SocketAddr, took: Duration) {
     log_line(Level::TRACE, UPSTREAM, |line| {
         line.message("connected");
-        line.field("upstream", upstream);
-        line.field("address", address);
-        line.field("connect_ms", took);
+        line.field(name!("upstream"), upstream);
+        line.field(name!("address"), address);
+        line.field(name!("connect_ms"), took);
     });
 }
 
@@ -56,12 +57,12 @@ pub fn handshake_failed(client: SocketAddr, error: &ExchangeError, took: Duratio
     }
     log_line(level, CLIENT, |line| {
         line.message("handshake failed");
-        line.field("client", client);
-        line.field("fault", error.fault.name());
-        line.field("cause", name_of(error));
-        line.field("reason", error.reason());
-        line.field("step", "tls");
-        line.field("step_ms", took);
+        line.field(name!("client"), client);
+        line.field(name!("fault"), error.fault.name());
+        line.field(name!("cause"), name_of(error));
+        line.field(name!("reason"), error.reason());
+        line.field(name!("step"), "tls");
+        line.field(name!("step_ms"), took);
     });
 }
 

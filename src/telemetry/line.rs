@@ -3,6 +3,7 @@
 //! Besides TLS and the kernel, its line is the largest cost of a small exchange. So it is written
 //! straight into the buffer that it leaves from, and text and JSON differ only in punctuation.
 
+use super::field_name::Name;
 use super::targets::ACCESS;
 use super::terminal;
 use crate::net::date::{Second, since_epoch};
@@ -64,15 +65,15 @@ impl LogFormat {
             Self::Text => {
                 append_time(head.at, line);
                 let blanks = &LEVEL_BLANKS[level.len()..];
-                line.extend([" ", blanks, level, " ", head.target, ":"]);
+                push_all(line, &[" ", blanks, level, " ", head.target, ":"]);
             }
             Self::Json => {
                 line.push_str("{\"timestamp\":\"");
                 append_time(head.at, line);
-                line.extend(["\",\"level\":\"", level, "\""]);
+                push_all(line, &["\",\"level\":\"", level, "\""]);
             }
             Self::Journal => {
-                line.extend(["<", priority(head.level), ">", level, " ", head.target, ":"]);
+                push_all(line, &["<", priority(head.level), ">", level, " ", head.target, ":"]);
             }
             Self::Terminal { has_colour } => {
                 terminal::append_head(head.at, head.level, head.target, has_colour, line);
@@ -94,7 +95,7 @@ impl LogFormat {
                 }
                 line.push('\n');
             }
-            Self::Json => line.extend([",\"target\":\"", head.target, "\"}\n"]),
+            Self::Json => push_all(line, &[",\"target\":\"", head.target, "\"}\n"]),
         }
     }
 }
@@ -114,9 +115,10 @@ fn append_time(at: SystemTime, line: &mut String) {
     });
     line.push_str(text.trim_end_matches('Z'));
     let _thread_ends = SECOND.try_with(|kept| kept.set(second));
+    line.push('.');
     // With a digit in front, so that the zeros behind it are there.
-    let decimals = 1_000_000 + since.subsec_micros();
-    line.extend([".", &itoa::Buffer::new().format(decimals)[1..], "Z"]);
+    line.push_str(&itoa::Buffer::new().format(1_000_000 + since.subsec_micros())[1..]);
+    line.push('Z');
 }
 
 /// Writes the fields of one line in their order. The message comes first.
@@ -137,19 +139,19 @@ enum Syntax {
 
 /// What a field may hold. `None` is no field.
 pub(super) trait LineValue {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>);
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>);
 }
 
 impl Fields<'_> {
     /// What the line is about.
     pub(super) fn message(&mut self, message: &str) {
-        self.name(MESSAGE);
+        self.name(&MESSAGE_NAME);
         let quote = self.quote();
-        self.line.extend([quote, message, quote]);
+        push_all(self.line, &[quote, message, quote]);
     }
 
     /// A field with a name of ours.
-    pub(super) fn field(&mut self, name: &'static str, value: impl LineValue) {
+    pub(super) fn field(&mut self, name: &'static Name, value: impl LineValue) {
         value.write(name, self);
     }
 
@@ -159,11 +161,19 @@ impl Fields<'_> {
         self.terminal.map(|has_colour| (&mut *self.line, has_colour))
     }
 
-    fn name(&mut self, name: &str) {
+    fn name(&mut self, name: &Name) {
+        self.line.push_str(match self.syntax {
+            Syntax::Text => name.text,
+            Syntax::Json => name.json,
+        });
+    }
+
+    /// The name of a field of an event of `tracing`.
+    fn name_of(&mut self, field: &Field) {
         match self.syntax {
-            Syntax::Text if name == MESSAGE => self.line.push(' '),
-            Syntax::Text => self.line.extend([" ", name, "="]),
-            Syntax::Json => self.line.extend([",\"", name, "\":"]),
+            _ if field.name() == MESSAGE => self.name(&MESSAGE_NAME),
+            Syntax::Text => push_all(self.line, &[" ", field.name(), "="]),
+            Syntax::Json => push_all(self.line, &[",\"", field.name(), "\":"]),
         }
     }
 
@@ -175,29 +185,27 @@ impl Fields<'_> {
         }
     }
 
-    fn number(&mut self, name: &str, value: impl itoa::Integer) {
-        self.name(name);
+    fn number(&mut self, value: impl itoa::Integer) {
         self.line.push_str(itoa::Buffer::new().format(value));
     }
 
-    fn text(&mut self, name: &str, value: &str) {
-        self.name(name);
+    fn text(&mut self, value: &str) {
         self.line.push('"');
         escape(value, self.line);
         self.line.push('"');
     }
 
-    fn flag(&mut self, name: &str, value: bool) {
-        self.name(name);
+    fn flag(&mut self, value: bool) {
         self.line.push_str(if value { "true" } else { "false" });
     }
 }
 
-/// Name of the field that is shown without it.
+/// Name of the field that text shows without it.
 const MESSAGE: &str = "message";
+const MESSAGE_NAME: Name = Name { text: " ", json: ",\"message\":" };
 
 impl<V: LineValue> LineValue for Option<V> {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>) {
         if let Some(value) = self {
             value.write(name, fields);
         }
@@ -205,26 +213,30 @@ impl<V: LineValue> LineValue for Option<V> {
 }
 
 impl LineValue for &str {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
-        fields.text(name, self);
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>) {
+        fields.name(name);
+        fields.text(self);
     }
 }
 
 impl LineValue for u16 {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
-        fields.number(name, self);
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>) {
+        fields.name(name);
+        fields.number(self);
     }
 }
 
 impl LineValue for u64 {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
-        fields.number(name, self);
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>) {
+        fields.name(name);
+        fields.number(self);
     }
 }
 
 impl LineValue for bool {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
-        fields.flag(name, self);
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>) {
+        fields.name(name);
+        fields.flag(self);
     }
 }
 
@@ -232,35 +244,41 @@ impl LineValue for bool {
 pub(super) struct Word<'w>(pub(super) &'w str);
 
 impl LineValue for Word<'_> {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>) {
         fields.name(name);
-        fields.line.extend(["\"", self.0, "\""]);
+        fields.line.push('"');
+        fields.line.push_str(self.0);
+        fields.line.push('"');
     }
 }
 
 /// Milliseconds, with three decimals.
 impl LineValue for Duration {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>) {
         // 64 bits of microseconds are 500,000 years.
         let microseconds = self.as_micros() as u64;
-        fields.number(name, microseconds / 1000);
+        fields.name(name);
+        fields.number(microseconds / 1000);
+        fields.line.push('.');
+        // With a digit in front, so that the zeros behind it are there.
         let decimals = 1000 + microseconds % 1000;
-        fields.line.extend([".", &itoa::Buffer::new().format(decimals)[1..]]);
+        fields.line.push_str(&itoa::Buffer::new().format(decimals)[1..]);
     }
 }
 
 /// As `fmt` prints it, which takes as long for one of IPv4 as for half the line. A port of 0 is not
 /// known, and left out.
 impl LineValue for SocketAddr {
-    fn write(self, name: &'static str, fields: &mut Fields<'_>) {
+    fn write(self, name: &'static Name, fields: &mut Fields<'_>) {
         fields.name(name);
         let quote = fields.quote();
         fields.line.push_str(quote);
         match self {
             _ if self.port() == 0 => write(fields.line, format_args!("{}", self.ip())),
             Self::V4(address) => {
-                for (octet, behind) in address.ip().octets().into_iter().zip([".", ".", ".", ":"]) {
-                    fields.line.extend([itoa::Buffer::new().format(octet), behind]);
+                for (octet, behind) in address.ip().octets().into_iter().zip(['.', '.', '.', ':']) {
+                    push_octet(fields.line, octet);
+                    fields.line.push(behind);
                 }
                 fields.line.push_str(itoa::Buffer::new().format(address.port()));
             }
@@ -270,30 +288,50 @@ impl LineValue for SocketAddr {
     }
 }
 
+fn push_all(line: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| line.push_str(part));
+}
+
+fn push_octet(line: &mut String, octet: u8) {
+    let mut push_digit = |digit: u8| line.push(char::from(b'0' + digit));
+    if octet >= 100 {
+        push_digit(octet / 100);
+    }
+    if octet >= 10 {
+        push_digit(octet / 10 % 10);
+    }
+    push_digit(octet % 10);
+}
+
 /// The fields of an event of `tracing`.
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field.name(), value);
+        self.name_of(field);
+        self.text(value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.number(field.name(), value);
+        self.name_of(field);
+        self.number(value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.number(field.name(), value);
+        self.name_of(field);
+        self.number(value);
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        self.number(field.name(), value);
+        self.name_of(field);
+        self.number(value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.flag(field.name(), value);
+        self.name_of(field);
+        self.flag(value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.name(field.name());
+        self.name_of(field);
         let start = self.line.len();
         write(&mut Escaping(self.line), format_args!("{value:?}"));
         // What text shows is one value to the eye, and to a program, if it has no blank.
@@ -347,6 +385,7 @@ fn escape(text: &str, line: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::field_name::name;
     use super::*;
     use std::sync::mpsc;
     use std::thread;
@@ -363,7 +402,7 @@ mod tests {
             ["0.0.0.0:1", "255.255.255.255:65535", "[2001:db8::1]:443", "[::ffff:1.2.3.4]:80"]
         {
             let address: SocketAddr = printed.parse().unwrap();
-            assert_eq!(text(|line| line.field("peer", address)), format!(" peer={address}"));
+            assert_eq!(text(|line| line.field(name!("peer"), address)), format!(" peer={address}"));
         }
     }
 
@@ -373,7 +412,7 @@ mod tests {
             [(0, "0.000"), (1_999, "0.001"), (60_012_345_678, "60012.345")]
         {
             let duration = Duration::from_nanos(nanoseconds);
-            assert_eq!(text(|line| line.field("ms", duration)), format!(" ms={printed}"));
+            assert_eq!(text(|line| line.field(name!("ms"), duration)), format!(" ms={printed}"));
         }
     }
 

@@ -16,6 +16,7 @@ mod dropped;
 mod exchange_line;
 mod facts;
 mod failure_log;
+mod field_name;
 mod lap;
 mod line;
 mod log;

@@ -5,6 +5,7 @@
 //! that which a client of a tcp listener asks for, which decided its route and is always a valid
 //! host name, and that in a client's certificate: printable ASCII, signed by the operator's CA.
 
+use super::field_name::name;
 use super::line::{Fields, Word};
 pub use super::status_class::StatusClass;
 use crate::error::{DialFailure, DialStep, ExchangeError, Fault};
@@ -52,7 +53,7 @@ pub struct Record {
 impl Record {
     /// The fields about the connection to the upstream that was opened for it.
     pub(super) fn write_connect(&self, line: &mut Fields<'_>) {
-        line.field("connect_ms", self.connect);
+        line.field(name!("connect_ms"), self.connect);
         if let Some(dial) = &self.dial {
             dial.write(line);
         }
@@ -60,9 +61,9 @@ impl Record {
 
     /// The fields with which each line ends: how long it took, how much it was, how it ended.
     pub(super) fn write_end(&self, line: &mut Fields<'_>) {
-        line.field("total_ms", self.total);
-        line.field("to_upstream", self.to_upstream);
-        line.field("to_client", self.to_client);
+        line.field(name!("total_ms"), self.total);
+        line.field(name!("to_upstream"), self.to_upstream);
+        line.field(name!("to_client"), self.to_client);
         self.outcome.write(line);
         self.detail.write(line);
     }
@@ -178,9 +179,9 @@ pub struct DialTimes {
 
 impl DialTimes {
     pub(super) fn write(&self, line: &mut Fields<'_>) {
-        line.field("lookup_ms", self.lookup);
-        line.field("tcp_ms", self.tcp);
-        line.field("tls_ms", self.tls);
+        line.field(name!("lookup_ms"), self.lookup);
+        line.field(name!("tcp_ms"), self.tcp);
+        line.field(name!("tls_ms"), self.tls);
     }
 }
 
@@ -259,9 +260,9 @@ impl Outcome {
 
     /// The fields `end`, `fault` and `cause`.
     pub(super) fn write(self, line: &mut Fields<'_>) {
-        line.field("end", Word(self.end().name()));
-        line.field("fault", self.fault().map(Fault::name));
-        line.field("cause", self.cause());
+        line.field(name!("end"), Word(self.end().name()));
+        line.field(name!("fault"), self.fault().map(Fault::name));
+        line.field(name!("cause"), self.cause());
     }
 }
 
@@ -333,17 +334,17 @@ impl Detail {
     pub(super) fn write(&self, line: &mut Fields<'_>) {
         match &self.dial {
             Some(dial) => Self::write_dial(line, dial),
-            None => line.field("reason", self.reason),
+            None => line.field(name!("reason"), self.reason),
         }
     }
 
     pub(super) fn write_dial(line: &mut Fields<'_>, dial: &DialFailure) {
-        line.field("reason", dial.reason());
+        line.field(name!("reason"), dial.reason());
         let step = dial.step.map(DialStep::name);
-        line.field("step", step);
-        line.field("address", dial.address);
-        line.field("family", dial.family());
-        line.field("step_ms", step.map(|_| dial.took));
+        line.field(name!("step"), step);
+        line.field(name!("address"), dial.address);
+        line.field(name!("family"), dial.family());
+        line.field(name!("step_ms"), step.map(|_| dial.took));
     }
 }
 
