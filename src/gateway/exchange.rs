@@ -288,8 +288,7 @@ impl Exchange {
             describes_absent_body: self.request.method == Method::Head || head.status == 304,
             close: self.close.is_some(),
             tell_keep_alive: self.close.is_none() && self.request.version == Version::Http10,
-            keep_upgrade: head.status == 426
-                && head.fields.values(FieldId::Upgrade).next().is_some(),
+            keep_upgrade: head.status == 426 && head.fields.has(FieldId::Upgrade),
             open_to_pages: false,
         }
     }

@@ -131,7 +131,7 @@ pub fn validate<'b>(head: &RequestHead<'b>) -> Result<ValidRequest<'b>, RequestE
     let [authority, path, query] = parts(head)?;
     check_connection_options(head)?;
     let host = check_host(head)?;
-    if head.fields.values(FieldId::FramingLookalike).next().is_some() {
+    if head.fields.has(FieldId::FramingLookalike) {
         return Err(FramingError::Lookalike.into());
     }
     let body = request_body_length(head)?;
@@ -145,8 +145,8 @@ pub fn validate<'b>(head: &RequestHead<'b>) -> Result<ValidRequest<'b>, RequestE
         expects_continue: expects_continue(head)?,
         offers_websocket: is_http11 && body.is_empty() && offers_websocket(head),
         persistent: persists(head.version, &head.fields),
-        has_origin: head.fields.values(FieldId::Origin).next().is_some(),
-        has_idempotency_key: head.fields.values(FieldId::IdempotencyKey).next().is_some(),
+        has_origin: head.fields.has(FieldId::Origin),
+        has_idempotency_key: head.fields.has(FieldId::IdempotencyKey),
         max_forwards: max_forwards(head)?,
     };
     Ok(ValidRequest { request, authority, path, query })
@@ -183,8 +183,8 @@ fn takes_content(method: &[u8]) -> bool {
 /// Each option names a field to drop, and each field is compared with each option: without a
 /// bound on options, one head of 64 KiB would cost millions of comparisons.
 fn check_connection_options(head: &RequestHead<'_>) -> Result<(), RequestError> {
-    let options = head.fields.values(FieldId::Connection).flat_map(list_elements).count();
-    if options > CONNECTION_OPTIONS_MAX {
+    let options = head.fields.values(FieldId::Connection).flat_map(list_elements);
+    if head.fields.has(FieldId::Connection) && options.count() > CONNECTION_OPTIONS_MAX {
         return Err(RequestError::TooManyConnectionOptions);
     }
     Ok(())
@@ -222,6 +222,9 @@ fn parts<'b>(head: &RequestHead<'b>) -> Result<[&'b [u8]; 3], RequestError> {
 
 /// HTTP/1.0 has no 100, and a server ignores the expectation there (RFC 9110, section 10.1.1).
 fn expects_continue(head: &RequestHead<'_>) -> Result<bool, RequestError> {
+    if !head.fields.has(FieldId::Expect) {
+        return Ok(false);
+    }
     let mut expectations = head.fields.values(FieldId::Expect).flat_map(list_elements).peekable();
     if head.version == Version::Http10 || expectations.peek().is_none() {
         return Ok(false);

@@ -90,7 +90,7 @@ pub(super) fn may_be_out_of_step(
 
 /// Whether the length that `head` gives is 0.
 fn says_empty(head: &ResponseHead<'_>) -> bool {
-    head.fields.values(FieldId::ContentLength).next().is_some() && !announces_body(head)
+    head.fields.has(FieldId::ContentLength) && !announces_body(head)
 }
 
 /// `timeout` of the Keep-Alive field, in seconds: not in any RFC since 2068, and sent by most

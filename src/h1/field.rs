@@ -86,6 +86,13 @@ pub enum FieldId {
 }
 
 impl FieldId {
+    /// One bit of 64 for each id.
+    pub(super) fn bit(self) -> u64 {
+        // The last one.
+        const { assert!((Self::Lookalike as u32) < u64::BITS) };
+        1 << self as u32
+    }
+
     /// The id of `name`, in any case, or `None` for a name that no rule asks for.
     pub fn of(name: &[u8]) -> Option<Self> {
         let (known, id) = Self::like(name)?;
@@ -190,10 +197,17 @@ impl FieldId {
     }
 }
 
-/// Whether `name` is `known` in any case. `known` is in lower case, which halves the work.
+/// Whether `name` is `known` in any case. `known` is of lower-case letters, digits and `-`, so one
+/// bit is all that another case may change. Only control characters, which no name or value holds,
+/// are taken for others by that.
 fn is_lowercase_of(known: &[u8], name: &[u8]) -> bool {
+    const EACH: u64 = u64::MAX / 0xff;
+    let lower = |eight: &[u8; 8]| u64::from_le_bytes(*eight) | (EACH * 0x20);
+    let ((known, known_rest), (name, rest)) = (known.as_chunks(), name.as_chunks());
     known.len() == name.len()
-        && known.iter().zip(name).all(|(known, byte)| *known == byte.to_ascii_lowercase())
+        && known_rest.len() == rest.len()
+        && known.iter().zip(name).all(|(known, eight)| u64::from_le_bytes(*known) == lower(eight))
+        && known_rest.iter().zip(rest).all(|(known, byte)| *known == *byte | 0x20)
 }
 
 /// A byte of a name as CGI and its heirs read it: `_` as `-`, and in lower case here.

@@ -36,6 +36,9 @@ pub struct FieldLine {
 pub struct FieldSection<'b> {
     bytes: &'b [u8],
     lines: Vec<FieldLine>,
+    /// A bit for each [`FieldId`] that a line has: most questions are about fields that are not
+    /// there.
+    ids: u64,
 }
 
 /// A field that may occur once occurs more than once.
@@ -47,7 +50,13 @@ impl<'b> FieldSection<'b> {
     fn new(bytes: &'b [u8], lines: Vec<FieldLine>) -> Self {
         debug_assert!(lines.is_sorted_by(|one, next| one.end == next.start));
         debug_assert_eq!(lines.last().map_or(0, |last| last.end as usize), bytes.len());
-        Self { bytes, lines }
+        let ids = lines.iter().filter_map(|line| line.id).fold(0, |ids, id| ids | id.bit());
+        Self { bytes, lines, ids }
+    }
+
+    /// Whether any line has this name.
+    pub fn has(&self, id: FieldId) -> bool {
+        self.ids & id.bit() != 0
     }
 
     /// The lines, in the order they came.
@@ -74,7 +83,8 @@ impl<'b> FieldSection<'b> {
 
     /// The values of all lines with this name, in the order they came.
     pub fn values(&self, id: FieldId) -> impl Iterator<Item = &'b [u8]> {
-        self.lines.iter().filter(move |line| line.id == Some(id)).map(|line| self.value(line))
+        let lines = if self.has(id) { &self.lines[..] } else { &[] };
+        lines.iter().filter(move |line| line.id == Some(id)).map(|line| self.value(line))
     }
 
     /// The values of all lines with this name, in any case, in the order they came. For names that
@@ -106,7 +116,8 @@ impl<'b> FieldSection<'b> {
 
     /// Whether `token`, in any case, is a list element of any line with this name.
     pub fn lists(&self, id: FieldId, token: &[u8]) -> bool {
-        self.values(id).flat_map(list_elements).any(|element| element.eq_ignore_ascii_case(token))
+        let is_token = |element: &[u8]| element.eq_ignore_ascii_case(token);
+        self.has(id) && self.values(id).flat_map(list_elements).any(is_token)
     }
 }
 

@@ -44,7 +44,11 @@ struct Nominated<'b> {
 }
 
 impl<'b> Nominated<'b> {
-    fn of(fields: &FieldSection<'b>) -> Self {
+    /// `None` for most messages, which nominate nothing.
+    fn of(fields: &FieldSection<'b>) -> Option<Self> {
+        if !fields.has(FieldId::Connection) {
+            return None;
+        }
         let mut nominated = Self { names: [b""; CONNECTION_OPTIONS_MAX], count: 0 };
         for name in fields.values(FieldId::Connection).flat_map(list_elements) {
             let is_plain_option = [b"close".as_slice(), b"keep-alive", b"upgrade"]
@@ -55,7 +59,7 @@ impl<'b> Nominated<'b> {
                 nominated.count += 1;
             }
         }
-        nominated
+        (nominated.count > 0).then_some(nominated)
     }
 
     /// Host and the framing fields cannot be nominated away: they are ours to write.
@@ -85,9 +89,7 @@ pub(super) fn copy_fields<'a>(
     let (mut run_start, mut run_end) = (0, 0);
     for line in fields.lines() {
         let mut edit = edit(line);
-        // Most messages nominate nothing.
-        if nominated.count > 0
-            && nominated.includes(fields, line)
+        if nominated.as_ref().is_some_and(|it| it.includes(fields, line))
             && !matches!(edit, Edit::Line(..))
         {
             edit = Edit::Drop;

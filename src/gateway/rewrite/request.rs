@@ -37,7 +37,7 @@ pub fn put_request_head(
         None => out.put_slice(target.query),
     }
     out.put_slice(b" HTTP/1.1\r\n");
-    if head.fields.values(FieldId::Host).next().is_none() {
+    if !head.fields.has(FieldId::Host) {
         put_all(out, &[b"Host: ", host, b"\r\n"]);
     }
     let fields = &head.fields;

@@ -177,7 +177,7 @@ fn put_missing_id(out: &mut BytesMut, fields: &FieldSection<'_>, id: Option<Requ
 
 /// Whether the upstream sent a field of this name that is not for one hop.
 fn passes(fields: &FieldSection<'_>, id: FieldId, name: &[u8]) -> bool {
-    fields.values(id).next().is_some() && !fields.lists(FieldId::Connection, name)
+    fields.has(id) && !fields.lists(FieldId::Connection, name)
 }
 
 /// Whether the upstream says itself which pages may read its answer (Fetch, section 3.3.3).
@@ -233,5 +233,5 @@ fn is_stream(fields: &FieldSection<'_>) -> bool {
 /// that says itself whether to buffer knows better.
 fn may_be_stream(response: &FinalResponse, fields: &FieldSection<'_>) -> bool {
     matches!(response.body, BodyLength::Chunked | BodyLength::UntilClose)
-        && fields.values(FieldId::XAccelBuffering).next().is_none()
+        && !fields.has(FieldId::XAccelBuffering)
 }
