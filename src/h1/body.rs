@@ -126,6 +126,8 @@ impl BodyReader {
     /// # Errors
     /// The chunked coding is broken at the very front of `input`. Content before the break comes
     /// first, in a walk that says [`broken`](Walk::broken); the walk after it fails.
+    // A call would copy its table of ranges twice.
+    #[inline(always)]
     pub fn walk(&mut self, input: &[u8]) -> Result<Walk, ChunkError> {
         debug_assert!(!self.is_finished(), "the input belongs to the next message");
         debug_assert!(u32::try_from(input.len()).is_ok(), "an input is one read");

@@ -138,11 +138,13 @@ impl<S: Side> Records<S> {
             let space = &mut records[len..];
             let most = space.len().saturating_sub(RECORD_FRAME_BYTES_MAX);
             let content = pieces.next(gathered, most);
-            if content.is_empty() {
+            if !content.is_empty() {
+                len += traffic.encrypt(content, space).map_err(|_| Error::EncryptError)?;
+                taken += content.len();
+            }
+            if content.is_empty() || pieces.pieces.is_empty() {
                 return Ok((taken, &records[..len]));
             }
-            len += traffic.encrypt(content, space).map_err(|_| Error::EncryptError)?;
-            taken += content.len();
         }
     }
 

@@ -121,6 +121,16 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
         if let Some(tcp) = self.carrier.tcp() {
             ready!(tcp.poll_readable(cx));
         }
+        self.poll_open_arrived(cx, into)
+    }
+
+    // Never inlined, so that a poll that finds nothing does not prepare for what it does not do.
+    #[inline(never)]
+    fn poll_open_arrived(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         with_tls_scratch(|scratch| {
             let kept = self.incomplete.len();
             scratch[..kept].copy_from_slice(&self.incomplete);
