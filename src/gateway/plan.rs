@@ -29,6 +29,7 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 
 /// What to do about a request.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once; most requests are forwarded")]
 #[derive(Debug)]
 pub enum Plan<'a, U> {
     /// Forward it.
