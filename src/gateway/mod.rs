@@ -20,7 +20,7 @@
 //! [`client_address`] says which client a request comes from behind proxies that are trusted, and
 //! whether its address is allowed; [`address_ranges`] is a set of addresses.
 //!
-//! [`cross_site`] recognises what a web page has its visitor's browser send.
+//! `cross_site` recognises what a web page has its visitor's browser send.
 //!
 //! [`redirect`] is for plain listeners: challenges of ACME, and redirects to https.
 //!
