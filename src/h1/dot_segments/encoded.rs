@@ -34,35 +34,28 @@ const DEL: u8 = 0x7f;
 
 /// Whether `..` is between separators that some decoder finds in `segment`.
 pub(super) fn hides_parent(segment: &[u8]) -> bool {
-    if has_parent(segment) {
-        return true;
-    }
-    if memchr(b'%', segment).is_none() {
-        return false;
-    }
-    TAIL_BOUNDS.into_iter().any(|tail_bound| {
-        let mut text = segment.to_vec();
-        (0..ROUNDS).any(|_| {
-            decode(&mut text, tail_bound);
-            has_parent(&text)
-        })
-    })
+    any_decoding(segment, has_parent)
 }
 
 /// Whether `is_wanted` is true of what some decoder reads in `path`: of names between single
 /// slashes, without parameters and what else such a decoder leaves out.
 pub fn any_reading(path: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> bool {
-    if is_wanted(&simplified(path)) {
+    any_decoding(path, |text| is_wanted(&simplified(text)))
+}
+
+/// Whether `is_wanted` is true of `text`, or of what any decoder makes of it in any round.
+fn any_decoding(text: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+    if is_wanted(text) {
         return true;
     }
-    if memchr(b'%', path).is_none() {
+    if memchr(b'%', text).is_none() {
         return false;
     }
     TAIL_BOUNDS.into_iter().any(|tail_bound| {
-        let mut text = path.to_vec();
+        let mut text = text.to_vec();
         (0..ROUNDS).any(|_| {
             decode(&mut text, tail_bound);
-            is_wanted(&simplified(&text))
+            is_wanted(&text)
         })
     })
 }
