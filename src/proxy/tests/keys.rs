@@ -36,6 +36,15 @@ async fn answer(bench: &Bench, body: &str, answer: &str) -> String {
     key
 }
 
+/// A client whose request the first of two keys is over its limits for.
+async fn refused_with_the_first_of_two(bench: &Bench) -> Wire {
+    with_keys(bench, 2);
+    let mut client = bench.client();
+    client.send(POST).await;
+    assert_eq!(answer(bench, "hello", BUSY).await, "sk-1");
+    client
+}
+
 fn status(answer: &str, status: &str) -> String {
     answer.replacen("429 Too Many Requests", status, 1)
 }
@@ -43,10 +52,7 @@ fn status(answer: &str, status: &str) -> String {
 #[test]
 fn a_request_that_the_first_key_is_over_its_limits_for_is_sent_with_the_second() {
     let log = run(async |bench| {
-        with_keys(bench, 2);
-        let mut client = bench.client();
-        client.send(POST).await;
-        assert_eq!(answer(bench, "hello", BUSY).await, "sk-1");
+        let mut client = refused_with_the_first_of_two(bench).await;
         let mut upstream = bench.upstream().await;
         assert_eq!(sent(&mut upstream, "hello").await, "sk-2");
         upstream.send(EMPTY).await;
@@ -120,10 +126,7 @@ fn a_request_that_is_too_large_for_every_key_lets_others_use_the_last_one() {
 #[test]
 fn the_answer_to_the_last_key_is_passed_on_and_is_the_answer_while_all_rest() {
     let log = run(async |bench| {
-        with_keys(bench, 2);
-        let mut client = bench.client();
-        client.send(POST).await;
-        assert_eq!(answer(bench, "hello", BUSY).await, "sk-1");
+        let mut client = refused_with_the_first_of_two(bench).await;
         let last = BUSY.replace("3600", "1800").replace("busy", "last");
         assert_eq!(answer(bench, "hello", &last).await, "sk-2");
         assert_eq!(client.read().await, last);
@@ -211,10 +214,7 @@ fn what_is_no_fault_of_the_key_is_passed_on() {
 #[test]
 fn a_client_that_leaves_ends_the_search_for_a_key() {
     let log = run(async |bench| {
-        with_keys(bench, 2);
-        let mut client = bench.client();
-        client.send(POST).await;
-        assert_eq!(answer(bench, "hello", BUSY).await, "sk-1");
+        let mut client = refused_with_the_first_of_two(bench).await;
         let mut upstream = bench.upstream().await;
         sent(&mut upstream, "hello").await;
         client.end(End::Reset);
