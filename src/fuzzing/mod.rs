@@ -22,6 +22,7 @@ mod client_address;
 mod config;
 mod credentials;
 mod exchange;
+mod far_end;
 mod forward;
 mod front;
 mod heads;

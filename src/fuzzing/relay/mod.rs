@@ -1,7 +1,6 @@
 //! Whole sessions of the relay, between clients and upstreams in memory.
 
 mod check;
-mod far_end;
 mod reading;
 mod script;
 mod stage;

@@ -1,8 +1,8 @@
 //! A relay between peers in memory that follow a script, on a paused clock.
 
-use super::far_end::FarEnd;
 use super::script::{Act, Actor};
 use crate::error::{Cause, ExchangeError, SocketError};
+use crate::fuzzing::far_end::FarEnd;
 use crate::fuzzing::model::{HEADS, routes};
 use crate::gateway::server_name::ForwardTable;
 use crate::limits::{BUFFER_KEPT_BYTES_MAX, DRAIN_GRACE};

@@ -1,5 +1,5 @@
 //! The far end of a connection in memory, with TLS or without. The peers of the relay use rustls's
-//! common API, which is not the relay's.
+//! buffered API, which is not the relay's.
 
 use crate::net::memory::{End, MemoryStream};
 use crate::net::records::Side;
@@ -50,16 +50,41 @@ impl FarEnd {
 
     /// A client of the relay, and the relay's end, after their handshake.
     pub(super) fn tls_client(near: MemoryStream, far: MemoryStream) -> (Transport, Self) {
-        let side = UnbufferedServerConnection::new(Arc::clone(&CONFIGS.0)).expect("a server");
-        let session = ClientConnection::new(Arc::clone(&CONFIGS.1), name()).expect("a client");
-        shake_hands(side, near, far, session.into())
+        let session = ClientConnection::new(our_client(), name()).expect("a client");
+        Self::tls(near, far, session.into())
     }
 
     /// An upstream of the relay, and the relay's end, after their handshake.
     pub(super) fn tls_upstream(near: MemoryStream, far: MemoryStream) -> (Transport, Self) {
-        let side = UnbufferedClientConnection::new(Arc::clone(&CONFIGS.1), name());
-        let session = ServerConnection::new(Arc::clone(&CONFIGS.0)).expect("a server");
-        shake_hands(side.expect("a client"), near, far, session.into())
+        let session = ServerConnection::new(our_server()).expect("a server");
+        Self::tls(near, far, session.into())
+    }
+
+    /// Any peer of the relay, and the relay's end, after their handshake.
+    pub(super) fn tls(
+        near: MemoryStream,
+        far: MemoryStream,
+        session: Connection,
+    ) -> (Transport, Self) {
+        if let Connection::Client(_) = session {
+            let side = UnbufferedServerConnection::new(our_server());
+            return shake_hands(side.expect("a server"), near, far, session);
+        }
+        let side = UnbufferedClientConnection::new(our_client(), name());
+        shake_hands(side.expect("a client"), near, far, session)
+    }
+
+    /// Takes in all that the relay has sent, such as the end of its handshake.
+    pub(super) fn take_in(&mut self) {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let tls = self.tls.as_mut().expect("it has TLS");
+        while tls.poll_take_in(cx, &mut self.stream).map(|taken| taken.expect("TLS")).is_ready() {}
+        let _ = tls.poll_flush(cx, &mut self.stream).map(|flushed| flushed.expect("memory"));
+    }
+
+    /// The pipe, and the TLS in it.
+    pub(super) fn into_parts(self) -> (MemoryStream, Option<Connection>) {
+        (self.stream, self.tls.map(|tls| tls.session))
     }
 
     /// Writes some of `bytes`, as one write and one record.
@@ -184,7 +209,18 @@ fn shake_hands<S: Side>(
     panic!("the handshake does not end");
 }
 
-fn name() -> ServerName<'static> {
+/// The relay's configuration for clients.
+pub(super) fn our_server() -> Arc<ServerConfig> {
+    Arc::clone(&CONFIGS.0)
+}
+
+/// The relay's configuration for upstreams.
+pub(super) fn our_client() -> Arc<ClientConfig> {
+    Arc::clone(&CONFIGS.1)
+}
+
+/// What both sides call the server.
+pub(super) fn name() -> ServerName<'static> {
     "localhost".try_into().expect("a name")
 }
 
@@ -204,6 +240,7 @@ fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     (server, client.expect("a configuration"))
 }
 
-fn file(name: &str) -> PathBuf {
+/// A file of `certs/`.
+pub(super) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("certs").join(name)
 }
