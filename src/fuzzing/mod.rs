@@ -30,6 +30,8 @@ mod import;
 mod model;
 mod naive;
 mod oracle;
+#[cfg(test)]
+pub(crate) mod records;
 mod relay;
 mod target;
 

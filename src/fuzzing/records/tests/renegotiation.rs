@@ -1,0 +1,67 @@
+//! Messages of the handshake after it, in TLS 1.2: peers that want another one.
+
+use super::*;
+
+const NO_RENEGOTIATION: [u8; 2] = [1, 100];
+
+#[test]
+fn the_first_request_to_renegotiate_is_declined_and_a_second_one_an_error() {
+    // HelloRequest to a client; ClientHello to a server.
+    for (sides, message) in [(SERVER, vec![0, 0, 0, 0]), (CLIENT, client_hello())] {
+        let asked = |count: usize| {
+            let message = message.clone();
+            move |peer: &mut RawPeer| {
+                let mut records = Vec::new();
+                for _ in 0..count {
+                    records.extend(peer.seal(HANDSHAKE, &message));
+                    records.extend(peer.seal(APPLICATION_DATA, b"x"));
+                }
+                records
+            }
+        };
+        let answers = vec![(ALERT, NO_RENEGOTIATION.to_vec())];
+        let declined = Outcome { answers: answers.clone(), ..arrived(b"x") };
+        check(tls12(), sides, asked(1), declined);
+        let refused = Outcome { answers, ..failed(b"x", None) };
+        check(tls12(), sides, asked(2), refused);
+    }
+}
+
+#[test]
+fn a_request_to_renegotiate_may_come_in_pieces() {
+    let message = client_hello();
+    let in_pieces = |peer: &mut RawPeer| {
+        let mut records = Vec::new();
+        for piece in message.chunks(20) {
+            records.extend(peer.seal(HANDSHAKE, piece));
+        }
+        records
+    };
+    let answers = vec![(ALERT, NO_RENEGOTIATION.to_vec())];
+    check(tls12(), CLIENT, in_pieces, Outcome { answers, ..arrived(b"") });
+}
+
+#[test]
+fn requests_of_the_other_side_and_other_messages_are_unexpected() {
+    let want = failed(b"ok", Some(AlertDescription::UnexpectedMessage));
+    let sealed = |message: Vec<u8>| {
+        move |peer: &mut RawPeer| after_ok(peer, |peer| peer.seal(HANDSHAKE, &message))
+    };
+    check(tls12(), SERVER, sealed(client_hello()), want.clone());
+    check(tls12(), CLIENT, sealed(vec![0, 0, 0, 0]), want.clone());
+    // ServerHelloDone; Finished.
+    for message in [vec![14, 0, 0, 0], [&[20, 0, 0, 12][..], &[7; 12]].concat()] {
+        check(tls12(), BOTH, sealed(message), want.clone());
+    }
+    // A ticket belongs to the handshake in TLS 1.2 (RFC 5077, section 3.3).
+    let ticket = [&[4, 0, 0, 10][..], &[0, 0, 0, 9], &[0, 4], b"tick"].concat();
+    check(tls12(), BOTH, sealed(ticket), want);
+}
+
+/// As a peer sends it that wants TLS 1.2: a version, a random, no session, one suite, no
+/// compression.
+fn client_hello() -> Vec<u8> {
+    let body = [&[3, 3][..], &[5; 32], &[0], &[0, 2, 0xc0, 0x2b], &[1, 0]].concat();
+    let len = u8::try_from(body.len()).unwrap();
+    [&[1, 0, 0, len][..], &body].concat()
+}
