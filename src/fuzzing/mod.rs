@@ -6,10 +6,11 @@
 //! keeping.
 //!
 //! The code under test is what the relay runs: `h1`, `preface`, `gateway` with its `plan` and its
-//! `Exchange`, whole sessions of `proxy`, the orders of `acme`, and what `import` reads. What is
-//! HTTP is compared with two independent readers: `naive` is HTTP written down a second time, and
-//! `oracle` is hyper. `model` says on the naive reading what a gateway has to do. Inputs are the
-//! text of the protocol, so that a seed can be written by hand.
+//! `Exchange`, whole sessions of `proxy`, the records of TLS, the orders of `acme`, and what
+//! `import` reads. What is HTTP is compared with two independent readers: `naive` is HTTP written
+//! down a second time, and `oracle` is hyper. `model` says on the naive reading what a gateway has
+//! to do. What is TLS is compared with rustls. Inputs are the text of the protocol, or letters, so
+//! that a seed can be written by hand.
 //!
 //! This is compiled only for tests and under `--cfg fuzzing`.
 
@@ -30,8 +31,7 @@ mod import;
 mod model;
 mod naive;
 mod oracle;
-#[cfg(test)]
-pub(crate) mod records;
+mod records;
 mod relay;
 mod target;
 
@@ -47,6 +47,7 @@ pub(crate) use front::name_that_rustls_accepts;
 pub use front::{client_hello, proxy_protocol};
 pub use heads::{chunked, request_head, response_head};
 pub use import::import;
+pub use records::records;
 pub use relay::relay;
 pub use target::target;
 

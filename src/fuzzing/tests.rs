@@ -18,6 +18,7 @@ const TARGETS: &[(&str, Property)] = &[
     ("forward", super::forward),
     ("import", super::import),
     ("proxy_protocol", super::proxy_protocol),
+    ("records", super::records),
     ("relay", super::relay),
     ("request_head", super::request_head),
     ("response_head", super::response_head),

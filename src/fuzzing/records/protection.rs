@@ -7,32 +7,32 @@ use aws_lc_rs::aead::{
 use aws_lc_rs::hkdf::{HKDF_SHA256, HKDF_SHA384, KeyType, Prk};
 use tokio_rustls::rustls::{ConnectionTrafficSecrets, ProtocolVersion, SupportedCipherSuite};
 
-pub(crate) const CHANGE_CIPHER_SPEC: u8 = 20;
-pub(crate) const ALERT: u8 = 21;
-pub(crate) const HANDSHAKE: u8 = 22;
-pub(crate) const APPLICATION_DATA: u8 = 23;
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
+pub(super) const ALERT: u8 = 21;
+pub(super) const HANDSHAKE: u8 = 22;
+pub(super) const APPLICATION_DATA: u8 = 23;
 
 const TAG: usize = 16;
 const EXPLICIT_NONCE: usize = 8;
 
 /// A record to be sealed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Record<'c> {
+pub(super) struct Record<'c> {
     /// The type of what it holds.
-    pub(crate) kind: u8,
-    pub(crate) content: &'c [u8],
+    pub(super) kind: u8,
+    pub(super) content: &'c [u8],
     /// The type in its header, if not the one that is due.
-    pub(crate) outer: Option<u8>,
-    pub(crate) version: u16,
+    pub(super) outer: Option<u8>,
+    pub(super) version: u16,
     /// Zeros after the content, in TLS 1.3.
-    pub(crate) padding: usize,
+    pub(super) padding: usize,
     /// In TLS 1.2 with AES, if not the number of the record.
-    pub(crate) explicit_nonce: Option<[u8; EXPLICIT_NONCE]>,
+    pub(super) explicit_nonce: Option<[u8; EXPLICIT_NONCE]>,
 }
 
 impl<'c> Record<'c> {
     /// As any peer sends it.
-    pub(crate) fn of(kind: u8, content: &'c [u8]) -> Self {
+    pub(super) fn of(kind: u8, content: &'c [u8]) -> Self {
         Self { kind, content, outer: None, version: 0x0303, padding: 0, explicit_nonce: None }
     }
 }
@@ -177,7 +177,7 @@ fn key_of(is_gcm: bool, key: &[u8]) -> LessSafeKey {
 }
 
 /// A header of a record.
-pub(crate) fn header(kind: u8, version: u16, len: usize) -> [u8; 5] {
+pub(super) fn header(kind: u8, version: u16, len: usize) -> [u8; 5] {
     let [high, low] = version.to_be_bytes();
     let [more, less] = u16::try_from(len).expect("the length of a record").to_be_bytes();
     [kind, high, low, more, less]

@@ -5,11 +5,11 @@ use super::suites::last_secrets;
 use tokio_rustls::rustls::{Connection, ProtocolVersion, SupportedCipherSuite};
 
 /// A key update that asks for one in turn, and one that does not (RFC 8446, section 4.6.3).
-pub(crate) const KEY_UPDATE_REQUESTED: &[u8] = &[24, 0, 0, 1, 1];
-pub(crate) const KEY_UPDATE: &[u8] = &[24, 0, 0, 1, 0];
+pub(super) const KEY_UPDATE_REQUESTED: &[u8] = &[24, 0, 0, 1, 1];
+pub(super) const KEY_UPDATE: &[u8] = &[24, 0, 0, 1, 0];
 
 /// The peer after its handshake.
-pub(crate) struct RawPeer {
+pub(super) struct RawPeer {
     is_tls13: bool,
     sends: Protection,
     receives: Protection,
@@ -18,7 +18,7 @@ pub(crate) struct RawPeer {
 
 impl RawPeer {
     /// Takes over from rustls.
-    pub(crate) fn take_over(suite: SupportedCipherSuite, session: Connection) -> Self {
+    pub(super) fn take_over(suite: SupportedCipherSuite, session: Connection) -> Self {
         let is_client = matches!(session, Connection::Client(_));
         let secrets = session.dangerous_extract_secrets().expect("secrets");
         let (client, server) = last_secrets();
@@ -31,25 +31,29 @@ impl RawPeer {
         }
     }
 
+    pub(super) fn is_tls13(&self) -> bool {
+        self.is_tls13
+    }
+
     /// One record as any peer sends it.
-    pub(crate) fn seal(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
+    pub(super) fn seal(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
         self.sends.seal(&Record::of(kind, content))
     }
 
     /// One record.
-    pub(crate) fn seal_record(&mut self, record: &Record<'_>) -> Vec<u8> {
+    pub(super) fn seal_record(&mut self, record: &Record<'_>) -> Vec<u8> {
         self.sends.seal(record)
     }
 
     /// A key update, and the new keys from the next record on.
-    pub(crate) fn update_keys(&mut self, message: &[u8]) -> Vec<u8> {
+    pub(super) fn update_keys(&mut self, message: &[u8]) -> Vec<u8> {
         let record = self.seal(HANDSHAKE, message);
         self.sends.update();
         record
     }
 
     /// The type and content of each record in `bytes`, which may end within one.
-    pub(crate) fn open(&mut self, bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    pub(super) fn open(&mut self, bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         self.arrived.extend_from_slice(bytes);
         let mut records = Vec::new();
         while let [_, _, _, high, low, ..] = *self.arrived {

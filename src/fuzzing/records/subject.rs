@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{ClientConnection, Connection, ServerConnection, Suppo
 const CAPACITY: usize = 1 << 20;
 
 /// One end of a connection, after the handshake.
-pub(crate) enum Subject {
+pub(super) enum Subject {
     /// The relay's end, and the pipe to it.
     Ours(Transport, MemoryStream),
     Rustls(Box<Connection>),
@@ -22,17 +22,17 @@ pub(crate) enum Subject {
 
 /// What came of what the peer sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(super) struct Outcome {
     /// Content, in order.
-    pub(crate) content: Vec<u8>,
+    pub(super) content: Vec<u8>,
     /// How the peer's direction ended, if it did.
-    pub(crate) end: Option<Ending>,
+    pub(super) end: Option<Ending>,
     /// The type and content of each record that came back.
-    pub(crate) answers: Vec<(u8, Vec<u8>)>,
+    pub(super) answers: Vec<(u8, Vec<u8>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(super) enum Ending {
     /// By close_notify.
     Closed,
     /// Without one.
@@ -43,7 +43,7 @@ pub(crate) enum Ending {
 
 impl Subject {
     /// The relay's end of a connection, and its peer.
-    pub(crate) fn ours(suite: SupportedCipherSuite, with_client: bool) -> (Self, RawPeer) {
+    pub(super) fn ours(suite: SupportedCipherSuite, with_client: bool) -> (Self, RawPeer) {
         let (near, far) = MemoryStream::pair(CAPACITY);
         let (near, mut far) = FarEnd::tls(near, far, peer(suite, with_client));
         far.take_in();
@@ -52,7 +52,7 @@ impl Subject {
     }
 
     /// The same with rustls's buffered API.
-    pub(crate) fn rustls(suite: SupportedCipherSuite, with_client: bool) -> (Self, RawPeer) {
+    pub(super) fn rustls(suite: SupportedCipherSuite, with_client: bool) -> (Self, RawPeer) {
         let mut session: Connection = match with_client {
             true => ServerConnection::new(our_server()).expect("a server").into(),
             false => ClientConnection::new(our_client(), name()).expect("a client").into(),
@@ -66,7 +66,7 @@ impl Subject {
     }
 
     /// Lets bytes of the peer arrive, and adds to `outcome` what comes of them.
-    pub(crate) fn give(&mut self, bytes: &[u8], peer: &mut RawPeer, outcome: &mut Outcome) {
+    pub(super) fn give(&mut self, bytes: &[u8], peer: &mut RawPeer, outcome: &mut Outcome) {
         match self {
             Self::Ours(near, far) => {
                 let cx = &mut Context::from_waker(Waker::noop());
@@ -80,7 +80,7 @@ impl Subject {
     }
 
     /// Writes `content`, all of which fits.
-    pub(crate) fn write(&mut self, content: &[u8], peer: &mut RawPeer, outcome: &mut Outcome) {
+    pub(super) fn write(&mut self, content: &[u8], peer: &mut RawPeer, outcome: &mut Outcome) {
         match self {
             Self::Ours(near, _) => {
                 let cx = &mut Context::from_waker(Waker::noop());
@@ -99,7 +99,7 @@ impl Subject {
     }
 
     /// Ends the subject's direction.
-    pub(crate) fn close(&mut self, peer: &mut RawPeer, outcome: &mut Outcome) {
+    pub(super) fn close(&mut self, peer: &mut RawPeer, outcome: &mut Outcome) {
         match self {
             Self::Ours(near, _) => {
                 let _ = near.poll_shutdown(&mut Context::from_waker(Waker::noop()));
@@ -113,7 +113,7 @@ impl Subject {
     }
 
     /// Ends the peer's direction, without a close_notify of its own.
-    pub(crate) fn end(&mut self, outcome: &mut Outcome) {
+    pub(super) fn end(&mut self, outcome: &mut Outcome) {
         match self {
             Self::Ours(near, far) => {
                 far.end(End::Clean);

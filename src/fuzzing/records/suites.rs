@@ -20,7 +20,7 @@ use tokio_rustls::rustls::{
 };
 
 /// Of TLS 1.3, then of TLS 1.2.
-pub(crate) fn suites() -> [SupportedCipherSuite; 6] {
+pub(super) fn suites() -> [SupportedCipherSuite; 6] {
     [
         TLS13_AES_128_GCM_SHA256,
         TLS13_AES_256_GCM_SHA384,
@@ -33,7 +33,7 @@ pub(crate) fn suites() -> [SupportedCipherSuite; 6] {
 
 /// A peer of the relay that speaks only `suite`: a client, or a server without tickets. It keeps
 /// no session, so that each handshake is whole.
-pub(crate) fn peer(suite: SupportedCipherSuite, is_client: bool) -> Connection {
+pub(super) fn peer(suite: SupportedCipherSuite, is_client: bool) -> Connection {
     let position = suites().iter().position(|it| *it == suite).expect("one of the suites");
     let (server, client) = &CONFIGS[position];
     match is_client {
