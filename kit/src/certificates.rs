@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::{SupportedKxGroup, aws_lc_rs};
+use tokio_rustls::rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{WantsServerCert, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{
-    ALL_VERSIONS, ClientConfig, ConfigBuilder, RootCertStore, ServerConfig,
+    ALL_VERSIONS, ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SupportedCipherSuite,
     SupportedProtocolVersion,
 };
 
@@ -53,6 +53,20 @@ pub fn client_config_preferring(group: &'static dyn SupportedKxGroup) -> Arc<Cli
     Arc::new(config.with_root_certificates(roots("ca.pem")).with_no_client_auth())
 }
 
+/// As [`client_config`], with this cipher suite alone.
+pub fn client_config_with_suite(suite: SupportedCipherSuite) -> Arc<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(provider_of(suite));
+    let config = config.with_protocol_versions(&[suite.version()]).unwrap();
+    Arc::new(config.with_root_certificates(roots("ca.pem")).with_no_client_auth())
+}
+
+/// As [`acceptor`], with this cipher suite alone.
+pub fn acceptor_with_suite(name: &str, suite: SupportedCipherSuite) -> TlsAcceptor {
+    let config = ServerConfig::builder_with_provider(provider_of(suite));
+    let config = config.with_protocol_versions(&[suite.version()]).unwrap();
+    with_certificate(config.with_no_client_auth(), name)
+}
+
 /// A server with `certs/{name}.pem` and its key, which accepts `http/1.1`.
 pub fn acceptor(name: &str, versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
     let config = ServerConfig::builder_with_protocol_versions(versions).with_no_client_auth();
@@ -87,6 +101,12 @@ fn with_certificate(
     let mut config = config.with_single_cert(vec![chain.unwrap()], key.unwrap()).unwrap();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config).into()
+}
+
+fn provider_of(suite: SupportedCipherSuite) -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites = vec![suite];
+    provider.into()
 }
 
 /// The root in `certs/{ca}`.

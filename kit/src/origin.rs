@@ -1,6 +1,6 @@
 //! The server at the far end: a listener that gives out raw connections.
 
-use crate::certificates::{acceptor, acceptor_for_certified_clients, roots};
+use crate::certificates::{acceptor, acceptor_for_certified_clients, acceptor_with_suite, roots};
 use crate::issuer::{self, Issuer};
 use crate::peer::{Peer, ROUNDS};
 use crate::within;
@@ -13,8 +13,8 @@ use std::task::Poll;
 use tokio::net::TcpListener;
 use tokio::task::yield_now;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ALL_VERSIONS;
 use tokio_rustls::rustls::version::TLS12;
+use tokio_rustls::rustls::{ALL_VERSIONS, SupportedCipherSuite};
 
 /// A server on 127.0.0.1 that answers nothing by itself.
 pub struct Origin {
@@ -41,6 +41,11 @@ impl Origin {
     /// As [`Origin::tls`], with TLS 1.2 alone.
     pub async fn tls12() -> Self {
         Self::new(Some(acceptor("server", &[&TLS12]))).await
+    }
+
+    /// As [`Origin::tls`], with one cipher suite alone.
+    pub async fn tls_with_suite(suite: SupportedCipherSuite) -> Self {
+        Self::new(Some(acceptor_with_suite("server", suite))).await
     }
 
     /// As [`Origin::tls`], with TLS 1.3, for clients that present a certificate of `certs/ca.pem`.

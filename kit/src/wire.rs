@@ -39,6 +39,14 @@ impl Wire {
             Self::Tls(tls) => Some(tls),
         }
     }
+
+    /// As [`tls`](Self::tls), to make it do something.
+    pub fn tls_mut(&mut self) -> Option<&mut TlsStream<TcpStream>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(tls),
+        }
+    }
 }
 
 impl From<TcpStream> for Wire {

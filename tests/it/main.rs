@@ -66,6 +66,7 @@ mod support;
 mod target;
 mod timeouts;
 mod tls;
+mod tls_records;
 mod to_https;
 mod truncation;
 mod unasked;

@@ -133,6 +133,17 @@ impl Peer {
         within("raw bytes to be taken", sent).await.expect("the other side takes our bytes");
     }
 
+    /// Changes the keys of our direction, and asks for the same of the other one: TLS 1.3.
+    pub async fn update_keys(&mut self) {
+        let tls = self.connection.wire.tls_mut().expect("TLS");
+        match tls {
+            TlsStream::Client(tls) => tls.get_mut().1.refresh_traffic_keys(),
+            TlsStream::Server(tls) => tls.get_mut().1.refresh_traffic_keys(),
+        }
+        .expect("TLS 1.3");
+        self.send([]).await;
+    }
+
     /// Ends our direction in order (`close_notify`, FIN) and reads on.
     pub async fn half_close(&mut self) {
         let closed = within("our half-close", self.connection.wire.shutdown()).await;
