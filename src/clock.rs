@@ -1,5 +1,9 @@
-//! Time limits while they run: [`Deadline`] for one phase, [`IdleClock`] for the gaps of one
-//! direction, and the lazily re-armed [`Alarm`] below both.
+//! The time, [`now`] and [`since_epoch`]; and time limits while they run: [`Deadline`] for one
+//! phase, [`IdleClock`] for the gaps of one direction, and the lazily re-armed [`Alarm`] below
+//! both.
+//!
+//! To look at the time takes as long as some hundred instructions, and a small exchange would do so
+//! ten times. So its task looks once in each turn ([`in_turns`]).
 //!
 //! A connection owns one [`Alarm`], and so one entry in the runtime's timer wheel. Moving a
 //! deadline into the future costs a store: the alarm is left to fire early and is armed again
@@ -8,14 +12,77 @@
 //! Not here: which limits there are (`timeouts`), and what an expiry means to the peers (`error`).
 
 use crate::timeouts::{Timeouts, Timer};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// For how long the time of day is reckoned from one look at the system's clock.
+const TIME_OF_DAY_KEPT: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static TURN: Cell<Turn> = const { Cell::new(Turn::None) };
+    /// The time since 1970 at the last look at the system's clock, and when that was.
+    static TIME_OF_DAY: Cell<Option<(Duration, Instant)>> = const { Cell::new(None) };
+}
+
+/// What a task has seen of the time in its current turn.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// The thread runs no task that has turns.
+    None,
+    /// Nothing yet.
+    Begun,
+    At(Instant),
+}
+
+/// The time: within a turn, as it was when the turn first asked.
+pub fn now() -> Instant {
+    match TURN.get() {
+        Turn::None => Instant::now(),
+        Turn::Begun => {
+            let now = Instant::now();
+            TURN.set(Turn::At(now));
+            now
+        }
+        Turn::At(now) => now,
+    }
+}
+
+/// Makes each poll of `work` one turn, in which the time stands still for [`now`].
+pub fn in_turns<T>(mut work: impl Future<Output = T> + Unpin) -> impl Future<Output = T> {
+    /// Ends the turn, also when it panics.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            TURN.set(Turn::None);
+        }
+    }
+    poll_fn(move |cx| {
+        let _end = End;
+        TURN.set(Turn::Begun);
+        Pin::new(&mut work).poll(cx)
+    })
+}
+
+/// The time since 1970, by the system's clock. One that is set shows a second later.
+pub fn since_epoch() -> Duration {
+    let now = now();
+    if let Some((time_of_day, at)) = TIME_OF_DAY.get()
+        && let Some(since) = now.checked_duration_since(at)
+        && since < TIME_OF_DAY_KEPT
+    {
+        return time_of_day + since;
+    }
+    let time_of_day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    TIME_OF_DAY.set(Some((time_of_day, Instant::now())));
+    time_of_day
+}
 
 /// The end of one phase, by name. One deadline may bound many steps: it does not restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +96,7 @@ pub struct Deadline {
 impl Deadline {
     /// Starts the clock that `timer` names.
     pub fn start(timer: Timer, timeouts: &Timeouts) -> Self {
-        Self { at: Instant::now() + timeouts.of(timer), timer }
+        Self { at: now() + timeouts.of(timer), timer }
     }
 
     /// The nearer of two ends.
@@ -44,7 +111,7 @@ impl Deadline {
 /// How long ago this process first asked: a time that all of its threads share.
 pub fn since_start() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
-    let now = Instant::now();
+    let now = now();
     now.saturating_duration_since(*START.get_or_init(|| now))
 }
 
@@ -74,7 +141,7 @@ impl IdleClock {
 
     /// When the gap began.
     pub fn since(&mut self) -> Instant {
-        *self.since.get_or_insert_with(Instant::now)
+        *self.since.get_or_insert_with(now)
     }
 
     /// When the gap that `timer` limits will have lasted too long.
@@ -134,7 +201,43 @@ mod tests {
     use std::future::pending;
     use std::time::Duration;
     use tokio::task::coop::poll_proceed;
-    use tokio::time::sleep;
+    use tokio::task::yield_now;
+    use tokio::time::{advance, sleep};
+
+    #[tokio::test(start_paused = true)]
+    async fn within_a_turn_the_time_stands_still_and_in_the_next_it_is_new() {
+        let begun = Instant::now();
+        let later = begun + Duration::from_secs(1);
+        let work = pin!(async {
+            assert_eq!(now(), begun);
+            let mut step = pin!(advance(Duration::from_secs(1)));
+            poll_fn(|cx| {
+                assert!(step.as_mut().poll(cx).is_pending());
+                assert_eq!((now(), Instant::now()), (begun, later));
+                Poll::Ready(())
+            })
+            .await;
+            yield_now().await;
+            assert_eq!(now(), later);
+        });
+        in_turns(work).await;
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(now(), Instant::now(), "behind its last turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_day_goes_on_between_two_looks_at_the_clock_of_the_system() {
+        let by_system = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        TIME_OF_DAY.set(None);
+        let first = since_epoch();
+        let most = TIME_OF_DAY_KEPT - Duration::from_nanos(1);
+        advance(most).await;
+        assert_eq!(since_epoch(), first + most);
+        advance(TIME_OF_DAY_KEPT).await;
+        let before = by_system();
+        let looked = since_epoch();
+        assert!(before <= looked && looked <= by_system());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_step_that_never_ends_fails_by_the_name_of_its_limit() {

@@ -1,8 +1,9 @@
 //! The date for Date fields (RFC 9110, section 6.6.1), and texts of times that are formatted once a
 //! second and thread.
 
+use crate::clock::since_epoch;
 use std::cell::RefCell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 thread_local! {
     static DATE: RefCell<Second> = const { RefCell::new(Second::new()) };
@@ -11,7 +12,7 @@ thread_local! {
 /// Lends the current date as an IMF-fixdate.
 pub fn with_date<T>(use_it: impl FnOnce(&str) -> T) -> T {
     let fixdate = |since, text: &mut String| *text = httpdate::fmt_http_date(UNIX_EPOCH + since);
-    DATE.with_borrow_mut(|date| use_it(date.text(since_epoch(SystemTime::now()), fixdate)))
+    DATE.with_borrow_mut(|date| use_it(date.text(since_epoch(), fixdate)))
 }
 
 /// A time as text without fractions of a second, formatted again only when the second changes.
@@ -44,17 +45,13 @@ impl Second {
 
 /// The seconds since 1970.
 pub fn unix_seconds() -> u64 {
-    since_epoch(SystemTime::now()).as_secs()
-}
-
-/// The time since 1970; zero before it.
-pub(crate) fn since_epoch(at: SystemTime) -> Duration {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default()
+    since_epoch().as_secs()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     #[test]
     fn the_date_is_an_imf_fixdate_of_now() {

@@ -3,7 +3,7 @@
 //!
 //! It has the record of the current exchange, and knows nothing about upstreams.
 
-use crate::clock::{Alarm, Deadline, Halt};
+use crate::clock::{Alarm, Deadline, Halt, now};
 use crate::error::{Cause, DialFailure, ExchangeError, Fault};
 use crate::gateway::answer::{Answer, Reply, ResponseOptions};
 use crate::gateway::own_response::{OwnHead, put_own_head, put_own_response};
@@ -115,7 +115,7 @@ impl ClientConnection {
 
     /// Waits for a byte of a request: for `keep_alive`, or for as long as a drain allows.
     async fn first_byte_arrives(&mut self, context: &Context) -> bool {
-        let since = Instant::now();
+        let since = now();
         let keep_alive = since + context.site().timeouts.keep_alive;
         let Self { io, alarm, .. } = self;
         let arrived = poll_fn(|cx| match io.read_buffer.poll_fill(cx, &mut io.transport) {

@@ -6,6 +6,7 @@
 //!
 //! The client is watched all the time (`departure`): if it leaves, the exchange ends.
 
+use crate::clock::now;
 use crate::error::ExchangeError;
 use crate::gateway::access::KeyTurn;
 use crate::gateway::due::{Clock, Due, Held, due};
@@ -24,7 +25,6 @@ use crate::timeouts::Timer;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{self, Poll, ready};
-use tokio::time::Instant;
 
 /// A request that is being forwarded.
 pub(super) struct InFlight {
@@ -141,7 +141,7 @@ impl Pump<'_> {
         let (has_head, has_content) = (exchange.has_response_head(), download.content_bytes() > 0);
         let when = |due| {
             let Due::Expire(clock, timer) = due else {
-                return (Instant::now() + DEPARTURE_LOOK, due);
+                return (now() + DEPARTURE_LOOK, due);
             };
             let since = match clock {
                 Clock::Upload => upload.gap_began(),

@@ -6,11 +6,11 @@
 use super::field_name::Name;
 use super::targets::ACCESS;
 use super::terminal;
-use crate::net::date::{Second, since_epoch};
+use crate::net::date::Second;
 use std::cell::Cell;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
@@ -47,7 +47,8 @@ fn priority(level: Level) -> &'static str {
 
 /// What every line begins with.
 pub(super) struct LineHead {
-    pub(super) at: SystemTime,
+    /// When it is written.
+    pub(super) since_epoch: Duration,
     pub(super) level: Level,
     pub(super) target: &'static str,
 }
@@ -63,20 +64,21 @@ impl LogFormat {
         let level = head.level.as_str();
         match self {
             Self::Text => {
-                append_time(head.at, line);
+                append_time(head.since_epoch, line);
                 let blanks = &LEVEL_BLANKS[level.len()..];
                 push_all(line, &[" ", blanks, level, " ", head.target, ":"]);
             }
             Self::Json => {
                 line.push_str("{\"timestamp\":\"");
-                append_time(head.at, line);
+                append_time(head.since_epoch, line);
                 push_all(line, &["\",\"level\":\"", level, "\""]);
             }
             Self::Journal => {
                 push_all(line, &["<", priority(head.level), ">", level, " ", head.target, ":"]);
             }
             Self::Terminal { has_colour } => {
-                terminal::append_head(head.at, head.level, head.target, has_colour, line);
+                let LineHead { since_epoch, level, target } = *head;
+                terminal::append_head(since_epoch, level, target, has_colour, line);
             }
         }
         let begun = line.len();
@@ -105,9 +107,8 @@ thread_local! {
     static SECOND: Cell<Second> = const { Cell::new(Second::new()) };
 }
 
-/// Appends `at` in UTC, with six decimals of a second (RFC 3339).
-fn append_time(at: SystemTime, line: &mut String) {
-    let since = since_epoch(at);
+/// Appends a time since 1970 in UTC, with six decimals of a second (RFC 3339).
+fn append_time(since: Duration, line: &mut String) {
     // The thread may be ending: then it is printed once more.
     let mut second = SECOND.try_with(Cell::take).unwrap_or_default();
     let text = second.text(since, |since, text| {
@@ -419,10 +420,10 @@ mod tests {
     #[test]
     fn a_time_is_printed_as_humantime_prints_it_whichever_was_printed_before() {
         for microseconds in [0, 1, 999_999, 1_000_000, 1_795_532_653_000_042, 999_999] {
-            let at = UNIX_EPOCH + Duration::from_micros(microseconds);
+            let since = Duration::from_micros(microseconds);
             let mut line = String::new();
-            append_time(at, &mut line);
-            assert_eq!(line, humantime::format_rfc3339_micros(at).to_string());
+            append_time(since, &mut line);
+            assert_eq!(line, humantime::format_rfc3339_micros(UNIX_EPOCH + since).to_string());
         }
     }
 
@@ -432,7 +433,7 @@ mod tests {
         impl Drop for Last {
             fn drop(&mut self) {
                 let mut line = String::new();
-                append_time(UNIX_EPOCH, &mut line);
+                append_time(Duration::ZERO, &mut line);
                 self.0.send(line).unwrap();
             }
         }
@@ -443,7 +444,7 @@ mod tests {
         let thread = thread::spawn(move || {
             // What is used first is dropped last.
             LAST.set(Some(Last(sender)));
-            append_time(UNIX_EPOCH, &mut String::new());
+            append_time(Duration::ZERO, &mut String::new());
         });
         thread.join().unwrap();
         assert_eq!(receiver.recv().unwrap(), "1970-01-01T00:00:00.000000Z");

@@ -1,5 +1,6 @@
 //! The log: one line an event, on stderr. Its level and its form may change while it is written.
 
+use crate::clock::since_epoch;
 use crate::telemetry::line::{Fields, LineHead, LogFormat};
 use crate::telemetry::stderr::{Stderr, fitting_format};
 use crate::telemetry::targets::{ACCESS, PANIC, READY};
@@ -7,7 +8,6 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::SystemTime;
 use tracing::callsite::rebuild_interest_cache;
 use tracing::dispatcher::get_default;
 use tracing::level_filters::LevelFilter;
@@ -124,7 +124,7 @@ impl Log {
     }
 
     fn write_line(&self, level: Level, target: &'static str, fields: impl FnOnce(&mut Fields<'_>)) {
-        let head = LineHead { at: SystemTime::now(), level, target };
+        let head = LineHead { since_epoch: since_epoch(), level, target };
         // Taken out, because a value may log something itself while it is printed.
         let mut line = LINE.try_with(Cell::take).unwrap_or_default();
         line.clear();

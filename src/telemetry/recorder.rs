@@ -9,6 +9,7 @@ use super::record::{ConnectionFacts, Detail, DialTimes, MethodName, Outcome, Rec
 use super::request_ids::new_request_id;
 use super::waits::Awaited;
 use super::who::Who;
+use crate::clock::now;
 use crate::error::{DialFailure, ExchangeError, Fault};
 use crate::gateway::client_limits::Permit;
 use crate::gateway::event_stream::EventCounter;
@@ -131,7 +132,7 @@ impl<F: Facts> Recorder<F> {
 
     /// How long ago it began.
     pub fn elapsed(&self) -> Duration {
-        self.known().age(Instant::now())
+        self.known().age(now())
     }
 
     /// Bytes so far, in both directions.
@@ -154,7 +155,7 @@ impl<F: Facts> Recorder<F> {
     /// It has ended.
     pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
         let mut slot = self.0.known.borrow_mut();
-        let (now, (who, known)) = (Instant::now(), &mut *slot);
+        let (now, (who, known)) = (now(), &mut *slot);
         let route = known.route.take();
         known.count_bytes(self.0.metrics.of(route.as_deref()));
         known.upstream = None;
@@ -201,7 +202,7 @@ impl ExchangeRecorder {
         let facts = ExchangeLaps { id: Some(new_request_id()), ..ExchangeLaps::default() };
         // Until its head says something else.
         self.is_of(self.peer());
-        *self.known() = Known { started: Some(Instant::now()), facts, ..Known::default() };
+        *self.known() = Known { started: Some(now()), facts, ..Known::default() };
     }
 
     /// The other end of the connection, which may be a proxy.
@@ -274,14 +275,14 @@ impl ExchangeRecorder {
             upstream.reused();
         }
         known.upstream = Some(Rc::clone(upstream));
-        known.connect = (!reused).then(|| known.lap(Instant::now()));
+        known.connect = (!reused).then(|| known.lap(now()));
         known.set_dial(dial);
         known.facts.reused = Some(reused);
     }
 
     /// The head of the upstream's final response is complete.
     pub fn response_head(&mut self, status: u16) {
-        let (now, mut known) = (Instant::now(), self.known());
+        let (now, mut known) = (now(), self.known());
         let lap = known.lap(now);
         known.facts.waits.end(now);
         known.facts.head = Some(lap);
@@ -314,7 +315,7 @@ impl ExchangeRecorder {
     pub fn first_byte(&mut self) {
         let mut known = self.known();
         if known.facts.first_byte.is_none() {
-            let lap = known.lap(Instant::now());
+            let lap = known.lap(now());
             known.facts.first_byte = Some(lap);
             self.0.metrics.of(known.route.as_deref()).first_byte(lap.into());
         }
@@ -334,7 +335,7 @@ impl ExchangeRecorder {
 impl ConnectionRecorder {
     /// A connection from `client` was accepted.
     pub fn new(client: SocketAddr, metrics: &Rc<WorkerMetrics>) -> Self {
-        Self::begun(client.into(), metrics, Some(Instant::now()))
+        Self::begun(client.into(), metrics, Some(now()))
     }
 
     /// The client has this name in its certificate.
@@ -362,7 +363,7 @@ impl ConnectionRecorder {
     pub fn connected(&mut self, upstream: &Rc<UpstreamMetrics>, dial: DialTimes) {
         let mut known = self.known();
         known.upstream = Some(Rc::clone(upstream));
-        known.connect = Some(known.lap(Instant::now()));
+        known.connect = Some(known.lap(now()));
         known.set_dial(Some(dial));
     }
 

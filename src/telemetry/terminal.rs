@@ -2,7 +2,7 @@
 //! the access log are in `row`.
 
 use super::targets::ACCESS;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tracing::Level;
 
 /// Colours of a terminal (ECMA-48, SGR).
@@ -36,13 +36,13 @@ impl Paint {
 pub(super) const TIME_COLUMNS: usize = 9;
 /// Appends the time, in UTC, and for lines that are not of the access log the level.
 pub(super) fn append_head(
-    at: SystemTime,
+    since_epoch: Duration,
     level: Level,
     target: &str,
     has_colour: bool,
     line: &mut String,
 ) {
-    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let seconds = since_epoch.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     Paint::Dim.append(&format!("{hours:02}:{minutes:02}:{seconds:02}Z"), has_colour, line);
     if target != ACCESS {

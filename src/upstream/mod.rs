@@ -34,6 +34,7 @@ mod trouble_log;
 pub use checkout::Checkout;
 pub use dial::{Dial, Dialing, NewConnection, ProxyHeader};
 
+use crate::clock::now;
 use crate::limits::SPECULATIVE_DIALS_MAX;
 use crate::task::spawn;
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -95,7 +96,7 @@ impl Upstream {
     /// The most recently used idle connection that is known to be open.
     pub fn take_idle(&self) -> Option<UpstreamConnection> {
         let Dispatcher { pool, health, last_use, maintenance, .. } = &*self.0;
-        let now = Instant::now();
+        let now = now();
         last_use.set(now);
         self.0.client_came();
         let connection = pool.take(now);

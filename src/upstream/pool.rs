@@ -7,6 +7,7 @@
 //!
 //! Not here: who polls the idle connections when something happens to them (`maintenance`).
 
+use crate::clock::now;
 use crate::limits::{
     POOL_CONNECTIONS_MAX, POOL_IDLE_MAX, POOL_PEEK_AGE, WARM_LIFE_MIN, WARM_RENEWAL,
 };
@@ -89,7 +90,7 @@ impl Pool {
     /// wakes `maintenance`.
     pub(super) fn put(&self, checked: Checked, maintenance: &Waker) {
         let Checked { mut connection, speculative } = checked;
-        let since = Instant::now();
+        let since = now();
         let until = self.end_of(&connection, since);
         if !connection.was_idle {
             // A fresh one has not been polled yet.
@@ -170,7 +171,7 @@ impl Pool {
 
     /// How long connections may stay idle, by what the upstream's closes have taught.
     pub(super) fn learned_limit(&self, used: bool) -> Option<Duration> {
-        self.limits.get().get(used, Instant::now())
+        self.limits.get().get(used, now())
     }
 
     fn hand_out(&self, idle: Idle, now: Instant) -> UpstreamConnection {

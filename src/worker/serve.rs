@@ -1,6 +1,6 @@
 //! An admitted connection, from its first byte to its end.
 
-use crate::clock::Deadline;
+use crate::clock::{Deadline, in_turns};
 use crate::config::snapshot::Listener;
 use crate::config::value::Mode;
 use crate::error::opening::OpeningError;
@@ -19,6 +19,7 @@ use crate::tls::fault;
 use crate::tls::server::{self, Greeted};
 use crate::upstream::Upstream;
 use crate::worker::live::LiveGuard;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
@@ -81,7 +82,7 @@ fn serve_http(context: Rc<Context>, accepted: Accepted, guard: Guard) {
 
 fn run(mut session: Session, guard: Guard) {
     spawn_local(async move {
-        session.run().await;
+        in_turns(pin!(session.run())).await;
         drop(guard);
     });
 }
