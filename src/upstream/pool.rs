@@ -75,10 +75,11 @@ impl Pool {
             let popped = self.idle.borrow_mut().pop();
             self.publish();
             let mut idle = popped?;
+            let idle_for = now.duration_since(idle.since);
             let is_over = now >= idle.until || self.health.is_suspect(idle.since);
             match idle.connection.listen(&mut Context::from_waker(Waker::noop())) {
-                Heard::Silence if !is_over && idle.is_silent_in_the_kernel(now) => {
-                    return Some(self.hand_out(idle, now));
+                Heard::Silence if !is_over && idle.is_silent_in_the_kernel(idle_for) => {
+                    return Some(self.hand_out(idle, idle_for));
                 }
                 Heard::Silence => {}
                 Heard::End(ending) => self.ended(&idle, ending),
@@ -174,17 +175,17 @@ impl Pool {
         self.limits.get().get(used, now())
     }
 
-    fn hand_out(&self, idle: Idle, now: Instant) -> UpstreamConnection {
+    /// Gives a connection away that was idle for `idle_for`.
+    fn hand_out(&self, idle: Idle, idle_for: Duration) -> UpstreamConnection {
         let Idle { connection, since, speculative, .. } = idle;
-        let idle = now.duration_since(since);
-        if !connection.used && idle >= WARM_LIFE_MIN {
+        if !connection.used && idle_for >= WARM_LIFE_MIN {
             self.health.survived(since);
             self.health.was_of_use();
         }
         if let Some(speculative) = speculative {
             speculative.used();
         }
-        let idle_ms = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
+        let idle_ms = u32::try_from(idle_for.as_millis()).unwrap_or(u32::MAX);
         UpstreamConnection { idle_ms, ..connection }
     }
 
@@ -232,8 +233,8 @@ impl Idle {
     /// Only connections that have been idle for [`POOL_PEEK_AGE`], which their upstream may be
     /// closing, are worth the system call: for the others it would win microseconds, while a FIN
     /// takes milliseconds to arrive (RFC 9112, section 9.5).
-    fn is_silent_in_the_kernel(&self, now: Instant) -> bool {
-        if now.duration_since(self.since) < POOL_PEEK_AGE {
+    fn is_silent_in_the_kernel(&self, idle_for: Duration) -> bool {
+        if idle_for < POOL_PEEK_AGE {
             return true;
         }
         match self.connection.transport.peek() {
