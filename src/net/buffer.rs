@@ -59,10 +59,12 @@ impl Buffer {
     /// not keep its memory.
     pub fn consume(&mut self, len: usize) {
         if let Some(bytes) = &mut self.0 {
-            bytes.advance(len);
-            if bytes.is_empty() {
+            if len == bytes.len() {
                 *self = Self::default();
-            } else if len > BUFFER_KEPT_BYTES_MAX / 2 {
+                return;
+            }
+            bytes.advance(len);
+            if len > BUFFER_KEPT_BYTES_MAX / 2 {
                 *self = Self::copy_of(bytes);
             }
         }
