@@ -46,6 +46,8 @@ pub enum BodyReader {
 }
 
 /// What a walk found in the input. All positions count from the beginning of the input.
+///
+/// Its table of ranges is large. Where bodies pass, it is not moved ([`BodyReader::walk_into`]).
 #[derive(Debug)]
 pub struct Walk {
     /// Octets to remove from the input. What follows them is incomplete, or not this body's, or did
@@ -64,13 +66,15 @@ pub struct Walk {
 /// Start and end. Half the size of a `Range<usize>`: a walk lives on the stack.
 type Range32 = (u32, u32);
 
-impl Walk {
-    fn begin() -> Self {
+impl Default for Walk {
+    fn default() -> Self {
         let ranges = [(0, 0); CONTENT_RANGES_MAX];
         let (trailers, broken) = (None, None);
         Self { consumed: 0, trailers, finished: false, broken, ranges, range_count: 0 }
     }
+}
 
+impl Walk {
     /// The content, in order. `input` is what was walked over.
     pub fn content<'i>(&self, input: &'i [u8]) -> impl Iterator<Item = &'i [u8]> + use<'i, '_> {
         self.ranges[..self.range_count]
@@ -126,12 +130,19 @@ impl BodyReader {
     /// # Errors
     /// The chunked coding is broken at the very front of `input`. Content before the break comes
     /// first, in a walk that says [`broken`](Walk::broken); the walk after it fails.
-    // A call would copy its table of ranges twice.
-    #[inline(always)]
     pub fn walk(&mut self, input: &[u8]) -> Result<Walk, ChunkError> {
+        let mut walk = Walk::default();
+        self.walk_into(input, &mut walk)?;
+        Ok(walk)
+    }
+
+    /// The same, for a `walk` that is new.
+    ///
+    /// # Errors
+    /// Those of [`walk`](Self::walk).
+    pub fn walk_into(&mut self, input: &[u8], walk: &mut Walk) -> Result<(), ChunkError> {
         debug_assert!(!self.is_finished(), "the input belongs to the next message");
         debug_assert!(u32::try_from(input.len()).is_ok(), "an input is one read");
-        let mut walk = Walk::begin();
         match self {
             Self::Exact(left) => {
                 let take = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
@@ -141,7 +152,7 @@ impl BodyReader {
             }
             Self::UntilClose => walk.push(input.len()),
             Self::Chunked(decoder) => {
-                if let Err(error) = walk_chunks(decoder, input, &mut walk) {
+                if let Err(error) = walk_chunks(decoder, input, walk) {
                     // Deliver first: what came before the break did arrive.
                     if walk.range_count == 0 {
                         return Err(error);
@@ -150,7 +161,7 @@ impl BodyReader {
                 }
             }
         }
-        Ok(walk)
+        Ok(())
     }
 
     /// Whether the end of the connection is a proper end of this body (RFC 9112, section 8).

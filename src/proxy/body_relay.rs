@@ -4,7 +4,7 @@ use crate::gateway::access::ApiKeys;
 use crate::gateway::credentials::hide_keys;
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::rewrite::{put_trailers, trailers_for};
-use crate::h1::body::{After, BodyReader, BodyWriter};
+use crate::h1::body::{After, BodyReader, BodyWriter, Walk};
 use crate::h1::chunked::ChunkError;
 use crate::h1::head_error::HeadError;
 use crate::net::buffer::Buffer;
@@ -100,16 +100,11 @@ impl BodyRelay {
         events: Option<&mut EventCounter>,
         keys: Option<&ApiKeys>,
     ) -> Result<usize, BodyError> {
-        let walk = self.reader.walk(input)?;
+        let mut walk = Walk::default();
+        self.reader.walk_into(input, &mut walk)?;
         count(events, walk.content(input));
         let content = walk.content_len();
-        let (trailers, broken) = match &walk.trailers {
-            Some(range) => match self.trailers(&input[range.clone()], keys) {
-                Ok(trailers) => (trailers, None),
-                Err(error) => (None, Some(error)),
-            },
-            None => (None, walk.broken.map(BodyError::from)),
-        };
+        let (trailers, broken) = self.end_of(&walk, input, keys);
         let broken = match broken {
             Some(error) if !self.is_response => return Err(error),
             broken => broken,
@@ -142,6 +137,22 @@ impl BodyRelay {
         self.content_bytes += content as u64;
         self.finished = finished;
         broken.map_or(Ok(walk.consumed), Err)
+    }
+
+    /// The trailer section to send, and how the body is broken.
+    fn end_of(
+        &self,
+        walk: &Walk,
+        input: &[u8],
+        keys: Option<&ApiKeys>,
+    ) -> (Option<Buffer>, Option<BodyError>) {
+        match &walk.trailers {
+            Some(range) => match self.trailers(&input[range.clone()], keys) {
+                Ok(trailers) => (trailers, None),
+                Err(error) => (None, Some(error)),
+            },
+            None => (None, walk.broken.map(BodyError::from)),
+        }
     }
 
     /// The trailer section to send, filtered and without `keys`, when the receiver gets one at all.
