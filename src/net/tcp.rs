@@ -3,10 +3,14 @@
 //! A time limit on a peer that reads slowly needs to see every byte that the peer accepts, also
 //! those that TLS accepted from us long before. So the bytes are counted below TLS, at the socket,
 //! and what TLS may read is limited there (`read_limit`).
+//!
+//! The system calls are made here and not by tokio: those of the C library, which tokio makes, may
+//! be cancelled (pthreads(7)), for two atomic operations each.
 
 use crate::net::read_limit::{PlainHttp, ReadLimit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{RecvFlags, recv};
+use rustix::io::writev;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::SockRef;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -150,11 +154,72 @@ impl MeteredTcp {
         assert_eq!(peeked.unwrap(), len);
     }
 
-    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(len)) = written {
-            self.written += len as u64;
+    /// Reads what has arrived. 0 is a FIN.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let (tcp, room) = (&self.tcp, into.len());
+        let receive = || Ok(recv(tcp, &mut *into, RecvFlags::empty())?.1);
+        let len = ready!(poll_call(tcp, cx, Interest::READABLE, room, receive))?;
+        if self.read_limit.is_set() {
+            self.read_limit.check(&into[..len])?;
         }
-        written
+        Poll::Ready(Ok(len))
+    }
+
+    /// Writes as much of `slices` as the socket accepts.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let tcp = &self.tcp;
+        let len = slices.iter().map(|slice| slice.len()).sum();
+        let write = || match slices {
+            // For one slice, such as a TLS record, the kernel has a shorter path than for several:
+            // it saves a fiftieth of a small exchange.
+            [one] => Ok(send(tcp, one, SendFlags::NOSIGNAL)?),
+            several => Ok(writev(tcp, several)?),
+        };
+        let written = ready!(poll_call(tcp, cx, Interest::WRITABLE, len, write))?;
+        self.written += written as u64;
+        Poll::Ready(Ok(written))
+    }
+}
+
+/// Makes a system call that moves up to `len` bytes, when the runtime finds the socket ready.
+fn poll_call(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    interest: Interest,
+    len: usize,
+    mut call: impl FnMut() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        let is_read = interest.is_readable();
+        ready!(if is_read { tcp.poll_read_ready(cx) } else { tcp.poll_write_ready(cx) })?;
+        let mut fewer = None;
+        let result = tcp.try_io(interest, || match call()? {
+            moved if 0 < moved && moved < len => {
+                // Another call would find nothing. `WouldBlock` says so to the runtime.
+                fewer = Some(moved);
+                Err(ErrorKind::WouldBlock.into())
+            }
+            moved => Ok(moved),
+        });
+        match (fewer, result) {
+            (Some(moved), _) => return Poll::Ready(Ok(moved)),
+            (None, Err(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            (None, result) => return Poll::Ready(result),
+        }
     }
 }
 
@@ -164,14 +229,9 @@ impl AsyncRead for MeteredTcp {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let room = into.remaining();
-        let read = Pin::new(&mut self.tcp).poll_read(cx, into);
-        if self.read_limit.is_set() {
-            let len = room - into.remaining();
-            let filled = into.filled();
-            self.read_limit.check(&filled[filled.len() - len..])?;
-        }
-        read
+        let len = ready!(self.poll_receive(cx, into.initialize_unfilled()))?;
+        into.advance(len);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -181,8 +241,7 @@ impl AsyncWrite for MeteredTcp {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
-        self.count(written)
+        self.poll_send(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -190,13 +249,7 @@ impl AsyncWrite for MeteredTcp {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // For one slice, such as a TLS record, the kernel has a shorter path than for several: it
-        // saves a fiftieth of a small exchange.
-        let written = match slices {
-            [one] => Pin::new(&mut self.tcp).poll_write(cx, one),
-            several => Pin::new(&mut self.tcp).poll_write_vectored(cx, several),
-        };
-        self.count(written)
+        self.poll_send(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -251,8 +251,7 @@ impl From<TcpStream> for Transport {
 
 impl Stream for MeteredTcp {
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut read = ReadBuf::new(into);
-        AsyncRead::poll_read(Pin::new(self), cx, &mut read).map_ok(|()| read.filled().len())
+        self.poll_receive(cx, into)
     }
 
     fn poll_write(
@@ -260,7 +259,7 @@ impl Stream for MeteredTcp {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(self).poll_write_vectored(cx, slices)
+        self.poll_send(cx, slices)
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
