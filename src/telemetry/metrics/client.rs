@@ -5,7 +5,7 @@ use super::route::add_counts;
 use super::running::RunningCount;
 use crate::telemetry::record::{End, Record, StatusClass};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The counters of one client, whose name is the operator's.
@@ -14,7 +14,7 @@ pub struct ClientMetrics {
     name: Arc<str>,
     /// What runs.
     pub(in crate::telemetry) running: RunningCount,
-    ended: RefCell<BTreeMap<Arc<str>, Ended>>,
+    ended: RefCell<HashMap<Arc<str>, Ended>>,
 }
 
 /// Exchanges, by how they ended and by the class of the status.
@@ -24,7 +24,7 @@ type Ended = BTreeMap<(End, StatusClass), u64>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientReport {
     /// Exchanges, by how they ended and by the class of the status.
-    pub ended: BTreeMap<Arc<str>, BTreeMap<(End, StatusClass), u64>>,
+    pub ended: HashMap<Arc<str>, BTreeMap<(End, StatusClass), u64>>,
 }
 
 impl ClientMetrics {

@@ -7,16 +7,16 @@ use super::histogram::Distribution;
 use super::process::ProcessStats;
 use super::route::RouteReport;
 use super::totals::Totals;
-use super::upstream::UpstreamReport;
 use crate::telemetry::dropped::dropped_lines;
 use crate::telemetry::panics::panics;
+use crate::telemetry::record::{End, StatusClass};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet, prometheus_text, text,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -114,10 +114,12 @@ impl fmt::Debug for Scrape {
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut out = Writer(encoder);
+        let routes = by_name(&self.totals.routes);
         self.write_process(&mut out)?;
         self.write_connections(&mut out)?;
-        self.write_exchanges(&mut out)?;
-        self.write_durations(&mut out)?;
+        self.write_exchanges(&routes, &mut out)?;
+        write_uses(&routes, &mut out)?;
+        write_durations(&routes, &mut out)?;
         self.write_upstreams(&mut out)
     }
 }
@@ -126,25 +128,27 @@ impl Scrape {
     fn write_process(&self, out: &mut Writer<'_>) -> fmt::Result {
         let build = [("version", self.version), ("commit", self.commit)];
         out.info("narrows_build", "The version of narrows.", &build)?;
-        let reloads = [("ok", self.reloads.ok), ("failed", self.reloads.failed)];
-        let reloads = reloads.map(|(result, count)| ([("result", result)], count));
-        out.counters("narrows_reloads", "Reloads of the configuration.", reloads)?;
+        let mut reloads = out.counters("narrows_reloads", "Reloads of the configuration.")?;
+        reloads.count(&[("result", "ok")], self.reloads.ok)?;
+        reloads.count(&[("result", "failed")], self.reloads.failed)?;
         let help = "Files that have changed and cannot be used.";
-        out.gauges("narrows_files_unusable", help, [(UNLABELLED, self.unusable_files)])?;
+        out.gauge("narrows_files_unusable", help, self.unusable_files)?;
         let help = "Workers that have not reported within a second.";
-        out.gauges("narrows_workers_silent", help, [(UNLABELLED, self.silent_workers)])?;
-        let dropped = "Lines of the log that were not written.";
-        out.counter("narrows_log_lines_dropped", dropped, dropped_lines())?;
-        let panicked = "Panics. Each is a bug, and ended one connection.";
-        out.counter("narrows_panics", panicked, panics())?;
-        let ends = self.certificates.iter().map(|(name, end)| ([("name", &**name)], *end));
+        out.gauge("narrows_workers_silent", help, self.silent_workers)?;
+        let help = "Lines of the log that were not written.";
+        out.counters("narrows_log_lines_dropped", help)?.count(&UNLABELLED, dropped_lines())?;
+        let help = "Panics. Each is a bug, and ended one connection.";
+        out.counters("narrows_panics", help)?.count(&UNLABELLED, panics())?;
         let help = "When a certificate ends, in seconds since 1970.";
-        out.gauges("narrows_certificate_not_after_seconds", help, ends)?;
+        let mut ends = out.gauges("narrows_certificate_not_after_seconds", help)?;
+        for (name, end) in &self.certificates {
+            ends.gauge(&[("name", name)], *end)?;
+        }
         let help = "Names that have no certificate yet.";
-        out.gauges("narrows_certificates_awaited", help, [(UNLABELLED, self.awaited)])?;
-        let orders = [("ok", self.orders.ok), ("failed", self.orders.failed)];
-        let orders = orders.map(|(result, count)| ([("result", result)], count));
-        out.counters("narrows_acme_orders", "Orders of certificates.", orders)?;
+        out.gauge("narrows_certificates_awaited", help, self.awaited)?;
+        let mut orders = out.counters("narrows_acme_orders", "Orders of certificates.")?;
+        orders.count(&[("result", "ok")], self.orders.ok)?;
+        orders.count(&[("result", "failed")], self.orders.failed)?;
 
         let stats = &self.process;
         if let Some(seconds) = stats.cpu_seconds {
@@ -157,224 +161,223 @@ impl Scrape {
             ("process_virtual_memory_bytes", "Address space.", stats.virtual_bytes),
             ("process_resident_memory_bytes", "Memory in use.", stats.resident_bytes),
         ] {
-            out.gauges(name, help, value.map(|value| (UNLABELLED, value)))?;
+            let mut gauge = out.gauges(name, help)?;
+            value.map_or(Ok(()), |value| gauge.gauge(&UNLABELLED, value))?;
         }
-        let started = stats.start_seconds.map(|seconds| (UNLABELLED, seconds));
         let help = "When the process began, in seconds since 1970.";
-        out.gauges("process_start_time_seconds", help, started)
+        let mut started = out.gauges("process_start_time_seconds", help)?;
+        stats.start_seconds.map_or(Ok(()), |seconds| started.gauge(&UNLABELLED, seconds))
     }
 
     fn write_connections(&self, out: &mut Writer<'_>) -> fmt::Result {
-        let connections = &self.totals.connections;
-        let addresses = connections.iter().map(|(it, count)| (it.to_string(), *count));
-        let addresses: Vec<_> = addresses.collect();
-        let connections = addresses.iter().map(|(it, count)| ([("listener", &**it)], *count));
-        out.gauges("narrows_connections", "Client connections.", connections)?;
-        let refused = self.totals.refused.iter();
-        let refused = refused.map(|(reason, count)| ([("reason", *reason)], *count));
+        let mut connections = out.gauges("narrows_connections", "Client connections.")?;
+        for (address, count) in &self.totals.connections {
+            connections.gauge(&[("listener", &address.to_string())], *count)?;
+        }
         let help = "Connections and requests that were refused before an upstream saw them.";
-        out.counters("narrows_refused", help, refused)
+        let mut refused = out.counters("narrows_refused", help)?;
+        for (reason, count) in &self.totals.refused {
+            refused.count(&[("reason", reason)], *count)?;
+        }
+        Ok(())
     }
 
-    fn write_exchanges(&self, out: &mut Writer<'_>) -> fmt::Result {
-        let Totals { running, routes, .. } = &*self.totals;
+    fn write_exchanges(
+        &self,
+        routes: &ByName<'_, RouteReport>,
+        out: &mut Writer<'_>,
+    ) -> fmt::Result {
+        let now = &self.totals.running;
+        let mut running = out.gauges("narrows_exchanges_running", "Exchanges that run now.")?;
+        for (name, it) in by_name(now) {
+            running.gauge(&[("route", name)], it.count)?;
+        }
         // A route that was used shows that nothing runs.
-        let idle = routes.keys().filter(|name| !name.is_empty() && !running.contains_key(*name));
-        let busy = running.iter().map(|(name, running)| (name, running.count));
-        let all = busy.chain(idle.map(|name| (name, 0)));
-        let all = all.map(|(name, count)| ([("route", &**name)], count));
-        out.gauges("narrows_exchanges_running", "Exchanges that run now.", all)?;
-
-        let ended = self.routes(|name, route| vec![(name, "", &route.ended)]);
-        let of_clients = self.totals.clients.iter().flat_map(|(client, report)| {
-            report.ended.iter().map(move |(name, ended)| (&**name, &**client, ended))
-        });
-        let ended = ended.chain(of_clients).flat_map(|(route, client, ended)| {
-            ended.iter().map(move |((end, class), count)| {
-                let (status, end) = (("status", class.name()), ("end", end.name()));
-                ([("route", route), ("client", client), status, end], *count)
-            })
-        });
-        out.counters("narrows_exchanges", "Exchanges that have ended.", ended)?;
-        let faults = self.routes(|name, route| {
-            let faults = route.faults.iter().map(move |((fault, cause), count)| {
-                ([("route", name), ("fault", *fault), ("cause", *cause)], *count)
-            });
-            faults.collect()
-        });
-        out.counters("narrows_faults", "Exchanges that went wrong.", faults)?;
-        let bytes = self.routes(|name, route| {
-            let ways = [("to_upstream", route.to_upstream), ("to_client", route.to_client)];
-            ways.map(|(way, bytes)| ([("route", name), ("direction", way)], bytes)).into()
-        });
-        out.counters("narrows_bytes", "Bytes of content that were forwarded.", bytes)?;
-        let repeats = self.routes(|name, route| vec![([("route", name)], route.repeats)]);
-        out.counters("narrows_repeats", "Requests that were sent once more.", repeats)?;
-        let cooldowns = self.routes(|name, route| vec![([("route", name)], route.key_cooldowns)]);
-        let what = "Refusals of keys that were in use.";
-        out.counters("narrows_key_cooldowns", what, cooldowns)
-    }
-
-    fn write_durations(&self, out: &mut Writer<'_>) -> fmt::Result {
-        type Of = fn(&RouteReport) -> &Distribution;
-        let families: [(&str, &str, Of); 4] = [
-            (
-                "narrows_response_head_seconds",
-                "From a request's first byte to the end of the response's head.",
-                |route| &route.response_head,
-            ),
-            (
-                "narrows_first_byte_seconds",
-                "From a request's first byte to the response's first content.",
-                |route| &route.first_byte,
-            ),
-            (
-                "narrows_longest_gap_seconds",
-                "The longest silence within the content of a response.",
-                |route| &route.longest_gap,
-            ),
-            (
-                "narrows_exchange_seconds",
-                "From a request's first byte to the end of the exchange.",
-                |route| &route.exchange,
-            ),
-        ];
-        for (name, help, of) in families {
-            let all = self.routes(|name, route| vec![([("route", name)], of(route))]);
-            out.histograms(name, help, all)?;
+        for (name, _) in routes.iter().filter(|(it, _)| !it.is_empty() && !now.contains_key(*it)) {
+            running.gauge(&[("route", name)], 0_usize)?;
+        }
+        let mut ended = out.counters("narrows_exchanges", "Exchanges that have ended.")?;
+        for (route, report) in routes {
+            write_ended(&mut ended, route, "", &report.ended)?;
+        }
+        for (client, report) in by_name(&self.totals.clients) {
+            for (route, counts) in by_name(&report.ended) {
+                write_ended(&mut ended, route, client, counts)?;
+            }
         }
         Ok(())
     }
 
     fn write_upstreams(&self, out: &mut Writer<'_>) -> fmt::Result {
-        let connections = self.upstreams(|name, upstream| {
-            let UpstreamReport { idle, busy, opening, .. } = *upstream;
-            let states = [("idle", idle), ("busy", busy), ("opening", opening)];
-            let of_state =
-                |(state, count): (_, usize)| ([("upstream", name), ("state", state)], count);
-            states.map(of_state).into()
-        });
+        let upstreams = by_name(&self.totals.upstreams);
         let help = "Connections to upstreams.";
-        out.gauges("narrows_upstream_connections", help, connections)?;
-        let opened = self.upstreams(|name, upstream| {
-            let results = upstream.opened.iter();
-            results.map(|(it, n)| ([("upstream", name), ("result", *it)], *n)).collect()
-        });
+        let mut connections = out.gauges("narrows_upstream_connections", help)?;
+        for (name, it) in &upstreams {
+            for (state, n) in [("idle", it.idle), ("busy", it.busy), ("opening", it.opening)] {
+                connections.gauge(&[("upstream", *name), ("state", state)], n)?;
+            }
+        }
         let help = "Connections to upstreams that were opened, or were to be.";
-        out.counters("narrows_upstream_opened", help, opened)?;
-        let reused = self.upstreams(|name, it| vec![([("upstream", name)], it.reused)]);
+        let mut opened = out.counters("narrows_upstream_opened", help)?;
+        for (name, it) in &upstreams {
+            for (result, count) in &it.opened {
+                opened.count(&[("upstream", *name), ("result", *result)], *count)?;
+            }
+        }
         let help = "Exchanges that got an upstream connection of an earlier one.";
-        out.counters("narrows_upstream_reused", help, reused)?;
-        let connect = self.upstreams(|name, it| vec![([("upstream", name)], &it.connect)]);
+        let mut reused = out.counters("narrows_upstream_reused", help)?;
+        for (name, it) in &upstreams {
+            reused.count(&[("upstream", *name)], it.reused)?;
+        }
         let help = "The time to open a connection to an upstream, with its handshake.";
-        out.histograms("narrows_connect_seconds", help, connect)
+        let mut connect = out.histograms("narrows_connect_seconds", help)?;
+        for (name, it) in &upstreams {
+            connect.histogram(&[("upstream", *name)], &it.connect)?;
+        }
+        Ok(())
     }
+}
 
-    fn routes<'s, T>(
-        &'s self,
-        series: impl Fn(&'s str, &'s RouteReport) -> Vec<T>,
-    ) -> impl Iterator<Item = T> {
-        self.totals.routes.iter().flat_map(move |(name, route)| series(name, route))
+fn write_uses(routes: &ByName<'_, RouteReport>, out: &mut Writer<'_>) -> fmt::Result {
+    let mut faults = out.counters("narrows_faults", "Exchanges that went wrong.")?;
+    for (route, report) in routes {
+        for ((fault, cause), count) in &report.faults {
+            let labels = [("route", *route), ("fault", *fault), ("cause", *cause)];
+            faults.count(&labels, *count)?;
+        }
     }
+    let help = "Bytes of content that were forwarded.";
+    let mut bytes = out.counters("narrows_bytes", help)?;
+    for (route, it) in routes {
+        for (way, count) in [("to_upstream", it.to_upstream), ("to_client", it.to_client)] {
+            bytes.count(&[("route", *route), ("direction", way)], count)?;
+        }
+    }
+    let mut repeats = out.counters("narrows_repeats", "Requests that were sent once more.")?;
+    for (route, it) in routes {
+        repeats.count(&[("route", *route)], it.repeats)?;
+    }
+    let help = "Refusals of keys that were in use.";
+    let mut cooldowns = out.counters("narrows_key_cooldowns", help)?;
+    for (route, it) in routes {
+        cooldowns.count(&[("route", *route)], it.key_cooldowns)?;
+    }
+    Ok(())
+}
 
-    fn upstreams<'s, T>(
-        &'s self,
-        series: impl Fn(&'s str, &'s UpstreamReport) -> Vec<T>,
-    ) -> impl Iterator<Item = T> {
-        let upstreams = self.totals.upstreams.iter();
-        upstreams.flat_map(move |(name, upstream): (&'s Arc<str>, _)| series(name, upstream))
+fn write_durations(routes: &ByName<'_, RouteReport>, out: &mut Writer<'_>) -> fmt::Result {
+    type Of = fn(&RouteReport) -> &Distribution;
+    let families: [(&str, &str, Of); 4] = [
+        (
+            "narrows_response_head_seconds",
+            "From a request's first byte to the end of the response's head.",
+            |route| &route.response_head,
+        ),
+        (
+            "narrows_first_byte_seconds",
+            "From a request's first byte to the response's first content.",
+            |route| &route.first_byte,
+        ),
+        (
+            "narrows_longest_gap_seconds",
+            "The longest silence within the content of a response.",
+            |route| &route.longest_gap,
+        ),
+        (
+            "narrows_exchange_seconds",
+            "From a request's first byte to the end of the exchange.",
+            |route| &route.exchange,
+        ),
+    ];
+    for (name, help, of) in families {
+        let mut family = out.histograms(name, help)?;
+        for (route, report) in routes {
+            family.histogram(&[("route", *route)], of(report))?;
+        }
     }
+    Ok(())
+}
+
+/// Reports with their names, in their order.
+type ByName<'t, R> = Vec<(&'t str, &'t R)>;
+
+fn by_name<R>(reports: &HashMap<Arc<str>, R>) -> ByName<'_, R> {
+    let mut names: Vec<&str> = reports.keys().map(|name| &**name).collect();
+    names.sort_unstable();
+    names.into_iter().filter_map(|name| Some((name, reports.get(name)?))).collect()
+}
+
+fn write_ended(
+    family: &mut Family<'_>,
+    route: &str,
+    client: &str,
+    ended: &BTreeMap<(End, StatusClass), u64>,
+) -> fmt::Result {
+    for ((end, class), count) in ended {
+        let (status, end) = (("status", class.name()), ("end", end.name()));
+        family.count(&[("route", route), ("client", client), status, end], *count)?;
+    }
+    Ok(())
 }
 
 /// Writes families of metrics. Names of counters are without `_total`, which the encoder adds
 /// where the format has it.
 struct Writer<'e>(DescriptorEncoder<'e>);
 
-impl Writer<'_> {
-    fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) -> fmt::Result {
-        self.family(name, help, MetricType::Info)?.encode_info(&labels)
-    }
+/// One family, whose series follow.
+struct Family<'w>(MetricEncoder<'w>);
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.counters(name, help, [(UNLABELLED, value)])
+impl Writer<'_> {
+    fn info(&mut self, name: &str, help: &str, labels: &Labels<'_>) -> fmt::Result {
+        self.family(name, help, MetricType::Info)?.0.encode_info(&labels)
     }
 
     fn float_counter(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Counter)?;
-        family.encode_counter::<NoLabelSet, f64, f64>(&value, None)
+        family.0.encode_counter::<NoLabelSet, f64, f64>(&value, None)
     }
 
-    fn counters<'l, L: AsRef<Labels<'l>>>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = (L, u64)>,
-    ) -> fmt::Result {
-        let mut family = self.family(name, help, MetricType::Counter)?;
-        for (labels, value) in series {
-            counter(&mut family, labels.as_ref(), value)?;
-        }
-        Ok(())
+    /// A family of one gauge.
+    fn gauge(&mut self, name: &str, help: &str, value: usize) -> fmt::Result {
+        self.gauges(name, help)?.gauge(&UNLABELLED, value)
     }
 
-    fn gauges<'l, L: AsRef<Labels<'l>>, V: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = (L, V)>,
-    ) -> fmt::Result {
-        let mut family = self.family(name, help, MetricType::Gauge)?;
-        for (labels, value) in series {
-            gauge(&mut family, labels.as_ref(), &value)?;
-        }
-        Ok(())
+    fn counters<'w>(&'w mut self, name: &'w str, help: &str) -> Result<Family<'w>, fmt::Error> {
+        self.family(name, help, MetricType::Counter)
     }
 
-    fn histograms<'l, 'd, L: AsRef<Labels<'l>>>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = (L, &'d Distribution)>,
-    ) -> fmt::Result {
-        let mut family = self.family(name, help, MetricType::Histogram)?;
-        for (labels, it) in series {
-            histogram(&mut family, labels.as_ref(), it)?;
-        }
-        Ok(())
+    fn gauges<'w>(&'w mut self, name: &'w str, help: &str) -> Result<Family<'w>, fmt::Error> {
+        self.family(name, help, MetricType::Gauge)
     }
 
-    fn family<'s>(
-        &'s mut self,
-        name: &'s str,
+    fn histograms<'w>(&'w mut self, name: &'w str, help: &str) -> Result<Family<'w>, fmt::Error> {
+        self.family(name, help, MetricType::Histogram)
+    }
+
+    fn family<'w>(
+        &'w mut self,
+        name: &'w str,
         help: &str,
         kind: MetricType,
-    ) -> Result<MetricEncoder<'s>, fmt::Error> {
-        self.0.encode_descriptor(name, help, None, kind)
+    ) -> Result<Family<'w>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind).map(Family)
     }
 }
 
-// The loops above are compiled anew for each iterator, but these only once.
+impl Family<'_> {
+    fn count(&mut self, labels: &Labels<'_>, value: u64) -> fmt::Result {
+        let mut one = self.0.encode_family(&labels)?;
+        one.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+    }
 
-fn counter(family: &mut MetricEncoder<'_>, labels: &Labels<'_>, value: u64) -> fmt::Result {
-    let mut one = family.encode_family(&labels)?;
-    one.encode_counter::<NoLabelSet, u64, u64>(&value, None)
-}
+    fn gauge(&mut self, labels: &Labels<'_>, value: impl EncodeGaugeValue) -> fmt::Result {
+        self.0.encode_family(&labels)?.encode_gauge(&value)
+    }
 
-fn gauge<V: EncodeGaugeValue>(
-    family: &mut MetricEncoder<'_>,
-    labels: &Labels<'_>,
-    value: &V,
-) -> fmt::Result {
-    family.encode_family(&labels)?.encode_gauge(value)
-}
-
-fn histogram(
-    family: &mut MetricEncoder<'_>,
-    labels: &Labels<'_>,
-    it: &Distribution,
-) -> fmt::Result {
-    let mut one = family.encode_family(&labels)?;
-    one.encode_histogram::<NoLabelSet>(it.seconds(), it.count(), &it.buckets(), None)
+    fn histogram(&mut self, labels: &Labels<'_>, it: &Distribution) -> fmt::Result {
+        let mut one = self.0.encode_family(&labels)?;
+        one.encode_histogram::<NoLabelSet>(it.seconds(), it.count(), &it.buckets(), None)
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl<T> Named<T> {
     }
 
     /// What `report` gives for each, with its name.
-    pub(super) fn reports<R>(&self, report: impl Fn(&T) -> Option<R>) -> Vec<(Arc<str>, R)> {
+    pub(super) fn reports<R>(&self, report: impl Fn(&T) -> Option<R>) -> HashMap<Arc<str>, R> {
         let all = self.0.borrow();
         let report = |(name, kept): (&Arc<str>, &Kept<T>)| {
             report(&kept.counters).map(|report| (Arc::clone(name), report))
@@ -82,9 +82,9 @@ mod tests {
         let kept = all.get("/kept/", || 1);
         drop(all.get("/removed/", || 2));
         let names = || {
-            let mut names = all.reports(|number| Some(*number));
-            names.sort_unstable();
-            names.into_iter().map(|(_, number)| number).collect::<Vec<_>>()
+            let mut numbers: Vec<_> = all.reports(|number| Some(*number)).into_values().collect();
+            numbers.sort_unstable();
+            numbers
         };
         all.forget_unused();
         assert_eq!(names(), [1, 2]);

@@ -5,7 +5,7 @@ use super::client::ClientReport;
 use super::route::{RouteReport, add_counts};
 use super::running::Running;
 use super::upstream::UpstreamReport;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {
     /// What runs, by the name of its route or forward; empty for what has none yet.
-    pub running: BTreeMap<Arc<str>, Running>,
+    pub running: HashMap<Arc<str>, Running>,
     /// Client connections, by the address that they came to.
     pub connections: BTreeMap<SocketAddr, usize>,
     /// What ended, likewise; empty for what never had a route.
-    pub routes: BTreeMap<Arc<str>, RouteReport>,
+    pub routes: HashMap<Arc<str>, RouteReport>,
     /// Upstreams, by their `host:port`.
-    pub upstreams: BTreeMap<Arc<str>, UpstreamReport>,
+    pub upstreams: HashMap<Arc<str>, UpstreamReport>,
     /// Clients with tokens, by their names.
-    pub clients: BTreeMap<Arc<str>, ClientReport>,
+    pub clients: HashMap<Arc<str>, ClientReport>,
     /// What runs of theirs.
-    pub clients_running: BTreeMap<Arc<str>, Running>,
+    pub clients_running: HashMap<Arc<str>, Running>,
     /// Connections and requests that were refused before an upstream saw any of them, by the word
     /// for the reason.
     pub refused: BTreeMap<&'static str, u64>,
@@ -99,12 +99,9 @@ impl Totals {
 
 /// What `now` has no more.
 fn missing<R: Clone>(
-    before: &BTreeMap<Arc<str>, R>,
-    now: &BTreeMap<Arc<str>, R>,
-) -> BTreeMap<Arc<str>, R> {
+    before: &HashMap<Arc<str>, R>,
+    now: &HashMap<Arc<str>, R>,
+) -> HashMap<Arc<str>, R> {
     let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
-    // To collect them would sort them first, by code of its own for each type.
-    let mut missing = BTreeMap::new();
-    missing.extend(gone.map(|(name, report)| (Arc::clone(name), report.clone())));
-    missing
+    gone.map(|(name, report)| (Arc::clone(name), report.clone())).collect()
 }

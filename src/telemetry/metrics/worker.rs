@@ -79,21 +79,21 @@ impl WorkerMetrics {
     /// what runs anew.
     pub async fn report(&self) -> Totals {
         self.running.count().await;
-        let unrouted_running = self.unrouted.running.take().map(|it| (Arc::default(), it));
-        let running = self.routes.reports(|route| route.running.take()).into_iter();
-        let unrouted = self.unrouted.report().map(|report| (Arc::default(), report));
-        let routes = self.routes.reports(RouteMetrics::report).into_iter();
-        let upstreams = self.upstreams.reports(UpstreamMetrics::report_if_used);
-        let clients = self.clients.reports(ClientMetrics::report);
-        let clients_running = self.clients.reports(|client| client.running.take());
-        let refused = self.refused.borrow().clone();
-        let mut totals = Totals { refused, ..Totals::default() };
-        // To collect them would sort them first, by code of its own for each type.
-        totals.running.extend(running.chain(unrouted_running));
-        totals.routes.extend(routes.chain(unrouted));
-        totals.upstreams.extend(upstreams);
-        totals.clients.extend(clients);
-        totals.clients_running.extend(clients_running);
+        let mut totals = Totals {
+            running: self.routes.reports(|route| route.running.take()),
+            routes: self.routes.reports(RouteMetrics::report),
+            upstreams: self.upstreams.reports(UpstreamMetrics::report_if_used),
+            clients: self.clients.reports(ClientMetrics::report),
+            clients_running: self.clients.reports(|client| client.running.take()),
+            refused: self.refused.borrow().clone(),
+            ..Totals::default()
+        };
+        if let Some(running) = self.unrouted.running.take() {
+            totals.running.insert(Arc::default(), running);
+        }
+        if let Some(report) = self.unrouted.report() {
+            totals.routes.insert(Arc::default(), report);
+        }
         totals
     }
 }

@@ -1,8 +1,7 @@
 //! The texts, whole: what a scraper sees of every family.
 
 use super::*;
-use crate::telemetry::metrics::{ClientReport, Running};
-use crate::telemetry::record::{End, StatusClass};
+use crate::telemetry::metrics::{ClientReport, Running, UpstreamReport};
 use std::time::Duration;
 
 /// What is not the same in every process.

@@ -146,7 +146,11 @@ fn a_client_is_forgotten_when_it_is_no_longer_configured() {
         recorder.of_client(name, None);
         recorder.end(Outcome::Completed);
     }
-    let names = || report_of(&metrics).clients.into_keys().collect::<Vec<_>>();
+    let names = || {
+        let mut names: Vec<_> = report_of(&metrics).clients.into_keys().collect();
+        names.sort_unstable();
+        names
+    };
     for want in [&["alice", "bob"][..], &["alice"], &["alice"]] {
         metrics.forget_unused(|name| name == "alice");
         assert_eq!(names(), want.iter().map(|&name| name.into()).collect::<Vec<Arc<str>>>());
@@ -240,6 +244,9 @@ fn client() -> SocketAddr {
 
 /// What runs: name, number, and the oldest's age in seconds.
 fn running(metrics: &WorkerMetrics) -> Vec<(Arc<str>, usize, u64)> {
-    let running = report_of(metrics).running;
-    running.into_iter().map(|(name, it)| (name, it.count, it.oldest.as_secs())).collect()
+    let running = report_of(metrics).running.into_iter();
+    let mut running: Vec<_> =
+        running.map(|(name, it)| (name, it.count, it.oldest.as_secs())).collect();
+    running.sort_unstable();
+    running
 }
