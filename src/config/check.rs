@@ -11,7 +11,7 @@ use super::keys::top::Config;
 use super::listen_address::ListenAddress;
 use super::problem::{Problems, also_at, quoted};
 use super::value::Mode;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 const SEVERAL_CERTIFICATES: &str = "one listener has all names of an address, in `domains`, and \
@@ -76,7 +76,7 @@ fn has_address(listener: &ListenerConfig, address: SocketAddr) -> bool {
 
 /// Notes routes with the same path, and listeners with the same address.
 fn check_duplicates(config: &Config, problems: &mut Problems) {
-    let mut paths = BTreeMap::new();
+    let mut paths = HashMap::new();
     for route in &config.routes {
         if let Some(first) = paths.insert(route.path.as_str(), &route.location) {
             let what = format!("{} is routed twice", quoted(route.path.as_str()));
@@ -110,10 +110,10 @@ struct Written<'c> {
 #[derive(Default)]
 struct Taken<'c> {
     /// With whether an http listener shares it with a tcp listener.
-    addresses: BTreeMap<(SocketAddr, bool), Written<'c>>,
+    addresses: HashMap<(SocketAddr, bool), Written<'c>>,
     /// By family and port: a wildcard if there is one, because the kernel refuses any other address
     /// beside it, or else the first.
-    ports: BTreeMap<(bool, u16), (SocketAddr, Written<'c>)>,
+    ports: HashMap<(bool, u16), (SocketAddr, Written<'c>)>,
 }
 
 /// What already has the place of each socket address of `written`, which then takes its place.

@@ -6,7 +6,7 @@ use super::keys::listener::ListenerConfig;
 use super::keys::top::Config;
 use super::problem::{Problems, quoted};
 use super::value::Mode;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Most names of a listener: Let's Encrypt orders no certificate for more.
 const DOMAINS_MAX: usize = 100;
@@ -21,7 +21,7 @@ pub(super) fn check_domains(config: &Config, problems: &mut Problems) {
             problems.add_with_help(&listener.domains_location, what, [help.to_owned()]);
         }
     }
-    let mut seen: BTreeMap<&Identifier, usize> = BTreeMap::new();
+    let mut seen: HashMap<&Identifier, usize> = HashMap::new();
     for (index, listener) in config.listeners.iter().enumerate() {
         let location = &listener.domains_location;
         if listener.domains.len() > DOMAINS_MAX {

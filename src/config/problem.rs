@@ -132,7 +132,7 @@ impl Problems {
 
     /// The same problems, sorted by line.
     pub fn sorted(mut self) -> Self {
-        self.0.sort_by_key(|problem| problem.location.line().unwrap_or(0));
+        self.0.sort_by_cached_key(|problem| problem.location.line().unwrap_or(0));
         self
     }
 

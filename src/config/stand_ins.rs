@@ -35,7 +35,7 @@ pub(super) fn stand_ins(
     for files in [files(&own), others] {
         let files = files.iter().take(FILES_MAX);
         let mut found: Vec<_> = files.filter_map(|it| read(it)).filter(is_useful).collect();
-        found.sort_by_key(|it| -it.validity.not_after());
+        found.sort_by_cached_key(|it| -it.validity.not_after());
         stand_ins.extend(found.into_iter().map(Rc::new));
     }
     stand_ins

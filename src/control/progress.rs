@@ -2,14 +2,14 @@
 
 use crate::telemetry::metrics::Orders;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// What is known of all certificates that are ordered.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    standings: RefCell<BTreeMap<PathBuf, Standing>>,
+    standings: RefCell<HashMap<PathBuf, Standing>>,
     orders: Cell<Orders>,
 }
 

@@ -86,7 +86,7 @@ fn processes_with(links: &[String]) -> Vec<Holder> {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         holders.push(Holder { pid, name: shown(name.trim_end()) });
     }
-    holders.sort_unstable_by_key(|it| it.pid);
+    holders.sort_by_cached_key(|it| it.pid);
     holders
 }
 

@@ -53,7 +53,7 @@ pub(super) fn grouped(notes: &[Note]) -> Vec<Note> {
             Note { lines, subject: subject.to_owned(), what: what.to_owned() }
         })
         .collect();
-    grouped.sort_by(|one, other| one.lines.first().cmp(&other.lines.first()));
+    grouped.sort_by_cached_key(|note| note.lines.first().copied().unwrap_or(0));
     grouped
 }
 

@@ -2,7 +2,7 @@
 
 use crate::control::acme::state_directory::{StateDirectory, StateError, read, replace, set_aside};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// The form of the file. One with another number is set aside.
@@ -12,7 +12,7 @@ const VERSION: u64 = 1;
 #[derive(Debug)]
 pub(super) struct TimesFile {
     file: PathBuf,
-    pub(super) times: BTreeMap<String, Vec<i64>>,
+    pub(super) times: HashMap<String, Vec<i64>>,
 }
 
 impl TimesFile {
@@ -26,10 +26,10 @@ impl TimesFile {
     ) -> Result<(Self, Option<PathBuf>), StateError> {
         let file = state.file(name);
         let (times, aside) = match read(&file)? {
-            None => (BTreeMap::new(), None),
+            None => (HashMap::new(), None),
             Some(content) => match parse(&content) {
                 Some(times) => (times, None),
-                None => (BTreeMap::new(), Some(set_aside(&file)?)),
+                None => (HashMap::new(), Some(set_aside(&file)?)),
             },
         };
         Ok((Self { file, times }, aside))
@@ -55,19 +55,19 @@ impl TimesFile {
     }
 }
 
-fn encode(times: &BTreeMap<String, Vec<i64>>) -> String {
+fn encode(times: &HashMap<String, Vec<i64>>) -> String {
     let mut names = Map::new();
     names.extend(times.iter().map(|(name, times)| (name.clone(), json!(times))));
     format!("{}\n", json!({ "version": VERSION, "names": names }))
 }
 
-fn parse(content: &[u8]) -> Option<BTreeMap<String, Vec<i64>>> {
+fn parse(content: &[u8]) -> Option<HashMap<String, Vec<i64>>> {
     let value: Value = serde_json::from_slice(content).ok()?;
     if value.get("version")?.as_u64()? != VERSION {
         return None;
     }
     let names = value.get("names")?.as_object()?;
-    let mut all = BTreeMap::new();
+    let mut all = HashMap::new();
     for (name, times) in names {
         let times: Option<_> = times.as_array()?.iter().map(Value::as_i64).collect();
         all.insert(name.clone(), times?);
