@@ -12,10 +12,10 @@
 //! (`h1::target`), the names of the errors (`h1::head_error`).
 
 use super::head_error::HeadError;
+use super::head_reader::first_fault;
 use super::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, HeadLimits};
-use super::lines::SectionScanner;
-use super::section::{FieldSection, explain_fields, locate};
-use super::start_line::{StartLine, check_line};
+use super::section::{FieldSection, locate};
+use super::start_line::StartLine;
 use super::token::is_wrong_case_of_a_standard_method;
 use core::mem::MaybeUninit;
 use memchr::memchr;
@@ -45,18 +45,21 @@ pub struct RequestHead<'b> {
 impl<'b> RequestHead<'b> {
     /// Parses exactly one whole head.
     pub fn parse(head: &'b [u8], limits: &HeadLimits) -> Result<Self, HeadError> {
-        let (line, section) = split_start_line(head, limits)?;
+        check_size(head, limits)?;
+        Self::read(head, limits)
+            .map_err(|error| first_fault(StartLine::Request, head, limits).err().unwrap_or(error))
+    }
+
+    fn read(head: &'b [u8], limits: &HeadLimits) -> Result<Self, HeadError> {
+        let (line, section) = split_start_line(head)?;
         // httparse would skip empty lines here.
         if line.is_empty() {
             return Err(HeadError::BadRequestLine);
         }
         let mut table = [const { MaybeUninit::uninit() }; HEADER_FIELDS_MAX];
-        let most = limits.fields.min(HEADER_FIELDS_MAX);
-        let table = &mut table[..most];
+        let table = &mut table[..limits.fields.min(HEADER_FIELDS_MAX)];
         let mut parsed = httparse::Request::new(&mut []);
-        let status = parsed.parse_with_uninit_headers(head, table);
-        is_complete(status)
-            .map_err(|error| explain(error, StartLine::Request, head, line, most))?;
+        check_complete(parsed.parse_with_uninit_headers(head, table), StartLine::Request)?;
         let (Some(method), Some(target), Some(minor)) =
             (parsed.method, parsed.path, parsed.version)
         else {
@@ -96,20 +99,25 @@ impl<'b> ResponseHead<'b> {
     /// A status line may end right after the status code. RFC 9112, section 4 wants an SP there
     /// even if no reason phrase follows; servers omit it, and the line still has one meaning.
     pub fn parse(head: &'b [u8], limits: &HeadLimits) -> Result<Self, HeadError> {
-        let (line, section) = split_start_line(head, limits)?;
+        check_size(head, limits)?;
+        Self::read(head, limits)
+            .map_err(|error| first_fault(StartLine::Status, head, limits).err().unwrap_or(error))
+    }
+
+    fn read(head: &'b [u8], limits: &HeadLimits) -> Result<Self, HeadError> {
+        let (line, section) = split_start_line(head)?;
         if line.is_empty() {
             return Err(HeadError::BadStatusLine);
         }
         let mut table = [const { MaybeUninit::uninit() }; HEADER_FIELDS_MAX];
-        let most = limits.fields.min(HEADER_FIELDS_MAX);
-        let table = &mut table[..most];
+        let table = &mut table[..limits.fields.min(HEADER_FIELDS_MAX)];
         let mut parsed = httparse::Response::new(&mut []);
         let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
             &mut parsed,
             head,
             table,
         );
-        is_complete(status).map_err(|error| explain(error, StartLine::Status, head, line, most))?;
+        check_complete(status, StartLine::Status)?;
         let (Some(minor), Some(status)) = (parsed.version, parsed.code) else {
             return Err(HeadError::NotOneHead);
         };
@@ -125,14 +133,13 @@ impl<'b> ResponseHead<'b> {
     }
 }
 
+fn check_size(head: &[u8], limits: &HeadLimits) -> Result<(), HeadError> {
+    let is_within = head.len() <= limits.bytes.min(*HEAD_BYTES_RANGE.end());
+    if is_within { Ok(()) } else { Err(HeadError::HeadTooLarge) }
+}
+
 /// The start line without its CRLF, and the bytes after it.
-fn split_start_line<'b>(
-    head: &'b [u8],
-    limits: &HeadLimits,
-) -> Result<(&'b [u8], &'b [u8]), HeadError> {
-    if head.len() > limits.bytes.min(*HEAD_BYTES_RANGE.end()) {
-        return Err(HeadError::HeadTooLarge);
-    }
+fn split_start_line(head: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
     let (line, section) =
         head.split_at(memchr(b'\n', head).map(|at| at + 1).ok_or(HeadError::NotOneHead)?);
     let line = line.strip_suffix(b"\r\n").ok_or(HeadError::BareLf)?;
@@ -143,50 +150,13 @@ fn version(minor: u8) -> Version {
     if minor == 0 { Version::Http10 } else { Version::Http11 }
 }
 
-/// The error is `None` where the head is incomplete, and not wrong.
-fn is_complete(status: httparse::Result<usize>) -> Result<(), Option<httparse::Error>> {
+/// httparse names the first byte that did not fit, which is not what a [`HeadError`] says:
+/// [`first_fault`] finds that.
+fn check_complete(status: httparse::Result<usize>, kind: StartLine) -> Result<(), HeadError> {
     match status {
         Ok(httparse::Status::Complete(_)) => Ok(()),
-        Ok(httparse::Status::Partial) => Err(None),
-        Err(error) => Err(Some(error)),
-    }
-}
-
-/// Says what is wrong with `head`, which httparse refused. Its start line is `line`, and it may
-/// have `most` field lines.
-///
-/// httparse reports the first byte that did not fit. [`HeadError`] says what is wrong with the
-/// message, so the bytes are read once more. That runs only for heads that are refused.
-fn explain(
-    error: Option<httparse::Error>,
-    kind: StartLine,
-    head: &[u8],
-    line: &[u8],
-    most: usize,
-) -> HeadError {
-    if let Err(error) = check_line(kind, line) {
-        return error;
-    }
-    // httparse names what it expected instead of a control byte; the byte itself says more.
-    if let Err(error) = SectionScanner::default().find_end(head) {
-        return error.into();
-    }
-    match error {
-        None => HeadError::NotOneHead,
-        Some(
-            error @ (httparse::Error::HeaderName
-            | httparse::Error::HeaderValue
-            | httparse::Error::TooManyHeaders),
-        ) => {
-            let section = head.get(line.len() + b"\r\n".len()..).unwrap_or(&[]);
-            explain_fields(error, section, most)
-        }
-        Some(
-            httparse::Error::Version
-            | httparse::Error::NewLine
-            | httparse::Error::Status
-            | httparse::Error::Token,
-        ) => kind.bad_line(),
+        Ok(httparse::Status::Partial) => Err(HeadError::NotOneHead),
+        Err(_) => Err(kind.bad_line()),
     }
 }
 

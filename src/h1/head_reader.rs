@@ -2,8 +2,8 @@
 //!
 //! A head arrives in pieces of any size. [`HeadReader`] is shown all bytes since the first one,
 //! again each time that there are more, and answers where the head begins and ends. It keeps
-//! positions and no bytes, and it scans each byte once, so a head that trickles in costs no more
-//! than one that arrives at once.
+//! positions and no bytes, and looks at each byte only when it arrives, so a head that trickles in
+//! costs little more than one that arrives at once.
 //!
 //! # Answers
 //!
@@ -23,7 +23,8 @@
 //!
 //! Checking lines before the head is complete gives a scanner, a shell or a client of another
 //! protocol its answer at once, instead of when the time limit for a head has passed. A head that
-//! arrives whole, as most do, skips these checks: its parser makes them.
+//! arrives whole, as most do, skips all checks: its parser makes them, and asks [`first_fault`]
+//! what is wrong with one that it refuses.
 //!
 //! # What must not depend on arrival
 //!
@@ -35,7 +36,7 @@
 
 use super::head_error::HeadError;
 use super::limits::{HEAD_BYTES_RANGE, HEADER_FIELDS_MAX, HeadLimits, LEADING_EMPTY_LINES_MAX};
-use super::lines::SectionScanner;
+use super::lines::{SectionScanner, find_empty_line};
 use super::section::check_field_line;
 use super::start_line::{StartLine, check_arrived};
 use memchr::memchr;
@@ -49,6 +50,17 @@ pub struct HeadReader {
     /// None until the first byte of the start line is here.
     scanner: Option<SectionScanner>,
     fields: FieldLines,
+}
+
+/// What is wrong with `head`, which is whole, and which its parser has refused. It is the fault that
+/// a [`HeadReader`] reports if the head arrives byte by byte: arrival must not change the verdict.
+pub(super) fn first_fault(
+    kind: StartLine,
+    head: &[u8],
+    limits: &HeadLimits,
+) -> Result<(), HeadError> {
+    let scanner = Some(SectionScanner::default());
+    HeadReader { scanner, ..HeadReader::for_kind(kind) }.check(head, limits)
 }
 
 /// Where a head lies in the input.
@@ -93,17 +105,29 @@ impl HeadReader {
             self.scanner = self.skip_empty_lines(input)?;
         }
         let start = self.start();
-        let Some(scanner) = &mut self.scanner else { return Ok(None) };
+        let Some(scanner) = &self.scanner else { return Ok(None) };
         let limit = start.saturating_add(limits.bytes);
         let window = input.get(..limit).unwrap_or(input);
+        // Up to three bytes of what ends the head may have come before.
+        let from = start.max(scanner.scanned().saturating_sub(3));
+        if let Some(len) = window.get(from..).and_then(find_empty_line) {
+            return Ok(Some(HeadSpan { start, end: from + len }));
+        }
+        self.check(window, limits)?;
+        match self.kind {
+            _ if window.len() < limit => Ok(None),
+            StartLine::Request if !self.has_start_line() => Err(HeadError::TargetTooLong),
+            StartLine::Request | StartLine::Status => Err(HeadError::HeadTooLarge),
+        }
+    }
+
+    /// Checks the bytes and the lines of `window` that were not checked before, and reports the
+    /// first fault in the message, which need not be the one that the scanner meets.
+    fn check(&mut self, window: &[u8], limits: &HeadLimits) -> Result<(), HeadError> {
+        let start = self.start();
+        let Some(scanner) = &mut self.scanner else { return Ok(()) };
         let (scanned, had_line) = (scanner.scanned(), scanner.has_line());
         let found = scanner.find_end(window);
-        // The head is whole: its parser checks the lines.
-        if let Ok(Some(end)) = found {
-            return Ok(Some(HeadSpan { start, end }));
-        }
-        // From here on it is not, or it is broken. Report the first fault in the message, which
-        // need not be the one that the scanner has met.
         if !had_line {
             let line = window.get(start..).unwrap_or(&[]);
             check_arrived(self.kind, line, scanned - start, scanner.has_line())?;
@@ -113,16 +137,16 @@ impl HeadReader {
             self.fields.check(window, start, scanner.line_start(), most)?;
         }
         found?;
-        match self.kind {
-            _ if window.len() < limit => Ok(None),
-            StartLine::Request if !scanner.has_line() => Err(HeadError::TargetTooLong),
-            StartLine::Request | StartLine::Status => Err(HeadError::HeadTooLarge),
-        }
+        Ok(())
     }
 
     fn start(&self) -> usize {
         const { assert!(LEADING_EMPTY_LINES_MAX * b"\r\n".len() <= u8::MAX as usize) };
         self.start.into()
+    }
+
+    fn has_start_line(&self) -> bool {
+        self.scanner.as_ref().is_some_and(SectionScanner::has_line)
     }
 
     /// Steps over empty lines. Gives a scanner for the head once its first byte is here.

@@ -3,11 +3,12 @@
 //! Heads and trailer sections are both lines up to an empty one. [`SectionScanner`] looks for that
 //! one while the bytes arrive. It goes on where it stopped, so a section that trickles in costs no
 //! more than one that comes at once. It refuses on sight the bytes that parsers disagree about: LF
-//! without CR, CR without LF, NUL.
+//! without CR, CR without LF, NUL. [`find_empty_line`] checks nothing, and costs a fraction: it is
+//! for a section that is all here, because its parser refuses these bytes as well.
 //!
 //! Not here: what the lines say (`h1::head`), and how long a section may be (its users).
 
-use memchr::memchr3;
+use memchr::{memchr3, memmem};
 
 /// Why a section of lines is refused before it is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,15 @@ pub enum LineError {
     BareCr,
     /// NUL, which ends strings in some parsers (RFC 9110, section 5.5).
     Nul,
+}
+
+/// The position after the empty line that ends the section in `bytes`, if all of it is here, and
+/// unless a line before has the wrong end. The section's first line must not be the empty one.
+pub fn find_empty_line(bytes: &[u8]) -> Option<usize> {
+    // No other line begins with a CR, so a search for these two bytes stops at no other line.
+    let at = memmem::find(bytes, b"\n\r")?;
+    let is_empty_line = bytes.get(at.checked_sub(1)?..at + 3)? == b"\r\n\r\n";
+    is_empty_line.then_some(at + 3)
 }
 
 /// Looks for the empty line that ends a section, and remembers how far it has scanned.
@@ -97,6 +107,19 @@ mod tests {
     fn a_section_without_an_empty_line_has_not_ended() {
         for input in ["", "a", "a\r", "a\r\n", "a\r\n\r", "a\r\nb\r\n"] {
             check(input, Ok(None));
+        }
+    }
+
+    #[test]
+    fn the_empty_line_behind_another_one_is_found() {
+        let long = format!("{}\r\n\r\nd\r\n\r\n", "a".repeat(100));
+        for (input, want) in
+            [("a\r\n\r\n", Some(5)), ("a\r\nb\r\n\r\nc\r\n\r\n", Some(8)), (&long, Some(104))]
+        {
+            assert_eq!(find_empty_line(input.as_bytes()), want, "{input:?}");
+        }
+        for input in ["", "\r\n\r", "a\r\n\r", "a\r\nb\r\n", "\n\r\n", "a\n\r\n", "a\r\n\rb"] {
+            assert_eq!(find_empty_line(input.as_bytes()), None, "{input:?}");
         }
     }
 

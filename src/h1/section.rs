@@ -194,7 +194,7 @@ fn skip_crlf(section: &[u8], at: usize) -> Result<usize, HeadError> {
 }
 
 /// Says what is wrong with the first faulty line of `section`, which httparse refused.
-pub(super) fn explain_fields(error: httparse::Error, section: &[u8], most: usize) -> HeadError {
+fn explain_fields(error: httparse::Error, section: &[u8], most: usize) -> HeadError {
     if let Err(error) = SectionScanner::default().find_end(section) {
         return error.into();
     }

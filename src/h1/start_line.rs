@@ -2,8 +2,8 @@
 //!
 //! A scanner, a shell or a client of another protocol sends one line and waits. With
 //! [`check_arrived`] it is refused when the line ends, or at the first byte that no start line has,
-//! and not when the time limit for a head has passed. [`check_line`] also explains a whole head
-//! that `httparse` has refused, so that arrival does not change what is reported.
+//! and not when the time limit for a head has passed. The same check explains a whole head that
+//! `httparse` has refused, so that arrival does not change what is reported.
 //!
 //! Not here: parsing whole heads (`h1::head`).
 
@@ -64,7 +64,7 @@ fn check_bytes(kind: StartLine, begun: &[u8]) -> Result<(), HeadError> {
 }
 
 /// Checks a whole start line, without its line end.
-pub(super) fn check_line(kind: StartLine, line: &[u8]) -> Result<(), HeadError> {
+fn check_line(kind: StartLine, line: &[u8]) -> Result<(), HeadError> {
     check_bytes(kind, line)?;
     match kind {
         StartLine::Request => check_request_line(line),
