@@ -58,23 +58,33 @@ fn split_port(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 fn is_reg_name(name: &[u8]) -> bool {
     let mut rest = name;
     loop {
-        rest = match rest {
+        let plain = rest.iter().take_while(|byte| IS_REG_NAME_BYTE[usize::from(**byte)]).count();
+        rest = match &rest[plain..] {
             [] => return !name.is_empty(),
             [b'%', high, low, rest @ ..]
                 if hex_value(*high).is_some() && hex_value(*low).is_some() =>
             {
                 rest
             }
-            [byte, rest @ ..] if is_reg_name_byte(*byte) => rest,
             _ => return false,
         }
     }
 }
 
-/// `unreserved / sub-delims` (RFC 3986, sections 2.2 and 2.3).
-fn is_reg_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
-}
+/// Which bytes are `unreserved / sub-delims` (RFC 3986, sections 2.2 and 2.3).
+static IS_REG_NAME_BYTE: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < table.len() {
+        table[byte] = matches!(
+            byte as u8,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
+                | b'-' | b'.' | b'_' | b'~'
+                | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        );
+        byte += 1;
+    }
+    table
+};
 
 /// An IPv6 address without a zone: RFC 6874's zones mean nothing outside one machine.
 fn is_ipv6(address: &[u8]) -> bool {
