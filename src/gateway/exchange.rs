@@ -63,7 +63,6 @@ use crate::h1::body::BodyWriter;
 use crate::h1::field::FieldId;
 use crate::h1::framing::{BodyLength, ResponseTo, response_body_length};
 use crate::h1::head::{ResponseHead, Version};
-use crate::h1::token::list_elements;
 use crate::limits::{CONNECTION_OPTIONS_MAX, INTERIM_RESPONSES_MAX};
 
 /// The state of one exchange.
@@ -230,8 +229,7 @@ impl Exchange {
         draining: bool,
     ) -> Result<ResponseKind, ResponseError> {
         debug_assert!(!self.has_response_head(), "a head behind the final one");
-        let options = head.fields.values(FieldId::Connection).flat_map(list_elements).count();
-        if options > CONNECTION_OPTIONS_MAX {
+        if head.fields.connection().count > CONNECTION_OPTIONS_MAX {
             return Err(ResponseError::TooManyConnectionOptions);
         }
         let to = match self.request.method {

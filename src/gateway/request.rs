@@ -156,12 +156,10 @@ pub fn validate<'b>(head: &RequestHead<'b>) -> Result<ValidRequest<'b>, RequestE
 /// order. HTTP/1.0 persistence is honoured on both sides, as nginx and HAProxy do: our client sees
 /// a server, not a proxy, and old load tools ask for it.
 pub(super) fn persists(version: Version, fields: &FieldSection<'_>) -> bool {
-    if fields.lists(FieldId::Connection, b"close") {
-        return false;
-    }
+    let options = fields.connection();
     match version {
-        Version::Http11 => true,
-        Version::Http10 => fields.lists(FieldId::Connection, b"keep-alive"),
+        Version::Http11 => !options.close,
+        Version::Http10 => options.keep_alive && !options.close,
     }
 }
 
@@ -183,8 +181,7 @@ fn takes_content(method: &[u8]) -> bool {
 /// Each option names a field to drop, and each field is compared with each option: without a
 /// bound on options, one head of 64 KiB would cost millions of comparisons.
 fn check_connection_options(head: &RequestHead<'_>) -> Result<(), RequestError> {
-    let options = head.fields.values(FieldId::Connection).flat_map(list_elements);
-    if head.fields.has(FieldId::Connection) && options.count() > CONNECTION_OPTIONS_MAX {
+    if head.fields.connection().count > CONNECTION_OPTIONS_MAX {
         return Err(RequestError::TooManyConnectionOptions);
     }
     Ok(())
@@ -238,7 +235,7 @@ fn expects_continue(head: &RequestHead<'_>) -> Result<bool, RequestError> {
 /// A WebSocket handshake is a GET without a body (RFC 6455, section 4.1).
 fn offers_websocket(head: &RequestHead<'_>) -> bool {
     head.method == b"GET"
-        && head.fields.lists(FieldId::Connection, b"upgrade")
+        && head.fields.connection().upgrade
         && head.fields.lists(FieldId::Upgrade, b"websocket")
 }
 

@@ -45,7 +45,7 @@ pub struct FinalResponse {
 /// Whether a 101 switches to what `request` offered, and to nothing else.
 pub(super) fn is_agreed_switch(request: &Request, head: &ResponseHead<'_>) -> bool {
     request.offers_websocket
-        && head.fields.lists(FieldId::Connection, b"upgrade")
+        && head.fields.connection().upgrade
         && head.fields.values(FieldId::Upgrade).flat_map(list_elements).count() == 1
         && head.fields.lists(FieldId::Upgrade, b"websocket")
 }

@@ -88,7 +88,7 @@
 //!
 //! # Files, from the ground up
 //!
-//! [`limits`], [`token`], [`lines`] and [`field`] are the basics. [`authority`], [`target`] and
+//! [`limits`], [`token`], [`lines`], [`field`] and [`connection`] are the basics. [`authority`], [`target`] and
 //! [`dot_segments`] read where a request wants to go. `start_line` and [`section`] know the grammar
 //! of single lines. [`head_reader`], [`head`] and [`partial_head`] read whole, arriving and broken
 //! heads; [`head_error`] names what is wrong with them. [`framing`] decides how long a body is,
@@ -97,6 +97,7 @@
 pub mod authority;
 pub mod body;
 pub mod chunked;
+pub mod connection;
 pub mod dot_segments;
 pub mod encode;
 pub mod field;

@@ -9,6 +9,7 @@
 //!
 //! Not here: which names have an id (`h1::field`), and what happens to which field (the gateway).
 
+use super::connection::ConnectionOptions;
 use super::field::FieldId;
 use super::head_error::HeadError;
 use super::limits::{HEAD_BYTES_RANGE, TRAILER_BYTES_MAX, TRAILER_FIELDS_MAX};
@@ -39,6 +40,9 @@ pub struct FieldSection<'b> {
     /// A bit for each [`FieldId`] that a line has: most questions are about fields that are not
     /// there.
     ids: u64,
+    /// A bit for each that several lines have.
+    repeated: u64,
+    connection: ConnectionOptions,
 }
 
 /// A field that may occur once occurs more than once.
@@ -46,17 +50,32 @@ pub struct FieldSection<'b> {
 pub struct Repeated;
 
 impl<'b> FieldSection<'b> {
-    /// `lines` must be positions in `bytes`, without gap or overlap.
-    fn new(bytes: &'b [u8], lines: Vec<FieldLine>) -> Self {
-        debug_assert!(lines.is_sorted_by(|one, next| one.end == next.start));
-        debug_assert_eq!(lines.last().map_or(0, |last| last.end as usize), bytes.len());
-        let ids = lines.iter().filter_map(|line| line.id).fold(0, |ids, id| ids | id.bit());
-        Self { bytes, lines, ids }
+    /// Appends the line that begins where the last one ends.
+    fn push(&mut self, line: FieldLine) {
+        debug_assert_eq!(self.lines.last().map_or(0, |last| last.end), line.start);
+        if let Some(id) = line.id {
+            self.repeated |= self.ids & id.bit();
+            self.ids |= id.bit();
+            if id == FieldId::Connection {
+                self.connection.read(self.value(&line));
+            }
+        }
+        self.lines.push(line);
     }
 
     /// Whether any line has this name.
     pub fn has(&self, id: FieldId) -> bool {
         self.ids & id.bit() != 0
+    }
+
+    /// What the Connection lines say.
+    pub fn connection(&self) -> &ConnectionOptions {
+        &self.connection
+    }
+
+    /// Whether a Connection line says that the fields of this name are for this connection alone.
+    pub fn nominates(&self, name: &[u8]) -> bool {
+        self.connection.nominates && self.lists(FieldId::Connection, name)
     }
 
     /// The lines, in the order they came.
@@ -100,9 +119,7 @@ impl<'b> FieldSection<'b> {
     /// Two lines are an error even if they agree. This is for fields such as Host and the two
     /// lengths: the next recipient may pick the other line.
     pub fn single(&self, id: FieldId) -> Result<Option<&'b [u8]>, Repeated> {
-        let mut values = self.values(id);
-        let first = values.next();
-        if values.next().is_some() { Err(Repeated) } else { Ok(first) }
+        if self.repeated & id.bit() != 0 { Err(Repeated) } else { Ok(self.values(id).next()) }
     }
 
     /// The value of the first line with this name, in any case, if it is printable ASCII and has at
@@ -150,14 +167,20 @@ pub(super) fn locate<'b>(
     section: &'b [u8],
     parsed: &[httparse::Header<'b>],
 ) -> Result<FieldSection<'b>, HeadError> {
-    let mut lines = Vec::with_capacity(parsed.len());
+    let mut found = FieldSection {
+        bytes: section,
+        lines: Vec::with_capacity(parsed.len()),
+        ids: 0,
+        repeated: 0,
+        connection: ConnectionOptions::default(),
+    };
     let mut start = 0;
     for field in parsed {
         let name_end = start + field.name.len();
         let value_start = skip_ows(section, name_end + b":".len());
         let value_end = value_start + field.value.len();
         let end = skip_crlf(section, skip_ows(section, value_end))?;
-        lines.push(FieldLine {
+        found.push(FieldLine {
             id: FieldId::of(field.name.as_bytes()),
             start: position(start),
             name_end: position(name_end),
@@ -170,7 +193,8 @@ pub(super) fn locate<'b>(
     if skip_crlf(section, start)? != section.len() {
         return Err(HeadError::NotOneHead);
     }
-    Ok(FieldSection::new(&section[..start], lines))
+    found.bytes = &section[..start];
+    Ok(found)
 }
 
 /// A position in a head, which the limits keep far below 32 bits.

@@ -350,7 +350,7 @@ fn key_place(
             if field == KeyField::Authorization
                 && request.offers_websocket
                 && is_token(key.secret())
-                && !fields.lists(FieldId::Connection, b"sec-websocket-protocol") =>
+                && !fields.nominates(b"sec-websocket-protocol") =>
         {
             KeyPlace::Of(place)
         }

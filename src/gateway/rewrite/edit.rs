@@ -46,7 +46,7 @@ struct Nominated<'b> {
 impl<'b> Nominated<'b> {
     /// `None` for most messages, which nominate nothing.
     fn of(fields: &FieldSection<'b>) -> Option<Self> {
-        if !fields.has(FieldId::Connection) {
+        if !fields.connection().nominates {
             return None;
         }
         let mut nominated = Self { names: [b""; CONNECTION_OPTIONS_MAX], count: 0 };
@@ -59,7 +59,7 @@ impl<'b> Nominated<'b> {
                 nominated.count += 1;
             }
         }
-        (nominated.count > 0).then_some(nominated)
+        Some(nominated)
     }
 
     /// Host and the framing fields cannot be nominated away: they are ours to write.

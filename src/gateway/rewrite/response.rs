@@ -177,7 +177,7 @@ fn put_missing_id(out: &mut BytesMut, fields: &FieldSection<'_>, id: Option<Requ
 
 /// Whether the upstream sent a field of this name that is not for one hop.
 fn passes(fields: &FieldSection<'_>, id: FieldId, name: &[u8]) -> bool {
-    fields.has(id) && !fields.lists(FieldId::Connection, name)
+    fields.has(id) && !fields.nominates(name)
 }
 
 /// Whether the upstream says itself which pages may read its answer (Fetch, section 3.3.3).
