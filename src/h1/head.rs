@@ -59,7 +59,8 @@ impl<'b> RequestHead<'b> {
         let mut table = [const { MaybeUninit::uninit() }; HEADER_FIELDS_MAX];
         let table = &mut table[..limits.fields.min(HEADER_FIELDS_MAX)];
         let mut parsed = httparse::Request::new(&mut []);
-        check_complete(parsed.parse_with_uninit_headers(head, table), StartLine::Request)?;
+        let end = parsed.parse_with_uninit_headers(head, table);
+        check_end(end, head, StartLine::Request)?;
         let (Some(method), Some(target), Some(minor)) =
             (parsed.method, parsed.path, parsed.version)
         else {
@@ -112,12 +113,12 @@ impl<'b> ResponseHead<'b> {
         let mut table = [const { MaybeUninit::uninit() }; HEADER_FIELDS_MAX];
         let table = &mut table[..limits.fields.min(HEADER_FIELDS_MAX)];
         let mut parsed = httparse::Response::new(&mut []);
-        let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        let end = httparse::ParserConfig::default().parse_response_with_uninit_headers(
             &mut parsed,
             head,
             table,
         );
-        check_complete(status, StartLine::Status)?;
+        check_end(end, head, StartLine::Status)?;
         let (Some(minor), Some(status)) = (parsed.version, parsed.code) else {
             return Err(HeadError::NotOneHead);
         };
@@ -152,10 +153,10 @@ fn version(minor: u8) -> Version {
 
 /// httparse names the first byte that did not fit, which is not what a [`HeadError`] says:
 /// [`first_fault`] finds that.
-fn check_complete(status: httparse::Result<usize>, kind: StartLine) -> Result<(), HeadError> {
-    match status {
-        Ok(httparse::Status::Complete(_)) => Ok(()),
-        Ok(httparse::Status::Partial) => Err(HeadError::NotOneHead),
+fn check_end(end: httparse::Result<usize>, head: &[u8], kind: StartLine) -> Result<(), HeadError> {
+    match end {
+        Ok(httparse::Status::Complete(end)) if end == head.len() => Ok(()),
+        Ok(httparse::Status::Complete(_) | httparse::Status::Partial) => Err(HeadError::NotOneHead),
         Err(_) => Err(kind.bad_line()),
     }
 }

@@ -93,6 +93,12 @@ impl<'b> FieldSection<'b> {
         &self.bytes[line.value_start as usize..line.value_end as usize]
     }
 
+    /// Whether the only whitespace of one of these lines is one SP behind its colon.
+    pub fn is_plain(&self, line: &FieldLine) -> bool {
+        let behind_name = &self.bytes[line.name_end as usize..line.value_start as usize];
+        behind_name == b": " && line.end - line.value_end == 2
+    }
+
     /// All lines exactly as they came, each with its CRLF, without the empty line after them.
     ///
     /// A run of consecutive lines is `bytes()[first.start as usize..last.end as usize]`.
@@ -150,8 +156,10 @@ pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_
     let most = max_fields.min(TRAILER_FIELDS_MAX);
     let table = &mut table[..most];
     match httparse::parse_headers(bytes, table) {
-        Ok(httparse::Status::Complete((_, parsed))) => locate(bytes, parsed),
-        Ok(httparse::Status::Partial) => {
+        Ok(httparse::Status::Complete((end, parsed))) if end == bytes.len() => {
+            locate(bytes, parsed)
+        }
+        Ok(httparse::Status::Complete(_) | httparse::Status::Partial) => {
             SectionScanner::default().find_end(bytes)?;
             Err(HeadError::NotOneHead)
         }
@@ -161,39 +169,36 @@ pub fn parse_trailers(bytes: &[u8], max_fields: usize) -> Result<FieldSection<'_
 
 /// Finds httparse's fields in `section`, which must hold them and an empty line, and nothing else.
 ///
-/// It walks from line to line by the lengths that httparse found. httparse has checked every byte
-/// but the line ends, where it accepts LF alone as well.
+/// httparse has checked every byte but the line ends, where it accepts LF alone as well. Its names
+/// and values are parts of `section`, so their addresses say where they are.
 pub(super) fn locate<'b>(
     section: &'b [u8],
     parsed: &[httparse::Header<'b>],
 ) -> Result<FieldSection<'b>, HeadError> {
+    let bytes = section.strip_suffix(b"\r\n").ok_or(HeadError::BareLf)?;
+    let place = |part: &[u8]| part.as_ptr().addr() - bytes.as_ptr().addr();
     let mut found = FieldSection {
-        bytes: section,
+        bytes,
         lines: Vec::with_capacity(parsed.len()),
         ids: 0,
         repeated: 0,
         connection: ConnectionOptions::default(),
     };
-    let mut start = 0;
-    for field in parsed {
-        let name_end = start + field.name.len();
-        let value_start = skip_ows(section, name_end + b":".len());
-        let value_end = value_start + field.value.len();
-        let end = skip_crlf(section, skip_ows(section, value_end))?;
+    for (index, field) in parsed.iter().enumerate() {
+        let (start, value_start) = (place(field.name.as_bytes()), place(field.value));
+        let end = parsed.get(index + 1).map_or(bytes.len(), |next| place(next.name.as_bytes()));
+        if !bytes[..end].ends_with(b"\r\n") {
+            return Err(HeadError::BareLf);
+        }
         found.push(FieldLine {
             id: FieldId::of(field.name.as_bytes()),
             start: position(start),
-            name_end: position(name_end),
+            name_end: position(start + field.name.len()),
             value_start: position(value_start),
-            value_end: position(value_end),
+            value_end: position(value_start + field.value.len()),
             end: position(end),
         });
-        start = end;
     }
-    if skip_crlf(section, start)? != section.len() {
-        return Err(HeadError::NotOneHead);
-    }
-    found.bytes = &section[..start];
     Ok(found)
 }
 
@@ -202,19 +207,6 @@ fn position(at: usize) -> u32 {
     const { assert!(*HEAD_BYTES_RANGE.end() <= u32::MAX as usize) };
     const { assert!(TRAILER_BYTES_MAX <= *HEAD_BYTES_RANGE.end()) };
     at as u32
-}
-
-fn skip_ows(section: &[u8], mut at: usize) -> usize {
-    while section.get(at).copied().is_some_and(is_ows) {
-        at += 1;
-    }
-    at
-}
-
-/// The position after the CRLF at `at`, where httparse has found a line end.
-fn skip_crlf(section: &[u8], at: usize) -> Result<usize, HeadError> {
-    let after = at + b"\r\n".len();
-    if section.get(at..after) == Some(b"\r\n") { Ok(after) } else { Err(HeadError::BareLf) }
 }
 
 /// Says what is wrong with the first faulty line of `section`, which httparse refused.
