@@ -203,11 +203,16 @@ impl FieldId {
 fn is_lowercase_of(known: &[u8], name: &[u8]) -> bool {
     const EACH: u64 = u64::MAX / 0xff;
     let lower = |eight: &[u8; 8]| u64::from_le_bytes(*eight) | (EACH * 0x20);
-    let ((known, known_rest), (name, rest)) = (known.as_chunks(), name.as_chunks());
+    let is_lower = |known: &[u8; 8], name: &[u8; 8]| u64::from_le_bytes(*known) == lower(name);
+    let (Some(known_end), Some(name_end)) = (known.last_chunk(), name.last_chunk()) else {
+        return known.len() == name.len()
+            && known.iter().zip(name).all(|(known, byte)| *known == *byte | 0x20);
+    };
+    // The last eight bytes overlap with those before.
+    let ((known_words, _), (words, _)) = (known.as_chunks(), name.as_chunks());
     known.len() == name.len()
-        && known_rest.len() == rest.len()
-        && known.iter().zip(name).all(|(known, eight)| u64::from_le_bytes(*known) == lower(eight))
-        && known_rest.iter().zip(rest).all(|(known, byte)| *known == *byte | 0x20)
+        && is_lower(known_end, name_end)
+        && known_words.iter().zip(words).all(|(known, word)| is_lower(known, word))
 }
 
 /// A byte of a name as CGI and its heirs read it: `_` as `-`, and in lower case here.
