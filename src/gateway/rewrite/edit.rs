@@ -116,6 +116,16 @@ pub(super) fn copy_fields<'a>(
     out.put_slice(&bytes[run_start..run_end]);
 }
 
+/// A Content-Length of `length`. Nearly all come as we would write them, and stay in their run.
+pub(super) fn length_edit<'a>(
+    fields: &FieldSection<'_>,
+    line: &FieldLine,
+    length: u64,
+) -> Edit<'a> {
+    let is_ours = fields.is_plain(line) && matches!(fields.value(line), [b'1'..=b'9', ..] | b"0");
+    if is_ours { Edit::Keep } else { Edit::Value(NewValue::Number(length)) }
+}
+
 fn put_value(out: &mut BytesMut, value: &NewValue<'_>) {
     match value {
         NewValue::Bytes(bytes) => out.put_slice(bytes),

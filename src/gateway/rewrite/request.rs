@@ -1,7 +1,7 @@
 //! The request head that the upstream gets.
 
 use super::client_info::is_client_info;
-use super::edit::{Edit, NewValue, copy_fields, put_all};
+use super::edit::{Edit, NewValue, copy_fields, length_edit, put_all};
 use crate::gateway::credentials::{Credentials, LineEdit};
 use crate::gateway::request::Request;
 use crate::h1::field::FieldId;
@@ -67,7 +67,7 @@ fn request_edit<'a>(
     match id {
         FieldId::Host => Edit::Value(NewValue::Bytes(host)),
         FieldId::ContentLength => match request.body {
-            BodyLength::Exact(length) => Edit::Value(NewValue::Number(length)),
+            BodyLength::Exact(length) => length_edit(fields, line, length),
             BodyLength::None | BodyLength::Chunked | BodyLength::UntilClose => Edit::Drop,
         },
         FieldId::TransferEncoding => Edit::Value(NewValue::Bytes(b"chunked")),

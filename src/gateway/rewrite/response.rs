@@ -1,9 +1,8 @@
 //! The response heads that the client gets.
 
-use super::edit::{Edit, NewValue, copy_fields, put_all};
+use super::edit::{Edit, NewValue, copy_fields, length_edit, put_all};
 use crate::gateway::request_id::{RequestId, put_request_id};
 use crate::gateway::response::FinalResponse;
-use crate::gateway::rewrite::cookie::map_set_cookie;
 use crate::gateway::rewrite::uri_reference::{View, refresh_target};
 use crate::h1::body::BodyWriter;
 use crate::h1::encode::put_decimal;
@@ -13,6 +12,7 @@ use crate::h1::head::ResponseHead;
 use crate::h1::section::{FieldLine, FieldSection};
 use crate::h1::token::{parse_decimal, trim_ows};
 use bytes::{BufMut, BytesMut};
+use memchr::memchr;
 
 /// Appends the final response head that the client gets. Where the upstream sent none, `date` (RFC
 /// 9110, section 6.6.1) and the `id` of the exchange are added. With a `view`, references and
@@ -31,7 +31,7 @@ pub fn put_final_head(
     copy_fields(out, &head.fields, |line| match line.id {
         Some(FieldId::XAccelBuffering) if is_stream => Edit::Drop,
         Some(FieldId::Upgrade) if response.keep_upgrade => Edit::Keep,
-        Some(FieldId::ContentLength) => final_length(head.fields.value(line), response),
+        Some(FieldId::ContentLength) => final_length(&head.fields, line, response),
         Some(FieldId::TransferEncoding)
             if response.body == BodyLength::Chunked && response.writer == BodyWriter::Chunked =>
         {
@@ -145,8 +145,12 @@ pub(super) fn is_front_order(name: &[u8]) -> bool {
 /// What becomes of a field in which the upstream names its own paths.
 fn seen_by_client<'a>(id: FieldId, value: &'a [u8], view: &'a View<'a>) -> Edit<'a> {
     if id == FieldId::SetCookie {
-        let differs = map_set_cookie(value, view, |_| {});
-        return if differs { Edit::Value(NewValue::Cookie(value, view)) } else { Edit::Keep };
+        let has_attributes = memchr(b';', value).is_some();
+        return if has_attributes {
+            Edit::Value(NewValue::Cookie(value, view))
+        } else {
+            Edit::Keep
+        };
     }
     let place = if id == FieldId::Refresh { refresh_target(value) } else { Some((0, value.len())) };
     let Some((start, end)) = place else { return Edit::Keep };
@@ -159,11 +163,15 @@ fn seen_by_client<'a>(id: FieldId, value: &'a [u8], view: &'a View<'a>) -> Edit<
     }
 }
 
-fn final_length<'a>(value: &[u8], response: &FinalResponse) -> Edit<'a> {
+fn final_length<'a>(
+    fields: &FieldSection<'_>,
+    line: &FieldLine,
+    response: &FinalResponse,
+) -> Edit<'a> {
     match response.body {
-        BodyLength::Exact(length) => Edit::Value(NewValue::Number(length)),
+        BodyLength::Exact(length) => length_edit(fields, line, length),
         BodyLength::None if response.describes_absent_body => {
-            parse_decimal(value).map_or(Edit::Drop, |length| Edit::Value(NewValue::Number(length)))
+            parse_decimal(fields.value(line)).map_or(Edit::Drop, |it| length_edit(fields, line, it))
         }
         BodyLength::None | BodyLength::Chunked | BodyLength::UntilClose => Edit::Drop,
     }
@@ -220,6 +228,10 @@ fn is_stream(fields: &FieldSection<'_>) -> bool {
     // With whatever they carry: `application/grpc-web+proto`.
     const FAMILIES: [&[u8]; 2] = [b"application/grpc", b"application/connect+"];
     fields.values(FieldId::ContentType).any(|value| {
+        // Most answers are of this type.
+        if value.eq_ignore_ascii_case(b"application/json") {
+            return false;
+        }
         let media_type = trim_ows(value.split(|&byte| byte == b';').next().unwrap_or_default());
         let begins_with = |family: &&[u8]| {
             media_type.get(..family.len()).is_some_and(|it| it.eq_ignore_ascii_case(family))

@@ -105,6 +105,11 @@ fn the_framing_field_is_written_anew_in_its_place() {
     let want = |fields: &str| format!("POST /x HTTP/1.1\r\nHost: up\r\n{fields}\r\n");
     let got = post("content-LENGTH:\t007 \r\nA: 1\r\n");
     assert_eq!(got, want("content-LENGTH: 7\r\nA: 1\r\n"));
+    for sent in
+        ["Content-Length:7", "Content-Length: 7\t", "Content-Length:  7", "Content-Length: 07"]
+    {
+        assert_eq!(post(&format!("{sent}\r\n")), want("Content-Length: 7\r\n"), "{sent:?}");
+    }
     assert_eq!(post("Content-Length: 0\r\n"), want("Content-Length: 0\r\n"));
     let got = post("transfer-encoding:  CHUNKED\r\nA: 1\r\n");
     assert_eq!(got, want("transfer-encoding: chunked\r\nA: 1\r\n"));
