@@ -23,7 +23,7 @@
 //!
 //! Checking lines before the head is complete gives a scanner, a shell or a client of another
 //! protocol its answer at once, instead of when the time limit for a head has passed. A head that
-//! arrives whole, as most do, skips all checks: its parser makes them, and asks [`first_fault`]
+//! arrives whole, as most do, skips all checks: its parser makes them, and asks `first_fault`
 //! what is wrong with one that it refuses.
 //!
 //! # What must not depend on arrival
@@ -50,17 +50,6 @@ pub struct HeadReader {
     /// None until the first byte of the start line is here.
     scanner: Option<SectionScanner>,
     fields: FieldLines,
-}
-
-/// What is wrong with `head`, which is whole, and which its parser has refused. It is the fault that
-/// a [`HeadReader`] reports if the head arrives byte by byte: arrival must not change the verdict.
-pub(super) fn first_fault(
-    kind: StartLine,
-    head: &[u8],
-    limits: &HeadLimits,
-) -> Result<(), HeadError> {
-    let scanner = Some(SectionScanner::default());
-    HeadReader { scanner, ..HeadReader::for_kind(kind) }.check(head, limits)
 }
 
 /// Where a head lies in the input.
@@ -171,6 +160,17 @@ impl HeadReader {
             }
         }
     }
+}
+
+/// What is wrong with `head`, which is whole, and which its parser has refused. It is the fault
+/// that a [`HeadReader`] reports if the head arrives byte by byte, so that arrival does not matter.
+pub(super) fn first_fault(
+    kind: StartLine,
+    head: &[u8],
+    limits: &HeadLimits,
+) -> Result<(), HeadError> {
+    let scanner = Some(SectionScanner::default());
+    HeadReader { scanner, ..HeadReader::for_kind(kind) }.check(head, limits)
 }
 
 /// The types of the records that begin a TLS connection, or refuse one (RFC 8446, section 5.1).

@@ -88,11 +88,11 @@
 //!
 //! # Files, from the ground up
 //!
-//! [`limits`], [`token`], [`lines`], [`field`] and [`connection`] are the basics. [`authority`], [`target`] and
-//! [`dot_segments`] read where a request wants to go. `start_line` and [`section`] know the grammar
-//! of single lines. [`head_reader`], [`head`] and [`partial_head`] read whole, arriving and broken
-//! heads; [`head_error`] names what is wrong with them. [`framing`] decides how long a body is,
-//! [`chunked`] and [`body`] walk through it, and [`encode`] writes.
+//! [`limits`], [`token`], [`lines`], [`field`] and [`connection`] are the basics. [`authority`],
+//! [`target`] and [`dot_segments`] read where a request wants to go. `start_line` and [`section`]
+//! know the grammar of single lines. [`head_reader`], [`head`] and [`partial_head`] read whole,
+//! arriving and broken heads; [`head_error`] names what is wrong with them. [`framing`] decides how
+//! long a body is, [`chunked`] and [`body`] walk through it, and [`encode`] writes.
 
 pub mod authority;
 pub mod body;
