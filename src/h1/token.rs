@@ -67,12 +67,12 @@ pub fn hex_value(byte: u8) -> Option<u8> {
     }
 }
 
-/// Whether `method` is one of RFC 9110, section 9.3, or PATCH, in the wrong case. Nearly all
-/// requests have one in the right case, so that is tested first.
+/// Whether `method` is one of RFC 9110, section 9.3, or PATCH, in the wrong case.
 pub fn is_wrong_case_of_a_standard_method(method: &[u8]) -> bool {
     const STANDARD: [&[u8]; 9] =
         [b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE"];
-    !STANDARD.contains(&method) && STANDARD.iter().any(|it| it.eq_ignore_ascii_case(method))
+    method.iter().any(u8::is_ascii_lowercase)
+        && STANDARD.iter().any(|it| it.eq_ignore_ascii_case(method))
 }
 
 #[cfg(test)]
