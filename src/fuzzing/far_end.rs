@@ -70,7 +70,17 @@ impl FarEnd {
             let side = UnbufferedServerConnection::new(our_server());
             return shake_hands(side.expect("a server"), near, far, session);
         }
-        let side = UnbufferedClientConnection::new(our_client(), name());
+        Self::tls_of(our_client(), near, far, session)
+    }
+
+    /// A server, and the end of a client of ours with this configuration.
+    pub(super) fn tls_of(
+        client: Arc<ClientConfig>,
+        near: MemoryStream,
+        far: MemoryStream,
+        session: Connection,
+    ) -> (Transport, Self) {
+        let side = UnbufferedClientConnection::new(client, name());
         shake_hands(side.expect("a client"), near, far, session)
     }
 

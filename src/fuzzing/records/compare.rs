@@ -13,22 +13,27 @@
 //! | `f` at | a bit of the next record changes, not in its type or version |
 //! | `w` len | the relay writes |
 //! | `s` | the relay sends close_notify |
+//! | `e` | the peer sends a FIN |
+//!
+//! In TLS 1.2, the messages of a client are pieces of one `ClientHello` after the other: the relay
+//! declines each without reading it.
 
 use super::protection::{ALERT, APPLICATION_DATA, HANDSHAKE, Record, header};
-use super::raw_peer::{KEY_UPDATE, KEY_UPDATE_REQUESTED, RawPeer};
+use super::raw_peer::{KEY_UPDATE, KEY_UPDATE_REQUESTED, RawPeer, client_hello};
 use super::script::Script;
 use super::subject::{Ending, Outcome, Subject};
+use crate::limits::TLS_BYTES_WITHOUT_CONTENT_MAX;
+use std::iter::Cycle;
+use std::vec::IntoIter;
 use tokio_rustls::rustls::SupportedCipherSuite;
 
-/// Bytes without content, fewer than the relay allows a client.
-const WITHOUT_CONTENT_MAX: usize = 16 * 1024;
 /// Bytes of the peer's in all.
 const BYTES_MAX: usize = 1 << 19;
 
 /// Plays a script twice, and compares.
 pub(super) fn check(suite: SupportedCipherSuite, with_client: bool, script: &[u8]) {
-    let ours = play(Subject::ours(suite, with_client), Script(script));
-    let rustls = play(Subject::rustls(suite, with_client), Script(script));
+    let ours = play(Subject::ours(suite, with_client), with_client, Script(script));
+    let rustls = play(Subject::rustls(suite, with_client), with_client, Script(script));
     assert_eq!(ours.content.len(), rustls.content.len(), "{ours:?} {rustls:?}");
     assert_eq!(ours.content, rustls.content);
     assert_eq!(ours.end, rustls.end);
@@ -54,16 +59,27 @@ struct Player {
     changes_at: Option<usize>,
     without_content: usize,
     sent: usize,
+    /// Whether messages of the handshake are those of a client of TLS 1.2, and their bytes.
+    says_hello: bool,
+    hello: Cycle<IntoIter<u8>>,
 }
 
-fn play((subject, peer): (Subject, RawPeer), mut script: Script<'_>) -> Outcome {
+fn play((subject, peer): (Subject, RawPeer), with_client: bool, mut script: Script<'_>) -> Outcome {
     let step = match script.number() {
         0 => usize::MAX,
         step => step,
     };
-    let (changes_at, without_content, sent) = (None, 0, 0);
-    let outcome = Outcome::default();
-    let mut player = Player { subject, peer, outcome, step, changes_at, without_content, sent };
+    let mut player = Player {
+        says_hello: with_client && !peer.is_tls13(),
+        subject,
+        peer,
+        outcome: Outcome::default(),
+        step,
+        changes_at: None,
+        without_content: 0,
+        sent: 0,
+        hello: client_hello().into_iter().cycle(),
+    };
     while let Some(act) = script.byte() {
         player.perform(act, &mut script);
     }
@@ -81,16 +97,18 @@ impl Player {
                 if content.len() > 1 << 15 || padding > 1 << 13 {
                     return;
                 }
-                self.without_content = if content.is_empty() { self.without_content } else { 0 };
-                self.peer.seal_record(&record)
+                let record = self.peer.seal_record(&record);
+                self.give(record);
+                self.without_content *= usize::from(content.is_empty());
+                return;
             }
             b'r' => {
                 let (kind, len) = (script.byte().unwrap_or_default(), script.number());
-                self.peer.seal(kind, script.bytes(len))
+                self.seal(kind, script.bytes(len))
             }
             b'h' => {
                 let len = script.number();
-                self.peer.seal(HANDSHAKE, script.bytes(len))
+                self.seal(HANDSHAKE, script.bytes(len))
             }
             b'k' if is_tls13 => match script.number() {
                 0 => self.peer.update_keys(KEY_UPDATE),
@@ -108,9 +126,18 @@ impl Player {
                 return self.subject.write(&content, &mut self.peer, &mut self.outcome);
             }
             b's' => return self.subject.close(&mut self.peer, &mut self.outcome),
+            b'e' => return self.subject.end(&mut self.outcome),
             _ => return,
         };
         self.give(record);
+    }
+
+    fn seal(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
+        if kind != HANDSHAKE || !self.says_hello {
+            return self.peer.seal(kind, content);
+        }
+        let piece: Vec<u8> = self.hello.by_ref().take(content.len()).collect();
+        self.peer.seal(kind, &piece)
     }
 
     fn give(&mut self, mut record: Vec<u8>) {
@@ -120,7 +147,8 @@ impl Player {
         }
         self.without_content += record.len();
         self.sent += record.len();
-        if self.without_content > WITHOUT_CONTENT_MAX || self.sent > BYTES_MAX {
+        // More is an error to the relay alone.
+        if self.without_content > TLS_BYTES_WITHOUT_CONTENT_MAX || self.sent > BYTES_MAX {
             return;
         }
         for part in record.chunks(self.step) {

@@ -11,6 +11,8 @@
 //! | `f` n, at | a bit of record n that is on its way changes, not in its type or version |
 //! | `x` n, `y` n | record n is lost, or comes twice |
 //! | `z` n, len | a record that the peer did not send precedes record n |
+//!
+//! Only the first of the last four is done.
 
 use super::protection::{APPLICATION_DATA, header};
 use super::script::Script;
@@ -58,6 +60,8 @@ struct Flow {
     /// The peer's close_notify has been sent, and has arrived.
     is_closed: bool,
     close_has_arrived: bool,
+    /// Something was done to the records that are on their way. Once, or it might be undone.
+    is_damaged: bool,
     /// A record has arrived that is not the peer's next one.
     is_spoilt: bool,
     we_have_closed: bool,
@@ -102,6 +106,7 @@ impl Flow {
             end: None,
             is_closed: false,
             close_has_arrived: false,
+            is_damaged: false,
             is_spoilt: false,
             we_have_closed: false,
         }
@@ -169,12 +174,14 @@ impl Flow {
         while let Poll::Ready(Ok(len @ 1..)) = self.far.poll_read(cx, &mut into) {
             let mut bytes = &into[..len];
             while !bytes.is_empty() {
-                if self.peer.read_tls(&mut bytes).expect("memory") == 0 {
-                    break; // After close_notify.
+                // Nothing is read after close_notify, nor after the alert that says what was wrong.
+                let read = self.peer.read_tls(&mut bytes);
+                let processed = read.as_ref().map(|_| self.peer.process_new_packets());
+                let is_fine = matches!(processed, Ok(Ok(_)));
+                assert!(is_fine || self.is_spoilt, "the relay speaks TLS: {processed:?}");
+                if !matches!(read, Ok(1..)) {
+                    break;
                 }
-                // The alert after something wrong ends this direction.
-                let processed = self.peer.process_new_packets();
-                assert!(processed.is_ok() || self.is_spoilt, "the relay speaks TLS: {processed:?}");
                 let _ = self.peer.reader().read_to_end(&mut self.ours.received);
             }
         }
@@ -268,11 +275,12 @@ impl Flow {
         }
     }
 
-    /// A record of which nothing has arrived.
-    fn whole(&self, number: usize) -> Option<usize> {
+    /// A record of which nothing has arrived, to be damaged.
+    fn whole(&mut self, number: usize) -> Option<usize> {
         let first = usize::from(self.arrived > 0);
         let count = self.on_the_way.len().checked_sub(first).filter(|count| *count > 0)?;
-        Some(first + number % count)
+        let was_damaged = std::mem::replace(&mut self.is_damaged, true);
+        (!was_damaged).then_some(first + number % count)
     }
 
     fn change(&mut self, number: usize, at: usize) {

@@ -71,3 +71,11 @@ impl RawPeer {
         records
     }
 }
+
+/// A `ClientHello` of TLS 1.2 (RFC 5246, section 7.4.1.2): a version, a random, no session, one
+/// suite, no compression.
+pub(super) fn client_hello() -> Vec<u8> {
+    let body = [&[3, 3][..], &[5; 32], &[0], &[0, 2, 0xc0, 0x2b], &[1, 0]].concat();
+    let len = u8::try_from(body.len()).expect("a short one");
+    [&[1, 0, 0, len][..], &body].concat()
+}

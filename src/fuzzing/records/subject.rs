@@ -9,6 +9,8 @@ use crate::net::transport::Transport;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::task::{Context, Poll, Waker};
 use tokio_rustls::rustls::{ClientConnection, Connection, ServerConnection, SupportedCipherSuite};
+#[cfg(test)]
+use {std::sync::Arc, tokio_rustls::rustls::ClientConfig};
 
 /// Room in the pipe, more than a test writes at once.
 const CAPACITY: usize = 1 << 20;
@@ -45,7 +47,23 @@ impl Subject {
     /// The relay's end of a connection, and its peer.
     pub(super) fn ours(suite: SupportedCipherSuite, with_client: bool) -> (Self, RawPeer) {
         let (near, far) = MemoryStream::pair(CAPACITY);
-        let (near, mut far) = FarEnd::tls(near, far, peer(suite, with_client));
+        Self::with_keys(suite, FarEnd::tls(near, far, peer(suite, with_client)))
+    }
+
+    /// The same with a client of the relay's that has this configuration.
+    #[cfg(test)]
+    pub(super) fn our_client_with(
+        config: Arc<ClientConfig>,
+        suite: SupportedCipherSuite,
+    ) -> (Self, RawPeer) {
+        let (near, far) = MemoryStream::pair(CAPACITY);
+        Self::with_keys(suite, FarEnd::tls_of(config, near, far, peer(suite, false)))
+    }
+
+    fn with_keys(
+        suite: SupportedCipherSuite,
+        (near, mut far): (Transport, FarEnd),
+    ) -> (Self, RawPeer) {
         far.take_in();
         let (far, session) = far.into_parts();
         (Self::Ours(near, far), RawPeer::take_over(suite, session.expect("it has TLS")))

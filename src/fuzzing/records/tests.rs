@@ -6,12 +6,14 @@ mod handshake;
 mod renegotiation;
 mod tickets;
 
-use super::protection::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, header};
+use super::protection::{ALERT, APPLICATION_DATA, HANDSHAKE, Record, header};
 use super::raw_peer::RawPeer;
 use super::subject::{Ending, Outcome, Subject};
 use super::suites::suites;
 use std::sync::LazyLock;
 use tokio_rustls::rustls::{AlertDescription, SupportedCipherSuite};
+
+const CHANGE_CIPHER_SPEC: u8 = 20;
 
 /// Which side the peer is.
 const CLIENT: &[bool] = &[true];

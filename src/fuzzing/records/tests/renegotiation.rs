@@ -1,6 +1,7 @@
 //! Messages of the handshake after it, in TLS 1.2: peers that want another one.
 
 use super::*;
+use crate::fuzzing::records::raw_peer::client_hello;
 
 const NO_RENEGOTIATION: [u8; 2] = [1, 100];
 
@@ -56,12 +57,4 @@ fn requests_of_the_other_side_and_other_messages_are_unexpected() {
     // A ticket belongs to the handshake in TLS 1.2 (RFC 5077, section 3.3).
     let ticket = [&[4, 0, 0, 10][..], &[0, 0, 0, 9], &[0, 4], b"tick"].concat();
     check(tls12(), BOTH, sealed(ticket), want);
-}
-
-/// As a peer sends it that wants TLS 1.2: a version, a random, no session, one suite, no
-/// compression.
-fn client_hello() -> Vec<u8> {
-    let body = [&[3, 3][..], &[5; 32], &[0], &[0, 2, 0xc0, 0x2b], &[1, 0]].concat();
-    let len = u8::try_from(body.len()).unwrap();
-    [&[1, 0, 0, len][..], &body].concat()
 }

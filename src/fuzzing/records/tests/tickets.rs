@@ -1,6 +1,14 @@
 //! Session tickets after the handshake, in TLS 1.3 (RFC 8446, section 4.6.1).
 
 use super::*;
+use crate::fuzzing::far_end::our_client;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio_rustls::rustls::client::{
+    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, NamedGroup};
 
 #[test]
 fn tickets_of_a_server_are_taken_however_they_come() {
@@ -74,6 +82,62 @@ fn a_ticket_that_is_none_is_a_decode_error() {
         let message = [&[4, 0, 0, len][..], body].concat();
         let sealed = |peer: &mut RawPeer| after_ok(peer, |peer| peer.seal(HANDSHAKE, &message));
         check(tls13(), SERVER, sealed, failed(b"ok", Some(alert)));
+    }
+}
+
+#[test]
+fn each_ticket_is_stored_once_unless_something_is_wrong_with_it() {
+    for suite in tls13() {
+        let store = Arc::new(Store::default());
+        let mut config = ClientConfig::clone(&our_client());
+        config.resumption = Resumption::store(Arc::clone(&store) as Arc<dyn ClientSessionStore>);
+        let (mut subject, mut peer) = Subject::our_client_with(Arc::new(config), *suite);
+        let mut outcome = Outcome::default();
+        let mut give = |peer: &mut RawPeer, records: Vec<u8>| {
+            subject.give(&records, peer, &mut outcome);
+            store.stored.swap(0, Ordering::Relaxed)
+        };
+        let two = peer.seal(HANDSHAKE, &[ticket(1, 100), ticket(2, 50)].concat());
+        assert_eq!(give(&mut peer, two), 2);
+        let message = ticket(3, 100);
+        let begin = peer.seal(HANDSHAKE, &message[..50]);
+        assert_eq!(give(&mut peer, begin), 0);
+        let end = peer.seal(HANDSHAKE, &message[50..]);
+        assert_eq!(give(&mut peer, end), 1);
+        let wrong = [ticket(4, 100), ticket(5, 0)].concat();
+        let wrong = peer.seal(HANDSHAKE, &wrong);
+        assert_eq!(give(&mut peer, wrong), 1);
+        assert_eq!(outcome.end, Some(Ending::Failed));
+    }
+}
+
+/// Counts tickets.
+#[derive(Debug, Default)]
+struct Store {
+    stored: AtomicUsize,
+}
+
+impl ClientSessionStore for Store {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {
+        self.stored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
     }
 }
 
