@@ -4,15 +4,15 @@
 //! Boxed, all of them have one type. A client's connection is no such task: there, neither an
 //! allocation nor an indirect call is wasted.
 
-use std::future::Future;
+use std::any::Any;
+use std::future::{Future, pending};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use tokio::task::{AbortHandle, JoinHandle, spawn_blocking, spawn_local};
+use tokio::task::{AbortHandle, JoinError, spawn_blocking, spawn_local};
 
 /// Runs `future` as a task of this thread. Must be called inside a local runtime.
-pub fn spawn<F: Future + 'static>(future: F) -> AbortHandle {
-    spawn_boxed(Box::pin(async { drop(future.await) }))
+pub fn spawn(future: impl Future<Output = ()> + 'static) -> AbortHandle {
+    spawn_boxed(Box::pin(future))
 }
 
 /// Runs `work` on a thread that may block. It begins at the first poll, and goes on if this future
@@ -20,28 +20,25 @@ pub fn spawn<F: Future + 'static>(future: F) -> AbortHandle {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> thread::Result<T> {
-    let result = Arc::new(Mutex::new(None));
-    let into = Arc::clone(&result);
-    let work = move || *into.lock().unwrap_or_else(PoisonError::into_inner) = Some(work());
-    if let Err(error) = spawn_blocking_boxed(Box::new(work)).await
-        && let Ok(panic) = error.try_into_panic()
-    {
-        return Err(panic);
-    }
-    let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match result {
-        Some(result) => Ok(result),
-        // The runtime ends, and this task with it.
-        None => std::future::pending().await,
-    }
+    let result = blocking_boxed(Box::new(|| Box::new(work()))).await?;
+    // It is the one of this work.
+    result.downcast().map(|result| *result)
 }
+
+/// What any work returns.
+type AnyResult = Box<dyn Any + Send>;
 
 fn spawn_boxed(future: Pin<Box<dyn Future<Output = ()>>>) -> AbortHandle {
     spawn_local(future).abort_handle()
 }
 
-fn spawn_blocking_boxed(work: Box<dyn FnOnce() + Send>) -> JoinHandle<()> {
-    spawn_blocking(work)
+async fn blocking_boxed(work: Box<dyn FnOnce() -> AnyResult + Send>) -> thread::Result<AnyResult> {
+    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(result) => Ok(result),
+        Err(Ok(panic)) => Err(panic),
+        // The runtime ends, and this task with it.
+        Err(Err(_cancelled)) => pending().await,
+    }
 }
 
 #[cfg(test)]

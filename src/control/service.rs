@@ -7,21 +7,15 @@ use crate::control::workers::Workers;
 use crate::limits::{SERVICE_STATUS_EVERY, SERVICE_STOP_EXTENSION};
 use crate::telemetry::metrics::Running;
 use crate::telemetry::targets::SERVER;
-use std::convert::Infallible;
-use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::sleep;
 
 /// Tells the service manager how many exchanges run; while all workers answer, tells the watchdog
 /// so, three times in its period; while the process stops, says that this may go on.
-pub(super) async fn inform(
-    notifier: Rc<Notifier>,
-    state: Rc<State>,
-    workers: Workers,
-) -> Infallible {
+pub(super) async fn inform(notifier: Rc<Notifier>, state: Rc<State>, workers: Workers) {
     if !notifier.has_manager() {
-        return pending().await;
+        return;
     }
     let (mut told, mut hung) = (String::new(), 0);
     loop {

@@ -16,7 +16,6 @@ use crate::limits::{REFUSAL_LINES_MAX, REFUSAL_LINES_OF_ADDRESS_MAX, REFUSALS_LO
 use crate::net::block::Block;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -51,7 +50,7 @@ pub fn may_tell(level: Level, client: IpAddr, what: Refused) -> bool {
 }
 
 /// Logs now and then how many lines were left out, if any were. For one task of the process.
-pub async fn tell_left_out_lines() -> Infallible {
+pub async fn tell_left_out_lines() {
     loop {
         LEFT_OUT.wait().await;
         LEFT_OUT.tell();

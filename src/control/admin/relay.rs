@@ -10,7 +10,7 @@ use crate::control::workers::Workers;
 use crate::gateway::answer::Answer;
 use crate::task::blocking;
 use crate::telemetry::metrics::{Format, ProcessStats, Reloads, Scrape};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -95,12 +95,12 @@ impl Pages for RelayPages {
 }
 
 /// Until when each name has a certificate: of two for one name, the earlier end.
-fn certificates(snapshot: &Snapshot) -> BTreeMap<String, i64> {
-    let mut ends = BTreeMap::new();
+fn certificates(snapshot: &Snapshot) -> HashMap<Arc<str>, i64> {
+    let mut ends = HashMap::new();
     let managed = snapshot.managed.iter().flat_map(|it| it.stored.iter().chain(&it.stand_ins));
     for certificate in snapshot.certificates.iter().chain(managed) {
         for name in &certificate.names {
-            let end = ends.entry(name.clone()).or_insert(certificate.not_after);
+            let end = ends.entry(name.as_str().into()).or_insert(certificate.not_after);
             *end = certificate.not_after.min(*end);
         }
     }

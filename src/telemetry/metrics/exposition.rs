@@ -45,7 +45,7 @@ pub struct Scrape {
     /// What the workers have counted.
     pub totals: Arc<Totals>,
     /// The names in certificates, and when these end, in seconds since 1970.
-    pub certificates: BTreeMap<String, i64>,
+    pub certificates: HashMap<Arc<str>, i64>,
     /// Names for which a certificate is ordered, and that have none yet.
     pub awaited: usize,
     /// Orders of certificates since the start.
@@ -141,7 +141,7 @@ impl Scrape {
         out.counters("narrows_panics", help)?.count(&UNLABELLED, panics())?;
         let help = "When a certificate ends, in seconds since 1970.";
         let mut ends = out.gauges("narrows_certificate_not_after_seconds", help)?;
-        for (name, end) in &self.certificates {
+        for (name, end) in by_name(&self.certificates) {
             ends.gauge(&[("name", name)], *end)?;
         }
         let help = "Names that have no certificate yet.";
