@@ -47,11 +47,11 @@ pub(super) fn check_clients(
 }
 
 /// Notes tokens in clear text that no problem with a key is about yet, wherever they are in the
-/// text of the file called `name`, also in comments.
-pub(super) fn check_clear_tokens(name: &str, text: &str, problems: &mut Problems) {
-    let source = Arc::new(Source::new(name, text));
-    for place in clear_tokens(text) {
-        let location = Location::File { source: Arc::clone(&source), place, key: "".into() };
+/// text of the file, also in comments.
+pub(super) fn check_clear_tokens(source: &Arc<Source>, problems: &mut Problems) {
+    let Some(text) = source.text() else { return };
+    for place in clear_tokens(text.as_str()) {
+        let location = Location::in_file(source, place, "");
         let is_it = |it: &Problem| it.location.line() == location.line();
         if !problems.iter().any(|it| is_it(it) && !it.location.name().is_empty()) {
             let what = "this is a token in clear text, which whoever reads the file could use";

@@ -4,7 +4,7 @@
 //! are counted as a terminal counts them: tabs, wide and combining characters included.
 
 use super::problem::without_secrets;
-use super::source::Source;
+use super::source::Text;
 use crate::tls::secret::may_be_secret;
 use std::ops::Range;
 use unicode_width::UnicodeWidthChar;
@@ -46,7 +46,7 @@ pub(crate) struct Excerpt {
 
 impl Excerpt {
     /// The line of `place`. A place of several lines is shown up to the end of its first.
-    pub(super) fn of(source: &Source, place: &Range<usize>) -> Self {
+    pub(super) fn of(source: &Text, place: &Range<usize>) -> Self {
         let (start, line) = source.line(place.start);
         let within = |offset: usize| {
             let at = offset.saturating_sub(start).min(line.len());
@@ -82,13 +82,13 @@ pub(crate) fn shown(argument: &str) -> String {
 }
 
 /// Whether a message may repeat `line`, which is one of the file's, as it is.
-pub(super) fn may_be_shown(source: &Source, line: &str) -> bool {
+pub(super) fn may_be_shown(source: &Text, line: &str) -> bool {
     let is_plain = line.len() <= COLUMNS_MAX && !line.trim().contains(is_invisible);
     is_plain && !holds_pem(source) && !is_secret(line) && !line.contains(['@', '?'])
 }
 
-fn holds_pem(source: &Source) -> bool {
-    MARKS_OF_PEM.iter().any(|mark| source.text().contains(mark))
+fn holds_pem(source: &Text) -> bool {
+    MARKS_OF_PEM.iter().any(|mark| source.as_str().contains(mark))
 }
 
 fn is_secret(line: &str) -> bool {
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn no_line_of_a_file_that_holds_a_key_shows_a_value() {
         let text = "a = '''\n-----BEGIN PRIVATE KEY-----\nQkJC\n'''\nkey = 1";
-        let source = Source::new("f", text);
+        let source = Text::new(text.into());
         let shown = |part: &str| {
             let at = text.find(part).unwrap();
             Excerpt::of(&source, &(at..at + part.len())).line
@@ -265,6 +265,6 @@ mod tests {
     #[track_caller]
     fn excerpt(line: &str, part: &str) -> Excerpt {
         let at = line.find(part).unwrap();
-        Excerpt::of(&Source::new("f", line), &(at..at + part.len()))
+        Excerpt::of(&Text::new(line.into()), &(at..at + part.len()))
     }
 }

@@ -6,6 +6,7 @@ use super::check::check;
 use super::check_clients::{check_clear_tokens, check_clients};
 use super::keys;
 use super::keys::top::{self, Config, ReadConfig};
+use super::parts::Parts;
 use super::problem::{Location, Problems};
 use super::source::Source;
 use super::table::Reader;
@@ -13,10 +14,14 @@ use crate::tls::credential_file::open_regular;
 use crate::tls::secret::may_be_secret;
 use std::fs::File;
 use std::io::{self, Read};
+use std::mem;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Longest configuration file, in bytes. It has room for thousands of routes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// What editors of Windows write at the beginning of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl Config {
     /// Reads and checks a configuration file, but not the files that it names.
@@ -43,7 +48,11 @@ impl Config {
         let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
         let file = open(path).map_err(|error| unreadable(&name, Unreadable::of(&error)))?;
         let text = Self::read_text(&name, file)?;
-        Self::parse(&name, path.parent().unwrap_or(Path::new("")), &text)
+        let folder = path.parent().unwrap_or(Path::new(""));
+        match text.starts_with(BYTE_ORDER_MARK) {
+            true => Self::parse(&name, folder, &text),
+            false => Self::of(&Source::new(&name, text).into(), folder),
+        }
     }
 
     /// The text of a configuration file called `name`.
@@ -62,19 +71,42 @@ impl Config {
     ///
     /// Everything that is wrong with the text.
     pub fn parse(name: &str, folder: &Path, text: &str) -> Result<Self, Problems> {
-        // Editors of Windows write a byte order mark.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let opened = Reader::open(name, folder, text, keys::tables_with);
-        let (mut reader, document) = opened.map_err(|mut problems| {
-            check_clear_tokens(name, text, &mut problems);
-            problems.sorted()
-        })?;
-        let ReadConfig { config, clients_at, has_all_routes } = top::read(&mut reader, document);
-        check(&config, &mut reader.problems);
-        check_clients(&config, &clients_at, has_all_routes, &mut reader.problems);
-        check_clear_tokens(name, text, &mut reader.problems);
-        reader.problems.or(config)
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        Self::of(&Source::new(name, text).into(), folder)
     }
+
+    /// The same, without taking the text apart.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn parse_whole(name: &str, folder: &Path, text: &str) -> Result<Self, Problems> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        read(&mut Reader::new(&Source::new(name, text).into(), folder, keys::tables_with), text)
+    }
+
+    fn of(source: &Arc<Source>, folder: &Path) -> Result<Self, Problems> {
+        let text = source.text().unwrap_or_default();
+        if let Some(parts) = Parts::of(text.as_str()).map(Arc::new) {
+            let mut reader = Reader::new(source, folder, keys::tables_with);
+            reader.parts = Some(Arc::clone(&parts));
+            let config = read(&mut reader, &parts.rest);
+            if !reader.is_torn {
+                return config;
+            }
+        }
+        read(&mut Reader::new(source, folder, keys::tables_with), text.as_str())
+    }
+}
+
+/// Reads and checks a document.
+fn read(reader: &mut Reader, document: &str) -> Result<Config, Problems> {
+    let Some(document) = reader.open(document) else {
+        check_clear_tokens(&reader.source, &mut reader.problems);
+        return Err(mem::take(&mut reader.problems).sorted());
+    };
+    let ReadConfig { config, clients_at, has_all_routes } = top::read(reader, document);
+    check(&config, &mut reader.problems);
+    check_clients(&config, &clients_at, has_all_routes, &mut reader.problems);
+    check_clear_tokens(&reader.source, &mut reader.problems);
+    mem::take(&mut reader.problems).or(config)
 }
 
 /// What is wrong with a file as a whole, in this line, and what helps.
@@ -105,9 +137,8 @@ impl Unreadable {
 }
 
 fn unreadable(name: &str, Unreadable { line, what, help }: Unreadable) -> Problems {
-    let source = Source::new(name, &"\n".repeat(line - 1));
-    let place = line - 1..line - 1;
-    let location = Location::File { source: source.into(), place, key: "".into() };
+    let source = Source::new(name, "\n".repeat(line - 1)).into();
+    let location = Location::in_file(&source, line - 1..line - 1, "");
     let mut problems = Problems::default();
     problems.add_with_help(&location, what, help.map(str::to_owned));
     problems

@@ -49,6 +49,7 @@ mod near_url;
 pub mod network;
 pub mod outline;
 pub mod own_certificate;
+mod parts;
 pub mod problem;
 pub mod reach;
 pub mod report;

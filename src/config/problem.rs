@@ -21,20 +21,33 @@ pub enum Location {
     File {
         /// The file.
         source: Arc<Source>,
+        /// Its line, counted from 1.
+        line: u32,
         /// Its bytes; empty if the problem is with the file as a whole.
-        place: Range<usize>,
+        place: Range<u32>,
         /// Dotted name of the key, such as `route.path`; empty if the problem is with no key.
-        key: Box<str>,
+        key: Arc<str>,
     },
     /// An argument on the command line: `--listen`, or `ROUTE`.
     Argument(&'static str),
 }
 
 impl Location {
+    /// A place in a file of which the text is known.
+    pub(super) fn in_file(
+        source: &Arc<Source>,
+        place: Range<usize>,
+        key: impl Into<Arc<str>>,
+    ) -> Self {
+        let (source, text) = (Arc::clone(source), source.text());
+        let line = text.map_or(0, |text| text.line_number(place.start)) as u32;
+        Self::File { source, line, place: place.start as u32..place.end as u32, key: key.into() }
+    }
+
     /// The line in the file, counted from 1.
     pub fn line(&self) -> Option<usize> {
         match self {
-            Self::File { source, place, .. } => Some(source.line_number(place.start)),
+            Self::File { line, .. } => Some(*line as usize),
             Self::Argument(_) => None,
         }
     }
@@ -63,8 +76,8 @@ impl Eq for Location {}
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::File { source, place, key } = self {
-            write!(f, "{}:{}", source.name(), source.line_number(place.start))?;
+        if let Self::File { source, line, key, .. } = self {
+            write!(f, "{}:{line}", source.name())?;
             f.write_str(if key.is_empty() { "" } else { ": " })?;
         }
         f.write_str(self.name())
@@ -274,12 +287,8 @@ mod tests {
 
     #[test]
     fn problems_come_in_the_order_of_the_file() {
-        let source = Arc::new(Source::new("f", &"\n".repeat(8)));
-        let at = |line: usize| Location::File {
-            source: Arc::clone(&source),
-            place: line - 1..line,
-            key: "k".into(),
-        };
+        let source = Arc::new(Source::new("f", "\n".repeat(8)));
+        let at = |line: usize| Location::in_file(&source, line - 1..line, "k");
         let mut problems = Problems::default();
         problems.add(&at(7), "late");
         problems.add(&at(2), "early");

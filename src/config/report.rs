@@ -113,15 +113,19 @@ pub fn explained(problem: &Problem, severity: Severity, colours: Colours) -> Str
     let what = colours.paint(BOLD, &format!(": {name}{colon}{}", problem.what));
     let mut text = format!("{}{what}\n", colours.paint(severity.colour(), word));
     let mut indent = String::new();
-    if let Location::File { source, place, .. } = &problem.location {
-        let line = source.line_number(place.start);
-        indent = " ".repeat(line.to_string().len());
-        let column = source.column(place.start);
+    if let Location::File { source, line, place, .. } = &problem.location {
+        let line = line.to_string();
+        indent = " ".repeat(line.len());
         let arrow = colours.paint(BLUE, "-->");
-        let _ = writeln!(text, "{indent}{arrow} {}:{line}:{column}", source.name());
-        if !place.is_empty() {
-            let excerpt = Excerpt::of(source, place);
-            text += &quotation(&excerpt, &line.to_string(), severity, colours);
+        let _ = write!(text, "{indent}{arrow} {}:{line}", source.name());
+        if let Some(file) = source.text() {
+            let place = place.start as usize..place.end as usize;
+            let _ = writeln!(text, ":{}", file.column(place.start));
+            if !place.is_empty() {
+                text += &quotation(&Excerpt::of(&file, &place), &line, severity, colours);
+            }
+        } else {
+            text.push('\n');
         }
     }
     text + &advice(
@@ -222,8 +226,8 @@ error: a.b: \"y\" is wrong
 
     fn problems(count: usize) -> Problems {
         let text = format!("{}b = \"y\"\n", "\n".repeat(9));
-        let source = Arc::new(Source::new("f", &text));
-        let location = Location::File { source, place: 13..16, key: "a.b".into() };
+        let source = Arc::new(Source::new("f", text));
+        let location = Location::in_file(&source, 13..16, "a.b");
         let mut problems = Problems::default();
         for _ in 0..count {
             let help = ["write \"x\"".to_owned(), "or \"z\"".to_owned()];

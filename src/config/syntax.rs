@@ -6,7 +6,7 @@
 use super::excerpt::may_be_shown;
 use super::foreign_format::recognized;
 use super::lookalike::Lookalike;
-use super::source::Source;
+use super::source::Text;
 use std::ops::Range;
 use toml::de::Error;
 
@@ -28,8 +28,8 @@ pub(super) struct Fault {
 }
 
 /// What is wrong with a text that the parser refused with these errors.
-pub(super) fn faults(source: &Source, errors: &[Error]) -> Vec<Fault> {
-    let text = source.text();
+pub(super) fn faults(source: &Text, errors: &[Error]) -> Vec<Fault> {
+    let text = source.as_str();
     if let Some(it) = recognized(text) {
         let help = it.help.iter().map(|&help| help.to_owned()).collect();
         return vec![Fault { place: it.place, what: it.what.to_owned(), help }];
@@ -102,7 +102,7 @@ struct Finding {
     help: &'static str,
 }
 
-fn fault(source: &Source, message: &str, place: Range<usize>) -> Fault {
+fn fault(source: &Text, message: &str, place: Range<usize>) -> Fault {
     if message.starts_with("duplicate key") {
         return duplicate(source, place);
     }
@@ -124,10 +124,10 @@ fn fault(source: &Source, message: &str, place: Range<usize>) -> Fault {
 }
 
 /// A key or a table that is there twice.
-fn duplicate(source: &Source, place: Range<usize>) -> Fault {
+fn duplicate(source: &Text, place: Range<usize>) -> Fault {
     let (start, line) = source.line(place.start);
-    let name = &source.text()[place.clone()];
-    let before = source.text()[..start].lines().map(str::trim).enumerate();
+    let name = &source.as_str()[place.clone()];
+    let before = source.as_str()[..start].lines().map(str::trim).enumerate();
     if line.trim_start().starts_with('[') {
         let same = |it: &str| it.starts_with('[') && it.trim_matches(['[', ']', ' ']) == name;
         let first = before.into_iter().find(|(_, it)| same(it)).map(|(at, _)| at + 1);

@@ -8,12 +8,15 @@
 
 use super::excerpt::may_be_shown;
 use super::lookalike::Lookalike;
+use super::parts::Parts;
 use super::problem::{Location, Problems, nearest, quoted};
-use super::source::Source;
+use super::source::{Source, Text};
 use super::toml_value::{below, header, is_table, kind};
 use super::value::{Invalid, NamedFile, Rules, Value, rules_of};
 use super::{foreign_keys, lookalike, moment, near, syntax};
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,10 +28,19 @@ pub(super) type Homes = fn(&str) -> Vec<&'static str>;
 
 /// Turns offsets in the file into locations, and collects problems.
 pub(super) struct Reader {
-    source: Arc<Source>,
+    pub(super) source: Arc<Source>,
+    text: Arc<Text>,
+    /// What has been taken out of the document, if anything has.
+    pub(super) parts: Option<Arc<Parts>>,
+    /// Where the part that is being read begins.
+    part: Option<usize>,
+    /// The parts mean something else than the whole.
+    pub(super) is_torn: bool,
     /// The folder that relative file names start from.
     folder: PathBuf,
     homes: Homes,
+    /// Dotted names that have been used. There are few, and many locations.
+    names: RefCell<HashSet<Arc<str>>>,
     /// The problems found so far.
     pub(super) problems: Problems,
 }
@@ -36,7 +48,7 @@ pub(super) struct Reader {
 /// A table with the keys that have not been taken yet.
 pub(super) struct Table<'t> {
     /// Dotted name; empty for the document itself.
-    name: String,
+    name: Arc<str>,
     /// Its header.
     place: Range<usize>,
     entries: DeTable<'t>,
@@ -49,38 +61,49 @@ pub(super) struct Entry<'r, 't> {
     pub(super) location: Location,
     reader: &'r mut Reader,
     /// Dotted name.
-    name: String,
+    name: Arc<str>,
     value: Spanned<DeValue<'t>>,
 }
 
 impl Reader {
-    /// Parses `text`, or says why it is not TOML.
-    pub(super) fn open<'t>(
-        name: &str,
-        folder: &Path,
-        text: &'t str,
-        homes: Homes,
-    ) -> Result<(Self, Table<'t>), Problems> {
-        let source = Arc::new(Source::new(name, text));
-        let (folder, problems) = (folder.to_owned(), Problems::default());
-        let mut reader = Self { source, folder, homes, problems };
-        let (document, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            for fault in syntax::faults(&reader.source, &errors) {
-                let location = reader.location(fault.place, "");
-                reader.problems.add_with_help(&location, fault.what, fault.help);
-            }
-            return Err(reader.problems.sorted());
+    /// Reads a file of which the text is known.
+    pub(super) fn new(source: &Arc<Source>, folder: &Path, homes: Homes) -> Self {
+        Self {
+            source: Arc::clone(source),
+            text: source.text().unwrap_or_default(),
+            parts: None,
+            part: None,
+            is_torn: false,
+            folder: folder.to_owned(),
+            homes,
+            names: RefCell::default(),
+            problems: Problems::default(),
         }
-        let entries = document.into_inner();
-        Ok((reader, Table { name: String::new(), place: 0..0, entries }))
+    }
+
+    /// Parses `document`, or notes why it is not TOML.
+    pub(super) fn open<'t>(&mut self, document: &'t str) -> Option<Table<'t>> {
+        let (document, errors) = DeTable::parse_recoverable(document);
+        if errors.is_empty() {
+            let entries = document.into_inner();
+            return Some(Table { name: "".into(), place: 0..0, entries });
+        }
+        self.is_torn = self.parts.is_some();
+        if !self.is_torn {
+            for fault in syntax::faults(&self.text, &errors) {
+                let location = self.location(fault.place, "");
+                self.problems.add_with_help(&location, fault.what, fault.help);
+            }
+        }
+        None
     }
 
     /// Takes `key` out of `table`.
     pub(super) fn take<'t>(&mut self, table: &mut Table<'t>, key: &str) -> Option<Entry<'_, 't>> {
         let (_, value) = table.entries.remove_entry(key)?;
-        let name = table.dotted(key);
-        Some(Entry { location: self.location(value.span(), &name), reader: self, name, value })
+        let name = self.name(&table.dotted(key));
+        let location = Location::in_file(&self.source, self.place(value.span()), Arc::clone(&name));
+        Some(Entry { location, reader: self, name, value })
     }
 
     /// The location of the header of `table`, to report a problem with a missing `key`.
@@ -201,11 +224,55 @@ impl Reader {
 
     /// A value as it is written.
     fn raw(&self, value: &Spanned<DeValue<'_>>) -> &str {
-        self.source.text().get(value.span()).unwrap_or_default()
+        self.text.as_str().get(self.place(value.span())).unwrap_or_default()
     }
 
+    /// The location of a place in the document, or in the part that is being read.
     fn location(&self, place: Range<usize>, key: &str) -> Location {
-        Location::File { source: Arc::clone(&self.source), place, key: key.into() }
+        Location::in_file(&self.source, self.place(place), self.name(key))
+    }
+
+    /// The same place in the file.
+    fn place(&self, place: Range<usize>) -> Range<usize> {
+        let start = match (self.part, &self.parts) {
+            (Some(part), _) => part + place.start,
+            (None, Some(parts)) => parts.in_file(place.start),
+            (None, None) => place.start,
+        };
+        start..start + place.len()
+    }
+
+    fn name(&self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.borrow().get(name) {
+            return Arc::clone(known);
+        }
+        let name = Arc::from(name);
+        self.names.borrow_mut().insert(Arc::clone(&name));
+        name
+    }
+
+    /// Calls `read` for a table, or for each of the run that it stands for.
+    fn read_run(&mut self, table: Table<'_>, read: &mut impl FnMut(&mut Self, Table<'_>)) {
+        let (text, parts) = (Arc::clone(&self.text), self.parts.clone());
+        let run = parts.and_then(|it| it.run_at(table.place.start, text.as_str()));
+        let Some(run) = run else { return read(self, table) };
+        self.is_torn |= !table.entries.is_empty();
+        for place in run {
+            let (mut document, errors) = DeTable::parse_recoverable(&text.as_str()[place.clone()]);
+            self.part = Some(place.start);
+            let value = document.get_mut().remove_entry(&*table.name).map(|(_, value)| value);
+            match value.map(Spanned::into_inner) {
+                Some(DeValue::Array(items)) if errors.is_empty() => {
+                    for (place, item) in items.into_iter().map(|it| (it.span(), it.into_inner())) {
+                        if let DeValue::Table(entries) = item {
+                            read(self, Table { name: Arc::clone(&table.name), place, entries });
+                        }
+                    }
+                }
+                _ => self.is_torn = true,
+            }
+            self.part = None;
+        }
     }
 }
 
@@ -246,7 +313,7 @@ impl<'r, 't> Entry<'r, 't> {
         let allowed = format!("a list is allowed, of which each: {}", T::ALLOWED);
         let DeValue::Array(items) = value.get_ref() else {
             let raw = reader.raw(&value);
-            let is_shown = value.get_ref().is_str() && may_be_shown(&reader.source, raw);
+            let is_shown = value.get_ref().is_str() && may_be_shown(&reader.text, raw);
             let help = if is_shown { format!("write [{raw}]") } else { allowed };
             reader.wrong_type(&location, value.get_ref(), "a list", help);
             return (&reader.folder, Vec::new());
@@ -350,6 +417,13 @@ impl<'r, 't> Entry<'r, 't> {
 
     /// The result of `read` for every `[[key]]`. An empty list is a problem.
     pub(super) fn tables<T>(self, read: fn(&mut Reader, Table<'_>) -> T) -> Vec<T> {
+        let mut tables = Vec::new();
+        self.each_table(|reader, table| tables.push(read(reader, table)));
+        tables
+    }
+
+    /// Calls `read` for every `[[key]]`. An empty list is a problem.
+    pub(super) fn each_table(self, mut read: impl FnMut(&mut Reader, Table<'_>)) {
         let Self { location, reader, name, value } = self;
         let help = format!("write [[{name}]], with double brackets");
         let items = match value.get_ref() {
@@ -365,7 +439,7 @@ impl<'r, 't> Entry<'r, 't> {
             }
             other => {
                 reader.wrong_type(&location, other, "a list of tables", help);
-                return Vec::new();
+                return;
             }
         };
         if items.is_empty() {
@@ -377,12 +451,12 @@ impl<'r, 't> Entry<'r, 't> {
             let place = item.span();
             match item.into_inner() {
                 DeValue::Table(entries) => {
-                    tables.push(Table { name: name.clone(), place, entries });
+                    tables.push(Table { name: Arc::clone(&name), place, entries });
                 }
                 other => reader.wrong_type(&location, &other, "a table", help.clone()),
             }
         }
-        tables.into_iter().map(|table| read(reader, table)).collect()
+        tables.into_iter().for_each(|table| reader.read_run(table, &mut read));
     }
 }
 

@@ -4,6 +4,7 @@ use super::oracle;
 use crate::config::Config;
 use crate::config::keys::route::WARM_RANGE;
 use crate::config::keys::top::WORKERS_RANGE;
+use crate::config::problem::Problems;
 use crate::config::report::{Colours, report};
 use crate::gateway::request::validate;
 use crate::gateway::rewrite::{NewTarget, put_request_head};
@@ -15,13 +16,17 @@ use std::path::Path;
 
 /// Checking a configuration never panics. Each problem is one line of text without control
 /// characters that names a line of the file, and there are no more problems than the file has
-/// bytes; a report of them is bounded text as well. A valid configuration stays valid with a
+/// bytes; a report of them is bounded text as well. All of that is the same if tables are not parsed
+/// one at a time. A valid configuration stays valid with a
 /// comment after it, and is within its ranges. Each of its routes turns a request into one that
 /// hyper reads as exactly that one, for the configured host.
 pub fn config(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let parse = |text: &str| Config::parse("narrows.toml", Path::new("/etc"), text);
-    match parse(text) {
+    let read = parse(text);
+    let whole = Config::parse_whole("narrows.toml", Path::new("/etc"), text);
+    assert_eq!(shown(&read), shown(&whole));
+    match read {
         Ok(config) => {
             check(&config);
             assert_eq!(parse(&format!("{text}\n#")), Ok(config));
@@ -41,6 +46,13 @@ pub fn config(data: &[u8]) {
             assert!(!report.chars().any(|it| it.is_control() && it != '\n'), "{report:?}");
             assert!(report.lines().all(|line| line.len() < 2000), "{report}");
         }
+    }
+}
+
+fn shown(read: &Result<Config, Problems>) -> String {
+    match read {
+        Ok(config) => format!("{config:?}"),
+        Err(problems) => report(problems, Colours::Off),
     }
 }
 
