@@ -27,6 +27,7 @@ use self::parse::{one_of, parse_value, parse_workers};
 use self::stdin::Stdin;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
 use crate::config::check::check;
+use crate::config::clients::ClientsConfig;
 use crate::config::credentials::CredentialFiles;
 use crate::config::keys::acme::AcmeConfig;
 use crate::config::keys::log::{LogForm, LogLevel};
@@ -42,6 +43,7 @@ use crate::timeouts::Timeouts;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The help text, without Markdown.
 const ROUTE_HELP: &str = "/path/=https://host[:port]/path/: requests below the first go to the URL";
@@ -208,9 +210,14 @@ impl RunArguments {
         self.config_by(Config::read)
     }
 
-    /// The same for a reload. `None`: it came from stdin.
-    pub fn config_again(&self) -> Option<Result<Config, Problems>> {
-        self.stdin_text().is_none().then(|| self.config_by(Config::read_again))
+    /// The same for a reload: `current`, if the file has not changed. `None`: it came from stdin.
+    pub fn config_again(&self, current: &Arc<Config>) -> Option<Result<Arc<Config>, Problems>> {
+        let is_current = |file: &PathBuf| current.is_current(file);
+        let read = || match self.options.config.as_ref().is_some_and(is_current) {
+            true => Ok(Arc::clone(current)),
+            false => self.config_by(Config::read_again).map(Arc::new),
+        };
+        self.stdin_text().is_none().then(read)
     }
 
     fn config_by(&self, read: fn(&Path) -> Result<Config, Problems>) -> Result<Config, Problems> {
@@ -261,10 +268,12 @@ impl RunArguments {
             RouteConfig::new(route.path.clone(), route.upstream.clone(), options, location)
         });
         let config = Config {
+            source: None,
+            digest: None,
             workers: None,
             admin: None,
             listeners: listeners(&options.listen, &options.acme.domain, certificate),
-            clients: Vec::new(),
+            clients: ClientsConfig::default(),
             routes: routes.collect(),
             forwards: Vec::new(),
             acme: AcmeConfig::default(),

@@ -52,8 +52,9 @@ fn run(arguments: RunArguments) -> ExitCode {
         Err(problems) => return refuse(&problems),
     };
     telemetry::init_log(snapshot.config.log);
+    snapshot.config.forget_text();
     let launch = launch.with_stdin(arguments.stdin_text());
-    match Server::run(snapshot, move || arguments.config_again(), launch) {
+    match Server::run(snapshot, move |current| arguments.config_again(current), launch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(io::stderr(), format_args!("narrows: {error}"));

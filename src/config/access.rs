@@ -3,7 +3,6 @@
 use super::address_files::ranges;
 use super::check_access::check_access;
 use super::check_clients::check_token;
-use super::keys::client::{ClientConfig, TokenSource};
 use super::keys::top::Config;
 use super::problem::Location;
 use super::route_access::{AccessOptions, KeySource, VariableName};
@@ -11,17 +10,17 @@ use super::secret_lists::{Key, instead_of_key, keys, tokens};
 use super::systemd_credentials::is_credential;
 use super::tls_files::TlsFiles;
 use super::token_digest::{Guesses, TokenDigest, sha256};
-use super::value::{NamedFile, RoutePath};
-use crate::gateway::access::{ApiKeys, Client, Clients, RouteAccess};
-use crate::gateway::client_limits::{ClientLimits, ClientUse};
+use super::value::NamedFile;
+use crate::gateway::access::{ApiKeys, Clients, RouteAccess};
 use crate::limits::KEYS_MAX;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::env;
 use std::fs;
 use std::mem;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::ptr;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -41,8 +40,8 @@ pub struct Access {
     pub(super) routes: Vec<Option<Arc<RouteAccess>>>,
 }
 
-/// The digest of a token, and its line if it is in a file.
-type Token = (Option<u32>, TokenDigest);
+/// The tokens in a file, each with its line.
+type Tokens = Vec<(u32, TokenDigest)>;
 
 /// Loads one after the other, each file of keys once.
 pub(super) struct AccessLoader<'l, 'b> {
@@ -77,7 +76,7 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
     }
 
     fn load_now(&mut self, config: &Config) -> Access {
-        let clients = self.clients(&config.clients);
+        let clients = self.clients(config);
         let needs_token = !config.clients.is_empty();
         let routes = config.routes.iter();
         let routes = routes.map(|it| self.route(&it.access, &clients, needs_token)).collect();
@@ -88,62 +87,73 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
         Access { clients, routes }
     }
 
-    /// The clients, by the digests of their tokens.
-    fn clients(&mut self, configured: &[ClientConfig]) -> Arc<Clients> {
-        let known = self.before.iter().flat_map(|it| it.clients.iter());
-        let used: HashMap<_, _> = known.map(|it| (Arc::clone(&it.name), &it.used)).collect();
-        let tokens: Vec<_> = configured.iter().map(|it| self.tokens(it)).collect();
-        self.check_tokens(configured, &tokens);
-        let mut by_digest: BTreeMap<TokenDigest, Arc<Client>> = BTreeMap::new();
-        for (config, tokens) in configured.iter().zip(tokens) {
-            let name = config.name.to_shared();
-            let used = used.get(&name).map_or_else(Arc::default, |it| Arc::clone(it));
-            let client = Arc::new(client(config, name, used));
-            for (line, token) in tokens {
-                let Some(other) = by_digest.insert(token, Arc::clone(&client)) else { continue };
-                let location = location_of(config);
-                let place = line.map(|line| format!("the digest in line {line}"));
-                let place = place.as_deref().unwrap_or("this");
-                if Arc::ptr_eq(&other, &client) {
-                    self.files.remarks.add(location, format!("{place} is in this file twice"));
-                } else {
-                    let what = format!("{place} is a token of {}, too", other.name);
-                    let help = "`narrows token NAME` makes another one".to_owned();
-                    self.files.problems.add_with_help(location, what, [help]);
+    /// The clients, with the tokens of files.
+    fn clients(&mut self, config: &Config) -> Arc<Clients> {
+        let configured = &config.clients;
+        let before = self.before.map(|it| &it.clients);
+        let unchanged = before.filter(|it| Arc::ptr_eq(it.all(), &configured.all));
+        if let Some(unchanged) = unchanged.filter(|_| configured.files.is_empty()) {
+            return Arc::clone(unchanged);
+        }
+        let (mut of_files, all) = (Vec::new(), &configured.all);
+        if !configured.files.is_empty() {
+            let files = configured.files.iter();
+            let read: Vec<_> = files.map(|(at, file)| (*at, file, self.tokens(file))).collect();
+            self.check_tokens(&read);
+            let known = Clients::new(Arc::clone(all), Vec::new(), sha256);
+            let mut seen = HashMap::new();
+            for (at, file, tokens) in &read {
+                for (line, token) in tokens {
+                    let other = seen.insert(token, *at).or_else(|| place_of(&known, token));
+                    match other {
+                        Some(other) => self.note_twice(config, *at, file, *line, other),
+                        None => of_files.push((token.0, *at)),
+                    }
                 }
             }
         }
-        let entries = by_digest.into_iter().map(|(TokenDigest(digest), client)| (digest, client));
-        let clients = Clients::new(entries, sha256);
-        let unchanged = self.before.map(|it| &it.clients).filter(|it| ***it == clients);
+        let clients = Clients::new(Arc::clone(all), of_files, sha256);
+        let unchanged = before.filter(|it| ***it == clients);
         unchanged.map_or_else(|| Arc::new(clients), Arc::clone)
     }
 
-    /// The digests of a client's tokens.
-    fn tokens(&mut self, config: &ClientConfig) -> Vec<Token> {
-        let file = match &config.tokens {
-            TokenSource::Digest(token) => return vec![(None, *token)],
-            TokenSource::File(file) => file,
+    /// Notes that a token in a line of a file of the client `at` is one of the client `other`, too.
+    fn note_twice(&mut self, config: &Config, at: u32, file: &NamedFile, line: u32, other: u32) {
+        let place = format!("the digest in line {line}");
+        if other == at {
+            self.files.remarks.add(&file.location, format!("{place} is in this file twice"));
+            return;
+        }
+        // It is said of the one that comes later in the configuration.
+        let name = |it: u32| &config.clients.all[it as usize].name;
+        let (location, what) = if other < at {
+            (file.location.clone(), format!("{place} is a token of {}, too", name(other)))
+        } else {
+            let location = config.client_location(other as usize);
+            (location, format!("this is a token of {}, too", name(at)))
         };
+        let help = "`narrows token NAME` makes another one".to_owned();
+        self.files.problems.add_with_help(&location, what, [help]);
+    }
+
+    /// The digests in a file of tokens, each with its line.
+    fn tokens(&mut self, file: &NamedFile) -> Tokens {
         let tokens = self.files.or_kept_with(file, tokens, STAY_VALID).unwrap_or_default();
         if tokens.is_empty() {
             let what = "the file holds no digest, so that the client has no token";
             self.files.remarks.add(&file.location, what);
         }
         self.check_mode(file, WRITABLE_BY_OTHERS, "others can write into it, and add a token");
-        tokens.into_iter().map(|(line, token)| (Some(line), token)).collect()
+        tokens
     }
 
     /// Notes tokens in files that can be guessed. Those in the configuration have been checked.
-    fn check_tokens(&mut self, configured: &[ClientConfig], tokens: &[Vec<Token>]) {
-        let of_files = || {
-            let all = configured.iter().zip(tokens);
-            all.filter_map(|(config, tokens)| Some((config.tokens.file()?, tokens)))
-        };
-        let guesses = Guesses::among(of_files().flat_map(|(_, it)| it).map(|(_, token)| token));
-        for (file, tokens) in of_files() {
+    fn check_tokens(&mut self, read: &[(u32, &NamedFile, Tokens)]) {
+        let tokens: HashSet<_> = read.iter().flat_map(|(.., it)| it).map(|(_, it)| it).collect();
+        let guesses = Guesses::among(|token| tokens.contains(token));
+        for (_, file, tokens) in read {
             for (_, token) in tokens {
-                check_token(token, &file.location, &guesses, &mut self.files.problems);
+                check_token(token, || file.location.clone(), &guesses, &mut self.files.problems);
             }
         }
     }
@@ -258,26 +268,17 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
 
 /// The files of all clients and routes.
 fn files_of(config: &Config) -> impl Iterator<Item = &NamedFile> {
-    let of_clients = config.clients.iter().filter_map(|it| it.tokens.file());
+    let of_clients = config.clients.files.iter().map(|(_, it)| it);
     let of_keys = config.routes.iter().filter_map(|it| it.access.keys.as_ref()?.file());
     let lists = config.routes.iter().filter_map(|it| it.access.allow.as_ref());
     of_clients.chain(of_keys).chain(lists.flat_map(|it| &it.files))
 }
 
-fn client(config: &ClientConfig, name: Arc<str>, used: Arc<ClientUse>) -> Client {
-    let ClientConfig { routes, expires, exchanges, requests_per_minute, .. } = config;
-    let path = |it: &RoutePath| it.as_str().as_bytes().into();
-    let limits = ClientLimits { exchanges: *exchanges, requests_per_minute: *requests_per_minute };
-    let routes = routes.as_ref().map(|routes| routes.iter().map(path).collect());
-    Client { name, routes, expires: *expires, limits, used }
-}
-
-/// Where the tokens of a client are named.
-fn location_of(config: &ClientConfig) -> &Location {
-    match &config.tokens {
-        TokenSource::File(file) => &file.location,
-        TokenSource::Digest(_) => &config.location,
-    }
+/// The place of the client with this token.
+fn place_of(clients: &Clients, TokenDigest(token): &TokenDigest) -> Option<u32> {
+    let found = clients.find(token)?;
+    let place = clients.all().iter().position(|it| ptr::eq(it, found))?;
+    u32::try_from(place).ok()
 }
 
 #[cfg(test)]
@@ -285,6 +286,7 @@ mod tests {
     use super::*;
     use crate::config::files::Files;
     use crate::config::testing::{MINIMAL, read};
+    use crate::gateway::access::{Client, ClientRules};
     use crate::tls::testing::pem::Folder;
 
     const ALICE: &str = "nrw_a token that is long enough";
@@ -300,7 +302,10 @@ mod tests {
 
     /// What is loaded from this text, and what is wrong.
     fn load<'b>(text: &str, before: Option<&Access>, kept: Option<&'b Files>) -> Loaded<'b> {
-        let config = read(text).unwrap();
+        let mut config = read(text).unwrap();
+        if let Some(before) = before {
+            config.clients.follow(before.clients.all());
+        }
         let mut files = TlsFiles::new(None);
         if let Some(kept) = kept {
             files = files.keeping(kept);
@@ -315,7 +320,7 @@ mod tests {
     }
 
     impl Loaded<'_> {
-        fn client(&self, token: &str) -> Option<&Arc<Client>> {
+        fn client(&self, token: &str) -> Option<&Client> {
             self.access.clients.with_token(token.as_bytes())
         }
 
@@ -330,6 +335,10 @@ mod tests {
         }
     }
 
+    fn rules(client: &Client) -> &ClientRules {
+        client.rules.as_ref().unwrap()
+    }
+
     #[test]
     fn clients_are_found_by_the_tokens_in_the_configuration_and_in_files() {
         let folder = Folder::new();
@@ -342,8 +351,8 @@ mod tests {
         let alice = loaded.client(ALICE).unwrap();
         assert!(&*alice.name == "alice" && alice.may_use(b"/gpt/") && !alice.may_use(b"/"));
         let [one, two] = ["one", "two-two"].map(|it| loaded.client(it).unwrap());
-        assert!(Arc::ptr_eq(one, two) && one.limits.exchanges == Some(2));
-        assert_eq!(one.expires, Some(1_798_761_600));
+        assert!(ptr::eq(one, two) && rules(one).limits.exchanges == Some(2));
+        assert_eq!(one.expires(), Some(1_798_761_600));
         assert!(loaded.client(BOB).is_none());
         assert!(loaded.access.routes[0].as_ref().unwrap().needs_token);
     }
@@ -374,7 +383,9 @@ mod tests {
         assert!(Arc::ptr_eq(&same.access.clients, &before.access.clients));
         let other = load(&text(BOB, 2), Some(&before.access), None);
         let (alice, again) = (before.client(ALICE).unwrap(), other.client(BOB).unwrap());
-        assert!(other.client(ALICE).is_none() && Arc::ptr_eq(&alice.used, &again.used));
+        assert!(
+            other.client(ALICE).is_none() && Arc::ptr_eq(&rules(alice).used, &rules(again).used)
+        );
         let keys = |it: &Loaded<'_>| it.access.routes[0].as_ref()?.keys.clone();
         let [first, second] = [&before, &other].map(|it| keys(it).unwrap());
         assert!(Arc::ptr_eq(&first, &second));

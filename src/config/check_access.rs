@@ -4,18 +4,17 @@
 use super::address_files::known_ranges;
 use super::address_list::AddressList;
 use super::files::Files;
-use super::keys::client::ClientConfig;
 use super::keys::forward::{ForwardConfig, ForwardUpstream};
 use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::Config;
 use super::listen_address::ListenAddress;
 use super::network::ranges_of;
-use super::problem::Problems;
+use super::problem::{Location, Problems};
 use super::route_access::KeySource;
 use super::url::Host;
 use super::value::Mode;
-use crate::gateway::access::KeyField;
+use crate::gateway::access::{Client, KeyField};
 use crate::gateway::address_ranges::AddressRanges;
 use crate::net::date::unix_seconds;
 use std::net::SocketAddr;
@@ -129,8 +128,8 @@ fn is_outside(address: &ListenAddress) -> bool {
 
 /// Notes what is valid, and probably not meant.
 pub(super) fn warnings(config: &Config, warnings: &mut Problems) {
-    for client in &config.clients {
-        check_client(config, client, warnings);
+    for (place, client) in config.clients.all.iter().enumerate() {
+        check_client(config, client, || config.client_location(place), warnings);
     }
     for route in &config.routes {
         check_route(config, route, warnings);
@@ -138,20 +137,23 @@ pub(super) fn warnings(config: &Config, warnings: &mut Problems) {
     check_forwards(config, warnings);
 }
 
-fn check_client(config: &Config, client: &ClientConfig, warnings: &mut Problems) {
-    if client.expires.is_some_and(|end| end <= unix_seconds()) {
+fn check_client(
+    config: &Config,
+    client: &Client,
+    location: impl Fn() -> Location,
+    warnings: &mut Problems,
+) {
+    if client.has_expired(unix_seconds()) {
         let what = format!("the tokens of {} have expired", client.name);
         let help = "set a later `expires`, or delete the client".to_owned();
-        warnings.add_with_help(&client.location, what, [help]);
+        warnings.add_with_help(&location(), what, [help]);
     }
-    let is_its = |route: &&RouteConfig| {
-        client.routes.as_ref().is_none_or(|routes| routes.contains(&route.path))
-    };
+    let is_its = |route: &&RouteConfig| client.may_use(route.path.as_str().as_bytes());
     let mut its = config.routes.iter().filter(is_its).peekable();
     if its.peek().is_some() && its.all(|route| route.access.is_for_anyone) {
         let what =
             format!("no route of {} asks for a token: all have clients = \"anyone\"", client.name);
-        warnings.add(&client.location, what);
+        warnings.add(&location(), what);
     }
 }
 

@@ -1,19 +1,18 @@
 //! Checks across the tables of clients: each has its own name, its own token, and routes that
 //! exist.
 
-use super::keys::client::{ClientPlaces, TokenSource};
+use super::clients::{ClientPlaces, location_of};
 use super::keys::top::Config;
 use super::problem::{Location, Problem, Problems, also_at, nearest, quoted};
 use super::source::Source;
 use super::token_digest::{Guesses, TokenDigest, clear_tokens};
-use super::value::RoutePath;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Notes what is wrong with clients, whose keys are at `places`. Without all routes, a path that is
-/// not there may be that of a route that has a problem of its own.
+/// Notes what is wrong with clients, whose keys are at `places` of the file. Without all routes, a
+/// path that is not there may be that of a route that has a problem of its own.
 pub(super) fn check_clients(
     config: &Config,
+    source: &Arc<Source>,
     places: &[ClientPlaces],
     has_all_routes: bool,
     problems: &mut Problems,
@@ -21,29 +20,53 @@ pub(super) fn check_clients(
     if config.clients.is_empty() {
         return;
     }
-    let digests = config.clients.iter().filter_map(|client| match &client.tokens {
-        TokenSource::Digest(token) => Some(token),
-        TokenSource::File(_) => None,
-    });
-    let guesses = Guesses::among(digests);
-    let (mut names, mut tokens) = (BTreeMap::new(), BTreeMap::new());
+    let all = &config.clients.all;
+    let name_at = |at: usize| config.client_location(at);
+    for (first, second) in same(all.len(), |at| Some(&all[at].name)).1 {
+        let what = format!("{} is the name of two clients", quoted(&all[second].name));
+        problems.add(&name_at(second), format!("{what}{}", also_at(&name_at(first))));
+    }
+    let token_at = |at: usize| location_of(source, &places[at].tokens, "client.token");
+    let (by_token, twice) = same(all.len(), |at| all[at].token.as_ref());
+    for (first, second) in twice {
+        let what = format!("this is the token of another client, too{}", also_at(&token_at(first)));
+        problems.add_with_help(&token_at(second), what, [new_token()]);
+    }
+    let tokens = || by_token.iter().filter_map(|at| Some((*at, all[*at as usize].token.as_ref()?)));
+    let is_token = |digest: &TokenDigest| {
+        let token = |at: &u32| all[*at as usize].token.as_ref();
+        by_token.binary_search_by(|at| token(at).cmp(&Some(&digest.0))).is_ok()
+    };
+    let guesses = Guesses::among(is_token);
+    for (at, token) in tokens() {
+        let location = || token_at(at as usize);
+        check_token(&TokenDigest(*token), location, &guesses, problems);
+    }
     let known: Vec<_> = config.routes.iter().map(|it| it.path.as_str()).collect();
-    for (client, at) in config.clients.iter().zip(places) {
-        if let Some(first) = names.insert(&client.name, &client.location) {
-            let what = format!("{} is the name of two clients", quoted(client.name.as_str()));
-            problems.add(&client.location, format!("{what}{}", also_at(first)));
-        }
-        if let TokenSource::Digest(token) = &client.tokens {
-            if let Some(first) = tokens.insert(token, &at.tokens) {
-                let what = format!("this is the token of another client, too{}", also_at(first));
-                problems.add_with_help(&at.tokens, what, [new_token()]);
-            }
-            check_token(token, &at.tokens, &guesses, problems);
-        }
-        for route in client.routes.iter().flatten().filter(|_| has_all_routes) {
-            check_route(route, &known, &at.routes, problems);
+    for (client, at) in all.iter().zip(places).filter(|_| has_all_routes) {
+        let routes = client.rules.as_ref().and_then(|it| it.routes.as_ref());
+        for route in routes.into_iter().flatten() {
+            check_route(
+                route,
+                &known,
+                || location_of(source, &at.routes, "client.routes"),
+                problems,
+            );
         }
     }
+}
+
+/// Those of `count` items that have a value, in the order of values, and pairs with the same one.
+fn same<T: Ord>(
+    count: usize,
+    value: impl Fn(usize) -> Option<T>,
+) -> (Vec<u32>, Vec<(usize, usize)>) {
+    let with_value = (0..count).filter(|at| value(*at).is_some());
+    let mut order: Vec<_> = with_value.map(|at| at as u32).collect();
+    order.sort_unstable_by_key(|at| (value(*at as usize), *at));
+    let pairs = order.windows(2).map(|pair| (pair[0] as usize, pair[1] as usize));
+    let pairs = pairs.filter(|(one, other)| value(*one) == value(*other)).collect();
+    (order, pairs)
 }
 
 /// Notes tokens in clear text that no problem with a key is about yet, wherever they are in the
@@ -64,13 +87,13 @@ pub(super) fn check_clear_tokens(source: &Arc<Source>, problems: &mut Problems) 
 /// Notes a digest of what can be guessed.
 pub(super) fn check_token(
     token: &TokenDigest,
-    location: &Location,
+    location: impl FnOnce() -> Location,
     guesses: &Guesses,
     problems: &mut Problems,
 ) {
     if let Some(text) = guesses.find(token) {
         let what = format!("this is the digest of {text}; a token has to be random");
-        problems.add_with_help(location, what, [new_token()]);
+        problems.add_with_help(&location(), what, [new_token()]);
     }
 }
 
@@ -78,8 +101,13 @@ fn new_token() -> String {
     "`narrows token NAME` makes one".to_owned()
 }
 
-fn check_route(route: &RoutePath, known: &[&str], location: &Location, problems: &mut Problems) {
-    let path = route.as_str();
+fn check_route(
+    route: &[u8],
+    known: &[&str],
+    location: impl FnOnce() -> Location,
+    problems: &mut Problems,
+) {
+    let path = &*String::from_utf8_lossy(route);
     if known.contains(&path) {
         return;
     }
@@ -87,7 +115,7 @@ fn check_route(route: &RoutePath, known: &[&str], location: &Location, problems:
         Some(meant) => format!("did you mean {}?", quoted(meant)),
         None => "write the `path` of a [[route]]".to_owned(),
     };
-    problems.add_with_help(location, format!("there is no route {}", quoted(path)), [help]);
+    problems.add_with_help(&location(), format!("there is no route {}", quoted(path)), [help]);
 }
 
 #[cfg(test)]
@@ -107,7 +135,7 @@ mod tests {
     fn two_clients_have_two_names_and_two_tokens() {
         let with = |clients: &[String]| format!("{MINIMAL}\n{}", clients.concat());
         let config = read(&with(&[client("alice", ONE), client("bob", TWO)])).unwrap();
-        assert_eq!(config.clients.len(), 2);
+        assert_eq!(config.clients.all.len(), 2);
         let twice = with(&[client("alice", ONE), client("alice", TWO)]);
         refuse(&twice, "f:13: client.name: \"alice\" is the name of two clients; the first is in");
         let shared = with(&[client("alice", ONE), client("bob", ONE)]);

@@ -9,7 +9,9 @@ use super::keys::top::{self, Config, ReadConfig};
 use super::parts::Parts;
 use super::problem::{Location, Problems};
 use super::source::Source;
+use super::systemd_credentials::are_passed;
 use super::table::Reader;
+use super::token_digest::{sha256, sha256_of};
 use crate::tls::credential_file::open_regular;
 use crate::tls::secret::may_be_secret;
 use std::fs::File;
@@ -20,6 +22,9 @@ use std::sync::Arc;
 
 /// Longest configuration file, in bytes. It has room for thousands of routes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Room for the text of a file. Allocators map a block of this size for itself, so that it is given
+/// back when it is freed; what is not used of it is no memory.
+const BLOCK_BYTES: usize = FILE_BYTES_MAX as usize + 2;
 /// What editors of Windows write at the beginning of a file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -42,17 +47,27 @@ impl Config {
         Self::read_by(open_regular, path)
     }
 
+    /// Whether the file still holds what this was read from, so that to read it again would give
+    /// the same. The names of credentials mean what systemd passes at the time.
+    pub fn is_current(&self, path: &Path) -> bool {
+        let found = || open_regular(path).and_then(|file| sha256_of(file.take(FILE_BYTES_MAX + 1)));
+        let is_same = |digest| found().is_ok_and(|found| found == digest);
+        !are_passed() && self.digest.is_some_and(is_same)
+    }
+
     fn read_by(open: fn(&Path) -> io::Result<File>, path: &Path) -> Result<Self, Problems> {
         // A key may have been pasted in place of a file name.
         let name = path.display().to_string();
         let name = if may_be_secret(&name) { "(no name of a file)".to_owned() } else { name };
         let file = open(path).map_err(|error| unreadable(&name, Unreadable::of(&error)))?;
         let text = Self::read_text(&name, file)?;
+        let digest = Some(sha256(text.as_bytes()));
         let folder = path.parent().unwrap_or(Path::new(""));
-        match text.starts_with(BYTE_ORDER_MARK) {
+        let config = match text.starts_with(BYTE_ORDER_MARK) {
             true => Self::parse(&name, folder, &text),
             false => Self::of(&Source::new(&name, text).into(), folder),
-        }
+        };
+        Ok(Self { digest, ..config? })
     }
 
     /// The text of a configuration file called `name`.
@@ -79,33 +94,40 @@ impl Config {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn parse_whole(name: &str, folder: &Path, text: &str) -> Result<Self, Problems> {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-        read(&mut Reader::new(&Source::new(name, text).into(), folder, keys::tables_with), text)
+        let source = Source::new(name, text).into();
+        read(&mut Reader::new(&source, None, folder, keys::tables_with), text)
     }
 
     fn of(source: &Arc<Source>, folder: &Path) -> Result<Self, Problems> {
         let text = source.text().unwrap_or_default();
         if let Some(parts) = Parts::of(text.as_str()).map(Arc::new) {
-            let mut reader = Reader::new(source, folder, keys::tables_with);
-            reader.parts = Some(Arc::clone(&parts));
+            let tables_with = keys::tables_with;
+            let mut reader = Reader::new(source, Some(Arc::clone(&parts)), folder, tables_with);
             let config = read(&mut reader, &parts.rest);
             if !reader.is_torn {
                 return config;
             }
         }
-        read(&mut Reader::new(source, folder, keys::tables_with), text.as_str())
+        read(&mut Reader::new(source, None, folder, keys::tables_with), text.as_str())
     }
 }
 
 /// Reads and checks a document.
 fn read(reader: &mut Reader, document: &str) -> Result<Config, Problems> {
     let Some(document) = reader.open(document) else {
-        check_clear_tokens(&reader.source, &mut reader.problems);
+        check_clear_tokens(reader.places.source(), &mut reader.problems);
         return Err(mem::take(&mut reader.problems).sorted());
     };
     let ReadConfig { config, clients_at, has_all_routes } = top::read(reader, document);
     check(&config, &mut reader.problems);
-    check_clients(&config, &clients_at, has_all_routes, &mut reader.problems);
-    check_clear_tokens(&reader.source, &mut reader.problems);
+    check_clients(
+        &config,
+        reader.places.source(),
+        &clients_at,
+        has_all_routes,
+        &mut reader.problems,
+    );
+    check_clear_tokens(reader.places.source(), &mut reader.problems);
     mem::take(&mut reader.problems).or(config)
 }
 
@@ -146,7 +168,7 @@ fn unreadable(name: &str, Unreadable { line, what, help }: Unreadable) -> Proble
 
 /// The text, or the line and the reason why it is not valid.
 fn read_text(from: impl Read) -> Result<String, Unreadable> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(BLOCK_BYTES);
     let mut limited = from.take(FILE_BYTES_MAX + 1);
     limited.read_to_end(&mut bytes).map_err(|error| Unreadable::of(&error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {

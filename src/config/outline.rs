@@ -2,7 +2,6 @@
 //! certificates are shown and for how long.
 
 use super::identifier::Identifier;
-use super::keys::client::ClientConfig;
 use super::keys::limits::Limits;
 use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
@@ -14,7 +13,7 @@ use super::reach::Reach;
 use super::route_access::KeySource;
 use super::snapshot::{Snapshot, count};
 use super::url::Scheme;
-use super::value::RoutePath;
+use crate::gateway::access::Client;
 use crate::tls::validity::since_1970;
 use humantime::format_rfc3339_seconds;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,7 +28,8 @@ pub fn outline(snapshot: &Snapshot, now: SystemTime) -> String {
         let parts = [certificate(snapshot, it, now), addresses(it)];
         (it.urls(), parts.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("; "))
     });
-    let clients = config.clients.iter().map(|it| (it.name.to_string(), client(snapshot, it)));
+    let clients = config.clients.all.iter().enumerate();
+    let clients = clients.map(|(place, it)| (it.name.to_string(), client(snapshot, place, it)));
     let routes = config.routes.iter().zip(&snapshot.routes).map(|(it, loaded)| {
         let keys = loaded.access.as_ref().and_then(|access| access.keys.as_ref());
         let keys = keys.map_or(0, |keys| keys.iter().count());
@@ -128,17 +128,16 @@ pub(crate) fn days_left(own: &OwnCertificate, now: SystemTime) -> String {
 }
 
 /// What a client has: tokens, routes, limits.
-fn client(snapshot: &Snapshot, client: &ClientConfig) -> String {
-    let tokens = snapshot.access.clients.iter().filter(|it| *it.name == *client.name.as_str());
-    let tokens = count(tokens.count(), "token");
-    let routes = client
-        .routes
-        .as_ref()
-        .map(|routes| routes.iter().map(RoutePath::as_str).collect::<Vec<_>>().join(", "));
-    let until = client.expires.and_then(|it| UNIX_EPOCH.checked_add(Duration::from_secs(it)));
+fn client(snapshot: &Snapshot, place: usize, client: &Client) -> String {
+    let of_files = snapshot.access.clients.count_of_files(place);
+    let tokens = count(usize::from(client.token.is_some()) + of_files, "token");
+    let rules = client.rules.as_deref().cloned().unwrap_or_default();
+    let routes = rules.routes.map(|it| String::from_utf8_lossy(&it.join(&b", "[..])).into_owned());
+    let until = rules.expires.and_then(|it| UNIX_EPOCH.checked_add(Duration::from_secs(it)));
     let until = until.map(|it| format!("until {}", format_rfc3339_seconds(it)));
-    let exchanges = client.exchanges.map(|it| count(it as usize, "exchange"));
-    let rate = client.requests_per_minute.map(|it| count(it as usize, "request") + " a minute");
+    let exchanges = rules.limits.exchanges.map(|it| count(it as usize, "exchange"));
+    let rate = rules.limits.requests_per_minute;
+    let rate = rate.map(|it| count(it as usize, "request") + " a minute");
     [Some(tokens), routes, until, exchanges, rate]
         .into_iter()
         .flatten()

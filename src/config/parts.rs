@@ -151,6 +151,8 @@ mod tests {
         "[[route]]\npath = \"/a/\"\nupstream = \"http://h/\"",
         "[[route]]\npath = \"/a\"",
         "[[listener]]\naddress = \"127.0.0.1:0\"",
+        "certificates = [{ certificate = \"c\", key = \"k\" }]",
+        "[[listener.certificates]]\ncertificate = \"c\"",
         "name = \"alice\"",
         "token = \"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
         "routes = [",

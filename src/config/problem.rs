@@ -52,6 +52,14 @@ impl Location {
         }
     }
 
+    /// Its bytes in the file.
+    pub(super) fn place(&self) -> Range<u32> {
+        match self {
+            Self::File { place, .. } => place.clone(),
+            Self::Argument(_) => 0..0,
+        }
+    }
+
     /// Name of the key or argument; empty if the problem is with none.
     pub fn name(&self) -> &str {
         match self {

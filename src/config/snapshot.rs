@@ -97,7 +97,11 @@ impl Snapshot {
     /// As for [`Snapshot::load`]; and routes that asked for a token are not opened to everyone
     /// unless the configuration says so.
     pub fn load_after(config: impl Into<Arc<Config>>, previous: &Self) -> Result<Self, Problems> {
-        let (config, mut loader) = (config.into(), Loader::new(Some(previous)));
+        let (mut config, mut loader) = (config.into(), Loader::new(Some(previous)));
+        // One that is shared has been loaded before.
+        if let Some(config) = Arc::get_mut(&mut config) {
+            config.clients.follow(&previous.config.clients.all);
+        }
         check_last_client(&config, &previous.config, &mut loader.files.problems);
         Self::load_anew(config, loader).map(|(loaded, _)| loaded)
     }

@@ -25,6 +25,11 @@ pub(super) fn is_credential(file: &Path) -> bool {
     directory().is_some_and(|it| file.starts_with(it))
 }
 
+/// Whether systemd has passed any.
+pub(super) fn are_passed() -> bool {
+    directory().is_some()
+}
+
 fn directory() -> Option<PathBuf> {
     env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|it| it.is_absolute())
 }

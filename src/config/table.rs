@@ -4,43 +4,36 @@
 //! with the nearest known key. The reader notes a problem and continues, so that one run finds them
 //! all. A wrong value is `None` to the caller, who need not report it again.
 //!
-//! Not here: which keys there are (`keys`) and what their values mean (`value`).
+//! Not here: lists of tables (`table_list`), which keys there are (`keys`), and what their values
+//! mean (`value`).
 
 use super::excerpt::may_be_shown;
 use super::lookalike::Lookalike;
 use super::parts::Parts;
+use super::places::Places;
 use super::problem::{Location, Problems, nearest, quoted};
-use super::source::{Source, Text};
+use super::source::Source;
 use super::toml_value::{below, header, is_table, kind};
 use super::value::{Invalid, NamedFile, Rules, Value, rules_of};
 use super::{foreign_keys, lookalike, moment, near, syntax};
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 /// The dotted names of the tables that have a key of this name.
 pub(super) type Homes = fn(&str) -> Vec<&'static str>;
 
 /// Turns offsets in the file into locations, and collects problems.
 pub(super) struct Reader {
-    pub(super) source: Arc<Source>,
-    text: Arc<Text>,
-    /// What has been taken out of the document, if anything has.
-    pub(super) parts: Option<Arc<Parts>>,
-    /// Where the part that is being read begins.
-    part: Option<usize>,
-    /// The parts mean something else than the whole.
+    pub(super) places: Places,
+    /// The parts of the document mean something else than the whole.
     pub(super) is_torn: bool,
     /// The folder that relative file names start from.
     folder: PathBuf,
     homes: Homes,
-    /// Dotted names that have been used. There are few, and many locations.
-    names: RefCell<HashSet<Arc<str>>>,
     /// The problems found so far.
     pub(super) problems: Problems,
 }
@@ -48,10 +41,10 @@ pub(super) struct Reader {
 /// A table with the keys that have not been taken yet.
 pub(super) struct Table<'t> {
     /// Dotted name; empty for the document itself.
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     /// Its header.
-    place: Range<usize>,
-    entries: DeTable<'t>,
+    pub(super) place: Range<usize>,
+    pub(super) entries: DeTable<'t>,
 }
 
 /// A key that was taken out of its table, and its value. Each method reads the value as one type
@@ -59,24 +52,25 @@ pub(super) struct Table<'t> {
 pub(super) struct Entry<'r, 't> {
     /// The location of the value.
     pub(super) location: Location,
-    reader: &'r mut Reader,
+    pub(super) reader: &'r mut Reader,
     /// Dotted name.
-    name: Arc<str>,
-    value: Spanned<DeValue<'t>>,
+    pub(super) name: Arc<str>,
+    pub(super) value: Spanned<DeValue<'t>>,
 }
 
 impl Reader {
-    /// Reads a file of which the text is known.
-    pub(super) fn new(source: &Arc<Source>, folder: &Path, homes: Homes) -> Self {
+    /// Reads a file of which the text is known, or what is left of it without `parts`.
+    pub(super) fn new(
+        source: &Arc<Source>,
+        parts: Option<Arc<Parts>>,
+        folder: &Path,
+        homes: Homes,
+    ) -> Self {
         Self {
-            source: Arc::clone(source),
-            text: source.text().unwrap_or_default(),
-            parts: None,
-            part: None,
+            places: Places::new(source, parts),
             is_torn: false,
             folder: folder.to_owned(),
             homes,
-            names: RefCell::default(),
             problems: Problems::default(),
         }
     }
@@ -88,9 +82,9 @@ impl Reader {
             let entries = document.into_inner();
             return Some(Table { name: "".into(), place: 0..0, entries });
         }
-        self.is_torn = self.parts.is_some();
+        self.is_torn = self.places.has_parts();
         if !self.is_torn {
-            for fault in syntax::faults(&self.text, &errors) {
+            for fault in syntax::faults(self.places.text(), &errors) {
                 let location = self.location(fault.place, "");
                 self.problems.add_with_help(&location, fault.what, fault.help);
             }
@@ -101,8 +95,8 @@ impl Reader {
     /// Takes `key` out of `table`.
     pub(super) fn take<'t>(&mut self, table: &mut Table<'t>, key: &str) -> Option<Entry<'_, 't>> {
         let (_, value) = table.entries.remove_entry(key)?;
-        let name = self.name(&table.dotted(key));
-        let location = Location::in_file(&self.source, self.place(value.span()), Arc::clone(&name));
+        let name = self.places.name(&table.dotted(key));
+        let location = self.location(value.span(), &name);
         Some(Entry { location, reader: self, name, value })
     }
 
@@ -210,7 +204,13 @@ impl Reader {
     }
 
     #[cold]
-    fn wrong_type(&mut self, location: &Location, value: &DeValue<'_>, needed: &str, help: String) {
+    pub(super) fn wrong_type(
+        &mut self,
+        location: &Location,
+        value: &DeValue<'_>,
+        needed: &str,
+        help: String,
+    ) {
         let what = format!("this is {}, and {needed} is needed", kind(value));
         self.problems.add_with_help(location, what, [help]);
     }
@@ -224,55 +224,11 @@ impl Reader {
 
     /// A value as it is written.
     fn raw(&self, value: &Spanned<DeValue<'_>>) -> &str {
-        self.text.as_str().get(self.place(value.span())).unwrap_or_default()
+        self.places.raw(value.span())
     }
 
-    /// The location of a place in the document, or in the part that is being read.
     fn location(&self, place: Range<usize>, key: &str) -> Location {
-        Location::in_file(&self.source, self.place(place), self.name(key))
-    }
-
-    /// The same place in the file.
-    fn place(&self, place: Range<usize>) -> Range<usize> {
-        let start = match (self.part, &self.parts) {
-            (Some(part), _) => part + place.start,
-            (None, Some(parts)) => parts.in_file(place.start),
-            (None, None) => place.start,
-        };
-        start..start + place.len()
-    }
-
-    fn name(&self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.borrow().get(name) {
-            return Arc::clone(known);
-        }
-        let name = Arc::from(name);
-        self.names.borrow_mut().insert(Arc::clone(&name));
-        name
-    }
-
-    /// Calls `read` for a table, or for each of the run that it stands for.
-    fn read_run(&mut self, table: Table<'_>, read: &mut impl FnMut(&mut Self, Table<'_>)) {
-        let (text, parts) = (Arc::clone(&self.text), self.parts.clone());
-        let run = parts.and_then(|it| it.run_at(table.place.start, text.as_str()));
-        let Some(run) = run else { return read(self, table) };
-        self.is_torn |= !table.entries.is_empty();
-        for place in run {
-            let (mut document, errors) = DeTable::parse_recoverable(&text.as_str()[place.clone()]);
-            self.part = Some(place.start);
-            let value = document.get_mut().remove_entry(&*table.name).map(|(_, value)| value);
-            match value.map(Spanned::into_inner) {
-                Some(DeValue::Array(items)) if errors.is_empty() => {
-                    for (place, item) in items.into_iter().map(|it| (it.span(), it.into_inner())) {
-                        if let DeValue::Table(entries) = item {
-                            read(self, Table { name: Arc::clone(&table.name), place, entries });
-                        }
-                    }
-                }
-                _ => self.is_torn = true,
-            }
-            self.part = None;
-        }
+        self.places.location(place, key)
     }
 }
 
@@ -313,7 +269,7 @@ impl<'r, 't> Entry<'r, 't> {
         let allowed = format!("a list is allowed, of which each: {}", T::ALLOWED);
         let DeValue::Array(items) = value.get_ref() else {
             let raw = reader.raw(&value);
-            let is_shown = value.get_ref().is_str() && may_be_shown(&reader.text, raw);
+            let is_shown = value.get_ref().is_str() && may_be_shown(reader.places.text(), raw);
             let help = if is_shown { format!("write [{raw}]") } else { allowed };
             reader.wrong_type(&location, value.get_ref(), "a list", help);
             return (&reader.folder, Vec::new());
@@ -413,50 +369,6 @@ impl<'r, 't> Entry<'r, 't> {
                 None
             }
         }
-    }
-
-    /// The result of `read` for every `[[key]]`. An empty list is a problem.
-    pub(super) fn tables<T>(self, read: fn(&mut Reader, Table<'_>) -> T) -> Vec<T> {
-        let mut tables = Vec::new();
-        self.each_table(|reader, table| tables.push(read(reader, table)));
-        tables
-    }
-
-    /// Calls `read` for every `[[key]]`. An empty list is a problem.
-    pub(super) fn each_table(self, mut read: impl FnMut(&mut Reader, Table<'_>)) {
-        let Self { location, reader, name, value } = self;
-        let help = format!("write [[{name}]], with double brackets");
-        let items = match value.get_ref() {
-            DeValue::Array(_) => match value.into_inner() {
-                DeValue::Array(items) => items,
-                _ => DeArray::new(),
-            },
-            // Its keys may be wrong, too.
-            DeValue::Table(_) => {
-                let what = "this table has single brackets";
-                reader.problems.add_with_help(&location, what, [help.clone()]);
-                DeArray::from_iter([value])
-            }
-            other => {
-                reader.wrong_type(&location, other, "a list of tables", help);
-                return;
-            }
-        };
-        if items.is_empty() {
-            let what = format!("there is none; at least one [[{name}]] is needed");
-            reader.problems.add(&location, what);
-        }
-        let mut tables = Vec::new();
-        for item in items {
-            let place = item.span();
-            match item.into_inner() {
-                DeValue::Table(entries) => {
-                    tables.push(Table { name: Arc::clone(&name), place, entries });
-                }
-                other => reader.wrong_type(&location, &other, "a table", help.clone()),
-            }
-        }
-        tables.into_iter().for_each(|table| reader.read_run(table, &mut read));
     }
 }
 

@@ -4,9 +4,9 @@
 //! here, as far as it can be: the digest of a short text is refused.
 
 use super::value::{Invalid, Value};
-use aws_lc_rs::digest;
-use std::collections::HashMap;
+use aws_lc_rs::digest::{self, Context, Digest};
 use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -39,51 +39,67 @@ pub(super) fn clear_tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Digests of tokens, and what the text of each is in words if anyone would try it.
-pub(super) struct Guesses(HashMap<[u8; 32], Option<&'static str>>);
+/// Tokens that anyone would try, and what the text of each is in words.
+pub(super) struct Guesses(Vec<(TokenDigest, &'static str)>);
 
 impl Guesses {
-    /// Of these tokens, those that can be guessed. Takes some milliseconds for any number of them,
-    /// and no time for none.
-    pub(super) fn among<'t>(tokens: impl IntoIterator<Item = &'t TokenDigest>) -> Self {
-        // Few of the texts are a token, so their digests take no room.
-        let mut guesses = Self(tokens.into_iter().map(|token| (token.0, None)).collect());
-        if guesses.0.is_empty() {
-            return guesses;
-        }
-        guesses.add("", "an empty text");
+    /// Those that are tokens. Takes some milliseconds for any number of them.
+    pub(super) fn among(is_token: impl Fn(&TokenDigest) -> bool) -> Self {
+        let mut guesses = Self(Vec::new());
+        let mut add = |text: &str, what| guesses.add(text, what, &is_token);
+        add("", "an empty text");
         for word in WORDS.split_ascii_whitespace() {
-            guesses.add(word, "a word that everyone tries first");
+            add(word, "a word that everyone tries first");
         }
         let one = ('!'..='~').map(String::from);
         let letters = || ('0'..='z').filter(char::is_ascii_alphanumeric);
         let two = letters().flat_map(|one| letters().map(move |two| format!("{one}{two}")));
         let numbers = (100..1000).map(|it: u16| it.to_string());
         for short in one.chain(two).chain(numbers) {
-            guesses.add(&short, "a text that is too short");
+            add(&short, "a text that is too short");
         }
         guesses
     }
 
     /// What the text with this digest is, if it can be guessed.
-    pub(super) fn find(&self, TokenDigest(digest): &TokenDigest) -> Option<&'static str> {
-        self.0.get(digest).copied().flatten()
+    pub(super) fn find(&self, token: &TokenDigest) -> Option<&'static str> {
+        self.0.iter().find(|(other, _)| other == token).map(|(_, what)| *what)
     }
 
     /// Adds `text`, and the line that `echo` makes of it.
-    fn add(&mut self, text: &str, what: &'static str) {
-        for digest in [sha256(text.as_bytes()), sha256(format!("{text}\n").as_bytes())] {
-            if let Some(guess) = self.0.get_mut(&digest) {
-                guess.get_or_insert(what);
-            }
-        }
+    fn add(&mut self, text: &str, what: &'static str, is_token: impl Fn(&TokenDigest) -> bool) {
+        let both =
+            [TokenDigest::of(text.as_bytes()), TokenDigest::of(format!("{text}\n").as_bytes())];
+        self.0.extend(both.into_iter().filter(is_token).map(|token| (token, what)));
     }
 }
 
 /// SHA-256 (FIPS 180-4).
 pub fn sha256(text: &[u8]) -> [u8; 32] {
+    bytes(&digest::digest(&digest::SHA256, text))
+}
+
+/// The same of what is read, in pieces.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub(super) fn sha256_of(from: impl Read) -> io::Result<[u8; 32]> {
+    let (mut context, mut from) = (Context::new(&digest::SHA256), BufReader::new(from));
+    loop {
+        let piece = from.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(bytes(&context.finish()));
+        }
+        context.update(piece);
+        let read = piece.len();
+        from.consume(read);
+    }
+}
+
+fn bytes(digest: &Digest) -> [u8; 32] {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, text).as_ref());
+    bytes.copy_from_slice(digest.as_ref());
     bytes
 }
 
@@ -199,10 +215,10 @@ mod tests {
     fn the_digest_of_what_can_be_guessed_is_recognised() {
         for text in ["", "\n", "test", "test\n", "changeme", "x", "x\n", "ab", "42", "123", "999"] {
             let token = TokenDigest::of(text.as_bytes());
-            assert!(Guesses::among([&token]).find(&token).is_some(), "{text:?}");
+            assert!(Guesses::among(|it| *it == token).find(&token).is_some(), "{text:?}");
         }
         let token = format!("{TOKEN_PREFIX}{}", "a1".repeat(20));
         let token = TokenDigest::of(token.as_bytes());
-        assert_eq!(Guesses::among([&token]).find(&token), None);
+        assert_eq!(Guesses::among(|it| *it == token).find(&token), None);
     }
 }

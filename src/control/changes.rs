@@ -1,7 +1,8 @@
 //! What is different between two configurations, in numbers: for the log line of a reload.
 
-use crate::config::keys::client::ClientConfig;
+use crate::config::clients::ClientsConfig;
 use crate::config::snapshot::{Listener, Snapshot};
+use crate::config::value::NamedFile;
 use crate::gateway::access::RouteAccess;
 use crate::gateway::route::Route;
 use crate::upstream::registry::Identity;
@@ -11,9 +12,6 @@ use std::sync::Arc;
 
 /// The differences, such as `routes: 1 added, 2 changed; timeouts`; `none` if there are none.
 pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
-    let clients = |it: &Snapshot| -> HashMap<_, _> {
-        it.config.clients.iter().map(|it| (it.name.clone(), it.clone())).collect()
-    };
     let listeners =
         |it: &Snapshot| numbered(it.listeners.iter().map(|it| (key_of(it), it.clone())));
     let routes = |it: &Snapshot| it.routes.iter().map(|it| (it.path.clone(), it.clone())).collect();
@@ -30,7 +28,7 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
     let admin = |it: &Snapshot| it.config.admin.as_ref().map(|it| it.address.clone());
     let parts = [
         count("listeners", &listeners(old), &listeners(new), is_same_listener),
-        count("clients", &clients(old), &clients(new), is_same_client),
+        clients(&old.config.clients, &new.config.clients),
         count("routes", &routes(old), &routes(new), is_same_route),
         count("forwards", &forwards(old), &forwards(new), |old, new| old == new),
         count("upstreams", &upstreams(old), &upstreams(new), |old, new| old == new),
@@ -101,10 +99,15 @@ fn rules_of(access: Option<&RouteAccess>) -> RouteAccess {
     RouteAccess { clients: Arc::default(), needs_token: false, ..access }
 }
 
-/// The same but for its place in the file.
-fn is_same_client(old: &ClientConfig, new: &ClientConfig) -> bool {
-    let location = old.location.clone();
-    *old == ClientConfig { location, ..new.clone() }
+/// Clients by their names, wherever in the file they are.
+fn clients(old: &ClientsConfig, new: &ClientsConfig) -> Option<String> {
+    if Arc::ptr_eq(&old.all, &new.all) && old.files == new.files {
+        return None;
+    }
+    let path = |it: Option<&NamedFile>| it.map(|it| it.path.clone());
+    count("clients", &old.by_name(), &new.by_name(), |(old, old_file), (new, new_file)| {
+        old == new && path(*old_file) == path(*new_file)
+    })
 }
 
 #[cfg(test)]

@@ -43,7 +43,6 @@ pub use signals::catch_signals;
 
 use crate::config::Config;
 use crate::config::admin_address::AdminConfig;
-use crate::config::problem::Problems;
 use crate::config::snapshot::Snapshot;
 #[cfg(feature = "acme")]
 use crate::control::acme::{Parts, manage};
@@ -57,7 +56,7 @@ use crate::control::listeners::{
 };
 use crate::control::notify::Notifier;
 use crate::control::program::Program;
-use crate::control::reload::{Loaded, Loader, NotReloaded};
+use crate::control::reload::{Loaded, Loader, NotReloaded, Reread};
 use crate::control::reminder::{remind, tell_remarks};
 use crate::control::request::{Asked, Request};
 use crate::control::service::inform;
@@ -101,7 +100,7 @@ impl Server {
     /// Something that the server needs at the start cannot be had, or a worker ended by itself.
     pub fn run(
         snapshot: Snapshot,
-        source: impl Fn() -> Option<Result<Config, Problems>> + Send + Sync + 'static,
+        source: impl Fn(&Arc<Config>) -> Reread + Send + Sync + 'static,
         launch: Launch,
     ) -> Result<(), RunError> {
         let mut builder = Builder::new_current_thread();

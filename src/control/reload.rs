@@ -22,8 +22,10 @@ use tokio::time::{Instant, timeout_at};
 /// What the thread that loads adds to its niceness (see nice(2)).
 const LOADING_NICENESS: i32 = 10;
 
-/// Reads again what the first configuration was read from. `None`: it cannot be read twice.
-pub(super) type Source = dyn Fn() -> Option<Result<Config, Problems>> + Send + Sync;
+/// What the current configuration was read from, read again. `None`: it cannot be read twice.
+pub(super) type Reread = Option<Result<Arc<Config>, Problems>>;
+/// Reads it again. It is the current one if nothing has changed.
+pub(super) type Source = dyn Fn(&Arc<Config>) -> Reread + Send + Sync;
 
 /// Loads configurations, one at a time.
 pub(super) struct Loader {
@@ -143,7 +145,7 @@ impl NotReloaded {
 }
 
 fn load(source: &Source, current: &Snapshot) -> Result<Snapshot, Problems> {
-    let loaded = match source() {
+    let loaded = match source(&current.config) {
         Some(config) => Snapshot::load_after(config?, current),
         None => {
             tracing::warn!(
@@ -154,6 +156,7 @@ fn load(source: &Source, current: &Snapshot) -> Result<Snapshot, Problems> {
             Snapshot::load_after(Arc::clone(&current.config), current)
         }
     }?;
+    loaded.config.forget_text();
     // Who reloads may have paid for them.
     loaded
         .routes
@@ -181,10 +184,10 @@ mod tests {
         let (reading, begun) = mpsc::channel();
         let (go, waits) = mpsc::channel();
         let (reading, waits) = (Mutex::new(reading), Mutex::new(waits));
-        let mut loader = Loader::new(Arc::new(move || {
+        let mut loader = Loader::new(Arc::new(move |_| {
             reading.lock().unwrap().send(()).unwrap();
             waits.lock().unwrap().recv().unwrap();
-            Some(config("/"))
+            Some(config("/").map(Arc::new))
         }));
         let current = Arc::new(Snapshot::load(config("/").unwrap()).unwrap());
         loader.begin(&current);
@@ -206,8 +209,8 @@ mod tests {
     async fn a_load_that_fails_says_why_and_the_next_begins_anew() {
         let count = AtomicUsize::new(0);
         let mut loader =
-            Loader::new(Arc::new(move || match count.fetch_add(1, Ordering::Relaxed) {
-                0 => Some(config("no slash")),
+            Loader::new(Arc::new(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+                0 => Some(config("no slash").map(Arc::new)),
                 1 => panic!("on purpose"),
                 _ => None,
             }));
@@ -227,9 +230,9 @@ mod tests {
     fn a_load_that_takes_long_is_reported_once_and_goes_on() {
         let (go, waits) = mpsc::channel();
         let waits = Mutex::new(waits);
-        let mut loader = Loader::new(Arc::new(move || {
+        let mut loader = Loader::new(Arc::new(move |_| {
             waits.lock().unwrap().recv().unwrap();
-            Some(config("/"))
+            Some(config("/").map(Arc::new))
         }));
         let current = Arc::new(Snapshot::load(config("/").unwrap()).unwrap());
         let log = logged(LogFormat::Text, Level::INFO, || {

@@ -62,7 +62,7 @@ pub(super) async fn watch_files(state: Rc<State>, changes: Sender<Change>) {
 /// Says that new connections use what these files hold now, or new requests, if they are files of
 /// tokens or of API keys. Nothing is said of a file that we have written ourselves.
 pub(super) fn tell_changed(files: &[PathBuf], config: &Config, state: &State) {
-    let of_clients = config.clients.iter().filter_map(|it| it.tokens.file());
+    let of_clients = config.clients.files.iter().map(|(_, it)| it);
     let of_routes = config.routes.iter().filter_map(|it| it.access.keys.as_ref()?.file());
     let of_access: Vec<_> = of_clients.chain(of_routes).map(|it| &it.path).collect();
     for file in files.iter().filter(|it| !state.take_written_file(it)) {

@@ -74,7 +74,7 @@ fn named(config: &Config) -> Vec<(PathBuf, Kind)> {
     let client_ca = client_ca.flat_map(|it| iter::once(&it.roots).chain(&it.crl));
     let ca = reaches().map(|it| &it.ca).chain([&config.acme.ca]).flatten();
     // Only their digests.
-    let tokens = config.clients.iter().filter_map(|it| it.tokens.file());
+    let tokens = config.clients.files.iter().map(|(_, it)| it);
     let listeners = config.listeners.iter().flat_map(|it| [&it.allow, &it.trusted_proxies]);
     let ranges = listeners.chain(accesses().map(|it| &it.allow)).flatten().flat_map(|it| &it.files);
     client_ca.chain(ca).chain(tokens).chain(ranges).for_each(|it| add(it, Kind::Public));

@@ -16,10 +16,10 @@ use std::path::Path;
 
 /// Checking a configuration never panics. Each problem is one line of text without control
 /// characters that names a line of the file, and there are no more problems than the file has
-/// bytes; a report of them is bounded text as well. All of that is the same if tables are not parsed
-/// one at a time. A valid configuration stays valid with a
-/// comment after it, and is within its ranges. Each of its routes turns a request into one that
-/// hyper reads as exactly that one, for the configured host.
+/// bytes; a report of them is bounded text as well. A valid configuration stays valid with a
+/// comment after it, and is within its ranges. A text that is parsed in parts means the same as in
+/// one. Each route turns a request into one that hyper reads as exactly that one, for the
+/// configured host.
 pub fn config(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let parse = |text: &str| Config::parse("narrows.toml", Path::new("/etc"), text);

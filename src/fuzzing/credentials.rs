@@ -118,10 +118,10 @@ impl Rules {
     }
 
     fn routes(&self) -> RouteTable<()> {
-        let clients = TOKENS.map(|it| (digest(it.as_bytes()), Arc::new(Client::new(it))));
+        let clients = TOKENS.map(|it| Client::new(it, Some(digest(it.as_bytes()))));
         let keys = ApiKeys::new(vec![(1, KEY.as_bytes().to_vec().into())]).expect("a key");
         let access = Arc::new(RouteAccess {
-            clients: Arc::new(Clients::new(clients, digest)),
+            clients: Arc::new(Clients::new(clients.into(), Vec::new(), digest)),
             needs_token: self.needs_token,
             is_for_anyone: !self.needs_token,
             keys: self.key_field.map(|_| Arc::new(keys)),

@@ -24,7 +24,6 @@ use crate::h1::section::FieldSection;
 use crate::h1::target::TargetError;
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::BytesMut;
 
@@ -68,7 +67,7 @@ pub struct OwnAnswer<'a> {
     /// Bytes after the head that are the request's body, for the caller to skip.
     pub body_bytes: usize,
     /// Whose token it has, if the request is refused in spite of it.
-    pub client: Option<&'a Arc<Client>>,
+    pub client: Option<&'a Client>,
 }
 
 /// For a head that was found within the limits before.
@@ -251,7 +250,7 @@ fn admitted<'a, U>(
     query: &'a [u8],
     request: &Request,
     clock: fn() -> u64,
-) -> Result<Option<Credentials<'a>>, (Cause, Option<&'a Arc<Client>>)> {
+) -> Result<Option<Credentials<'a>>, (Cause, Option<&'a Client>)> {
     let mut found =
         credentials(route, head, query, request, clock).map_err(|cause| (cause, None))?;
     match check_use(route, found.as_mut(), request, clock) {
@@ -283,7 +282,7 @@ fn refused_target(error: TargetError) -> ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::access::{ApiKeys, Client, Clients, RouteAccess};
+    use crate::gateway::access::{ApiKeys, Client, ClientRules, Clients, RouteAccess};
     use crate::gateway::address_ranges::range_of;
     use crate::gateway::answer::answer_to;
     use alloc::sync::Arc;
@@ -387,14 +386,18 @@ mod tests {
     fn a_token_counts_where_none_is_needed_if_it_would_do_where_one_is() {
         let paths = || Some([b"/b/"[..].into()].into());
         let clients = [
-            Client { expires: Some(NOW + 1), ..Client::new("a") },
-            Client { expires: Some(NOW), ..Client::new("late") },
-            Client { routes: paths(), ..Client::new("elsewhere") },
+            ("a", ClientRules { expires: Some(NOW + 1), ..ClientRules::default() }),
+            ("late", ClientRules { expires: Some(NOW), ..ClientRules::default() }),
+            ("elsewhere", ClientRules { routes: paths(), ..ClientRules::default() }),
         ];
         // As good as a digest for words of different lengths.
         let length = |word: &[u8]| [word.len() as u8; 32];
-        let token = |it: Client| (length(&[b"nrw_", it.name.as_bytes()].concat()), Arc::new(it));
-        let clients = Arc::new(Clients::new(clients.map(token), length));
+        let client = |(name, rules): (&str, _)| Client {
+            rules: Some(Box::new(rules)),
+            ..Client::new(name, Some(length(format!("nrw_{name}").as_bytes())))
+        };
+        let clients = Clients::new(clients.map(client).into(), Vec::new(), length);
+        let clients = Arc::new(clients);
         let keys = || ApiKeys::new(vec![(1, b"sk-real".to_vec().into())]).unwrap();
         for keys in [None, Some(Arc::new(keys()))] {
             let (clients, is_for_anyone) = (Arc::clone(&clients), true);

@@ -19,7 +19,8 @@ pub(super) fn admit<U>(
 ) -> Result<(), ExchangeError> {
     let Some(Credentials { client, key, .. }) = &request.credentials else { return Ok(()) };
     if let Some(client) = client {
-        let (permit, error) = match client.used.acquire(&client.limits, since_start) {
+        let acquired = client.rules.as_ref().map(|it| it.used.acquire(&it.limits, since_start));
+        let (permit, error) = match acquired.unwrap_or(Ok(None)) {
             Ok(permit) => (permit, None),
             Err(LimitReached::Exchanges) => (None, Some(Cause::ClientExchanges)),
             Err(LimitReached::Rate(seconds)) => (None, Some(Cause::ClientRate(seconds))),

@@ -277,9 +277,8 @@ impl Worker {
     /// Serves something else, as soon as all of it is ready.
     async fn change(&mut self, Serve { snapshot, sockets }: Serve) {
         self.context.replace_site(self.upstreams.site(&snapshot).await);
-        let clients: HashSet<_> =
-            snapshot.config.clients.iter().map(|it| it.name.as_str()).collect();
-        self.context.metrics.forget_unused(|name| clients.contains(name));
+        let clients = &snapshot.config.clients.all;
+        self.context.metrics.forget_unused(clients.iter().map(|it| &*it.name));
         let stay: HashSet<_> = sockets.iter().map(|it| it.id).collect();
         let removed = self.listening.extract_if(|id, _| !stay.contains(id));
         let removed: Vec<_> = removed.map(|(_, listening)| listening).collect();

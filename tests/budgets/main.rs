@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "the stage marks with `pub` what tests are meant to use")]
 
+mod configuration;
 mod stage;
 
 use narrows::h1::limits::CONTENT_RANGES_MAX;

@@ -39,6 +39,7 @@ mod host;
 mod kept;
 mod kit;
 mod log;
+mod many_clients;
 mod metrics;
 mod own_answers;
 mod own_certificate;

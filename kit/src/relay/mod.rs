@@ -152,6 +152,17 @@ impl Relay {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// Its own memory now, without what it has of files, in bytes. `None`: it has huge pages, so
+    /// that the number says little.
+    pub fn anonymous_bytes(&self) -> Option<usize> {
+        let sums = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).unwrap();
+        let sum = |name: &str| -> usize {
+            let value = sums.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            value.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+        };
+        (sum("AnonHugePages:") == 0).then(|| sum("Pss_Anon:"))
+    }
+
     /// The file of its configuration.
     pub fn configuration_file(&self) -> PathBuf {
         self.folder.path.join("narrows.toml")

@@ -1,64 +1,23 @@
-//! `[[client]]`: [`ClientConfig`] and its keys.
+//! `[[client]]`: its keys.
 
 use crate::config::client_name::ClientName;
+use crate::config::clients::{ClientPlaces, ReadClient, ReadClients};
 use crate::config::key::Default::{Required, Words};
 use crate::config::key::Read::With;
-use crate::config::key::{Key, Present, read_table, row};
+use crate::config::key::{Key, read_table, row};
 use crate::config::problem::Location;
 use crate::config::systemd_credentials::file_or_credential;
-use crate::config::table::{Reader, Table};
+use crate::config::table::{Entry, Reader, Table};
+use crate::config::table_list::{each_table, table_count};
 use crate::config::token_digest::TokenDigest;
 use crate::config::value::{NamedFile, RoutePath};
+use crate::gateway::access::{Client, ClientRules};
+use crate::gateway::client_limits::ClientLimits;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// Range of `exchanges` and `requests_per_minute`: more than a million limits nothing.
 const LIMIT_RANGE: RangeInclusive<usize> = 1..=1_000_000;
-
-/// A `[[client]]`: who may use the routes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientConfig {
-    /// The operator's word for it.
-    pub name: ClientName,
-    /// What it shows.
-    pub tokens: TokenSource,
-    /// The routes that it may use; `None`: all.
-    pub routes: Option<Vec<RoutePath>>,
-    /// When its tokens end, in seconds since 1970.
-    pub expires: Option<u64>,
-    /// How many exchanges it may have at one time.
-    pub exchanges: Option<u32>,
-    /// How many requests it may send in a minute.
-    pub requests_per_minute: Option<u32>,
-    /// Location of the name.
-    pub location: Location,
-}
-
-/// Where the keys of a client are. It is not kept, because there may be many clients.
-pub(in crate::config) struct ClientPlaces {
-    /// Location of the token or of the file.
-    pub(in crate::config) tokens: Location,
-    /// Location of `routes`, or of the name.
-    pub(in crate::config) routes: Location,
-}
-
-/// Where the digests of a client's tokens are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    /// In the configuration, and it has this one.
-    Digest(TokenDigest),
-    /// In a file, one a line. Boxed, because most clients have none.
-    File(Box<NamedFile>),
-}
-
-impl TokenSource {
-    /// The file, if it is one.
-    pub fn file(&self) -> Option<&NamedFile> {
-        match self {
-            Self::Digest(_) => None,
-            Self::File(file) => Some(file),
-        }
-    }
-}
 
 /// The table as it is read.
 #[derive(Default)]
@@ -144,8 +103,19 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
 ];
 
+/// Reads every `[[client]]`, and leaves out what is wrong.
+pub(super) fn read_all(entry: Entry<'_, '_>) -> ReadClients {
+    let mut clients = ReadClients::with_capacity(table_count(&entry));
+    each_table(entry, |reader, table| {
+        if let Some(client) = read(reader, table) {
+            clients.push(client);
+        }
+    });
+    clients
+}
+
 /// Reads a `[[client]]`. `None` if a required key is missing or wrong.
-pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<(ClientConfig, ClientPlaces)> {
+fn read(reader: &mut Reader, table: Table<'_>) -> Option<ReadClient> {
     let header = reader.header(&table, "token");
     let has_tokens = table.has("token") || table.has("token_file");
     let mut draft = Draft::default();
@@ -155,35 +125,35 @@ pub(super) fn read(reader: &mut Reader, table: Table<'_>) -> Option<(ClientConfi
         let help = "`narrows token NAME` makes a token and prints its digest".to_owned();
         reader.problems.add_with_help(&header, what, [help]);
     }
-    let Draft { name, token, token_file, routes, expires, exchanges, requests_per_minute } = draft;
-    let location = present.location("name")?.clone();
-    let (tokens, at) = tokens(reader, token, token_file, &present)?;
-    let routes_at = present.location("routes").unwrap_or(&location).clone();
-    let places = ClientPlaces { tokens: at, routes: routes_at };
-    let name = name?;
-    let config =
-        ClientConfig { name, tokens, routes, expires, exchanges, requests_per_minute, location };
-    Some((config, places))
+    if let (Some(_), Some(file)) = (&draft.token, &draft.token_file) {
+        let what = "`token` and `token_file` exclude each other";
+        let help = "write all digests into the file, one a line".to_owned();
+        reader.problems.add_with_help(&file.location, what, [help]);
+        return None;
+    }
+    let name = present.location("name")?;
+    let name = (name.line()? as u32, name.place());
+    let tokens = present.location("token").or_else(|| present.location("token_file"))?.place();
+    let routes = present.location("routes").map_or_else(|| name.1.clone(), Location::place);
+    let rules = draft.rules();
+    let token = draft.token.map(|TokenDigest(digest)| digest);
+    let client = Client { name: draft.name?.to_shared(), token, rules };
+    let places = ClientPlaces { tokens, routes };
+    Some(ReadClient { client, file: draft.token_file.map(Box::new), name, places })
 }
 
-/// The one source of tokens, and its location.
-fn tokens(
-    reader: &mut Reader,
-    token: Option<TokenDigest>,
-    file: Option<NamedFile>,
-    present: &Present,
-) -> Option<(TokenSource, Location)> {
-    let source = match (token, file) {
-        (Some(_), Some(file)) => {
-            let what = "`token` and `token_file` exclude each other";
-            let help = "write all digests into the file, one a line".to_owned();
-            reader.problems.add_with_help(&file.location, what, [help]);
-            return None;
-        }
-        (Some(token), None) => TokenSource::Digest(token),
-        (None, Some(file)) => TokenSource::File(Box::new(file)),
-        (None, None) => return None,
-    };
-    let location = present.location("token").or_else(|| present.location("token_file"));
-    Some((source, location?.clone()))
+impl Draft {
+    fn rules(&mut self) -> Option<Box<ClientRules>> {
+        let path = |it: &RoutePath| it.as_str().as_bytes().into();
+        let rules = ClientRules {
+            routes: self.routes.take().map(|routes| routes.iter().map(path).collect()),
+            expires: self.expires,
+            limits: ClientLimits {
+                exchanges: self.exchanges,
+                requests_per_minute: self.requests_per_minute,
+            },
+            used: Arc::default(),
+        };
+        (rules != ClientRules::default()).then(|| Box::new(rules))
+    }
 }

@@ -11,6 +11,7 @@ use crate::config::listen_address::ListenAddress;
 use crate::config::network::Network;
 use crate::config::problem::Location;
 use crate::config::table::{Reader, Table};
+use crate::config::table_list::tables;
 use crate::config::value::{Mode, NamedFile};
 use crate::gateway::client_address::ClientAddressField;
 use crate::net::listen::has_ip;
@@ -176,7 +177,7 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
     Key::new(
         "certificates",
-        With(|it, entry| it.certificates = entry.tables(credentials::read)),
+        With(|it, entry| it.certificates = tables(entry, credentials::read)),
         Words("none"),
         row(
             "Several certificates, in place of `certificate` and `key`: the client gets the one \

@@ -1,7 +1,7 @@
 //! The top level of the file: [`Config`] and its keys.
 
 use super::acme::{self, AcmeConfig};
-use super::client::{self, ClientConfig, ClientPlaces};
+use super::client;
 use super::forward::{self, ForwardConfig};
 use super::limits::{self, Limits};
 use super::listener::{self, ListenerConfig};
@@ -9,17 +9,21 @@ use super::log;
 use super::route::{self, RouteConfig};
 use super::timeouts;
 use crate::config::admin_address::{AdminAddress, AdminConfig};
+use crate::config::clients::{ClientPlaces, ClientsConfig, ReadClients};
 use crate::config::foreign_keys;
 use crate::config::key::Default::{Required, Words};
 use crate::config::key::Read::With;
 use crate::config::key::{Key, read_entry, read_table, row};
 use crate::config::problem::Location;
+use crate::config::source::Source;
 use crate::config::table::{Reader, Table};
+use crate::config::table_list::tables;
 use crate::config::value::Mode;
 use crate::telemetry::LogSettings;
 use crate::timeouts::Timeouts;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// Range of `workers` and `--workers`: one thread each, and no machine we aim at has more cores.
 pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
@@ -27,6 +31,10 @@ pub const WORKERS_RANGE: RangeInclusive<usize> = 1..=256;
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// The file that it comes from, if it comes from one.
+    pub source: Option<Arc<Source>>,
+    /// The SHA-256 of the file, if it can be read again.
+    pub digest: Option<[u8; 32]>,
     /// Worker threads; `None`: one for each core.
     pub workers: Option<NonZeroUsize>,
     /// Where the process answers its operator; `None`: nowhere.
@@ -34,7 +42,7 @@ pub struct Config {
     /// Where clients connect; at least one.
     pub listeners: Vec<ListenerConfig>,
     /// Who may use the routes; if there is none, everyone.
-    pub clients: Vec<ClientConfig>,
+    pub clients: ClientsConfig,
     /// Where HTTP requests go; at least one if there is an http listener, each with its own path.
     pub routes: Vec<RouteConfig>,
     /// Where other connections go; at least one if there is a tcp listener.
@@ -49,6 +57,19 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged, and how.
     pub log: LogSettings,
+}
+
+impl Config {
+    /// The location of the name of the client at this place.
+    pub(in crate::config) fn client_location(&self, place: usize) -> Location {
+        self.clients.location(self.source.as_ref(), place)
+    }
+
+    /// Frees the text of the file, which is used only for the lines that messages show. Messages
+    /// still name their lines.
+    pub fn forget_text(&self) {
+        self.source.iter().for_each(|it| it.forget());
+    }
 }
 
 /// A configuration, and what the checks across its tables need besides.
@@ -66,7 +87,7 @@ pub(super) struct Draft {
     workers: Option<NonZeroUsize>,
     admin: Option<AdminConfig>,
     listeners: Vec<Option<ListenerConfig>>,
-    clients: Vec<Option<(ClientConfig, ClientPlaces)>>,
+    clients: ReadClients,
     routes: Vec<Option<RouteConfig>>,
     forwards: Vec<Option<ForwardConfig>>,
     acme: AcmeConfig,
@@ -104,13 +125,13 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
     Key::new(
         "listener",
-        With(|it, entry| it.listeners = entry.tables(listener::read)),
+        With(|it, entry| it.listeners = tables(entry, listener::read)),
         Required,
         row("Where clients connect: one or more `[[listener]]`.", "tables"),
     ),
     Key::new(
         "client",
-        With(|it, entry| it.clients = entry.tables(client::read)),
+        With(|it, entry| it.clients = client::read_all(entry)),
         Words("none: everyone may use the routes"),
         row(
             "Who may use the routes, with which [tokens](access.md) and limits: one or more \
@@ -120,13 +141,13 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     ),
     Key::new(
         "route",
-        With(|it, entry| it.routes = entry.tables(route::read)),
+        With(|it, entry| it.routes = tables(entry, route::read)),
         Words("required by http listeners"),
         row("Where HTTP requests go: one or more `[[route]]`.", "tables"),
     ),
     Key::new(
         "forward",
-        With(|it, entry| it.forwards = entry.tables(forward::read)),
+        With(|it, entry| it.forwards = tables(entry, forward::read)),
         Words("required by tcp listeners"),
         row("Where connections to tcp listeners go: one or more `[[forward]]`.", "tables"),
     ),
@@ -172,12 +193,14 @@ pub(in crate::config) fn read(reader: &mut Reader, top: Table<'_>) -> ReadConfig
     read_table(reader, top, KEYS, &mut draft);
     let Draft { workers, admin, listeners, clients, routes, forwards, .. } = draft;
     let Draft { acme, acme_location, timeouts, limits, log, .. } = draft;
-    let (clients, clients_at) = clients.into_iter().flatten().unzip();
+    let (clients, clients_at) = clients.finish();
     let has_all_routes = routes.iter().all(Option::is_some);
     if let Some(listeners) = listeners.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         note_missing(reader, &listeners, missing);
     }
     let config = Config {
+        source: Some(Arc::clone(reader.places.source())),
+        digest: None,
         workers,
         admin,
         listeners: listeners.into_iter().flatten().collect(),

@@ -4,7 +4,6 @@
 //! be added; none is renamed or removed. Times are RFC 3339, durations are seconds.
 
 use crate::config::identifier::Identifier;
-use crate::config::keys::client::ClientConfig;
 use crate::config::managed::ManagedCertificate;
 use crate::config::own_certificate::OwnCertificate;
 use crate::config::snapshot::{Snapshot, UpstreamConfig};
@@ -13,6 +12,7 @@ use crate::control::listeners::Listening;
 use crate::control::progress::{Progress, Standing};
 use crate::control::reports::Reports;
 use crate::control::state::{Phase, Reloads, State};
+use crate::gateway::access::Client;
 use crate::gateway::server_name::ForwardTarget;
 use crate::telemetry::metrics::{Totals, UpstreamReport};
 use humantime::format_rfc3339_seconds;
@@ -255,9 +255,9 @@ fn route(name: &str, upstream: Option<&Arc<UpstreamConfig>>, totals: &Totals) ->
 }
 
 fn clients(snapshot: &Snapshot, totals: &Totals) -> Vec<ClientStatus> {
-    let client = |client: &ClientConfig| {
-        let running = totals.clients_running.get(client.name.as_str());
-        let expires = client.expires.map(|it| time(UNIX_EPOCH + Duration::from_secs(it)));
+    let client = |client: &Client| {
+        let running = totals.clients_running.get(&client.name);
+        let expires = client.expires().map(|it| time(UNIX_EPOCH + Duration::from_secs(it)));
         ClientStatus {
             name: client.name.to_string(),
             expires,
@@ -265,7 +265,7 @@ fn clients(snapshot: &Snapshot, totals: &Totals) -> Vec<ClientStatus> {
             oldest_seconds: running.map(|it| seconds(it.oldest)),
         }
     };
-    snapshot.config.clients.iter().map(client).collect()
+    snapshot.config.clients.all.iter().map(client).collect()
 }
 
 fn upstreams(snapshot: &Snapshot, totals: &Totals, now: SystemTime) -> Vec<UpstreamStatus> {

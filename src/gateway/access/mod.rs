@@ -11,7 +11,7 @@ mod clients;
 mod key_choice;
 
 pub use api_keys::{ApiKey, ApiKeys, BadKeys, KeyField};
-pub use clients::{Client, Clients, Digest};
+pub use clients::{Client, ClientRules, Clients, Digest};
 pub use key_choice::{KeyRefusal, KeyTurn, Refused};
 
 use crate::gateway::address_ranges::AddressRanges;

@@ -39,9 +39,8 @@ use crate::h1::head::RequestHead;
 use crate::h1::section::{FieldLine, FieldSection};
 use crate::h1::token::is_token;
 use crate::limits::CREDENTIAL_WORDS_MAX;
-use alloc::sync::Arc;
 use bytes::BytesMut;
-use core::fmt;
+use core::{fmt, ptr};
 use others::{is_other, is_other_field, overrides_method};
 use places::{Credential, Place, credentials, is_key_field};
 use query::{ParameterEdit, put_query};
@@ -51,7 +50,7 @@ use subprotocols::{ElementEdit, keys_of, put_list};
 #[derive(Debug)]
 pub struct Credentials<'a> {
     /// Whose request it is: the client of the token, also where none is needed.
-    pub client: Option<&'a Arc<Client>>,
+    pub client: Option<&'a Client>,
     /// The key that it gets.
     pub key: Option<&'a ApiKey>,
     access: &'a RouteAccess,
@@ -77,7 +76,7 @@ pub enum LineEdit<'a> {
 /// The token of a client.
 #[derive(Clone, Copy)]
 struct Token<'a> {
-    client: &'a Arc<Client>,
+    client: &'a Client,
     place: Place,
     /// Where it, or another one of the same client, is once more.
     again: Option<Place>,
@@ -100,7 +99,7 @@ enum Meaning<'a> {
     /// A credential of someone else.
     Foreign,
     /// The token of a client.
-    Token(&'a Arc<Client>),
+    Token(&'a Client),
     /// A token and something else. Who reads it otherwise than we do may see the token.
     Mixed,
 }
@@ -143,7 +142,7 @@ impl<'a> Credentials<'a> {
     /// Its token has expired, or is for other routes.
     pub fn check(&mut self, path: &[u8], clock: impl FnOnce() -> u64) -> Result<(), Cause> {
         let Some(client) = self.client else { return Ok(()) };
-        let refusal = if client.expires.is_some() && client.has_expired(clock()) {
+        let refusal = if client.expires().is_some() && client.has_expired(clock()) {
             Cause::TokenExpired
         } else if !client.may_use(path) {
             Cause::TokenNotForRoute
@@ -300,7 +299,7 @@ fn find_token<'a>(
             Meaning::Foreign => has_any = true,
             Meaning::Token(client) => match &mut token {
                 None => token = Some(Token { client, place: credential.place, again: None }),
-                Some(first) if first.again.is_none() && Arc::ptr_eq(first.client, client) => {
+                Some(first) if first.again.is_none() && ptr::eq(first.client, client) => {
                     first.again = Some(credential.place);
                 }
                 Some(_) => return Err(Cause::TokenUnknown),

@@ -1,13 +1,14 @@
 //! Which requests are let through, and what the upstream gets of them.
 
 use super::*;
-use crate::gateway::access::{ApiKeys, Digest};
+use crate::gateway::access::{ApiKeys, Client, ClientRules, Clients, Digest};
 use crate::gateway::answer::{Reply, answer_to};
 use crate::gateway::plan::{Plan, plan};
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::limits::HeadLimits;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 65536, fields: 256 };
 const ANYONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
@@ -30,19 +31,20 @@ fn hash(word: &[u8]) -> Digest {
 }
 
 fn clients() -> Arc<Clients> {
-    let bob = Arc::new(Client::new("bob"));
-    let late = Client { expires: Some(NOW), ..Client::new("late") };
-    let paths = [b"/other/"[..].into()].into();
-    let elsewhere = Client { routes: Some(paths), ..Client::new("elsewhere") };
-    let entries = [
-        (ALICE, Arc::new(Client { expires: Some(NOW + 1), ..Client::new("alice") })),
-        (BOB[0], Arc::clone(&bob)),
-        (BOB[1], bob),
-        (LATE, Arc::new(late)),
-        (ELSEWHERE, Arc::new(elsewhere)),
+    let client = |name, token: &str, rules| Client {
+        rules: Some(Box::new(rules)),
+        ..Client::new(name, Some(hash(token.as_bytes())))
+    };
+    let until = |end| ClientRules { expires: Some(end), ..ClientRules::default() };
+    let paths = Some([b"/other/"[..].into()].into());
+    let all = [
+        client("alice", ALICE, until(NOW + 1)),
+        Client::new("bob", None),
+        client("late", LATE, until(NOW)),
+        client("elsewhere", ELSEWHERE, ClientRules { routes: paths, ..ClientRules::default() }),
     ];
-    let entries = entries.map(|(token, client)| (hash(token.as_bytes()), client));
-    Arc::new(Clients::new(entries, hash))
+    let of_bob = BOB.map(|token| (hash(token.as_bytes()), 1)).into();
+    Arc::new(Clients::new(all.into(), of_bob, hash))
 }
 
 /// A route without keys that needs a token.
@@ -387,5 +389,5 @@ fn only_a_token_where_the_key_may_be_repeated_is_remembered() {
     assert_eq!(repeat(&google, "", &offer), "");
     assert_eq!(repeat(&with_key(KeyField::Authorization), "", &offer), ALICE);
     assert_eq!(repeat(&guarded(), &format!("?key={ALICE}"), ""), "");
-    assert_eq!(clients.iter().map(|it| &it.name).collect::<HashSet<_>>().len(), 4);
+    assert_eq!(clients.all().iter().map(|it| &it.name).collect::<HashSet<_>>().len(), 4);
 }

@@ -63,7 +63,7 @@ struct Sent {
 
 fn access(key_field: Option<KeyField>) -> RouteAccess {
     let hash = |word: &[u8]| [u8::from(word == TOKEN.as_bytes()); 32];
-    let clients = Clients::new([([1; 32], Arc::new(Client::new("alice")))], hash);
+    let clients = Clients::new([Client::new("alice", Some([1; 32]))].into(), Vec::new(), hash);
     let keys = ApiKeys::new([(1, KEY.as_bytes().to_vec().into())].into()).unwrap();
     RouteAccess {
         clients: Arc::new(clients),

@@ -87,7 +87,8 @@ fn with(token: &str) -> String {
 
 /// The route needs the token `right`.
 fn ask_for_tokens(bench: &Bench) {
-    let clients = Clients::new([(digest(b"right"), Arc::new(Client::new("alice")))], digest);
+    let alice = Client::new("alice", Some(digest(b"right")));
+    let clients = Clients::new([alice].into(), Vec::new(), digest);
     let clients = Arc::new(clients);
     rule(bench, RouteAccess { clients, needs_token: true, ..RouteAccess::default() });
 }

@@ -1,7 +1,8 @@
 //! Counters by name, for as long as something uses them.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,13 +40,16 @@ impl<T> Named<T> {
 
     /// Forgets those that nothing uses, now and at the last reload.
     pub(super) fn forget_unused(&self) {
-        self.forget_unless(|_| false);
+        self.forget_unless(iter::empty());
     }
 
-    /// The same, but keeps those whose names `is_used`.
-    pub(super) fn forget_unless(&self, is_used: impl Fn(&str) -> bool) {
-        self.0.borrow_mut().retain(|name, kept| {
-            let is_unused = Rc::strong_count(&kept.counters) == 1 && !is_used(name);
+    /// The same, but keeps those whose names are `used`, of which there may be many.
+    pub(super) fn forget_unless<'n>(&self, used: impl Iterator<Item = &'n str>) {
+        let mut all = self.0.borrow_mut();
+        let mut unused: HashSet<Arc<str>> = all.keys().cloned().collect();
+        used.for_each(|name| _ = unused.remove(name));
+        all.retain(|name, kept| {
+            let is_unused = Rc::strong_count(&kept.counters) == 1 && unused.contains(name);
             let stays = !(is_unused && kept.is_unused);
             kept.is_unused = is_unused;
             stays

@@ -48,12 +48,12 @@ impl WorkerMetrics {
     }
 
     /// Forgets the routes and upstreams that were removed before the last reload, and that nothing
-    /// uses, and likewise the clients for which `is_client` does not hold. To be called when a new
+    /// uses, and likewise all but these clients. To be called when a new
     /// site has taken the place of the old one.
-    pub fn forget_unused(&self, is_client: impl Fn(&str) -> bool) {
+    pub fn forget_unused<'n>(&self, clients: impl Iterator<Item = &'n str>) {
         self.routes.forget_unused();
         self.upstreams.forget_unused();
-        self.clients.forget_unless(is_client);
+        self.clients.forget_unless(clients);
         self.clients.each(|client| client.keep_routes(|route| self.routes.has(route)));
     }
 

@@ -152,11 +152,11 @@ fn a_client_is_forgotten_when_it_is_no_longer_configured() {
         names
     };
     for want in [&["alice", "bob"][..], &["alice"], &["alice"]] {
-        metrics.forget_unused(|name| name == "alice");
+        metrics.forget_unused(["alice"].into_iter());
         assert_eq!(names(), want.iter().map(|&name| name.into()).collect::<Vec<Arc<str>>>());
     }
     drop(route);
-    (0..2).for_each(|_| metrics.forget_unused(|name| name == "alice"));
+    (0..2).for_each(|_| metrics.forget_unused(["alice"].into_iter()));
     assert_eq!(names(), [], "what it had on a route that is gone");
 }
 
