@@ -9,6 +9,7 @@
 //! Until then it waits for the new process, and ends as that does. If the old process closes the
 //! socket between them, because it gives up or has died, the new one is asked to end.
 
+use crate::control::child::Child;
 use crate::control::predecessor::HANDED_OVER;
 use crate::control::program::Program;
 use crate::control::signals::Signals;
@@ -23,8 +24,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitCode, ExitStatus};
-use tokio::process::Command;
+use std::process::{Command, ExitCode, ExitStatus};
 use tokio::runtime::Builder;
 
 /// The variable that makes this program a launcher.
@@ -92,9 +92,9 @@ impl Launcher {
         let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env_remove(LAUNCHES).env(HANDED_OVER, "1");
-        let started = command.spawn();
+        let started = Child::start(&mut command);
         let launched = match &started {
-            Ok(child) => Launched::Started(child.id().unwrap_or_default()),
+            Ok(child) => Launched::Started(child.id()),
             Err(error) => Launched::Failed(error.raw_os_error().unwrap_or_default()),
         };
         // If the old process is gone by now, that is noticed below.
@@ -105,9 +105,7 @@ impl Launcher {
             () = hung_up(control) => {}
         }
         // Not killed: it may accept already, and then has clients of its own.
-        if let Some(pid) = child.id() {
-            signal(pid, Signal::TERM);
-        }
+        signal(child.id(), Signal::TERM);
         child.wait().await
     }
 }

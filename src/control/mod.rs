@@ -13,6 +13,7 @@
 mod acme;
 mod admin;
 mod changes;
+mod child;
 pub(crate) mod descriptors;
 mod error;
 mod handover;

@@ -1,5 +1,6 @@
 //! The new process, as the old one sees it: [`Successor`].
 
+use crate::control::child::Child;
 use crate::control::launcher::{Launched, Launcher, signal};
 use crate::control::predecessor::GREETING;
 use crate::control::program::Program;
@@ -14,12 +15,11 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::WriteHalf;
-use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// Most bytes that a new process says until it is ready: a number of up to 5 digits for each of the
@@ -101,7 +101,7 @@ impl Successor {
         let started = || {
             let (ours, theirs) = StdUnixStream::pair()?;
             ours.set_nonblocking(true)?;
-            Ok((UnixStream::from_std(ours)?, launcher(theirs.into()).spawn()?))
+            Ok((UnixStream::from_std(ours)?, Child::start(&mut launcher(theirs.into()))?))
         };
         let (control, launcher) = started().map_err(HandOverError::Socket)?;
         Ok(Self { path: path.to_owned(), launcher, control, pid: None })
@@ -118,7 +118,7 @@ impl Successor {
             // It hangs, so it is not asked.
             match self.pid {
                 Some(pid) => signal(pid, Signal::KILL),
-                None => drop(self.launcher.start_kill()),
+                None => self.launcher.kill(),
             }
             return Err(HandOverError::Late);
         };
@@ -155,7 +155,8 @@ impl Successor {
     /// Lets it live on without this process, as a child of the service manager. Returns its number.
     pub(super) async fn release(&mut self) -> u32 {
         // Its parent: the kernel gives it another one.
-        let _gone = self.launcher.kill().await;
+        self.launcher.kill();
+        let _gone = self.launcher.wait().await;
         self.pid.unwrap_or_default()
     }
 }
