@@ -41,8 +41,7 @@ fn run(arguments: RunArguments) -> ExitCode {
     let launch = match Launch::of_this_process() {
         Ok(launch) => launch,
         Err(error) => {
-            let advice = "unset NARROWS_HANDED_OVER, which only a process that hands over sets";
-            say(io::stderr(), format_args!("narrows: cannot take over: {error}; {advice}"));
+            say(io::stderr(), format_args!("narrows: {error}"));
             return ExitCode::from(FAILED);
         }
     };

@@ -25,14 +25,17 @@ impl Launch {
     /// on stdin itself.
     ///
     /// # Errors
-    /// The sockets of a predecessor do not arrive.
+    /// The sockets of a predecessor do not arrive, or systemd's are fewer than it says.
     pub fn of_this_process() -> io::Result<Self> {
         let program = Program::of_this_process();
         if env::var_os(HANDED_OVER).is_none() {
-            let inherited = Inherited::from_systemd();
+            let inherited = Inherited::from_systemd()?;
             return Ok(Self { program, inherited, predecessor: None });
         }
-        let (predecessor, descriptors) = Predecessor::on_stdin()?;
+        let (predecessor, descriptors) = Predecessor::on_stdin().map_err(|error| {
+            let advice = "unset NARROWS_HANDED_OVER, which only a process that hands over sets";
+            io::Error::other(format!("cannot take over: {error}; {advice}"))
+        })?;
         let inherited = Inherited::new(descriptors);
         Ok(Self { program, inherited, predecessor: Some(predecessor) })
     }

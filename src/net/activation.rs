@@ -12,12 +12,20 @@ use crate::net::unix::SocketFile;
 use listenfd::ListenFd;
 use rustix::fd::OwnedFd;
 use socket2::{SockRef, Socket, Type};
+use std::env;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::time::Duration;
+
+/// The number of the first descriptor that systemd passes (`sd_listen_fds(3)`).
+const FIRST_PASSED: u32 = 3;
+/// What is known of each descriptor (proc(5)).
+const DESCRIPTORS: &str = "/proc/self/fdinfo";
 
 /// Sockets that this process was started with, and that no one has taken yet.
 #[derive(Debug, Default)]
@@ -41,7 +49,11 @@ enum Inheritance {
 impl Inherited {
     /// The sockets that systemd passes. Removes its variables from the environment, so it has to be
     /// called before there is a second thread.
-    pub fn from_systemd() -> Self {
+    ///
+    /// # Errors
+    /// There are fewer than the variables say. What has the other numbers is ours.
+    pub fn from_systemd() -> io::Result<Self> {
+        check_count()?;
         let mut passed = ListenFd::from_env();
         let mut inherited = Self { is_systemds: true, ..Self::default() };
         for number in 0..passed.len() {
@@ -59,7 +71,7 @@ impl Inherited {
                 Err(error) => inherited.refused.push(error.to_string()),
             }
         }
-        inherited
+        Ok(inherited)
     }
 
     /// These sockets, in this order.
@@ -200,6 +212,31 @@ impl fmt::Display for Inheritance {
             Self::Unix { path, .. } => write!(out, "{}", path.display()),
         }
     }
+}
+
+/// Whether as many descriptors were passed as `LISTEN_FDS` says.
+fn check_count() -> io::Result<()> {
+    let number = |name: &str| env::var(name).ok()?.parse::<u32>().ok();
+    let is_ours = number("LISTEN_PID").is_none_or(|it| it == process::id());
+    let count = number("LISTEN_FDS").filter(|it| is_ours && *it > 0).unwrap_or(0);
+    let first = number("LISTEN_FDS_FIRST_FD").unwrap_or(FIRST_PASSED);
+    let found = (0..count).take_while(|at| is_passed(first.saturating_add(*at))).count();
+    if found < count as usize && Path::new(DESCRIPTORS).exists() {
+        let what =
+            format!("LISTEN_FDS says that {count} sockets are passed, and there are {found}");
+        return Err(io::Error::other(format!("{what}; unset it, or let systemd set it")));
+    }
+    Ok(())
+}
+
+/// Whether the program that started this one has left it a descriptor with this number. What this
+/// process opens itself is closed at the start of another program.
+fn is_passed(descriptor: u32) -> bool {
+    const CLOSED_ON_EXEC: u32 = 0o200_0000;
+    let info = fs::read_to_string(format!("{DESCRIPTORS}/{descriptor}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|it| u32::from_str_radix(it.trim(), 8).ok());
+    flags.is_some_and(|it| it & CLOSED_ON_EXEC == 0)
 }
 
 #[cfg(test)]

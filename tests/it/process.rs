@@ -164,6 +164,18 @@ async fn a_variable_that_is_left_from_a_hand_over_is_named() {
     assert!(stderr.contains("; unset NARROWS_HANDED_OVER, "), "{stderr}");
 }
 
+#[tokio::test]
+async fn more_sockets_than_were_passed_are_an_error_that_names_both_numbers() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_narrows"));
+    command.args(["run", "--listen=127.0.0.1:0", "/=http://127.0.0.1:9/"]).stdin(Stdio::null());
+    command.env("LISTEN_FDS", "5000");
+    let output = end_of(command).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let says = "narrows: LISTEN_FDS says that 5000 sockets are passed, and there are ";
+    assert!(stderr.starts_with(says) && stderr.contains("; unset it, or "), "{stderr}");
+}
+
 /// Each may take two, and 64 are for the process itself.
 #[tokio::test]
 async fn a_low_limit_of_open_files_is_a_warning_when_connections_approach_it() {
