@@ -4,6 +4,9 @@ use super::finding::shown;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// What our program file is called, if nobody has renamed it.
+const NARROWS: &str = "narrows";
+
 /// A program that listens on a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
@@ -11,17 +14,19 @@ pub(super) struct Holder {
     pub(super) pid: u32,
     /// What the kernel calls it.
     pub(super) name: String,
+    /// Whether it is narrows, whatever its program file is called.
+    pub(super) is_narrows: bool,
 }
 
 impl Holder {
-    /// Whether it is narrows.
-    pub(super) fn is_narrows(&self) -> bool {
-        self.name == "narrows"
-    }
-
-    /// `nginx (pid 812)`.
+    /// `nginx (pid 812)`; `narrows (pid 7, called relay)`.
     pub(super) fn text(&self) -> String {
-        format!("{} (pid {})", self.name, self.pid)
+        match self.name.as_str() {
+            name if self.is_narrows && name != NARROWS => {
+                format!("{NARROWS} (pid {}, called {name})", self.pid)
+            }
+            name => format!("{name} (pid {})", self.pid),
+        }
     }
 }
 
@@ -84,10 +89,23 @@ fn processes_with(links: &[String]) -> Vec<Holder> {
     let mut holders: Vec<Holder> = Vec::new();
     for pid in pids.filter(|&pid| has_one_of(pid, links)) {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        holders.push(Holder { pid, name: shown(name.trim_end()) });
+        let name = shown(name.trim_end());
+        holders.push(Holder { pid, is_narrows: name == NARROWS || has_workers(pid), name });
     }
     holders.sort_by_cached_key(|it| it.pid);
     holders
+}
+
+/// Whether it has a thread that is called as our workers are.
+fn has_workers(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut names = threads.filter_map(|it| fs::read_to_string(it.path().join("comm")).ok());
+    names.any(|it| is_worker(it.trim_end()))
+}
+
+fn is_worker(thread: &str) -> bool {
+    let number = thread.strip_prefix(NARROWS).and_then(|it| it.strip_prefix('-'));
+    number.is_some_and(|it| it.parse::<u16>().is_ok())
 }
 
 fn has_one_of(pid: u32, links: &[String]) -> bool {
@@ -110,6 +128,12 @@ mod tests {
         assert!(found.iter().any(|it| it.pid == process::id()), "{found:?}");
         drop(listener);
         assert_eq!(holders(address), []);
+    }
+
+    #[test]
+    fn our_workers_have_a_name_and_a_number() {
+        assert!(is_worker("narrows-0") && is_worker("narrows-255"));
+        assert!(!["narrows", "narrows-", "narrows-load", "nginx-0"].iter().any(|it| is_worker(it)));
     }
 
     #[test]

@@ -25,7 +25,7 @@ struct Seen {
 /// The ports, and the narrows that has one of them.
 pub(super) fn examine(config: &Config) -> (Vec<Finding>, Option<u32>) {
     let seen: Vec<_> = addresses(config).into_iter().map(see).collect();
-    let running = seen.iter().flat_map(|it| &it.holders).find(|it| it.is_narrows());
+    let running = seen.iter().flat_map(|it| &it.holders).find(|it| it.is_narrows);
     (seen.iter().map(verdict).collect(), running.map(|it| it.pid))
 }
 
@@ -87,7 +87,7 @@ fn verdict(seen: &Seen) -> Finding {
 
 fn taken(about: &str, holders: &[Holder], bad: impl Fn(Text, Text) -> Finding) -> Finding {
     const INIT: u32 = 1;
-    if let Some(narrows) = holders.iter().find(|it| it.is_narrows()) {
+    if let Some(narrows) = holders.iter().find(|it| it.is_narrows) {
         return Finding::ok(STEP, about, format!("{} listens here", narrows.text()));
     }
     if holders.iter().any(|it| it.pid == INIT && it.name == "systemd") {
@@ -116,7 +116,11 @@ mod tests {
     use crate::doctor::finding::Verdict;
 
     fn check(bound: Result<(), Errno>, holders: &[(u32, &str)]) -> Finding {
-        let holders = holders.iter().map(|&(pid, name)| Holder { pid, name: name.to_owned() });
+        let holder = |&(pid, name): &(u32, &str)| {
+            let is_narrows = name == "narrows" || name == "relay";
+            Holder { pid, name: name.to_owned(), is_narrows }
+        };
+        let holders = holders.iter().map(holder);
         let address = "127.0.0.1:80".parse().unwrap();
         verdict(&Seen { address, is_optional: false, bound, holders: holders.collect() })
     }
@@ -138,6 +142,9 @@ mod tests {
     fn our_own_relay_and_a_socket_of_systemd_are_as_they_should_be() {
         let own = check(Err(Errno::ADDRINUSE), &[(7, "narrows")]);
         assert_eq!((own.verdict, &*own.what), (Verdict::Ok, "narrows (pid 7) listens here"));
+        let renamed = check(Err(Errno::ADDRINUSE), &[(7, "relay")]);
+        assert_eq!(renamed.verdict, Verdict::Ok);
+        assert_eq!(&*renamed.what, "narrows (pid 7, called relay) listens here");
         assert_eq!(check(Err(Errno::ADDRINUSE), &[(1, "systemd")]).verdict, Verdict::Ok);
         assert_eq!(check(Err(Errno::ADDRINUSE), &[(1, "nginx")]).verdict, Verdict::Failure);
     }

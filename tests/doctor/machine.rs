@@ -9,7 +9,7 @@ use narrows_kit::relay::Relay;
 use rustix::process::geteuid;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
 /// A user without any right.
@@ -40,7 +40,7 @@ fn a_port_that_another_program_has_is_named_with_it() {
 }
 
 #[tokio::test]
-async fn our_own_relay_is_recognized() {
+async fn our_own_relay_is_recognized_whatever_its_file_is_called() {
     let upstream = http(UNAUTHORIZED);
     let toml = format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\n[[route]]\npath = \"/\"\nupstream = \
@@ -51,6 +51,13 @@ async fn our_own_relay_is_recognized() {
     let found = listening_at(&address);
     let pid = format!("narrows (pid {}) listens here", relay.pid());
     found.exits(0).has("port", "ok", &pid, "").has("open files", "ok", "at most", "");
+    let folder = Folder::new("renamed");
+    let file = folder.path.join("gateway");
+    symlink(narrows(), &file).unwrap();
+    let relay = Relay::start(&toml).program(file).await;
+    let found = listening_at(&relay.address().to_string());
+    let pid = format!("narrows (pid {}, called gateway) listens here", relay.pid());
+    found.exits(0).has("port", "ok", &pid, "");
 }
 
 #[test]
