@@ -64,10 +64,9 @@ pub const RECORD_CONTENT_BYTES_MAX: usize = 16 * 1024;
 pub const RECORD_FRAME_BYTES: usize = 5 + 8 + 16;
 /// More than that, and as much again for a key update before it.
 pub const RECORD_FRAME_BYTES_MAX: usize = 64;
-/// Size of a worker's scratch buffer for TLS records. A write uses one record's worth to collect
-/// content in, and the rest, four records and one for what is left of a whole scratch buffer, for
-/// what is sealed. A read uses all of it: what a peer may leave incomplete, a record or a message
-/// of the handshake of up to 64 KiB, and some to read into.
+/// Size of a worker's scratch buffer for TLS records. A write needs room for a whole scratch buffer
+/// in records, and one for the rest of it. A read uses all of it: what a peer may leave incomplete,
+/// a record or, until the handshake is complete, a message of up to 64 KiB, and some to read into.
 pub const TLS_SCRATCH_BYTES: usize = 2 * RECORD_CONTENT_BYTES_MAX + SCRATCH_BYTES;
 /// Least room for a read of TLS, for callers that have little for content. What they have no room
 /// for is held: this much, and the rest of a record.

@@ -12,7 +12,7 @@ use crate::limits::{
     RECORD_CONTENT_BYTES_MAX, RECORD_FRAME_BYTES, TLS_BYTES_WITHOUT_CONTENT_MAX, TLS_READ_BYTES_MIN,
 };
 use crate::net::buffer::{Buffer, with_tls_scratch};
-use crate::net::records::{Records, Side};
+use crate::net::records::{Content, Records, Side};
 use crate::net::send_queue::SendQueue;
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::{Stream, Transport};
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_rustls::rustls::{Error, InvalidMessage};
 
 /// TLS as server or as client, over TCP, or over memory in tests.
-pub struct TlsStream<S, C = MeteredTcp> {
+pub struct TlsStream<S: Side, C = MeteredTcp> {
     carrier: C,
     records: Records<S>,
     /// What has arrived of a record, or of a message in several records.
@@ -73,7 +73,8 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
             asked_name: None,
         });
         // The hello of a client. A server waits for it.
-        let (_, begun) = stream.records.open(&mut [], &mut stream.due, |_| {});
+        let no_room = &mut Content::new(&mut []);
+        let (_, begun) = stream.records.open(&mut [], no_room, &mut stream.due);
         if let Err(error) = begun {
             return Err((invalid(&error), stream.carrier));
         }
@@ -83,9 +84,9 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
         }
     }
 
-    /// What rustls knows of the connection.
-    pub fn side(&self) -> &S {
-        self.records.side()
+    /// What is known of the connection.
+    pub fn records(&self) -> &Records<S> {
+        &self.records
     }
 
     /// What carries the records.
@@ -156,15 +157,9 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
     /// Takes in what has arrived, what was incomplete before first, and returns how much content
     /// there is in `into`.
     fn take_in(&mut self, cx: &mut Context<'_>, arrived: &mut [u8], into: &mut [u8]) -> usize {
-        let (mut filled, mut excess) = (0, Buffer::default());
-        let (consumed, opened) = self.records.open(arrived, &mut self.due, |bytes| {
-            let len = bytes.len().min(into.len() - filled);
-            into[filled..filled + len].copy_from_slice(&bytes[..len]);
-            filled += len;
-            if len < bytes.len() {
-                excess.to_append().extend_from_slice(&bytes[len..]);
-            }
-        });
+        let mut content = Content::new(into);
+        let (consumed, opened) = self.records.open(arrived, &mut content, &mut self.due);
+        let (filled, excess) = content.into_parts();
         let rest = &arrived[consumed..];
         if filled > 0 || !excess.is_empty() {
             self.content = excess;
@@ -209,7 +204,7 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
     }
 }
 
-impl<S, C: fmt::Debug> fmt::Debug for TlsStream<S, C> {
+impl<S: Side, C: fmt::Debug> fmt::Debug for TlsStream<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { carrier, ending, .. } = self;
         let mut shown = f.debug_struct("TlsStream");
@@ -272,10 +267,17 @@ impl<S: Side, C: Stream + 'static> Stream for TlsStream<S, C> {
             return Poll::Ready(Err(invalid(error)));
         }
         with_tls_scratch(|scratch| {
-            let sealed = self.records.seal(&mut self.incomplete, slices, scratch);
-            let (content, records) = sealed.map_err(|error| invalid(&error))?;
-            self.send(cx, records)?;
-            Poll::Ready(Ok(content))
+            match self.records.seal(slices, scratch) {
+                Ok((content, records)) => {
+                    self.send(cx, records)?;
+                    Poll::Ready(Ok(content))
+                }
+                Err(error) => {
+                    // The keys are used up. A clean end would make half a message look complete.
+                    self.is_finished = true;
+                    Poll::Ready(Err(invalid(&error)))
+                }
+            }
         })
     }
 
@@ -291,7 +293,7 @@ impl<S: Side, C: Stream + 'static> Stream for TlsStream<S, C> {
         let is_failed = matches!(self.ending, Ending::Failed(_));
         if !self.is_finished && !is_failed {
             self.is_finished = true;
-            let closed = self.records.close(&mut self.incomplete, &mut self.due);
+            let closed = self.records.close(&mut self.due);
             closed.map_err(|error| invalid(&error))?;
         }
         ready!(self.poll_flush(cx))?;

@@ -144,6 +144,8 @@ fn answer_with(
     // No session may lead from here to anything.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    // As for a listener.
+    config.enable_secret_extraction = true;
     Ok(Arc::new(config))
 }
 

@@ -65,6 +65,8 @@ pub(super) fn config_with(
     };
     config.alpn_protocols = side.alpn.offered();
     config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+    // `net::records` takes the keys over after the handshake.
+    config.enable_secret_extraction = true;
     Ok(Arc::new(config))
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::client::UnbufferedClientConnection;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
+use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
 
 /// A client of servers that are inspected. It remembers sessions.
 #[derive(Debug)]
@@ -75,8 +75,8 @@ impl Inspector {
         let side = side.map_err(|error| fault::of_rustls(&error))?;
         let shaken = TlsStream::shake_hands(side, MeteredTcp::new(tcp)).await;
         let tls = shaken.map_err(|(error, _)| fault::of(&error))?;
-        let is_resumed = tls.side().handshake_kind() == Some(HandshakeKind::Resumed);
-        let version = match tls.side().protocol_version() {
+        let is_resumed = tls.records().is_resumed();
+        let version = match tls.records().version() {
             Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             Some(_) | None => "TLS",

@@ -60,6 +60,8 @@ pub fn config(
         config.session_storage = Arc::clone(&before.session_storage);
     }
     config.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
+    // `net::records` takes the keys over after the handshake.
+    config.enable_secret_extraction = true;
     Ok(Arc::new(config))
 }
 

@@ -43,6 +43,8 @@ pub enum End {
     Clean,
     /// FIN without `close_notify`, over TLS: someone may have cut it.
     Truncated,
+    /// A fatal alert of TLS.
+    Alert,
     /// RST.
     Reset,
 }

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::task::yield_now;
+use tokio_rustls::rustls::Error;
 
 /// How a client takes what it is sent.
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +200,12 @@ fn read_or_end(read: io::Result<usize>, what: &str) -> Result<usize, End> {
         Ok(count) => Ok(count),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(End::Truncated),
         Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(End::Reset),
+        Err(error) if is_alert(&error) => Err(End::Alert),
         Err(error) => panic!("{what}: {error}"),
     }
+}
+
+fn is_alert(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(error, Some(Error::AlertReceived(_)))
 }

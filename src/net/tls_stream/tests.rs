@@ -326,7 +326,7 @@ fn fill_pool() -> usize {
 /// One record with `content`, which is not sent.
 fn seal<S: Side>(of: &mut TlsStream<S, MemoryStream>, content: &[u8]) -> Vec<u8> {
     with_tls_scratch(|space| {
-        let (_, record) = of.records.seal(&mut [], &[IoSlice::new(content)], space).unwrap();
+        let (_, record) = of.records.seal(&[IoSlice::new(content)], space).unwrap();
         record.to_vec()
     })
 }

@@ -91,9 +91,9 @@ fn at_most_four_warnings_are_ignored() {
         }
     };
     check(&suites(), BOTH, warned(90, 4), arrived(b"xxxx"));
-    check(&suites(), BOTH, warned(90, 5), failed(b"xxxx", None));
+    check_alerted(&suites(), BOTH, warned(90, 5), unexpected(b"xxxx"));
     check(tls12(), BOTH, warned(100, 4), arrived(b"xxxx"));
-    check(tls12(), BOTH, warned(100, 5), failed(b"xxxx", None));
+    check_alerted(tls12(), BOTH, warned(100, 5), unexpected(b"xxxx"));
 }
 
 /// Some implementations send it first.

@@ -166,7 +166,7 @@ fn a_message_may_not_be_interrupted() {
                 [peer.seal(HANDSHAKE, &KEY_UPDATE[..3]), peer.seal(kind, content)].concat()
             })
         };
-        check(tls13(), BOTH, interrupted, failed(b"ok", None));
+        check_alerted(tls13(), BOTH, interrupted, unexpected(b"ok"));
     }
 }
 
@@ -189,7 +189,8 @@ fn a_message_that_announces_too_much_fails_as_soon_as_it_says_so() {
     for len in [[1, 0, 0], [255, 255, 255]] {
         let message = [&[4][..], &len, &[0; 16]].concat();
         let sealed = |peer: &mut RawPeer| after_ok(peer, |peer| peer.seal(HANDSHAKE, &message));
-        check(&suites(), BOTH, sealed, failed(b"ok", None));
+        let want = failed(b"ok", Some(AlertDescription::DecodeError));
+        check_alerted(&suites(), BOTH, sealed, want);
     }
 }
 

@@ -23,8 +23,9 @@ fn the_first_request_to_renegotiate_is_declined_and_a_second_one_an_error() {
         let answers = vec![(ALERT, NO_RENEGOTIATION.to_vec())];
         let declined = Outcome { answers: answers.clone(), ..arrived(b"x") };
         check(tls12(), sides, asked(1), declined);
-        let refused = Outcome { answers, ..failed(b"x", None) };
-        check(tls12(), sides, asked(2), refused);
+        let answers = [answers, vec![alert_of(AlertDescription::UnexpectedMessage)]].concat();
+        let refused = Outcome { answers, ..unexpected(b"x") };
+        check_alerted(tls12(), sides, asked(2), refused);
     }
 }
 
