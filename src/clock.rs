@@ -151,6 +151,7 @@ impl IdleClock {
 }
 
 /// One timer of the runtime for all the deadlines of one connection, armed as seldom as possible.
+/// It belongs to the one task that polls it.
 #[derive(Debug, Default)]
 pub struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -159,10 +160,13 @@ pub struct Alarm {
 impl Alarm {
     /// Ready once `at` has passed. Until then the calling task is woken at `at` or earlier.
     pub fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        if at < sleep.deadline() {
-            sleep.as_mut().reset(at);
+        match &mut self.sleep {
+            Some(sleep) if at < sleep.deadline() => sleep.as_mut().reset(at),
+            // It is armed for `at` or sooner, and will wake its task.
+            Some(sleep) if !sleep.is_elapsed() => return Poll::Pending,
+            Some(_) | None => {}
         }
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
         loop {
             // Also when the task has had its turn of the runtime: a peer that keeps it busy from
             // one turn to the next would have no limit otherwise.
