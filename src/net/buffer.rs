@@ -76,6 +76,23 @@ fn free_or_new() -> Memory {
     free.unwrap_or_else(|| Box::new(BytesMut::with_capacity(BUFFER_BYTES)))
 }
 
+/// Returns `memory` to the free list.
+fn keep(mut memory: Memory) {
+    memory.clear();
+    // Reclaims what was consumed from the front; the length is 0, so nothing is moved.
+    memory.reserve(BUFFER_BYTES);
+    if memory.capacity() > BUFFER_KEPT_BYTES_MAX {
+        return;
+    }
+    // The thread may be ending, its free list gone: then the memory is simply freed.
+    let _ = FREE.try_with(|free| {
+        let mut free = free.borrow_mut();
+        if free.len() < BUFFERS_KEPT_MAX {
+            free.push(memory);
+        }
+    });
+}
+
 impl Deref for Buffer {
     type Target = [u8];
 
@@ -91,21 +108,12 @@ impl DerefMut for Buffer {
 }
 
 impl Drop for Buffer {
+    // Most buffers hold nothing when they are dropped.
+    #[inline]
     fn drop(&mut self) {
-        let Some(mut bytes) = self.0.take() else { return };
-        bytes.clear();
-        // Reclaims what was consumed from the front; the length is 0, so nothing is moved.
-        bytes.reserve(BUFFER_BYTES);
-        if bytes.capacity() > BUFFER_KEPT_BYTES_MAX {
-            return;
+        if let Some(memory) = self.0.take() {
+            keep(memory);
         }
-        // The thread may be ending, its free list gone: then the memory is simply freed.
-        let _ = FREE.try_with(|free| {
-            let mut free = free.borrow_mut();
-            if free.len() < BUFFERS_KEPT_MAX {
-                free.push(bytes);
-            }
-        });
     }
 }
 
