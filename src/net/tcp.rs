@@ -98,6 +98,11 @@ impl MeteredTcp {
         self.tcp.poll_read_ready(cx).map(|_| ())
     }
 
+    /// Whether a read may find something, as far as the runtime knows. Wakes no one later.
+    pub fn is_ready_to_read(&self) -> bool {
+        self.tcp.try_io(Interest::READABLE, || Ok(())).is_ok()
+    }
+
     /// Peeks at the bytes that have arrived. Ready when they are more than `seen`, or when no more
     /// will come: `seen` again means that the peer has ended its direction.
     ///
@@ -315,6 +320,21 @@ mod tests {
         far.write_all(b"x").await.unwrap();
         near.arrived(1).await;
         assert_eq!(near.read(&mut [0; 2]).await.unwrap_err().kind(), ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn behind_a_read_of_fewer_bytes_than_there_is_room_for_nothing_is_left_to_read() {
+        let (mut far, mut near) = pair().await;
+        for room in [4, 8] {
+            far.write_all(b"four").await.unwrap();
+            near.arrived(4).await;
+            assert!(near.is_ready_to_read());
+            assert_eq!(near.read(&mut vec![0; room]).await.unwrap(), 4);
+            assert_eq!(near.is_ready_to_read(), room == 4);
+        }
+        far.shutdown().await.unwrap();
+        poll_fn(|cx| near.poll_readable(cx)).await;
+        assert!(near.is_ready_to_read());
     }
 
     #[tokio::test]

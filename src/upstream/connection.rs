@@ -62,6 +62,15 @@ impl UpstreamConnection {
         }
     }
 
+    /// Listens once more, to one that was silent before: a look at what the runtime has seen of its
+    /// socket since is enough while that is nothing.
+    pub(super) fn listen_again(&mut self) -> Heard {
+        match self.transport.tcp().is_some_and(|tcp| !tcp.is_ready_to_read()) {
+            true => Heard::Silence,
+            false => self.listen(&mut Context::from_waker(Waker::noop())),
+        }
+    }
+
     /// The connection, if it has been silent since its last exchange ended. From now on its
     /// readiness wakes `maintenance`, not the session that it served last.
     pub(super) fn check(mut self, maintenance: &Waker) -> Option<Checked> {

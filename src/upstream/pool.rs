@@ -77,7 +77,7 @@ impl Pool {
             let mut idle = popped?;
             let idle_for = now.duration_since(idle.since);
             let is_over = now >= idle.until || self.health.is_suspect(idle.since);
-            match idle.connection.listen(&mut Context::from_waker(Waker::noop())) {
+            match idle.connection.listen_again() {
                 Heard::Silence if !is_over && idle.is_silent_in_the_kernel(idle_for) => {
                     return Some(self.hand_out(idle, idle_for));
                 }
