@@ -86,8 +86,10 @@ mod tests {
             (Outcome::Aborted { fault: Fault::Client, cause: "gone" }, false),
             (Outcome::Closed, false),
         ] {
-            let record = Record { outcome, ..empty() };
-            let write = || (0..MANY).for_each(|_| ended(&record));
+            let write = || {
+                let record = Record { outcome, ..empty() };
+                (0..MANY).for_each(|_| ended(&record));
+            };
             // A thread of its own has limits of its own.
             let log = thread::scope(|scope| {
                 scope.spawn(|| logged(LogFormat::Text, Level::INFO, write)).join().unwrap()

@@ -203,9 +203,11 @@ mod tests {
             (Outcome::Completed, None, true),
             (Outcome::Switched, Some(false), false),
         ] {
-            let facts = ExchangeFacts { reused, ..ExchangeFacts::default() };
-            let record = Record { outcome, subject: Subject::Exchange(facts), ..empty() };
-            let write = || (0..MANY).for_each(|_| ended(&record));
+            let write = || {
+                let facts = ExchangeFacts { reused, ..ExchangeFacts::default() };
+                let record = Record { outcome, subject: Subject::Exchange(facts), ..empty() };
+                (0..MANY).for_each(|_| ended(&record));
+            };
             // A thread of its own has limits of its own.
             let log = thread::scope(|scope| {
                 scope.spawn(|| logged(LogFormat::Text, Level::INFO, write)).join().unwrap()

@@ -12,6 +12,7 @@ use crate::error::{DialFailure, DialStep, ExchangeError, Fault};
 use crate::gateway::answer::name_of;
 use crate::gateway::request_id::RequestId;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub struct Record {
     /// The line of the API's key that went with it.
     pub key: Option<u32>,
     /// The route's path or the forward's `server_name`, as configured; `None` when none was found.
-    pub name: Option<Arc<str>>,
+    pub name: Option<Rc<str>>,
     /// Until the connection to the upstream was ready; `None` when none was opened for it.
     pub connect: Option<Duration>,
     /// How long each step of opening that connection took, if it was waited for.

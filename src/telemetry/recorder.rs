@@ -169,7 +169,7 @@ impl<F: Facts> Recorder<F> {
             peer: who.proxy(),
             has_token: client.is_some(),
             key,
-            name: route.as_ref().map(|route| Arc::clone(route.name())),
+            name: route.as_ref().map(|route| Rc::clone(route.name())),
             connect: known.connect.map(Duration::from),
             dial,
             total: known.age(now),

@@ -141,7 +141,7 @@ impl Bench {
         let timeouts = Arc::new(Timeouts::distinct());
         let upstream = Upstream::new(Box::new(Line(Rc::clone(&network))), 0);
         let head_limits = Limits::default().head;
-        let metrics = Rc::new(RouteMetrics::new(&"/gpt/".into()));
+        let metrics = Rc::new(RouteMetrics::new("/gpt/"));
         let counted = RouteUpstream::new(upstream.clone(), metrics, None);
         let route = Route {
             origins: Some(Origins::new(false, [b"api.test".as_slice()])),

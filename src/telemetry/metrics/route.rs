@@ -6,13 +6,14 @@ use super::running::RunningCount;
 use crate::telemetry::record::{End, Record, StatusClass};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The counters of one route. They take no memory before the route is used.
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
-    name: Arc<str>,
+    /// Of this worker's own, so that a record shares it without an atomic count.
+    name: Rc<str>,
     /// What runs.
     pub(in crate::telemetry) running: RunningCount,
     cells: OnceCell<Box<Cells>>,
@@ -62,12 +63,12 @@ pub struct RouteReport {
 
 impl RouteMetrics {
     /// For the route or forward with this name.
-    pub fn new(name: &Arc<str>) -> Self {
-        Self { name: Arc::clone(name), ..Self::default() }
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
     }
 
     /// The name of the route.
-    pub fn name(&self) -> &Arc<str> {
+    pub fn name(&self) -> &Rc<str> {
         &self.name
     }
 
