@@ -8,7 +8,7 @@
 //!
 //! Not here: what the lines say (`h1::head`), and how long a section may be (its users).
 
-use memchr::{memchr3, memmem};
+use memchr::memchr3;
 
 /// Why a section of lines is refused before it is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +22,23 @@ pub enum LineError {
     Nul,
 }
 
-/// The position after the empty line that ends the section in `bytes`, if all of it is here, and
-/// unless a line before has the wrong end. The section's first line must not be the empty one.
+/// The position after the empty line that ends the section in `bytes`, if all of it is here. The
+/// section's first line must not be the empty one.
 pub fn find_empty_line(bytes: &[u8]) -> Option<usize> {
-    // No other line begins with a CR, so a search for these two bytes stops at no other line.
-    let at = memmem::find(bytes, b"\n\r")?;
-    let is_empty_line = bytes.get(at.checked_sub(1)?..at + 3)? == b"\r\n\r\n";
-    is_empty_line.then_some(at + 3)
+    // Blocks without these two bytes, which a compiler compares at once, hold no empty line.
+    let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
+    let (shifted, _) = bytes.get(1..)?.as_chunks::<BLOCK_BYTES>();
+    let passed = blocks.iter().zip(shifted).take_while(|(block, shifted)| {
+        let pairs = block.iter().zip(*shifted);
+        !pairs.fold(false, |found, (one, next)| found | ((*one == b'\n') & (*next == b'\r')))
+    });
+    let from = (passed.count() * BLOCK_BYTES).saturating_sub(1);
+    let found = bytes[from..].windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(from + found + 4)
 }
+
+/// As many bytes as one or two vector registers hold.
+const BLOCK_BYTES: usize = 32;
 
 /// Looks for the empty line that ends a section, and remembers how far it has scanned.
 #[derive(Clone, Debug, Default)]
@@ -112,11 +121,13 @@ mod tests {
 
     #[test]
     fn the_empty_line_behind_another_one_is_found() {
-        let long = format!("{}\r\n\r\nd\r\n\r\n", "a".repeat(100));
-        for (input, want) in
-            [("a\r\n\r\n", Some(5)), ("a\r\nb\r\n\r\nc\r\n\r\n", Some(8)), (&long, Some(104))]
-        {
-            assert_eq!(find_empty_line(input.as_bytes()), want, "{input:?}");
+        for len in 1..3 * BLOCK_BYTES {
+            let line = "a".repeat(len);
+            let input = format!("{line}\r\n\r\nb\r\n\r\n");
+            assert_eq!(find_empty_line(input.as_bytes()), Some(len + 4), "{input:?}");
+            let input = format!("{line}\r\nb\r\n\r\n");
+            assert_eq!(find_empty_line(input.as_bytes()), Some(len + 7), "{input:?}");
+            assert_eq!(find_empty_line(&input.as_bytes()[..len + 6]), None, "{input:?}");
         }
         for input in ["", "\r\n\r", "a\r\n\r", "a\r\nb\r\n", "\n\r\n", "a\n\r\n", "a\r\n\rb"] {
             assert_eq!(find_empty_line(input.as_bytes()), None, "{input:?}");
