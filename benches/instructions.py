@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Where the instructions of a small exchange go, and those of an event of a stream.
+"""Where the instructions of a small exchange go, of the same with the heads of an SDK and its API,
+and those of an event of a stream.
 
     CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=1 cargo build --release
     benches/instructions.py [--narrows target/release/narrows]
@@ -29,6 +30,58 @@ REQUEST = (b"POST /gpt/v1 HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\
            b"Content-Length: 400\r\n\r\n" + b"z" * 400)
 RESPONSE = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 512\r\n\r\n"
             + b"x" * 512)
+# As OpenAI's SDK for Python asks, with a trace, and as the API answers.
+SDK_REQUEST = b"""POST /gpt/v1/chat/completions HTTP/1.1
+Host: relay.example.com:8443
+Accept-Encoding: gzip, deflate, br, zstd
+Connection: keep-alive
+Accept: application/json
+Content-Type: application/json
+User-Agent: OpenAI/Python 1.99.1
+X-Stainless-Lang: python
+X-Stainless-Package-Version: 1.99.1
+X-Stainless-OS: Linux
+X-Stainless-Arch: x64
+X-Stainless-Runtime: CPython
+X-Stainless-Runtime-Version: 3.12.4
+Authorization: Bearer sk-proj-%s
+X-Stainless-Async: false
+OpenAI-Organization: org-AbCdEfGhIjKlMnOpQrStUvWx
+OpenAI-Project: proj_AbCdEfGhIjKlMnOpQrStUvWx
+x-stainless-retry-count: 0
+x-stainless-read-timeout: 600
+traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+baggage: %s
+Content-Length: 400
+
+""".replace(b"\n", b"\r\n") % (b"A1b2C3d4" * 19, b"v" * 120) + b"z" * 400
+SDK_RESPONSE = b"""HTTP/1.1 200 OK
+Date: Fri, 27 Nov 2026 10:00:00 GMT
+Content-Type: application/json
+Content-Length: 512
+Connection: keep-alive
+access-control-expose-headers: X-Request-ID
+openai-organization: user-abcdefghijklmnop
+openai-processing-ms: 1234
+openai-project: proj_AbCdEfGhIjKlMnOpQrStUvWx
+openai-version: 2020-10-01
+x-envoy-upstream-service-time: 1250
+x-ratelimit-limit-requests: 10000
+x-ratelimit-limit-tokens: 200000
+x-ratelimit-remaining-requests: 9999
+x-ratelimit-remaining-tokens: 199990
+x-ratelimit-reset-requests: 8.64s
+x-ratelimit-reset-tokens: 3ms
+x-request-id: req_0123456789abcdef0123456789abcdef
+strict-transport-security: max-age=31536000; includeSubDomains; preload
+cf-cache-status: DYNAMIC
+set-cookie: __cf_bm=%s; path=/; domain=.api.openai.com; HttpOnly; Secure; SameSite=None
+X-Content-Type-Options: nosniff
+Server: cloudflare
+CF-RAY: 8f0123456789abcd-FRA
+alt-svc: h3=":443"; ma=86400
+
+""".replace(b"\n", b"\r\n") % (b"v" * 150) + b"x" * 512
 STREAM = (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
           b"Transfer-Encoding: chunked\r\n\r\n")
 EVENT = b"a0\r\ndata: " + b"y" * 152 + b"\n\n\r\n"
@@ -63,7 +116,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--narrows", default=f"{ROOT}/target/release/narrows")
     arguments = parser.parse_args()
-    columns = [(kind, tls) for kind in ["exchange", "event"] for tls in [False, True]]
+    kinds = ["exchange", "exchange of an SDK", "event"]
+    columns = [(kind, tls) for kind in kinds for tls in [False, True]]
     counted = [difference(arguments.narrows, kind, tls) for kind, tls in columns]
     titles = [kind + (", TLS" if tls else ", plain") for kind, tls in columns]
     print("| | " + " | ".join(titles) + " |\n|---|" + "---|" * len(titles))
@@ -122,9 +176,9 @@ def ask(client, tls, kind, count, go):
     if tls:
         context = ssl.create_default_context(cafile=CERTIFICATE)
         client = context.wrap_socket(client, server_hostname="localhost")
-    if kind == "exchange":
+    if kind != "event":
         for _ in range(count):
-            client.sendall(REQUEST)
+            client.sendall(REQUEST if kind == "exchange" else SDK_REQUEST)
             read_until(client, b"x" * 512)
         return
     client.sendall(REQUEST)
@@ -147,8 +201,8 @@ def serve(tls, kind, count, go):
                 accepted = context.wrap_socket(accepted, server_side=True)
             while True:
                 read_until(accepted, b"z" * 400)
-                if kind == "exchange":
-                    accepted.sendall(RESPONSE)
+                if kind != "event":
+                    accepted.sendall(RESPONSE if kind == "exchange" else SDK_RESPONSE)
                     continue
                 accepted.sendall(STREAM)
                 for _ in range(count):
