@@ -125,14 +125,14 @@ fn read(reader: &mut Reader, table: Table<'_>) -> Option<ReadClient> {
         let help = "`narrows token NAME` makes a token and prints its digest".to_owned();
         reader.problems.add_with_help(&header, what, [help]);
     }
+    let name = present.location("name")?;
+    let name = (name.line()? as u32, name.place());
     if let (Some(_), Some(file)) = (&draft.token, &draft.token_file) {
         let what = "`token` and `token_file` exclude each other";
         let help = "write all digests into the file, one a line".to_owned();
         reader.problems.add_with_help(&file.location, what, [help]);
         return None;
     }
-    let name = present.location("name")?;
-    let name = (name.line()? as u32, name.place());
     let tokens = present.location("token").or_else(|| present.location("token_file"))?.place();
     let routes = present.location("routes").map_or_else(|| name.1.clone(), Location::place);
     let rules = draft.rules();
