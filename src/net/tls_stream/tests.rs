@@ -10,6 +10,7 @@ use crate::tls::client::ClientSide;
 use crate::tls::credential_file::Chain;
 use crate::tls::key_exchange::KeyExchange;
 use crate::tls::server::Greeted;
+use crate::tls::testing::few_records::{of_few_records, with_suite};
 use crate::tls::testing::identity;
 use crate::tls::{client, server};
 use std::io::ErrorKind;
@@ -20,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::client::UnbufferedClientConnection as Client;
 use tokio_rustls::rustls::server::UnbufferedServerConnection as Server;
+use tokio_rustls::rustls::version::TLS12;
 
 /// What TLS 1.3 adds to the content of a record.
 const FRAME: usize = 5 + 1 + 16;
@@ -49,7 +51,13 @@ async fn concrete_pair() -> (Box<TlsStream<impl Side>>, Transport) {
 
 /// The same in memory, with room for so many bytes in each direction.
 async fn pair_in_memory(capacity: usize) -> (InMemory<Client>, InMemory<Server>) {
-    let (server, side) = sides();
+    pair_of(sides(), capacity).await
+}
+
+async fn pair_of(
+    (server, side): (Arc<ServerConfig>, Client),
+    capacity: usize,
+) -> (InMemory<Client>, InMemory<Server>) {
     let (near, far) = MemoryStream::pair(capacity);
     let server = Server::new(server).unwrap();
     let mut near = pin!(TlsStream::shake_hands(side, near));
@@ -305,6 +313,30 @@ async fn a_client_that_sends_too_much_without_content_fails() {
     write_below(&mut near, &record[..1001]).await;
     let failed = read_some(&mut far, &mut [0; 64]).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::InvalidData);
+}
+
+/// What was sent so far may be half of a message that ends with the connection.
+#[tokio::test]
+async fn keys_of_tls12_that_are_used_up_are_a_cut_and_no_end() {
+    let (server, client) = sides();
+    let suites = &server.crypto_provider().cipher_suites;
+    let suite = suites.iter().find(|suite| suite.version() == &TLS12).unwrap();
+    // The first of them is Finished.
+    let server = with_suite(&server, of_few_records(*suite, 3));
+    let (mut near, mut far) = pair_of((server, client), 64 * 1024).await;
+    let mut write = async |bytes: &[u8]| {
+        poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(bytes)])).await.map_err(|it| it.kind())
+    };
+    assert_eq!(write(b"a").await, Ok(1));
+    assert_eq!(write(b"b").await, Ok(1));
+    assert_eq!(write(b"c").await, Err(ErrorKind::InvalidData));
+    poll_fn(|cx| far.poll_shutdown(cx)).await.unwrap();
+    let mut into = [0; 64];
+    for _ in 0..2 {
+        assert_eq!(read_some(&mut near, &mut into).await.unwrap(), 1);
+    }
+    let cut = read_some(&mut near, &mut into).await.unwrap_err();
+    assert_eq!(cut.kind(), ErrorKind::UnexpectedEof);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! handshakes in memory.
 
 pub(crate) mod chain;
+pub(crate) mod few_records;
 pub(crate) mod memory;
 pub(crate) mod pem;
 

@@ -1,22 +1,14 @@
 //! How many records one key seals (RFC 8446, section 5.5).
 
 use super::*;
-use tokio_rustls::rustls::{CipherSuiteCommon, Tls12CipherSuite, Tls13CipherSuite};
+use crate::tls::testing::few_records::{of_few_records, with_suite};
 
-/// A server whose keys seal three records (RFC 8446, section 5.5). The ticket is one of them.
+/// The server's ticket is the first of three.
 #[test]
 fn a_key_is_changed_before_it_has_sealed_too_many_records() {
     let (server, client) = configs(&TLS13);
-    let suite = client.crypto_provider().cipher_suites[0];
-    let SupportedCipherSuite::Tls13(suite) = suite else { panic!("another version") };
-    let common = CipherSuiteCommon { confidentiality_limit: 3, ..copy_of(&suite.common) };
-    let suite = Tls13CipherSuite {
-        common,
-        hkdf_provider: suite.hkdf_provider,
-        aead_alg: suite.aead_alg,
-        quic: None,
-    };
-    let server = with_suite(&server, SupportedCipherSuite::Tls13(Box::leak(Box::new(suite))));
+    let suite = of_few_records(client.crypto_provider().cipher_suites[0], 3);
+    let server = with_suite(&server, suite);
     let mut pair = server_of((server, client), usize::MAX);
     pair.settle().unwrap();
     for number in 0..20_u8 {
@@ -35,17 +27,8 @@ fn a_key_is_changed_before_it_has_sealed_too_many_records() {
 #[test]
 fn a_key_of_tls12_that_is_used_up_seals_only_the_end() {
     let (server, client) = configs(&TLS12);
-    let suite = client.crypto_provider().cipher_suites[0];
-    let SupportedCipherSuite::Tls12(suite) = suite else { panic!("another version") };
-    let common = CipherSuiteCommon { confidentiality_limit: 3, ..copy_of(&suite.common) };
-    let suite = Tls12CipherSuite {
-        common,
-        kx: suite.kx,
-        sign: suite.sign,
-        aead_alg: suite.aead_alg,
-        prf_provider: suite.prf_provider,
-    };
-    let server = with_suite(&server, SupportedCipherSuite::Tls12(Box::leak(Box::new(suite))));
+    let suite = of_few_records(client.crypto_provider().cipher_suites[0], 3);
+    let server = with_suite(&server, suite);
     let mut pair = server_of((server, client), usize::MAX);
     pair.settle().unwrap();
     // The first of the three was Finished.
@@ -66,25 +49,4 @@ fn a_key_of_tls12_that_is_used_up_seals_only_the_end() {
     pair.close();
     pair.settle().unwrap();
     assert_eq!(pair.peer.reader().read(&mut [0]).unwrap(), 0, "a proper end");
-}
-
-fn copy_of(common: &CipherSuiteCommon) -> CipherSuiteCommon {
-    CipherSuiteCommon {
-        suite: common.suite,
-        hash_provider: common.hash_provider,
-        confidentiality_limit: common.confidentiality_limit,
-    }
-}
-
-/// The same server with one cipher suite.
-fn with_suite(server: &ServerConfig, suite: SupportedCipherSuite) -> Arc<ServerConfig> {
-    let provider = CryptoProvider { cipher_suites: vec![suite], ..default_provider() };
-    let config = ServerConfig::builder_with_provider(provider.into());
-    let config = config.with_protocol_versions(&[suite.version()]).unwrap().with_no_client_auth();
-    let mut config = config.with_cert_resolver(Arc::clone(&server.cert_resolver));
-    config.send_tls13_tickets = 1;
-    config.ticketer = Arc::clone(&server.ticketer);
-    config.enable_secret_extraction = true;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.into()
 }
