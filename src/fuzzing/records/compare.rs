@@ -59,6 +59,8 @@ struct Player {
     changes_at: Option<usize>,
     without_content: usize,
     sent: usize,
+    /// How much came back up to the relay's close_notify.
+    closed_at: Option<usize>,
     /// Whether messages of the handshake are those of a client of TLS 1.2, and their bytes.
     says_hello: bool,
     hello: Cycle<IntoIter<u8>>,
@@ -78,12 +80,17 @@ fn play((subject, peer): (Subject, RawPeer), with_client: bool, mut script: Scri
         changes_at: None,
         without_content: 0,
         sent: 0,
+        closed_at: None,
         hello: client_hello().into_iter().cycle(),
     };
     while let Some(act) = script.byte() {
         player.perform(act, &mut script);
     }
-    player.subject.write(b"end", &mut player.peer, &mut player.outcome);
+    player.write(b"end");
+    // The relay's direction has ended after its close_notify.
+    if let Some(closed_at) = player.closed_at {
+        player.outcome.answers.truncate(closed_at);
+    }
     player.outcome
 }
 
@@ -123,13 +130,26 @@ impl Player {
             b'f' => return self.changes_at = Some(script.number()),
             b'w' => {
                 let content = vec![b'y'; script.len()];
-                return self.subject.write(&content, &mut self.peer, &mut self.outcome);
+                return self.write(&content);
             }
-            b's' => return self.subject.close(&mut self.peer, &mut self.outcome),
+            b's' => return self.close(),
             b'e' => return self.subject.end(&mut self.outcome),
             _ => return,
         };
         self.give(record);
+    }
+
+    fn write(&mut self, content: &[u8]) {
+        if self.closed_at.is_none() {
+            self.subject.write(content, &mut self.peer, &mut self.outcome);
+        }
+    }
+
+    fn close(&mut self) {
+        if self.closed_at.is_none() {
+            self.subject.close(&mut self.peer, &mut self.outcome);
+            self.closed_at = Some(self.outcome.answers.len());
+        }
     }
 
     fn seal(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
