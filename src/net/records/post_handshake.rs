@@ -134,9 +134,6 @@ impl Tolerance {
             (true, HandshakeType::NewSessionTicket) if !is_with_client => {
                 Message::NewSessionTicket(body)
             }
-            (false, HandshakeType::HelloRequest) if !is_with_client && len > 0 => {
-                return Err(InvalidMessage::TrailingData("HelloRequest").into());
-            }
             (false, kind) if kind == renegotiates(is_with_client) => {
                 let too_many = PeerMisbehaved::TooManyRenegotiationRequests;
                 spend(&mut self.renegotiations, too_many)?;

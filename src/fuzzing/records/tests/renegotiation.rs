@@ -7,8 +7,10 @@ const NO_RENEGOTIATION: [u8; 2] = [1, 100];
 
 #[test]
 fn the_first_request_to_renegotiate_is_declined_and_a_second_one_an_error() {
-    // HelloRequest to a client; ClientHello to a server.
-    for (sides, message) in [(SERVER, vec![0, 0, 0, 0]), (CLIENT, client_hello())] {
+    // HelloRequest to a client, whose content is not read; ClientHello to a server.
+    for (sides, message) in
+        [(SERVER, vec![0, 0, 0, 0]), (SERVER, vec![0, 0, 0, 2, 1, 7]), (CLIENT, client_hello())]
+    {
         let asked = |count: usize| {
             let message = message.clone();
             move |peer: &mut RawPeer| {
