@@ -52,8 +52,10 @@ fn each_request_of_a_key_update_is_answered_when_writes_come_between() {
             subject.give(&update, peer, &mut outcome);
             subject.write(b"x", peer, &mut outcome);
         }
-        let pair = [owned(ANSWER), owned((APPLICATION_DATA, b"x"))];
-        assert_eq!(outcome.answers, [pair.clone(), pair.clone(), pair].concat());
+        subject.write(b"x", peer, &mut outcome);
+        let content = owned((APPLICATION_DATA, b"x"));
+        let pair = [owned(ANSWER), content.clone()];
+        assert_eq!(outcome.answers, [&pair[..], &pair, &pair, &[content]].concat());
     });
 }
 
