@@ -231,9 +231,6 @@ impl OpeningKey {
         let Some(len) = plain.iter().rposition(|byte| *byte != 0) else {
             return Err(Fault::misbehaved(PeerMisbehaved::IllegalTlsInnerPlaintext));
         };
-        if len > RECORD_CONTENT_BYTES_MAX {
-            return Err(too_large());
-        }
         Ok(Opened { content_type: plain[len].into(), len })
     }
 }
