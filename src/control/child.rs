@@ -84,6 +84,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "that it is no zombie is what is tested")]
     fn a_child_that_no_one_waits_for_leaves_the_table_of_processes() {
         let child = Command::new("true").spawn().unwrap();
         let entry = format!("/proc/{}", child.id());
