@@ -210,11 +210,13 @@ impl RunArguments {
         self.config_by(Config::read)
     }
 
-    /// The same for a reload: `current`, if the file has not changed. `None`: it came from stdin.
+    /// The same for a reload: like `current`, if the file has not changed. It is a copy even then,
+    /// by which those who ordered a certificate see that somebody wants it to be tried again.
+    /// `None`: it came from stdin.
     pub fn config_again(&self, current: &Arc<Config>) -> Option<Result<Arc<Config>, Problems>> {
         let is_current = |file: &PathBuf| current.is_current(file);
         let read = || match self.options.config.as_ref().is_some_and(is_current) {
-            true => Ok(Arc::clone(current)),
+            true => Ok(Arc::new(Config::clone(current))),
             false => self.config_by(Config::read_again).map(Arc::new),
         };
         self.stdin_text().is_none().then(read)
