@@ -278,17 +278,28 @@ fn a_listener_moves_and_goes() {
 #[test]
 fn a_listener_moves_to_an_address_that_overlaps_its_own_and_back() {
     over_sockets(async {
-        let mut admin = Admin::new(TestPages);
-        let (listener, address) = tcp_listener();
-        admin.serve(Some(listener));
-        let (narrow, wide) = (address.to_string(), format!("0.0.0.0:{}", address.port()));
-        for next in [&wide, &narrow, &format!("localhost:{}", address.port()), &wide] {
-            let next = next.parse().unwrap();
-            assert!(open(&next, &[]).is_err(), "another program has it");
-            admin.serve(Some(open(&next, &admin.tcp_addresses()).unwrap()));
-            ask(&mut TcpStream::connect(address).await.unwrap()).await;
+        // Another test may have a port on one address that the kernel has chosen on another.
+        for _ in 0..4 {
+            if move_and_back().await.is_ok() {
+                return;
+            }
         }
+        move_and_back().await.unwrap();
     });
+}
+
+async fn move_and_back() -> io::Result<()> {
+    let mut admin = Admin::new(TestPages);
+    let (listener, address) = tcp_listener();
+    admin.serve(Some(listener));
+    let (narrow, wide) = (address.to_string(), format!("0.0.0.0:{}", address.port()));
+    for next in [&wide, &narrow, &format!("localhost:{}", address.port()), &wide] {
+        let next = next.parse().unwrap();
+        assert!(open(&next, &[]).is_err(), "another program has it");
+        admin.serve(Some(open(&next, &admin.tcp_addresses())?));
+        ask(&mut TcpStream::connect(address).await.unwrap()).await;
+    }
+    Ok(())
 }
 
 fn open(address: &AdminAddress, before: &[SocketAddr]) -> io::Result<AdminListener> {
