@@ -103,9 +103,11 @@ impl Config {
         if let Some(parts) = Parts::of(text.as_str()).map(Arc::new) {
             let tables_with = keys::tables_with;
             let mut reader = Reader::new(source, Some(Arc::clone(&parts)), folder, tables_with);
-            let config = read(&mut reader, &parts.rest);
-            if !reader.is_torn {
-                return config;
+            // What is wrong is said of the whole.
+            if let Ok(config) = read(&mut reader, &parts.rest)
+                && !reader.is_torn
+            {
+                return Ok(config);
             }
         }
         read(&mut Reader::new(source, None, folder, keys::tables_with), text.as_str())

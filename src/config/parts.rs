@@ -5,8 +5,8 @@
 //! `[[client]]` is taken out of the document but for its first header, and its tables are parsed
 //! when it is their turn.
 //!
-//! That is done only where it means the same: if a part is not TOML by itself, or a header is
-//! continued by `[client.more]`, the caller parses the document as a whole.
+//! That is done only where it means the same: if a part is not TOML by itself, a header is
+//! continued by `[client.more]`, or anything is wrong, the caller parses the document as a whole.
 
 use std::iter;
 use std::ops::Range;
