@@ -117,8 +117,8 @@ impl Clients {
     fn find_of_files(&self, digest: &Digest) -> Option<&Client> {
         let wanted = beginning(digest);
         let first = self.of_files.partition_point(|(other, _)| beginning(other) < wanted);
-        let mut group = self.of_files[first..].iter();
-        let mut group = group.by_ref().take_while(|(other, _)| beginning(other) == wanted);
+        let group = self.of_files[first..].iter();
+        let mut group = group.take_while(|(other, _)| beginning(other) == wanted);
         let (_, at) = group.find(|(other, _)| are_equal(other, digest))?;
         Some(&self.all[*at as usize])
     }
