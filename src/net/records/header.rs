@@ -44,4 +44,10 @@ impl Header {
         }
         Ok(Some(Self { content_type, version: [major, minor], len }))
     }
+
+    /// As it is sent.
+    pub(super) fn bytes(self) -> [u8; HEADER_BYTES] {
+        let ([major, minor], [high, low]) = (self.version, (self.len as u16).to_be_bytes());
+        [self.content_type.into(), major, minor, high, low]
+    }
 }

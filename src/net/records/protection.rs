@@ -108,15 +108,10 @@ impl Key {
         let len = match self.scheme {
             // The header (RFC 8446, section 5.2), which is the same for all but its length.
             Scheme::Tls13 => {
-                let [high, low] = (header.len as u16).to_be_bytes();
-                bytes[..5].copy_from_slice(&[
-                    u8::from(ContentType::ApplicationData),
-                    3,
-                    3,
-                    high,
-                    low,
-                ]);
-                5
+                let content_type = ContentType::ApplicationData;
+                let sent = Header { content_type, version: VERSION, len: header.len };
+                bytes[..HEADER_BYTES].copy_from_slice(&sent.bytes());
+                HEADER_BYTES
             }
             // The sequence number, and the header without the protection (RFC 5246, 6.2.3.3).
             Scheme::Tls12AesGcm | Scheme::Tls12ChaCha20 => {
@@ -321,9 +316,7 @@ impl SealingKey {
         let start = self.content_start();
         let record = space.get_mut(..start + sealed).ok_or(Error::EncryptError)?;
         let (before, record) = record.split_at_mut(start);
-        let [high, low] = (header.len as u16).to_be_bytes();
-        let [major, minor] = VERSION;
-        before[..HEADER_BYTES].copy_from_slice(&[content_type.into(), major, minor, high, low]);
+        before[..HEADER_BYTES].copy_from_slice(&header.bytes());
         let nonce = self.key.nonce();
         before[HEADER_BYTES..].copy_from_slice(&nonce[NONCE_LEN - scheme.prefix()..]);
         let data = self.key.additional_data(&header);
