@@ -189,6 +189,25 @@ async fn a_configuration_that_is_wrong_by_now_fails_the_hand_over_and_nothing_el
     expect_answer(&mut connect_plain(address).await).await;
 }
 
+/// A shell or a supervisor may ignore or block SIGCHLD, and forget to undo it for what it starts.
+#[tokio::test]
+async fn the_end_of_a_new_process_is_noticed_however_sigchld_was_left_by_the_parent() {
+    for under in ["env --ignore-signal=CHLD", "env --block-signal=CHLD"] {
+        let folder = Folder::new("sigchld");
+        let program = copy(&folder);
+        let origin = Origin::plain().await;
+        let mut relay = Relay::plain_to(&origin).under(under).program(program.clone()).await;
+        replace(&program, b"#!/bin/sh\nexit 3\n", 0o755);
+        relay.signal(Signal::USR2);
+        relay.wait_for_log("ended before it was ready (exit status: 3)").await;
+        replace(&program, &fs::read(narrows()).unwrap(), 0o755);
+        relay.hand_over().await.ended().await;
+        expect_answer(&mut connect_plain(relay.address()).await).await;
+        let (status, log) = relay.stop().await;
+        assert_eq!(status.code(), Some(0), "{under}: {log:#?}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_hand_over_does_not_wait_for_the_streams_of_the_first() {
     let mut stage = Stage::plain().await;

@@ -99,6 +99,12 @@ impl Setup {
         self
     }
 
+    /// By way of this program with its arguments, which becomes narrows.
+    pub fn under(mut self, program: &'static str) -> Self {
+        self.under = program;
+        self
+    }
+
     /// Without root's right to write where the permissions of files forbid it.
     pub fn no_override(mut self) -> Self {
         if geteuid().is_root() {
