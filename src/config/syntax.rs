@@ -7,6 +7,7 @@ use super::excerpt::may_be_shown;
 use super::foreign_format::recognized;
 use super::lookalike::Lookalike;
 use super::source::Text;
+use super::toml_value;
 use std::ops::Range;
 use toml::de::Error;
 
@@ -131,25 +132,31 @@ fn duplicate(source: &Text, place: Range<usize>) -> Fault {
     if line.trim_start().starts_with('[') {
         let same = |it: &str| it.starts_with('[') && it.trim_matches(['[', ']', ' ']) == name;
         let first = before.into_iter().find(|(_, it)| same(it)).map(|(at, _)| at + 1);
-        let help = if ["listener", "route", "forward"].contains(&name) {
-            format!("write [[{name}]], with double brackets, for each of them")
-        } else {
-            "write all of its keys below one header".to_owned()
+        let help = match list_header(name) {
+            Some(header) => format!("write {header}, with double brackets, for each of them"),
+            None => "write all of its keys below one header".to_owned(),
         };
         let what = format!("there is a second table of this name{}", in_line_number(first));
         return Fault { place, what, help: vec![help] };
     }
-    let mut first = None;
+    let (mut first, mut table) = (None, "");
     for (at, it) in before {
         if it.starts_with('[') {
-            first = None;
+            (first, table) = (None, it.trim_matches(['[', ']', ' ']));
         } else if it.split_once('=').is_some_and(|(key, _)| key.trim() == name) {
             first = first.or(Some(at + 1));
         }
     }
     let what = format!("this key is set twice{}", in_line_number(first));
-    let help = "delete one of them; a second route begins with its own [[route]]".to_owned();
-    Fault { place, what, help: vec![help] }
+    let another = list_header(table).map_or_else(String::new, |header| {
+        format!("; a second {table} begins with its own {header}")
+    });
+    Fault { place, what, help: vec![format!("delete one of them{another}")] }
+}
+
+/// The header of a table that there may be several of.
+fn list_header(table: &str) -> Option<String> {
+    Some(toml_value::header(table)).filter(|it| it.starts_with("[["))
 }
 
 fn in_line_number(first: Option<usize>) -> String {
