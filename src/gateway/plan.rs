@@ -456,17 +456,28 @@ mod tests {
             "/%2561dmin/x",
             "/a//b/x",
             "/a%2Fb/",
+            "/admin",
+            "/admin?x=y",
+            "/x/../admin",
+            "/Admin",
+            "/admin;a=b",
+            "/%61dmin",
+            "/a/b",
+            "/a/B",
         ] {
             assert_eq!(outcome(&routes, path), "path_leaves_route", "{path}");
         }
-        for path in ["/%61dminx/", "/A", "//x", "/a/B", "/Admins/x", "/x?/%61dmin/", "/b%2fadmin/"]
-        {
+        for path in ["/%61dminx/", "/A", "//x", "/a", "/Admins/x", "/x?/%61dmin/", "/b%2fadmin/"] {
             assert_eq!(outcome(&routes, path), "outer", "{path}");
         }
         assert_eq!(outcome(&routes, "/admin/%61"), "token_missing");
+        let capitals = RouteTable::new([route("/"), guarded("/Admin/")]);
+        assert_eq!(outcome(&capitals, "/admin/x"), "path_leaves_route");
+        assert_eq!(outcome(&capitals, "/admins/x"), "outer");
         // Where nothing is guarded, or the guard is outside, bytes are compared alone.
         let open = RouteTable::new([route("/"), route("/admin/")]);
         assert_eq!(outcome(&open, "/%61dmin/x"), "outer");
+        assert_eq!(outcome(&open, "/admin"), "outer");
         let outside = RouteTable::new([guarded("/"), route("/admin/")]);
         assert_eq!(outcome(&outside, "/%61dmin/x"), "token_missing");
     }

@@ -107,6 +107,8 @@ pub struct RouteTable<U> {
     root: Option<Rc<Route<U>>>,
     /// Routes with rules of access that are inside of another one.
     guarded: Vec<Rc<Route<U>>>,
+    /// Whether one of those has a capital letter in its path.
+    has_guarded_capitals: bool,
 }
 
 impl<U> RouteTable<U> {
@@ -118,33 +120,48 @@ impl<U> RouteTable<U> {
         let mut routes: Vec<_> =
             others.into_iter().map(|route| (hash_of_first_segment(&route.path), route)).collect();
         routes.sort_unstable_by_key(|(hash, route)| (*hash, Reverse(route.path.len())));
-        let table = Self { routes, root: roots.into_iter().next(), guarded: Vec::new() };
+        let root = roots.into_iter().next();
+        let table = Self { routes, root, guarded: Vec::new(), has_guarded_capitals: false };
         let is_inside =
             |route: &Route<U>| table.find(&route.path[..route.path.len() - 1]).is_some();
         let guarded = |route: &&Rc<Route<U>>| route.access.is_some() && is_inside(route);
-        let guarded = table.iter().filter(guarded).cloned().collect();
-        Self { guarded, ..table }
+        let guarded: Vec<_> = table.iter().filter(guarded).cloned().collect();
+        let has_guarded_capitals =
+            guarded.iter().any(|it| it.path.iter().any(u8::is_ascii_uppercase));
+        Self { guarded, has_guarded_capitals, ..table }
     }
 
     /// The route with the longest path that `path` begins with. `path` is the path component of
     /// a request-target, without the query, its dot segments resolved.
     pub fn find(&self, path: &[u8]) -> Option<&Rc<Route<U>>> {
-        let hash = hash_of_first_segment(path);
-        let first = self.routes.partition_point(|(other, _)| *other < hash);
-        let group = self.routes[first..].iter().take_while(|(other, _)| *other == hash);
-        let mut matching = group.map(|(_, route)| route).chain(&self.root);
+        let mut matching = self.group(path).chain(&self.root);
         matching.find(|route| path.starts_with(&route.path))
     }
 
     /// Whether `path`, whose route is `found`, leads into a guarded route inside of that for an
     /// upstream that reads it otherwise than we do: one that decodes escapes, merges slashes, drops
-    /// parameters, or ignores case. If both routes have the same upstream, it would serve there
-    /// what only the inner one gives access to.
+    /// parameters, ignores case, or needs no slash at the end. If both routes have the same
+    /// upstream, it would serve there what only the inner one gives access to.
     pub fn hides_guarded(&self, path: &[u8], found: &Route<U>) -> bool {
         let inner = || self.guarded.iter().filter(|it| it.path.len() > found.path.len());
         !self.guarded.is_empty()
-            && can_be_read_otherwise(path)
-            && any_reading(path, |read| inner().any(|route| begins_with(read, &route.path)))
+            && (self.lacks_last_slash(path)
+                || (self.has_guarded_capitals || can_be_read_otherwise(path))
+                    && any_reading(path, |read| inner().any(|it| leads_into(read, &it.path))))
+    }
+
+    /// Whether it is the path of a route with rules of access, but for the slash at the end.
+    fn lacks_last_slash(&self, path: &[u8]) -> bool {
+        let mut guarded = self.group(path).filter(|it| it.access.is_some());
+        guarded.any(|it| it.path.strip_suffix(b"/") == Some(path))
+    }
+
+    /// The routes, longest path first, whose first segment may be that of `path`.
+    fn group(&self, path: &[u8]) -> impl Iterator<Item = &Rc<Route<U>>> {
+        let hash = hash_of_first_segment(path);
+        let first = self.routes.partition_point(|(other, _)| *other < hash);
+        let group = self.routes[first..].iter().take_while(move |(other, _)| *other == hash);
+        group.map(|(_, route)| route)
     }
 
     /// All routes.
@@ -159,8 +176,11 @@ fn can_be_read_otherwise(path: &[u8]) -> bool {
         || path.windows(2).any(|two| two == b"//")
 }
 
-fn begins_with(path: &[u8], prefix: &[u8]) -> bool {
-    path.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
+/// Whether `path` begins with a route's path in any case, or is all of it but for the last slash.
+fn leads_into(path: &[u8], route: &[u8]) -> bool {
+    let begin = &path[..path.len().min(route.len())];
+    begin.eq_ignore_ascii_case(route)
+        || route.strip_suffix(b"/").is_some_and(|it| path.eq_ignore_ascii_case(it))
 }
 
 /// FNV-1a of what is between the first two slashes, or of its beginning.
