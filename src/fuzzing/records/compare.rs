@@ -10,7 +10,7 @@
 //! | `k` 0 or 1 | a key update; 1 asks for one |
 //! | `l` level, description | an alert |
 //! | `j` type, len, bytes | a record that is not sealed |
-//! | `f` at | a bit of the next record changes, not in its type or version |
+//! | `f` at | a bit of the next record changes, behind its version: rustls ignores the rest |
 //! | `w` len | the relay writes |
 //! | `s` | the relay sends close_notify |
 //! | `e` | the peer sends a FIN |

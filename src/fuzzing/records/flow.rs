@@ -8,7 +8,7 @@
 //! | `c` | the peer sends close_notify |
 //! | `s` | the relay sends close_notify |
 //! | `d` len | so many bytes of the peer's arrive |
-//! | `f` n, at | a bit of record n that is on its way changes, not in its type or version |
+//! | `f` n, at | a bit of record n that is on its way changes, not in its length |
 //! | `x` n, `y` n | record n is lost, or comes twice |
 //! | `z` n, len | a record that the peer did not send precedes record n |
 //!
@@ -290,8 +290,9 @@ impl Flow {
         let Some(number) = self.whole(number) else { return };
         let changed = &mut self.on_the_way[number];
         let len = changed.record.len();
-        // Behind the header: the length has a meaning of its own.
-        let at = 5 + at % (len - 5);
+        // The length has a meaning of its own.
+        let at = (3 + at) % (len - 2);
+        let at = if at < 3 { at } else { at + 2 };
         changed.record[at] ^= 1 << (at % 8);
         changed.is_wrong = true;
     }

@@ -110,7 +110,9 @@ fn a_header_that_announces_too_much_is_an_error_at_once() {
     let announced = |peer: &mut RawPeer| {
         after_ok(peer, |_| header(APPLICATION_DATA, 0x0303, MOST + 2048).to_vec())
     };
-    check(&suites(), BOTH, announced, failed(b"ok", Some(AlertDescription::DecodeError)));
+    let want = failed(b"ok", Some(AlertDescription::RecordOverflow));
+    let of_rustls = failed(b"ok", Some(AlertDescription::DecodeError));
+    check_each(&suites(), BOTH, announced, want, of_rustls);
 }
 
 #[test]
@@ -136,10 +138,7 @@ fn a_changed_byte_anywhere_in_a_record_is_never_other_content() {
             let got = outcome_of(Subject::ours(suite, with_client), changed, 5000);
             assert_eq!(got.end, Some(Ending::Failed), "{suite:?} {with_client} {at}");
             match at {
-                // In TLS 1.3, the type and the version in a header are always the same, so that it
-                // does not matter what is there.
-                0..3 => assert!(b"hello".starts_with(&got.content), "{got:?}"),
-                3..5 => assert_eq!(got.content, b""),
+                0..5 => assert_eq!(got.content, b"", "{suite:?} {with_client} {at}"),
                 5.. => assert_eq!(got, failed(b"", Some(AlertDescription::BadRecordMac)), "{at}"),
             }
         }
@@ -186,7 +185,7 @@ fn records_that_come_twice_or_too_late_are_a_bad_mac() {
     check(&suites(), BOTH, swapped, want);
 }
 
-/// The version in the header of a record of TLS 1.3 is ignored, except that it has to be one.
+/// rustls authenticates the header that there ought to be in TLS 1.3, whatever is there.
 #[test]
 fn other_versions_in_a_header_are_authenticated_but_not_understood() {
     let record = |version| Record { version, ..Record::of(APPLICATION_DATA, b"hello") };
@@ -194,8 +193,8 @@ fn other_versions_in_a_header_are_authenticated_but_not_understood() {
         move |peer: &mut RawPeer| after_ok(peer, |peer| peer.seal_record(&record(version)))
     };
     for version in [0x0300, 0x0301, 0x0302, 0x0304] {
-        // TLS 1.3 authenticates the header that there ought to be.
-        check(tls13(), BOTH, sealed(version), failed(b"ok", Some(AlertDescription::BadRecordMac)));
+        let bad_mac = failed(b"ok", Some(AlertDescription::BadRecordMac));
+        check_each(tls13(), BOTH, sealed(version), arrived(b"okhello"), bad_mac);
         check(tls12(), BOTH, sealed(version), arrived(b"okhello"));
     }
     for version in [0x0203, 0x0403, 0] {
@@ -209,13 +208,14 @@ fn other_types_in_a_header_are_not_content() {
     for outer in [ALERT, HANDSHAKE, 24] {
         let record = Record { outer: Some(outer), ..Record::of(APPLICATION_DATA, b"hello") };
         let sealed = |peer: &mut RawPeer| after_ok(peer, |peer| peer.seal_record(&record));
-        // The header is authenticated as it is due.
-        check(tls13(), BOTH, sealed, failed(b"ok", Some(AlertDescription::BadRecordMac)));
+        let bad_mac = failed(b"ok", Some(AlertDescription::BadRecordMac));
+        check_each(tls13(), BOTH, sealed, unexpected(b"ok"), bad_mac);
     }
     for outer in [0, 19, 25, 0x80] {
         let record = Record { outer: Some(outer), ..Record::of(APPLICATION_DATA, b"hello") };
         let sealed = |peer: &mut RawPeer| after_ok(peer, |peer| peer.seal_record(&record));
-        check(&suites(), BOTH, sealed, failed(b"ok", Some(AlertDescription::DecodeError)));
+        let of_rustls = failed(b"ok", Some(AlertDescription::DecodeError));
+        check_each(&suites(), BOTH, sealed, unexpected(b"ok"), of_rustls);
     }
 }
 
@@ -223,7 +223,8 @@ fn other_types_in_a_header_are_not_content() {
 fn unknown_types_inside_of_a_record_are_unexpected() {
     for kind in [24, 25, 99, 255] {
         let sealed = |peer: &mut RawPeer| after_ok(peer, |peer| peer.seal(kind, b"hello"));
-        check(tls13(), BOTH, sealed, failed(b"ok", Some(AlertDescription::DecodeError)));
+        let of_rustls = failed(b"ok", Some(AlertDescription::DecodeError));
+        check_each(tls13(), BOTH, sealed, unexpected(b"ok"), of_rustls);
     }
 }
 
@@ -238,6 +239,22 @@ fn change_cipher_spec_after_the_handshake_is_unexpected() {
     check(tls13(), BOTH, sealed, unexpected(b"ok"));
     let of_rustls = failed(b"ok", Some(AlertDescription::DecodeError));
     check_each(tls12(), BOTH, sealed, unexpected(b"ok"), of_rustls);
+}
+
+/// A byte of the header that is changed on the way shows, though its meaning does not matter.
+#[test]
+fn the_version_in_a_header_is_authenticated() {
+    for version in [[3, 1], [3, 4]] {
+        for (suite, with_client) in suites().into_iter().flat_map(|it| [(it, true), (it, false)]) {
+            let changed = |peer: &mut RawPeer| {
+                let mut record = peer.seal(APPLICATION_DATA, b"hello");
+                record[1..3].copy_from_slice(&version);
+                record
+            };
+            let got = outcome_of(Subject::ours(suite, with_client), changed, usize::MAX);
+            assert_eq!(got, failed(b"", Some(AlertDescription::BadRecordMac)), "{suite:?}");
+        }
+    }
 }
 
 /// The explicit nonce is the peer's choice (RFC 5288, section 3).

@@ -48,9 +48,14 @@ impl Fault {
     }
 }
 
-/// What cannot be parsed.
+/// What cannot be parsed (RFC 8446, sections 5.1, 5.2 and 6.2).
 impl From<InvalidMessage> for Fault {
     fn from(error: InvalidMessage) -> Self {
-        Self::new(error, AlertDescription::DecodeError)
+        let alert = match error {
+            InvalidMessage::InvalidContentType => AlertDescription::UnexpectedMessage,
+            InvalidMessage::MessageTooLarge => AlertDescription::RecordOverflow,
+            _ => AlertDescription::DecodeError,
+        };
+        Self::new(error, alert)
     }
 }

@@ -13,7 +13,7 @@ const PROTECTED_BYTES_MAX: usize = 16 * 1024 + 2048;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) content_type: ContentType,
-    /// As sent. Only the first byte has a meaning; TLS 1.2 protects both.
+    /// As sent. Only the first byte has a meaning; both are authenticated.
     pub(super) version: [u8; 2],
     /// How many bytes follow.
     pub(super) len: usize,

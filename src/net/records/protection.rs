@@ -106,11 +106,9 @@ impl Key {
     fn additional_data(&self, header: &Header) -> AdditionalData {
         let mut bytes = [0; 13];
         let len = match self.scheme {
-            // The header (RFC 8446, section 5.2), which is the same for all but its length.
+            // The header (RFC 8446, section 5.2).
             Scheme::Tls13 => {
-                let content_type = ContentType::ApplicationData;
-                let sent = Header { content_type, version: VERSION, len: header.len };
-                bytes[..HEADER_BYTES].copy_from_slice(&sent.bytes());
+                bytes[..HEADER_BYTES].copy_from_slice(&header.bytes());
                 HEADER_BYTES
             }
             // The sequence number, and the header without the protection (RFC 5246, 6.2.3.3).
@@ -150,6 +148,16 @@ impl OpeningKey {
         secrets: (u64, ConnectionTrafficSecrets),
     ) -> Result<Self, Error> {
         Key::new(is_tls13, secrets).map(Self)
+    }
+
+    /// Whether records may show this type. In TLS 1.3, all of them show the same.
+    pub(super) fn takes(&self, content_type: ContentType) -> bool {
+        match self.0.scheme {
+            Scheme::Tls13 => content_type == ContentType::ApplicationData,
+            Scheme::Tls12AesGcm | Scheme::Tls12ChaCha20 => {
+                content_type != ContentType::ChangeCipherSpec
+            }
+        }
     }
 
     /// How much a record of `len` bytes can have of content, its type and padding.

@@ -141,7 +141,7 @@ impl<S: Side> Traffic<S> {
         let Some(header) = Header::parse(incoming)? else { return Ok(0) };
         let end = HEADER_BYTES + header.len;
         let Some(protected) = incoming.get_mut(HEADER_BYTES..end) else { return Ok(0) };
-        if header.content_type == ContentType::ChangeCipherSpec {
+        if !self.opening.takes(header.content_type) {
             return Err(Fault::unexpected(header.content_type));
         }
         if let Some(room) = content.room(self.opening.most(header.len)) {
@@ -192,8 +192,7 @@ impl<S: Side> Traffic<S> {
                 self.is_closed = alert == Alert::Closed;
                 Ok(())
             }
-            ContentType::ChangeCipherSpec => Err(Fault::unexpected(content_type)),
-            _ => Err(InvalidMessage::InvalidContentType.into()),
+            _ => Err(Fault::unexpected(content_type)),
         }
     }
 

@@ -134,8 +134,11 @@ fn a_plain_alert_after_the_handshake_is_no_alert() {
         let plain = |peer: &mut RawPeer| {
             after_ok(peer, |_| [&header(ALERT, 0x0303, 2)[..], &alert].concat())
         };
-        check(&suites(), BOTH, plain, failed(b"ok", Some(AlertDescription::BadRecordMac)));
+        let bad_mac = |content| failed(content, Some(AlertDescription::BadRecordMac));
+        check_each(tls13(), BOTH, plain, unexpected(b"ok"), bad_mac(b"ok"));
+        check(tls12(), BOTH, plain, bad_mac(b"ok"));
         let at_once = |_: &mut RawPeer| [&header(ALERT, 0x0303, 2)[..], &alert].concat();
-        check(&suites(), BOTH, at_once, failed(b"", Some(AlertDescription::BadRecordMac)));
+        check_each(tls13(), BOTH, at_once, unexpected(b""), bad_mac(b""));
+        check(tls12(), BOTH, at_once, bad_mac(b""));
     }
 }
