@@ -92,6 +92,16 @@ impl Key {
         Ok(Self { aead: LessSafeKey::new(aead), iv, sequence_number, scheme })
     }
 
+    /// Goes on to the next record.
+    ///
+    /// # Errors
+    /// There is no sequence number for it, as they must not wrap (RFC 8446, section 5.3).
+    fn advance(&mut self) -> Result<(), Error> {
+        let next = self.sequence_number.checked_add(1);
+        self.sequence_number = next.ok_or(Error::EncryptError)?;
+        Ok(())
+    }
+
     /// The nonce of the next record: RFC 8446, section 5.3, and RFC 7905, section 2. For what we
     /// send with AES-GCM in TLS 1.2, too, where any that is not repeated will do.
     fn nonce(&self) -> [u8; NONCE_LEN] {
@@ -222,7 +232,7 @@ impl OpeningKey {
 
     /// What an authentic record holds.
     fn opened(&mut self, header: &Header, plain: &[u8]) -> Result<Opened, Fault> {
-        self.0.sequence_number += 1;
+        self.0.advance().map_err(Fault::internal)?;
         let suffix = self.0.scheme.suffix();
         if plain.len() > RECORD_CONTENT_BYTES_MAX + suffix {
             return Err(too_large());
@@ -328,8 +338,7 @@ impl SealingKey {
         let nonce = self.key.nonce();
         before[HEADER_BYTES..].copy_from_slice(&nonce[NONCE_LEN - scheme.prefix()..]);
         let data = self.key.additional_data(&header);
-        let next = self.key.sequence_number.checked_add(1);
-        self.key.sequence_number = next.ok_or(Error::EncryptError)?;
+        self.key.advance()?;
         Ok((record, Nonce::assume_unique_for_key(nonce), data))
     }
 }
@@ -344,4 +353,45 @@ fn not_authentic() -> Fault {
 
 fn too_large() -> Fault {
     Fault::new(Error::PeerSentOversizedRecord, AlertDescription::RecordOverflow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_rustls::rustls::crypto::cipher::{AeadKey, Iv};
+
+    #[test]
+    fn sequence_numbers_do_not_wrap() {
+        let at = |number| (number, secrets());
+        let mut sealing = SealingKey::new(true, at(u64::MAX - 1), u64::MAX).unwrap();
+        let mut opening = OpeningKey::new(true, at(u64::MAX - 1)).unwrap();
+        let mut space = [0; 64];
+        let mut seal =
+            |space: &mut [u8]| sealing.seal(ContentType::ApplicationData, b"last", space);
+        let len = seal(&mut space).unwrap();
+        let mut open = |record: &mut [u8]| {
+            let header = Header::parse(record).unwrap().unwrap();
+            opening.open_in_place(&header, &mut record[HEADER_BYTES..]).map(|it| it.1.to_vec())
+        };
+        assert_eq!(open(&mut space[..len]), Ok(b"last".to_vec()));
+        assert_eq!(seal(&mut space), Err(Error::EncryptError));
+        let fault = open(&mut record_of(&Key::new(true, at(u64::MAX)).unwrap())).unwrap_err();
+        assert_eq!(fault.alert, Some(AlertDescription::InternalError));
+    }
+
+    /// One byte, sealed with the number that is the last of all.
+    fn record_of(key: &Key) -> Vec<u8> {
+        let content_type = ContentType::ApplicationData;
+        let header = Header { content_type, version: VERSION, len: 1 + 1 + TAG_BYTES };
+        let mut sealed = vec![b'x', content_type.into()];
+        let nonce = Nonce::assume_unique_for_key(key.nonce());
+        let data = key.additional_data(&header);
+        key.aead.seal_in_place_append_tag(nonce, data, &mut sealed).unwrap();
+        [&header.bytes()[..], &sealed].concat()
+    }
+
+    fn secrets() -> ConnectionTrafficSecrets {
+        let (key, iv) = (AeadKey::from([7; 32]), Iv::from([9; NONCE_LEN]));
+        ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }
+    }
 }
