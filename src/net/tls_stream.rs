@@ -36,8 +36,6 @@ pub struct TlsStream<S: Side, C = MeteredTcp> {
     /// How many bytes have arrived since the last content.
     without_content: usize,
     ending: Ending,
-    /// Whether close_notify has been sent, or has become impossible.
-    is_finished: bool,
     asked_name: Option<Box<str>>,
 }
 
@@ -69,7 +67,6 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
             due: Buffer::default(),
             without_content: 0,
             ending: Ending::None,
-            is_finished: false,
             asked_name: None,
         });
         // The hello of a client. A server waits for it.
@@ -267,17 +264,10 @@ impl<S: Side, C: Stream + 'static> Stream for TlsStream<S, C> {
             return Poll::Ready(Err(invalid(error)));
         }
         with_tls_scratch(|scratch| {
-            match self.records.seal(slices, scratch) {
-                Ok((content, records)) => {
-                    self.send(cx, records)?;
-                    Poll::Ready(Ok(content))
-                }
-                Err(error) => {
-                    // The keys are used up. A clean end would make half a message look complete.
-                    self.is_finished = true;
-                    Poll::Ready(Err(invalid(&error)))
-                }
-            }
+            let sealed = self.records.seal(slices, scratch);
+            let (content, records) = sealed.map_err(|error| invalid(&error))?;
+            self.send(cx, records)?;
+            Poll::Ready(Ok(content))
         })
     }
 
@@ -290,12 +280,8 @@ impl<S: Side, C: Stream + 'static> Stream for TlsStream<S, C> {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let is_failed = matches!(self.ending, Ending::Failed(_));
-        if !self.is_finished && !is_failed {
-            self.is_finished = true;
-            let closed = self.records.close(&mut self.due);
-            closed.map_err(|error| invalid(&error))?;
-        }
+        let closed = self.records.close(&mut self.due);
+        closed.map_err(|error| invalid(&error))?;
         ready!(self.poll_flush(cx))?;
         self.carrier.poll_shutdown(cx)
     }

@@ -113,7 +113,7 @@ impl<S: Side> Records<S> {
     /// Returns how many bytes of content that is, and the records.
     ///
     /// # Errors
-    /// The handshake is not complete, or the keys are used up.
+    /// The handshake is not complete, the keys are used up, or our direction has ended before.
     pub fn seal<'s>(
         &mut self,
         pieces: &[IoSlice<'_>],
@@ -123,7 +123,8 @@ impl<S: Side> Records<S> {
         Ok((taken, &space[..len]))
     }
 
-    /// Appends close_notify to `due`.
+    /// Ends our direction with a close_notify, which is appended to `due`. After an end, or an
+    /// error, there is nothing to say.
     ///
     /// # Errors
     /// The handshake is not complete.

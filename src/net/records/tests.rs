@@ -275,6 +275,26 @@ fn the_reason_of_an_error_is_sent_as_an_alert() {
 }
 
 #[test]
+fn nothing_follows_our_close_notify_or_an_error() {
+    let nonsense = b"\x17\x03\x03\x00\x20nonsense nonsense nonsense nonse";
+    for is_closed in [true, false] {
+        let mut pair = server_of(configs(&TLS13), usize::MAX);
+        pair.settle().unwrap();
+        if is_closed {
+            pair.close();
+        } else {
+            assert_eq!(pair.take_in(nonsense), Err(Error::DecryptError));
+        }
+        let alert = pair.due.len();
+        assert!(alert > 0);
+        pair.close();
+        assert_eq!(pair.take_in(nonsense), Err(Error::DecryptError));
+        assert_eq!(pair.ours.seal(&[IoSlice::new(b"x")], &mut [0; 64]), Err(Error::EncryptError));
+        assert_eq!(pair.due.len(), alert);
+    }
+}
+
+#[test]
 fn pieces_of_any_size_arrive_in_order_and_fill_the_records() {
     let content: Vec<u8> = (0..200_000_u32).map(|n| n as u8 ^ (n >> 8) as u8).collect();
     for cuts in [&[][..], &[5], &[0, 16_384], &[1, 16_383, 16_390], &[40_000, 40_001, 100_000]] {

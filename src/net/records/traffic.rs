@@ -27,6 +27,8 @@ pub(super) struct Traffic<S: Side> {
     /// Whether the peer has asked for a new key, which comes before our next content.
     is_update_due: bool,
     is_closed: bool,
+    /// Whether our direction has ended: by close_notify, by an error, or because keys are used up.
+    is_finished: bool,
 }
 
 impl<S: Side> Traffic<S> {
@@ -47,6 +49,7 @@ impl<S: Side> Traffic<S> {
             tolerance: Tolerance::new(),
             is_update_due: false,
             is_closed: false,
+            is_finished: false,
         })
     }
 
@@ -58,7 +61,8 @@ impl<S: Side> Traffic<S> {
     /// Opens the records that have arrived. Returns how many bytes were consumed.
     ///
     /// # Errors
-    /// What is wrong with the bytes, after an alert that says so was appended to `due`.
+    /// What is wrong with the bytes. An alert that says so was appended to `due`, unless our
+    /// direction had ended before. Now it has.
     pub(super) fn open(
         &mut self,
         incoming: &mut [u8],
@@ -74,6 +78,7 @@ impl<S: Side> Traffic<S> {
                     // What is wrong matters more than an alert that cannot be sealed.
                     let alert = fault.alert;
                     let _ = alert.map(|alert| self.send_alert(AlertLevel::Fatal, alert, due));
+                    self.is_finished = true;
                     return (consumed, Err(fault.error));
                 }
             }
@@ -85,8 +90,32 @@ impl<S: Side> Traffic<S> {
     /// and how many the records have.
     ///
     /// # Errors
-    /// The keys are used up.
+    /// The keys are used up, which ends our direction without a close_notify: that would make half
+    /// a message look complete. Or it had ended before.
     pub(super) fn seal(
+        &mut self,
+        pieces: Pieces<'_>,
+        space: &mut [u8],
+    ) -> Result<(usize, usize), Error> {
+        if self.is_finished {
+            return Err(Error::EncryptError);
+        }
+        let sealed = self.seal_records(pieces, space);
+        self.is_finished = sealed.is_err();
+        sealed
+    }
+
+    /// Ends our direction with a close_notify, which is appended to `due`, unless it has ended.
+    ///
+    /// # Errors
+    /// No sequence number is left.
+    pub(super) fn close(&mut self, due: &mut Buffer) -> Result<(), Error> {
+        let closed = self.send_alert(AlertLevel::Warning, AlertDescription::CloseNotify, due);
+        self.is_finished = true;
+        closed
+    }
+
+    fn seal_records(
         &mut self,
         mut pieces: Pieces<'_>,
         space: &mut [u8],
@@ -121,14 +150,6 @@ impl<S: Side> Traffic<S> {
             len += sealed;
         }
         Ok((taken, len))
-    }
-
-    /// Appends close_notify to `due`.
-    ///
-    /// # Errors
-    /// No sequence number is left.
-    pub(super) fn close(&mut self, due: &mut Buffer) -> Result<(), Error> {
-        self.send_alert(AlertLevel::Warning, AlertDescription::CloseNotify, due)
     }
 
     /// Opens the record at the front of `incoming`, and returns its length; 0 if it is incomplete.
@@ -271,14 +292,17 @@ impl<S: Side> Traffic<S> {
         Ok(len)
     }
 
-    /// Appends an alert to `due`, after a KeyUpdate that is due. The limit of a key does not hold
-    /// for alerts.
+    /// Appends an alert to `due`, after a KeyUpdate that is due, unless our direction has ended.
+    /// The limit of a key does not hold for alerts.
     fn send_alert(
         &mut self,
         level: AlertLevel,
         alert: AlertDescription,
         due: &mut Buffer,
     ) -> Result<(), Error> {
+        if self.is_finished {
+            return Ok(());
+        }
         let mut records = [0; 2 * RECORD_FRAME_BYTES_MAX];
         let mut len = 0;
         if self.is_update_due {
