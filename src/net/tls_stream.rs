@@ -165,13 +165,13 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
         self.incomplete = Buffer::default();
         if let Err(error) = opened.and_then(|()| self.check_limit()) {
             self.ending = Ending::Failed(Box::new(error));
-            // The alert, if the socket accepts it at once.
-            let _ = self.poll_flush(cx);
         } else if self.records.is_closed() {
             self.ending = Ending::Closed;
         } else if !rest.is_empty() {
             self.incomplete = Buffer::copy_of(rest);
         }
+        // An answer, or an alert, if the socket accepts it at once. A write reports an error.
+        let _ = self.poll_flush(cx);
         filled
     }
 

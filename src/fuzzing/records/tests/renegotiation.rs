@@ -3,6 +3,9 @@
 use super::*;
 use crate::fuzzing::records::raw_peer::client_hello;
 
+use std::io::IoSlice;
+use std::task::{Context, Poll, Waker};
+
 const NO_RENEGOTIATION: [u8; 2] = [1, 100];
 
 #[test]
@@ -29,6 +32,20 @@ fn the_first_request_to_renegotiate_is_declined_and_a_second_one_an_error() {
         let refused = Outcome { answers, ..unexpected(b"x") };
         check_alerted(tls12(), sides, asked(2), refused);
     }
+}
+
+/// A client may wait for the answer, and we for its request.
+#[test]
+fn a_request_to_renegotiate_is_declined_before_anything_is_written() {
+    let (subject, mut peer) = Subject::ours(tls12()[0], true);
+    let Subject::Ours(mut near, mut far) = subject else { unreachable!("it is ours") };
+    let cx = &mut Context::from_waker(Waker::noop());
+    let request = peer.seal(HANDSHAKE, &client_hello());
+    assert!(far.poll_write(cx, &[IoSlice::new(&request)]).is_ready());
+    let mut into = [0; 100];
+    assert!(near.poll_read(cx, &mut into).is_pending());
+    let Poll::Ready(Ok(len)) = far.poll_read(cx, &mut into) else { panic!("nothing came back") };
+    assert_eq!(peer.open(&into[..len]), [(ALERT, NO_RENEGOTIATION.to_vec())]);
 }
 
 #[test]
