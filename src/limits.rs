@@ -44,9 +44,9 @@ pub const CLIENT_HELLO_BYTES_MAX: usize = (16 + 2) * 1024;
 /// buffer: two hellos, because a server may ask for a second one, and a few hundred bytes more. A
 /// hello is seldom larger than 2 KiB, so that a client's own certificates have room, too.
 pub const CLIENT_HANDSHAKE_BYTES_MAX: u32 = 2 * CLIENT_HELLO_BYTES_MAX as u32 + 4 * 1024;
-/// Most bytes of TLS without content that a client may send after its handshake: an incomplete
-/// record of 16 KiB, and more than enough for key updates.
-pub const TLS_BYTES_WITHOUT_CONTENT_MAX: usize = 24 * 1024;
+/// Most bytes that are held of a message of TLS that a client sends in several records after its
+/// handshake. A key update has 5; a ClientHello of TLS 1.2, which is declined, some hundred.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
 /// Longest PROXY protocol header that is read. Addresses need 232 bytes at most. What proxies add
 /// takes a few hundred bytes, or 1 to 2 KiB with a client's certificate.
@@ -370,4 +370,3 @@ const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);
 // An incomplete message of the handshake, in records, leaves room to read the rest.
 const _: () = assert!(64 * 1024 + 4 * 1024 + TLS_READ_BYTES_MIN <= TLS_SCRATCH_BYTES);
-const _: () = assert!(TLS_BYTES_WITHOUT_CONTENT_MAX + SCRATCH_BYTES <= TLS_SCRATCH_BYTES);

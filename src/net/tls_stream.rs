@@ -8,9 +8,7 @@
 //! Most polls of a relay find nothing, because each wake-up of a task polls both of its peers. So a
 //! read first asks the runtime whether the socket is readable, which costs less than anything else.
 
-use crate::limits::{
-    RECORD_CONTENT_BYTES_MAX, RECORD_FRAME_BYTES, TLS_BYTES_WITHOUT_CONTENT_MAX, TLS_READ_BYTES_MIN,
-};
+use crate::limits::{RECORD_CONTENT_BYTES_MAX, RECORD_FRAME_BYTES, TLS_READ_BYTES_MIN};
 use crate::net::buffer::{Buffer, with_tls_scratch};
 use crate::net::records::{Content, Records, Side};
 use crate::net::send_queue::SendQueue;
@@ -33,8 +31,6 @@ pub struct TlsStream<S: Side, C = MeteredTcp> {
     content: Buffer,
     /// Records that the carrier has not accepted.
     due: Buffer,
-    /// How many bytes have arrived since the last content.
-    without_content: usize,
     ending: Ending,
     asked_name: Option<Box<str>>,
 }
@@ -65,7 +61,6 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
             incomplete: Buffer::default(),
             content: Buffer::default(),
             due: Buffer::default(),
-            without_content: 0,
             ending: Ending::None,
             asked_name: None,
         });
@@ -146,7 +141,6 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
                 self.ending = Ending::Truncated;
                 return Poll::Ready(Ok(0));
             }
-            self.without_content += len;
             Poll::Ready(Ok(self.take_in(cx, &mut scratch[..kept + len], into)))
         })
     }
@@ -157,13 +151,10 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
         let mut content = Content::new(into);
         let (consumed, opened) = self.records.open(arrived, &mut content, &mut self.due);
         let (filled, excess) = content.into_parts();
-        let rest = &arrived[consumed..];
-        if filled > 0 || !excess.is_empty() {
-            self.content = excess;
-            self.without_content = rest.len();
-        }
+        self.content = excess;
         self.incomplete = Buffer::default();
-        if let Err(error) = opened.and_then(|()| self.check_limit()) {
+        let rest = &arrived[consumed..];
+        if let Err(error) = opened {
             self.ending = Ending::Failed(Box::new(error));
         } else if self.records.is_closed() {
             self.ending = Ending::Closed;
@@ -173,16 +164,6 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
         // An answer, or an alert, if the socket accepts it at once. A write reports an error.
         let _ = self.poll_flush(cx);
         filled
-    }
-
-    /// A client could make us hold, or process, as much as it likes. Its handshake has a limit of
-    /// its own, below TLS.
-    fn check_limit(&self) -> Result<(), Error> {
-        let is_limited = S::IS_WITH_CLIENT && !self.records.is_handshaking();
-        if is_limited && self.without_content > TLS_BYTES_WITHOUT_CONTENT_MAX {
-            return Err(InvalidMessage::MessageTooLarge.into());
-        }
-        Ok(())
     }
 
     /// Sends `records`, or keeps what the carrier does not accept. All that was due has been sent.
@@ -229,8 +210,7 @@ impl<S: Side, C: Stream + 'static> From<Box<TlsStream<S, C>>> for Transport {
 }
 
 impl<S: Side, C: Stream + 'static> Stream for TlsStream<S, C> {
-    /// Reads once, as many of the records that are here as fit. There must be room for a byte. A
-    /// client that sends too much of TLS without content fails.
+    /// Reads once, as many of the records that are here as fit. There must be room for a byte.
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         debug_assert!(!into.is_empty(), "no room is no end");
         loop {

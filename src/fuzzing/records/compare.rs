@@ -22,13 +22,15 @@ use super::protection::{ALERT, APPLICATION_DATA, HANDSHAKE, Record, header};
 use super::raw_peer::{KEY_UPDATE, KEY_UPDATE_REQUESTED, RawPeer, client_hello};
 use super::script::Script;
 use super::subject::{Ending, Outcome, Subject};
-use crate::limits::TLS_BYTES_WITHOUT_CONTENT_MAX;
+use crate::limits::CLIENT_MESSAGE_BYTES_MAX;
 use std::iter::Cycle;
 use std::vec::IntoIter;
 use tokio_rustls::rustls::SupportedCipherSuite;
 
 /// A warning (RFC 5246, section 7.2.2).
 const NO_RENEGOTIATION: [u8; 2] = [1, 100];
+/// More without content are an error to the relay, whatever else is between them.
+const UPDATES_MAX: usize = 32;
 /// Bytes of the peer's in all.
 const BYTES_MAX: usize = 1 << 19;
 
@@ -61,12 +63,15 @@ struct Player {
     outcome: Outcome,
     step: usize,
     changes_at: Option<usize>,
-    without_content: usize,
+    /// Key updates since the last content.
+    updates: usize,
+    /// Bytes of a client's messages of the handshake.
+    said: usize,
     sent: usize,
     /// How much came back up to the relay's close_notify.
     closed_at: Option<usize>,
-    /// Whether messages of the handshake are those of a client of TLS 1.2, and their bytes.
-    says_hello: bool,
+    with_client: bool,
+    /// The bytes of messages of a client of TLS 1.2.
     hello: Cycle<IntoIter<u8>>,
 }
 
@@ -76,13 +81,14 @@ fn play((subject, peer): (Subject, RawPeer), with_client: bool, mut script: Scri
         step => step,
     };
     let mut player = Player {
-        says_hello: with_client && !peer.is_tls13(),
+        with_client,
         subject,
         peer,
         outcome: Outcome::default(),
         step,
         changes_at: None,
-        without_content: 0,
+        updates: 0,
+        said: 0,
         sent: 0,
         closed_at: None,
         hello: client_hello().into_iter().cycle(),
@@ -113,9 +119,8 @@ impl Player {
                     return;
                 }
                 let record = self.peer.seal_record(&record);
-                self.give(record);
-                self.without_content *= usize::from(content.is_empty());
-                return;
+                self.updates *= usize::from(content.is_empty());
+                return self.give(record);
             }
             b'r' => {
                 let (kind, len) = (script.byte().unwrap_or_default(), script.number());
@@ -125,10 +130,13 @@ impl Player {
                 let len = script.number();
                 self.seal(HANDSHAKE, script.bytes(len))
             }
-            b'k' if is_tls13 => match script.number() {
-                0 => self.peer.update_keys(KEY_UPDATE),
-                _ => self.peer.update_keys(KEY_UPDATE_REQUESTED),
-            },
+            b'k' if is_tls13 && self.updates < UPDATES_MAX => {
+                self.updates += 1;
+                match script.number() {
+                    0 => self.peer.update_keys(KEY_UPDATE),
+                    _ => self.peer.update_keys(KEY_UPDATE_REQUESTED),
+                }
+            }
             b'l' => self.peer.seal(ALERT, script.bytes(2)),
             b'j' => {
                 let (kind, len) = (script.byte().unwrap_or_default(), script.number());
@@ -162,7 +170,11 @@ impl Player {
     }
 
     fn seal(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
-        if kind != HANDSHAKE || !self.says_hello {
+        if kind != HANDSHAKE || !self.with_client {
+            return self.peer.seal(kind, content);
+        }
+        self.said += content.len();
+        if self.peer.is_tls13() {
             return self.peer.seal(kind, content);
         }
         let piece: Vec<u8> = self.hello.by_ref().take(content.len()).collect();
@@ -174,10 +186,9 @@ impl Player {
             let at = 3 + at % (record.len() - 3);
             record[at] ^= 1 << (at % 8);
         }
-        self.without_content += record.len();
         self.sent += record.len();
-        // More is an error to the relay alone.
-        if self.without_content > TLS_BYTES_WITHOUT_CONTENT_MAX || self.sent > BYTES_MAX {
+        // A longer message is an error to the relay alone.
+        if self.said > CLIENT_MESSAGE_BYTES_MAX || self.sent > BYTES_MAX {
             return;
         }
         for part in record.chunks(self.step) {

@@ -90,6 +90,21 @@ fn records_without_content_are_accepted_32_times_in_a_row() {
     check_alerted(&suites(), BOTH, empty(33), unexpected(b""));
 }
 
+/// They may be as long as any, so that no one sees when there is content (RFC 8446, section 5.4).
+#[test]
+fn records_of_padding_alone_are_accepted_as_often() {
+    let record = Record { padding: MOST, ..Record::of(APPLICATION_DATA, b"") };
+    let padded = |peer: &mut RawPeer| {
+        let records = (0..32).flat_map(|_| peer.seal_record(&record)).collect();
+        [records, peer.seal(APPLICATION_DATA, b"x")].concat()
+    };
+    for with_client in [true, false] {
+        for subject in both(tls13()[0], with_client) {
+            assert_eq!(outcome_of(subject, padded, 5000), arrived(b"x"));
+        }
+    }
+}
+
 #[test]
 fn content_that_is_too_long_is_a_record_overflow() {
     let too_long = vec![b'x'; MOST + 1];

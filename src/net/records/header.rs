@@ -1,5 +1,6 @@
 //! The header of a record (RFC 8446, section 5.1; the same in RFC 5246, section 6.2.1).
 
+use crate::limits::{SCRATCH_BYTES, TLS_SCRATCH_BYTES};
 use tokio_rustls::rustls::{ContentType, InvalidMessage};
 
 /// How long it is.
@@ -8,6 +9,9 @@ pub(super) const HEADER_BYTES: usize = 5;
 /// Most bytes that may follow it: the content, and 2,048 for what protects it, which is TLS 1.2's
 /// limit (RFC 5246, section 6.2.3).
 const PROTECTED_BYTES_MAX: usize = 16 * 1024 + 2048;
+
+// An incomplete record leaves room for the largest read.
+const _: () = assert!(HEADER_BYTES + PROTECTED_BYTES_MAX + SCRATCH_BYTES <= TLS_SCRATCH_BYTES);
 
 /// The header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

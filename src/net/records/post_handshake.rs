@@ -40,7 +40,8 @@ pub(super) enum Message<'m> {
 }
 
 /// What a peer may do that has no use for us, and how often: rustls's numbers, most of which are
-/// BoringSSL's. One at a time would cost us as much as content, but without an end.
+/// BoringSSL's. One at a time would cost us as much as content, but without an end: so a record
+/// without content does not count as such between key updates, as it does in rustls.
 #[derive(Debug)]
 pub(super) struct Tolerance {
     warnings: u8,
@@ -84,9 +85,12 @@ impl Tolerance {
         spend(&mut self.empty_records, PeerMisbehaved::TooManyEmptyFragments)
     }
 
-    /// Application data.
-    pub(super) fn content(&mut self) {
-        self.key_updates = Self::KEY_UPDATES;
+    /// A record of application data with so many bytes.
+    pub(super) fn content(&mut self, len: usize) -> Result<(), Fault> {
+        if len > 0 {
+            self.key_updates = Self::KEY_UPDATES;
+        }
+        self.record(len)
     }
 
     /// What the alert in `body` means.

@@ -1,6 +1,6 @@
 //! Records after the handshake: [`Traffic`].
 
-use crate::limits::{RECORD_CONTENT_BYTES_MAX, RECORD_FRAME_BYTES_MAX};
+use crate::limits::{CLIENT_MESSAGE_BYTES_MAX, RECORD_CONTENT_BYTES_MAX, RECORD_FRAME_BYTES_MAX};
 use crate::net::buffer::Buffer;
 use crate::net::records::content::Content;
 use crate::net::records::fault::Fault;
@@ -188,9 +188,7 @@ impl<S: Side> Traffic<S> {
     /// Counts a record of application data.
     fn take_content(&mut self, len: usize) -> Result<(), Fault> {
         self.check_alignment()?;
-        self.tolerance.record(len)?;
-        self.tolerance.content();
-        Ok(())
+        self.tolerance.content(len)
     }
 
     /// Takes in a record that holds no application data.
@@ -236,6 +234,9 @@ impl<S: Side> Traffic<S> {
         {
             self.act_on(message, due)?;
             messages.consume(len);
+        }
+        if S::IS_WITH_CLIENT && messages.len() > CLIENT_MESSAGE_BYTES_MAX {
+            return Err(InvalidMessage::HandshakePayloadTooLarge.into());
         }
         self.message = messages;
         Ok(())

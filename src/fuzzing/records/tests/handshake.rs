@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::fuzzing::records::raw_peer::{KEY_UPDATE, KEY_UPDATE_REQUESTED};
+use crate::limits::CLIENT_MESSAGE_BYTES_MAX;
 
 /// Answers that a key update asks for come with the next write.
 const ANSWER: (u8, &[u8]) = (HANDSHAKE, KEY_UPDATE);
@@ -106,6 +107,23 @@ fn at_most_32_key_updates_come_between_content() {
     });
 }
 
+/// rustls takes any record of application data for content, which would have no end.
+#[test]
+fn records_without_content_do_not_count_between_key_updates() {
+    let updates = |count: usize| {
+        move |peer: &mut RawPeer| {
+            let mut records = Vec::new();
+            for _ in 0..count {
+                records.extend(peer.update_keys(KEY_UPDATE));
+                records.extend(peer.seal(APPLICATION_DATA, b""));
+            }
+            records
+        }
+    };
+    check(tls13(), BOTH, updates(32), arrived(b""));
+    check_each(tls13(), BOTH, updates(33), unexpected(b""), arrived(b""));
+}
+
 #[test]
 fn content_under_old_keys_after_a_key_update_is_a_bad_mac() {
     let records = |peer: &mut RawPeer| {
@@ -194,6 +212,25 @@ fn a_message_that_announces_too_much_fails_as_soon_as_it_says_so() {
         let want = failed(b"ok", Some(AlertDescription::DecodeError));
         check_alerted(&suites(), BOTH, sealed, want);
     }
+}
+
+/// rustls waits for the rest.
+#[test]
+fn a_client_that_sends_much_of_a_message_without_its_end_fails() {
+    let pieces = |len: usize| {
+        move |peer: &mut RawPeer| {
+            let message = [&[1, 0, 0x20, 0][..], &vec![0; len - 4]].concat();
+            let pieces = |peer: &mut RawPeer| {
+                message.chunks(1000).flat_map(|it| peer.seal(HANDSHAKE, it)).collect()
+            };
+            after_ok(peer, pieces)
+        }
+    };
+    check(&suites(), BOTH, pieces(CLIENT_MESSAGE_BYTES_MAX), arrived(b"ok"));
+    let want = failed(b"ok", Some(AlertDescription::DecodeError));
+    let longer = pieces(CLIENT_MESSAGE_BYTES_MAX + 1);
+    check_each(&suites(), CLIENT, longer, want, arrived(b"ok"));
+    check(&suites(), SERVER, longer, arrived(b"ok"));
 }
 
 /// Of each suite of TLS 1.3, on each side, with the relay's TLS and with rustls's.
