@@ -262,9 +262,8 @@ impl Download {
         let ResponsePart::Body(relay) = &mut self.part else { return Ok(()) };
         let Connection { transport, write_buffer, .. } = client;
         let (bytes, keys) = (upstream.read_buffer.bytes(), guide.keys());
-        let mut events = guide.recorder.events();
-        let passed = relay.pass(cx, bytes, write_buffer, transport, events.as_deref_mut(), keys);
-        drop(events);
+        let events = guide.recorder.events();
+        let passed = relay.pass(cx, bytes, write_buffer, transport, events, keys);
         upstream.read_buffer.consume(passed.map_err(broken)?);
         self.settle(guide);
         Ok(())
@@ -280,11 +279,10 @@ impl Download {
         let ResponsePart::Body(relay) = &mut self.part else { return Ok(Poll::Ready(())) };
         let Connection { transport, write_buffer, .. } = client;
         let keys = guide.keys();
-        let mut events = guide.recorder.events();
+        let events = guide.recorder.events();
         let passed = upstream.read_buffer.poll_pass(cx, &mut upstream.transport, |cx, bytes| {
-            relay.pass(cx, bytes, write_buffer, transport, events.as_deref_mut(), keys)
+            relay.pass(cx, bytes, write_buffer, transport, events, keys)
         });
-        drop(events);
         match passed {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(Ok(Fill::Bytes))) => self.clock.stamp(),

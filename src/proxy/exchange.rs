@@ -376,7 +376,7 @@ async fn switch(
     attempt: &mut Attempt,
 ) -> Next {
     let ClientConnection { io, recorder, alarm, .. } = client;
-    let count = |up, down| recorder.bytes(up, down);
+    let count = |up, down| recorder.bytes(up, down, 0);
     let upstream = &mut attempt.io;
     match tunnel(io, upstream, &route.timeouts, &context.drain, alarm, count).await {
         Ok(()) => {

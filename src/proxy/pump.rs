@@ -115,7 +115,8 @@ impl Pump<'_> {
         let draining = context.drain.is_announced();
         let mut guide = Guide { exchange, recorder, draining, route, about, turn };
         let pumped = download.poll(cx, client, upstream, &mut guide);
-        recorder.bytes(upload.content_bytes(), download.content_bytes());
+        let held = client.write_buffer.held_bytes();
+        recorder.bytes(upload.content_bytes(), download.content_bytes(), held);
         pumped
     }
 

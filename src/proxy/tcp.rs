@@ -335,7 +335,7 @@ impl Passthrough {
         TunnelEnds { client, upstream, timeouts }: &'s mut TunnelEnds,
     ) -> impl Future<Output = Result<(), ExchangeError>> + 's {
         let Self { context, alarm, recorder, .. } = self;
-        let count = |up, down| recorder.bytes(up, down);
+        let count = |up, down| recorder.bytes(up, down, 0);
         tunnel(client, upstream, timeouts, &context.drain, alarm, count)
     }
 

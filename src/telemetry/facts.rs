@@ -1,7 +1,7 @@
 //! What a recorder remembers of exchanges alone, or of connections alone: [`Facts`].
 
 use super::lap::Lap;
-use super::metrics::ClientMetrics;
+use super::metrics::{ClientMetrics, Entered};
 use super::record::{ConnectionFacts, DialTimes, ExchangeFacts, MethodName, Subject};
 use super::waits::Waits;
 use crate::gateway::client_limits::Permit;
@@ -9,7 +9,6 @@ use crate::gateway::event_stream::EventCounter;
 use crate::gateway::request_id::RequestId;
 use crate::net::admission::Place;
 use std::mem::take;
-use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -40,7 +39,7 @@ pub(super) struct Rare {
     /// The time to open a connection that was waited for.
     pub(super) dial: Option<DialTimes>,
     /// The client whose token it has, and its place among those that the client may have.
-    pub(super) client: Option<Rc<ClientMetrics>>,
+    pub(super) client: Option<Entered<ClientMetrics>>,
     pub(super) permit: Option<Permit>,
     /// Its place among those of its client's address, behind a trusted proxy.
     pub(super) place: Option<Place>,

@@ -10,15 +10,14 @@ use super::{connection_line, exchange_line, row};
 use crate::error::Fault;
 use tracing::Level;
 
-/// Counts an exchange or a connection at its end. `route` is `None` if it never had one, and
-/// `client` if it had no token.
+/// Counts an exchange or a connection at its end. `client` is `None` if it had no token.
 pub(super) fn count(
     record: &Record,
     metrics: &WorkerMetrics,
     route: Option<&RouteMetrics>,
     client: Option<&ClientMetrics>,
 ) {
-    metrics.of(route).ended(record);
+    route.iter().for_each(|route| route.ended(record));
     client.iter().for_each(|client| client.ended(record));
     let (fault, cause) = (record.outcome.fault(), record.outcome.cause());
     if fault == Some(Fault::Client)

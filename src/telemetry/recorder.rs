@@ -3,7 +3,7 @@
 
 use super::facts::{ExchangeLaps, Facts, Rare};
 use super::lap::Lap;
-use super::metrics::{ClientMetrics, Entry, RouteMetrics, UpstreamMetrics, WorkerMetrics};
+use super::metrics::{Entered, InUse, RouteMetrics, UpstreamMetrics, WorkerMetrics};
 use super::observer::{count, ended};
 use super::record::{ConnectionFacts, Detail, DialTimes, MethodName, Outcome, Record};
 use super::request_ids::new_request_id;
@@ -15,7 +15,6 @@ use crate::gateway::client_limits::Permit;
 use crate::gateway::event_stream::EventCounter;
 use crate::gateway::request_id::RequestId;
 use crate::net::admission::Place;
-use std::cell::{Cell, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,62 +27,44 @@ pub type ExchangeRecorder = Recorder<ExchangeLaps>;
 /// The recorder of a connection in tcp mode.
 pub type ConnectionRecorder = Recorder<ConnectionFacts>;
 
-/// What is known so far is in a slot that the worker lists, one for each connection, used by one
-/// exchange after the other. So it takes no room in the connection's task.
-pub struct Recorder<F: Facts>(Rc<Slot<F>>);
+/// What is known so far is in a box, used by one exchange after the other. So it takes no room in
+/// the connection's task.
+pub struct Recorder<F: Facts>(Box<Slot<F>>);
 
 /// What is known of a client connection's current exchange, or of a connection in tcp mode.
-struct Slot<F> {
-    known: RefCell<(Who, Known<F>)>,
-    /// What counts and lists it, and where in the list it is.
+struct Slot<F: Facts> {
+    who: Who,
+    known: Known<F>,
+    /// What counts it.
     metrics: Rc<WorkerMetrics>,
-    position: Cell<usize>,
 }
 
 /// What is known so far.
 #[derive(Default)]
 struct Known<F> {
-    /// Since when, while there is something to record: each exchange has exactly one record.
-    started: Option<Instant>,
-    /// The route or forward.
-    route: Option<Rc<RouteMetrics>>,
+    /// Where it runs, its route or forward or what has none, while there is something to record:
+    /// each exchange has exactly one record.
+    runs: Option<Entered<RouteMetrics>>,
     /// The upstream, while there is a connection to it.
-    upstream: Option<Rc<UpstreamMetrics>>,
+    upstream: Option<InUse>,
     connect: Option<Lap>,
     /// In a box, because most exchanges have none of it.
     rare: Option<Box<Rare>>,
     to_upstream: u64,
     to_client: u64,
     /// The bytes in both directions that the route has counted.
-    counted: Cell<(u64, u64)>,
+    counted: (u64, u64),
     facts: F,
-}
-
-impl<F: Facts> Entry for Slot<F> {
-    fn position(&self) -> &Cell<usize> {
-        &self.position
-    }
-
-    fn count(&self, now: Instant) {
-        let (_, known) = &*self.known.borrow();
-        let Some(started) = known.started else { return };
-        let route = self.metrics.of(known.route.as_deref());
-        let age = now.duration_since(started);
-        route.running.add(age);
-        known.client().iter().for_each(|client| client.running.add(age));
-        known.count_bytes(route);
-        known.upstream.iter().for_each(|upstream| upstream.count_busy());
-    }
 }
 
 impl<F> Known<F> {
     /// How long ago it began, at `now`.
     fn age(&self, now: Instant) -> Duration {
-        self.started.map_or(Duration::ZERO, |started| now.duration_since(started))
+        self.runs.as_ref().map_or(Duration::ZERO, |it| now.duration_since(it.began()))
     }
 
-    fn client(&self) -> Option<&ClientMetrics> {
-        self.rare.as_ref()?.client.as_deref()
+    fn lap(&self, now: Instant) -> Lap {
+        self.age(now).into()
     }
 
     fn set_dial(&mut self, dial: Option<DialTimes>) {
@@ -92,73 +73,77 @@ impl<F> Known<F> {
         }
     }
 
-    fn lap(&self, now: Instant) -> Lap {
-        self.age(now).into()
+    /// It runs on `route` from now on.
+    fn moves_to(&mut self, route: &Rc<RouteMetrics>) {
+        if let Some(runs) = &mut self.runs {
+            *runs = Entered::new(Rc::clone(route), runs.began());
+        }
     }
 
-    /// Counts the bytes since the last time. The number of those that arrived may turn out smaller
-    /// at the end, but a counter must not go back.
-    fn count_bytes(&self, route: &RouteMetrics) {
-        let (up, down) = self.counted.get();
-        let counted = (up.max(self.to_upstream), down.max(self.to_client));
-        self.counted.set(counted);
+    /// Lets `count` count it where it runs.
+    fn count(&self, count: impl FnOnce(&RouteMetrics)) {
+        if let Some(route) = &self.runs {
+            count(route);
+        }
+    }
+
+    /// Counts the bytes since the last time. A counter never goes back.
+    fn count_bytes(&mut self, to_upstream: u64, to_client: u64) {
+        let (up, down) = self.counted;
+        let counted = (up.max(to_upstream), down.max(to_client));
         if counted != (up, down) {
-            route.moved(counted.0 - up, counted.1 - down);
+            self.count(|route| route.moved(counted.0 - up, counted.1 - down));
+            self.counted = counted;
         }
     }
 }
 
 impl<F: Facts> Recorder<F> {
-    fn begun(who: Who, metrics: &Rc<WorkerMetrics>, started: Option<Instant>) -> Self {
-        let known = RefCell::new((who, Known { started, ..Known::default() }));
-        let (metrics, position) = (Rc::clone(metrics), Cell::default());
-        let slot = Rc::new(Slot { known, metrics, position });
-        slot.metrics.enter(Rc::clone(&slot) as Rc<dyn Entry>);
-        Self(slot)
+    fn begun(who: Who, metrics: &Rc<WorkerMetrics>) -> Self {
+        Self(Box::new(Slot { who, known: Known::default(), metrics: Rc::clone(metrics) }))
     }
 
-    fn known(&self) -> RefMut<'_, Known<F>> {
-        RefMut::map(self.0.known.borrow_mut(), |(_, known)| known)
-    }
-
-    fn who(&self) -> RefMut<'_, Who> {
-        RefMut::map(self.0.known.borrow_mut(), |(who, _)| who)
+    /// It begins, with no route yet.
+    fn begin(&mut self, facts: F) {
+        let runs = Some(Entered::new(self.0.metrics.unrouted(), now()));
+        self.0.known = Known { runs, facts, ..Known::default() };
     }
 
     /// Whose exchange or connection it is.
     pub fn client(&self) -> SocketAddr {
-        self.who().address()
+        self.0.who.address()
     }
 
     /// How long ago it began.
     pub fn elapsed(&self) -> Duration {
-        self.known().age(now())
+        self.0.known.age(now())
     }
 
-    /// Bytes so far, in both directions.
-    pub fn bytes(&mut self, to_upstream: u64, to_client: u64) {
-        let mut known = self.known();
+    /// Bytes so far, in both directions. Of those to the client, `held` have not left.
+    pub fn bytes(&mut self, to_upstream: u64, to_client: u64, held: usize) {
+        let known = &mut self.0.known;
         (known.to_upstream, known.to_client) = (to_upstream, to_client);
+        known.count_bytes(to_upstream, to_client.saturating_sub(held as u64));
     }
 
     /// So many bytes of content of an answer of ours go to the client.
     pub fn own_content(&mut self, bytes: usize) {
-        self.known().to_client += bytes as u64;
+        self.0.known.to_client += bytes as u64;
     }
 
     /// So many bytes behind the last ones that were counted for the client went nowhere.
     pub fn not_sent(&mut self, bytes: usize) {
-        let mut known = self.known();
+        let known = &mut self.0.known;
         known.to_client = known.to_client.saturating_sub(bytes as u64);
     }
 
     /// It has ended.
     pub fn end_with(&mut self, outcome: Outcome, detail: Detail) {
-        let mut slot = self.0.known.borrow_mut();
-        let (now, (who, known)) = (now(), &mut *slot);
-        let route = known.route.take();
-        known.count_bytes(self.0.metrics.of(route.as_deref()));
+        let (now, Slot { who, known, metrics }) = (now(), &mut *self.0);
+        known.count_bytes(known.to_upstream, known.to_client);
         known.upstream = None;
+        let total = known.age(now);
+        let route = known.runs.take();
         // The permit and the place are given back.
         let Rare { dial, client, key, .. } =
             known.rare.take().map(|rare| *rare).unwrap_or_default();
@@ -169,19 +154,17 @@ impl<F: Facts> Recorder<F> {
             peer: who.proxy(),
             has_token: client.is_some(),
             key,
-            name: route.as_ref().map(|route| Rc::clone(route.name())),
+            name: route.as_ref().and_then(|route| route.name().cloned()),
             connect: known.connect.map(Duration::from),
             dial,
-            total: known.age(now),
+            total,
             to_upstream: known.to_upstream,
             to_client: known.to_client,
             subject: known.facts.take(now),
             outcome,
             detail,
         };
-        known.started = None;
-        drop(slot);
-        count(&record, &self.0.metrics, route.as_deref(), client.as_deref());
+        count(&record, metrics, route.as_deref(), client.as_deref());
         ended(&record);
     }
 
@@ -194,7 +177,7 @@ impl<F: Facts> Recorder<F> {
 impl ExchangeRecorder {
     /// For the exchanges of one client, before the first.
     pub fn new(client: impl Into<Who>, metrics: &Rc<WorkerMetrics>) -> Self {
-        Self::begun(client.into(), metrics, None)
+        Self::begun(client.into(), metrics)
     }
 
     /// The first byte of a request is here.
@@ -202,33 +185,33 @@ impl ExchangeRecorder {
         let facts = ExchangeLaps { id: Some(new_request_id()), ..ExchangeLaps::default() };
         // Until its head says something else.
         self.is_of(self.peer());
-        *self.known() = Known { started: Some(now()), facts, ..Known::default() };
+        self.begin(facts);
     }
 
     /// The other end of the connection, which may be a proxy.
     pub fn peer(&self) -> SocketAddr {
-        self.who().peer()
+        self.0.who.peer()
     }
 
     /// The exchange is of `client`: that peer, or a client that it speaks for.
     pub fn is_of(&mut self, client: SocketAddr) {
-        self.who().speaks_for(client);
+        self.0.who.speaks_for(client);
     }
 
     /// The id of the exchange; `None` before the first one.
     pub fn request_id(&self) -> Option<RequestId> {
-        self.known().facts.id
+        self.0.known.facts.id
     }
 
     /// Since `since`, the exchange waits for `awaited` and for no one else.
     pub fn waits(&mut self, awaited: Awaited, since: Instant) {
-        self.known().facts.waits.begin(awaited, since);
+        self.0.known.facts.waits.begin(awaited, since);
     }
 
     /// The request was forwarded to its end, at `now`. If nothing had to be waited for, that is
     /// when it came.
     pub fn request_sent(&mut self, now: Instant) {
-        let mut known = self.known();
+        let known = &mut self.0.known;
         if known.facts.waits.is_waiting() {
             known.facts.request = Some(known.lap(now));
         }
@@ -236,30 +219,31 @@ impl ExchangeRecorder {
 
     /// The request's method.
     pub fn method(&mut self, method: &[u8]) {
-        self.known().facts.method = MethodName::of(method);
+        self.0.known.facts.method = MethodName::of(method);
     }
 
     /// The route.
     pub fn route(&mut self, route: &Rc<RouteMetrics>) {
-        self.known().route = Some(Rc::clone(route));
+        self.0.known.moves_to(route);
     }
 
     /// It has the token of this client, and keeps `permit` until its end.
     pub fn of_client(&mut self, name: &str, permit: Option<Permit>) {
-        let client = self.0.metrics.client(name);
-        let mut known = self.known();
+        let Slot { known, metrics, .. } = &mut *self.0;
+        let Some(runs) = &known.runs else { return };
+        let client = Entered::new(metrics.client(name), runs.began());
         let rare = known.rare.get_or_insert_default();
         (rare.client, rare.permit) = (Some(client), permit);
     }
 
     /// It holds `place` until its end, and no other.
     pub fn holds(&mut self, place: Option<Place>) {
-        self.known().rare.get_or_insert_default().place = place;
+        self.0.known.rare.get_or_insert_default().place = place;
     }
 
     /// It gets the key of the API in this line.
     pub fn key(&mut self, line: u32) {
-        self.known().rare.get_or_insert_default().key = Some(line);
+        self.0.known.rare.get_or_insert_default().key = Some(line);
     }
 
     /// The exchange has its connection to `upstream`: an idle one, or one just opened. `dial` is
@@ -270,11 +254,11 @@ impl ExchangeRecorder {
         reused: bool,
         dial: Option<DialTimes>,
     ) {
-        let mut known = self.known();
+        let known = &mut self.0.known;
         if reused {
             upstream.reused();
         }
-        known.upstream = Some(Rc::clone(upstream));
+        known.upstream = Some(upstream.in_use());
         known.connect = (!reused).then(|| known.lap(now()));
         known.set_dial(dial);
         known.facts.reused = Some(reused);
@@ -282,42 +266,42 @@ impl ExchangeRecorder {
 
     /// The head of the upstream's final response is complete.
     pub fn response_head(&mut self, status: u16) {
-        let (now, mut known) = (now(), self.known());
+        let (now, known) = (now(), &mut self.0.known);
         let lap = known.lap(now);
         known.facts.waits.end(now);
         known.facts.head = Some(lap);
         known.facts.status = Some(status);
-        self.0.metrics.of(known.route.as_deref()).response_head(lap.into());
+        known.count(|route| route.response_head(lap.into()));
     }
 
     /// The request is sent once more.
     pub fn repeated(&mut self) {
-        self.0.metrics.of(self.known().route.as_deref()).repeated();
+        self.0.known.count(RouteMetrics::repeated);
     }
 
     /// The response is an event stream, whose events `counter` can count if they are readable.
     pub fn event_stream(&mut self, counter: Option<EventCounter>) {
-        let mut known = self.known();
+        let known = &mut self.0.known;
         (known.facts.is_event_stream, known.facts.events) = (true, counter);
     }
 
     /// What counts the events of the response, if any.
-    pub fn events(&mut self) -> Option<RefMut<'_, EventCounter>> {
-        RefMut::filter_map(self.known(), |known| known.facts.events.as_mut()).ok()
+    pub fn events(&mut self) -> Option<&mut EventCounter> {
+        self.0.known.facts.events.as_mut()
     }
 
     /// We answer ourselves.
     pub fn answered(&mut self, status: u16) {
-        self.known().facts.status = Some(status);
+        self.0.known.facts.status = Some(status);
     }
 
     /// Content goes to the client.
     pub fn first_byte(&mut self) {
-        let mut known = self.known();
+        let known = &mut self.0.known;
         if known.facts.first_byte.is_none() {
             let lap = known.lap(now());
             known.facts.first_byte = Some(lap);
-            self.0.metrics.of(known.route.as_deref()).first_byte(lap.into());
+            known.count(|route| route.first_byte(lap.into()));
         }
     }
 
@@ -335,41 +319,43 @@ impl ExchangeRecorder {
 impl ConnectionRecorder {
     /// A connection from `client` was accepted.
     pub fn new(client: SocketAddr, metrics: &Rc<WorkerMetrics>) -> Self {
-        Self::begun(client.into(), metrics, Some(now()))
+        let mut recorder = Self::begun(client.into(), metrics);
+        recorder.begin(ConnectionFacts::default());
+        recorder
     }
 
     /// The client has this name in its certificate.
     pub fn named(&mut self, name: Arc<str>) {
-        let mut who = self.who();
-        *who = Who::new(who.address(), Some(name));
+        self.0.who = Who::new(self.0.who.address(), Some(name));
     }
 
     /// The name that the client asks for.
     pub fn asked_for(&mut self, server_name: Option<Box<str>>) {
-        self.known().facts.server_name = server_name;
+        self.0.known.facts.server_name = server_name;
     }
 
     /// What `find` finds for the name that the client asks for.
     pub fn with_server_name<T>(&self, find: impl FnOnce(Option<&str>) -> T) -> T {
-        find(self.known().facts.server_name.as_deref())
+        find(self.0.known.facts.server_name.as_deref())
     }
 
     /// The forward, by its name.
     pub fn forward(&mut self, name: &Arc<str>) {
-        self.known().route = Some(self.0.metrics.route(name));
+        let forward = self.0.metrics.route(name);
+        self.0.known.moves_to(&forward);
     }
 
     /// The connection to the upstream is ready.
     pub fn connected(&mut self, upstream: &Rc<UpstreamMetrics>, dial: DialTimes) {
-        let mut known = self.known();
-        known.upstream = Some(Rc::clone(upstream));
+        let known = &mut self.0.known;
+        known.upstream = Some(upstream.in_use());
         known.connect = Some(known.lap(now()));
         known.set_dial(Some(dial));
     }
 
     /// The connection becomes one of the HTTP relay: its exchanges have records, it has none.
     pub fn hand_over(&mut self) {
-        self.known().started = None;
+        self.0.known.runs = None;
     }
 
     /// The tunnel is over.
@@ -384,12 +370,10 @@ impl ConnectionRecorder {
 /// What is dropped while it lasts has its record, too: a stop came before its end, or a panic.
 impl<F: Facts> Drop for Recorder<F> {
     fn drop(&mut self) {
-        let is_running = self.known().started.is_some();
-        if is_running {
+        if self.0.known.runs.is_some() {
             let cause = if panicking() { "panic" } else { "stopped" };
             self.end(Outcome::Aborted { fault: Fault::Internal, cause });
         }
-        self.0.metrics.leave(&*self.0);
     }
 }
 
@@ -403,7 +387,7 @@ mod tests {
             let client = SocketAddr::from(([192, 0, 2, 7], 4711));
             let mut recorder = ExchangeRecorder::new(client, &Rc::default());
             recorder.connected(&Rc::default(), reused, None);
-            let known = recorder.known();
+            let known = &recorder.0.known;
             (known.facts.reused, known.connect.is_some())
         };
         assert_eq!(connected(false), (Some(false), true));

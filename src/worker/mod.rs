@@ -258,15 +258,15 @@ impl Worker {
                 Some(Command::AnnounceStop) => {
                     self.listening.values().for_each(|it| it.context.drain.announce());
                 }
-                Some(Command::Report(request)) => self.report(&request).await,
+                Some(Command::Report(request)) => self.report(&request),
                 Some(Command::Stop(stop)) => return stop,
                 None => return Stop::AtOnce,
             }
         }
     }
 
-    async fn report(&self, ReportRequest { worker, reports, .. }: &ReportRequest) {
-        let mut totals = self.context.metrics.report().await;
+    fn report(&self, ReportRequest { worker, reports, .. }: &ReportRequest) {
+        let mut totals = self.context.metrics.report();
         for listening in self.listening.values().chain(&self.draining) {
             *totals.connections.entry(listening.address).or_default() += listening.live.count();
         }
@@ -332,7 +332,7 @@ impl Worker {
                     let all = self.listening.values().chain(&self.draining);
                     all.for_each(|it| it.context.drain.begin(DRAIN_GRACE));
                 }
-                Command::Report(request) => self.report(&request).await,
+                Command::Report(request) => self.report(&request),
                 // Exchanges that still begin use the site that is there.
                 Command::Stop(Stop::HandedOver)
                 | Command::AnnounceStop

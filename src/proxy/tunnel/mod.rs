@@ -31,7 +31,7 @@ use way::{Way, WayState};
 /// Forwards bytes until both directions have ended. Until then both connections are set to be
 /// reset, even if this future is dropped. If one side fails, the other first gets what was received
 /// for it, as fast as it accepts it. `count` gets the numbers of bytes from the client and from the
-/// upstream as they arrive, and at the end without those that could not be delivered.
+/// upstream that the other one's socket has taken.
 ///
 /// Not an `async fn`, which would store its arguments twice.
 ///
@@ -66,12 +66,11 @@ pub(super) fn tunnel<'s>(
             ways.leave(STOPPED, &ends, timeouts);
         }
         let polled = ways.poll(cx, &mut ends, timeouts, alarm);
+        count(ways.up.passed(ends.upstream), ways.down.passed(ends.client));
         if let Poll::Ready(result) = polled {
             ends.are_over = result.is_ok();
-            count(ways.up.passed(ends.upstream), ways.down.passed(ends.client));
             return Poll::Ready(result);
         }
-        count(ways.up.bytes, ways.down.bytes);
         if ways.leaving.is_none() {
             ways.arm(cx, &ends, timeouts, alarm);
         }

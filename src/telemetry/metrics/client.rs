@@ -2,7 +2,7 @@
 //! [`ClientReport`] of it.
 
 use super::route::add_counts;
-use super::running::RunningCount;
+use super::running::{RunningList, Runs};
 use crate::telemetry::record::{End, Record, StatusClass};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -12,8 +12,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct ClientMetrics {
     name: Arc<str>,
-    /// What runs.
-    pub(in crate::telemetry) running: RunningCount,
+    running: RunningList,
     ended: RefCell<HashMap<Arc<str>, Ended>>,
 }
 
@@ -60,6 +59,12 @@ impl ClientMetrics {
     /// Forgets the routes for which `is_known` does not hold.
     pub(super) fn keep_routes(&self, is_known: impl Fn(&str) -> bool) {
         self.ended.borrow_mut().retain(|route, _| route.is_empty() || is_known(route));
+    }
+}
+
+impl Runs for ClientMetrics {
+    fn running(&self) -> &RunningList {
+        &self.running
     }
 }
 

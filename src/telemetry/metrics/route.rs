@@ -2,7 +2,7 @@
 //! [`RouteMetrics`], and the [`RouteReport`] of it.
 
 use super::histogram::{Distribution, Histogram};
-use super::running::RunningCount;
+use super::running::{RunningList, Runs};
 use crate::telemetry::record::{End, Record, StatusClass};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use std::time::Duration;
 /// The counters of one route. They take no memory before the route is used.
 #[derive(Debug, Default)]
 pub struct RouteMetrics {
-    /// Of this worker's own, so that a record shares it without an atomic count.
-    name: Rc<str>,
-    /// What runs.
-    pub(in crate::telemetry) running: RunningCount,
+    /// Of this worker's own, so that a record shares it without an atomic count; `None` for those
+    /// of exchanges that have no route.
+    name: Option<Rc<str>>,
+    running: RunningList,
     cells: OnceCell<Box<Cells>>,
 }
 
@@ -64,12 +64,12 @@ pub struct RouteReport {
 impl RouteMetrics {
     /// For the route or forward with this name.
     pub fn new(name: &str) -> Self {
-        Self { name: name.into(), ..Self::default() }
+        Self { name: Some(name.into()), ..Self::default() }
     }
 
-    /// The name of the route.
-    pub fn name(&self) -> &Rc<str> {
-        &self.name
+    /// The name of the route, if it is one.
+    pub fn name(&self) -> Option<&Rc<str>> {
+        self.name.as_ref()
     }
 
     /// Counts an exchange or a connection at its end.
@@ -144,6 +144,12 @@ impl RouteMetrics {
 
     fn cells(&self) -> &Cells {
         self.cells.get_or_init(Box::default)
+    }
+}
+
+impl Runs for RouteMetrics {
+    fn running(&self) -> &RunningList {
+        &self.running
     }
 }
 

@@ -1,42 +1,57 @@
-//! What runs on a worker: its exchanges and connections in tcp mode.
-//!
-//! Each client connection has one entry, from its beginning to its end, so that an exchange which
-//! begins or ends changes no list. An entry without an exchange is idle.
+//! What runs on one route or of one client: a [`RunningList`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
-/// Entries that are counted before others have their turn: some 0.2 ms.
-const COUNTED_AT_ONCE: usize = 1024;
-
-/// What runs on one route: exchanges, or connections in tcp mode.
+/// What runs on one route or of one client: exchanges, or connections in tcp mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Running {
     /// How many.
     pub count: usize,
-    /// The age of the oldest.
+    /// The age of the one that has been there the longest.
     pub oldest: Duration,
 }
 
-/// What runs on one route or of one client, while a report counts it.
+/// What runs on one route or of one client, in the order in which it came. To enter, to leave and
+/// to report take the same time however many there are.
 #[derive(Debug, Default)]
-pub(in crate::telemetry) struct RunningCount(Cell<Running>);
+pub(in crate::telemetry) struct RunningList(RefCell<Ring>);
 
-impl RunningCount {
-    /// Counts one that began so long ago.
-    pub(in crate::telemetry) fn add(&self, age: Duration) {
-        let mut running = self.0.get();
-        running.add(&Running { count: 1, oldest: age });
-        self.0.set(running);
-    }
+/// What has a list of what runs.
+pub(in crate::telemetry) trait Runs {
+    /// The list.
+    fn running(&self) -> &RunningList;
+}
 
-    /// What was counted, if anything. The next report counts anew.
-    pub(super) fn take(&self) -> Option<Running> {
-        Some(self.0.take()).filter(|running| running.count > 0)
-    }
+/// One that runs on a route or of a client, until it is dropped.
+#[derive(Debug)]
+pub(in crate::telemetry) struct Entered<T: Runs> {
+    of: Rc<T>,
+    began: Instant,
+    place: Place,
+}
+
+/// A place in the ring.
+type Place = u32;
+
+/// A doubly linked list. The first place is both ends of it: the longest there follows it, and the
+/// latest comes before it.
+#[derive(Debug, Default)]
+struct Ring {
+    links: Vec<Link>,
+    count: usize,
+    /// The first of the free places, each with the next; 0 for none.
+    free: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    began: Instant,
+    before: Place,
+    next: Place,
 }
 
 impl Running {
@@ -47,53 +62,120 @@ impl Running {
     }
 }
 
-/// The entries of one worker's client connections.
-#[derive(Default)]
-pub(super) struct RunningList(RefCell<Vec<Rc<dyn Entry>>>);
-
-/// What a client connection is at.
-pub(in crate::telemetry) trait Entry {
-    /// Where it is in the list.
-    fn position(&self) -> &Cell<usize>;
-
-    /// Counts the exchange that runs `now`, if one does: for its route with the bytes so far, and
-    /// for its upstream with the connection in use.
-    fn count(&self, now: Instant);
+impl RunningList {
+    /// What runs, `None` if nothing does.
+    pub(super) fn report(&self, now: Instant) -> Option<Running> {
+        let ring = self.0.borrow();
+        let oldest = now.duration_since(ring.longest_there()?);
+        Some(Running { count: ring.count, oldest })
+    }
 }
 
-impl RunningList {
-    /// Counts all that runs, for a report. Once for each entry, because most of the time goes into
-    /// bringing them into the cache. Of thousands, those that begin or end meanwhile may be missed.
-    pub(super) async fn count(&self) {
-        let mut counted = 0;
-        while self.count_next(counted) {
-            counted += COUNTED_AT_ONCE;
-            yield_now().await;
+impl<T: Runs> Entered<T> {
+    /// One that `began` then comes to `of`.
+    pub(in crate::telemetry) fn new(of: Rc<T>, began: Instant) -> Self {
+        let place = of.running().0.borrow_mut().enter(began);
+        Self { of, began, place }
+    }
+
+    /// When it began.
+    pub(in crate::telemetry) fn began(&self) -> Instant {
+        self.began
+    }
+}
+
+impl<T: Runs> Deref for Entered<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.of
+    }
+}
+
+impl<T: Runs> Drop for Entered<T> {
+    fn drop(&mut self) {
+        self.of.running().0.borrow_mut().leave(self.place);
+    }
+}
+
+impl Ring {
+    fn enter(&mut self, began: Instant) -> Place {
+        if self.links.is_empty() {
+            self.links.push(Link { began, before: 0, next: 0 });
+        }
+        let place = self.free_place(began);
+        self.link(self.links[0].before, place);
+        self.link(place, 0);
+        self.count += 1;
+        place
+    }
+
+    fn free_place(&mut self, began: Instant) -> Place {
+        if self.free == 0 {
+            self.links.push(Link { began, before: 0, next: 0 });
+            return (self.links.len() - 1) as Place;
+        }
+        let link = &mut self.links[self.free as usize];
+        link.began = began;
+        std::mem::replace(&mut self.free, link.next)
+    }
+
+    fn leave(&mut self, place: Place) {
+        let Link { before, next, .. } = self.links[place as usize];
+        self.link(before, next);
+        self.count -= 1;
+        self.links[place as usize].next = self.free;
+        self.free = place;
+    }
+
+    fn link(&mut self, one: Place, next: Place) {
+        self.links[one as usize].next = next;
+        self.links[next as usize].before = one;
+    }
+
+    /// When the one began that has been there the longest.
+    fn longest_there(&self) -> Option<Instant> {
+        let first = self.links.first()?.next;
+        (first != 0).then(|| self.links[first as usize].began)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    #[derive(Default)]
+    struct Here(RunningList);
+
+    impl Runs for Here {
+        fn running(&self) -> &RunningList {
+            &self.0
         }
     }
 
-    /// Counts the next ones behind those that were `counted`. Whether there are more.
-    fn count_next(&self, counted: usize) -> bool {
-        let (now, entries) = (Instant::now(), self.0.borrow());
-        let next = entries.iter().skip(counted).take(COUNTED_AT_ONCE);
-        next.for_each(|entry| entry.count(now));
-        counted + COUNTED_AT_ONCE < entries.len()
-    }
-
-    /// Adds an entry, until [`RunningList::leave`].
-    pub(super) fn enter(&self, entry: Rc<dyn Entry>) {
-        let mut entries = self.0.borrow_mut();
-        entry.position().set(entries.len());
-        entries.push(entry);
-    }
-
-    /// Removes an entry. The last one takes its place.
-    pub(super) fn leave(&self, entry: &dyn Entry) {
-        let mut entries = self.0.borrow_mut();
-        let at = entry.position().get();
-        let _left = entries.swap_remove(at);
-        if let Some(moved) = entries.get(at) {
-            moved.position().set(at);
+    /// Against a queue that is searched, with the choices of a generator.
+    #[test]
+    fn whoever_leaves_first_the_one_that_has_been_there_the_longest_is_known() {
+        let (place, begun) = (Rc::new(Here::default()), Instant::now());
+        let (mut there, mut state, mut most) = (VecDeque::new(), 1_u32, 0);
+        for second in 0..4000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let now = begun + Duration::from_secs(second);
+            // Grows to some hundreds, and then shrinks to nothing.
+            let enters = (state >> 24) < if second < 2000 { 150 } else { 80 };
+            if enters {
+                there.push_back(Entered::new(Rc::clone(&place), now));
+            } else if !there.is_empty() {
+                let _left = there.remove(state as usize % there.len());
+            }
+            most = most.max(there.len());
+            let oldest = there.front().map(|it: &Entered<Here>| now.duration_since(it.began()));
+            let want = oldest.map(|oldest| Running { count: there.len(), oldest });
+            assert_eq!(place.0.report(now), want);
         }
+        assert!(most > 100, "{most}");
+        let kept = place.0.0.borrow().links.len();
+        assert_eq!(kept, most + 1, "a place that is free is used again");
     }
 }

@@ -64,6 +64,10 @@ pub struct OpeningMetrics {
     has_ended: bool,
 }
 
+/// A connection in use, until it is dropped.
+#[derive(Debug)]
+pub(in crate::telemetry) struct InUse(Rc<UpstreamMetrics>);
+
 impl UpstreamMetrics {
     /// An exchange got a connection of an earlier one.
     pub fn reused(&self) {
@@ -83,9 +87,10 @@ impl UpstreamMetrics {
         pools.push(Arc::downgrade(idle));
     }
 
-    /// Counts a connection in use. For a report, which counts them anew.
-    pub(in crate::telemetry) fn count_busy(&self) {
+    /// An exchange or a tunnel uses a connection.
+    pub(in crate::telemetry) fn in_use(self: &Rc<Self>) -> InUse {
         self.busy.set(self.busy.get() + 1);
+        InUse(Rc::clone(self))
     }
 
     /// What was counted so far; `None` if the upstream was not used.
@@ -98,7 +103,7 @@ impl UpstreamMetrics {
         let idle = pools.iter().filter_map(Weak::upgrade).map(|idle| idle.load(Ordering::Relaxed));
         let mut report = UpstreamReport {
             idle: idle.sum(),
-            busy: self.busy.take(),
+            busy: self.busy.get(),
             opening: self.opening.get(),
             reused: self.reused.get(),
             ..UpstreamReport::default()
@@ -146,6 +151,12 @@ impl Drop for OpeningMetrics {
         if !self.has_ended {
             self.upstream.ended(ABANDONED);
         }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
     }
 }
 

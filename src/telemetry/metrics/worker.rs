@@ -3,13 +3,14 @@
 use super::client::ClientMetrics;
 use super::named::Named;
 use super::route::RouteMetrics;
-use super::running::{Entry, RunningList};
+use super::running::Runs;
 use super::totals::Totals;
 use super::upstream::UpstreamMetrics;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// The counters of one worker, in plain cells: no other thread reads them.
 ///
@@ -17,9 +18,8 @@ use std::sync::Arc;
 /// reload. The data path has handles and does not search.
 #[derive(Default)]
 pub struct WorkerMetrics {
-    running: RunningList,
-    /// Of exchanges that never had a route.
-    unrouted: RouteMetrics,
+    /// Of exchanges that have no route, or not yet.
+    unrouted: Rc<RouteMetrics>,
     routes: Named<RouteMetrics>,
     upstreams: Named<UpstreamMetrics>,
     clients: Named<ClientMetrics>,
@@ -57,38 +57,25 @@ impl WorkerMetrics {
         self.clients.each(|client| client.keep_routes(|route| self.routes.has(route)));
     }
 
-    /// Lists a client connection, until [`WorkerMetrics::leave`].
-    pub(in crate::telemetry) fn enter(&self, entry: Rc<dyn Entry>) {
-        self.running.enter(entry);
+    /// The counters of what has no route, or not yet.
+    pub(in crate::telemetry) fn unrouted(&self) -> Rc<RouteMetrics> {
+        Rc::clone(&self.unrouted)
     }
 
-    /// Takes a client connection off the list.
-    pub(in crate::telemetry) fn leave(&self, entry: &dyn Entry) {
-        self.running.leave(entry);
-    }
-
-    /// The counters of `route`, or of what never had one.
-    pub(in crate::telemetry) fn of<'m>(
-        &'m self,
-        route: Option<&'m RouteMetrics>,
-    ) -> &'m RouteMetrics {
-        route.unwrap_or(&self.unrouted)
-    }
-
-    /// What was counted so far. The caller knows the client connections. One at a time: each counts
-    /// what runs anew.
-    pub async fn report(&self) -> Totals {
-        self.running.count().await;
+    /// What was counted so far. The caller knows the client connections. Nothing that runs is
+    /// visited.
+    pub fn report(&self) -> Totals {
+        let now = Instant::now();
         let mut totals = Totals {
-            running: self.routes.reports(|route| route.running.take()),
+            running: self.routes.reports(|route| route.running().report(now)),
             routes: self.routes.reports(RouteMetrics::report),
             upstreams: self.upstreams.reports(UpstreamMetrics::report_if_used),
             clients: self.clients.reports(ClientMetrics::report),
-            clients_running: self.clients.reports(|client| client.running.take()),
+            clients_running: self.clients.reports(|client| client.running().report(now)),
             refused: self.refused.borrow().clone(),
             ..Totals::default()
         };
-        if let Some(running) = self.unrouted.running.take() {
+        if let Some(running) = self.unrouted.running().report(now) {
             totals.running.insert(Arc::default(), running);
         }
         if let Some(report) = self.unrouted.report() {

@@ -6,12 +6,8 @@ use crate::gateway::client_limits::{ClientLimits, ClientUse};
 use crate::telemetry::metrics::Running;
 use crate::telemetry::record::{DialTimes, End, StatusClass};
 use crate::telemetry::{ConnectionRecorder, Detail, ExchangeRecorder, Outcome};
-use std::cell::Cell;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::task::{spawn_local, yield_now};
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
@@ -40,7 +36,7 @@ async fn the_oldest_of_each_route_is_known_whatever_began_and_ended_meanwhile() 
     drop(recorders.remove(0));
     drop(recorders);
     assert_eq!(running(&metrics), []);
-    assert_eq!(report_of(&metrics).all_running(), Running::default());
+    assert_eq!(metrics.report().all_running(), Running::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,10 +46,10 @@ async fn a_connection_in_tcp_mode_counts_for_its_forward_from_its_acceptance_to_
     assert_eq!(running(&metrics), [("".into(), 1, 0)]);
     recorder.forward(&"*".into());
     recorder.connected(&upstream, DialTimes::default());
-    recorder.bytes(3, 5);
+    recorder.bytes(3, 5, 0);
     assert_eq!(running(&metrics), [("*".into(), 1, 0)]);
     recorder.tunnelled(Ok(()));
-    let report = report_of(&metrics);
+    let report = metrics.report();
     assert_eq!(report.all_running().count, 0);
     let forward = &report.routes["*"];
     assert_eq!(forward.ended, [((End::Closed, StatusClass::default()), 1)].into());
@@ -73,7 +69,7 @@ async fn an_exchange_is_counted_by_its_route_its_end_its_status_and_its_times() 
     advance(Duration::from_secs(1)).await;
     recorder.first_byte();
     recorder.first_byte();
-    let report = report_of(&metrics);
+    let report = metrics.report();
     assert_eq!(report.upstreams["api.test:443"].busy, 1);
     let [head, first] = [&report.routes["/gpt/"].response_head, &report.routes["/gpt/"].first_byte];
     assert_eq!((head.count(), head.seconds()), (1, 1.0), "known before the end");
@@ -88,7 +84,7 @@ async fn an_exchange_is_counted_by_its_route_its_end_its_status_and_its_times() 
     recorder.answered(502);
     recorder.fail(&error, true);
 
-    let report = report_of(&metrics);
+    let report = metrics.report();
     let route = &report.routes["/gpt/"];
     let ended = |end, status| ((end, StatusClass::of(Some(status))), 1);
     assert_eq!(route.ended, [ended(End::Completed, 200), ended(End::Answered, 502)].into());
@@ -113,7 +109,7 @@ async fn an_exchange_with_a_token_is_counted_once_for_its_client_and_keeps_its_p
         recorder.of_client("alice", used.acquire(&limits, || Duration::ZERO).unwrap());
         assert!(used.acquire(&limits, || Duration::ZERO).is_err());
         advance(Duration::from_secs(1)).await;
-        let running = report_of(&metrics).clients_running["alice"];
+        let running = metrics.report().clients_running["alice"];
         assert_eq!((running.count, running.oldest), (1, Duration::from_secs(1)));
         recorder.answered(200);
         recorder.end(Outcome::Completed);
@@ -124,7 +120,7 @@ async fn an_exchange_with_a_token_is_counted_once_for_its_client_and_keeps_its_p
     drop(recorder);
     assert!(used.acquire(&limits, || Duration::ZERO).is_ok());
 
-    let report = report_of(&metrics);
+    let report = metrics.report();
     assert!(report.clients_running.is_empty());
     let completed = |count| [((End::Completed, StatusClass::of(Some(200))), count)].into();
     let aborted = [((End::Aborted, StatusClass::default()), 1)].into();
@@ -147,7 +143,7 @@ fn a_client_is_forgotten_when_it_is_no_longer_configured() {
         recorder.end(Outcome::Completed);
     }
     let names = || {
-        let mut names: Vec<_> = report_of(&metrics).clients.into_keys().collect();
+        let mut names: Vec<_> = metrics.report().clients.into_keys().collect();
         names.sort_unstable();
         names
     };
@@ -166,20 +162,20 @@ fn bytes_are_counted_while_an_exchange_runs_and_never_go_back() {
     let route = metrics.route(&"/gpt/".into());
     let mut recorder = ExchangeRecorder::new(client(), &metrics);
     let counted = || {
-        let report = report_of(&metrics);
+        let report = metrics.report();
         (report.routes["/gpt/"].to_upstream, report.routes["/gpt/"].to_client)
     };
     for _ in 0..2 {
-        let before = report_of(&metrics).routes.get("/gpt/").map_or(0, |it| it.to_client);
+        let before = metrics.report().routes.get("/gpt/").map_or(0, |it| it.to_client);
         recorder.start();
         recorder.route(&route);
-        recorder.bytes(2, 100);
+        recorder.bytes(2, 100, 0);
         assert_eq!(counted().1, before + 100);
-        recorder.bytes(2, 150);
-        assert_eq!(counted().1, before + 150);
-        assert_eq!(counted().1, before + 150, "each once");
-        recorder.not_sent(90);
-        assert_eq!(counted().1, before + 150, "the client did not take them all");
+        recorder.bytes(2, 250, 100);
+        assert_eq!(counted().1, before + 150, "what the client has not taken does not count yet");
+        recorder.bytes(2, 260, 120);
+        assert_eq!(counted().1, before + 150, "its frames are among what it has not taken");
+        recorder.not_sent(110);
         recorder.end(Outcome::Completed);
         assert_eq!(counted().1, before + 150);
     }
@@ -202,40 +198,11 @@ fn what_a_client_alone_did_wrong_is_counted_by_the_reason() {
     connection.end_with(refused, Detail::default());
     metrics.refused("connections");
 
-    let report = report_of(&metrics);
+    let report = metrics.report();
     let counts = [("route_not_found", 2), ("bad_host", 1), ("some_cause", 1), ("connections", 1)];
     assert_eq!(report.refused, counts.into());
     let ended = &report.routes[""].ended;
     assert_eq!(ended[&(End::Answered, StatusClass::default())], 3, "without a route");
-}
-
-#[tokio::test(flavor = "local")]
-async fn a_report_of_thousands_lets_others_have_their_turn_and_counts_each_once() {
-    let metrics = Rc::<WorkerMetrics>::default();
-    let recorder = |_| {
-        let mut recorder = ExchangeRecorder::new(client(), &metrics);
-        recorder.start();
-        recorder
-    };
-    let _recorders: Vec<_> = (0..2500).map(recorder).collect();
-    let turns = Rc::new(Cell::new(0));
-    let others = Rc::clone(&turns);
-    spawn_local(async move {
-        loop {
-            others.set(others.get() + 1);
-            yield_now().await;
-        }
-    });
-    assert_eq!(metrics.report().await.all_running().count, 2500);
-    assert_eq!(turns.get(), 2, "of three parts");
-}
-
-/// Of so few that they are counted at once.
-fn report_of(metrics: &WorkerMetrics) -> Totals {
-    match pin!(metrics.report()).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(totals) => totals,
-        Poll::Pending => panic!("a report in several parts"),
-    }
 }
 
 fn client() -> SocketAddr {
@@ -244,7 +211,7 @@ fn client() -> SocketAddr {
 
 /// What runs: name, number, and the oldest's age in seconds.
 fn running(metrics: &WorkerMetrics) -> Vec<(Arc<str>, usize, u64)> {
-    let running = report_of(metrics).running.into_iter();
+    let running = metrics.report().running.into_iter();
     let mut running: Vec<_> =
         running.map(|(name, it)| (name, it.count, it.oldest.as_secs())).collect();
     running.sort_unstable();
