@@ -62,7 +62,7 @@ struct Flow {
     close_has_arrived: bool,
     /// Something was done to the records that are on their way. Once, or it might be undone.
     is_damaged: bool,
-    /// A record has arrived that is not the peer's next one.
+    /// Of a record that is not the peer's next one, something has arrived.
     is_spoilt: bool,
     we_have_closed: bool,
 }
@@ -248,8 +248,9 @@ impl Flow {
             let part = rest.len().min(len);
             bytes.extend_from_slice(&rest[..part]);
             (self.arrived, len) = (self.arrived + part, len - part);
+            // A header may be wrong before the rest is here.
+            self.is_spoilt |= first.is_wrong && !self.close_has_arrived;
             if self.arrived == first.record.len() {
-                self.is_spoilt |= first.is_wrong && !self.close_has_arrived;
                 self.close_has_arrived |= first.is_close && !self.is_spoilt;
                 self.on_the_way.pop_front();
                 self.arrived = 0;
