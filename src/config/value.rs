@@ -8,6 +8,7 @@
 
 use super::near;
 use super::problem::{Location, nearest, quoted};
+use crate::h1::dot_segments::has_dot_segments;
 pub use crate::preface::proxy_header::ProxyVersion;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
@@ -344,8 +345,8 @@ impl Hash for NamedFile {
 /// Refuses a path that cannot be a prefix of a request's path.
 ///
 /// The upstream's path is sent: it replaces the route's path at the start of the client's. So
-/// neither may contain a byte that is not allowed in a request-target, or a dot segment, which
-/// would be resolved.
+/// neither may contain a byte that is not allowed in a request-target, or a dot segment in any
+/// encoding, because no request is forwarded with one.
 pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
     if let Some(bad) = path.chars().find(|c| !c.is_ascii_graphic()) {
         let what = format!("the path {} holds {bad:?}; percent-encode it", quoted(path));
@@ -356,7 +357,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
             return Err(Invalid::new(format!("{} holds a {name}", quoted(path))));
         }
     }
-    if path.split('/').any(is_dot_segment) {
+    if has_dot_segments(path.as_bytes()) {
         return Err(Invalid::new(format!("the path {} holds a dot segment", quoted(path))));
     }
     let slash_before = if path.starts_with('/') { "" } else { "/" };
@@ -368,12 +369,6 @@ pub(super) fn check_path(path: &str) -> Result<(), Invalid> {
     };
     let meant = Some(format!("{slash_before}{path}{slash_after}")).filter(|_| !path.is_empty());
     Err(Invalid { what: format!("the path {} {what}", quoted(path)), meant })
-}
-
-/// `.` or `..`, percent-encoded or not (RFC 3986, section 3.3).
-fn is_dot_segment(segment: &str) -> bool {
-    let segment = segment.to_ascii_lowercase().replace("%2e", ".");
-    segment == "." || segment == ".."
 }
 
 #[cfg(test)]
@@ -394,7 +389,9 @@ mod tests {
         refuse::<RoutePath>("/a#b/", "fragment");
         refuse::<RoutePath>("/é/", "percent-encode");
         refuse::<RoutePath>("/a\n/", "percent-encode");
-        for path in ["/./", "/../", "/a/../b/", "/%2e/", "/.%2E/", "/%2E%2e/"] {
+        for path in
+            ["/./", "/../", "/a/../b/", "/%2e/", "/.%2E/", "/%2E%2e/", "/..;/", "/a%2f..%2f/"]
+        {
             refuse::<RoutePath>(path, "dot segment");
         }
     }
