@@ -1,10 +1,10 @@
 //! Where the admin listener is: [`AdminConfig`] and [`AdminAddress`].
 
 use super::listen_address::ListenAddress;
+use super::network::is_private;
 use super::problem::{Location, Problems, quoted};
 use super::value::{Invalid, Value};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -100,21 +100,6 @@ impl FromStr for AdminAddress {
             return invalid("holds a control character".to_owned());
         }
         Ok(Self::Unix(path.to_owned()))
-    }
-}
-
-/// Whether an address is this machine's own, or of a network that the internet has no route to.
-fn is_private(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            // RFC 6598: the network between a provider and its customers.
-            let is_shared = first == 100 && (64..128).contains(&second);
-            v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_shared
-        }
-        IpAddr::V6(v6) => {
-            v6 == Ipv6Addr::LOCALHOST || v6.is_unique_local() || v6.is_unicast_link_local()
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::keys::listener::ListenerConfig;
 use super::keys::route::RouteConfig;
 use super::keys::top::Config;
 use super::listen_address::ListenAddress;
+use super::network::is_private;
 use super::problem::Problems;
 use super::url::{Endpoint, Host, Scheme};
 use super::value::Mode;
@@ -117,17 +118,9 @@ pub(super) fn is_public_name(name: &str) -> bool {
 
 /// Whether packets to this address may leave the operator's own networks.
 pub(super) fn is_global(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let is_carriers = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            let is_local = ip.is_loopback() || ip.is_private() || ip.is_link_local();
-            !(is_local || is_carriers || ip.is_unspecified() || ip.is_documentation())
-        }
-        IpAddr::V6(ip) => {
-            let is_local = ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local();
-            !(is_local || ip.is_unspecified())
-        }
-    }
+    let ip = ip.to_canonical();
+    let is_example = matches!(ip, IpAddr::V4(ip) if ip.is_documentation());
+    !(is_private(ip) || ip.is_unspecified() || is_example)
 }
 
 #[cfg(test)]

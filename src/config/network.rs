@@ -32,6 +32,19 @@ pub(super) fn ranges_of(networks: impl IntoIterator<Item = Network>) -> AddressR
     networks.into_iter().map(|it| it.range()).collect()
 }
 
+/// Whether an address is this machine's own, or of a network that the Internet has no route to.
+pub(super) fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            // RFC 6598: the network between a provider and its customers.
+            let is_shared = first == 100 && (64..128).contains(&second);
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_shared
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
 impl Value for Network {
     const ALLOWED: &'static str = "an IP address is allowed, or a range such as \"10.0.0.0/8\"";
 }
