@@ -11,6 +11,7 @@ use super::keys::top::Config;
 use super::listen_address::ListenAddress;
 use super::problem::{Problems, also_at, quoted};
 use super::value::Mode;
+use crate::net::listen::overlap;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -169,10 +170,7 @@ fn check_admin(config: &Config, problems: &mut Problems) {
         return;
     };
     let excludes = |one: SocketAddr, other: SocketAddr| {
-        let same_family = one.is_ipv4() == other.is_ipv4();
-        let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
-        let same_ip = one.ip() == other.ip() || (same_family && is_wide);
-        same_ip && one.port() == other.port() && one.port() != 0
+        one.port() != 0 && (one == other || overlap(one, other))
     };
     let taken = |it: &&ListenerConfig| {
         it.sockets().any(|one| address.sockets().any(|other| excludes(one, other)))
