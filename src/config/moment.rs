@@ -1,13 +1,11 @@
 //! A moment, such as the end of a token: a TOML date, or a date and a time.
 
 use super::toml_value::kind;
+use crate::tls::validity::LAST_SECOND;
 use crate::tls::x509::days_since_1970;
 use toml::de::DeValue;
 
 const ALLOWED: &str = "a date, or a date and a time, is allowed: 2027-01-01, 2027-01-01T12:00:00Z";
-
-/// Of the year 9999, since 1970.
-const LAST_SECOND: i64 = 253_402_300_799;
 
 /// Seconds since 1970 at a TOML date, which is its beginning in UTC, or at a date and a time, which
 /// is in UTC unless it has an offset. Otherwise what is wrong, and what helps.

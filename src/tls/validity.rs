@@ -95,6 +95,9 @@ fn soon(not_before: i64, not_after: i64) -> i64 {
     part.min(ENDS_SOON.as_secs().cast_signed())
 }
 
+/// The last second of the year 9999, since 1970. Neither DER nor RFC 3339 has a later one.
+pub(crate) const LAST_SECOND: i64 = 253_402_300_799;
+
 /// The seconds that certificates count. A clock before 1970 is as wrong as one at 1970.
 pub(crate) fn since_1970(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs() as i64)

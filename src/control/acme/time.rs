@@ -1,14 +1,12 @@
 //! The time of day, which certificates and authorities go by, in seconds since 1970.
 
-use crate::tls::validity::since_1970;
+use crate::tls::validity::{LAST_SECOND, since_1970};
 use humantime::format_rfc3339_seconds;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{self, Instant, sleep};
 
 /// By how much two clocks may differ that no one sets.
 const SLEW_SECONDS: i64 = 5;
-/// The last second of the year 9999, beyond which there is no RFC 3339.
-const LAST: i64 = 253_402_300_799;
 
 /// The time.
 pub(super) fn now() -> i64 {
@@ -58,7 +56,7 @@ fn left(at: i64) -> Option<Duration> {
 
 /// As the system has it.
 pub(super) fn system_time(at: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(at.min(LAST)).unwrap_or_default())
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(at.min(LAST_SECOND)).unwrap_or_default())
 }
 
 /// For a log line.

@@ -15,6 +15,7 @@ use crate::control::state::{Phase, Reloads, State};
 use crate::gateway::access::Client;
 use crate::gateway::server_name::ForwardTarget;
 use crate::telemetry::metrics::{Totals, UpstreamReport};
+use crate::tls::validity::{LAST_SECOND, since_1970};
 use humantime::format_rfc3339_seconds;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -199,8 +200,7 @@ fn listener(listening: &Listening, totals: &Totals) -> ListenerStatus {
 
 fn certificate(certificate: &OwnCertificate, now: SystemTime) -> CertificateStatus {
     let OwnCertificate { location, names, not_after, validity, .. } = certificate;
-    let now_seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let left = not_after.saturating_sub(i64::try_from(now_seconds).unwrap_or(i64::MAX));
+    let left = not_after.saturating_sub(since_1970(now));
     let end = UNIX_EPOCH + Duration::from_secs(u64::try_from(*not_after).unwrap_or_default());
     CertificateStatus {
         names: names.clone(),
@@ -295,8 +295,7 @@ fn upstream_of(target: &ForwardTarget<Arc<UpstreamConfig>>) -> Option<&Arc<Upstr
 }
 
 fn time(at: SystemTime) -> String {
-    // Beyond the year 9999 there is no RFC 3339.
-    let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let last = UNIX_EPOCH + Duration::from_secs(LAST_SECOND.unsigned_abs());
     format_rfc3339_seconds(at.clamp(UNIX_EPOCH, last)).to_string()
 }
 
