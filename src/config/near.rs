@@ -3,12 +3,9 @@
 
 use std::time::Duration;
 
-/// As for a `Period`.
-const PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// The period that `text` probably means, in the one form that is allowed: `1h30m` is `"90m"`, and
-/// a number alone is in seconds. `None` if it means no period, or one that is out of range.
-pub(super) fn period(text: &str) -> Option<String> {
+/// a number alone is in seconds. `None` if it means no period, or one that is longer than `max`.
+pub(super) fn period(text: &str, max: Duration) -> Option<String> {
     let text = text.to_ascii_lowercase().replace([' ', '_'], "");
     let mut rest = text.as_str();
     let mut milliseconds = 0.0;
@@ -20,7 +17,7 @@ pub(super) fn period(text: &str) -> Option<String> {
         rest = &behind[unit..];
     }
     let length = Duration::from_millis(milliseconds as u64);
-    let is_allowed = milliseconds.fract() == 0.0 && !length.is_zero() && length <= PERIOD_MAX;
+    let is_allowed = milliseconds.fract() == 0.0 && !length.is_zero() && length <= max;
     is_allowed.then(|| written(length))
 }
 
@@ -89,7 +86,8 @@ mod tests {
             ("1e9", None),
             ("99999999999999999999999999h", None),
         ] {
-            assert_eq!(period(text).as_deref(), want, "{text}");
+            let day = Duration::from_secs(24 * 60 * 60);
+            assert_eq!(period(text, day).as_deref(), want, "{text}");
         }
     }
 

@@ -213,7 +213,12 @@ pub fn without_secrets(text: &str) -> Option<String> {
 
 /// Points to the first of two that exclude each other, if it has a line.
 pub(super) fn also_at(first: &Location) -> String {
-    first.line().map_or_else(String::new, |line| format!("; the first is in line {line}"))
+    also_in(first.line())
+}
+
+/// The same by its line.
+pub(super) fn also_in(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!("; the first is in line {line}"))
 }
 
 /// The known word that `word` is most likely a misspelling of, if at most a third of its letters

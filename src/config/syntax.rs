@@ -6,6 +6,7 @@
 use super::excerpt::may_be_shown;
 use super::foreign_format::recognized;
 use super::lookalike::Lookalike;
+use super::problem::also_in;
 use super::source::Text;
 use super::toml_value;
 use std::ops::Range;
@@ -136,7 +137,7 @@ fn duplicate(source: &Text, place: Range<usize>) -> Fault {
             Some(header) => format!("write {header}, with double brackets, for each of them"),
             None => "write all of its keys below one header".to_owned(),
         };
-        let what = format!("there is a second table of this name{}", in_line_number(first));
+        let what = format!("there is a second table of this name{}", also_in(first));
         return Fault { place, what, help: vec![help] };
     }
     let (mut first, mut table) = (None, "");
@@ -147,7 +148,7 @@ fn duplicate(source: &Text, place: Range<usize>) -> Fault {
             first = first.or(Some(at + 1));
         }
     }
-    let what = format!("this key is set twice{}", in_line_number(first));
+    let what = format!("this key is set twice{}", also_in(first));
     let another = list_header(table).map_or_else(String::new, |header| {
         format!("; a second {table} begins with its own {header}")
     });
@@ -157,10 +158,6 @@ fn duplicate(source: &Text, place: Range<usize>) -> Fault {
 /// The header of a table that there may be several of.
 fn list_header(table: &str) -> Option<String> {
     Some(toml_value::header(table)).filter(|it| it.starts_with("[["))
-}
-
-fn in_line_number(first: Option<usize>) -> String {
-    first.map_or_else(String::new, |line| format!("; the first is in line {line}"))
 }
 
 /// The mistake that shows in `line` alone.

@@ -275,7 +275,7 @@ impl FromStr for Delay {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let refuse = |what| Err(Invalid { what, meant: near::period(text) });
+        let refuse = |what| Err(Invalid { what, meant: near::period(text, PERIOD_MAX) });
         let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(unit_at);
         if digits.is_empty() {
