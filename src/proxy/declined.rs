@@ -35,7 +35,7 @@ impl Declined {
             let later = Some(HeadSpan { start: 0, end: head_bytes });
             return Self { reply, options: ResponseOptions::CLOSE, later };
         }
-        Self::answered(reply, declined(io, head_bytes, request, draining))
+        Self::answered(reply, declined(io, head_bytes, &request, draining))
     }
 
     pub(super) fn to_unserved(&self) -> Box<Unserved> {
@@ -43,16 +43,17 @@ impl Declined {
     }
 }
 
-/// Declines a request that could be forwarded. Its body is skipped, as far as it is here.
+/// Declines a request whose head of as many bytes is at the front of the client's read buffer, and
+/// which could be forwarded. Its body is skipped, as far as it is here.
 pub(super) fn declined(
     io: &mut Connection,
     head_bytes: usize,
-    request: Request,
+    request: &Request,
     draining: bool,
 ) -> ResponseOptions {
     io.read_buffer.consume(head_bytes);
     let behind = io.read_buffer.bytes();
-    let (options, body_bytes) = ResponseOptions::unforwarded(&request, behind, draining);
+    let (options, body_bytes) = ResponseOptions::unforwarded(request, behind, draining);
     io.read_buffer.consume(body_bytes);
     options
 }

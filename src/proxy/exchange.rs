@@ -151,7 +151,7 @@ fn begin(
                 return Err(Declined::by(error, io, head.len(), request, draining, may_look_again));
             }
             if let Some(rest) = at_rest(&route) {
-                let options = declined(io, head.len(), forwarded.request, draining);
+                let options = declined(io, head.len(), &forwarded.request, draining);
                 return Err(Declined::answered(put_refusal(client, &rest, options), options));
             }
             remember(about, &forwarded);
@@ -325,7 +325,7 @@ fn second_attempt(
     attempt
 }
 
-/// There is no connection for the request. Its body is skipped, as far as it is here.
+/// There is no connection for the request.
 fn unsent(
     client: &mut ClientConnection,
     context: &Context,
@@ -333,11 +333,8 @@ fn unsent(
     head_bytes: u32,
     dial: Box<DialFailure>,
 ) -> Box<Unserved> {
-    let read_buffer = &mut client.io.read_buffer;
-    read_buffer.consume(head_bytes as usize);
     let (facts, draining) = (request.exchange.request(), context.drain.is_announced());
-    let (options, body_bytes) = ResponseOptions::unforwarded(facts, read_buffer.bytes(), draining);
-    read_buffer.consume(body_bytes);
+    let options = declined(&mut client.io, head_bytes as usize, facts, draining);
     Unserved::boxed(Reply::Error(dial.error), options, Some(dial))
 }
 
