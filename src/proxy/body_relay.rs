@@ -1,5 +1,6 @@
 //! A body on its way through: the bytes of one read become one write.
 
+use crate::error::Cause;
 use crate::gateway::access::ApiKeys;
 use crate::gateway::credentials::hide_keys;
 use crate::gateway::event_stream::EventCounter;
@@ -38,6 +39,15 @@ pub(super) enum BodyError {
 impl From<ChunkError> for BodyError {
     fn from(error: ChunkError) -> Self {
         Self::Chunk(error)
+    }
+}
+
+impl From<BodyError> for Cause {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Chunk(error) => Self::Chunk(error),
+            BodyError::Trailers(error) => Self::Trailers(error),
+        }
     }
 }
 
@@ -196,8 +206,8 @@ fn count<'p>(events: Option<&mut EventCounter>, content: impl Iterator<Item = &'
     }
 }
 
-/// `ranges`, at most [`CONTENT_RANGES_MAX`](crate::limits::CONTENT_RANGES_MAX) of them, between two
-/// pieces; empty pieces fill the rest.
+/// `ranges`, at most [`CONTENT_RANGES_MAX`](crate::h1::limits::CONTENT_RANGES_MAX) of them,
+/// between two pieces; empty pieces fill the rest.
 fn join<'p>(
     before: &'p [u8],
     ranges: impl Iterator<Item = &'p [u8]>,

@@ -324,8 +324,5 @@ fn malformed(error: impl Into<ResponseError>) -> ExchangeError {
 }
 
 fn broken(error: BodyError) -> ExchangeError {
-    match error {
-        BodyError::Chunk(error) => ExchangeError::upstream(Cause::Chunk(error)),
-        BodyError::Trailers(error) => ExchangeError::upstream(Cause::Trailers(error)),
-    }
+    ExchangeError::upstream(error.into())
 }

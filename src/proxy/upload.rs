@@ -4,7 +4,7 @@
 //! (`gateway::due`).
 
 use crate::clock::IdleClock;
-use crate::error::{Cause, ExchangeError};
+use crate::error::ExchangeError;
 use crate::gateway::access::KeyTurn;
 use crate::gateway::exchange::{Exchange, RequestState};
 use crate::gateway::request::Request;
@@ -206,8 +206,5 @@ fn discard(cx: &mut Context<'_>, client: &mut Connection) -> Result<(), Exchange
 }
 
 fn broken(error: BodyError) -> ExchangeError {
-    match error {
-        BodyError::Chunk(error) => ExchangeError::client(Cause::Chunk(error)),
-        BodyError::Trailers(error) => ExchangeError::client(Cause::Trailers(error)),
-    }
+    ExchangeError::client(error.into())
 }
