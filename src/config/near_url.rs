@@ -1,4 +1,4 @@
-//! URLs as people write them: what [`url`] was probably meant.
+//! URLs as people write them: [`meant`] finds what was probably meant.
 //!
 //! Text in, text out: whether the result is valid is for the caller to see (`url`).
 
