@@ -14,7 +14,7 @@ use crate::control::reports::Reports;
 use crate::control::state::{Phase, Reloads, State};
 use crate::gateway::access::Client;
 use crate::gateway::server_name::ForwardTarget;
-use crate::telemetry::metrics::{Totals, UpstreamReport};
+use crate::telemetry::metrics::{Running, Totals, UpstreamReport};
 use crate::tls::validity::{LAST_SECOND, since_1970};
 use humantime::format_rfc3339_seconds;
 use serde::Serialize;
@@ -245,25 +245,22 @@ fn forwards(snapshot: &Snapshot, totals: &Totals) -> Vec<RouteStatus> {
 }
 
 fn route(name: &str, upstream: Option<&Arc<UpstreamConfig>>, totals: &Totals) -> RouteStatus {
-    let running = totals.running.get(name);
-    RouteStatus {
-        name: name.to_string(),
-        upstream: upstream.map(|it| it.label.clone()),
-        running: running.map_or(0, |it| it.count),
-        oldest_seconds: running.filter(|it| it.count > 0).map(|it| seconds(it.oldest)),
-    }
+    let (running, oldest_seconds) = running(totals.running.get(name));
+    let upstream = upstream.map(|it| it.label.clone());
+    RouteStatus { name: name.to_string(), upstream, running, oldest_seconds }
+}
+
+/// How many run, and for how long the oldest has, if there is one.
+fn running(counted: Option<&Running>) -> (usize, Option<f64>) {
+    let counted = counted.filter(|it| it.count > 0);
+    (counted.map_or(0, |it| it.count), counted.map(|it| seconds(it.oldest)))
 }
 
 fn clients(snapshot: &Snapshot, totals: &Totals) -> Vec<ClientStatus> {
     let client = |client: &Client| {
-        let running = totals.clients_running.get(&client.name);
+        let (running, oldest_seconds) = running(totals.clients_running.get(&client.name));
         let expires = client.expires().map(|it| time(UNIX_EPOCH + Duration::from_secs(it)));
-        ClientStatus {
-            name: client.name.to_string(),
-            expires,
-            running: running.map_or(0, |it| it.count),
-            oldest_seconds: running.map(|it| seconds(it.oldest)),
-        }
+        ClientStatus { name: client.name.to_string(), expires, running, oldest_seconds }
     };
     snapshot.config.clients.all.iter().map(client).collect()
 }
@@ -310,7 +307,6 @@ mod tests {
     use crate::config::Config;
     use crate::config::problem::Problems;
     use crate::control::progress::{OrderError, OrderPhase};
-    use crate::telemetry::metrics::Running;
     use crate::tls::testing::pem::{CERTIFICATE, Folder, KEY};
 
     const CONFIGURATION: &str = r#"
