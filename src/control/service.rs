@@ -22,13 +22,10 @@ pub(super) async fn inform(notifier: Rc<Notifier>, state: Rc<State>, workers: Wo
         let reports = workers.reports().await;
         let phase = state.phase();
         let stops = !matches!(phase, Phase::Starting | Phase::Ready);
-        // Workers without exchanges end at a stop, and are silent then.
-        let silent = if stops { 0 } else { reports.silent };
-        if silent == 0 {
+        if stops || reports.silent == 0 {
             notifier.watchdog();
         }
-        log_silent(hung, silent);
-        hung = silent;
+        hung = log_silent(hung, reports.silent, stops);
         if stops {
             notifier.extend_timeout(SERVICE_STOP_EXTENSION);
         }
@@ -41,8 +38,12 @@ pub(super) async fn inform(notifier: Rc<Notifier>, state: Rc<State>, workers: Wo
     }
 }
 
-/// Logs that workers do not answer, or do so again, if there were others `before`.
-fn log_silent(before: usize, silent: usize) {
+/// Logs that workers do not answer, or do so again, if there were others `before`, and returns how
+/// many there are. When the process stops, workers without exchanges end, and are silent then.
+fn log_silent(before: usize, silent: usize, stops: bool) -> usize {
+    if stops {
+        return before;
+    }
     match (before, silent) {
         (before, silent) if before == silent => {}
         (_, 0) => tracing::info!(target: SERVER, "all workers answer again"),
@@ -52,6 +53,7 @@ fn log_silent(before: usize, silent: usize) {
             "workers do not answer, so the watchdog is not answered either"
         ),
     }
+    silent
 }
 
 fn period(silence_max: Option<Duration>) -> Duration {
@@ -79,12 +81,21 @@ mod tests {
     #[test]
     fn workers_that_hang_are_logged_once_and_when_they_answer_again() {
         let log = logged(LogFormat::Text, Level::INFO, || {
-            [0, 1, 1, 2, 2, 0, 0].windows(2).for_each(|it| log_silent(it[0], it[1]));
+            let looks = [1, 1, 2, 2, 0, 0];
+            looks.into_iter().fold(0, |before, silent| log_silent(before, silent, false));
         });
         let lines: Vec<_> = log.lines().map(|it| it.split(" narrows::server: ").nth(1)).collect();
         let hang = "workers do not answer, so the watchdog is not answered either workers=";
         let want = [format!("{hang}1"), format!("{hang}2"), "all workers answer again".to_owned()];
         assert_eq!(lines, want.each_ref().map(|it| Some(it.as_str())));
+    }
+
+    #[test]
+    fn a_stop_says_nothing_of_workers_that_hang_or_have_ended() {
+        let log = logged(LogFormat::Text, Level::INFO, || {
+            assert_eq!([log_silent(2, 0, true), log_silent(0, 1, true)], [2, 0]);
+        });
+        assert_eq!(log, "");
     }
 
     #[test]
