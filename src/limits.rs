@@ -363,8 +363,8 @@ pub const REFUSALS_MAX: usize = 64;
 
 const _: () = assert!(SERVICE_STATUS_EVERY.as_secs() * 2 < SERVICE_STOP_EXTENSION.as_secs());
 const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES);
-// Prefaces are peeked at in a slice of the scratch buffer.
 const _: () = assert!(WARM_CONNECTIONS_MAX <= POOL_CONNECTIONS_MAX);
+// Prefaces are peeked at in a slice of the scratch buffer.
 const _: () = assert!(CLIENT_HELLO_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(BUFFER_BYTES <= BUFFER_KEPT_BYTES_MAX);

@@ -5,9 +5,8 @@
 //!
 //! The runtime of the main thread runs the loop of `Control`, and beside it tasks that wait for
 //! something of their own: signals, files that change, the end of a certificate, the number of
-//! lines left out. Tasks
-//! read the `State`, send commands to the `Workers`, and ask the loop for what only it may do by a
-//! `Request`.
+//! lines left out. Tasks read the `State`, send commands to the `Workers`, and ask the loop for
+//! what only it may do by a `Request`.
 
 #[cfg(feature = "acme")]
 mod acme;
@@ -94,8 +93,7 @@ impl Server {
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then lets running exchanges end; a second signal
     /// ends at once. Handles these signals, SIGHUP, SIGUSR1 and SIGUSR2 from the beginning of the
     /// call. At SIGHUP, `source` reads again what `snapshot` was loaded from, unless it returns
-    /// `None`, because that cannot be read twice. `launch`
-    /// is how this process was started.
+    /// `None`, because that cannot be read twice. `launch` is how this process was started.
     ///
     /// # Errors
     /// Something that the server needs at the start cannot be had, or a worker ended by itself.

@@ -12,7 +12,7 @@ use crate::error::{Cause, ExchangeError};
 use crate::limits::{CLIENT_HELLO_BYTES_MAX, PROXY_HEADER_BYTES_MAX};
 use crate::net::buffer::with_scratch;
 use crate::net::transport::Transport;
-use crate::preface::client_hello::{ClientHello, FoundHello, HelloReader};
+use crate::preface::client_hello::{ClientHello, FoundHello, HelloError, HelloReader};
 use crate::preface::proxy_header::{self, Header, ProxyHeaderError};
 use crate::proxy::context::Client;
 use std::future::poll_fn;
@@ -147,7 +147,7 @@ fn poll_hello(
     transport: &mut Transport,
     reader: &mut HelloReader,
     seen: &mut usize,
-) -> Poll<io::Result<Result<FoundHello, crate::preface::client_hello::HelloError>>> {
+) -> Poll<io::Result<Result<FoundHello, HelloError>>> {
     with_scratch(|scratch| {
         let room = &mut scratch[..CLIENT_HELLO_BYTES_MAX];
         let len = ready!(transport.poll_peek(cx, room, *seen))?;

@@ -23,15 +23,15 @@
 //!
 //! # Commands
 //!
-//! [`Command::Serve`] brings a new snapshot, and all sockets that the worker is to
-//! have. `upstreams` turns the snapshot into the [`Site`](crate::proxy::Site) that the next
-//! exchange and the next connection use; those that run keep what they began with. New sockets are
-//! accepted from, and sockets that are missing drain. [`Command::Stop`] ends the worker: accepted
+//! [`Command::Serve`] brings a new snapshot, and all sockets that the worker is to have.
+//! `upstreams` turns the snapshot into the [`Site`](crate::proxy::Site) that the next exchange and
+//! the next connection use; those that run keep what they began with. New sockets are accepted
+//! from, and sockets that are missing drain. [`Command::Stop`] ends the worker: accepted
 //! connections get their last response, idle ones have [`DRAIN_GRACE`] for their last request,
-//! exchanges that still run after
-//! `timeouts.stop` are cut, and what was received of them is delivered within [`DRAIN_CUT_MAX`].
-//! [`Command::HandOver`] before it says which sockets another process accepts from.
-//! [`Command::Report`] asks for the counters; a worker answers it while it stops, too.
+//! exchanges that still run after `timeouts.stop` are cut, and what was received of them is
+//! delivered within [`DRAIN_CUT_MAX`]. [`Command::HandOver`] before it says which sockets another
+//! process accepts from. [`Command::Report`] asks for the counters; a worker answers it while it
+//! stops, too.
 
 mod accept;
 mod admit;

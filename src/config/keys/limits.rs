@@ -10,8 +10,8 @@ use std::ops::RangeInclusive;
 
 /// Client connections at one time by default; `limits.connections` changes it.
 ///
-/// At the 17.5 KB that a TLS connection with a held stream costs on both sides, 175 MB: a third
-/// of the smallest machine this is for.
+/// At the 8 KB that a held stream with TLS on both sides takes, 80 MB: a sixth of the smallest
+/// machine this is for.
 pub const CONNECTIONS_DEFAULT: usize = 10_000;
 /// Range of `limits.connections`. File descriptors run out long before its end.
 pub const CONNECTIONS_RANGE: RangeInclusive<usize> = 1..=1_000_000;
