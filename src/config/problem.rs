@@ -132,7 +132,7 @@ impl Problems {
         self.push(location, what.into(), help.into_iter().collect());
     }
 
-    /// Adds `others` behind these.
+    /// Adds `others` after these.
     pub(super) fn append(&mut self, others: Self) {
         self.0.extend(others.0);
     }

@@ -301,7 +301,7 @@ impl<'r, 't> Entry<'r, 't> {
         let number = usize::from_str_radix(integer.as_str(), integer.radix()).ok();
         let fits = number.filter(|number| range.contains(number));
         if fits.is_none() {
-            // The parser lets pass what stands behind the digits of a negative number.
+            // The parser lets pass what follows the digits of a negative number.
             let raw = reader.raw(&value);
             let is_number = raw.chars().all(|it| it.is_ascii_hexdigit() || "+-_xo".contains(it));
             let what = if is_number {

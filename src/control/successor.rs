@@ -25,7 +25,7 @@ use tokio::time::timeout;
 /// Most bytes that a new process says until it is ready: a number of up to 5 digits for each of the
 /// sockets.
 const REPLY_BYTES_MAX: u64 = 64 * 1024;
-/// How long what it has said is waited for behind its end.
+/// How long what it has said is waited for after its end.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 /// A new process that is to take over. Until [`Successor::release`] it does not outlive this, and

@@ -297,7 +297,7 @@ impl Exchange {
             Some(CloseReason::EndsTheBody)
         } else if !self.request_ended() {
             // The rest of the request may never be read, and the client has to know before it
-            // sends another one behind it.
+            // sends another one after it.
             Some(CloseReason::RequestUnread)
         } else if self.request.offers_websocket {
             Some(CloseReason::UpgradeRefused)

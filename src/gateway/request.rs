@@ -57,7 +57,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether another request may follow once this one has been declined. Not behind an offer to
+    /// Whether another request may follow once this one has been declined. Not after an offer to
     /// switch protocols: what follows that may belong to the other protocol already.
     pub fn may_be_followed(&self) -> bool {
         self.persistent && !self.offers_websocket

@@ -93,7 +93,7 @@ impl<'b> FieldSection<'b> {
         &self.bytes[line.value_start as usize..line.value_end as usize]
     }
 
-    /// Whether the only whitespace of one of these lines is one SP behind its colon.
+    /// Whether the only whitespace of one of these lines is one SP after its colon.
     pub fn is_plain(&self, line: &FieldLine) -> bool {
         let behind_name = &self.bytes[line.name_end as usize..line.value_start as usize];
         behind_name == b": " && line.end - line.value_end == 2

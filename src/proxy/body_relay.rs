@@ -138,7 +138,7 @@ impl BodyRelay {
             &many[..]
         };
         if let Some(trailers) = trailers {
-            // Rare and small: it may as well be queued behind the content by a second send.
+            // Rare and small: it may as well be queued after the content by a second send.
             write_buffer.send(cx, to, pieces);
             write_buffer.send(cx, to, &[&trailers]);
         } else if content > 0 || !behind.is_empty() || (finished && write_buffer.holds_bytes()) {

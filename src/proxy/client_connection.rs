@@ -103,7 +103,7 @@ impl ClientConnection {
         &mut self,
         context: &Context,
     ) -> Result<Option<HeadSpan>, ExchangeError> {
-        // Behind a stray CRLF a client may idle: no request has begun with it, so none may be late.
+        // After a stray CRLF a client may idle: no request has begun with it, so none may be late.
         while !has_begun(self.io.read_buffer.bytes()) {
             if !self.first_byte_arrives(context).await {
                 return Ok(None);
@@ -320,7 +320,7 @@ impl ClientConnection {
     /// has acknowledged everything.
     pub(super) async fn cut(&mut self, context: &Context, error: &ExchangeError) {
         self.recorder.waits(Awaited::Client, Instant::now());
-        let mut patience = Patience::behind_a_cut(&context.site().timeouts);
+        let mut patience = Patience::after_a_cut(&context.site().timeouts);
         if matches!(error.cause, Cause::Timeout(Timer::ToClientWrite)) {
             // It has had the time already. A client that has left has not: if it has indeed, its
             // kernel takes nothing and says so, and if it has ended its direction alone, it reads.
@@ -374,7 +374,7 @@ impl ClientConnection {
             if alarm.poll(cx, end).is_pending() {
                 return Poll::Pending;
             }
-            // Its time is over, unless it is still taking what it was sent: behind our close a byte
+            // Its time is over, unless it is still taking what it was sent: after our close a byte
             // of its own would be answered by a reset.
             let unacknowledged = io.transport.unacknowledged().filter(|left| *left > 0);
             if unacknowledged.is_none() || unacknowledged == left {

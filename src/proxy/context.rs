@@ -237,7 +237,7 @@ impl Drain {
     }
 
     /// Until when a connection that has been idle since `since` may wait for its last request, if
-    /// the drain has begun. Each has [`DRAIN_GRACE`] behind its last response.
+    /// the drain has begun. Each has [`DRAIN_GRACE`] after its last response.
     pub(super) fn last_request_by(&self, since: Instant) -> Option<Instant> {
         let idle_until = self.idle_until.get()?;
         Some(if self.is_over() { since } else { idle_until.max(since + DRAIN_GRACE) })

@@ -25,8 +25,8 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// For what is left behind a cut.
-    pub(super) fn behind_a_cut(timeouts: &Timeouts) -> Self {
+    /// For what is left after a cut.
+    pub(super) fn after_a_cut(timeouts: &Timeouts) -> Self {
         Self { gap: timeouts.to_client_write, blind: timeouts.linger }
     }
 }

@@ -188,7 +188,7 @@ impl Download {
             guide.exchange.doubt_response();
             return Ok(Poll::Ready(()));
         }
-        // Behind an interim response the answer may still refuse the key.
+        // After an interim response the answer may still refuse the key.
         let is_interim = matches!(head.status, 100 | 102..=199);
         if guide.turn.may_go_on() && !is_interim {
             let (behind, has_copy) = (&bytes[span.end..], upstream.write_buffer.has_copy());

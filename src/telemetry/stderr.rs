@@ -31,7 +31,7 @@ impl Stderr {
         Self { is_file: metadata().is_ok_and(|about| about.is_file()) }
     }
 
-    /// Writes `line` at once, behind those that were gathered, or gathers it with them.
+    /// Writes `line` at once, after those that were gathered, or gathers it with them.
     pub(super) fn gather(self, line: &str, may_wait: bool) {
         let gathered = BATCH.try_with(|batch| {
             let mut batch = batch.borrow_mut();

@@ -86,7 +86,7 @@ struct Token<'a> {
 enum KeyPlace {
     /// Of a credential.
     Of(Place),
-    /// Behind the other fields.
+    /// After the other fields.
     Behind,
     /// There is no key.
     Nowhere,

@@ -60,7 +60,7 @@ impl Parameter<'_> {
 }
 
 /// Appends `query` with edits, by the number of the parameter and what it is. Separators stay with
-/// the parameters behind them; what comes first follows a `?`.
+/// the parameters after them; what comes first follows a `?`.
 pub(super) fn put_query<'a>(
     out: &mut BytesMut,
     query: &[u8],

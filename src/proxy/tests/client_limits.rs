@@ -176,7 +176,7 @@ fn the_gap_of_a_client_begins_when_it_stops_taking_and_not_before() {
     assert_eq!(log, ["200 completed"]);
 }
 
-/// As the test before, with a final head behind an interim response.
+/// As the test before, with a final head after an interim response.
 #[test]
 fn the_gap_of_a_client_begins_anew_when_the_final_head_comes() {
     let log = run(async |bench| {

@@ -198,7 +198,7 @@ struct Leaving {
 
 impl Leaving {
     fn begin(error: ExchangeError, ends: &Ends<'_>, timeouts: &Timeouts) -> Self {
-        let mut patience = Patience::behind_a_cut(timeouts);
+        let mut patience = Patience::after_a_cut(timeouts);
         // A receiver that accepts nothing for longer has failed as well.
         patience.gap = patience.gap.min(timeouts.tunnel);
         let has_vanished = error.cause == Cause::Io(IoFault::TimedOut);
