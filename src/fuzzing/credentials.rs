@@ -7,18 +7,20 @@ use super::model::{self, routes};
 use super::naive::{self, Body, Field, Head, Length, Verdict};
 use super::oracle;
 use crate::config::Limits;
-use crate::error::Cause;
+use crate::error::{Cause, RequestError};
 use crate::gateway::access::{ApiKeys, Client, Clients, Digest, KeyField, RouteAccess};
 use crate::gateway::answer::Reply;
 use crate::gateway::plan::{ForwardedRequest, Plan, plan};
 use crate::gateway::route::{Route, RouteTable};
 use crate::h1::head_reader::HeadReader;
+use crate::h1::target::{TargetError, split_query};
 use crate::limits::CREDENTIAL_WORDS_MAX;
 use bytes::BytesMut;
 use std::sync::Arc;
 
 const TOKENS: [&str; 2] = ["nrw_one", "nrw_two"];
 const KEY: &str = "sk-real";
+const HIDDEN: Cause = Cause::Request(RequestError::Target(TargetError::HiddenRoute));
 /// The fields for keys, and that for a token alone.
 const FIELDS: [&str; 5] =
     ["authorization", "x-api-key", "api-key", "x-goog-api-key", "x-narrows-token"];
@@ -44,6 +46,7 @@ const ELEMENT: &str = "openai-insecure-api-key.";
 ///
 /// - A request with one token of ours, in at most two places, or without any where none is needed,
 ///   is forwarded; every other one is answered with the right cause.
+/// - Only a path that some server may read as one of the inner route is refused as hidden.
 /// - The upstream sees no token, and of the credentials of the client those that are not tokens; on
 ///   a route with keys none of them, but the key, once.
 /// - All other lines, the path and the body are those of a route without rules, but for those that
@@ -65,6 +68,9 @@ pub fn credentials(data: &[u8]) {
             check_rest(&sent, &unruled, rules.bareness(&meant, unruled.body));
             check_body(&forwarded, &sent, &naive::body(unruled.body, body, false), body);
         }
+        (Plan::Answer(answer, _), _) if is_hidden(&answer.reply) => {
+            assert!(may_be_of_inner_route(&unruled.target));
+        }
         (Plan::Answer(answer, _), Err(expected)) => {
             let cause = match answer.reply {
                 Reply::Error(error) => Some(error.cause),
@@ -75,6 +81,17 @@ pub fn credentials(data: &[u8]) {
         }
         (plan, expected) => panic!("{plan:?} {expected:?}"),
     }
+}
+
+fn is_hidden(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(it) if it.cause == HIDDEN)
+}
+
+/// Whether some server may read a target of the outer route as one of the inner route.
+fn may_be_of_inner_route(target: &[u8]) -> bool {
+    let (path, _) = split_query(target);
+    let is_unusual = |byte: &u8| byte.is_ascii_uppercase() || b"%\\;".contains(byte);
+    path == b"/v1" || path.iter().any(is_unusual) || path.windows(2).any(|two| two == b"//")
 }
 
 /// The rules of the routes.
