@@ -145,6 +145,15 @@ impl Relay {
         pollers.iter().map(|(_, polled)| polled.len()).collect()
     }
 
+    /// Whether it has a thread of this name, of at most 15 bytes.
+    pub fn has_thread(&self, name: &str) -> bool {
+        let threads =
+            fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().map(Result::unwrap);
+        // One that ends meanwhile has no name.
+        let mut names = threads.filter_map(|it| fs::read_to_string(it.path().join("comm")).ok());
+        names.any(|it| it.trim_end() == name)
+    }
+
     /// Its memory now (resident set), in KiB.
     pub fn resident_kib(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
