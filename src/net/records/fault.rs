@@ -54,7 +54,7 @@ impl From<InvalidMessage> for Fault {
         let alert = match error {
             InvalidMessage::InvalidContentType => AlertDescription::UnexpectedMessage,
             InvalidMessage::MessageTooLarge => AlertDescription::RecordOverflow,
-            _ => AlertDescription::DecodeError,
+            _ => AlertDescription::from(error),
         };
         Self::new(error, alert)
     }

@@ -69,14 +69,18 @@ fn a_ticket_to_a_server_is_unexpected() {
 }
 
 #[test]
-fn a_ticket_that_is_none_is_a_decode_error() {
+fn a_ticket_that_is_none_is_an_error() {
     let whole = ticket(1, 100);
     let body = &whole[4..];
+    // The extension early_data.
+    let early_data = [0, 42, 0, 4, 0, 0, 0, 0].repeat(2);
+    let twice = [&body[..body.len() - 2], &[0, 16], &early_data].concat();
     for (body, alert) in [
         (&body[..body.len() - 1], AlertDescription::DecodeError),
         (&[body, &[0]].concat(), AlertDescription::DecodeError),
         (&[], AlertDescription::DecodeError),
         (&ticket(1, 0)[4..], AlertDescription::DecodeError),
+        (&twice, AlertDescription::IllegalParameter),
     ] {
         let len = u8::try_from(body.len()).unwrap();
         let message = [&[4, 0, 0, len][..], body].concat();
