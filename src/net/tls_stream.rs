@@ -161,8 +161,11 @@ impl<S: Side, C: Stream + 'static> TlsStream<S, C> {
         } else if !rest.is_empty() {
             self.incomplete = Buffer::copy_of(rest);
         }
-        // An answer, or an alert, if the socket accepts it at once. A write reports an error.
-        let _ = self.poll_flush(cx);
+        // The alert, if the socket accepts it at once, also for a client that asked to renegotiate,
+        // and may wait. A server sends on (RFC 5246, section 7.4.1.1), but OpenSSL's not after it.
+        if S::IS_WITH_CLIENT || matches!(self.ending, Ending::Failed(_)) {
+            let _ = self.poll_flush(cx);
+        }
         filled
     }
 
