@@ -195,6 +195,10 @@ pub const ADDRESSES_MAX: usize = 8;
 /// Pause between the starts of two attempts of one dial (RFC 8305, section 5).
 pub const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
 
+/// How often, within its limit, the kernel is asked whether a peer takes what was sent to it while
+/// its socket accepts no more.
+pub const ACCEPTANCE_LOOKS: u32 = 4;
+
 /// How often the kernel is asked whether a client has left whose bytes cannot be read now. The end
 /// of its stream comes after those bytes, so only the state of the connection shows it.
 pub const DEPARTURE_LOOK: Duration = Duration::from_secs(1);

@@ -176,6 +176,15 @@ pub trait Stream: Debug {
         let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(Some(time.max(TCP_USER_TIMEOUT)));
     }
 
+    /// Leaves it to the caller how long the peer may keep its window shut. A kernel that has found
+    /// it shut ends the connection after `TCP_USER_TIMEOUT`, although the peer takes a little now
+    /// and then, if its window is never as large as what the kernel wants to send at a time.
+    fn lift_user_timeout(&self) {
+        let Some(tcp) = self.tcp() else { return };
+        // Best effort: the limit of before holds.
+        let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(None);
+    }
+
     /// Bytes that the socket has accepted and the peer's kernel has not acknowledged; `None` if
     /// that is unknown.
     fn unacknowledged(&self) -> Option<u64> {

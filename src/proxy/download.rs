@@ -18,6 +18,7 @@ use crate::h1::head::ResponseHead;
 use crate::h1::head_reader::HeadReader;
 use crate::net::date::with_date;
 use crate::net::read_buffer::Fill;
+use crate::proxy::acceptance::Acceptance;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
 use crate::proxy::connection::Connection;
 use crate::proxy::context::About;
@@ -27,6 +28,7 @@ use crate::proxy::site::Route;
 use crate::telemetry::ExchangeRecorder;
 use crate::tls::fault;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How the moving of bytes ended, if not by an error.
@@ -49,6 +51,7 @@ pub(super) struct Download {
     clock: IdleClock,
     /// Bytes that the client's socket had taken at the last look.
     taken: u64,
+    acceptance: Acceptance,
 }
 
 #[derive(Debug)]
@@ -99,6 +102,7 @@ impl Download {
             part: ResponsePart::Head(HeadReader::for_response()),
             clock: IdleClock::default(),
             taken: client.transport.written(),
+            acceptance: Acceptance::default(),
         }
     }
 
@@ -154,7 +158,10 @@ impl Download {
             self.clock.stamp();
         }
         match drained {
-            Poll::Pending => Ok(Poll::Pending),
+            Poll::Pending => {
+                self.acceptance.begin(&client.transport);
+                Ok(Poll::Pending)
+            }
             Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
             Poll::Ready(Err(_)) => Err(GONE),
         }
@@ -311,6 +318,16 @@ impl Download {
         if relay.is_finished() {
             guide.exchange.end_response();
         }
+    }
+
+    /// When to look whether the client takes what it was sent.
+    pub(super) fn next_look(&mut self, limit: Duration) -> Instant {
+        self.acceptance.next_look(&mut self.clock, limit)
+    }
+
+    /// Whether the client has taken nothing for `limit`.
+    pub(super) fn is_late(&mut self, client: &Connection, limit: Duration) -> bool {
+        self.acceptance.is_late(&mut self.clock, limit, &client.transport)
     }
 
     /// Since when nothing has moved on the way down.

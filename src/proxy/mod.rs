@@ -19,6 +19,7 @@
 //! [`context`] is what all connections of a worker share, and [`site`] what it serves now: routes
 //! and forwards with the worker's own connections to their upstreams.
 
+mod acceptance;
 mod attempt;
 mod body_relay;
 pub mod challenge;

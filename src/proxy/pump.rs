@@ -151,17 +151,33 @@ impl Pump<'_> {
             if let Some(awaited) = awaited(clock, timer, has_head, has_content) {
                 recorder.waits(awaited, since);
             }
-            (since + route.timeouts.of(timer), due)
+            let limit = route.timeouts.of(timer);
+            let at = match timer {
+                Timer::ToClientWrite => download.next_look(limit),
+                _ => since + limit,
+            };
+            (at, due)
         };
         let dues = due(exchange, held).into_iter().flatten().map(when);
         let Some((at, due)) = dues.min_by_key(|(at, _)| *at) else { return Poll::Pending };
         ready!(alarm.poll(cx, at));
         match due {
-            Due::Expire(_, timer) => Poll::Ready(ExchangeError::expired(timer)),
-            Due::Look => {
+            Due::Expire(_, timer) if self.is_late(timer) => {
+                Poll::Ready(ExchangeError::expired(timer))
+            }
+            Due::Expire(..) | Due::Look => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
+        }
+    }
+
+    /// Whether nothing has moved for as long as `timer` allows, not even in the kernel.
+    fn is_late(&mut self, timer: Timer) -> bool {
+        let limit = self.request.route.timeouts.of(timer);
+        match timer {
+            Timer::ToClientWrite => self.download.is_late(&self.client.io, limit),
+            _ => true,
         }
     }
 }
