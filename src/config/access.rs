@@ -260,7 +260,8 @@ impl<'l, 'b> AccessLoader<'l, 'b> {
         let mode = metadata.permissions().mode() & 0o777;
         if mode & bits != 0 && !is_credential(&file.path) {
             let what = format!("the file has mode {mode:04o}: {what}");
-            let help = format!("chmod 600 {}", file.path.display());
+            let file_name = file.path.display();
+            let help = format!("chmod 600 {file_name}; the user that runs narrows has to own it");
             self.files.remarks.add_with_help(&file.location, what, [help]);
         }
     }

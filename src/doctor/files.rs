@@ -18,9 +18,23 @@ const STEP: &str = "file";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Whoever reads it can pretend to be us.
-    Secret,
+    PrivateKey,
+    /// Whoever reads it can use the API.
+    ApiKeys,
     /// Everyone may read it.
     Public,
+}
+
+impl Kind {
+    /// How a service that is not root gets to read it. Tools for certificates keep a group.
+    fn given_by(self) -> &'static str {
+        match self {
+            Self::ApiKeys => "give it to the user that the service has (chown USER, chmod 600)",
+            Self::PrivateKey | Self::Public => {
+                "give it to the group that the service has (chgrp GROUP, then chmod 640)"
+            }
+        }
+    }
 }
 
 /// What was seen of one file.
@@ -58,7 +72,7 @@ fn named(config: &Config) -> Vec<(PathBuf, Kind)> {
     };
     let mut add_pair = |files: &CredentialFiles| {
         // A key in the file of the certificate makes that a secret.
-        add(&files.key, Kind::Secret);
+        add(&files.key, Kind::PrivateKey);
         add(&files.certificate, Kind::Public);
     };
     config.listeners.iter().flat_map(|it| &it.certificates).for_each(&mut add_pair);
@@ -69,7 +83,7 @@ fn named(config: &Config) -> Vec<(PathBuf, Kind)> {
     reaches().filter_map(|it| it.client.as_ref()).for_each(add_pair);
     let accesses = || config.routes.iter().map(|it| &it.access);
     let keys = accesses().filter_map(|it| it.keys.as_ref()?.file());
-    keys.for_each(|it| add(it, Kind::Secret));
+    keys.for_each(|it| add(it, Kind::ApiKeys));
     let client_ca = config.listeners.iter().filter_map(|it| it.client_ca.as_ref());
     let client_ca = client_ca.flat_map(|it| iter::once(&it.roots).chain(&it.crl));
     let ca = reaches().map(|it| &it.ca).chain([&config.acme.ca]).flatten();
@@ -121,7 +135,7 @@ fn verdict(seen: &Seen) -> Finding {
                 ),
                 (None, Some((owner, mode))) => (
                     format!("user {user} may not read it (owner {owner}, mode {mode:04o})"),
-                    "give it to the group that the service has (chgrp GROUP, then chmod 640)",
+                    seen.kind.given_by(),
                 ),
                 (None, None) => {
                     (format!("user {user} may not read it"), "give the service access to it")
@@ -144,15 +158,16 @@ fn readable(seen: &Seen, about: &str) -> Finding {
         let what = format!("every user of this machine can change it (mode {mode:04o})");
         return Finding::warning(STEP, about, what, format!("chmod o-w {about}"));
     }
-    if seen.kind == Kind::Secret && mode & READ_BY_OTHERS != 0 {
+    let is_secret = seen.kind != Kind::Public;
+    if is_secret && mode & READ_BY_OTHERS != 0 {
         let what = format!("every user of this machine can read this key (mode {mode:04o})");
         return Finding::warning(STEP, about, what, format!("chmod o= {about}"));
     }
     const GROUP_AND_OTHERS: u32 = 0o077;
     let is_roots = seen.owner_and_mode.is_some_and(|(owner, _)| owner == 0);
-    if seen.kind == Kind::Secret && is_roots && mode & GROUP_AND_OTHERS == 0 && seen.user == 0 {
-        let what = "can be read by root alone: a service of another user needs it in its group \
-                    (chgrp GROUP, then chmod 640)";
+    if is_secret && is_roots && mode & GROUP_AND_OTHERS == 0 && seen.user == 0 {
+        let given_by = seen.kind.given_by();
+        let what = format!("can be read by root alone: for a service of another user, {given_by}");
         return Finding::ok(STEP, about, what);
     }
     Finding::ok(STEP, about, "can be read")
@@ -204,29 +219,35 @@ mod tests {
             let named = named.iter().filter(|it| it.1 == kind);
             named.map(|it| it.0.to_str().unwrap()).collect::<Vec<_>>()
         };
-        assert_eq!(of(Kind::Secret), ["/etc/a.key", "/etc/api.keys"]);
+        assert_eq!(of(Kind::PrivateKey), ["/etc/a.key"]);
+        assert_eq!(of(Kind::ApiKeys), ["/etc/api.keys"]);
         let public = ["a.pem", "c.pem", "c.crl", "alice.tokens", "allow.txt", "proxies.txt"];
         assert_eq!(of(Kind::Public), public.map(|it| format!("/etc/{it}")));
     }
 
     #[test]
     fn a_key_that_everyone_can_read_is_a_warning_and_a_certificate_is_not() {
-        assert_eq!(verdict(&seen(Kind::Secret, Ok(()), 0o644)).verdict, Verdict::Warning);
-        assert_eq!(verdict(&seen(Kind::Secret, Ok(()), 0o640)).verdict, Verdict::Ok);
+        assert_eq!(verdict(&seen(Kind::PrivateKey, Ok(()), 0o644)).verdict, Verdict::Warning);
+        assert_eq!(verdict(&seen(Kind::PrivateKey, Ok(()), 0o640)).verdict, Verdict::Ok);
         assert_eq!(verdict(&seen(Kind::Public, Ok(()), 0o644)).verdict, Verdict::Ok);
-        let of_root = Seen { user: 0, ..seen(Kind::Secret, Ok(()), 0o600) };
+        let of_root = Seen { user: 0, ..seen(Kind::PrivateKey, Ok(()), 0o600) };
         assert!(verdict(&of_root).what.contains("chgrp GROUP"));
+        // `check` warns of one that a group can read.
+        let of_root = Seen { kind: Kind::ApiKeys, ..of_root };
+        assert!(verdict(&of_root).what.contains("chown USER, chmod 600"));
         assert_eq!(verdict(&seen(Kind::Public, Ok(()), 0o666)).verdict, Verdict::Warning);
     }
 
     #[test]
     fn a_file_that_cannot_be_read_says_for_whom_and_why() {
         let denied = Err(ErrorKind::PermissionDenied);
-        let finding = verdict(&seen(Kind::Secret, denied, 0o600));
+        let finding = verdict(&seen(Kind::PrivateKey, denied, 0o600));
         assert_eq!(finding.what, "user 65534 may not read it (owner 0, mode 0600)");
         assert!(finding.remedy.unwrap().contains("chmod 640"));
+        let keys = verdict(&seen(Kind::ApiKeys, denied, 0o600));
+        assert!(keys.remedy.unwrap().contains("chown USER, chmod 600"));
         let folder = Some(PathBuf::from("/etc/letsencrypt/live"));
-        let closed = Seen { closed_folder: folder, ..seen(Kind::Secret, denied, 0) };
+        let closed = Seen { closed_folder: folder, ..seen(Kind::PrivateKey, denied, 0) };
         assert_eq!(verdict(&closed).what, "user 65534 may not enter /etc/letsencrypt/live");
         let missing = verdict(&seen(Kind::Public, Err(ErrorKind::NotFound), 0));
         assert_eq!((missing.verdict, &*missing.what), (Verdict::Failure, "there is no such file"));

@@ -107,7 +107,7 @@ impl fmt::Display for CredentialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(file, error) => {
-                write!(f, "{} cannot be read: {error}", FileName(file))
+                write!(f, "{} cannot be read: {error}{}", FileName(file), advice_on(error))
             }
             Self::TooLong(file) => {
                 write!(f, "{} is longer than {PEM_BYTES_MAX} bytes", FileName(file))
@@ -153,6 +153,15 @@ impl fmt::Display for CredentialError {
             }
             Self::Tls(fault) => write!(f, "TLS cannot be set up: {}", fault.reason()),
         }
+    }
+}
+
+fn advice_on(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; let the user that runs narrows read it and open its folder"
+        }
+        _ => "",
     }
 }
 
