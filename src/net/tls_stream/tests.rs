@@ -1,5 +1,7 @@
 //! A TLS stream over sockets and over memory, ours at both ends.
 
+mod keys;
+
 use super::*;
 use crate::limits::SCRATCH_BYTES;
 use crate::net::buffer::free_buffers;
@@ -10,7 +12,6 @@ use crate::tls::client::ClientSide;
 use crate::tls::credential_file::Chain;
 use crate::tls::key_exchange::KeyExchange;
 use crate::tls::server::Greeted;
-use crate::tls::testing::few_records::{of_few_records, with_suite};
 use crate::tls::testing::identity;
 use crate::tls::{client, server};
 use std::io::ErrorKind;
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::client::UnbufferedClientConnection as Client;
 use tokio_rustls::rustls::server::UnbufferedServerConnection as Server;
-use tokio_rustls::rustls::version::TLS12;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 
 /// What TLS 1.3 adds to the content of a record.
@@ -303,30 +303,6 @@ async fn a_long_handshake_leaves_a_client_all_the_time_for_a_record() {
     write_below(&mut near, second).await;
     let len = read_some(&mut far, &mut [0; SCRATCH_BYTES]).await.unwrap();
     assert_eq!(len, RECORD_CONTENT_BYTES_MAX);
-}
-
-/// What was sent so far may be half of a message that ends with the connection.
-#[tokio::test]
-async fn keys_of_tls12_that_are_used_up_are_a_cut_and_no_end() {
-    let (server, client) = sides();
-    let suites = &server.crypto_provider().cipher_suites;
-    let suite = suites.iter().find(|suite| suite.version() == &TLS12).unwrap();
-    // The first of them is Finished.
-    let server = with_suite(&server, of_few_records(*suite, 3));
-    let (mut near, mut far) = pair_of((server, client), 64 * 1024).await;
-    let mut write = async |bytes: &[u8]| {
-        poll_fn(|cx| far.poll_write(cx, &[IoSlice::new(bytes)])).await.map_err(|it| it.kind())
-    };
-    assert_eq!(write(b"a").await, Ok(1));
-    assert_eq!(write(b"b").await, Ok(1));
-    assert_eq!(write(b"c").await, Err(ErrorKind::InvalidData));
-    poll_fn(|cx| far.poll_shutdown(cx)).await.unwrap();
-    let mut into = [0; 64];
-    for _ in 0..2 {
-        assert_eq!(read_some(&mut near, &mut into).await.unwrap(), 1);
-    }
-    let cut = read_some(&mut near, &mut into).await.unwrap_err();
-    assert_eq!(cut.kind(), ErrorKind::UnexpectedEof);
 }
 
 #[tokio::test]
