@@ -110,7 +110,7 @@ impl Player {
         // cargo-fuzz turns on that rustls asserts that no fatal alert follows a close_notify.
         let may_fail = !cfg!(fuzzing) || self.closed_at.is_none();
         let record = match act {
-            b'r' | b'h' | b'l' | b'j' | b'f' if !may_fail => return,
+            b'r' | b'h' | b'k' | b'l' | b'j' | b'f' if !may_fail => return,
             b'a' => {
                 let (content, padding) = (vec![b'x'; script.len()], script.len());
                 let record = Record { padding, ..Record::of(APPLICATION_DATA, &content) };
