@@ -18,6 +18,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Waker;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::client::UnbufferedClientConnection as Client;
 use tokio_rustls::rustls::server::UnbufferedServerConnection as Server;
@@ -273,6 +274,18 @@ async fn a_carrier_that_takes_a_byte_at_a_time_carries_everything() {
     }
 }
 
+/// The worker's scratch buffer serves them in turns, with half records and half writes of each.
+#[tokio::test]
+async fn connections_that_alternate_get_nothing_of_each_other() {
+    let (mut first, mut second) = (pair_in_memory(700).await, pair_in_memory(900).await);
+    let (one, other) = (vec![b'a'; 40_000], vec![b'b'; 50_000]);
+    let (mut one, mut other) = (Transfer::new(&one), Transfer::new(&other));
+    while !one.is_done() || !other.is_done() {
+        one.advance(&mut *first.0, &mut *first.1);
+        other.advance(&mut *second.0, &mut *second.1);
+    }
+}
+
 #[tokio::test]
 async fn after_an_error_nothing_is_written_but_the_alert() {
     let (mut near, mut far) = pair_in_memory(64 * 1024).await;
@@ -312,6 +325,37 @@ async fn the_end_of_the_carrier_alone_is_no_end() {
     for _ in 0..2 {
         let cut = read_some(&mut near, &mut [0; 64]).await.unwrap_err();
         assert_eq!(cut.kind(), ErrorKind::UnexpectedEof);
+    }
+}
+
+/// Content on its way from one end to the other, some of it in each turn.
+struct Transfer<'s> {
+    sent: &'s [u8],
+    at: usize,
+    got: usize,
+}
+
+impl<'s> Transfer<'s> {
+    fn new(sent: &'s [u8]) -> Self {
+        Self { sent, at: 0, got: 0 }
+    }
+
+    fn advance(&mut self, from: &mut dyn Stream, to: &mut dyn Stream) {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let end = self.sent.len().min(self.at + 500);
+        if let Poll::Ready(len) = from.poll_write(cx, &[IoSlice::new(&self.sent[self.at..end])]) {
+            self.at += len.unwrap();
+        }
+        let mut into = [0; 300];
+        if let Poll::Ready(len) = to.poll_read(cx, &mut into) {
+            let len = len.unwrap();
+            assert!(self.sent[self.got..].starts_with(&into[..len]));
+            self.got += len;
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.got == self.sent.len()
     }
 }
 
