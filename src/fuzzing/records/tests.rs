@@ -122,11 +122,28 @@ fn content_that_is_too_long_is_a_record_overflow() {
 
 #[test]
 fn a_record_of_the_most_length_that_is_not_the_peers_is_a_bad_mac() {
-    let nonsense = |peer: &mut RawPeer| {
-        let header = header(APPLICATION_DATA, 0x0303, MOST + 2047);
-        after_ok(peer, |_| [&header[..], &[7; MOST + 2047]].concat())
-    };
-    check(&suites(), BOTH, nonsense, failed(b"ok", Some(AlertDescription::BadRecordMac)));
+    check(tls13(), BOTH, nonsense(MOST + 256), failed(b"ok", Some(AlertDescription::BadRecordMac)));
+    check(
+        tls12(),
+        BOTH,
+        nonsense(MOST + 2047),
+        failed(b"ok", Some(AlertDescription::BadRecordMac)),
+    );
+}
+
+/// RFC 8446, section 5.2.
+#[test]
+fn a_record_of_tls_1_3_that_only_tls_1_2_would_allow_is_an_overflow() {
+    let want = failed(b"ok", Some(AlertDescription::RecordOverflow));
+    let of_rustls = failed(b"ok", Some(AlertDescription::BadRecordMac));
+    check_each(tls13(), BOTH, nonsense(MOST + 257), want, of_rustls);
+}
+
+fn nonsense(len: usize) -> impl Fn(&mut RawPeer) -> Vec<u8> {
+    move |peer: &mut RawPeer| {
+        let header = header(APPLICATION_DATA, 0x0303, len);
+        after_ok(peer, |_| [&header[..], &vec![7; len]].concat())
+    }
 }
 
 #[test]

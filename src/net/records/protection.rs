@@ -17,6 +17,8 @@ use tokio_rustls::rustls::{
 
 /// What every one of the algorithms appends.
 const TAG_BYTES: usize = 16;
+/// Most bytes of a record of TLS 1.3 behind its header (RFC 8446, section 5.2).
+const PROTECTED_BYTES_MAX: usize = RECORD_CONTENT_BYTES_MAX + 256;
 /// The part of the nonce that is sent (RFC 5288, section 3).
 const EXPLICIT_NONCE_BYTES: usize = 8;
 /// The version in all protected records that are sent: TLS 1.2's, in TLS 1.3, too.
@@ -160,14 +162,25 @@ impl OpeningKey {
         Key::new(is_tls13, secrets).map(Self)
     }
 
-    /// Whether records may show this type. In TLS 1.3, all of them show the same.
-    pub(super) fn takes(&self, content_type: ContentType) -> bool {
-        match self.0.scheme {
-            Scheme::Tls13 => content_type == ContentType::ApplicationData,
+    /// Checks the header of a whole record. In TLS 1.3 all of them show the same type, and are
+    /// shorter (RFC 8446, section 5.2).
+    ///
+    /// # Errors
+    /// No record may have it.
+    pub(super) fn check(&self, header: &Header) -> Result<(), Fault> {
+        let is_expected = match self.0.scheme {
+            Scheme::Tls13 => header.content_type == ContentType::ApplicationData,
             Scheme::Tls12AesGcm | Scheme::Tls12ChaCha20 => {
-                content_type != ContentType::ChangeCipherSpec
+                header.content_type != ContentType::ChangeCipherSpec
             }
+        };
+        if !is_expected {
+            return Err(Fault::unexpected(header.content_type));
         }
+        if self.0.scheme == Scheme::Tls13 && header.len > PROTECTED_BYTES_MAX {
+            return Err(too_large());
+        }
+        Ok(())
     }
 
     /// How much a record of `len` bytes can have of content, its type and padding.

@@ -162,9 +162,7 @@ impl<S: Side> Traffic<S> {
         let Some(header) = Header::parse(incoming)? else { return Ok(0) };
         let end = HEADER_BYTES + header.len;
         let Some(protected) = incoming.get_mut(HEADER_BYTES..end) else { return Ok(0) };
-        if !self.opening.takes(header.content_type) {
-            return Err(Fault::unexpected(header.content_type));
-        }
+        self.opening.check(&header)?;
         if let Some(room) = content.room(self.opening.most(header.len)) {
             let opened = self.opening.open_into(&header, protected, room)?;
             if opened.content_type == ContentType::ApplicationData {
@@ -200,6 +198,10 @@ impl<S: Side> Traffic<S> {
         due: &mut Buffer,
     ) -> Result<(), Fault> {
         match content_type {
+            // RFC 8446, section 5.4.
+            ContentType::Handshake if self.is_tls13() && plain.is_empty() => {
+                Err(Fault::unexpected(content_type))
+            }
             ContentType::Handshake => {
                 self.tolerance.record(plain.len())?;
                 self.take_handshake(plain, due)

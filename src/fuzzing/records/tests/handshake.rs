@@ -204,6 +204,14 @@ fn records_of_the_handshake_without_content_are_bounded() {
     });
 }
 
+/// RFC 8446, section 5.4.
+#[test]
+fn a_record_of_the_handshake_without_content_is_unexpected_in_tls_1_3() {
+    let empty = |peer: &mut RawPeer| after_ok(peer, |peer| peer.seal(HANDSHAKE, b""));
+    check_each(tls13(), BOTH, empty, unexpected(b"ok"), arrived(b"ok"));
+    check(tls12(), BOTH, empty, arrived(b"ok"));
+}
+
 #[test]
 fn a_message_that_announces_too_much_fails_as_soon_as_it_says_so() {
     for len in [[1, 0, 0], [255, 255, 255]] {
