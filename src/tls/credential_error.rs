@@ -239,3 +239,18 @@ impl From<rustls::Error> for CredentialError {
         Self::Tls(fault::of_rustls(&error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_read_a_file_is_told_whom_to_let_in() {
+        let message = |kind: io::ErrorKind| {
+            CredentialError::Unreadable("/etc/a.key".into(), kind.into()).to_string()
+        };
+        let denied = message(io::ErrorKind::PermissionDenied);
+        assert!(denied.ends_with("; let the user that runs narrows read it and open its folder"));
+        assert!(!message(io::ErrorKind::NotFound).contains(';'));
+    }
+}
