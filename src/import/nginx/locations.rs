@@ -70,8 +70,13 @@ fn inside<'t>(work: &mut Work, site: &Site<'t>, around: &Scope<'t>) -> usize {
 /// Says who may use the key of a route. In nginx everyone who reaches it does.
 fn guard_key(work: &mut Work, site: &Site<'_>, location: &Directive, route: &mut Route) {
     let has_key = route.options.iter().any(|(key, _)| *key == "key_file");
-    if !has_key || route.needs_token || site.is_local {
+    if !has_key || route.needs_token {
         return;
+    }
+    if site.is_local {
+        let what = "your key is for programs on this machine; if a proxy leads others here, name \
+                    it in trusted_proxies, and its clients need tokens";
+        return route.notes.push(Note::new(location.line, &shown(location), what));
     }
     let has_client_ca =
         site.scope.last("ssl_verify_client").is_some_and(|it| it.argument(0) == "on");

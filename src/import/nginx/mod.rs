@@ -299,6 +299,13 @@ mod tests {
         assert!(!open.contains("0123456789"));
         let local = toml(&format!("server {{ listen localhost:80; {} }}", location("")));
         assert!(local.contains("key_file") && !local.contains("[[client]]"), "{local}");
+        assert!(local.contains("for programs on this machine"), "{local}");
+        let [proxy, header] = ["; set_real_ip_from 127.0.0.1", " proxy_protocol"];
+        for behind_proxy in [proxy, header] {
+            let text = format!("server {{ listen localhost:80{behind_proxy}; {} }}", location(""));
+            let toml = toml(&text);
+            assert!(toml.contains("key_file") && toml.contains("[[client]]"), "{toml}");
+        }
         let few = location("allow 10.0.0.1; deny all;");
         let few = toml(&format!("server {{ listen 80; {few} }}"));
         assert!(few.contains("clients = \"anyone\"") && !few.contains("[[client]]"), "{few}");

@@ -42,8 +42,14 @@ impl<'t> Server<'t> {
         }
         let mut server =
             Self { site: Site { http, scope, names, is_local: false }, listens, lead, routes: 0 };
-        server.site.is_local = server.reach() == 0;
+        server.site.is_local = server.reach() == 0 && !server.is_behind_proxy();
         server
+    }
+
+    /// Whether a proxy leads others to it, whatever its addresses are.
+    fn is_behind_proxy(&self) -> bool {
+        let has_header = self.listens.iter().any(|it| it.proxy_protocol);
+        has_header || self.site.scope.last("set_real_ip_from").is_some()
     }
 
     /// Whether it leads clients to https.
