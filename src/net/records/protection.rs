@@ -17,8 +17,8 @@ use tokio_rustls::rustls::{
 
 /// What every one of the algorithms appends.
 const TAG_BYTES: usize = 16;
-/// Most bytes of a record of TLS 1.3 behind its header (RFC 8446, section 5.2).
-const PROTECTED_BYTES_MAX: usize = RECORD_CONTENT_BYTES_MAX + 256;
+/// Most bytes of a record of TLS 1.3 after its header (RFC 8446, section 5.2).
+const TLS13_PROTECTED_BYTES_MAX: usize = RECORD_CONTENT_BYTES_MAX + 256;
 /// The part of the nonce that is sent (RFC 5288, section 3).
 const EXPLICIT_NONCE_BYTES: usize = 8;
 /// The version in all protected records that are sent: TLS 1.2's, in TLS 1.3, too.
@@ -177,7 +177,7 @@ impl OpeningKey {
         if !is_expected {
             return Err(Fault::unexpected(header.content_type));
         }
-        if self.0.scheme == Scheme::Tls13 && header.len > PROTECTED_BYTES_MAX {
+        if self.0.scheme == Scheme::Tls13 && header.len > TLS13_PROTECTED_BYTES_MAX {
             return Err(too_large());
         }
         Ok(())
