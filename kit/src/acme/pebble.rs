@@ -11,18 +11,25 @@ use crate::folder::Folder;
 use crate::http::Framing;
 use crate::{GUARD, within};
 use serde_json::json;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::{env, thread};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::yield_now;
 
 /// Says that a machine without Pebble fails the tests, in place of leaving them out.
 const INSIST: &str = "NARROWS_PEBBLE";
 /// Between our choice of a port and its bind, another process may take it.
 const ATTEMPTS: usize = 5;
+/// Below those that the kernel gives: no socket that is bound to port 0 or connects takes one of
+/// these, so that who listens at one of them, once it is ours, is Pebble.
+const PORTS: Range<u16> = 10_000..32_768;
 
 /// Pebble, and the way from its validator to the server that it validates.
 pub struct Pebble {
@@ -33,7 +40,7 @@ pub struct Pebble {
     url: String,
     root: String,
     folder: Folder,
-    _processes: [Process; 2],
+    processes: [Process; 2],
 }
 
 /// How it is to be.
@@ -43,15 +50,18 @@ pub struct Options {
     pub external_account: Option<(&'static str, &'static str)>,
 }
 
-/// A process that ends with the test.
-struct Process(Child);
+/// A process that ends with the test. If the test fails, what it wrote is shown.
+struct Process {
+    child: Child,
+    written: watch::Receiver<String>,
+}
 
 impl Process {
     /// Waits until it listens there. Whether it did before it ended.
     async fn listens(&mut self, port: u16) -> bool {
         let listens = async {
             while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
-                if self.0.try_wait().unwrap().is_some() {
+                if self.child.try_wait().unwrap().is_some() {
                     return false;
                 }
                 yield_now().await;
@@ -64,8 +74,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _ended = self.0.wait();
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+        if thread::panicking() {
+            eprint!("{}", *self.written.borrow());
+        }
     }
 }
 
@@ -88,7 +101,7 @@ impl Pebble {
             {
                 let root = root(ports[1]).await;
                 let url = format!("https://localhost:{}/dir", ports[0]);
-                return Some(Self { tls_alpn, http, url, root, folder, _processes: processes });
+                return Some(Self { tls_alpn, http, url, root, folder, processes });
             }
         }
         panic!("Pebble did not start in {ATTEMPTS} attempts");
@@ -104,6 +117,17 @@ impl Pebble {
         &self.root
     }
 
+    /// Waits until it has made a certificate.
+    ///
+    /// An order that is read at the moment at which its certificate is made blocks this version
+    /// (2.4.0) for ever, once in some ten thousand times: it locks the order for reading twice, and
+    /// who waits to write to it comes between.
+    pub async fn has_issued(&self) {
+        let mut written = self.processes[1].written.clone();
+        let line = written.wait_for(|it| it.contains("Issued certificate serial"));
+        within("Pebble to make a certificate", line).await.expect("Pebble, which runs");
+    }
+
     /// Where its configuration is; a place for a test's files, too.
     pub fn folder(&self) -> &Folder {
         &self.folder
@@ -112,8 +136,17 @@ impl Pebble {
 
 /// For the directory, its management, DNS, and the management of DNS.
 fn free_ports() -> [u16; 4] {
-    let listeners = [(); 4].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    listeners.map(|it| it.local_addr().unwrap().port())
+    let mut listeners = Vec::new();
+    for attempt in 0_u32.. {
+        let chance = RandomState::new().hash_one(attempt) % u64::try_from(PORTS.len()).unwrap();
+        let port = PORTS.start + u16::try_from(chance).unwrap();
+        listeners.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+        if listeners.len() == 4 {
+            break;
+        }
+    }
+    let ports: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap().port()).collect();
+    ports.try_into().unwrap()
 }
 
 fn spawn(
@@ -168,32 +201,38 @@ fn started(command: &mut Command, sign: &'static str) -> Option<Process> {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a program of the package pebble");
     let (seen, wait) = mpsc::channel();
+    let written = watch::Sender::new(String::new());
     let outputs: [Box<dyn Read + Send>; 2] =
         [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
     for output in outputs {
-        let seen = seen.clone();
+        let (seen, written) = (seen.clone(), written.clone());
         // To its end, so that the program never waits for a reader.
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if line.contains(sign) {
                     let _no_one_waits = seen.send(());
                 }
+                written.send_modify(|it| *it += &(line + "\n"));
             }
         });
     }
     drop(seen);
-    let process = Process(child);
+    let process = Process { child, written: written.subscribe() };
     wait.recv_timeout(GUARD).is_ok().then_some(process)
 }
 
 /// Asks its management for the root of what it issues.
 async fn root(management: u16) -> String {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, management));
-    let mut connection = Connection::open_tls(address).await.expect("Pebble's management");
     let request = "GET /roots/0 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    connection.send(request).await.unwrap();
-    let head = connection.read_head().await.unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    let Framing::Length(length) = Framing::of(&head) else { panic!("no length in {head}") };
-    String::from_utf8(connection.read_exactly(length).await.unwrap()).unwrap()
+    let answer = async {
+        let mut connection = Connection::open_tls(address).await?;
+        connection.send(request).await?;
+        let head = connection.read_head().await?;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let Framing::Length(length) = Framing::of(&head) else { panic!("no length in {head}") };
+        connection.read_exactly(length).await
+    };
+    let root = within("Pebble's management to answer", answer).await;
+    String::from_utf8(root.expect("a whole answer")).unwrap()
 }

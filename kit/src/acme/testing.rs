@@ -5,6 +5,7 @@ use super::jws::encoded;
 use crate::certificates::client_config;
 use crate::connection::Connection;
 use crate::http::{Framing, field_value};
+use crate::{GUARD, within};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
@@ -71,6 +73,11 @@ impl Client {
     }
 
     pub(super) async fn send(&mut self, method: &str, url: &str, body: &str) -> Reply {
+        let answer = self.exchange(method, url, body);
+        within(&format!("an answer to {method} {url}"), answer).await
+    }
+
+    async fn exchange(&mut self, method: &str, url: &str, body: &str) -> Reply {
         let path = url.splitn(4, '/').nth(3).unwrap();
         let kind = if method == "POST" { "Content-Type: application/jose+json\r\n" } else { "" };
         let request = format!(
@@ -172,22 +179,29 @@ impl Client {
 
     /// Reads an object until it is in one of these states.
     async fn poll(&mut self, url: &str, until: &[&str]) -> Value {
-        loop {
-            let reply = self.post(url, None).await;
-            let body = reply.json();
-            if until.contains(&body["status"].as_str().unwrap()) {
-                return body;
+        let mut seen = Value::Null;
+        let reached = async {
+            loop {
+                seen = self.post(url, None).await.json();
+                if until.contains(&seen["status"].as_str().unwrap()) {
+                    return;
+                }
+                yield_now().await;
             }
-            tokio::task::yield_now().await;
+        };
+        if timeout(GUARD, reached).await.is_err() {
+            panic!("waited {GUARD:?} for one of {until:?} in {seen}");
         }
+        seen
     }
 
-    /// All that leads from an order to its chain; `meet` is called with the token's digest.
+    /// All that leads from an order to its chain, which is not asked for until it is `issued`.
     pub(super) async fn obtain(
         &mut self,
         name: &str,
         order: Reply,
         door: &Forward,
+        issued: impl Future<Output = ()>,
     ) -> Result<String, Value> {
         assert_eq!(order.status, 201, "{order:?}");
         let (url, order) = (order.location.clone(), order.json());
@@ -200,7 +214,8 @@ impl Client {
         let expected = format!("{}.{thumbprint}", challenge["token"].as_str().unwrap());
         let server = Responder::new(name, &expected).await;
         door.lead_to(server.address);
-        self.post(challenge["url"].as_str().unwrap(), Some(&json!({}))).await;
+        let reply = self.post(challenge["url"].as_str().unwrap(), Some(&json!({}))).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
         let done = self.poll(authorization, &["valid", "invalid"]).await;
         if done["status"] == "invalid" {
             return Err(done);
@@ -210,7 +225,9 @@ impl Client {
         let csr = json!({ "csr": encoded(request.der()) });
         let reply = self.post(order["finalize"].as_str().unwrap(), Some(&csr)).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        let order = self.poll(&url, &["valid"]).await;
+        issued.await;
+        let order = self.poll(&url, &["valid", "invalid"]).await;
+        assert_eq!(order["status"], "valid", "{order}");
         let reply = self.post(order["certificate"].as_str().unwrap(), None).await;
         Ok(String::from_utf8(reply.body).unwrap())
     }

@@ -5,6 +5,7 @@ use super::pebble::{Options, Pebble};
 use super::testing::Client;
 use super::*;
 use serde_json::{Value, json};
+use std::future::ready;
 use std::pin::pin;
 
 const NAME: &str = "api.example.com";
@@ -32,7 +33,7 @@ async fn a_name_that_is_proven_gets_a_certificate() {
     let (directory, door, mut client) =
         scene(Rules { nonce_rejection: 3, ..Rules::default() }).await;
     let order = client.order(for_name()).await;
-    let chain = client.obtain(NAME, order, &door).await.unwrap();
+    let chain = client.obtain(NAME, order, &door, ready(())).await.unwrap();
     assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
     assert!(client.bad_nonces > 0, "one in three was refused");
     let names = vec![NAME.to_owned()];
@@ -48,7 +49,7 @@ async fn pebble_agrees_with_the_directory() {
     let mut client = Client::new(pebble.url()).await;
     assert_eq!(client.register(None).await.status, 201);
     let order = client.order(for_name()).await;
-    let chain = client.obtain(NAME, order, &pebble.tls_alpn).await.unwrap();
+    let chain = client.obtain(NAME, order, &pebble.tls_alpn, pebble.has_issued()).await.unwrap();
     assert!(chain.matches("BEGIN CERTIFICATE").count() >= 2, "{chain}");
     assert!(pebble.root().contains("BEGIN CERTIFICATE"));
 }
@@ -62,7 +63,7 @@ async fn an_address_is_proven_under_its_reverse_name_and_needs_a_profile_for_it(
     assert_eq!(client.order(wanted.clone()).await.problem(), "invalidProfile");
     wanted["profile"] = "shortlived".into();
     let order = client.order(wanted).await;
-    client.obtain("127.0.0.1", order, &door).await.unwrap();
+    client.obtain("127.0.0.1", order, &door, ready(())).await.unwrap();
 }
 
 #[tokio::test]
@@ -82,7 +83,7 @@ async fn a_challenge_that_is_not_met_says_why() {
         }
         let order = client.order(for_name()).await;
         // A proof of another name.
-        let failed = client.obtain("other.example.com", order, &door).await.unwrap_err();
+        let failed = client.obtain("other.example.com", order, &door, ready(())).await.unwrap_err();
         let challenges = failed["challenges"].as_array().unwrap();
         let error = challenges.iter().find(|it| !it["error"].is_null()).unwrap();
         let urn = format!("urn:ietf:params:acme:error:{kind}");
@@ -94,7 +95,7 @@ async fn a_challenge_that_is_not_met_says_why() {
 async fn a_certificate_is_replaced_once() {
     let (directory, door, mut client) = scene(Rules::default()).await;
     let order = client.order(for_name()).await;
-    client.obtain(NAME, order, &door).await.unwrap();
+    client.obtain(NAME, order, &door, ready(())).await.unwrap();
     let id = directory.ca.state().certificates[0].id.clone();
     let url = format!("{}/{id}", client.directory["renewalInfo"].as_str().unwrap());
     let reply = client.get(&url).await;
@@ -107,7 +108,7 @@ async fn a_certificate_is_replaced_once() {
     assert_eq!(client.order(wanted.clone()).await.problem(), "malformed");
     wanted["replaces"] = id.into();
     let order = client.order(wanted.clone()).await;
-    client.obtain(NAME, order, &door).await.unwrap();
+    client.obtain(NAME, order, &door, ready(())).await.unwrap();
     let again = client.order(wanted).await;
     assert_eq!((again.status, again.problem().as_str()), (409, "alreadyReplaced"));
 }
