@@ -5,9 +5,11 @@ use crate::issuer::{self, Issuer};
 use crate::peer::{Peer, ROUNDS};
 use crate::within;
 use socket2::{Domain, SockRef, Socket, Type};
+use std::collections::hash_map::RandomState;
 use std::future::poll_fn;
+use std::hash::BuildHasher;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::task::Poll;
 use tokio::net::TcpListener;
@@ -16,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::version::TLS12;
 use tokio_rustls::rustls::{ALL_VERSIONS, SupportedCipherSuite};
 
-/// A server on 127.0.0.1 that answers nothing by itself.
+/// A server on a loopback address that answers nothing by itself.
 pub struct Origin {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -76,6 +78,15 @@ impl Origin {
         self.tls = Some(acceptor(name, ALL_VERSIONS));
     }
 
+    /// The same, at a loopback address to which hardly anything was ever sent. The kernel keeps, by
+    /// address, what it learned of earlier connections, such as how much may be under way
+    /// (`ip tcp_metrics`), and begins the next one with that.
+    pub async fn at_a_new_address(self) -> Self {
+        let [a, b, c, ..] = RandomState::new().hash_one(0).to_ne_bytes();
+        let address = Ipv4Addr::new(127, a.clamp(1, 254), b, c.clamp(1, 254));
+        Self { listener: TcpListener::bind((address, 0)).await.unwrap(), ..self }
+    }
+
     /// The same, with receive buffers so small that what it does not read is not acknowledged.
     pub fn with_small_windows(self) -> Self {
         SockRef::from(&self.listener).set_recv_buffer_size(4096).unwrap();
@@ -83,7 +94,7 @@ impl Origin {
     }
 
     /// The same, with segments so small as well that the peer's kernel holds little for it: what
-    /// it does not read soon blocks the sender.
+    /// it does not read soon blocks the sender, if its [address is new](Self::at_a_new_address).
     pub fn with_narrow_connections(self) -> Self {
         SockRef::from(&self.listener).set_tcp_mss(536).unwrap();
         self.with_small_windows()

@@ -177,6 +177,7 @@ async fn after_the_first_byte_of_an_answer_nothing_is_repeated() {
 #[tokio::test]
 async fn a_second_connection_that_answers_half_of_the_request_is_not_used_again() {
     for origin in origins().await {
+        let origin = origin.at_a_new_address().await;
         let (_relay, mut client, mut upstream) = reused(&origin).await;
         let origin = origin.with_narrow_connections();
         let put = [b"PUT".as_slice(), &post(REPEATED_BYTES)[b"POST".len()..]].concat();
