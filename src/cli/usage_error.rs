@@ -143,8 +143,9 @@ fn bad_value(error: &Error, name: &str, value: &str) -> Refused {
         "" => format!("{name} needs a value"),
         _ => format!("{name}: {} is not allowed", quoted(value)),
     };
-    let Some(ContextValue::Strings(words)) = error.get(ContextKind::ValidValue) else {
-        return Refused { what, help: Vec::new() };
+    let words = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(words)) if !words.is_empty() => words,
+        _ => return Refused { what, help: example(name).map(write).into_iter().collect() },
     };
     let verb = if words.len() == 1 { "is" } else { "are" };
     let mut help = vec![format!("{} {verb} allowed", words.join(", "))];
@@ -179,17 +180,41 @@ fn unknown_command(error: &Error, command: &str) -> Refused {
 fn missing(argument: &str, command: &str) -> Refused {
     let with_route = format!("narrows {command} /gpt/=https://api.openai.com/");
     let with_file = format!("narrows {command} narrows.toml");
-    let help: &[&str] = match name_of(argument) {
-        "--key" => &["--key privkey.pem"],
-        "--certificate" => &["--certificate fullchain.pem"],
+    let help: &[&str] = match example(name_of(argument)) {
+        Some(example) => &[example],
         _ if command == "token" => &["narrows token alice"],
         _ if command == "import" => &["narrows import nginx nginx.conf > narrows.toml"],
         _ if argument.contains("|FILE") => &[&with_file, &with_route],
         _ if argument.contains("ROUTE") => &[&with_route, "narrows run --config narrows.toml"],
         _ => &[],
     };
-    let help = help.iter().map(|example| format!("write {example}"));
+    let help = help.iter().map(|example| write(example));
     Refused { what: format!("{} is missing", plain(argument)), help: help.collect() }
+}
+
+fn write(example: &str) -> String {
+    format!("write {example}")
+}
+
+/// An option with a value.
+fn example(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "--config" => "--config narrows.toml",
+        "--listen" => "--listen 127.0.0.1:8080",
+        "--certificate" => "--certificate fullchain.pem",
+        "--key" => "--key privkey.pem",
+        "--domain" => "--domain api.example.com",
+        "--state" => "--state /var/lib/narrows",
+        "--acme-directory" => "--acme-directory https://acme-v02.api.letsencrypt.org/directory",
+        "--acme-ca" => "--acme-ca roots.pem",
+        "--admin" => "--admin 127.0.0.1:9145",
+        "--workers" => "--workers 4",
+        "--connect" => "--connect 10.0.0.5:443",
+        "--ca" => "--ca roots.pem",
+        "--url" => "--url https://api.example.com/gpt/",
+        "--serve" => "--serve 127.0.0.1:8080",
+        _ => return None,
+    })
 }
 
 /// The command that was typed, or `run`.
@@ -329,6 +354,28 @@ mod tests {
         assert!(text.contains("\"-foo\"") && !text.contains("--config"), "{text}");
         assert!(refused(&["run", "-port=80", "/=http://h/"]).contains("--listen 127.0.0.1:80"));
         assert!(refused(&["run", "-c", "a.toml"]).contains("write --config narrows.toml"));
+    }
+
+    #[test]
+    fn an_option_without_its_value_gets_an_example_that_is_allowed() {
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments().filter(|it| it.get_action().takes_values()) {
+                let Some(long) = option.get_long() else { continue };
+                let text = refused(&[command.get_name(), &format!("--{long}")]);
+                assert!(text.starts_with(&format!("error: --{long} needs a value\n")), "{text}");
+                let help = text.lines().find_map(|it| it.strip_prefix(" = help: "));
+                if !option.get_possible_values().is_empty() {
+                    assert!(help.is_some_and(|it| it.ends_with(" are allowed")), "{text}");
+                    continue;
+                }
+                let example = help.and_then(|it| it.strip_prefix("write ")).unwrap();
+                let words = ["narrows", command.get_name()].into_iter().chain(example.split(' '));
+                // Without a route most commands are not complete.
+                if let Err(error) = Cli::try_parse_from(words) {
+                    assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument, "{example}");
+                }
+            }
+        }
     }
 
     fn refused(arguments: &[&str]) -> String {
