@@ -1,5 +1,7 @@
 //! What is different between two configurations, in numbers: for the log line of a reload.
 
+use crate::config::Config;
+use crate::config::admin_address::AdminConfig;
 use crate::config::clients::ClientsConfig;
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::config::value::NamedFile;
@@ -25,7 +27,6 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
         let names = it.managed.iter().flat_map(|it| &it.names);
         names.map(|name| (name.clone(), ())).collect()
     };
-    let admin = |it: &Snapshot| it.config.admin.as_ref().map(|it| it.address.clone());
     let parts = [
         count("listeners", &listeners(old), &listeners(new), is_same_listener),
         clients(&old.config.clients, &new.config.clients),
@@ -33,13 +34,40 @@ pub(super) fn changes(old: &Snapshot, new: &Snapshot) -> String {
         count("forwards", &forwards(old), &forwards(new), |old, new| old == new),
         count("upstreams", &upstreams(old), &upstreams(new), |old, new| old == new),
         count("domains", &domains(old), &domains(new), |(), ()| true),
-        (old.config.acme != new.config.acme).then(|| "acme".to_owned()),
-        (admin(old) != admin(new)).then(|| "admin".to_owned()),
-        (old.timeouts != new.timeouts).then(|| "timeouts".to_owned()),
-        (old.limits != new.limits).then(|| "limits".to_owned()),
     ];
-    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    let parts = parts.into_iter().chain(settings(&old.config, &new.config));
+    let parts: Vec<_> = parts.flatten().collect();
     if parts.is_empty() { "none".to_owned() } else { parts.join("; ") }
+}
+
+/// What is not counted but only named. A new key has to be named here, or counted above.
+fn settings(old: &Config, new: &Config) -> [Option<String>; 5] {
+    let Config { admin, acme, timeouts, limits, log, .. } = old;
+    let Config {
+        source: _,
+        digest: _,
+        // A line of its own says what a change of it needs.
+        workers: _,
+        admin: new_admin,
+        listeners: _,
+        clients: _,
+        routes: _,
+        forwards: _,
+        acme: new_acme,
+        acme_location: _,
+        timeouts: new_timeouts,
+        limits: new_limits,
+        log: new_log,
+    } = new;
+    let address = |it: &Option<AdminConfig>| it.as_ref().map(|it| it.address.clone());
+    let changed = |name: &str, is_changed: bool| is_changed.then(|| name.to_owned());
+    [
+        changed("acme", acme != new_acme),
+        changed("admin", address(admin) != address(new_admin)),
+        changed("timeouts", timeouts != new_timeouts),
+        changed("limits", limits != new_limits),
+        changed("log", log != new_log),
+    ]
 }
 
 /// How many were added, removed and changed; `None` if none was.
@@ -113,7 +141,6 @@ fn clients(old: &ClientsConfig, new: &ClientsConfig) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use std::path::Path;
 
     const BEFORE: &str = r#"
@@ -160,6 +187,10 @@ mod tests {
         check("\"/a/\"", "\"/a/\"\nwebsocket = false", "routes: 1 changed");
         let limits = "\n[timeouts]\nconnect = \"1s\"\n[limits]\nconnections = 9\n[[forward]]";
         check("[[forward]]", limits, "timeouts; limits");
+        for log in ["level = \"debug\"", "format = \"json\""] {
+            check("[[forward]]", &format!("[log]\n{log}\n[[forward]]"), "log");
+        }
+        check_from(BEFORE, &format!("admin = \"127.0.0.1:9145\"\n{BEFORE}"), "admin");
     }
 
     #[test]
