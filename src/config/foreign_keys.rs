@@ -114,6 +114,14 @@ const KEYS: &[(&str, Instead)] = &[
         "client_header_timeout header_timeout read_header_timeout",
         Key("[timeouts]", "request_head = \"10s\""),
     ),
+    (
+        "client_body_timeout body_timeout request_body request_body_timeout",
+        Key("[timeouts]", "to_upstream = { read = \"60s\" }"),
+    ),
+    (
+        "response_body response_body_timeout stream_idle_timeout",
+        Key("[timeouts]", "to_client = { read = \"10m\" }"),
+    ),
     ("worker_connections max_connections maxconn connection_limit max_conn", CONNECTIONS),
     (
         "limit_conn max_connections_per_ip connections_per_ip",

@@ -222,13 +222,18 @@ pub(super) fn also_in(line: Option<usize>) -> String {
 }
 
 /// The known word that `word` is most likely a misspelling of, if at most a third of its letters
-/// differ.
+/// differ, also of each part: `request_body` is no slip for `request_head`.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let near_enough = |(distance, known): &(usize, &str)| *distance <= known.len().div_ceil(3);
+    let is_near = |word: &str, known: &str| edit_distance(word, known) <= known.len().div_ceil(3);
+    let has_near_parts = |known: &str| {
+        let parts = |text: &str| text.split(['_', '-']).map(str::to_owned).collect::<Vec<_>>();
+        let (parts, known) = (parts(word), parts(known));
+        parts.len() != known.len() || parts.iter().zip(&known).all(|(it, known)| is_near(it, known))
+    };
     known
         .into_iter()
+        .filter(|known| is_near(word, known) && has_near_parts(known))
         .map(|known| (edit_distance(word, known), known))
-        .filter(near_enough)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
@@ -270,6 +275,11 @@ mod tests {
         assert_eq!(nearest("adress", known), Some("address"));
         assert_eq!(nearest("keys", known), Some("key"));
         assert_eq!(nearest("banana", known), None);
+        let known = ["request_head", "response_head", "connections_per_address"];
+        assert_eq!(nearest("requst_head", known), Some("request_head"));
+        assert_eq!(nearest("connection_per_address", known), Some("connections_per_address"));
+        assert_eq!(nearest("request_body", known), None);
+        let known = ["certificate", "key", "address", "mode"];
         assert_eq!(nearest("", known), None);
     }
 
