@@ -15,6 +15,8 @@ const KEY: &str = include_str!("../certs/authority.key");
 const KEY_OF_ANOTHER: &str = include_str!("../certs/impostor.key");
 const ENCRYPTED_KEY: &str = include_str!("../certs/encrypted.key");
 const KEY_OF_UNKNOWN_KIND: &str = include_str!("../certs/ed448.key");
+/// A variable that the binary has in its environment, with a key.
+const KEY_VARIABLE: &str = "NARROWS_TESTS_KEY";
 
 const VALID: &str = r#"
 [[listener]]
@@ -387,6 +389,7 @@ fn narrows(folder: &Folder, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_narrows"))
         .args(arguments)
         .current_dir(folder)
+        .env(KEY_VARIABLE, "sk-0123456789")
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

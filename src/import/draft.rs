@@ -104,4 +104,9 @@ impl Route {
     pub(super) fn is_closed(&self) -> bool {
         !self.closed.is_empty()
     }
+
+    /// Whether it has the API's key.
+    pub(super) fn has_key(&self) -> bool {
+        self.options.iter().any(|(key, _)| ["key_file", "key_env"].contains(key))
+    }
 }

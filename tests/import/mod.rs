@@ -29,7 +29,7 @@ fn every_configuration_becomes_exactly_this_file() {
     assert!(faults.is_empty(), "{faults}");
 }
 
-/// The files that it names are there, or all that `check` says is that they are not.
+/// The files and variables that it names are there, or all that `check` says is that they are not.
 #[test]
 fn every_result_is_valid_with_and_without_the_files_it_names() {
     for file in files() {
@@ -49,7 +49,10 @@ fn every_result_is_valid_with_and_without_the_files_it_names() {
         let (code, _, stderr) = narrows(&folder, &["check", "narrows.toml"]);
         assert_eq!(code, if named > 0 { 2 } else { 0 }, "{}: {stderr}", file.display());
         let errors: Vec<_> = stderr.lines().filter(|it| it.starts_with("error: ")).collect();
-        let is_missing = |it: &&str| it.contains("cannot be read: No such file or directory");
+        let is_missing = |it: &&str| {
+            it.contains("cannot be read: No such file or directory")
+                || it.contains("the environment has no variable")
+        };
         assert!(errors.iter().all(is_missing), "{}: {stderr}", file.display());
     }
 }
@@ -114,7 +117,7 @@ fn refuse(text: &str, why: &str) {
     assert!(stderr.lines().any(|it| it.starts_with(why)), "{stderr}");
 }
 
-/// The line with a file of ours in place of the one it names.
+/// The line with a file or a variable of ours in place of the one it names.
 fn with_our_file(line: &str, named: &mut usize) -> String {
     let mut line = line.to_owned();
     let keys = [
@@ -126,6 +129,7 @@ fn with_our_file(line: &str, named: &mut usize) -> String {
         ("client_key", "key.pem"),
         ("key_file", "api.keys"),
         ("token_file", "clients.tokens"),
+        ("key_env", super::KEY_VARIABLE),
     ];
     for (key, file) in keys {
         for before in ["", "  { ", ", "] {

@@ -2,7 +2,7 @@
 
 use super::scope::Scope;
 use super::tree::Directive;
-use super::variables::{constant, names};
+use super::variables::{Piece, constant, expand, may_be_of_environment, names};
 use super::work::Work;
 use crate::config::url::{Host, HostField, Scheme, UpstreamUrl};
 use crate::gateway::rewrite::client_info::is_client_info;
@@ -99,39 +99,80 @@ fn credential(
     if passes_as_it_is(field) {
         return Some(work.note(field, "it passes as it is"));
     }
-    let key_of = |it: &Directive| constant(it.argument(1), scope).filter(|it| !it.is_empty());
     let is_empty = constant(field.argument(1), scope).is_some_and(|it| it.is_empty());
     let others = scope.all("proxy_set_header").into_iter().filter(|it| it.id != field.id);
     let has_other = |it: &Directive| CREDENTIALS.contains(&&*it.argument(0).to_ascii_lowercase());
-    if is_empty && others.into_iter().any(|it| has_other(it) && key_of(it).is_some()) {
+    if is_empty && others.into_iter().any(|it| has_other(it) && key(it, scope).is_some()) {
         return Some(work.note(field, "with a key of the route no other one is forwarded"));
     }
+    let Some(found) = key(field, scope).filter(|_| !route.has_key()) else {
+        let is_variable = !route.has_key() && field.argument(1).contains('$');
+        let what = if is_empty {
+            "what the client sends in it passes"
+        } else if is_variable {
+            "what this variable holds is not known; if it is the API's key, give the route \
+             key_file, or key_env with a variable of the environment"
+        } else {
+            "a route has one key, of the form that APIs have"
+        };
+        work.left_out(field, what);
+        return None;
+    };
+    let what = found.give_to(route);
     let name = field.argument(0).to_ascii_lowercase();
-    let is_key = |key: &String| name != CREDENTIALS[0] || key.to_lowercase().starts_with("bearer ");
-    let has_key = route.options.iter().any(|(key, _)| *key == "key_file");
-    match key_of(field).filter(is_key).filter(|_| !has_key) {
-        Some(_) => {
-            let file = key_file(&route.path);
-            let what = format!(
-                "the key is not repeated here: write it into {file}, one line, which only narrows \
-                 can read (chmod 600)"
-            );
-            route.options.push(("key_file", file));
-            if name != CREDENTIALS[0] {
-                route.options.push(("key_field", name));
+    if name != CREDENTIALS[0] {
+        route.options.push(("key_field", name));
+    }
+    Some(work.note(field, what))
+}
+
+/// Where the API's key in a field is from.
+enum Key {
+    /// The field has it.
+    Written,
+    /// A template, such as those of `envsubst`, names this variable of the environment.
+    Environment(String),
+}
+
+impl Key {
+    /// Adds it to `route`; what is to be said about it.
+    fn give_to(self, route: &mut Route) -> String {
+        match self {
+            Self::Written => {
+                let file = key_file(&route.path);
+                let what = format!(
+                    "the key is not repeated here: write it into {file}, one line, which only \
+                     narrows can read (chmod 600)"
+                );
+                route.options.push(("key_file", file));
+                what
             }
-            Some(work.note(field, what))
-        }
-        None => {
-            let what = if is_empty {
-                "what the client sends in it passes"
-            } else {
-                "a route has one key, of the form that APIs have"
-            };
-            work.left_out(field, what);
-            None
+            Self::Environment(variable) => {
+                let what = format!(
+                    "nginx has no such variable, so that it is taken for one of the environment; \
+                     narrows reads {variable} there when it starts"
+                );
+                route.options.push(("key_env", variable));
+                what
+            }
         }
     }
+}
+
+/// The key in `field`, if it is of a form that APIs have.
+fn key(field: &Directive, scope: &Scope<'_>) -> Option<Key> {
+    let pieces = expand(field.argument(1), scope);
+    let is_bearer = |text: &str| text.to_lowercase().starts_with("bearer ");
+    let found = match (&pieces[..], field.argument(0).eq_ignore_ascii_case(CREDENTIALS[0])) {
+        ([Piece::Text(text)], true) if is_bearer(text) => return Some(Key::Written),
+        ([Piece::Text(_)], false) => return Some(Key::Written),
+        ([Piece::Text(text), Piece::Variable(name)], true) if is_bearer(text) => (text.len(), name),
+        ([Piece::Variable(name)], false) => ("bearer ".len(), name),
+        _ => return None,
+    };
+    let (before, name) = found;
+    let is_alone = before == "bearer ".len();
+    (is_alone && may_be_of_environment(name, scope)).then(|| Key::Environment(name.clone()))
 }
 
 /// The name of the file for the keys of the route with this path.

@@ -69,8 +69,7 @@ fn inside<'t>(work: &mut Work, site: &Site<'t>, around: &Scope<'t>) -> usize {
 
 /// Says who may use the key of a route. In nginx everyone who reaches it does.
 fn guard_key(work: &mut Work, site: &Site<'_>, location: &Directive, route: &mut Route) {
-    let has_key = route.options.iter().any(|(key, _)| *key == "key_file");
-    if !has_key || route.needs_token {
+    if !route.has_key() || route.needs_token {
         return;
     }
     if site.is_local {
