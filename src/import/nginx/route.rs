@@ -1,5 +1,6 @@
 //! A `location` with `proxy_pass`: [`route`].
 
+use super::mapping::Change;
 use super::scope::Scope;
 use super::target::{Place, Target, target};
 use super::tree::Directive;
@@ -9,6 +10,7 @@ use super::{guards, headers, upstreams};
 use crate::config::url::{Host, Scheme, UpstreamUrl};
 use crate::config::value::RoutePath;
 use crate::import::draft::Route;
+use crate::import::note::Note;
 use std::str::FromStr;
 
 /// Files with the roots of every public CA, which narrows has built in.
@@ -29,9 +31,9 @@ pub(super) fn route<'t>(
     location: &'t Directive,
     proxy_pass: &'t Directive,
 ) -> Result<Route, &'static str> {
-    let Target { is_tls, authority, mapping, rewrite } =
-        target(&Place::of(location), proxy_pass, scope)?;
-    let (mapping, changed) = mapping.of_route();
+    let place = Place::of(location);
+    let Target { is_tls, authority, mapping, rewrite } = target(&place, proxy_pass, scope)?;
+    let (mapping, change) = mapping.of_route();
     let server = upstreams::find(work, http, &authority)?;
     let scheme = if is_tls { "https" } else { "http" };
     let upstream = format!("{scheme}://{}{}", server.authority, mapping.to);
@@ -42,7 +44,12 @@ pub(super) fn route<'t>(
         return Err("its URL has a user, a query or characters that no upstream can have");
     };
     let mut route = Route { path: mapping.from, upstream, ..Route::default() };
-    route.notes.push(work.note(location, changed));
+    route.notes.push(changed(work, location, change));
+    if place.is_unanchored() {
+        let what = "without ^ nginx finds this expression anywhere in a path; a route is for paths \
+                    that begin with it";
+        route.notes.push(work.note(location, what));
+    }
     let rewrite = scope.own().iter().find(|it| Some(it.id) == rewrite);
     for directive in rewrite.into_iter().chain([proxy_pass]) {
         route.notes.push(work.note(directive, ""));
@@ -58,6 +65,18 @@ pub(super) fn route<'t>(
     }
     other_options(work, scope, &url, &mut route);
     Ok(route)
+}
+
+/// The note on what a route changes. Clients that have to ask for something else are no detail.
+fn changed(work: &mut Work, location: &Directive, change: Change) -> Note {
+    match change {
+        Change::Noted(what) => work.note(location, what),
+        Change::ForClients(what) => {
+            let note = work.note(location, what);
+            work.draft.left_out.push(note.clone());
+            note
+        }
+    }
 }
 
 /// The keys about TLS to the upstream.

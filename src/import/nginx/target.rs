@@ -1,6 +1,6 @@
 //! Where `proxy_pass` leads: [`Target`].
 
-use super::mapping::{Mapping, prefix_of};
+use super::mapping::{Mapping, prefix_of, unanchored_prefix_of};
 use super::scope::Scope;
 use super::tree::Directive;
 use super::variables::{Piece, expand};
@@ -45,6 +45,20 @@ impl Place {
         }
         Self::Prefix(after("^~").unwrap_or(words))
     }
+
+    /// Whether `variable` is what the only group of its expression takes.
+    fn captures(&self, variable: &str) -> bool {
+        let name = match self {
+            Self::Regex(regex) => unnamed(regex).1,
+            Self::Prefix(_) | Self::Exact(_) | Self::Named => None,
+        };
+        variable == "1" || name == Some(variable)
+    }
+
+    /// Whether it is an expression for a path that nginx finds anywhere in one.
+    pub(super) fn is_unanchored(&self) -> bool {
+        matches!(self, Self::Regex(regex) if regex.starts_with('/'))
+    }
 }
 
 /// Where a location leads, or why that cannot be said.
@@ -78,13 +92,13 @@ pub(super) fn target(
         }
         [] => Sent::Path(path),
         [Piece::Variable(name)] if WHOLE.contains(&name.as_str()) => Sent::Below(path),
-        [Piece::Variable(name)] if name == "1" && !path.is_empty() => Sent::Captured(path),
+        [Piece::Variable(name)] if place.captures(name) && !path.is_empty() => Sent::Captured(path),
         _ if path.is_empty() => {
             return Err("a route has one upstream, and this is one that a variable names");
         }
         _ => return Err("a route only replaces a prefix, and this path has other variables"),
     };
-    let rewrite = rewrite(scope)?;
+    let rewrite = rewrite(place, scope)?;
     let mapping = match (&rewrite, sent) {
         (Some((_, mapping)), Sent::Same | Sent::Path(_)) => mapping.clone(),
         (Some(_), Sent::Below(_) | Sent::Captured(_)) => {
@@ -115,7 +129,11 @@ fn mapping(place: &Place, sent: Sent<'_>) -> Result<Mapping, &'static str> {
     let (from, group) = match place {
         Place::Prefix(path) => (path.clone(), None),
         Place::Regex(regex) => {
-            let (text, group) = prefix_of(regex)
+            let is_captured = matches!(sent, Sent::Captured(_));
+            let (regex, _) = unnamed(regex);
+            let anywhere = || unanchored_prefix_of(&regex).filter(|_| is_captured);
+            let (text, group) = prefix_of(&regex)
+                .or_else(anywhere)
                 .ok_or("a route is a prefix, and this expression matches more than one")?;
             (text, Some(group))
         }
@@ -134,18 +152,28 @@ fn mapping(place: &Place, sent: Sent<'_>) -> Result<Mapping, &'static str> {
     };
     let mapping = Mapping { from, to };
     match place {
+        Place::Prefix(_) | Place::Exact(_) if mapping.is_one_path() => Err(
+            "a route replaces a prefix, and this gives one endpoint another name; a route to the \
+             API's base URL serves clients that ask for the endpoint itself",
+        ),
         Place::Exact(_) if mapping.shared_prefix().is_none() => {
             Err("a route is a prefix that ends in \"/\", and this is one path")
-        }
-        Place::Prefix(_) if mapping.is_one_path() => {
-            Err("a route replaces a prefix, and this gives one endpoint another name")
         }
         Place::Exact(_) | Place::Prefix(_) | Place::Regex(_) | Place::Named => Ok(mapping),
     }
 }
 
+/// An expression whose group has no name any more, and the name: `(?<rest>.*)`.
+fn unnamed(regex: &str) -> (String, Option<&str>) {
+    let group = regex.split_once("(?<").or_else(|| regex.split_once("(?P<"));
+    match group.and_then(|(before, group)| Some((before, group.split_once('>')?))) {
+        Some((before, (name, rest))) => (format!("{before}({rest}"), Some(name)),
+        None => (regex.to_owned(), None),
+    }
+}
+
 /// The mapping of the `rewrite` of a location, and the rewrite's number.
-fn rewrite(scope: &Scope<'_>) -> Result<Option<(usize, Mapping)>, &'static str> {
+fn rewrite(place: &Place, scope: &Scope<'_>) -> Result<Option<(usize, Mapping)>, &'static str> {
     let rewrites: Vec<_> = scope.own().iter().filter(|it| it.name == "rewrite").collect();
     let rewrite = match rewrites[..] {
         [] => return Ok(None),
@@ -153,7 +181,13 @@ fn rewrite(scope: &Scope<'_>) -> Result<Option<(usize, Mapping)>, &'static str> 
         [_, _, ..] => return Err("a route only replaces a prefix, and here are several rewrites"),
     };
     let why = "a route only replaces a prefix, and this rewrite does more";
-    let (from, group) = prefix_of(rewrite.argument(0)).ok_or(why)?;
+    let is_place = |from: &str| match place {
+        Place::Prefix(path) => path.trim_end_matches('/') == from.trim_end_matches('/'),
+        Place::Exact(_) | Place::Regex(_) | Place::Named => false,
+    };
+    // What the location is for is where nginx finds the expression first.
+    let anywhere = || unanchored_prefix_of(rewrite.argument(0)).filter(|(from, _)| is_place(from));
+    let (from, group) = prefix_of(rewrite.argument(0)).or_else(anywhere).ok_or(why)?;
     let to = rewrite.argument(1);
     let to = to.strip_suffix("?$args").or(to.strip_suffix("$is_args$args")).unwrap_or(to);
     let to = to.strip_suffix("$1").ok_or(why)?;
@@ -210,6 +244,11 @@ mod tests {
         check(&format!("{set}$up$uri$is_args$args; }}"), "https h /a/ /a/");
         check("location ~ ^/a/(.*)$ { proxy_pass https://h/$1?$args; }", "https h /a/ /");
         check("location ~* ^/a(/.*)$ { proxy_pass https://h/v1$1; }", "https h /a/ /v1/");
+        check("location ~ /a/(.*) { proxy_pass https://h/$1$is_args$args; }", "https h /a/ /");
+        check(
+            "location ~* ^/a/(?<rest>.*)$ { proxy_pass https://h/$rest?$args; }",
+            "https h /a/ /",
+        );
         check("location ~^/a/ { proxy_pass https://h; }", "https h /a/ /a/");
     }
 
@@ -222,6 +261,9 @@ mod tests {
         check(&with("^/a(/.*) /v1$1?$args break"), "https h /a/ /v1/");
         check(&with("^/a(/.*) $1 break"), "https h /a/ /");
         refuse(&with("^/a/(.*)$ /$1 last"), "this rewrite does more");
+        check(&with("/a/(.*) /$1 break"), "https h /a/ /");
+        check("location /a { rewrite /a/(.*) /$1 break; proxy_pass https://h; }", "https h /a/ /");
+        refuse(&with("/b/(.*) /$1 break"), "this rewrite does more");
         refuse(&with("^/(b|a)/(.*)$ /$1 break"), "this rewrite does more");
         refuse(&with("^/a/(.*)$ /$1 break; rewrite a b"), "several rewrites");
     }
@@ -236,6 +278,10 @@ mod tests {
         refuse("location / { proxy_pass http://unix:/s:/; }", "unix sockets");
         refuse("location @a { proxy_pass https://h; }", "this has none");
         refuse("location ~ \\.php$ { proxy_pass https://h; }", "more than one");
+        refuse("location ~ /a/(.*) { proxy_pass https://h; }", "more than one");
+        refuse("location ~ ^/a/(?<b>.*) { proxy_pass https://h/$c; }", "other variables");
+        refuse("location ~ ^/a/(?<b>.*)/(.*) { proxy_pass https://h/$b; }", "more than one");
+        refuse("location = /chat { proxy_pass https://h/v1/chat/completions; }", "another name");
         refuse("location = / { proxy_pass https://h; }", "this is one path");
         refuse("location = /a { proxy_pass https://h/b; }", "this is one path");
         refuse("location /chat { proxy_pass https://h/v1/chat/completions; }", "another name");
