@@ -2,10 +2,12 @@
 
 use super::keys::acme::{AcmeConfig, ExternalAccount};
 use super::keys::top::Config;
-use super::managed::account_file;
+use super::managed::{account_file, file_of, sets};
 use super::problem::Location;
 use super::tls_files::TlsFiles;
 use crate::tls::credential_file::read_file;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The state directory, if a listener needs it. Notes what is wrong with the files for orders.
@@ -13,6 +15,10 @@ pub(super) fn state_directory(config: &Config, files: &mut TlsFiles<'_>) -> Opti
     let needs = config.listeners.iter().find(|it| !it.domains.is_empty())?;
     let state = config.acme.state_directory();
     check_files(&config.acme, state.as_deref(), files);
+    if let Some(state) = state.as_deref().filter(|_| !files.is_renewal()) {
+        let location = config.acme.state.as_ref().map(|it| &it.location);
+        check_modes(config, state, location.unwrap_or(&needs.domains_location), files);
+    }
     if state.is_none() {
         let what = "there is no directory to keep certificates in: the environment has neither \
                     STATE_DIRECTORY nor HOME";
@@ -49,6 +55,31 @@ fn check_files(acme: &AcmeConfig, state: Option<&Path>, files: &mut TlsFiles<'_>
     }
 }
 
+/// Remarks on what other users of this machine can do there. All that is stored has keys, and is
+/// made for its owner alone.
+fn check_modes(config: &Config, state: &Path, location: &Location, files: &mut TlsFiles<'_>) {
+    const WRITE: u32 = 0o002;
+    const READ_OR_WRITE: u32 = 0o006;
+    let acme = &config.acme;
+    let key_id = acme.external_account.as_ref().map_or("", |it| &*it.key_id.0);
+    let sets = config.listeners.iter().flat_map(|it| sets(&it.domains));
+    let stored = sets.map(|names| file_of(state, &acme.directory, &names));
+    let mut stored: Vec<_> = stored.chain([account_file(state, &acme.directory, key_id)]).collect();
+    stored.sort();
+    stored.dedup();
+    let folder = [(state.to_owned(), WRITE, "write into it", "o-w")];
+    let stored = stored.into_iter().map(|it| (it, READ_OR_WRITE, "read or change it", "o="));
+    for (path, bits, what, change) in folder.into_iter().chain(stored) {
+        let mode = fs::metadata(&path).map_or(0, |it| it.permissions().mode() & 0o777);
+        if mode & bits != 0 {
+            let path = path.display();
+            let what =
+                format!("{path} has mode {mode:04o}: other users of this machine can {what}");
+            files.remarks.add_with_help(location, what, [format!("chmod {change} {path}")]);
+        }
+    }
+}
+
 /// What `acme::base64url` decodes: the standard alphabet and padding are allowed, because some
 /// authorities show the key in that form.
 fn is_base64(text: &[u8]) -> bool {
@@ -65,7 +96,7 @@ mod tests {
     use crate::config::files::Files;
     use crate::config::testing::{MINIMAL, read};
     use crate::tls::testing::pem::{CERTIFICATE, Folder};
-    use std::fs;
+    use std::fs::Permissions;
 
     #[test]
     fn a_key_that_is_gone_is_in_the_way_of_a_new_account_alone() {
@@ -87,6 +118,47 @@ mod tests {
         let mut files = TlsFiles::new(None);
         check_files(&acme, Some(&state), &mut files);
         assert!(files.problems.is_empty() && !files.remarks.is_empty());
+    }
+
+    #[test]
+    fn what_other_users_could_read_or_change_is_remarked_on() {
+        let folder = Folder::new();
+        let state = folder.path("state");
+        let text = MINIMAL.replace("127.0.0.1:8080\"", ":443\"\ndomains = [\"a.example\"]");
+        let config = read(&format!("{text}\n[acme]\nstate = {state:?}\n")).unwrap();
+        let account = account_file(&state, &config.acme.directory, "");
+        let names = &config.listeners[0].domains;
+        let stored = file_of(&state, &config.acme.directory, names);
+        let remarks = |modes: [u32; 3]| {
+            for (path, mode) in [&state, &account, &stored].into_iter().zip(modes) {
+                fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            }
+            let mut files = TlsFiles::new(None);
+            assert_eq!(state_directory(&config, &mut files).as_ref(), Some(&state));
+            files.remarks.to_string()
+        };
+        for file in [&account, &stored] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        assert_eq!(remarks([0o755, 0o600, 0o660]), "");
+        let can = "other users of this machine can";
+        for (modes, path, what) in [
+            (
+                [0o777, 0o600, 0o600],
+                &state,
+                format!("has mode 0777: {can} write into it; chmod o-w"),
+            ),
+            ([0o700, 0o644, 0o600], &account, format!("has mode 0644: {can} read or change it")),
+            ([0o700, 0o600, 0o602], &stored, format!("has mode 0602: {can} read or change it")),
+        ] {
+            let remarks = remarks(modes);
+            assert!(
+                remarks.contains(&format!("acme.state: {} {what}", path.display())),
+                "{remarks}"
+            );
+            assert_eq!(remarks.lines().count(), 1, "{remarks}");
+        }
     }
 
     #[test]
