@@ -146,9 +146,10 @@ impl Unreadable {
             io::ErrorKind::NotFound => {
                 Some("name a file that exists; a relative name starts from the working folder")
             }
-            io::ErrorKind::PermissionDenied => {
-                Some("let the user that runs narrows read the file and open its folder")
-            }
+            io::ErrorKind::PermissionDenied => Some(
+                "let the user that runs narrows read the file and open its folder; check and \
+                     doctor may run as root: sudo narrows check …",
+            ),
             io::ErrorKind::IsADirectory => Some("name a file in it, such as narrows.toml"),
             _ => None,
         };

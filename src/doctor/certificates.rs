@@ -46,7 +46,7 @@ fn verdict(certificate: &OwnCertificate, now: SystemTime) -> Vec<Finding> {
     let finding = |reason, what: String| {
         let remedy = remedy_of(reason);
         match reason {
-            "ends_soon" => Finding::warning(STEP, &about, what, remedy),
+            "ends_soon" | "no_intermediate" => Finding::warning(STEP, &about, what, remedy),
             _ => Finding::failure(STEP, &about, what, remedy),
         }
     };
@@ -62,7 +62,10 @@ fn remedy_of(reason: &str) -> &'static str {
         }
         "ends_soon" => "check why it was not renewed, and renew it",
         "not_yet_valid" => "check this machine's clock (timedatectl)",
-        "no_intermediate" => "name the file with the whole chain, like fullchain.pem",
+        "no_intermediate" => {
+            "name the file with the whole chain, like fullchain.pem; nothing, if a root that your \
+             clients trust issued it"
+        }
         _ => "replace it",
     }
 }
@@ -118,6 +121,7 @@ mod tests {
         assert!(early.remedy.as_ref().unwrap().contains("clock"), "{early:?}");
         let alone = &pair("chain-leaf", "chain-leaf")[0];
         assert!(alone.remedy.as_ref().unwrap().contains("fullchain.pem"), "{alone:?}");
+        assert_eq!(alone.verdict, Verdict::Warning, "a root of the operator may have issued it");
     }
 
     const EXPIRED: &str = "the certificate expired on 2021-01-01";

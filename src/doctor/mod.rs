@@ -171,6 +171,10 @@ async fn visit(config: Option<&Config>, outside: Option<Outside>, report: &mut R
     let (servers, more) = config.map(Server::all).unwrap_or_default();
     if config.is_none() {
         report.add([Finding::skipped("upstreams", "", "the configuration is not valid")]);
+        // Nothing is known that could be asked for.
+        if outside.is_none() {
+            return;
+        }
     }
     let name_of_url = outside.as_ref().and_then(|it| it.url.endpoint.host.address().err());
     let name = servers.iter().find_map(|it| it.reach.connect.host.address().err());

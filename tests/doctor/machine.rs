@@ -82,7 +82,7 @@ fn own_certificates_are_judged() {
         ("authority", "authority", "ok", "for localhost", ""),
         ("expired", "expired", "failure", "expired on 2021-01-01", "renew it"),
         ("not-yet-valid", "not-yet-valid", "failure", "not valid before", "clock"),
-        ("chain-leaf", "chain-leaf", "failure", "one certificate", "fullchain.pem"),
+        ("chain-leaf", "chain-leaf", "warning", "one certificate", "fullchain.pem"),
         ("authority", "impostor", "failure", "does not belong to", "privkey.pem"),
         ("authority", "encrypted", "failure", "passphrase", "put a file there"),
     ] {
