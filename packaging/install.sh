@@ -133,6 +133,9 @@ install_service() {
         say "The running service hands over to the new version; its log: journalctl -u narrows"
         return
     fi
+    if [ -L /run/narrows ] && [ ! -e /run/narrows ]; then
+        run rm -f /run/narrows # Of an older unit; with a link to nothing, systemd does not start it.
+    fi
     run systemctl enable --now $unit
     say "narrows serves http://127.0.0.1:8080/gpt/ on this machine, unless you have configured it."
     say "To change that: edit $configuration, then systemctl reload narrows"

@@ -17,6 +17,7 @@ import traffic
 NEW = "999.0.0"
 CONFIGURATION = pathlib.Path("/etc/narrows/narrows.toml")
 UNIT = "narrows.service"
+ADMIN = "/run/narrows/admin.sock"
 
 
 def main():
@@ -33,6 +34,8 @@ def main():
 
 
 def deb():
+    # A stopped service of a unit with RuntimeDirectoryPreserve= leaves this, and no other can start.
+    os.symlink("private/narrows", "/run/narrows")
     begun = time.monotonic()
     run("dpkg", "--install", only("/packages/*_amd64.deb"))
     assert is_active(), "it runs once it is installed"
@@ -48,10 +51,7 @@ def deb():
     run("dpkg", "--install", only("/packages/*_amd64.deb"))
     wait_for("an answer", lambda: traffic.status("/gpt/") == 200)
     run("dpkg", "--purge", "narrows")
-    for path in [CONFIGURATION, "/var/lib/narrows", "/var/lib/private/narrows"]:
-        assert not os.path.lexists(path), f"{path} is left after a purge"
-    links = glob.glob("/etc/systemd/system/**/narrows*", recursive=True)
-    assert not links, f"{links} are left after a purge"
+    check_purged()
 
 
 def rpm():
@@ -114,7 +114,7 @@ def configure():
     text = CONFIGURATION.read_text()
     edited = text.replace("https://api.openai.com/", f"http://127.0.0.1:{traffic.ORIGIN}/")
     assert edited != text
-    CONFIGURATION.write_text(edited)
+    CONFIGURATION.write_text(f'admin = "unix:{ADMIN}"\n{edited}')
     run("systemctl", "reload", UNIT)
     wait_for("the new configuration", lambda: traffic.status("/gpt/") == 200)
 
@@ -129,6 +129,23 @@ def check_files():
     assert stat.S_IMODE(CONFIGURATION.stat().st_mode) == 0o640
 
 
+def check_admin_socket():
+    """It is for the group `narrows`, and not for others."""
+    ask = [sys.executable, "-c", f"import socket; socket.socket(socket.AF_UNIX).connect('{ADMIN}')"]
+    for groups, error in [(["narrows"], ""), ([], "PermissionError")]:
+        asked = subprocess.run(ask, user="nobody", group="nogroup", extra_groups=groups,
+                               stderr=subprocess.PIPE, text=True)
+        assert error in asked.stderr and (asked.returncode == 0) == (not error), (groups, asked)
+
+
+def check_purged():
+    state = ["/var/lib/narrows", "/var/lib/private/narrows", "/run/narrows", "/run/private/narrows"]
+    for path in [CONFIGURATION, *state]:
+        assert not os.path.lexists(path), f"{path} is left after a purge"
+    links = glob.glob("/etc/systemd/system/**/narrows*", recursive=True)
+    assert not links, f"{links} are left after a purge"
+
+
 def owner_of_process():
     return os.stat(f"/proc/{property_of('MainPID')}").st_uid
 
@@ -138,6 +155,7 @@ def check_upgrade(*command):
     the process before, one in the new one."""
     process, since = property_of("MainPID"), property_of("ActiveEnterTimestampMonotonic")
     configuration = CONFIGURATION.read_text()
+    check_admin_socket()
     stream, visitors = traffic.Stream("/gpt/stream"), traffic.Visitors("/gpt/")
     run(*command)
     wait_for("another process", lambda: property_of("MainPID") not in [process, "0"])
@@ -146,6 +164,7 @@ def check_upgrade(*command):
     served = visitors.finish()
     assert property_of("ActiveEnterTimestampMonotonic") == since, "the service was restarted"
     assert CONFIGURATION.read_text() == configuration
+    check_admin_socket()
     print(f"  {command[0]}: upgraded under a stream; {served} new connections, all served")
     return [stream, later]
 
