@@ -4,7 +4,8 @@
 #     sh install.sh [--from PLACE] [--dry-run]
 #     sh install.sh --remove [--dry-run]
 #
-#     --from PLACE   the URL or the folder with the files of a release, if not the usual one
+#     --from PLACE   the URL or the folder with the files of a release; without it, where they were
+#                    published, or the folder of this script
 #     --dry-run      only say what would be done
 #     --remove       remove the program and the service; configuration and state stay
 #
@@ -80,7 +81,9 @@ refuse_beside_package() {
 }
 
 install_all() {
-    [ -n "$from" ] || fail 'where from? --from URL or folder'
+    if [ -z "$from" ]; then
+        find_files
+    fi
     machine=$(architecture) # By itself: a failure in it ends the script.
     folder=narrows-$version-$machine-linux-$(library)
     scratch=$(mktemp -d)
@@ -109,6 +112,17 @@ install_all() {
         install_service
     else
         say_how_to_run
+    fi
+}
+
+# The files of a release beside this script. From a pipe, $0 is the shell.
+find_files() {
+    from=.
+    case $0 in
+    */*) from=${0%/*} ;;
+    esac
+    if [ ! -f "$0" ] || [ ! -f "$from/SHA256SUMS" ]; then
+        fail 'where from? --from URL or folder, such as --from . if SHA256SUMS and the archive are here'
     fi
 }
 

@@ -71,11 +71,12 @@ def installer():
     install = ["sh", "/packages/install.sh", "--from", "/packages"]
     before = files()
     run(*install, "--dry-run")
+    check_place_of_files()
     assert files() == before, "a dry run changes nothing"
     check_sum_is_checked()
     run(*install)
     configure()
-    streams = check_upgrade("sh", "/upgrade/install.sh", "--from", "/upgrade")
+    streams = check_upgrade("sh", "/upgrade/install.sh")  # From its own folder.
     check_removal(streams, "/usr/local/bin/narrows", *install, "--remove")
     assert CONFIGURATION.exists(), "a configuration stays"
 
@@ -96,6 +97,15 @@ def installer_for_a_user():
     assert not os.path.exists(program)
 
 
+def check_place_of_files():
+    """Without --from: beside the script, or nowhere if it is read from a pipe."""
+    for command in ["sh /upgrade/install.sh", "cd /upgrade && sh install.sh"]:
+        said = run("sh", "-c", f"{command} --dry-run")
+        assert f"narrows {NEW}, from " in said, said
+    said = fail("sh", "-c", "cd /upgrade && cat install.sh | sh -s -- --dry-run")
+    assert "--from ." in said, said
+
+
 def check_sum_is_checked():
     """An archive with one byte more is not installed."""
     os.mkdir("/tmp/changed")
@@ -104,8 +114,8 @@ def check_sum_is_checked():
         with open(archive, "ab") as file:
             file.write(b"!")
     install = ["sh", "/packages/install.sh", "--from", "/tmp/changed"]
-    refused = subprocess.run(install, capture_output=True, text=True)
-    assert refused.returncode == 1 and "SHA256SUMS" in refused.stderr, refused
+    said = fail(*install)
+    assert "SHA256SUMS" in said, said
     assert not os.path.exists("/usr/local/bin/narrows")
 
 
@@ -221,6 +231,13 @@ def wait_for(what, condition):
 def run(*command):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}"
+    return done.stdout
+
+
+def fail(*command):
+    """What a command said that must fail."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 1, f"{command}: exit code {done.returncode}\n{done.stdout}"
     return done.stdout
 
 
