@@ -36,7 +36,10 @@ main() {
         programs=$HOME/.local/bin
         configuration=${XDG_CONFIG_HOME:-$HOME/.config}/narrows/narrows.toml
     fi
-    refuse_beside_package
+    package_manager=$(find_package)
+    if [ -n "$package_manager" ]; then
+        refuse_beside_package
+    fi
     if [ -n "$dry_run" ]; then
         say 'Nothing is changed; without --dry-run this is what would be done:'
     fi
@@ -67,16 +70,23 @@ parse() {
     done
 }
 
-# The package manager would not know about our files, and the other way round.
-refuse_beside_package() {
+# What a package of narrows is managed with, if there is one.
+find_package() {
     if [ -z "$for_machine" ]; then
         return
     fi
     if dpkg-query --show --showformat='${db:Status-Abbrev}' narrows 2> /dev/null | grep -q '^.i'; then
-        fail 'narrows is installed as a package; upgrade or remove it with dpkg or apt'
+        echo 'dpkg or apt'
+    elif rpm --query narrows > /dev/null 2>&1; then
+        echo 'rpm or dnf'
     fi
-    if rpm --query narrows > /dev/null 2>&1; then
-        fail 'narrows is installed as a package; upgrade or remove it with rpm or dnf'
+}
+
+# The package manager would not know about our files, and the other way round. But those that were
+# here before the package can be removed: they are used in place of its own.
+refuse_beside_package() {
+    if [ -z "$remove" ] || [ ! -e "$programs/narrows" ]; then
+        fail "narrows is installed as a package; upgrade or remove it with $package_manager"
     fi
 }
 
@@ -164,6 +174,10 @@ say_how_to_run() {
 }
 
 remove_all() {
+    if [ -n "$package_manager" ]; then
+        leave_to_package
+        return
+    fi
     if [ -n "$for_machine" ] && has_systemd && [ -e $units/$unit ]; then
         run systemctl disable --now narrows.socket $unit
     fi
@@ -175,6 +189,25 @@ remove_all() {
     fi
     run rm -f "$programs/narrows"
     say "These stay, if they are there: $configuration, and the state, such as certificates."
+}
+
+# The service goes on with the program and the units of the package. A hand-over would start the
+# same program file again, so this is a restart.
+leave_to_package() {
+    run rm -f "$programs/narrows" $units/$unit $units/narrows.socket
+    if ! has_systemd; then
+        return
+    fi
+    run systemctl daemon-reload
+    for each in "$unit" narrows.socket; do
+        if systemctl is-enabled --quiet "$each"; then
+            run systemctl reenable "$each" # It was a link to our file.
+        fi
+    done
+    if systemctl is-active --quiet $unit; then
+        run systemctl restart $unit
+    fi
+    say "What is left is of the package: upgrade or remove it with $package_manager"
 }
 
 has_systemd() {

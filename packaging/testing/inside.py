@@ -22,7 +22,7 @@ ADMIN = "/run/narrows/admin.sock"
 
 def main():
     traffic.start_api()
-    for test in [deb, rpm, installer, installer_for_a_user, image]:
+    for test in [deb, rpm, installer, deb_over_installer, installer_for_a_user, image]:
         begun = time.monotonic()
         try:
             test()
@@ -79,6 +79,28 @@ def installer():
     streams = check_upgrade("sh", "/upgrade/install.sh")  # From its own folder.
     check_removal(streams, "/usr/local/bin/narrows", *install, "--remove")
     assert CONFIGURATION.exists(), "a configuration stays"
+
+
+def deb_over_installer():
+    """What the installer has put in front of a package serves until it is removed."""
+    run("sh", "/packages/install.sh", "--from", "/packages")
+    wait_for("an answer", lambda: traffic.status("/gpt/") == 200)
+    process = property_of("MainPID")
+    said = run("dpkg", "--force-confold", "--install", only("/upgrade/*_amd64.deb"))
+    for words in ["/usr/local/bin/narrows is used in place", f"/etc/systemd/system/{UNIT} is used in",
+                  "goes on with /usr/local/bin/narrows"]:
+        assert words in said, said
+    assert "the new version serves" not in said, said
+    assert property_of("MainPID") == process
+
+    run("sh", "/packages/install.sh", "--remove")
+    assert is_active() and traffic.status("/gpt/") == 200
+    assert os.readlink(f"/proc/{property_of('MainPID')}/exe") == "/usr/bin/narrows"
+    assert output("systemctl", "is-enabled", UNIT) == "enabled\n"
+    said = fail("sh", "/packages/install.sh", "--remove")
+    assert "installed as a package" in said, said
+    run("dpkg", "--purge", "narrows")
+    check_purged()
 
 
 def installer_for_a_user():
