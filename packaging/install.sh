@@ -132,7 +132,7 @@ find_files() {
     */*) from=${0%/*} ;;
     esac
     if [ ! -f "$0" ] || [ ! -f "$from/SHA256SUMS" ]; then
-        fail 'where from? --from URL or folder, such as --from . if SHA256SUMS and the archive are here'
+        fail 'where from? --from URL or folder, which is . if SHA256SUMS and the archive are here'
     fi
 }
 
@@ -158,7 +158,7 @@ install_service() {
         return
     fi
     if [ -L /run/narrows ] && [ ! -e /run/narrows ]; then
-        run rm -f /run/narrows # Of an older unit; with a link to nothing, systemd does not start it.
+        run rm -f /run/narrows # From an older unit: systemd would not start the service.
     fi
     run systemctl enable --now $unit
     say "narrows serves http://127.0.0.1:8080/gpt/ on this machine, unless you have configured it."
