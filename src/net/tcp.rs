@@ -201,6 +201,9 @@ impl MeteredTcp {
 }
 
 /// Makes a system call that moves up to `len` bytes, when the runtime finds the socket ready.
+///
+/// The runtime is asked first, although to try first would be cheaper: that counts towards what it
+/// lets a task do in one turn.
 fn poll_call(
     tcp: &TcpStream,
     cx: &mut Context<'_>,
@@ -335,6 +338,32 @@ mod tests {
         far.shutdown().await.unwrap();
         poll_fn(|cx| near.poll_readable(cx)).await;
         assert!(near.is_ready_to_read());
+    }
+
+    /// Otherwise a client that sends requests ahead, all of which we answer ourselves, would have
+    /// its thread to itself.
+    #[tokio::test]
+    async fn a_task_whose_socket_is_always_ready_has_its_turn_ended_by_reads_and_by_writes() {
+        const MANY: usize = 1000;
+        let (mut far, mut near) = pair().await;
+        far.write_all(&[b'x'; MANY]).await.unwrap();
+        near.arrived(MANY).await;
+        let reads = calls_in_a_turn(|cx| near.poll_receive(cx, &mut [0])).await;
+        let writes = calls_in_a_turn(|cx| near.poll_send(cx, &[IoSlice::new(b"x")])).await;
+        assert!(0 < reads && reads < MANY, "{reads} reads");
+        assert!(0 < writes && writes < MANY, "{writes} writes");
+    }
+
+    /// How often `call` succeeds in one turn of a task.
+    async fn calls_in_a_turn(
+        mut call: impl FnMut(&mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> usize {
+        yield_now().await;
+        poll_fn(|cx| {
+            let calls = (0..2000).take_while(|_| matches!(call(cx), Poll::Ready(Ok(1)))).count();
+            Poll::Ready(calls)
+        })
+        .await
     }
 
     #[tokio::test]
