@@ -90,6 +90,21 @@ fn the_content_of_an_exchange_is_counted_and_its_framing_is_not() {
 }
 
 #[test]
+fn between_pipelined_requests_other_clients_have_their_turn() {
+    let log = run(async |bench| {
+        let (mut first, mut second) = (bench.client(), bench.client());
+        first.send("GET /none HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3)).await;
+        second.send("GET /gpt/../../ HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        for client in [&mut second, &mut first] {
+            assert!(client.read().await.starts_with("HTTP/1.1 40"));
+        }
+        settle().await;
+    });
+    let (none, other) = ("404 answered client route_not_found", "400 answered client path_leaves_route");
+    assert_eq!(log, [none, other, none, none]);
+}
+
+#[test]
 fn a_flood_of_pipelined_requests_is_read_to_a_limit_and_served_all_the_same() {
     let log = run(async |bench| {
         let (room, count) = (1000, 3000);
