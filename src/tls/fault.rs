@@ -9,10 +9,10 @@ use tokio_rustls::rustls::{self, CertificateError, InvalidMessage, PeerIncompati
 
 /// Why a read or a write failed that had to do with `peer`.
 pub fn of_io(peer: Fault, error: &io::Error) -> ExchangeError {
-    // With TLS 1.3 an upstream refuses a certificate of ours, or the lack of one, only after our
-    // handshake is done (RFC 8446, section 4.4.2.4).
-    let alert = alert_in(error).filter(|_| peer == Fault::Upstream);
-    ExchangeError { fault: peer, cause: alert.map_or(Cause::Io(error.kind().into()), Cause::Tls) }
+    // TLS may fail after the handshake, too: with TLS 1.3 an upstream refuses a certificate of ours,
+    // or the lack of one, only then (RFC 8446, section 4.4.2.4).
+    let broken = rustls_in(error).filter(|_| peer == Fault::Upstream).map(of_rustls);
+    ExchangeError { fault: peer, cause: broken.map_or(Cause::Io(error.kind().into()), Cause::Tls) }
 }
 
 /// Why a bounded step with `peer` did not succeed.
@@ -25,8 +25,7 @@ pub fn halted(peer: Fault, halt: &Halt) -> ExchangeError {
 
 /// What an error of a TLS stream says, of its handshake or of a later read or write.
 pub fn of(error: &io::Error) -> TlsFault {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    match cause {
+    match rustls_in(error) {
         Some(error) => of_rustls(error),
         None => match (Errno::from_io_error(error), error.kind()) {
             (Some(errno), _) => TlsFault::Socket(errno.into()),
@@ -38,10 +37,8 @@ pub fn of(error: &io::Error) -> TlsFault {
     }
 }
 
-/// The alert that ended an established connection, if one did.
-pub fn alert_in(error: &io::Error) -> Option<TlsFault> {
-    let cause = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(of_rustls(cause)).filter(|fault| matches!(fault, TlsFault::Alert(_)))
+fn rustls_in(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// What an error of rustls says.
@@ -158,6 +155,17 @@ mod tests {
         assert_eq!(of(Errno::CONNRESET.into()), "ECONNRESET");
         assert_eq!(of(io::ErrorKind::UnexpectedEof.into()), "closed_early");
         assert_eq!(of(io::ErrorKind::Other.into()), "tls_failed");
+    }
+
+    #[test]
+    fn an_upstream_that_breaks_tls_after_the_handshake_is_told_from_one_that_leaves() {
+        let cause = |error| of_io(Fault::Upstream, &error).cause;
+        let broken = |error| cause(io::Error::new(io::ErrorKind::InvalidData, error));
+        assert_eq!(broken(rustls::Error::DecryptError), Cause::Tls(TlsFault::Misbehaved));
+        let plain = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        assert_eq!(broken(plain), Cause::Tls(TlsFault::NotTls));
+        let reset = io::ErrorKind::ConnectionReset;
+        assert_eq!(cause(reset.into()), Cause::Io(reset.into()));
     }
 
     fn wrapped(error: rustls::Error) -> TlsFault {
