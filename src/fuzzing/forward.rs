@@ -46,7 +46,9 @@ pub fn forward(data: &[u8]) {
     if data.starts_with(b"HTTP/") {
         let origins = Origins::new(true, [b"api.test".as_slice()]);
         let (base, route, client_authority) = (&b"/v1/"[..], &b"/gpt/"[..], &b"relay.test"[..]);
-        let view = View { origins: &origins, base, route, client_https: true, client_authority };
+        let token = b"nrw_token".as_slice();
+        let view =
+            View { origins: &origins, base, route, client_https: true, client_authority, token };
         for request in REQUESTS {
             response(data, request, None);
             response(data, request, Some(&view));

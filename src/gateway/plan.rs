@@ -22,6 +22,7 @@ use crate::h1::head::RequestHead;
 use crate::h1::limits::HeadLimits;
 use crate::h1::section::FieldSection;
 use crate::h1::target::TargetError;
+use crate::h1::token::list_elements;
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -155,11 +156,20 @@ impl<'a, U> ForwardedRequest<'a, U> {
         self.head.method
     }
 
-    /// What the client finds in a response where the upstream repeats the key; empty: nothing of
-    /// its own ([`Credentials::token_to_repeat`]).
-    pub fn token_to_repeat(&self) -> &'a [u8] {
-        let credentials = self.credentials.as_ref();
-        credentials.map_or(b"", |it| it.token_to_repeat(&self.head.fields, self.query))
+    /// Whether a proxy in front of us says that the request came to it by https. Of a list, the
+    /// first word is about the client.
+    pub fn came_by_https(&self) -> bool {
+        let mut said = self.head.fields.named(b"x-forwarded-proto").flat_map(list_elements);
+        said.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+    }
+
+    /// What the client finds in a response where the upstream repeats the key, and what in URLs
+    /// that want one; empty: nothing of its own ([`Credentials::token_to_repeat`],
+    /// [`Credentials::token_for_urls`]).
+    pub fn tokens_to_repeat(&self) -> (&'a [u8], &'a [u8]) {
+        let Some(credentials) = &self.credentials else { return (b"", b"") };
+        let (fields, query) = (&self.head.fields, self.query);
+        (credentials.token_to_repeat(fields, query), credentials.token_for_urls(fields, query))
     }
 
     /// Appends the head that the upstream gets.

@@ -56,9 +56,12 @@ pub enum FieldId {
     IdempotencyKey,
     /// `X-Request-Id`: in no RFC, but what most APIs call the id of an exchange.
     XRequestId,
-    /// `Location` (RFC 9110, section 10.2.2) and `Content-Location` (section 8.7): the whole value
-    /// is a reference.
+    /// `Location` (RFC 9110, section 10.2.2), `Content-Location` (section 8.7), and where Azure's
+    /// APIs say how an operation goes: the whole value is a reference.
     Reference,
+    /// `X-Goog-Upload-URL` and `X-Goog-Upload-Control-URL`: a reference to which Google's SDKs send
+    /// a file, some without any other credential than is in it.
+    UploadUrl,
     /// `Refresh`: in no RFC, but in all browsers. Its value holds a reference.
     Refresh,
     /// `Set-Cookie` (RFC 6265, section 4.1).
@@ -145,14 +148,16 @@ impl FieldId {
             (16, b'p') => ("proxy-connection", Self::ProxyConnection),
             (17, b't') => ("transfer-encoding", Self::TransferEncoding),
             (18, b'a') => ("alternate-protocol", Self::HostPolicy),
+            (17, b'x') if name[2] | 0x20 == b'g' => ("x-goog-upload-url", Self::UploadUrl),
             (17, b'x') => ("x-accel-buffering", Self::XAccelBuffering),
+            (18, b'o') => ("operation-location", Self::Reference),
             (19, b'p') => ("proxy-authorization", Self::ProxyAuthorization),
             (19, b'r') => ("reporting-endpoints", Self::HostPolicy),
-            (22, b's') if name[2] | 0x20 == b'c' => {
-                ("sec-websocket-protocol", Self::WebSocketProtocol)
-            }
-            (22, b's') => ("service-worker-allowed", Self::HostPolicy),
+            (20, b'a') => ("azure-asyncoperation", Self::Reference),
+            (22, b's') if name[2] | 0x20 == b'r' => ("service-worker-allowed", Self::HostPolicy),
+            (22, b's') => ("sec-websocket-protocol", Self::WebSocketProtocol),
             (25, b's') => ("strict-transport-security", Self::HostPolicy),
+            (25, b'x') => ("x-goog-upload-control-url", Self::UploadUrl),
             (27, b'p') => ("public-key-pins-report-only", Self::HostPolicy),
             _ => return None,
         })
@@ -187,6 +192,7 @@ impl FieldId {
             | Self::IdempotencyKey
             | Self::XRequestId
             | Self::Reference
+            | Self::UploadUrl
             | Self::Refresh
             | Self::SetCookie
             | Self::Authorization
@@ -265,6 +271,10 @@ mod tests {
         ("X-Request-Id", FieldId::XRequestId),
         ("Location", FieldId::Reference),
         ("Content-Location", FieldId::Reference),
+        ("Operation-Location", FieldId::Reference),
+        ("Azure-AsyncOperation", FieldId::Reference),
+        ("X-Goog-Upload-URL", FieldId::UploadUrl),
+        ("X-Goog-Upload-Control-URL", FieldId::UploadUrl),
         ("Refresh", FieldId::Refresh),
         ("Set-Cookie", FieldId::SetCookie),
         ("Authorization", FieldId::Authorization),

@@ -27,7 +27,6 @@ use crate::tls::fault;
 use crate::upstream::Preconnect;
 use bytes::BufMut;
 use std::future::poll_fn;
-use std::mem;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -112,19 +111,6 @@ impl ClientConnection {
         }
         self.recorder.start();
         self.whole_head(context).await.map(Some)
-    }
-
-    /// Before a request that is here already, gives a turn to the other connections of the worker: a
-    /// client that pipelines hundreds must not have one turn for all of them.
-    pub(super) fn let_others_in(&self) -> impl Future<Output = ()> + use<> {
-        let mut has_turn = self.io.read_buffer.bytes().is_empty();
-        poll_fn(move |cx| {
-            if mem::replace(&mut has_turn, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
     }
 
     /// Waits for a byte of a request: for `keep_alive`, or for as long as a drain allows.

@@ -48,6 +48,10 @@ struct ClientFacts {
     authority: Box<[u8]>,
     /// The token in its last request, where the upstream may repeat the key in place of it.
     token: Zeroizing<Vec<u8>>,
+    /// The token in its last request, where a URL may hold it.
+    token_for_urls: Zeroizing<Vec<u8>>,
+    /// Its last request came to a proxy in front of us by https, as that says.
+    is_behind_https: bool,
     /// Where it connected to, if a PROXY header says so.
     destination: Option<SocketAddr>,
     /// Its requests are only led to https.
@@ -86,20 +90,46 @@ impl About {
         }
     }
 
+    /// Whether a proxy in front of us says that the client's last request came to it by https. It
+    /// need not be trusted: a client that says so itself finds its own word in its redirects.
+    pub(super) fn is_behind_https(&self) -> bool {
+        self.0.as_ref().is_some_and(|known| known.is_behind_https)
+    }
+
+    /// Remembers that.
+    pub(super) fn remember_https(&mut self, is_behind_https: bool) {
+        if self.is_behind_https() != is_behind_https {
+            self.0.get_or_insert_default().is_behind_https = is_behind_https;
+        }
+    }
+
     /// The token in the client's last request that the upstream may repeat; empty when there was
     /// none.
     pub(super) fn token(&self) -> &[u8] {
         self.0.as_ref().map_or(b"", |known| &known.token)
     }
 
-    /// Remembers that token. Most requests have none, and a comparison of two empty slices, which
-    /// have no address, would take a quarter of a microsecond where glibc makes it with AVX-512.
-    pub(super) fn remember_token(&mut self, token: &[u8]) {
-        let is_none_again = token.is_empty() && self.token().is_empty();
-        if !is_none_again && self.token() != token {
+    /// The token in the client's last request, if it stands for the key in URLs that the upstream
+    /// makes; empty otherwise.
+    pub(super) fn token_for_urls(&self) -> &[u8] {
+        self.0.as_ref().map_or(b"", |known| &known.token_for_urls)
+    }
+
+    /// Remembers these two.
+    pub(super) fn remember_token(&mut self, token: &[u8], token_for_urls: &[u8]) {
+        if is_other(token, self.token()) {
             self.0.get_or_insert_default().token = token.to_vec().into();
         }
+        if is_other(token_for_urls, self.token_for_urls()) {
+            self.0.get_or_insert_default().token_for_urls = token_for_urls.to_vec().into();
+        }
     }
+}
+
+/// Most requests have no token, and a comparison of two empty slices, which have no address, would
+/// take a quarter of a microsecond where glibc makes it with AVX-512.
+fn is_other(token: &[u8], known: &[u8]) -> bool {
+    !(token.is_empty() && known.is_empty()) && token != known
 }
 
 /// The name in the certificate that a client has shown, for the log.

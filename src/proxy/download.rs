@@ -80,8 +80,9 @@ impl<'a> Guide<'a> {
             origins: route.origins.as_ref()?,
             base: &route.replacement,
             route: &route.path,
-            client_https: client.transport.is_tls(),
+            client_https: client.transport.is_tls() || self.about.is_behind_https(),
             client_authority: self.about.authority(),
+            token: self.about.token_for_urls(),
         })
     }
 

@@ -154,7 +154,7 @@ fn begin(
                 let options = declined(io, head.len(), &forwarded.request, draining);
                 return Err(Declined::answered(put_refusal(client, &rest, options), options));
             }
-            remember(about, &forwarded);
+            remember(about, &forwarded, io.transport.is_tls());
             let (head_bytes, turn) = (head.len(), turn(&forwarded));
             let sending = match at_once(&route.upstream.connections, &forwarded, &turn, recorder) {
                 Some(attempt) => Sending::Begun(attempt),
@@ -178,11 +178,13 @@ fn begin(
 }
 
 /// Remembers what a later answer to this client needs.
-fn remember<U>(about: &mut About, request: &ForwardedRequest<'_, U>) {
+fn remember<U>(about: &mut About, request: &ForwardedRequest<'_, U>, is_tls: bool) {
     if request.route.origins.is_some() {
         about.remember_authority(request.authority);
+        about.remember_https(!is_tls && request.came_by_https());
     }
-    about.remember_token(request.token_to_repeat());
+    let (token, token_for_urls) = request.tokens_to_repeat();
+    about.remember_token(token, token_for_urls);
 }
 
 /// The request on its way, if a connection is available at once.

@@ -56,7 +56,7 @@ impl Session {
                     }
                 };
                 match next {
-                    Next::Request => self.client.let_others_in().await,
+                    Next::Request => self.client.io.let_others_in().await,
                     Next::End => return self.client.end(&self.context).await,
                     Next::Cut(error) => return self.client.cut(&self.context, &error).await,
                     Next::Abort => return self.client.io.transport.abort(),

@@ -9,8 +9,8 @@ use tokio_rustls::rustls::{self, CertificateError, InvalidMessage, PeerIncompati
 
 /// Why a read or a write failed that had to do with `peer`.
 pub fn of_io(peer: Fault, error: &io::Error) -> ExchangeError {
-    // TLS may fail after the handshake, too: with TLS 1.3 an upstream refuses a certificate of ours,
-    // or the lack of one, only then (RFC 8446, section 4.4.2.4).
+    // TLS may fail after the handshake, too: with TLS 1.3 an upstream refuses our certificate, or
+    // the lack of one, only then (RFC 8446, section 4.4.2.4).
     let broken = rustls_in(error).filter(|_| peer == Fault::Upstream).map(of_rustls);
     ExchangeError { fault: peer, cause: broken.map_or(Cause::Io(error.kind().into()), Cause::Tls) }
 }

@@ -58,7 +58,6 @@ async fn a_redirect_that_does_not_lead_through_the_route_passes_as_it_is() {
         "Refresh: 5",
         "Refresh: 5; url=x",
         "Link: </v1/x>; rel=next",
-        "Operation-Location: http://api.openai.test/v1/x",
         &long,
     ] {
         becomes(&rig, "302 Found", line, line).await;
@@ -127,6 +126,27 @@ async fn each_redirect_has_the_host_of_its_own_request() {
         let close = "Connection: close\r\nLocation: http://api.openai.test/";
         upstream.send(with("302 F", close)).await;
         expect_bytes(&mut client, with("302 F", &format!("Location: http://{host}/gpt/"))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_behind_a_proxy_with_tls_is_https() {
+    let rig = Rig::new().await;
+    let mut client = rig.client("").await;
+    for (line, scheme) in [
+        ("X-Forwarded-Proto: https\r\n", "https"),
+        ("x-forwarded-proto: HTTPS, http\r\n", "https"),
+        ("X-Forwarded-Proto: http, https\r\n", "http"),
+        ("X-Forwarded-Proto:\r\n", "http"),
+        ("", "http"),
+    ] {
+        client.send(format!("GET /gpt/x HTTP/1.1\r\nHost: a.test\r\n{line}\r\n")).await;
+        let mut upstream = rig.origin.accept().await;
+        upstream.read_head().await;
+        let close = "Connection: close\r\nLocation: http://api.openai.test/";
+        upstream.send(with("302 F", close)).await;
+        let want = with("302 F", &format!("Location: {scheme}://a.test/gpt/"));
+        expect_bytes(&mut client, want).await;
     }
 }
 

@@ -30,6 +30,7 @@ mod subprotocols;
 
 pub use echo::hide_keys;
 pub use other_key::put_other_key;
+pub use query::put_with_token;
 
 use crate::error::Cause;
 use crate::gateway::access::{ApiKey, Client, Clients, KeyField, RouteAccess};
@@ -166,6 +167,17 @@ impl<'a> Credentials<'a> {
             }
             KeyPlace::Of(Place::Line(_)) | KeyPlace::Behind | KeyPlace::Nowhere => b"",
         }
+    }
+
+    /// The token as a URL holds it, if the API's key may be in one: as `?key=`, which is only
+    /// Google's. Empty otherwise.
+    pub fn token_for_urls<'b>(&self, fields: &FieldSection<'b>, query: &'b [u8]) -> &'b [u8] {
+        if self.key.is_none() || self.access.key_field != KeyField::XGoogApiKey {
+            return b"";
+        }
+        let Some(place) = self.token.map(|it| it.place) else { return b"" };
+        let token = credentials(fields, query).find(|it| it.place == place);
+        token.and_then(|it| it.for_query()).unwrap_or_default()
     }
 
     /// What precedes the key in its field, and the key.

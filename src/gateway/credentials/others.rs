@@ -19,7 +19,8 @@ const FIELDS: [&str; 8] = [
 ];
 
 /// Parameters of a query. Servers differ in whether their case counts.
-const PARAMETERS: [&str; 5] = ["access_token", "api_key", "api-key", "apikey", "subscription-key"];
+const PARAMETERS: [&str; 6] =
+    ["access_token", "api_key", "api-key", "apikey", "authorization", "subscription-key"];
 
 const METHOD_OVERRIDES: [&str; 3] =
     ["x-http-method", "x-http-method-override", "x-method-override"];

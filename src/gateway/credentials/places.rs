@@ -12,7 +12,7 @@
 //! Everything there is a credential, whatever it looks like. Other places, such as cookies, are
 //! none.
 
-use super::query::{parameters, percent_decoded};
+use super::query::{is_unreserved, parameters, percent_decoded};
 use super::subprotocols::keys_of;
 use crate::h1::field::FieldId;
 use crate::h1::section::{FieldLine, FieldSection};
@@ -91,7 +91,7 @@ pub(super) fn is_key_field(id: FieldId) -> bool {
     matches!(id, FieldId::Authorization | FieldId::XApiKey | FieldId::ApiKey | FieldId::XGoogApiKey)
 }
 
-impl Credential<'_> {
+impl<'a> Credential<'a> {
     /// The words of it, without the scheme.
     pub(super) fn words(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = Some(&*self.value);
@@ -102,6 +102,13 @@ impl Credential<'_> {
             Some(&text[..end.unwrap_or(text.len())])
         });
         words.filter(|word| !word.is_empty()).skip(usize::from(self.is_bearer()))
+    }
+
+    /// A single word as it is in a query. `None` if it would be another one there.
+    pub(super) fn for_query(&self) -> Option<&'a [u8]> {
+        let word = self.text.rsplit(|byte| matches!(byte, b' ' | b'\t')).next()?;
+        let is_there = matches!(self.place, Place::Parameter(_));
+        (is_there || word.iter().all(is_unreserved)).then_some(word)
     }
 
     fn is_bearer(&self) -> bool {

@@ -86,6 +86,23 @@ pub(super) fn put_query<'a>(
     }
 }
 
+/// Appends what a reference has from its path on, with `token`, as it is in a query, for its key.
+pub fn put_with_token(out: &mut BytesMut, rest: &[u8], token: &[u8]) {
+    let end = memchr::memchr(b'#', rest).unwrap_or(rest.len());
+    let (rest, fragment) = rest.split_at(end);
+    let (path, query) = rest.split_at(memchr::memchr(b'?', rest).unwrap_or(rest.len()));
+    out.put_slice(path);
+    let start = out.len();
+    put_query(out, query, |_, parameter| {
+        if parameter.is_key() { ParameterEdit::Drop } else { ParameterEdit::Keep }
+    });
+    out.put_u8(if out.len() == start { b'?' } else { b'&' });
+    out.put_slice(NAME);
+    out.put_u8(b'=');
+    out.put_slice(token);
+    out.put_slice(fragment);
+}
+
 /// `text` with each `%` and two digits as the byte that they mean; others stay.
 pub(super) fn percent_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', text).is_none() {
@@ -128,7 +145,7 @@ pub(super) fn percent_encoded(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Whether `byte` means itself in a query wherever it is: unreserved (RFC 3986, section 2.3).
-fn is_unreserved(byte: &u8) -> bool {
+pub(super) fn is_unreserved(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
@@ -142,6 +159,21 @@ mod tests {
             let mut out = BytesMut::new();
             put_query(&mut out, query.as_bytes(), |_, _| ParameterEdit::Keep);
             assert_eq!(out, query.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_token_takes_the_place_of_every_key_of_a_reference() {
+        for (rest, want) in [
+            ("files", "files?key=nrw_1"),
+            ("files?", "files?&key=nrw_1"),
+            ("files?id=a", "files?id=a&key=nrw_1"),
+            ("files?key=a&id=b;k%65y=c", "files?id=b&key=nrw_1"),
+            ("files?key=a#key=b", "files?key=nrw_1#key=b"),
+        ] {
+            let mut out = BytesMut::from("/g/");
+            put_with_token(&mut out, rest.as_bytes(), b"nrw_1");
+            assert_eq!(out, format!("/g/{want}"));
         }
     }
 

@@ -229,6 +229,7 @@ mod tests {
             route: b"/",
             client_https: true,
             client_authority: b"",
+            token: b"",
         };
         let mut out = Vec::new();
         map_set_cookie(b"a=b; Domain=other.test; Secure", &view, |piece| {
@@ -259,6 +260,7 @@ mod tests {
             route: route.as_bytes(),
             client_https: true,
             client_authority: b"gpt.relay.example:8443",
+            token: b"",
         };
         let mut out = Vec::new();
         map_set_cookie(value.as_bytes(), &view, |piece| out.extend_from_slice(piece));

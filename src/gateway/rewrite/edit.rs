@@ -2,7 +2,7 @@
 
 use super::cookie::map_set_cookie;
 use super::uri_reference::{Pieces, View};
-use crate::gateway::credentials::Credentials;
+use crate::gateway::credentials::{Credentials, put_with_token};
 use crate::h1::encode::put_decimal;
 use crate::h1::field::FieldId;
 use crate::h1::section::{FieldLine, FieldSection};
@@ -31,6 +31,8 @@ pub(super) enum NewValue<'a> {
         pieces: Pieces<'a>,
         behind: &'a [u8],
     },
+    /// A reference of the upstream's, whose query gets this token.
+    ReferenceWithToken(Pieces<'a>, &'a [u8]),
     /// The value of a Set-Cookie field.
     Cookie(&'a [u8], &'a View<'a>),
     /// A list of subprotocols, and the position of its line.
@@ -134,6 +136,10 @@ fn put_value(out: &mut BytesMut, value: &NewValue<'_>) {
             put_all(out, &[before]);
             put_all(out, pieces);
             put_all(out, &[behind]);
+        }
+        NewValue::ReferenceWithToken([before @ .., rest], token) => {
+            put_all(out, before);
+            put_with_token(out, rest, token);
         }
         NewValue::Cookie(value, view) => {
             map_set_cookie(value, view, |piece| out.put_slice(piece));

@@ -111,6 +111,7 @@ fn is_for_one_hop(id: FieldId) -> bool {
         | FieldId::IdempotencyKey
         | FieldId::XRequestId
         | FieldId::Reference
+        | FieldId::UploadUrl
         | FieldId::Refresh
         | FieldId::SetCookie
         | FieldId::Authorization

@@ -88,10 +88,12 @@ fn response_edit<'a>(
         return if is_front_order(fields.name(line)) { Edit::Drop } else { Edit::Keep };
     };
     match id {
-        FieldId::Reference | FieldId::Refresh | FieldId::SetCookie => match view {
-            Some(view) => seen_by_client(id, fields.value(line), view),
-            None => Edit::Keep,
-        },
+        FieldId::Reference
+        | FieldId::UploadUrl
+        | FieldId::Refresh
+        | FieldId::SetCookie => {
+            view.map_or(Edit::Keep, |view| seen_by_client(id, fields.value(line), view))
+        }
         FieldId::ContentLength
         | FieldId::TransferEncoding
         | FieldId::Connection
@@ -155,6 +157,9 @@ fn seen_by_client<'a>(id: FieldId, value: &'a [u8], view: &'a View<'a>) -> Edit<
     let place = if id == FieldId::Refresh { refresh_target(value) } else { Some((0, value.len())) };
     let Some((start, end)) = place else { return Edit::Keep };
     match view.mapped(&value[start..end]) {
+        Some(pieces) if id == FieldId::UploadUrl && !view.token.is_empty() => {
+            Edit::Value(NewValue::ReferenceWithToken(pieces, view.token))
+        }
         Some(pieces) => {
             let (before, behind) = (&value[..start], &value[end..]);
             Edit::Value(NewValue::Reference { before, pieces, behind })

@@ -73,10 +73,12 @@ pub struct View<'a> {
     pub base: &'a [u8],
     /// The route's path, which replaces it; begins and ends with `/`.
     pub route: &'a [u8],
-    /// The client speaks TLS with us.
+    /// The client speaks TLS, with us or with what is in front of us.
     pub client_https: bool,
     /// What the client calls us; empty when it did not say.
     pub client_authority: &'a [u8],
+    /// The client's token, where a URL may hold it for the upstream's key; empty elsewhere.
+    pub token: &'a [u8],
 }
 
 /// A reference in pieces.
@@ -403,6 +405,7 @@ mod tests {
             route: sides.route.as_bytes(),
             client_https: sides.client_https,
             client_authority: sides.authority.as_bytes(),
+            token: b"",
         };
         let pieces = view.mapped(reference.as_bytes())?;
         Some(String::from_utf8(pieces.concat()).unwrap())

@@ -234,6 +234,36 @@ fn the_client_sees_its_token_where_the_upstream_repeats_the_key() {
     });
 }
 
+/// Python's SDK sends a file to the URL alone, without the field that it began with.
+#[test]
+fn the_url_for_an_upload_leads_through_the_route_and_has_the_token() {
+    let answer = |url: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\nDate: now\r\nX-Request-Id: i\r\n\
+             X-Goog-Upload-URL: {url}\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    for key_field in KEY_FIELDS {
+        for place in PLACES.into_iter().filter(|it| *it != Place::Subprotocol) {
+            run(async |bench| {
+                rule(bench, access(key_field));
+                let mut client = bench.client();
+                client.send(request(place, Kind::Http11("\r\n"))).await;
+                let mut upstream = bench.upstream().await;
+                upstream.read().await;
+                let shown = if key_field == Some(KeyField::XGoogApiKey) {
+                    upstream.send(answer(&format!("http://api.test/up?key={KEY}&id=1"))).await;
+                    format!("http://a/gpt/up?id=1&key={TOKEN}")
+                } else {
+                    upstream.send(answer("http://api.test/up?id=1")).await;
+                    "http://a/gpt/up?id=1".to_owned()
+                };
+                assert_eq!(client.read().await, answer(&shown), "{key_field:?} {place:?}");
+            });
+        }
+    }
+}
+
 #[test]
 fn no_credential_in_a_trailer_reaches_the_upstream() {
     run(async |bench| {

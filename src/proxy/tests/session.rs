@@ -100,7 +100,8 @@ fn between_pipelined_requests_other_clients_have_their_turn() {
         }
         settle().await;
     });
-    let (none, other) = ("404 answered client route_not_found", "400 answered client path_leaves_route");
+    let (none, other) =
+        ("404 answered client route_not_found", "400 answered client path_leaves_route");
     assert_eq!(log, [none, other, none, none]);
 }
 

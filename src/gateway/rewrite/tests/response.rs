@@ -95,11 +95,20 @@ fn references_and_cookies_of_the_upstream_become_those_of_the_route() {
         route: b"/gpt/",
         client_https: true,
         client_authority: b"relay.test",
+        token: b"",
     };
     for (lines, want) in [
         ("Location:https://api.test/v1/a\r\n", "Location: https://relay.test/gpt/a\r\n"),
         ("content-LOCATION:  /v1/a \r\n", "content-LOCATION: /gpt/a\r\n"),
         ("Refresh: 5; URL=\"/v1/a\" x\r\n", "Refresh: 5; URL=\"/gpt/a\" x\r\n"),
+        ("Operation-Location: /v1/a\r\n", "Operation-Location: /gpt/a\r\n"),
+        ("Azure-AsyncOperation: /v1/a\r\n", "Azure-AsyncOperation: /gpt/a\r\n"),
+        (
+            "X-Goog-Upload-URL: https://api.test/v1/a?key=b\r\n\
+             X-Goog-Upload-Control-URL: /v1/a\r\n",
+            "X-Goog-Upload-URL: https://relay.test/gpt/a?key=b\r\n\
+             X-Goog-Upload-Control-URL: /gpt/a\r\n",
+        ),
         ("Set-Cookie:a=b;Path=/\r\n", "Set-Cookie: a=b;Path=/gpt/\r\n"),
         ("Connection: location\r\nLocation: /v1/a\r\n", ""),
         (
