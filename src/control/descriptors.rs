@@ -1,7 +1,13 @@
 //! The limit of open files. A client connection needs one descriptor, and one more for its
-//! upstream.
+//! upstream, which it has to get whenever a request comes. So no more are admitted than there are
+//! pairs of descriptors, less those that the process needs for itself.
 
-use crate::limits::DESCRIPTORS_RESERVED;
+use crate::config::snapshot::Snapshot;
+use crate::limits::{
+    DESCRIPTORS_OF_REFUSALS, DESCRIPTORS_OWN, DESCRIPTORS_PER_SOCKET, DESCRIPTORS_PER_WORKER,
+    DESCRIPTORS_RESERVED, DESCRIPTORS_SPARE,
+};
+use crate::net::descriptors::spare_from;
 use crate::telemetry::targets::SERVER;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -21,19 +27,57 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(maximum.unwrap_or(u64::MAX))
 }
 
-/// How many client connections the limit of open files allows. Each may need a second descriptor
-/// for its upstream, and some are reserved for the rest of the process.
-pub(super) fn connections_with_room() -> usize {
-    room_in(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+/// What a process has to keep descriptors for, besides its clients and upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Needs {
+    workers: usize,
+    /// Listening sockets, at most.
+    sockets: usize,
 }
 
-/// Raises the limit, and logs if it allows fewer than `connections`. The workers warn again when
-/// they come near it.
-pub(super) fn check_descriptors(connections: usize) {
+impl Needs {
+    /// Those of so many workers that listen on so many addresses.
+    pub(crate) fn new(workers: usize, addresses: usize) -> Self {
+        Self { workers, sockets: workers * addresses }
+    }
+
+    /// Those of `workers`, which may be another number than the snapshot wants.
+    pub(super) fn of(snapshot: &Snapshot, workers: usize) -> Self {
+        Self::new(workers, snapshot.listeners.len())
+    }
+
+    /// How many there are in all.
+    pub(crate) fn reserved(self) -> u64 {
+        let [workers, sockets] = [self.workers, self.sockets].map(|it| it as u64);
+        let needed = DESCRIPTORS_OWN
+            + DESCRIPTORS_SPARE
+            + DESCRIPTORS_OF_REFUSALS as u64
+            + DESCRIPTORS_PER_WORKER * workers
+            + DESCRIPTORS_PER_SOCKET * sockets;
+        needed.max(DESCRIPTORS_RESERVED)
+    }
+
+    /// For how many client connections so many descriptors are enough.
+    pub(crate) fn room_in(self, available: u64) -> usize {
+        usize::try_from(available.saturating_sub(self.reserved()) / 2).unwrap_or(usize::MAX)
+    }
+
+    /// The lowest number of those that come and go. One for each socket is for a hand-over.
+    fn spare_from(self, available: u64) -> u64 {
+        available.saturating_sub(DESCRIPTORS_SPARE + self.sockets as u64)
+    }
+}
+
+/// Raises the limit, reserves what the process needs, and returns how many client connections there
+/// is room for. Logs if that is fewer than `connections`. The workers warn again when they come
+/// near it.
+pub(super) fn check_descriptors(needs: Needs, connections: usize) -> usize {
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!(target: SERVER, %error, "cannot raise the limit of open files");
     }
-    let room = connections_with_room();
+    let available = open_files();
+    spare_from(needs.spare_from(available));
+    let room = needs.room_in(available);
     if room < connections {
         tracing::info!(
             target: SERVER,
@@ -42,11 +86,12 @@ pub(super) fn check_descriptors(connections: usize) {
              {connections}; raise it (LimitNOFILE of systemd) if more are to be expected"
         );
     }
+    room
 }
 
-/// For how many client connections so many descriptors are enough.
-pub(crate) fn room_in(available: u64) -> usize {
-    usize::try_from(available.saturating_sub(DESCRIPTORS_RESERVED) / 2).unwrap_or(usize::MAX)
+/// The limit as it is now.
+pub(super) fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -55,8 +100,21 @@ mod tests {
 
     #[test]
     fn a_connection_takes_two_descriptors_of_those_that_are_not_reserved() {
-        for (available, room) in [(0, 0), (DESCRIPTORS_RESERVED + 1, 0), (1024, 480)] {
-            assert_eq!(room_in(available), room, "{available}");
+        for (available, room) in [(0, 0), (DESCRIPTORS_RESERVED + 1, 0), (1024, 476)] {
+            assert_eq!(Needs::new(2, 2).room_in(available), room, "{available}");
+        }
+    }
+
+    #[test]
+    fn many_workers_and_listeners_reserve_more_and_keep_handles_for_a_hand_over() {
+        let needs = Needs::new(32, 4);
+        assert_eq!(needs.reserved(), 16 + 24 + 12 + 4 * 32 + 3 * 4 * 32);
+        assert_eq!(needs.room_in(1024), 230);
+        assert_eq!(needs.spare_from(1024), 1024 - 24 - 4 * 32);
+        for available in [needs.reserved() + 1, 1024, 65_536] {
+            let own = DESCRIPTORS_OWN + DESCRIPTORS_OF_REFUSALS as u64 + 4 * 32 + 2 * 4 * 32;
+            let used = own + 2 * needs.room_in(available) as u64;
+            assert!(used <= needs.spare_from(available), "{available}: what is spare stays free");
         }
     }
 

@@ -14,6 +14,8 @@ pub enum RunError {
     Admin(AdminAddress, io::Error),
     /// A thread, a runtime or a signal handler cannot be had.
     Start(io::Error),
+    /// So many open files are allowed, and at least so many are needed.
+    OpenFiles(u64, u64),
     /// A worker ended without being asked to.
     WorkerEnded,
 }
@@ -31,6 +33,12 @@ impl fmt::Display for RunError {
                 write!(out, "cannot listen on {address} for the admin listener: {error}{advice}")
             }
             Self::Start(error) => write!(out, "cannot start: {error}"),
+            Self::OpenFiles(allowed, needed) => write!(
+                out,
+                "cannot start: the limit of open files is {allowed}, and {needed} is the least \
+                 for this configuration; raise it (LimitNOFILE= in the unit, ulimit -Hn in a \
+                 shell, --ulimit nofile= of docker)"
+            ),
             Self::WorkerEnded => write!(out, "a worker ended unexpectedly"),
         }
     }

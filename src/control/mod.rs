@@ -48,7 +48,7 @@ use crate::config::snapshot::Snapshot;
 use crate::control::acme::{Parts, manage};
 use crate::control::admin::{Admin, AdminListener, RelayPages};
 use crate::control::changes::changes;
-use crate::control::descriptors::check_descriptors;
+use crate::control::descriptors::{Needs, check_descriptors, open_files};
 use crate::control::handover::{End, hand_over, until_handed_over};
 use crate::control::launch::Relief;
 use crate::control::listeners::{
@@ -122,14 +122,18 @@ impl Server {
     }
 
     fn start_from(snapshot: Snapshot, inherited: &mut Inherited) -> Result<Self, RunError> {
-        check_descriptors(snapshot.limits.connections);
+        let needs = Needs::of(&snapshot, snapshot.workers);
+        let room = check_descriptors(needs, snapshot.limits.connections);
+        if room == 0 {
+            return Err(RunError::OpenFiles(open_files(), needs.reserved() + 2));
+        }
         tell_remarks(&snapshot.remarks, None);
         reminder::tell_clear_text(&snapshot.config, None);
         let snapshot = Arc::new(snapshot);
         let listening = open_listeners(&snapshot, snapshot.workers, &[], inherited)?;
         let addresses = listening.iter().map(Listening::address).collect();
         let sockets = sockets_for_workers(&listening, snapshot.workers, &[]);
-        let (workers, events) = Workers::start(&snapshot, sockets.map_err(RunError::Start)?)?;
+        let (workers, events) = Workers::start(&snapshot, sockets.map_err(RunError::Start)?, room)?;
         let state = State::new(snapshot, listening);
         Ok(Self { workers, events, state, addresses })
     }
@@ -349,8 +353,12 @@ impl Control {
             let opened = open_admin(&snapshot.config, &mut Inherited::default(), &before);
             admin.serve(opened.map_err(NotReloaded::Refused)?);
         }
-        if snapshot.limits.connections != state.snapshot().limits.connections {
-            check_descriptors(snapshot.limits.connections);
+        let before = state.snapshot();
+        if snapshot.limits.connections != before.limits.connections
+            || snapshot.listeners.len() != before.listeners.len()
+        {
+            let needs = Needs::of(&snapshot, count);
+            workers.set_room(check_descriptors(needs, snapshot.limits.connections));
         }
         if snapshot.workers != state.snapshot().workers {
             workers.tell_of_another_number(snapshot.workers);

@@ -1,7 +1,6 @@
 //! The threads of the workers, as the main thread sees them: it sends commands, they report.
 
 use crate::config::snapshot::Snapshot;
-use crate::control::descriptors::connections_with_room;
 use crate::control::error::RunError;
 use crate::control::reports::{Reporting, Reports};
 use crate::net::admission::Admission;
@@ -44,17 +43,19 @@ pub(super) enum Event {
 }
 
 impl Workers {
-    /// Starts a thread for each worker, with its sockets.
+    /// Starts a thread for each worker, with its sockets. The limit of open files has `room` for so
+    /// many client connections.
     pub(super) fn start(
         snapshot: &Arc<Snapshot>,
         sockets: Vec<Vec<Socket>>,
+        room: usize,
     ) -> Result<(Self, Events), RunError> {
         let limits = &snapshot.limits;
         let admission = Arc::new(Admission::new(limits.connections, limits.per_address));
+        admission.set_room(room);
         let (count, mut senders) = (sockets.len(), Vec::new());
         let registry = Arc::new(Registry::new(count));
         let challenges = Arc::<Challenges>::default();
-        let room = connections_with_room();
         // At most two events a worker, and a command is rare: no bound is needed.
         let (reporter, events) = unbounded_channel();
         for (number, sockets) in sockets.into_iter().enumerate() {
@@ -63,7 +64,7 @@ impl Workers {
             let serve = Serve { snapshot: Arc::clone(snapshot), sockets };
             let (admission, registry) = (Arc::clone(&admission), Arc::clone(&registry));
             let challenges = Arc::clone(&challenges);
-            let setup = Setup { serve, admission, room, registry, challenges, commands };
+            let setup = Setup { serve, admission, registry, challenges, commands };
             let reporter = reporter.clone();
             let named = thread::Builder::new().name(format!("narrows-{number}"));
             named.spawn(move || run_worker(setup, &reporter)).map_err(RunError::Start)?;
@@ -96,6 +97,11 @@ impl Workers {
                 "another number of workers needs a hand-over (SIGUSR2) or a restart"
             );
         }
+    }
+
+    /// Changes how many client connections the limit of open files has room for.
+    pub(super) fn set_room(&self, room: usize) {
+        self.admission.set_room(room);
     }
 
     /// Lets all workers serve `snapshot` from now on, each from its sockets.

@@ -143,7 +143,7 @@ fn on_this_machine(
     let (ports, running) = ports::examine(config);
     let took = begun.elapsed();
     report.add(ports.into_iter().map(|it| it.took(took)));
-    report.add([descriptors::examine(running, config.limits.connections)]);
+    report.add([descriptors::examine(running, config)]);
     (loaded.and_then(Result::ok), running)
 }
 

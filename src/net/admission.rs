@@ -6,7 +6,9 @@
 //!
 //! Not here: how a client is turned away (`worker`).
 
-use crate::limits::WRONG_TOKEN_CONNECTIONS_DIVISOR;
+use crate::limits::{
+    DESCRIPTORS_OF_REFUSALS, PLACES_FREE_DIVISOR, WRONG_TOKEN_CONNECTIONS_DIVISOR,
+};
 use crate::net::block::Block;
 use crate::net::wrong_tokens::{Pace, WrongTokens};
 use std::collections::HashMap;
@@ -14,6 +16,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How many connections one address may have at one time.
@@ -31,15 +34,18 @@ pub struct AddressLimit {
 pub enum LimitReached {
     /// The limit on all connections.
     Connections,
+    /// The limit of open files, which has no room for another connection and its upstream.
+    OpenFiles,
     /// The limit on the connections of one address.
     Address,
 }
 
 impl LimitReached {
-    /// The name of its key in `[limits]`.
+    /// The name of its key in `[limits]`, if it has one.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
+            Self::OpenFiles => "open_files",
             Self::Address => "connections_per_address",
         }
     }
@@ -49,11 +55,16 @@ impl LimitReached {
 #[derive(Debug)]
 pub struct Admission {
     connections_max: AtomicUsize,
+    /// Connections that the limit of open files has room for.
+    room: AtomicUsize,
     of_address: AtomicUsize,
     counts_loopback: AtomicBool,
     connections: AtomicUsize,
     addresses: Mutex<HashMap<Block, usize>>,
     wrong_tokens: WrongTokens,
+    crowded: Notify,
+    /// Clients over a limit that have not left yet.
+    refusals: AtomicUsize,
 }
 
 /// Without any limit.
@@ -67,15 +78,55 @@ impl Default for Admission {
 impl Admission {
     /// Without any connection.
     pub fn new(connections_max: usize, of_address: AddressLimit) -> Self {
-        let (connections, addresses, wrong_tokens) = Default::default();
+        let (connections, addresses, wrong_tokens, crowded, refusals) = Default::default();
         Self {
             connections_max: connections_max.into(),
+            room: usize::MAX.into(),
             of_address: of_address.connections.into(),
             counts_loopback: of_address.counts_loopback.into(),
             connections,
             addresses,
             wrong_tokens,
+            crowded,
+            refusals,
         }
+    }
+
+    /// Changes how many connections the limit of open files has room for. It is `usize::MAX` at
+    /// first.
+    pub fn set_room(&self, room: usize) {
+        self.room.store(room, Ordering::Relaxed);
+    }
+
+    /// How many connections the limit of open files has room for.
+    pub fn room(&self) -> usize {
+        self.room.load(Ordering::Relaxed)
+    }
+
+    /// Whether connections that wait for a request are to give way, so that there is a descriptor
+    /// for the next client.
+    pub fn is_crowded(&self) -> bool {
+        let room = self.room();
+        self.connections() > room - (room / PLACES_FREE_DIVISOR).max(1).min(room)
+    }
+
+    /// A descriptor for a client over a limit, in which it may take its time to read that. `None`:
+    /// all are for admitted clients and their upstreams.
+    pub fn refuse_slowly(self: &Arc<Self>) -> Option<Refusal> {
+        let before = self.refusals.fetch_add(1, Ordering::Relaxed);
+        let refusal = Refusal(Arc::clone(self));
+        let places = self.room().saturating_mul(2).saturating_add(DESCRIPTORS_OF_REFUSALS);
+        (2 * self.connections() + before < places).then_some(refusal)
+    }
+
+    /// Asks all workers to look for connections that give way.
+    pub fn ask_for_places(&self) {
+        self.crowded.notify_waiters();
+    }
+
+    /// Waits for the next [`Admission::ask_for_places`].
+    pub async fn asked_for_places(&self) {
+        self.crowded.notified().await;
     }
 
     /// Changes the limits. Connections above a lower one stay, and count until they end.
@@ -89,13 +140,15 @@ impl Admission {
     /// Takes a permit for a connection whose client is not known yet: see [`Permit::count_for`].
     ///
     /// # Errors
-    /// [`LimitReached::Connections`]: all permits are taken.
+    /// [`LimitReached::Connections`] or [`LimitReached::OpenFiles`]: all permits are taken.
     pub fn acquire(self: &Arc<Self>) -> Result<Permit, LimitReached> {
         // Relaxed: the count orders nothing but itself.
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
         let permit = Permit { admission: Arc::clone(self), counted: None };
-        let connections_max = self.connections_max.load(Ordering::Relaxed);
-        if before < connections_max { Ok(permit) } else { Err(LimitReached::Connections) }
+        if before >= self.connections_max.load(Ordering::Relaxed) {
+            return Err(LimitReached::Connections);
+        }
+        if before < self.room() { Ok(permit) } else { Err(LimitReached::OpenFiles) }
     }
 
     /// Counts an exchange for its client, behind a proxy whose own connections do not count. `None`
@@ -111,7 +164,7 @@ impl Admission {
     /// When the answer to a wrong token from `address` is sent. Those that wait hold no more than
     /// a small part of the connections.
     pub fn pace(&self, address: IpAddr, now: Instant) -> Pace<'_> {
-        let connections = self.connections_max.load(Ordering::Relaxed);
+        let connections = self.connections_max.load(Ordering::Relaxed).min(self.room());
         let waiting_max = (connections / WRONG_TOKEN_CONNECTIONS_DIVISOR).max(1);
         self.wrong_tokens.pace(address, now, waiting_max)
     }
@@ -178,6 +231,16 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.connections.fetch_sub(1, Ordering::Relaxed);
         self.counted.iter().for_each(|block| self.admission.leave(*block));
+    }
+}
+
+/// A client over a limit that has not left yet.
+#[derive(Debug)]
+pub struct Refusal(Arc<Admission>);
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        self.0.refusals.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -277,6 +340,40 @@ mod tests {
         let _two = admission.acquire().unwrap();
         assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), LimitReached::Connections);
         assert_eq!(admission.addresses().len(), 1, "an address without a permit is not remembered");
+    }
+
+    #[test]
+    fn the_room_for_connections_is_a_limit_of_its_own_and_crowded_before_it_is_reached() {
+        let admission = admission(40, 40, true);
+        admission.set_room(32);
+        let mut permits = Vec::new();
+        for count in 1..=32 {
+            permits.push(admission.acquire().unwrap());
+            assert_eq!(admission.is_crowded(), count > 30, "{count}");
+        }
+        assert_eq!(admission.acquire().unwrap_err(), LimitReached::OpenFiles);
+        admission.set_limits(8, AddressLimit { connections: 40, counts_loopback: true });
+        assert_eq!(admission.acquire().unwrap_err(), LimitReached::Connections);
+        permits.truncate(30);
+        assert!(!admission.is_crowded());
+        for room in [0, 1, 15] {
+            admission.set_room(room);
+            assert!(admission.is_crowded(), "{room}");
+        }
+        permits.clear();
+        assert!(!admission.is_crowded());
+    }
+
+    #[test]
+    fn clients_that_are_refused_take_descriptors_that_no_admitted_client_may_need() {
+        let admission = admission(40, 40, true);
+        admission.set_room(8);
+        let permits: Vec<_> = (0..8).map(|_| admission.acquire().unwrap()).collect();
+        let slow = || std::iter::from_fn(|| admission.refuse_slowly()).take(100);
+        assert_eq!(slow().collect::<Vec<_>>().len(), DESCRIPTORS_OF_REFUSALS);
+        assert_eq!(slow().count(), 100, "each has left before the next comes");
+        drop(permits);
+        assert_eq!(slow().collect::<Vec<_>>().len(), DESCRIPTORS_OF_REFUSALS + 16);
     }
 
     #[test]

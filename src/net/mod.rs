@@ -18,6 +18,7 @@ pub mod admission;
 pub(crate) mod block;
 pub mod buffer;
 pub mod date;
+pub mod descriptors;
 mod fault;
 pub mod listen;
 #[cfg(any(test, fuzzing, feature = "memory"))]

@@ -6,6 +6,7 @@
 //! or descriptors have run out, the caller copies: [`Spliced::NoPipe`].
 
 use crate::limits::{PIPE_BYTES, PIPE_SHORTAGE, PIPES_KEPT_MAX, PIPES_MAX};
+use crate::net::descriptors::is_spare;
 use crate::net::tcp::MeteredTcp;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -152,6 +153,9 @@ struct Pipe {
 impl Pipe {
     fn open() -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        if is_spare(&write) {
+            return Err(Errno::MFILE.into());
+        }
         // Refused if all pipes of the user together take more memory than they may
         // (`fs.pipe-user-pages-soft`). A smaller pipe would be slower than a copy.
         fcntl_setpipe_size(&write, PIPE_BYTES)?;

@@ -28,7 +28,7 @@ use crate::upstream::Preconnect;
 use bytes::BufMut;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -57,6 +57,18 @@ pub(super) enum Next {
     Cut(ExchangeError),
     /// The client is gone, or takes nothing.
     Abort,
+    /// The client has all it asked for, and another one needs the place.
+    GiveWay,
+}
+
+/// Why there is no other request.
+pub(super) enum NoHead {
+    /// A clean end: silence or a close between requests.
+    Ended,
+    /// Silence, for long enough that another client gets the place.
+    GivesWay,
+    /// The head does not come to its end, or is malformed.
+    Malformed(ExchangeError),
 }
 
 /// A request that is not answered by its upstream. In a box where it is handed on, or every
@@ -95,39 +107,50 @@ impl ClientConnection {
         Client { address: self.recorder.client(), destination: self.about.destination() }
     }
 
-    /// Waits for a whole request head. `None` is a clean end: silence or a close between requests.
+    /// Waits for a whole request head, the first one unless the client `has_asked` before.
     ///
     /// # Errors
-    /// The head does not come to its end, or is malformed.
+    /// There is none.
     pub(super) async fn next_head(
         &mut self,
         context: &Context,
-    ) -> Result<Option<HeadSpan>, ExchangeError> {
+        has_asked: bool,
+    ) -> Result<HeadSpan, NoHead> {
         // After a stray CRLF a client may idle: no request has begun with it, so none may be late.
         while !has_begun(self.io.read_buffer.bytes()) {
-            if !self.first_byte_arrives(context).await {
-                return Ok(None);
-            }
+            self.first_byte_arrives(context, has_asked).await?;
         }
         self.recorder.start();
-        self.whole_head(context).await.map(Some)
+        self.whole_head(context).await.map_err(NoHead::Malformed)
     }
 
-    /// Waits for a byte of a request: for `keep_alive`, or for as long as a drain allows.
-    async fn first_byte_arrives(&mut self, context: &Context) -> bool {
+    /// Waits for a byte of a request: for `keep_alive`, or for as long as a drain or a lack of
+    /// descriptors allows.
+    async fn first_byte_arrives(
+        &mut self,
+        context: &Context,
+        has_asked: bool,
+    ) -> Result<(), NoHead> {
         let since = now();
         let keep_alive = since + context.site().timeouts.keep_alive;
+        let mut crowded_since = None;
         let Self { io, alarm, .. } = self;
         let arrived = poll_fn(|cx| match io.read_buffer.poll_fill(cx, &mut io.transport) {
             Poll::Ready(fill) => Poll::Ready(Some(matches!(fill, Ok(Fill::Bytes)))),
             Poll::Pending => {
-                let last = context.drain.last_request_by(since);
-                alarm.poll(cx, last.map_or(keep_alive, |it| it.min(keep_alive))).map(|()| None)
+                let due = context.request_due(since, has_asked, &mut crowded_since);
+                let until = due.map_or(keep_alive, |it| it.min(keep_alive));
+                alarm.poll(cx, until).map(|()| None)
             }
         });
-        match arrived.await {
+        let arrived = match arrived.await {
             Some(arrived) => arrived,
             None => self.has_come_meanwhile().await,
+        };
+        match (arrived, crowded_since.is_some()) {
+            (true, _) => Ok(()),
+            (false, true) => Err(NoHead::GivesWay),
+            (false, false) => Err(NoHead::Ended),
         }
     }
 
@@ -310,6 +333,16 @@ impl ClientConnection {
         if self.alarm.bound(deadline, shutdown).await.is_ok() {
             self.linger(context).await;
         }
+    }
+
+    /// Ends a connection whose descriptor is needed, so it does not linger. What has come is read,
+    /// because a close would answer it with a reset.
+    pub(super) fn give_way(&mut self) {
+        let cx = &mut TaskContext::from_waker(Waker::noop());
+        let transport = &mut self.io.transport;
+        let _ = with_scratch(|scratch| transport.poll_read(cx, scratch)).is_ready();
+        // One try is enough: the buffer of an idle socket takes a few bytes at once.
+        let _ = transport.poll_shutdown(cx).is_ready();
     }
 
     /// Ends the connection in the middle of a response for `error`, so that what there is of it

@@ -1,8 +1,11 @@
 //! What all connections of a listening socket share: the worker's current [`Site`], and whether
 //! they are to end.
 
+use crate::clock::now;
 use crate::gateway::client_address::AddressRules;
-use crate::limits::{CLIENT_AUTHORITY_BYTES_MAX, DRAIN_GRACE};
+use crate::limits::{
+    CLIENT_AUTHORITY_BYTES_MAX, CROWDED_IDLE_MAX, CROWDED_SILENCE_MAX, DRAIN_GRACE,
+};
 use crate::net::admission::Admission;
 use crate::net::transport::Transport;
 use crate::proxy::site::Site;
@@ -193,6 +196,25 @@ impl Context {
         }
     }
 
+    /// Until when a connection that has been idle since `since` may wait for a request, if not for
+    /// the whole of `keep_alive`. `crowded_since` is when it first met a lack of descriptors in this
+    /// wait.
+    pub(super) fn request_due(
+        &self,
+        since: Instant,
+        has_asked: bool,
+        crowded_since: &mut Option<Instant>,
+    ) -> Option<Instant> {
+        let drained = self.drain.last_request_by(since);
+        if !self.admission.is_crowded() {
+            *crowded_since = None;
+            return drained;
+        }
+        let patience = if has_asked { CROWDED_IDLE_MAX } else { CROWDED_SILENCE_MAX };
+        let gives_way = *crowded_since.get_or_insert_with(now) + patience;
+        Some(drained.map_or(gives_way, |it| it.min(gives_way)))
+    }
+
     /// The current site. A caller that waits keeps only the part that it needs.
     pub fn site(&self) -> Rc<Site> {
         Rc::clone(&self.site.borrow())
@@ -288,7 +310,8 @@ impl Drain {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Wakes all tasks that wait.
+    pub fn wake(&self) {
         self.watchers.borrow().wakers.iter().flatten().for_each(Waker::wake_by_ref);
     }
 

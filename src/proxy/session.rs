@@ -4,7 +4,7 @@ use crate::error::{Cause, ExchangeError, Fault};
 use crate::gateway::answer::{Reply, ResponseOptions, answer_to};
 use crate::net::read_limit::PlainHttp;
 use crate::net::transport::Transport;
-use crate::proxy::client_connection::{ClientConnection, Next, Unserved};
+use crate::proxy::client_connection::{ClientConnection, Next, NoHead, Unserved};
 use crate::proxy::context::{Client, Context, Watch};
 use crate::proxy::exchange::exchange;
 use crate::upstream::Preconnect;
@@ -16,13 +16,15 @@ pub struct Session {
     client: ClientConnection,
     /// A stop wakes the session.
     watch: Watch,
+    /// A request has come.
+    has_asked: bool,
 }
 
 impl Session {
     /// A session for `transport`, at whose other end `who` is.
     pub fn new(context: Rc<Context>, transport: Transport, who: impl Into<Client>) -> Self {
         let client = ClientConnection::new(transport, who.into(), &context.metrics);
-        Self { context, client, watch: Watch::default() }
+        Self { context, client, watch: Watch::default(), has_asked: false }
     }
 
     /// The session holds `preconnect` until its first request has a connection.
@@ -45,10 +47,14 @@ impl Session {
             loop {
                 // In a block of its own, or what it holds would have a place beside the exchange.
                 let next = {
-                    let served = match self.client.next_head(&self.context).await {
-                        Ok(Some(head)) => exchange(&mut self.client, &self.context, head).await,
-                        Ok(None) => Ok(Next::End),
-                        Err(error) => Err(self.client.malformed(error)),
+                    let served = match self.client.next_head(&self.context, self.has_asked).await {
+                        Ok(head) => {
+                            self.has_asked = true;
+                            exchange(&mut self.client, &self.context, head).await
+                        }
+                        Err(NoHead::Ended) => Ok(Next::End),
+                        Err(NoHead::GivesWay) => Ok(Next::GiveWay),
+                        Err(NoHead::Malformed(error)) => Err(self.client.malformed(error)),
                     };
                     match served {
                         Ok(next) => next,
@@ -60,20 +66,24 @@ impl Session {
                     Next::End => return self.client.end(&self.context).await,
                     Next::Cut(error) => return self.client.cut(&self.context, &error).await,
                     Next::Abort => return self.client.io.transport.abort(),
+                    Next::GiveWay => return self.client.give_way(),
                 }
             }
         }
     }
 
-    /// Answers a client over a limit, and ends.
-    pub async fn turn_away(&mut self) {
+    /// Answers a client over a limit, and ends: when the client has left, or as soon as the answer
+    /// is sent.
+    pub async fn turn_away(&mut self, lingers: bool) {
         let Self { context, client, .. } = self;
         let error = ExchangeError { fault: Fault::Internal, cause: Cause::TooManyConnections };
         if let Some(answer) = answer_to(&error) {
             client.queue_answer(&answer, ResponseOptions::CLOSE);
         }
-        if client.send_answer(context).await.is_ok() {
-            client.end(context).await;
+        match (client.send_answer(context).await, lingers) {
+            (Ok(()), true) => client.end(context).await,
+            (Ok(()), false) => client.give_way(),
+            (Err(_left), _) => {}
         }
     }
 
@@ -85,7 +95,7 @@ impl Session {
         let options = ResponseOptions { head_only: request.may_be_head, ..ResponseOptions::CLOSE };
         match client.reply(context, Unserved::boxed(reply, options, None)).await {
             Next::Request | Next::End => client.end(context).await,
-            Next::Cut(_) | Next::Abort => client.io.transport.abort(),
+            Next::Cut(_) | Next::Abort | Next::GiveWay => client.io.transport.abort(),
         }
     }
 }

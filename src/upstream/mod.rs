@@ -83,6 +83,11 @@ impl Upstream {
         maintenance.wake();
     }
 
+    /// Closes the connections that are idle now.
+    pub fn close_idle(&self) {
+        self.0.pool.clear();
+    }
+
     /// Changes what may change while connections stay: how they are opened (the way is the same,
     /// but not its limits of time), how many are kept ready, and how old they become.
     pub fn change(&self, dialer: Box<dyn Dial>, warm: usize, age_max: Option<Duration>) {

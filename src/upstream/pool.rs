@@ -113,6 +113,12 @@ impl Pool {
         self.publish();
     }
 
+    /// Closes all connections.
+    pub(super) fn clear(&self) {
+        self.idle.borrow_mut().clear();
+        self.publish();
+    }
+
     /// How many connections are idle.
     pub(super) fn len(&self) -> usize {
         self.idle.borrow().len()

@@ -1,6 +1,7 @@
 //! The accept loop, one for each socket of a worker.
 
 use crate::limits::{ACCEPT_BACKOFF, LISTEN_BACKLOG};
+use crate::net::descriptors::is_spare;
 use crate::telemetry::targets::WORKER;
 use crate::worker::admit::Admitter;
 use crate::worker::balance::{Balance, Passed};
@@ -85,6 +86,9 @@ struct Acceptor<'a> {
 
 impl Acceptor<'_> {
     fn take(&self, tcp: TcpStream, peer: SocketAddr) {
+        if is_spare(&tcp) {
+            return self.admitter.drop_unanswered(tcp, peer, self.at);
+        }
         let lighter = self.balance.as_ref().and_then(|it| Some((it, it.lighter()?)));
         match lighter {
             None => self.admit(tcp, peer),

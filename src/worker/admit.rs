@@ -7,7 +7,7 @@ use crate::config::value::Mode;
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::answer::name_of;
-use crate::limits::REFUSALS_MAX;
+use crate::limits::{CROWD_SEARCHED_EVERY, REFUSALS_MAX};
 use crate::net::admission::{Admission, LimitReached, Permit};
 use crate::net::transport::Transport;
 use crate::proxy::preface::{must_send_proxy_header, read_proxy_header};
@@ -19,12 +19,14 @@ use crate::timeouts::Timer;
 use crate::worker::listening::Listening;
 use crate::worker::live::LiveGuard;
 use crate::worker::serve::{Guard, serve};
-use crate::worker::warnings::{Warnings, is_news};
+use crate::worker::warnings::{Warnings, is_due, is_news};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::net::TcpStream;
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 /// Admits the connections of a worker, or turns them away.
 pub(super) struct Admitter {
@@ -32,14 +34,14 @@ pub(super) struct Admitter {
     pub(super) admission: Arc<Admission>,
     /// Connections over a limit that are being answered.
     refusals: Cell<usize>,
-    /// Connections that the limit of open files has room for.
-    room: usize,
+    /// When connections were last asked to give way.
+    searched: Cell<Option<Instant>>,
 }
 
 impl Admitter {
-    pub(super) fn new(admission: Arc<Admission>, room: usize) -> Self {
-        let (warnings, refusals) = Default::default();
-        Self { warnings, admission, refusals, room }
+    pub(super) fn new(admission: Arc<Admission>) -> Self {
+        let (warnings, refusals, searched) = Default::default();
+        Self { warnings, admission, refusals, searched }
     }
 
     /// Serves a connection that `peer` has opened to the socket `at`, or turns it away.
@@ -51,13 +53,16 @@ impl Admitter {
     ) {
         let listener = at.listener();
         tracing::trace!(target: CLIENT, client = %peer, "connected");
-        self.warnings.connected(self.admission.connections(), self.room);
+        self.warnings.connected(self.admission.connections(), self.admission.room());
         let sends_proxy_header = must_send_proxy_header(&listener.proxy_protocol, peer);
         let acquired = self.admission.acquire().and_then(|permit| match sends_proxy_header {
             // Counted for the client, when it is known.
             true => Ok(permit),
             false => counted(permit, &listener, peer),
         });
+        if self.admission.is_crowded() && is_due(&self.searched, CROWD_SEARCHED_EVERY) {
+            self.admission.ask_for_places();
+        }
         let permit = match acquired {
             Ok(permit) => permit,
             Err(limit) => return self.turn_away(&at.context, transport, peer, &listener, limit),
@@ -70,6 +75,13 @@ impl Admitter {
         } else {
             serve(context, accepted, Guard::new(permit, live));
         }
+    }
+
+    /// Closes a connection at once, because its descriptor is one of the last.
+    pub(super) fn drop_unanswered(&self, tcp: TcpStream, peer: SocketAddr, at: &Listening) {
+        at.context.metrics.refused(LimitReached::OpenFiles.name());
+        self.warnings.limit_reached(LimitReached::OpenFiles, peer);
+        drop(tcp);
     }
 
     /// Waits for the PROXY header of a connection, and counts the connection for the client that it
@@ -138,9 +150,10 @@ impl Admitter {
             return;
         }
         let (refusal, context) = (RefusalGuard::begin(self), Rc::clone(context));
+        let slowly = self.admission.refuse_slowly();
         spawn(async move {
-            Session::new(context, transport, client).turn_away().await;
-            drop(refusal);
+            Session::new(context, transport, client).turn_away(slowly.is_some()).await;
+            drop((refusal, slowly));
         });
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! `accept` takes a connection from the kernel's queue and gives it to `admit`, which counts it
 //! against `limits.connections` and `limits.connections_per_address`. A connection over a limit is
-//! closed, with a 503 if that is cheap. If the peer is a proxy that sends a PROXY header, the
+//! closed, with a 503 if that is cheap. So is one for which there are no descriptors, with its
+//! upstream's: before that, connections that wait for a request give way. If the peer is a proxy that sends a PROXY header, the
 //! connection first waits for that header, in a task of its own: until then it is unknown who the
 //! client is, and so whose limit counts.
 //!
@@ -49,6 +50,7 @@ pub use incoming::{Incoming, deal};
 use crate::config::snapshot::{Listener, Snapshot};
 use crate::limits::{DRAIN_CUT_MAX, DRAIN_GRACE};
 use crate::net::admission::Admission;
+use crate::net::descriptors;
 use crate::proxy::Context;
 use crate::task::spawn;
 use crate::telemetry::metrics::{Totals, WorkerMetrics};
@@ -79,8 +81,6 @@ pub struct Setup {
     pub serve: Serve,
     /// Client connections of all workers, against their limits.
     pub admission: Arc<Admission>,
-    /// Connections that the limit of open files has room for.
-    pub room: usize,
     /// What all workers know of the upstreams.
     pub registry: Arc<Registry>,
     /// What to answer to authorities.
@@ -181,9 +181,9 @@ pub fn run(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
 }
 
 async fn work(setup: Setup, ready: impl FnOnce()) -> io::Result<()> {
-    let Setup { serve, admission, room, registry, challenges, mut commands } = setup;
+    let Setup { serve, admission, registry, challenges, mut commands } = setup;
     let Serve { snapshot, sockets } = serve;
-    let mut worker = Worker::new(&snapshot, admission, room, registry, challenges).await;
+    let mut worker = Worker::new(&snapshot, admission, registry, challenges).await;
     for socket in sockets {
         worker.listen(socket)?;
     }
@@ -210,7 +210,6 @@ impl Worker {
     async fn new(
         snapshot: &Snapshot,
         admission: Arc<Admission>,
-        room: usize,
         registry: Arc<Registry>,
         challenges: Arc<Challenges>,
     ) -> Self {
@@ -218,7 +217,7 @@ impl Worker {
         let mut upstreams = Upstreams::new(registry, Rc::clone(&metrics));
         let context = Context::new(upstreams.site(snapshot).await, metrics);
         let context = context.answering(challenges).counting(Arc::clone(&admission));
-        let admitter = Rc::new(Admitter::new(admission, room));
+        let admitter = Rc::new(Admitter::new(admission));
         let (listening, draining) = Default::default();
         Self { context, upstreams, admitter, listening, draining }
     }
@@ -251,8 +250,20 @@ impl Worker {
 
     /// Serves until a stop. If the main thread has gone away, stops at once.
     async fn serve(&mut self, commands: &mut UnboundedReceiver<Command>) -> Stop {
+        let admission = Arc::clone(&self.admitter.admission);
         loop {
-            match commands.recv().await {
+            let command = tokio::select! {
+                command = commands.recv() => command,
+                () = admission.asked_for_places() => {
+                    self.wake_connections();
+                    continue;
+                }
+                () = descriptors::asked() => {
+                    self.upstreams.close_idle();
+                    continue;
+                }
+            };
+            match command {
                 Some(Command::Serve(serve)) => self.change(serve).await,
                 Some(Command::HandOver(sockets)) => self.hand_over(&sockets),
                 Some(Command::AnnounceStop) => {
@@ -263,6 +274,11 @@ impl Worker {
                 None => return Stop::AtOnce,
             }
         }
+    }
+
+    /// Lets each connection that waits for a request see whether it is to give way.
+    fn wake_connections(&self) {
+        self.listening.values().chain(&self.draining).for_each(|it| it.context.drain.wake());
     }
 
     fn report(&self, ReportRequest { worker, reports, .. }: &ReportRequest) {

@@ -32,6 +32,11 @@ impl Upstreams {
         Self { registry, metrics, current: HashMap::new(), timeouts: None }
     }
 
+    /// Closes all idle connections.
+    pub(super) fn close_idle(&self) {
+        self.current.values().for_each(Upstream::close_idle);
+    }
+
     /// The site of `snapshot`. An upstream that stays keeps its connections and what is known of
     /// it. One that is no longer in the snapshot closes its idle connections, keeps none any more,
     /// and ends when the last exchange with it has ended.

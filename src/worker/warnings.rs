@@ -5,6 +5,7 @@ use crate::net::admission::LimitReached;
 use crate::telemetry::targets::LIMITS;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// When each warning was last given.
@@ -16,6 +17,7 @@ pub(super) struct Warnings {
     connections: Cell<Option<Instant>>,
     address: Cell<Option<Instant>>,
     room: Cell<Option<Instant>>,
+    no_room: Cell<Option<Instant>>,
 }
 
 impl Warnings {
@@ -41,21 +43,31 @@ impl Warnings {
                     "limits.connections is reached; turning connections away"
                 );
             }
+            LimitReached::OpenFiles if is_news(&self.no_room) => tracing::warn!(
+                target: LIMITS,
+                "the limit of open files has no room for another client; turning connections away: \
+                 raise it (LimitNOFILE of systemd, ulimit -Hn)"
+            ),
             LimitReached::Address if is_news(&self.address) => tracing::warn!(
                 target: LIMITS,
                 client = %client.ip(),
                 "limits.connections_per_address is reached; turning connections away"
             ),
-            LimitReached::Connections | LimitReached::Address => {}
+            LimitReached::Connections | LimitReached::OpenFiles | LimitReached::Address => {}
         }
     }
 }
 
 /// Whether a warning is due again; if so, it is taken for given.
 pub(super) fn is_news(told: &Cell<Option<Instant>>) -> bool {
-    let is_news = told.get().is_none_or(|told| told.elapsed() >= LIMIT_LOGGED_EVERY);
-    if is_news {
-        told.set(Some(Instant::now()));
+    is_due(told, LIMIT_LOGGED_EVERY)
+}
+
+/// Whether something was `last` done so long ago; if so, it is taken for done.
+pub(super) fn is_due(last: &Cell<Option<Instant>>, every: Duration) -> bool {
+    let is_due = last.get().is_none_or(|last| last.elapsed() >= every);
+    if is_due {
+        last.set(Some(Instant::now()));
     }
-    is_news
+    is_due
 }

@@ -41,6 +41,7 @@ mod kit;
 mod log;
 mod many_clients;
 mod metrics;
+mod open_files;
 mod own_answers;
 mod own_certificate;
 mod persistence;

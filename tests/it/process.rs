@@ -180,7 +180,7 @@ async fn more_sockets_than_were_passed_are_an_error_that_names_both_numbers() {
 #[tokio::test]
 async fn a_low_limit_of_open_files_is_a_warning_when_connections_approach_it() {
     let origin = Origin::asleep();
-    let relay = Relay::plain_to(&origin).open_files(64 + 2 * 20).await;
+    let relay = Relay::plain_to(&origin).workers(1).open_files(64 + 2 * 20).await;
     let line = relay.wait_for_log("the limit of open files has room for fewer").await;
     assert!(line.contains(" INFO ") && line.ends_with(" connections=20"), "{line}");
     let mut clients = Vec::new();

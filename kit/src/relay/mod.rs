@@ -13,7 +13,7 @@ use crate::origin::Origin;
 use crate::peer::Peer;
 use crate::{client, within};
 use log::Log;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs::{self, DirEntry};
@@ -104,6 +104,12 @@ impl Relay {
     /// Its descriptors that are open now.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the relay runs").count()
+    }
+
+    /// Lets it open no further descriptor, or as many as `count`.
+    pub fn limit_open_files(&self, count: u64) {
+        let limits = Rlimit { current: Some(count), maximum: getrlimit(Resource::Nofile).maximum };
+        prlimit(Some(self.pid), Resource::Nofile, limits).expect("the relay runs");
     }
 
     /// Waits until it has no more descriptors open than this.

@@ -8,6 +8,7 @@ mod credentials;
 mod cuts;
 mod departure;
 mod footprint;
+mod giving_way;
 mod idle_limit;
 mod incomplete;
 mod keys;

@@ -217,7 +217,7 @@ fn a_client_over_the_limit_is_told_so_and_closed() {
             assert_eq!(end, End::Clean);
             client.end(End::Clean);
         };
-        tokio::join!(session.turn_away(), told);
+        tokio::join!(session.turn_away(true), told);
         assert_eq!(bench.dials(), 0);
     });
 }

@@ -4,7 +4,8 @@
 use crate::clock::Deadline;
 use crate::config::snapshot::UpstreamTls;
 use crate::error::{Cause, DialFailure, DialStep, ExchangeError, Fault, SocketError};
-use crate::limits::TCP_USER_TIMEOUT;
+use crate::limits::{DESCRIPTOR_PAUSE, TCP_USER_TIMEOUT};
+use crate::net::descriptors::{ask_for_some, is_lack, is_spare};
 use crate::net::listen::keepalive;
 use crate::net::transport::Transport;
 use crate::timeouts::{Timeouts, Timer};
@@ -16,8 +17,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// A connection that is open.
 pub(super) struct Secured {
@@ -55,7 +56,7 @@ async fn connect(
 ) -> Result<TcpStream, ExchangeError> {
     let deadline = Deadline::start(Timer::Connect, timeouts);
     let connecting = async {
-        let mut tcp = TcpStream::connect(address).await?;
+        let mut tcp = socket(address).await?.connect(address).await?;
         if let Some(header) = header {
             tcp.write_all(&header).await?;
         }
@@ -69,6 +70,26 @@ async fn connect(
         Ok(Err(error)) => Err(unreachable(&error, address)),
         Err(_elapsed) => Err(ExchangeError::expired(Timer::Connect)),
     }
+}
+
+/// A socket whose descriptor is not one of the last: then idle connections are closed first.
+async fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    match socket_now(address) {
+        Err(error) if is_lack(&error) => {
+            ask_for_some();
+            sleep(DESCRIPTOR_PAUSE).await;
+            socket_now(address)
+        }
+        opened => opened,
+    }
+}
+
+fn socket_now(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    if is_spare(&socket) { Err(Errno::MFILE.into()) } else { Ok(socket) }
 }
 
 async fn secure(

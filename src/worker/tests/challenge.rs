@@ -140,7 +140,7 @@ fn snapshot(origin: SocketAddr) -> Snapshot {
 async fn worker(snapshot: &Snapshot, challenges: &Arc<Challenges>) -> Worker {
     let admission = Arc::new(Admission::new(100, snapshot.limits.per_address));
     let registry = Arc::new(Registry::new(1));
-    Worker::new(snapshot, admission, usize::MAX, registry, Arc::clone(challenges)).await
+    Worker::new(snapshot, admission, registry, Arc::clone(challenges)).await
 }
 
 fn open(worker: &mut Worker, listener: &Arc<Listener>) -> SocketAddr {

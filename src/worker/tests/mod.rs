@@ -269,7 +269,7 @@ async fn say_late(parts: [&str; 3], answer: Option<&[u8]>) {
     let snapshot = Snapshot::load(config).unwrap();
     let admission = Arc::new(Admission::new(1, snapshot.limits.per_address));
     let registry = Arc::new(Registry::new(1));
-    let worker = Worker::new(&snapshot, admission, usize::MAX, registry, Arc::default()).await;
+    let worker = Worker::new(&snapshot, admission, registry, Arc::default()).await;
     let (near, mut far) = MemoryStream::pair(1024);
     let begun = Instant::now();
     let peer = SocketAddr::from(([192, 0, 2, 1], 1));
@@ -328,7 +328,7 @@ fn worker_with(upstream: Upstream) -> Worker {
         .map(|route| route.to(RouteUpstream::of(route, upstream.clone(), &metrics)));
     let routes = routes.collect();
     let site = Site::new(&snapshot, &metrics, routes, |_| unreachable!("there is no forward"));
-    let admitter = Rc::new(Admitter::new(admission, usize::MAX));
+    let admitter = Rc::new(Admitter::new(admission));
     let upstreams = Upstreams::new(Arc::new(Registry::new(1)), Rc::clone(&metrics));
     let context = Context::new(site, metrics);
     let (listening, draining) = Default::default();

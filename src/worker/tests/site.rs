@@ -264,8 +264,7 @@ impl Relay {
         let snapshot = snapshot(toml);
         let admission = Arc::new(Admission::new(9, snapshot.limits.per_address));
         let registry = Arc::new(Registry::new(1));
-        let mut worker =
-            Worker::new(&snapshot, admission, usize::MAX, registry, Arc::default()).await;
+        let mut worker = Worker::new(&snapshot, admission, registry, Arc::default()).await;
         let socket = listen().await;
         let address = socket.local_addr().unwrap();
         let (id, listener) = (SocketId::unique(), Arc::clone(&snapshot.listeners[0]));
