@@ -453,7 +453,7 @@ mod tests {
         assert!(trouble.contains("line 2 holds the token of bob"), "{trouble}");
         assert!(kept.client(ALICE).is_some() && kept.client(BOB).is_none());
         assert_eq!(kept.lines_of_keys().unwrap(), [1]);
-        assert_eq!(kept.files.read.changed().len(), 2, "they are tried again");
+        assert_eq!(kept.files.read.changed().unwrap().len(), 2, "they are tried again");
         folder.write("k", "sk-one\n");
         let mended = load(&text, Some(&kept.access), Some(&kept.files.read));
         assert!(mended.files.trouble.is_empty(), "{}", mended.files.trouble);

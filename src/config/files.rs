@@ -4,10 +4,12 @@
 //! link that is swapped on the way to a file (certbot's `live`, Kubernetes' `..data`), or a file
 //! system of another machine.
 
+use crate::net::descriptors::is_lack;
 use crate::tls::credential_error::CredentialError;
 use crate::tls::credential_file::read_file;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -65,12 +67,21 @@ impl Files {
 
     /// The files that hold something else now, or cannot be read. This reads all of them, which may
     /// take for ever.
-    pub fn changed(&self) -> Vec<&Path> {
-        let is_changed = |(file, content): &(&PathBuf, &Option<Content>)| {
-            let now = read_file(file).ok();
-            now.as_ref() != content.as_deref()
-        };
-        self.0.iter().filter(is_changed).map(|(file, _)| &**file).collect()
+    ///
+    /// # Errors
+    /// There is no descriptor for one, which says nothing about the file.
+    pub fn changed(&self) -> io::Result<Vec<&Path>> {
+        let mut changed = Vec::new();
+        for (file, content) in &self.0 {
+            let now = match read_file(file) {
+                Err(CredentialError::Unreadable(_, error)) if is_lack(&error) => return Err(error),
+                now => now.ok(),
+            };
+            if now.as_ref() != content.as_deref() {
+                changed.push(&**file);
+            }
+        }
+        Ok(changed)
     }
 }
 
@@ -108,23 +119,23 @@ mod tests {
         let plain = folder.write("plain.pem", "one");
         assert_eq!(read(&mut files, &link), b"old");
         assert_eq!(read(&mut files, &plain), b"one");
-        assert_eq!(files.changed(), NONE);
+        assert_eq!(files.changed().unwrap(), NONE);
         // A link on the way is swapped, as by Kubernetes.
         symlink("new", folder.path("swapped")).unwrap();
         fs::rename(folder.path("swapped"), folder.path("data")).unwrap();
-        assert_eq!(files.changed(), [&*link]);
+        assert_eq!(files.changed().unwrap(), [&*link]);
         symlink("old/key.pem", folder.path("swapped")).unwrap();
         fs::rename(folder.path("swapped"), &link).unwrap();
-        assert_eq!(files.changed(), NONE, "the same again, by another way");
+        assert_eq!(files.changed().unwrap(), NONE, "the same again, by another way");
         // Written in place, replaced, and away.
         folder.write("plain.pem", "two");
-        assert_eq!(files.changed(), [&*plain]);
+        assert_eq!(files.changed().unwrap(), [&*plain]);
         fs::rename(folder.write("other.pem", "one"), &plain).unwrap();
-        assert_eq!(files.changed(), NONE);
+        assert_eq!(files.changed().unwrap(), NONE);
         fs::remove_file(&plain).unwrap();
-        assert_eq!(files.changed(), [&*plain]);
+        assert_eq!(files.changed().unwrap(), [&*plain]);
         fs::create_dir(&plain).unwrap();
-        assert_eq!(files.changed(), [&*plain]);
+        assert_eq!(files.changed().unwrap(), [&*plain]);
     }
 
     #[test]
@@ -132,13 +143,16 @@ mod tests {
         let folder = Folder::new();
         let (mut before, file) = (Files::default(), folder.path("awaited.pem"));
         before.is_awaited(&file);
-        assert_eq!((before.changed(), before.content(&file)), (NONE.to_vec(), None));
+        assert_eq!((before.changed().unwrap(), before.content(&file)), (NONE.to_vec(), None));
         folder.write("awaited.pem", "one");
-        assert_eq!(before.changed(), [&*file]);
+        assert_eq!(before.changed().unwrap(), [&*file]);
         let mut after = Files::default();
         read(&mut after, &file);
         after.is_awaited(&file);
-        assert_eq!((after.changed(), after.changed_since(&before)), (NONE.to_vec(), vec![&*file]));
+        assert_eq!(
+            (after.changed().unwrap(), after.changed_since(&before)),
+            (NONE.to_vec(), vec![&*file])
+        );
     }
 
     #[test]
@@ -148,6 +162,6 @@ mod tests {
         assert_eq!(read(&mut files, &file), b"one");
         folder.write("both.pem", "two");
         assert_eq!(read(&mut files, &file), b"two");
-        assert_eq!(files.changed(), [&*file]);
+        assert_eq!(files.changed().unwrap(), [&*file]);
     }
 }

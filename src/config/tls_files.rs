@@ -445,10 +445,10 @@ mod tests {
         let folder = Folder::new();
         let (before, number) = found(&folder, "\"localhost\"", None);
         assert_eq!((number, awaited(&before)), (0, vec!["localhost".to_owned()]));
-        assert!(before.managed[0].stored.is_none() && before.read.changed().is_empty());
+        assert!(before.managed[0].stored.is_none() && before.read.changed().unwrap().is_empty());
         let file = before.managed[0].file.clone();
         write(&file, &format!("{CERTIFICATE}{KEY}"));
-        assert_eq!(before.read.changed(), [&*file]);
+        assert_eq!(before.read.changed().unwrap(), [&*file]);
         let (after, number) = found(&folder, "\"localhost\"", None);
         assert_eq!((number, awaited(&after)), (1, vec![]));
         assert_eq!(after.managed[0].stored.as_ref().unwrap().names, ["localhost", "127.0.0.1"]);
@@ -470,7 +470,7 @@ mod tests {
             let (files, number) = found(&folder, "\"localhost\"", None);
             assert_eq!((number, awaited(&files).len()), (0, 1));
             assert!(files.remarks.to_string().contains(why), "{}", files.remarks);
-            assert!(files.read.changed().is_empty());
+            assert!(files.read.changed().unwrap().is_empty());
         }
     }
 

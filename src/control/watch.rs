@@ -15,6 +15,8 @@ use crate::control::state::State;
 use crate::limits::{FILES_LOOKED_AT_EVERY, FILES_SLOW};
 use crate::task::blocking;
 use crate::telemetry::targets::CERTIFICATE;
+use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::rc::Rc;
@@ -38,9 +40,12 @@ pub(super) struct Change {
 /// Looks at the files of what is served, for as long as anyone receives the changes: from time to
 /// time, and at once when the state says that one has changed.
 pub(super) async fn watch_files(state: Rc<State>, changes: Sender<Change>) {
+    let mut is_blind = false;
     loop {
         let _elapsed = timeout(FILES_LOOKED_AT_EVERY, state.file_changed()).await;
-        match look(&state).await {
+        let looked = look(&state).await;
+        let was_blind = mem::replace(&mut is_blind, matches!(looked, Ok(Found::Nothing(_))));
+        match looked {
             Ok(Found::Unchanged) => {
                 if !state.note_unusable_files(Problems::default()).is_empty() {
                     tracing::info!(target: CERTIFICATE, "the files are again what they were");
@@ -53,6 +58,16 @@ pub(super) async fn watch_files(state: Rc<State>, changes: Sender<Change>) {
                 }
             }
             Ok(Found::Trouble(problems)) => note(&state, problems),
+            Ok(Found::Nothing(error)) if !was_blind => {
+                tracing::warn!(
+                    target: CERTIFICATE,
+                    %error,
+                    "the files of certificates, keys or roots cannot be checked now; it is tried \
+                     again every {} s",
+                    FILES_LOOKED_AT_EVERY.as_secs()
+                );
+            }
+            Ok(Found::Nothing(_)) => {}
             // Its panic has been logged. The next look may do better.
             Err(_panic) => {}
         }
@@ -81,6 +96,8 @@ enum Found {
     /// With what is wrong with other files.
     Change(Box<Change>, Problems),
     Trouble(Problems),
+    /// There is no descriptor to read them with, so nothing is known about them.
+    Nothing(io::Error),
 }
 
 /// Looks on another thread.
@@ -103,10 +120,17 @@ async fn look(state: &State) -> thread::Result<Found> {
 
 fn find(before: Arc<Snapshot>) -> Found {
     let expired = before.expired_stand_ins(SystemTime::now());
-    if before.files.changed().is_empty() && expired.is_empty() {
-        return Found::Unchanged;
+    match before.files.changed() {
+        Ok(changed) if changed.is_empty() && expired.is_empty() => return Found::Unchanged,
+        Ok(_) => {}
+        Err(error) => return Found::Nothing(error),
     }
-    let (after, trouble) = match before.renewed() {
+    let renewed = before.renewed();
+    // The last descriptor may have been taken since.
+    if let Err(error) = before.files.changed() {
+        return Found::Nothing(error);
+    }
+    let (after, trouble) = match renewed {
         Ok(renewed) => renewed,
         Err(problems) => return Found::Trouble(problems),
     };
