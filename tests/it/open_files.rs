@@ -134,7 +134,8 @@ async fn without_descriptors_no_file_is_said_to_have_changed() {
 #[test]
 fn a_start_with_too_few_open_files_says_how_many_are_needed() {
     for limit in [24, 65] {
-        let start = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        // One that starts nevertheless is ended.
+        let start = format!("ulimit -n {limit} && exec timeout 60 \"$0\" \"$@\"");
         let output = Command::new("sh")
             .args(["-c", &start])
             .arg(narrows())
