@@ -284,39 +284,27 @@ pub const REPORT_TIME_SHARE: u32 = 9;
 /// Longest such pause, after a worker that was busy with something long.
 pub const REPORT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Descriptors that are never left to client connections and their upstreams. With many workers and
-/// listeners it is the sum of the next five.
+/// Least descriptors that are not left to clients and upstreams, or the sum of those that follow.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
-/// Of these, the process's own: its standard streams, the main thread's runtime, its signals, and
-/// what it was started with.
+/// The process's own: standard streams, the main thread's runtime, and what it was started with.
 pub const DESCRIPTORS_OWN: u64 = 16;
 /// Those of a worker's runtime.
 pub const DESCRIPTORS_PER_WORKER: u64 = 4;
-/// Those of a listening socket: the main thread's, the worker's, and one for the time of a
-/// hand-over.
+/// Those of a listening socket: the main thread's, the worker's, and one for a hand-over.
 pub const DESCRIPTORS_PER_SOCKET: u64 = 3;
-/// Those that come and go beside clients and upstreams: the admin listener's connections
-/// ([`ADMIN_CONNECTIONS_MAX`]), files that are checked, lookups, a hand-over.
+/// Those that come and go: the admin listener's connections, files, lookups, a hand-over.
 pub const DESCRIPTORS_SPARE: u64 = 24;
-/// Those of clients over a limit that take their time to read the answer. Further ones are closed as
-/// soon as it is sent.
+/// Those of clients over a limit that take their time. Others are closed when the answer is sent.
 pub const DESCRIPTORS_OF_REFUSALS: usize = 12;
-/// Pause before a connection to an upstream that would take one of the spare descriptors is tried
-/// once more. Meanwhile idle connections to upstreams are closed.
+/// Pause before a dial that would take a spare one tries again: pools are emptied meanwhile.
 pub const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(5);
 
-/// Part of the client connections for which there are descriptors that is kept free: beyond it,
-/// connections that wait for a request give way. nginx keeps the same part of its
-/// `worker_connections` free.
+/// Part of the places for clients that idle ones make free. It is the same part in nginx.
 pub const PLACES_FREE_DIVISOR: usize = 16;
-/// How long a connection that has brought no request yet may go on to wait for it then. A client on
-/// the other side of the world needs a third of it.
+/// How long a connection may then go on to wait for its first request. A long way takes a third.
 pub const CROWDED_SILENCE_MAX: Duration = Duration::from_secs(1);
-/// How long a connection may go on to wait for its next request then. Longer, so that in a flood of
-/// silent connections those have ended before, and this one stays.
+/// The same for the next request. Longer, so that in a flood of silent connections those end first.
 pub const CROWDED_IDLE_MAX: Duration = Duration::from_secs(2);
-/// Pause between two searches of a worker for such connections, each of which wakes all of them.
-pub const CROWD_SEARCHED_EVERY: Duration = Duration::from_secs(1);
 
 /// Pause between two looks at the files of certificates, keys and roots. A few reads cost nothing,
 /// and who has put a new certificate in place does not like to wait.
@@ -396,7 +384,6 @@ pub const CLIENT_LOOK_EVERY: Duration = Duration::from_millis(5);
 pub const REFUSALS_MAX: usize = 64;
 
 const _: () = assert!(ADMIN_CONNECTIONS_MAX < DESCRIPTORS_SPARE as usize);
-const _: () = assert!(DESCRIPTORS_OF_REFUSALS <= REFUSALS_MAX);
 const _: () = assert!(SERVICE_STATUS_EVERY.as_secs() * 2 < SERVICE_STOP_EXTENSION.as_secs());
 const _: () = assert!(CHUNK_LINE_BYTES_MAX + TRAILER_BYTES_MAX <= SCRATCH_BYTES);
 const _: () = assert!(WARM_CONNECTIONS_MAX <= POOL_CONNECTIONS_MAX);

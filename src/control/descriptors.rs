@@ -3,6 +3,7 @@
 //! pairs of descriptors, less those that the process needs for itself.
 
 use crate::config::snapshot::Snapshot;
+use crate::control::error::RunError;
 use crate::limits::{
     DESCRIPTORS_OF_REFUSALS, DESCRIPTORS_OWN, DESCRIPTORS_PER_SOCKET, DESCRIPTORS_PER_WORKER,
     DESCRIPTORS_RESERVED, DESCRIPTORS_SPARE,
@@ -42,7 +43,7 @@ impl Needs {
     }
 
     /// Those of `workers`, which may be another number than the snapshot wants.
-    pub(super) fn of(snapshot: &Snapshot, workers: usize) -> Self {
+    fn of(snapshot: &Snapshot, workers: usize) -> Self {
         Self::new(workers, snapshot.listeners.len())
     }
 
@@ -71,7 +72,7 @@ impl Needs {
 /// Raises the limit, reserves what the process needs, and returns how many client connections there
 /// is room for. Logs if that is fewer than `connections`. The workers warn again when they come
 /// near it.
-pub(super) fn check_descriptors(needs: Needs, connections: usize) -> usize {
+fn check_descriptors(needs: Needs, connections: usize) -> usize {
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!(target: SERVER, %error, "cannot raise the limit of open files");
     }
@@ -89,8 +90,27 @@ pub(super) fn check_descriptors(needs: Needs, connections: usize) -> usize {
     room
 }
 
+/// The same at the start.
+///
+/// # Errors
+/// There is no room for any.
+pub(super) fn room_at_start(snapshot: &Snapshot) -> Result<usize, RunError> {
+    let needs = Needs::of(snapshot, snapshot.workers);
+    match check_descriptors(needs, snapshot.limits.connections) {
+        0 => Err(RunError::OpenFiles(open_files(), needs.reserved() + 2)),
+        room => Ok(room),
+    }
+}
+
+/// The same at a reload with so many workers, if `after` may make a difference.
+pub(super) fn room_after(before: &Snapshot, after: &Snapshot, workers: usize) -> Option<usize> {
+    let what = |it: &Snapshot| (it.limits.connections, it.listeners.len());
+    let is_other = what(before) != what(after);
+    is_other.then(|| check_descriptors(Needs::of(after, workers), after.limits.connections))
+}
+
 /// The limit as it is now.
-pub(super) fn open_files() -> u64 {
+fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 

@@ -48,7 +48,7 @@ use crate::config::snapshot::Snapshot;
 use crate::control::acme::{Parts, manage};
 use crate::control::admin::{Admin, AdminListener, RelayPages};
 use crate::control::changes::changes;
-use crate::control::descriptors::{Needs, check_descriptors, open_files};
+use crate::control::descriptors::{room_after, room_at_start};
 use crate::control::handover::{End, hand_over, until_handed_over};
 use crate::control::launch::Relief;
 use crate::control::listeners::{
@@ -122,11 +122,7 @@ impl Server {
     }
 
     fn start_from(snapshot: Snapshot, inherited: &mut Inherited) -> Result<Self, RunError> {
-        let needs = Needs::of(&snapshot, snapshot.workers);
-        let room = check_descriptors(needs, snapshot.limits.connections);
-        if room == 0 {
-            return Err(RunError::OpenFiles(open_files(), needs.reserved() + 2));
-        }
+        let room = room_at_start(&snapshot)?;
         tell_remarks(&snapshot.remarks, None);
         reminder::tell_clear_text(&snapshot.config, None);
         let snapshot = Arc::new(snapshot);
@@ -353,12 +349,8 @@ impl Control {
             let opened = open_admin(&snapshot.config, &mut Inherited::default(), &before);
             admin.serve(opened.map_err(NotReloaded::Refused)?);
         }
-        let before = state.snapshot();
-        if snapshot.limits.connections != before.limits.connections
-            || snapshot.listeners.len() != before.listeners.len()
-        {
-            let needs = Needs::of(&snapshot, count);
-            workers.set_room(check_descriptors(needs, snapshot.limits.connections));
+        if let Some(room) = room_after(&state.snapshot(), &snapshot, count) {
+            workers.set_room(room);
         }
         if snapshot.workers != state.snapshot().workers {
             workers.tell_of_another_number(snapshot.workers);

@@ -1,9 +1,9 @@
 //! The last descriptors of the process, which clients and upstreams leave alone.
 //!
 //! The kernel gives a new descriptor the lowest number that is free, so the number says how many
-//! are in use. It is compared where a descriptor is about to be kept for long: at accept, at a dial,
-//! and when a pipe is opened. Nothing has to be counted, and what other parts of the program have
-//! open is included.
+//! are in use. It is compared where a descriptor may be kept for long: at accept, at a dial, and
+//! when a pipe is opened. Nothing has to be counted, and what other parts of the program have open
+//! is included.
 //!
 //! The limit of open files belongs to the process, and so does what is remembered here.
 

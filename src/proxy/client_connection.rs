@@ -10,7 +10,7 @@ use crate::gateway::own_response::{OwnHead, put_own_head, put_own_response};
 use crate::gateway::request::has_begun;
 use crate::h1::head_error::HeadError;
 use crate::h1::head_reader::{HeadReader, HeadSpan};
-use crate::limits::{DRAIN_GRACE, LINGER_MAX};
+use crate::limits::DRAIN_GRACE;
 use crate::net::buffer::with_scratch;
 use crate::net::date::with_date;
 use crate::net::read_buffer::{Fill, ReadBuffer};
@@ -20,6 +20,7 @@ use crate::proxy::connection::Connection;
 use crate::proxy::context::{About, Client, Context, client_name};
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::proxy::departure::{GONE, watch};
+use crate::proxy::linger::linger;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::telemetry::{Awaited, ExchangeRecorder, Outcome, Who};
 use crate::timeouts::Timer;
@@ -331,7 +332,7 @@ impl ClientConnection {
         let transport = &mut self.io.transport;
         let shutdown = poll_fn(|cx| transport.poll_shutdown(cx));
         if self.alarm.bound(deadline, shutdown).await.is_ok() {
-            self.linger(context).await;
+            linger(&mut self.io, &mut self.alarm, context.site().timeouts.linger).await;
         }
     }
 
@@ -378,44 +379,7 @@ impl ClientConnection {
         }
         let transport = &mut self.io.transport;
         if poll_fn(|cx| transport.poll_hang_up(cx)).await.is_ok() {
-            self.linger(context).await;
+            linger(&mut self.io, &mut self.alarm, context.site().timeouts.linger).await;
         }
-    }
-
-    /// Reads and discards what comes, until the client ends, or is silent for `linger` and
-    /// takes nothing; a client that goes on sending may do so for [`LINGER_MAX`] in all.
-    async fn linger(&mut self, context: &Context) {
-        let Self { io, alarm, .. } = self;
-        let gap = context.site().timeouts.linger;
-        let begun = Instant::now();
-        let last = begun + LINGER_MAX.max(gap);
-        let (mut since, mut left) = (begun, None);
-        poll_fn(|cx| {
-            let read = with_scratch(|scratch| io.transport.poll_read(cx, scratch));
-            let now = Instant::now();
-            match read {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(_)) => {
-                    since = now;
-                    // The turn is that of others now: a peer that sends as fast as we read would
-                    // have it for long.
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Pending => {}
-            }
-            let end = last.min(since + gap);
-            if alarm.poll(cx, end).is_pending() {
-                return Poll::Pending;
-            }
-            // Its time is over, unless it is still taking what it was sent: after our close a byte
-            // of its own would be answered by a reset.
-            let unacknowledged = io.transport.unacknowledged().filter(|left| *left > 0);
-            if unacknowledged.is_none() || unacknowledged == left {
-                return Poll::Ready(());
-            }
-            (left, since) = (unacknowledged, now);
-            alarm.poll(cx, now + gap)
-        })
-        .await;
     }
 }

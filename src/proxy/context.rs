@@ -197,8 +197,8 @@ impl Context {
     }
 
     /// Until when a connection that has been idle since `since` may wait for a request, if not for
-    /// the whole of `keep_alive`. `crowded_since` is when it first met a lack of descriptors in this
-    /// wait.
+    /// the whole of `keep_alive`. `crowded_since` is when it first met a lack of descriptors in
+    /// this wait.
     pub(super) fn request_due(
         &self,
         since: Instant,

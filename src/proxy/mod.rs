@@ -34,6 +34,7 @@ mod departure;
 mod download;
 mod exchange;
 mod keys;
+mod linger;
 pub mod preface;
 mod pump;
 mod refusal;

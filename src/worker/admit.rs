@@ -7,7 +7,7 @@ use crate::config::value::Mode;
 use crate::error::opening::OpeningError;
 use crate::error::{Cause, ExchangeError};
 use crate::gateway::answer::name_of;
-use crate::limits::{CROWD_SEARCHED_EVERY, REFUSALS_MAX};
+use crate::limits::REFUSALS_MAX;
 use crate::net::admission::{Admission, LimitReached, Permit};
 use crate::net::transport::Transport;
 use crate::proxy::preface::{must_send_proxy_header, read_proxy_header};
@@ -24,9 +24,13 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
+
+/// Pause between two searches for connections that give way, each of which wakes all of them.
+const CROWD_SEARCHED_EVERY: Duration = Duration::from_secs(1);
 
 /// Admits the connections of a worker, or turns them away.
 pub(super) struct Admitter {

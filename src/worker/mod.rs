@@ -7,9 +7,9 @@
 //! `accept` takes a connection from the kernel's queue and gives it to `admit`, which counts it
 //! against `limits.connections` and `limits.connections_per_address`. A connection over a limit is
 //! closed, with a 503 if that is cheap. So is one for which there are no descriptors, with its
-//! upstream's: before that, connections that wait for a request give way. If the peer is a proxy that sends a PROXY header, the
-//! connection first waits for that header, in a task of its own: until then it is unknown who the
-//! client is, and so whose limit counts.
+//! upstream's: before that, connections that wait for a request give way. If the peer is a proxy
+//! that sends a PROXY header, the connection first waits for that header, in a task of its own:
+//! until then it is unknown who the client is, and so whose limit counts.
 //!
 //! `serve` then takes over, by the mode of its listener. In http mode there are up to two tasks,
 //! one after the other: the TLS handshake, which takes the most memory and is over soon, and the
