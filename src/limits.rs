@@ -198,6 +198,10 @@ pub const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
 /// How often, within its limit, the kernel is asked whether a peer takes what was sent to it while
 /// its socket accepts no more.
 pub const ACCEPTANCE_LOOKS: u32 = 4;
+/// Longest pause between two of these looks, whose cost is some 10 us.
+pub const ACCEPTANCE_LOOK_EVERY_MAX: Duration = Duration::from_secs(30);
+/// A peer that such looks find to acknowledge nothing for so long, not even a probe, is gone.
+pub const UNHEARD_MAX: Duration = Duration::from_secs(60);
 
 /// How often the kernel is asked whether a client has left whose bytes cannot be read now. The end
 /// of its stream comes after those bytes, so only the state of the connection shows it.
@@ -261,8 +265,8 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// Unanswered probes after which the kernel gives the connection up.
 pub const TCP_KEEPALIVE_PROBES: u32 = 3;
-/// Beyond this many bytes of a request, a closed window of the upstream is not a fault: from then
-/// on only `to_upstream.write` limits its silence.
+/// Beyond this many bytes of a message, a shut window of its receiver is not a fault: from then on
+/// only `to_upstream.write` or `to_client.write` limits its silence.
 pub const DEFAULT_USER_TIMEOUT_BYTES_MAX: u64 = 64 * 1024;
 /// Pause between two checks of whether a peer of a tunnel acknowledges what was sent to it. The
 /// kernel's own limit is raised to `timeouts.tunnel`.
@@ -273,6 +277,11 @@ pub const DEAD_PEER_CHECKS: u8 = 3;
 /// vanished without a FIN is noticed while we write to it, too. It also replaces
 /// [`TCP_KEEPALIVE_PROBES`]: the first probe that finds a peer silent for this long ends it.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most of it for clients, which have `to_client.write`: one that vanished in silence while an API
+/// works for it is found within 60 to 90 s.
+pub const CLIENT_USER_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// The longest that the kernel accepts, some 24 days.
+pub const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// Most connections of the admin listener: a scraper and some probes, and room for those that have
 /// left without a word. One more takes the place of the slowest.

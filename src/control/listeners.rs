@@ -3,9 +3,8 @@
 
 use crate::config::snapshot::{Listener, Snapshot, cores};
 use crate::control::error::{RunError, advice};
-use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::activation::Inherited;
-use crate::net::listen::{listen, listen_beside, overlap};
+use crate::net::listen::{client_user_timeout, listen, listen_beside, overlap};
 use crate::telemetry::targets::SERVER;
 use crate::timeouts::Timeouts;
 use crate::worker::{Incoming, Socket, SocketId, deal};
@@ -15,7 +14,6 @@ use std::io;
 use std::iter;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// An address that is listened on, and what is served there.
 #[derive(Clone, Debug)]
@@ -55,7 +53,8 @@ impl Listening {
     /// Lets the sockets, and connections that are accepted from now on, have these limits of time.
     pub(super) fn follow(&self, timeouts: &Timeouts) {
         for socket in &self.sockets.opened {
-            let set = SockRef::from(socket).set_tcp_user_timeout(Some(user_timeout(timeouts)));
+            let set =
+                SockRef::from(socket).set_tcp_user_timeout(Some(client_user_timeout(timeouts)));
             if let Err(error) = set {
                 tracing::warn!(target: SERVER, %error, "cannot change the options of a listener");
             }
@@ -204,7 +203,9 @@ fn take(
     inherited: &mut Inherited,
 ) -> io::Result<Option<Sockets>> {
     let wanted = listener.address;
-    let Some(opened) = inherited.take(wanted, user_timeout(timeouts))? else { return Ok(None) };
+    let Some(opened) = inherited.take(wanted, client_user_timeout(timeouts))? else {
+        return Ok(None);
+    };
     if opened.is_empty() && !listener.is_second_family {
         let what = "the socket for both families that was passed belongs to another listener";
         return Err(io::Error::other(what));
@@ -222,14 +223,9 @@ fn open(
     // A change from one address to all of them, or back, is an overlap until the old one drains.
     let overlaps_ours = others.iter().any(|it| overlap(it.address(), address));
     let listen = if overlaps_ours { listen_beside } else { listen };
-    let opened = listen(address, workers, user_timeout(timeouts))?;
+    let opened = listen(address, workers, client_user_timeout(timeouts))?;
     let address = opened.first().and_then(|it| it.local_addr().ok()).unwrap_or(address);
     Ok(Sockets { id: SocketId::unique(), address, opened })
-}
-
-/// A client that takes nothing is given up by our own limit first, by the kernel's second.
-fn user_timeout(timeouts: &Timeouts) -> Duration {
-    timeouts.to_client_write.max(TCP_USER_TIMEOUT)
 }
 
 #[cfg(test)]
@@ -242,6 +238,7 @@ mod tests {
     use std::io::ErrorKind;
     use std::net::{IpAddr, Ipv6Addr, TcpStream};
     use std::path::Path;
+    use std::time::Duration;
     use tracing::Level;
 
     #[test]
@@ -285,7 +282,7 @@ mod tests {
                 .unwrap();
         let listener = listening[0].sockets.opened[0].try_clone().unwrap();
         // A reload changes the limits of a listener that stays.
-        for (write, limit) in [("1s", TCP_USER_TIMEOUT), ("61s", Duration::from_secs(61))] {
+        for (write, limit) in [("1s", 30), ("45s", 45), ("61s", 60)] {
             listening[0].follow(&snapshot(&["127.0.0.1:0"], write).timeouts);
             let _far = TcpStream::connect(listening[0].address()).unwrap();
             let accepted = loop {
@@ -294,7 +291,7 @@ mod tests {
                     Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
                 }
             };
-            assert_tuned(&accepted, limit);
+            assert_tuned(&accepted, Duration::from_secs(limit));
         }
     }
 

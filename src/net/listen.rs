@@ -1,7 +1,10 @@
 //! Listening sockets: one per worker on the same address (SO_REUSEPORT), so that the kernel
 //! spreads connections and no two workers share an accept queue.
 
-use crate::limits::{LISTEN_BACKLOG, TCP_KEEPALIVE, TCP_KEEPALIVE_PROBES};
+use crate::limits::{
+    CLIENT_USER_TIMEOUT_MAX, LISTEN_BACKLOG, TCP_KEEPALIVE, TCP_KEEPALIVE_PROBES, TCP_USER_TIMEOUT,
+};
+use crate::timeouts::Timeouts;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
@@ -9,6 +12,12 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 #[cfg(test)]
 use std::os::fd::AsFd;
 use std::time::Duration;
+
+/// How long a client may leave what it was sent unacknowledged, or keep its window shut, before the
+/// kernel ends its connection.
+pub fn client_user_timeout(timeouts: &Timeouts) -> Duration {
+    timeouts.to_client_write.clamp(TCP_USER_TIMEOUT, CLIENT_USER_TIMEOUT_MAX)
+}
 
 /// Opens `count` listeners on `address`. For port 0 the kernel chooses one port for all of them.
 ///

@@ -39,6 +39,10 @@ pub struct MemoryStream {
 struct MemoryPipe {
     writes: VecDeque<VecDeque<u8>>,
     held: usize,
+    /// How many of these the reader's kernel has acknowledged, although the writer has no room yet.
+    acknowledged: usize,
+    /// The reader's kernel answers nothing.
+    is_unheard: bool,
     capacity: usize,
     end: Option<End>,
     reader_gone: bool,
@@ -53,6 +57,8 @@ impl MemoryStream {
             Rc::new(RefCell::new(MemoryPipe {
                 writes: VecDeque::new(),
                 held: 0,
+                acknowledged: 0,
+                is_unheard: false,
                 capacity,
                 end: None,
                 reader_gone: false,
@@ -100,6 +106,7 @@ impl MemoryStream {
             pipe.writes.pop_front();
         }
         pipe.held -= len;
+        pipe.acknowledged = pipe.acknowledged.saturating_sub(len);
         wake(&mut pipe.writer);
         Poll::Ready(Ok(len))
     }
@@ -168,6 +175,17 @@ impl MemoryStream {
     /// Bytes written so far.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Acknowledges `len` more bytes of the other end's, for which it gets no room before they are
+    /// read.
+    pub fn acknowledge(&mut self, len: usize) {
+        self.incoming.borrow_mut().acknowledged += len;
+    }
+
+    /// From now on the other end's kernel hears nothing of this one.
+    pub fn vanish(&mut self) {
+        self.incoming.borrow_mut().is_unheard = true;
     }
 
     /// Ends the outgoing direction. What was written before can still be read.
@@ -254,8 +272,9 @@ impl Stream for MemoryStream {
     }
 
     fn send_queue(&self) -> Option<SendQueue> {
-        let bytes = self.outgoing.borrow().held as u64;
-        Some(SendQueue { bytes, is_retransmitted: false })
+        let pipe = self.outgoing.borrow();
+        let bytes = pipe.held.saturating_sub(pipe.acknowledged) as u64;
+        Some(SendQueue { bytes, is_retransmitted: pipe.is_unheard && bytes > 0 })
     }
 
     fn is_broken(&self) -> bool {

@@ -34,5 +34,6 @@ pub mod tcp;
 pub mod tls_stream;
 pub mod transport;
 pub mod unix;
+mod user_timeout;
 pub mod write_buffer;
 pub mod wrong_tokens;

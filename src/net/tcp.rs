@@ -8,6 +8,7 @@
 //! be cancelled (pthreads(7)), for two atomic operations each.
 
 use crate::net::read_limit::{PlainHttp, ReadLimit};
+use crate::net::user_timeout::UserTimeout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::writev;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -26,6 +27,7 @@ pub struct MeteredTcp {
     tcp: TcpStream,
     written: u64,
     resets_on_close: bool,
+    user_timeout: UserTimeout,
     read_limit: ReadLimit,
     opened: Instant,
 }
@@ -33,8 +35,14 @@ pub struct MeteredTcp {
 impl MeteredTcp {
     /// Counts from now on.
     pub fn new(tcp: TcpStream) -> Self {
-        let (resets_on_close, opened) = (false, Instant::now());
-        Self { tcp, written: 0, resets_on_close, read_limit: ReadLimit::NONE, opened }
+        Self {
+            tcp,
+            written: 0,
+            resets_on_close: false,
+            user_timeout: UserTimeout::default(),
+            read_limit: ReadLimit::NONE,
+            opened: Instant::now(),
+        }
     }
 
     /// The stream itself, for socket options.
@@ -64,6 +72,21 @@ impl MeteredTcp {
     /// Whether a close is a reset.
     pub fn resets_on_close(&self) -> bool {
         self.resets_on_close
+    }
+
+    /// Leaves it to the caller how long the peer may keep its window shut, or bytes unacknowledged.
+    pub fn lift_user_timeout(&self) {
+        self.user_timeout.lift(&self.tcp);
+    }
+
+    /// The same, and for how long keepalive probes may go unanswered.
+    pub fn lift_user_timeout_for_probes(&self) {
+        self.user_timeout.lift_for_probes(&self.tcp);
+    }
+
+    /// Leaves that to the kernel again, with the limit `time`, if it was lifted.
+    pub fn restore_user_timeout(&self, time: Duration) {
+        self.user_timeout.restore(&self.tcp, time);
     }
 
     /// Counts bytes that the socket accepted past this type.
@@ -197,6 +220,12 @@ impl MeteredTcp {
         let written = ready!(poll_call(tcp, cx, Interest::WRITABLE, len, write))?;
         self.written += written as u64;
         Poll::Ready(Ok(written))
+    }
+}
+
+impl Drop for MeteredTcp {
+    fn drop(&mut self) {
+        self.user_timeout.close(&self.tcp);
     }
 }
 

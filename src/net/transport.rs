@@ -11,7 +11,6 @@
 //!   something is missing.
 //! - [`Stream::abort`] says so in a way that no peer can overlook, and loses what has not arrived.
 
-use crate::limits::TCP_USER_TIMEOUT;
 use crate::net::send_queue::{SendQueue, send_queue};
 use crate::net::tcp::MeteredTcp;
 use bytes::BytesMut;
@@ -168,21 +167,18 @@ pub trait Stream: Debug {
         self.tcp().is_some_and(MeteredTcp::has_hung_up)
     }
 
-    /// Lets the peer leave our bytes unacknowledged, or its window shut, for as long as `time`,
-    /// and never for less than [`TCP_USER_TIMEOUT`].
-    fn set_user_timeout(&self, time: Duration) {
-        let Some(tcp) = self.tcp() else { return };
-        // Best effort: without it the kernel's own limits hold, some 15 minutes.
-        let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(Some(time.max(TCP_USER_TIMEOUT)));
+    /// See [`MeteredTcp::lift_user_timeout`].
+    fn lift_user_timeout(&self) {
+        if let Some(tcp) = self.tcp() {
+            tcp.lift_user_timeout();
+        }
     }
 
-    /// Leaves it to the caller how long the peer may keep its window shut. A kernel that has found
-    /// it shut ends the connection after `TCP_USER_TIMEOUT`, although the peer takes a little now
-    /// and then, if its window is never as large as what the kernel wants to send at a time.
-    fn lift_user_timeout(&self) {
-        let Some(tcp) = self.tcp() else { return };
-        // Best effort: the limit of before holds.
-        let _ = SockRef::from(tcp.socket()).set_tcp_user_timeout(None);
+    /// See [`MeteredTcp::restore_user_timeout`].
+    fn restore_user_timeout(&self, time: Duration) {
+        if let Some(tcp) = self.tcp() {
+            tcp.restore_user_timeout(time);
+        }
     }
 
     /// Bytes that the socket has accepted and the peer's kernel has not acknowledged; `None` if

@@ -1,62 +1,106 @@
-//! Whether a peer takes what was sent to it, although its socket accepts no more.
+//! Whether a peer takes what was sent to it, as its kernel acknowledges it.
 //!
 //! A socket accepts more only when a third of its buffer is free again, which may be a megabyte and
-//! more: a slow peer needs minutes for that. So while it is waited for, the kernel is asked how
-//! much the peer has acknowledged.
+//! more: a slow peer needs minutes for that. And the kernel's own limit on what is unacknowledged
+//! cuts peers that read slowly. So once a peer may be slow, that limit is lifted, and the kernel is
+//! asked now and then how much the peer has acknowledged. One that is there but takes nothing,
+//! because its program is stopped, has the whole limit of its direction; one that is not even heard
+//! of, [`UNHEARD_MAX`].
 
-use crate::clock::{IdleClock, now};
-use crate::limits::ACCEPTANCE_LOOKS;
+use crate::clock::now;
+use crate::gateway::due::Clock;
+use crate::limits::{ACCEPTANCE_LOOK_EVERY_MAX, ACCEPTANCE_LOOKS, UNHEARD_MAX};
+use crate::net::send_queue::SendQueue;
 use crate::net::transport::Transport;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What one peer takes. On the heap, and only once its socket has accepted no more.
+/// What both peers take. On the heap, and only once one of them may be slow.
 #[derive(Debug, Default)]
-pub(super) struct Acceptance(Option<Box<Look>>);
+pub(super) struct Acceptance(Option<Box<Both>>);
 
-/// The last look.
+#[derive(Debug, Default)]
+struct Both {
+    upstream: Option<Looks>,
+    client: Option<Looks>,
+}
+
+impl Both {
+    fn receiver(&mut self, clock: Clock) -> &mut Option<Looks> {
+        match clock {
+            Clock::Upload => &mut self.upstream,
+            Clock::Download => &mut self.client,
+        }
+    }
+}
+
+/// The last look, and what those before it have found.
 #[derive(Debug)]
-struct Look {
+struct Looks {
     at: Instant,
     /// Bytes that the peer had acknowledged, if that is known.
     acknowledged: Option<u64>,
+    /// Since when the kernel has only been retransmitting, or probing in vain.
+    unheard_since: Option<Instant>,
+}
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The peer has acknowledged more since the last look, which was in the same gap.
+    Progress,
+    /// It has not.
+    Nothing,
+    /// It has not for so long, nor answered a probe, that it is gone.
+    Vanished,
 }
 
 impl Acceptance {
-    /// The socket accepts no more. From now on only the looks tell whether the peer is too slow.
-    pub(super) fn begin(&mut self, transport: &Transport) {
-        if self.0.is_none() {
+    /// The receiver of the direction of `clock`, at `transport`, may be slow. From now on only our
+    /// own limits tell whether it is too slow.
+    pub(super) fn begin(&mut self, clock: Clock, transport: &Transport) {
+        self.0.get_or_insert_default().receiver(clock).get_or_insert_with(|| {
             transport.lift_user_timeout();
-            self.0 = Some(Box::new(Look { at: now(), acknowledged: None }));
-        }
+            Looks { at: now(), acknowledged: None, unheard_since: None }
+        });
     }
 
-    /// When to look next, or when the gap that `clock` measures has lasted for `limit`.
-    pub(super) fn next_look(&self, clock: &mut IdleClock, limit: Duration) -> Instant {
-        let began = clock.since();
-        let last = self.0.as_ref().map_or(began, |last| last.at.max(began));
-        (last + limit / ACCEPTANCE_LOOKS).min(began + limit)
+    /// When to look next, if the receiver may be slow and has `limit` to take some.
+    pub(super) fn next_look(&mut self, clock: Clock, limit: Duration) -> Option<Instant> {
+        let last = self.0.as_mut()?.receiver(clock).as_ref()?;
+        Some(last.at + (limit / ACCEPTANCE_LOOKS).min(ACCEPTANCE_LOOK_EVERY_MAX))
     }
 
-    /// Looks, and says whether the gap has lasted for `limit`. It begins anew if the peer has
-    /// acknowledged more since the last look in it.
-    pub(super) fn is_late(
+    /// Looks, in a gap that has begun at `began`.
+    pub(super) fn look(&mut self, clock: Clock, transport: &Transport, began: Instant) -> Seen {
+        let Some(looks) = self.0.as_mut().and_then(|both| both.receiver(clock).as_mut()) else {
+            return Seen::Nothing;
+        };
+        looks.note(now(), began, transport.written(), transport.send_queue())
+    }
+}
+
+impl Looks {
+    /// Notes how much of what was `written` is still in the `queue`.
+    fn note(
         &mut self,
-        clock: &mut IdleClock,
-        limit: Duration,
-        transport: &Transport,
-    ) -> bool {
-        let (began, now) = (clock.since(), now());
-        let acknowledged =
-            transport.unacknowledged().map(|left| transport.written().saturating_sub(left));
-        let look = Box::new(Look { at: now, acknowledged });
-        let last = self.0.replace(look).filter(|last| last.at >= began);
-        let before = last.and_then(|last| last.acknowledged);
-        if acknowledged.zip(before).is_some_and(|(acknowledged, before)| acknowledged > before) {
-            clock.stamp();
-            return false;
+        now: Instant,
+        began: Instant,
+        written: u64,
+        queue: Option<SendQueue>,
+    ) -> Seen {
+        // What was acknowledged before the gap began may be why it began then.
+        let in_gap = self.at >= began;
+        self.at = now;
+        let before = self.acknowledged;
+        self.acknowledged = queue.map(|queue| written.saturating_sub(queue.bytes));
+        let takes = self.acknowledged.zip(before).is_some_and(|(now, before)| now > before);
+        if takes || !queue.is_some_and(|queue| queue.is_retransmitted) {
+            self.unheard_since = None;
+            return if takes && in_gap { Seen::Progress } else { Seen::Nothing };
         }
-        now >= began + limit
+        let unheard_since = *self.unheard_since.get_or_insert(now);
+        if now >= unheard_since + UNHEARD_MAX { Seen::Vanished } else { Seen::Nothing }
     }
 }
 
@@ -99,34 +143,91 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_a_little_is_not_late_although_its_socket_accepts_nothing() {
+    async fn a_look_sees_what_a_peer_takes_although_its_socket_accepts_nothing() {
         let (mut near, mut peer) = blocked().await;
-        let (mut acceptance, mut clock) = (Acceptance::default(), IdleClock::default());
+        let mut acceptance = Acceptance::default();
+        assert_eq!(acceptance.next_look(Clock::Upload, LIMIT), None, "until it may be slow");
+        acceptance.begin(Clock::Upload, &near);
+        let began = now();
         let quarter = LIMIT / ACCEPTANCE_LOOKS;
-        for _ in 0..3 {
-            let look = acceptance.next_look(&mut clock, LIMIT);
-            assert_eq!(look, now() + quarter);
+        for seen in [Seen::Nothing, Seen::Progress, Seen::Progress] {
+            assert_eq!(acceptance.next_look(Clock::Upload, LIMIT), Some(now() + quarter));
             advance(quarter).await;
-            assert!(!acceptance.is_late(&mut clock, LIMIT, &near));
+            assert_eq!(acceptance.look(Clock::Upload, &near, began), seen);
             take_a_little(&near, &mut peer);
             assert!(!accepts_more(&mut near), "as much as the socket has room for");
         }
+        assert_eq!(acceptance.look(Clock::Upload, &near, began), Seen::Progress);
+        assert_eq!(acceptance.look(Clock::Upload, &near, began), Seen::Nothing);
+        // A gap begins after the last look.
+        take_a_little(&near, &mut peer);
         advance(quarter).await;
-        assert!(!acceptance.is_late(&mut clock, LIMIT, &near));
-        assert_eq!(clock.since(), now(), "its gap begins anew");
-        for late in [false, false, false, true] {
-            advance(quarter).await;
-            assert_eq!(acceptance.is_late(&mut clock, LIMIT, &near), late);
+        assert_eq!(acceptance.look(Clock::Upload, &near, now()), Seen::Nothing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_are_never_far_apart() {
+        let (near, _peer) = blocked().await;
+        let mut acceptance = Acceptance::default();
+        acceptance.begin(Clock::Upload, &near);
+        let next = acceptance.next_look(Clock::Upload, Duration::from_secs(3600));
+        assert_eq!(next, Some(now() + ACCEPTANCE_LOOK_EVERY_MAX));
+    }
+
+    /// A look, 30 s after the last: what was written, what of it is in flight, whether that is
+    /// retransmitted.
+    #[track_caller]
+    fn check(looks: &[(u64, u64, bool, Seen)]) {
+        let began = Instant::now();
+        let mut now = began;
+        let mut all = Looks { at: now, acknowledged: None, unheard_since: None };
+        for &(written, bytes, is_retransmitted, seen) in looks {
+            now += Duration::from_secs(30);
+            let queue = Some(SendQueue { bytes, is_retransmitted });
+            assert_eq!(all.note(now, began, written, queue), seen, "{written} {bytes}");
         }
+    }
+
+    #[test]
+    fn a_peer_that_answers_no_probe_has_vanished_after_a_minute() {
+        check(&[
+            (100, 90, true, Seen::Nothing),
+            (100, 90, true, Seen::Nothing),
+            (100, 90, true, Seen::Vanished),
+        ]);
+        // More is written meanwhile.
+        check(&[
+            (100, 90, true, Seen::Nothing),
+            (150, 140, true, Seen::Nothing),
+            (170, 160, true, Seen::Vanished),
+        ]);
+    }
+
+    #[test]
+    fn a_peer_that_answers_probes_or_takes_a_little_has_not_vanished() {
+        check(&[(100, 90, false, Seen::Nothing); 20]);
+        check(&[
+            (100, 90, true, Seen::Nothing),
+            (100, 90, true, Seen::Nothing),
+            (100, 89, true, Seen::Progress),
+            (100, 89, true, Seen::Nothing),
+            (100, 89, false, Seen::Nothing),
+            (100, 89, true, Seen::Nothing),
+            (100, 89, true, Seen::Nothing),
+        ]);
     }
 
     /// It would end a connection whose peer keeps its window small and shuts it now and then.
     #[tokio::test(start_paused = true)]
-    async fn the_kernels_own_limit_ends_when_the_looks_begin() {
+    async fn the_kernels_own_limit_ends_when_the_looks_begin_and_comes_back_when_it_is_restored() {
         let (near, _peer) = blocked().await;
         let limit = || SockRef::from(near.tcp().unwrap().socket()).tcp_user_timeout().unwrap();
         assert_eq!(limit(), Some(LIMIT));
-        Acceptance::default().begin(&near);
+        Acceptance::default().begin(Clock::Upload, &near);
         assert_eq!(limit(), None);
+        near.restore_user_timeout(LIMIT * 2);
+        assert_eq!(limit(), Some(LIMIT * 2));
+        near.restore_user_timeout(LIMIT);
+        assert_eq!(limit(), Some(LIMIT * 2), "nothing is to be restored");
     }
 }

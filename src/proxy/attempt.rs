@@ -90,15 +90,13 @@ impl Attempt {
     }
 
     /// Gives the connection back or ends it, now that the response is complete.
-    pub(super) fn settle(self, exchange: &Exchange, upstream: &Upstream, timeout_raised: bool) {
+    pub(super) fn settle(self, exchange: &Exchange, upstream: &Upstream) {
         let mut io = self.io;
         let surplus = !io.read_buffer.bytes().is_empty();
         let is_reusable = !upstream.sends_proxy_header();
         match exchange.upstream_persistence(surplus) {
             Persistence::Keep if is_reusable && io.write_buffer.is_empty() => {
-                if timeout_raised {
-                    io.transport.set_user_timeout(TCP_USER_TIMEOUT);
-                }
+                io.transport.restore_user_timeout(TCP_USER_TIMEOUT);
                 let seconds = exchange.upstream_keep_alive();
                 upstream.give_back(UpstreamConnection {
                     transport: io.transport,

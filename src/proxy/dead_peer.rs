@@ -1,9 +1,10 @@
 //! Peers of a tunnel that have vanished while bytes are in flight to them.
 //!
-//! Only the limit `tunnel` bounds the silence of a tunnel, so the kernel's own limits are raised to
-//! it. But unacknowledged bytes are not silence: an API would work for a client that is gone, until
+//! Only the limit `tunnel` bounds the silence of a tunnel, so the kernel's own limits are lifted.
+//! But unacknowledged bytes are not silence: an API would work for a client that is gone, until
 //! that limit. So the kernel is asked now and then, while bytes move or are in flight. A peer that
-//! keeps its window shut acknowledges probes, and has not vanished.
+//! keeps its window shut acknowledges probes, and has not vanished. One that acknowledges some is
+//! not silent either, although its socket may accept no more for long.
 
 use crate::error::Fault;
 use crate::limits::{DEAD_PEER_CHECK_INTERVAL, DEAD_PEER_CHECKS};
@@ -22,10 +23,24 @@ struct Checks {
     upstream: Receiver,
 }
 
+/// What a check has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// No peer has acknowledged more since the last check, or it is not time for one.
+    Nothing,
+    /// One of them has.
+    Progress,
+    /// This peer has acknowledged nothing for too long.
+    Dead(Fault),
+}
+
 /// What one peer had acknowledged at the last check.
 #[derive(Debug, Default)]
 struct Receiver {
-    acknowledged: u64,
+    /// `None` until a check has found bytes in flight.
+    acknowledged: Option<u64>,
+    /// More was acknowledged than at the check before.
+    takes_some: bool,
     /// Checks in a row at which the kernel was retransmitting the same bytes.
     unheard: u8,
 }
@@ -55,20 +70,22 @@ impl DeadPeerWatch {
         self.0.as_ref().map(|checks| checks.next)
     }
 
-    /// Checks if it is time to. Returns the peer that has acknowledged nothing for too long.
-    pub(super) fn check(&mut self, client: &Connection, upstream: &Connection) -> Option<Fault> {
-        let checks = self.0.as_mut()?;
+    /// Checks if it is time to.
+    pub(super) fn check(&mut self, client: &Connection, upstream: &Connection) -> Checked {
+        let Some(checks) = &mut self.0 else { return Checked::Nothing };
         let now = Instant::now();
         if now < checks.next {
-            return None;
+            return Checked::Nothing;
         }
         let sent = |side: &Connection| (side.transport.written(), side.transport.send_queue());
-        match checks.check(now, sent(client), sent(upstream)) {
-            PeerState::DeadPeer(fault) => return Some(fault),
+        let state = checks.check(now, sent(client), sent(upstream));
+        let takes_some = checks.client.takes_some || checks.upstream.takes_some;
+        match state {
+            PeerState::DeadPeer(fault) => return Checked::Dead(fault),
             PeerState::Nothing => self.0 = None,
             PeerState::Bytes => {}
         }
-        None
+        if takes_some { Checked::Progress } else { Checked::Nothing }
     }
 }
 
@@ -92,10 +109,12 @@ impl Checks {
 impl Receiver {
     /// At how many checks in a row it was unheard. `None` if nothing is in flight.
     fn check(&mut self, (taken, queue): Sent) -> Option<u8> {
+        self.takes_some = false;
         let queue = queue.filter(|queue| queue.bytes > 0)?;
-        let acknowledged = taken.saturating_sub(queue.bytes);
-        let heard = acknowledged != self.acknowledged || !queue.is_retransmitted;
-        self.acknowledged = acknowledged;
+        let acknowledged = Some(taken.saturating_sub(queue.bytes));
+        let before = self.acknowledged.replace(taken.saturating_sub(queue.bytes));
+        self.takes_some = before.is_some() && before < acknowledged;
+        let heard = acknowledged != before || !queue.is_retransmitted;
         // The first of a row only marks its beginning.
         self.unheard = match (heard, queue.is_retransmitted) {
             (_, false) => 0,
@@ -154,5 +173,15 @@ mod tests {
         let mut checks = Checks::new(now);
         assert_eq!(checks.next, now + DEAD_PEER_CHECK_INTERVAL);
         assert_eq!(checks.check(now, (9, queue(0, false)), (9, None)), PeerState::Nothing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_acknowledges_some_is_not_silent() {
+        let mut checks = Checks::new(Instant::now());
+        for (taken, takes_some) in [(1000, false), (1001, true), (1001, false), (1002, true)] {
+            checks.check(Instant::now(), IDLE, (taken, queue(900, false)));
+            assert_eq!(checks.upstream.takes_some, takes_some, "{taken}");
+            assert!(!checks.client.takes_some);
+        }
     }
 }

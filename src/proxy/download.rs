@@ -7,6 +7,7 @@ use crate::clock::IdleClock;
 use crate::error::{Cause, ExchangeError, Fault, ResponseError};
 use crate::gateway::access::{ApiKeys, KeyTurn};
 use crate::gateway::credentials::hide_keys;
+use crate::gateway::due::Clock;
 use crate::gateway::event_stream::{EventCounter, is_event_stream};
 use crate::gateway::exchange::{Exchange, ResponseState};
 use crate::gateway::response::ResponseKind;
@@ -16,7 +17,9 @@ use crate::gateway::rewrite::{put_final_head, put_interim_head, put_switch_head}
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::head::ResponseHead;
 use crate::h1::head_reader::HeadReader;
+use crate::limits::DEFAULT_USER_TIMEOUT_BYTES_MAX;
 use crate::net::date::with_date;
+use crate::net::listen::client_user_timeout;
 use crate::net::read_buffer::Fill;
 use crate::proxy::acceptance::Acceptance;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
@@ -26,9 +29,9 @@ use crate::proxy::departure::GONE;
 use crate::proxy::keys::judge;
 use crate::proxy::site::Route;
 use crate::telemetry::ExchangeRecorder;
+use crate::timeouts::Timeouts;
 use crate::tls::fault;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// How the moving of bytes ended, if not by an error.
@@ -51,7 +54,6 @@ pub(super) struct Download {
     clock: IdleClock,
     /// Bytes that the client's socket had taken at the last look.
     taken: u64,
-    acceptance: Acceptance,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ pub(super) struct Guide<'a> {
     pub(super) route: &'a Route,
     pub(super) about: &'a About,
     pub(super) turn: &'a mut KeyTurn,
+    pub(super) acceptance: &'a mut Acceptance,
 }
 
 impl<'a> Guide<'a> {
@@ -98,12 +101,13 @@ impl<'a> Guide<'a> {
 }
 
 impl Download {
-    pub(super) fn new(client: &Connection) -> Self {
+    pub(super) fn new(client: &Connection, timeouts: &Timeouts) -> Self {
+        // It has asked again, so it has what was sent before.
+        client.transport.restore_user_timeout(client_user_timeout(timeouts));
         Self {
             part: ResponsePart::Head(HeadReader::for_response()),
             clock: IdleClock::default(),
             taken: client.transport.written(),
-            acceptance: Acceptance::default(),
         }
     }
 
@@ -126,7 +130,9 @@ impl Download {
         for _ in 0..READS_PER_TURN {
             let state = guide.exchange.response_state();
             // The head of a switch is for the tunnel to send.
-            if state != ResponseState::Switched && self.poll_room(cx, client)?.is_pending() {
+            if state != ResponseState::Switched
+                && self.poll_room(cx, client, guide.acceptance)?.is_pending()
+            {
                 return Poll::Pending;
             }
             let step = match state {
@@ -151,6 +157,7 @@ impl Download {
         &mut self,
         cx: &mut Context<'_>,
         client: &mut Connection,
+        acceptance: &mut Acceptance,
     ) -> Result<Poll<()>, ExchangeError> {
         let drained = client.poll_drain(cx);
         let taken = client.transport.written();
@@ -160,10 +167,15 @@ impl Download {
         }
         match drained {
             Poll::Pending => {
-                self.acceptance.begin(&client.transport);
+                acceptance.begin(Clock::Download, &client.transport);
                 Ok(Poll::Pending)
             }
-            Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
+            Poll::Ready(Ok(())) => {
+                if self.content_bytes() > DEFAULT_USER_TIMEOUT_BYTES_MAX {
+                    acceptance.begin(Clock::Download, &client.transport);
+                }
+                Ok(Poll::Ready(()))
+            }
             Poll::Ready(Err(_)) => Err(GONE),
         }
     }
@@ -321,14 +333,12 @@ impl Download {
         }
     }
 
-    /// When to look whether the client takes what it was sent.
-    pub(super) fn next_look(&mut self, limit: Duration) -> Instant {
-        self.acceptance.next_look(&mut self.clock, limit)
-    }
-
-    /// Whether the client has taken nothing for `limit`.
-    pub(super) fn is_late(&mut self, client: &Connection, limit: Duration) -> bool {
-        self.acceptance.is_late(&mut self.clock, limit, &client.transport)
+    /// The client's kernel has acknowledged more: if its socket accepts nothing meanwhile, its gap
+    /// begins anew.
+    pub(super) fn note_progress(&mut self, client: &Connection) {
+        if !client.write_buffer.is_empty() {
+            self.clock.stamp();
+        }
     }
 
     /// Since when nothing has moved on the way down.

@@ -357,9 +357,9 @@ fn fail(
 
 /// What becomes of both connections after a complete response.
 fn settle(Forwarding { request, sending }: Forwarding) -> Next {
-    let InFlight { exchange, route, upload } = request;
+    let InFlight { exchange, route, .. } = request;
     if let Sending::Begun(attempt) = sending {
-        attempt.settle(&exchange, &route.upstream.connections, upload.user_timeout_raised());
+        attempt.settle(&exchange, &route.upstream.connections);
     }
     match exchange.client_persistence() {
         Persistence::Keep => Next::Request,

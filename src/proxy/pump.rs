@@ -13,6 +13,7 @@ use crate::gateway::due::{Clock, Due, Held, due};
 use crate::gateway::exchange::{Exchange, RequestState, ResponseState};
 use crate::gateway::request::Request;
 use crate::limits::DEPARTURE_LOOK;
+use crate::proxy::acceptance::{Acceptance, Seen};
 use crate::proxy::client_connection::ClientConnection;
 use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::context::Context;
@@ -51,8 +52,9 @@ pub(super) fn pump<'s>(
     request: &'s mut InFlight,
     upstream: &'s mut Connection,
 ) -> impl Future<Output = Result<Pumped, ExchangeError>> + 's {
-    let download = Download::new(&client.io);
-    let mut pump = Pump { client, context, request, upstream, download };
+    let download = Download::new(&client.io, &request.route.timeouts);
+    let acceptance = Acceptance::default();
+    let mut pump = Pump { client, context, request, upstream, download, acceptance };
     poll_fn(move |cx| pump.poll(cx))
 }
 
@@ -62,6 +64,7 @@ struct Pump<'s> {
     request: &'s mut InFlight,
     upstream: &'s mut Connection,
     download: Download,
+    acceptance: Acceptance,
 }
 
 impl Pump<'_> {
@@ -92,15 +95,16 @@ impl Pump<'_> {
         if awaited && !exchange.awaits_continue() && is_sending {
             upload.restart_gap();
         }
+        self.poll_looks(cx)?;
         self.poll_due(cx).map(Err)
     }
 
     fn poll_upload(&mut self, cx: &mut task::Context<'_>) -> Result<(), ExchangeError> {
-        let Self { client, request, upstream, .. } = self;
+        let Self { client, request, upstream, acceptance, .. } = self;
         let ClientConnection { io: client, recorder, .. } = &mut **client;
-        let InFlight { exchange, route, upload } = &mut **request;
+        let InFlight { exchange, upload, .. } = &mut **request;
         let was_sending = exchange.request_state() == RequestState::Sending;
-        upload.poll(cx, client, upstream, exchange, &route.timeouts)?;
+        upload.poll(cx, client, upstream, exchange, acceptance)?;
         if was_sending && exchange.request_state() == RequestState::Sent {
             recorder.request_sent(upload.gap_began());
         }
@@ -108,12 +112,12 @@ impl Pump<'_> {
     }
 
     fn poll_download(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<Pumped, ExchangeError>> {
-        let Self { client, context, request, upstream, download } = self;
+        let Self { client, context, request, upstream, download, acceptance } = self;
         let ClientConnection { io: client, recorder, about, .. } = &mut **client;
         let InFlight { exchange, route, upload } = &mut **request;
         let turn = &mut upload.turn;
         let draining = context.drain.is_announced();
-        let mut guide = Guide { exchange, recorder, draining, route, about, turn };
+        let mut guide = Guide { exchange, recorder, draining, route, about, turn, acceptance };
         let pumped = download.poll(cx, client, upstream, &mut guide);
         let held = client.write_buffer.held_bytes();
         recorder.bytes(upload.content_bytes(), download.content_bytes(), held);
@@ -151,18 +155,13 @@ impl Pump<'_> {
             if let Some(awaited) = awaited(clock, timer, has_head, has_content) {
                 recorder.waits(awaited, since);
             }
-            let limit = route.timeouts.of(timer);
-            let at = match timer {
-                Timer::ToClientWrite => download.next_look(limit),
-                _ => since + limit,
-            };
-            (at, due)
+            (since + route.timeouts.of(timer), due)
         };
         let dues = due(exchange, held).into_iter().flatten().map(when);
         let Some((at, due)) = dues.min_by_key(|(at, _)| *at) else { return Poll::Pending };
         ready!(alarm.poll(cx, at));
         match due {
-            Due::Expire(_, timer) if self.is_late(timer) => {
+            Due::Expire(clock, timer) if !self.takes_some(clock, timer) => {
                 Poll::Ready(ExchangeError::expired(timer))
             }
             Due::Expire(..) | Due::Look => {
@@ -172,13 +171,47 @@ impl Pump<'_> {
         }
     }
 
-    /// Whether nothing has moved for as long as `timer` allows, not even in the kernel.
-    fn is_late(&mut self, timer: Timer) -> bool {
-        let limit = self.request.route.timeouts.of(timer);
-        match timer {
-            Timer::ToClientWrite => self.download.is_late(&self.client.io, limit),
-            _ => true,
+    /// Looks whether peers that may be slow take what they were sent, if it is time to. The error
+    /// is that one of them has vanished.
+    fn poll_looks(&mut self, cx: &mut task::Context<'_>) -> Result<(), ExchangeError> {
+        let timeouts = &self.request.route.timeouts;
+        let looks = [
+            (Clock::Download, Timer::ToClientWrite, timeouts.to_client_write),
+            (Clock::Upload, Timer::ToUpstreamWrite, timeouts.to_upstream_write),
+        ];
+        for (clock, timer, limit) in looks {
+            let at = self.acceptance.next_look(clock, limit);
+            let is_due = at.is_some_and(|at| self.client.alarm.poll(cx, at).is_ready());
+            if is_due && self.look(clock) == Seen::Vanished {
+                return Err(ExchangeError::expired(timer));
+            }
+            if is_due {
+                cx.waker().wake_by_ref();
+            }
         }
+        Ok(())
+    }
+
+    /// Whether the peer that is late by its socket has acknowledged more since the last look.
+    fn takes_some(&mut self, clock: Clock, timer: Timer) -> bool {
+        matches!(timer, Timer::ToClientWrite | Timer::ToUpstreamWrite)
+            && self.look(clock) == Seen::Progress
+    }
+
+    /// Looks what the peer takes that bytes in the direction of `clock` are for.
+    fn look(&mut self, clock: Clock) -> Seen {
+        let Self { client, request, upstream, download, acceptance, .. } = self;
+        let (io, began) = match clock {
+            Clock::Download => (&client.io, download.gap_began()),
+            Clock::Upload => (&**upstream, request.upload.gap_began()),
+        };
+        let seen = acceptance.look(clock, &io.transport, began);
+        match (seen, clock) {
+            (Seen::Progress, Clock::Download) => download.note_progress(io),
+            (Seen::Progress, Clock::Upload) => request.upload.note_progress(io),
+            (Seen::Nothing | Seen::Vanished, _) => {}
+        }
+        seen
     }
 }
 

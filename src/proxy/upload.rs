@@ -6,16 +6,17 @@
 use crate::clock::IdleClock;
 use crate::error::ExchangeError;
 use crate::gateway::access::KeyTurn;
+use crate::gateway::due::Clock;
 use crate::gateway::exchange::{Exchange, RequestState};
 use crate::gateway::request::Request;
 use crate::h1::body::BodyReader;
 use crate::limits::DEFAULT_USER_TIMEOUT_BYTES_MAX;
 use crate::net::buffer::with_scratch;
 use crate::net::read_buffer::Fill;
+use crate::proxy::acceptance::Acceptance;
 use crate::proxy::body_relay::{BodyError, BodyRelay, READS_PER_TURN};
 use crate::proxy::connection::Connection;
 use crate::proxy::departure::{GONE, watch, watch_unread};
-use crate::timeouts::Timeouts;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -29,8 +30,6 @@ pub(super) struct Upload {
     taken: u64,
     /// The head has left, with the bytes of the body that were here already.
     begun: bool,
-    /// The upstream may leave bytes unacknowledged for long.
-    user_timeout_raised: bool,
     /// Which of the route's keys the request is sent with.
     pub(super) turn: KeyTurn,
 }
@@ -43,7 +42,6 @@ impl Upload {
             clock: IdleClock::default(),
             taken: 0,
             begun: false,
-            user_timeout_raised: false,
             turn,
         }
     }
@@ -52,12 +50,7 @@ impl Upload {
     /// What was read of it stays read.
     pub(super) fn start_again(&mut self) {
         self.clock.stamp();
-        (self.taken, self.begun, self.user_timeout_raised) = (0, false, false);
-    }
-
-    /// Whether the upstream was given more time than a connection has otherwise.
-    pub(super) fn user_timeout_raised(&self) -> bool {
-        self.user_timeout_raised
+        (self.taken, self.begun) = (0, false);
     }
 
     /// Octets of content that went up.
@@ -72,13 +65,13 @@ impl Upload {
         client: &mut Connection,
         upstream: &mut Connection,
         exchange: &mut Exchange,
-        timeouts: &Timeouts,
+        acceptance: &mut Acceptance,
     ) -> Result<(), ExchangeError> {
         if !self.begun {
             self.begin(cx, client, upstream)?;
         }
         for _ in 0..READS_PER_TURN {
-            if self.poll_room(cx, upstream, exchange, timeouts).is_pending() {
+            if self.poll_room(cx, upstream, exchange, acceptance).is_pending() {
                 return watch_unread(client);
             }
             if exchange.request_state() == RequestState::Sending && self.relay.is_finished() {
@@ -124,7 +117,7 @@ impl Upload {
         cx: &mut Context<'_>,
         upstream: &mut Connection,
         exchange: &mut Exchange,
-        timeouts: &Timeouts,
+        acceptance: &mut Acceptance,
     ) -> Poll<()> {
         let drained = upstream.poll_drain(cx);
         let taken = upstream.transport.written();
@@ -135,7 +128,7 @@ impl Upload {
         match drained {
             Poll::Ready(Ok(())) => {
                 if self.relay.content_bytes() > DEFAULT_USER_TIMEOUT_BYTES_MAX {
-                    self.raise_user_timeout(upstream, timeouts);
+                    acceptance.begin(Clock::Upload, &upstream.transport);
                 }
                 Poll::Ready(())
             }
@@ -146,17 +139,9 @@ impl Upload {
                 Poll::Ready(())
             }
             Poll::Pending => {
-                self.raise_user_timeout(upstream, timeouts);
+                acceptance.begin(Clock::Upload, &upstream.transport);
                 Poll::Pending
             }
-        }
-    }
-
-    /// From now on the upstream's window may be shut for as long as its limit says.
-    fn raise_user_timeout(&mut self, upstream: &Connection, timeouts: &Timeouts) {
-        if !self.user_timeout_raised {
-            self.user_timeout_raised = true;
-            upstream.transport.set_user_timeout(timeouts.to_upstream_write);
         }
     }
 
@@ -190,6 +175,14 @@ impl Upload {
     /// The client's gap begins anew: until now it waited for us to say that it may go on.
     pub(super) fn restart_gap(&mut self) {
         self.clock.stamp();
+    }
+
+    /// The upstream's kernel has acknowledged more: if its socket accepts nothing meanwhile, its
+    /// gap begins anew.
+    pub(super) fn note_progress(&mut self, upstream: &Connection) {
+        if !upstream.write_buffer.is_empty() {
+            self.clock.stamp();
+        }
     }
 
     /// Since when the clock of the way up runs.

@@ -2,7 +2,7 @@
 
 use crate::clock::Alarm;
 use crate::error::ExchangeError;
-use crate::limits::PIPES_MAX;
+use crate::limits::{PIPES_MAX, USER_TIMEOUT_MAX};
 use crate::net::splice::{limit_pipes, pipes_in_use};
 use crate::net::tcp::MeteredTcp;
 use crate::net::transport::Transport;
@@ -125,7 +125,8 @@ fn the_reset_of_a_peer_whose_bytes_have_to_wait_comes_behind_them() {
     });
 }
 
-/// Otherwise the kernel would end a tunnel whose peer cannot be reached for a minute.
+/// Otherwise the kernel would end a tunnel whose peer cannot be reached for a minute, or reads more
+/// slowly than it is sent to. What is left for it at the end does not wait for days.
 #[test]
 fn the_kernel_gives_no_peer_of_a_tunnel_up_before_its_limit() {
     in_both_ways(async || {
@@ -149,9 +150,14 @@ fn the_kernel_gives_no_peer_of_a_tunnel_up_before_its_limit() {
         assert_eq!(upstream.read_u8().await.unwrap(), b'x');
         for socket in [&client_socket, &upstream_socket] {
             let limit = SockRef::from(socket).tcp_user_timeout().unwrap();
-            assert_eq!(limit, Some(Timeouts::default().tunnel));
+            assert_eq!(limit, Some(USER_TIMEOUT_MAX));
         }
         tunnelling.abort();
+        assert!(tunnelling.await.unwrap_err().is_cancelled());
+        for socket in [&client_socket, &upstream_socket] {
+            let limit = SockRef::from(socket).tcp_user_timeout().unwrap();
+            assert_eq!(limit, None);
+        }
     });
 }
 

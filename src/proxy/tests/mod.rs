@@ -23,6 +23,7 @@ mod repeat;
 mod rules;
 mod session;
 mod site;
+mod slow_peers;
 mod tunnel;
 mod unrouted;
 mod upstream_limits;

@@ -19,7 +19,7 @@ use crate::error::{Cause, ExchangeError, Fault, IoFault};
 use crate::limits::DEPARTURE_LOOK;
 use crate::proxy::connection::{Connection, STOPPED};
 use crate::proxy::context::Drain;
-use crate::proxy::dead_peer::DeadPeerWatch;
+use crate::proxy::dead_peer::{Checked, DeadPeerWatch};
 use crate::proxy::delivery::{Delivery, Patience};
 use crate::timeouts::{Timeouts, Timer};
 use std::future::poll_fn;
@@ -50,8 +50,11 @@ pub(super) fn tunnel<'s>(
     ends.client.transport.abort_unless_shut_down();
     ends.upstream.transport.abort_unless_shut_down();
     // Only `tunnel` bounds silence. `DeadPeerWatch` finds a peer that has vanished before that.
-    ends.client.transport.set_user_timeout(timeouts.tunnel);
-    ends.upstream.transport.set_user_timeout(timeouts.tunnel);
+    for side in [&*ends.client, &*ends.upstream] {
+        if let Some(tcp) = side.transport.tcp() {
+            tcp.lift_user_timeout_for_probes();
+        }
+    }
     let mut ways = Ways {
         up: Way::from(Fault::Client),
         down: Way::from(Fault::Upstream),
@@ -163,8 +166,14 @@ impl Ways {
             self.clock.stamp();
             self.dead_peers.begin();
         }
-        if let Some(fault) = self.dead_peers.check(client, upstream) {
-            return Poll::Ready(Err(ExchangeError { fault, cause: Cause::Io(IoFault::TimedOut) }));
+        match self.dead_peers.check(client, upstream) {
+            Checked::Dead(fault) => {
+                let cause = Cause::Io(IoFault::TimedOut);
+                return Poll::Ready(Err(ExchangeError { fault, cause }));
+            }
+            // What a slow peer takes moves nothing here until part of its buffer is free.
+            Checked::Progress => self.clock.stamp(),
+            Checked::Nothing => {}
         }
         let is_half_open = up.is_ready() != down.is_ready();
         if !(self.up.is_blocked || self.down.is_blocked || is_half_open) {
