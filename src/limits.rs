@@ -195,14 +195,12 @@ pub const ADDRESSES_MAX: usize = 8;
 /// Pause between the starts of two attempts of one dial (RFC 8305, section 5).
 pub const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
 
-/// How often, within its limit, the kernel is asked whether a peer takes what was sent to it while
-/// its socket accepts no more.
+/// How often, within its limit, the kernel is asked what a peer that may be slow has acknowledged.
 pub const ACCEPTANCE_LOOKS: u32 = 4;
 /// Longest pause between two of these looks, whose cost is some 10 us.
 pub const ACCEPTANCE_LOOK_EVERY_MAX: Duration = Duration::from_secs(30);
 /// A peer that such looks find to acknowledge nothing for so long, not even a probe, is gone.
 pub const UNHEARD_MAX: Duration = Duration::from_secs(60);
-
 /// How often the kernel is asked whether a client has left whose bytes cannot be read now. The end
 /// of its stream comes after those bytes, so only the state of the connection shows it.
 pub const DEPARTURE_LOOK: Duration = Duration::from_secs(1);
@@ -223,19 +221,15 @@ pub const DELIVERY_LOOK_MAX: Duration = Duration::from_millis(64);
 /// the default of `timeouts.stop` it is below the 90 s after which systemd kills.
 pub const DRAIN_CUT_MAX: Duration = Duration::from_secs(30);
 
-/// How long a worker may take to report its counters, before a scrape goes on without it. It
-/// needs a few milliseconds.
+/// How long a worker may take to report its counters before a scrape goes on without it.
 pub const REPORT_MAX: Duration = Duration::from_secs(1);
-
 /// How many times a worker that does not answer is asked for its counters.
 pub const REPORTS_ASKED_MAX: usize = 8;
 
 /// Pause between two lines about what a stop waits for.
 pub const STOP_LOGGED_EVERY: Duration = Duration::from_secs(10);
-
 /// A reload that reads for longer is reported: a file system may hang.
 pub const RELOAD_SLOW: Duration = Duration::from_secs(10);
-
 /// How long workers may take to cut what is left after a second signal.
 pub const STOP_AT_ONCE_MAX: Duration = Duration::from_secs(1);
 
@@ -246,8 +240,7 @@ pub const SERVICE_STATUS_EVERY: Duration = Duration::from_secs(5);
 /// The process itself limits how long that is.
 pub const SERVICE_STOP_EXTENSION: Duration = Duration::from_secs(30);
 
-/// How long a new process that takes over may need until it serves. A start takes some 10 ms; a
-/// machine under load may need a thousand times that.
+/// How long a new process that takes over may need until it serves, for which most need some 10 ms.
 pub const HAND_OVER_MAX: Duration = Duration::from_secs(60);
 
 /// How long a connection may wait for its last request once a stop has begun, or once its last
@@ -268,8 +261,7 @@ pub const TCP_KEEPALIVE_PROBES: u32 = 3;
 /// Beyond this many bytes of a message, a shut window of its receiver is not a fault: from then on
 /// only `to_upstream.write` or `to_client.write` limits its silence.
 pub const DEFAULT_USER_TIMEOUT_BYTES_MAX: u64 = 64 * 1024;
-/// Pause between two checks of whether a peer of a tunnel acknowledges what was sent to it. The
-/// kernel's own limit is raised to `timeouts.tunnel`.
+/// Pause between two checks of whether a peer of a tunnel acknowledges what was sent to it.
 pub const DEAD_PEER_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// So many checks in a row without an acknowledgement mean that the peer is gone: 60 to 90 s.
 pub const DEAD_PEER_CHECKS: u8 = 3;
@@ -277,8 +269,7 @@ pub const DEAD_PEER_CHECKS: u8 = 3;
 /// vanished without a FIN is noticed while we write to it, too. It also replaces
 /// [`TCP_KEEPALIVE_PROBES`]: the first probe that finds a peer silent for this long ends it.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most of it for clients, which have `to_client.write`: one that vanished in silence while an API
-/// works for it is found within 60 to 90 s.
+/// Most of it for clients: one that vanished while an API works for it is found within 90 s.
 pub const CLIENT_USER_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// The longest that the kernel accepts, some 24 days.
 pub const USER_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);

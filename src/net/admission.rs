@@ -16,7 +16,7 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How many connections one address may have at one time.
@@ -62,7 +62,7 @@ pub struct Admission {
     connections: AtomicUsize,
     addresses: Mutex<HashMap<Block, usize>>,
     wrong_tokens: WrongTokens,
-    crowded: Notify,
+    crowded: watch::Sender<()>,
     /// Clients over a limit that have not left yet.
     refusals: AtomicUsize,
 }
@@ -121,12 +121,12 @@ impl Admission {
 
     /// Asks all workers to look for connections that give way.
     pub fn ask_for_places(&self) {
-        self.crowded.notify_waiters();
+        self.crowded.send_replace(());
     }
 
-    /// Waits for the next [`Admission::ask_for_places`].
-    pub async fn asked_for_places(&self) {
-        self.crowded.notified().await;
+    /// Changes with each [`Admission::ask_for_places`].
+    pub fn asked_for_places(&self) -> watch::Receiver<()> {
+        self.crowded.subscribe()
     }
 
     /// Changes the limits. Connections above a lower one stay, and count until they end.

@@ -250,11 +250,11 @@ impl Worker {
 
     /// Serves until a stop. If the main thread has gone away, stops at once.
     async fn serve(&mut self, commands: &mut UnboundedReceiver<Command>) -> Stop {
-        let admission = Arc::clone(&self.admitter.admission);
+        let mut asked_for_places = self.admitter.admission.asked_for_places();
         loop {
             let command = tokio::select! {
                 command = commands.recv() => command,
-                () = admission.asked_for_places() => {
+                Ok(()) = asked_for_places.changed() => {
                     self.wake_connections();
                     continue;
                 }

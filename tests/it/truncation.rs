@@ -120,9 +120,9 @@ async fn a_head_that_breaks_off_is_answered_with_502_wherever_it_does() {
                 let (answer, body) = client.read_message().await;
                 let case = format!("{stage:?}, {how:?} after {length} bytes: {answer}");
                 assert!(answer.starts_with("HTTP/1.1 502 "), "{case}");
-                // An alert is a word of its own, and no mere end.
-                let is_alert = matches!(how, Leave::Alert);
-                let code = if is_alert { "upstream_tls_failed" } else { "upstream_closed_early" };
+                // TLS that breaks is no mere end.
+                let is_broken = matches!(how, Leave::Alert | Leave::Garbage);
+                let code = if is_broken { "upstream_tls_failed" } else { "upstream_closed_early" };
                 assert!(contains(&body, &format!("\"code\":\"{code}\"")), "{case}");
                 assert_eq!(field_value(&answer, "connection"), None, "{case}");
             }
