@@ -7,9 +7,7 @@ use crate::limits::PIPELINED_BYTES_MAX;
 use crate::net::read_buffer::{Fill, ReadBuffer};
 use crate::net::transport::Transport;
 use crate::net::write_buffer::WriteBuffer;
-use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::task::{Context, Poll};
 
 /// The client's or the upstream's side.
@@ -23,19 +21,6 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(transport: Transport) -> Self {
         Self { transport, read_buffer: ReadBuffer::default(), write_buffer: WriteBuffer::default() }
-    }
-
-    /// Before a request that is here already, gives a turn to the other connections of the worker:
-    /// a client that pipelines hundreds must not have one turn for all of them.
-    pub(super) fn let_others_in(&self) -> impl Future<Output = ()> + use<> {
-        let mut has_turn = self.read_buffer.bytes().is_empty();
-        poll_fn(move |cx| {
-            if mem::replace(&mut has_turn, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
     }
 
     /// Reads more of a head of at most `bytes_max`, and little of what follows it: a large head

@@ -9,6 +9,7 @@ use crate::proxy::context::{Client, Context, Watch};
 use crate::proxy::exchange::exchange;
 use crate::upstream::Preconnect;
 use std::rc::Rc;
+use tokio::task::yield_now;
 
 /// One client connection, after its TLS handshake if it has one.
 pub struct Session {
@@ -62,7 +63,11 @@ impl Session {
                     }
                 };
                 match next {
-                    Next::Request => self.client.io.let_others_in().await,
+                    // A client that pipelines hundreds must not have one turn for all of them.
+                    Next::Request if !self.client.io.read_buffer.bytes().is_empty() => {
+                        yield_now().await;
+                    }
+                    Next::Request => {}
                     Next::End => return self.client.end(&self.context).await,
                     Next::Cut(error) => return self.client.cut(&self.context, &error).await,
                     Next::Abort => return self.client.io.transport.abort(),
